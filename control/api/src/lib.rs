@@ -1,0 +1,1 @@
+//! The words every room shares: meta, GVK, quantity, selectors, field paths, Status.

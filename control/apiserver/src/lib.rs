@@ -1,0 +1,1 @@
+//! The HTTP face: chain, verbs, negotiation, discovery, tables.

@@ -1,0 +1,1 @@
+//! One client for in-process and remote use; informers, work queue, event recorder.

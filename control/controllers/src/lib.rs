@@ -1,0 +1,1 @@
+//! The shared reconcile runtime, and a folder a controller.

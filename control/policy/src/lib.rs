@@ -1,0 +1,1 @@
+//! SchedulingPolicy objects: fetch, compile, fixtures, swap, strikes, status.

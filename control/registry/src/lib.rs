@@ -1,0 +1,1 @@
+//! Kinds as data: the resource table, strategies, and the one generic registry.

@@ -1,0 +1,1 @@
+//! The scheduling cycle as a pure function.

@@ -1,0 +1,1 @@
+//! Queue, cache, binding, decision records.

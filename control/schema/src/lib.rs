@@ -1,0 +1,1 @@
+//! The one schema of all kinds, and the walkers over it.

@@ -1,0 +1,1 @@
+//! Records, the current state, the shared ring and its cursors.

@@ -1,0 +1,123 @@
+//! What a program may not take from the air: time, randomness, ids, and the right to run a task.
+//!
+//! Every other crate is handed an [`Env`]; tests hand out a simulated one, so that a run is a function of its seed.
+//!
+//! Allowed dependencies: std, tokio's time, `tokio-util`, `getrandom`, `tracing`. None of ours.
+//!
+//! Invariant: no other crate reads a clock, draws randomness or calls `tokio::spawn` (clippy's `disallowed-methods`).
+
+mod clock;
+mod random;
+mod tasks;
+
+pub use clock::{Clock, SimulatedClock, SystemClock};
+pub use random::{Random, SeededRandom, SystemRandom};
+pub use tasks::{DrainError, Tasks};
+pub use tokio_util::sync::CancellationToken;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The clock and the randomness of one process (or of one simulated world). Cheap to clone.
+#[derive(Clone)]
+pub struct Env {
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl std::fmt::Debug for Env {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Env")
+    }
+}
+
+impl Env {
+    /// The machine's own clock and randomness.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock::default()), random: Arc::new(SystemRandom) }
+    }
+
+    /// A world of its own: randomness out of `seed`, wall time starting at `start` and moving with tokio's (pausable) clock.
+    pub fn simulated(seed: u64, start: SystemTime) -> Self {
+        Self { clock: Arc::new(SimulatedClock::new(start)), random: Arc::new(SeededRandom::new(seed)) }
+    }
+
+    pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self { clock, random }
+    }
+
+    /// Wall time: for timestamps that people and other machines read, never for measuring how long something took.
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// Monotonic time, paused and advanced together with tokio's timers.
+    pub fn instant(&self) -> tokio::time::Instant {
+        self.clock.instant()
+    }
+
+    pub async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// Fills `bytes` with randomness fit for keys and tokens (a simulated env: fit for nothing but repeatability).
+    pub fn fill(&self, bytes: &mut [u8]) {
+        self.random.fill(bytes);
+    }
+
+    pub fn random_u64(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// A version 4 UUID in its usual lower-case form.
+    pub fn uuid(&self) -> String {
+        let mut b = [0u8; 16];
+        self.fill(&mut b);
+        b[6] = (b[6] & 0x0f) | 0x40;
+        b[8] = (b[8] & 0x3f) | 0x80;
+        let mut out = String::with_capacity(36);
+        for (i, byte) in b.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                out.push('-');
+            }
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 15)]);
+        }
+        out
+    }
+
+    /// `len` letters of the alphabet that Kubernetes uses for generated names: no vowels and nothing that reads as
+    /// another letter (k8s.io/apimachinery/pkg/util/rand).
+    pub fn name_suffix(&self, len: usize) -> String {
+        let mut bytes = vec![0u8; len];
+        self.fill(&mut bytes);
+        bytes.iter().map(|b| char::from(NAME_ALPHABET[usize::from(*b) % NAME_ALPHABET.len()])).collect()
+    }
+}
+
+const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simulated_env_repeats_itself() {
+        let make = || Env::simulated(7, SystemTime::UNIX_EPOCH);
+        let (a, b) = (make(), make());
+        assert_eq!(a.uuid(), b.uuid());
+        assert_eq!(a.name_suffix(5), b.name_suffix(5));
+        assert_ne!(a.uuid(), a.uuid());
+    }
+
+    #[test]
+    fn uuids_have_their_version_and_variant() {
+        let id = Env::system().uuid();
+        assert_eq!(id.len(), 36);
+        assert_eq!(&id[14..15], "4");
+        assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"), "{id}");
+    }
+}

@@ -1,0 +1,1 @@
+//! The node agent: plans, then acts; one worker a pod.

@@ -1,0 +1,1 @@
+//! Builds the guests and carries them, precompiled, in the binary.

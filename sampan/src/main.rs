@@ -1,0 +1,2 @@
+//! Sampan: a Kubernetes-API orchestrator whose pods and policies are WebAssembly.
+fn main() {}

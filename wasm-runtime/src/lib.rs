@@ -1,0 +1,1 @@
+//! The only room that knows the engine: limits, capabilities, artifact cache, bindings.

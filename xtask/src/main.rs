@@ -1,0 +1,2 @@
+//! tidy, test, bench, release.
+fn main() {}
