@@ -1,0 +1,120 @@
+//! What a caller asks for, already parsed from its query or body.
+
+use crate::admission::Admission;
+use parking_lot::Mutex;
+use sampan_api::selector::{FieldSelector, LabelSelector};
+use sampan_api::user::UserInfo;
+
+/// Who calls and how: handed to every write. Borrowed from the request for its duration.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    pub user: &'a UserInfo,
+    /// The API verb (`create`, `update`, `patch`, `delete`, ...), for the writer's identity in the log.
+    pub verb: &'a str,
+    pub user_agent: &'a str,
+    pub request_id: &'a str,
+    /// The manager of the written fields: `fieldManager`, or the first part of the user agent.
+    pub field_manager: &'a str,
+    /// `dryRun=All`: everything but the write.
+    pub dry_run: bool,
+    pub admission: &'a dyn Admission,
+    /// Where warnings are left for the response's headers.
+    pub warnings: &'a Warnings,
+}
+
+/// The texts of a response's `Warning` headers, each once, in order.
+#[derive(Debug, Default)]
+pub struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    pub fn add(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut all = self.0.lock();
+        if all.len() < crate::limits::WARNINGS_MAX && !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// `resourceVersionMatch`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionMatch {
+    Exact,
+    NotOlderThan,
+}
+
+/// Options of a GET of one object.
+#[derive(Clone, Debug, Default)]
+pub struct GetOptions {
+    /// As it came: `""` most recent, `"0"` anything cached, otherwise not older than (or exactly) this revision.
+    pub resource_version: String,
+    /// `Some(Exact)` reads the revision's own state, out of history. Kubernetes knows no such thing for a GET: ours.
+    pub version_match: Option<VersionMatch>,
+}
+
+/// Options of a LIST or WATCH, as `metav1.ListOptions`.
+#[derive(Clone, Debug, Default)]
+pub struct ListOptions {
+    pub labels: LabelSelector,
+    pub fields: FieldSelector,
+    /// 0: all.
+    pub limit: u64,
+    /// The token of the page before, as the client sent it.
+    pub continue_token: String,
+    pub resource_version: String,
+    pub version_match: Option<VersionMatch>,
+    pub allow_bookmarks: bool,
+    pub send_initial_events: Option<bool>,
+    /// Of a watch; `None`: the server's own choice.
+    pub timeout_seconds: Option<u64>,
+}
+
+/// `metav1.DeleteOptions`, as far as they concern the registry (`dryRun` is in [`Caller`]).
+#[derive(Clone, Debug, Default)]
+pub struct DeleteOptions {
+    pub grace_period_seconds: Option<i64>,
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+    pub propagation: Option<Propagation>,
+    /// The deprecated way to say Orphan (`true`) or Background (`false`).
+    pub orphan_dependents: Option<bool>,
+}
+
+/// `propagationPolicy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    Orphan,
+    Background,
+    Foreground,
+}
+
+impl Propagation {
+    /// The option's text.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "Orphan" => Some(Self::Orphan),
+            "Background" => Some(Self::Background),
+            "Foreground" => Some(Self::Foreground),
+            _ => None,
+        }
+    }
+}
+
+/// How an update is made.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateOptions {
+    /// A stored view's name, or `""` for the object itself.
+    pub subresource: String,
+    /// The strategy lets this very call create the object (PUT, server-side apply); a patch of what is absent is 404.
+    pub may_create: bool,
+    /// Try again with what is current when another write came between (patch, and updates without a resourceVersion).
+    /// An update whose object carries a resourceVersion never does, whatever this says.
+    pub retry: bool,
+    /// Fails with 409 unless the current object has this UID.
+    pub uid: Option<String>,
+    /// The transform computed `metadata.managedFields` itself (server-side apply).
+    pub managed_fields_done: bool,
+}

@@ -1,0 +1,385 @@
+//! One row of the resource table: everything the generic code must know about what a URL names.
+
+use crate::strategy::{Nothing, Strategy};
+use sampan_api::meta::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
+use sampan_api::object::Object;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// A word of the table: a literal for built-ins, owned for what CRDs add at run time.
+pub type Name = Cow<'static, str>;
+
+/// What one served (group, version, resource) is. Several rows may share one storage: see [`Resource::stored_as`].
+#[derive(Clone)]
+pub struct Resource {
+    /// `""` for the core group.
+    pub group: Name,
+    pub version: Name,
+    /// The plural, as it stands in URLs.
+    pub resource: Name,
+    pub kind: Name,
+    pub singular: Name,
+    pub short_names: Vec<Name>,
+    pub categories: Vec<Name>,
+    pub namespaced: bool,
+    pub verbs: Verbs,
+    pub body: Body,
+    pub subresources: Vec<Subresource>,
+    pub strategy: Arc<dyn Strategy>,
+    pub history: HistoryClass,
+    /// Field selectors served beside `metadata.name` and (where namespaced) `metadata.namespace`, which every row has.
+    pub selectable: Vec<SelectableField>,
+    /// `None`: this row's own version is the stored one. Otherwise where it is stored, and how to get there and back.
+    pub stored_as: Option<StoredAs>,
+    pub columns: Option<Columns>,
+}
+
+/// What stands behind a row's URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Objects in the store, through the generic registry.
+    Stored,
+    /// A call by name whose body is not stored (reviews, bindings). The API server binds names at start; one that is
+    /// unbound stops the start.
+    Action(Name),
+}
+
+/// A path below an object: `/pods/NAME/<name>`.
+#[derive(Clone, Debug)]
+pub struct Subresource {
+    pub name: Name,
+    /// The kind of its bodies where it is not the row's own: `autoscaling/v1 Scale`, `policy/v1 Eviction`.
+    pub kind: Option<GroupVersionKind>,
+    pub verbs: Verbs,
+    pub body: SubresourceBody,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubresourceBody {
+    /// A part of the stored object (status, finalize, approval, resize, ephemeralcontainers): get, update and patch on
+    /// the same key, with [`crate::Context::subresource`] telling the strategy which part may change.
+    View,
+    /// A call by name: scale, binding, eviction, token.
+    Action(Name),
+    /// A stream by name: log, exec, attach, portforward, proxy.
+    Connect(Name),
+}
+
+/// How much of a kind's past is kept, and so how far back `resourceVersion` may reach. See `limits.rs` for the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HistoryClass {
+    /// Next to none: written all the time, read once (Leases, Events).
+    Scant,
+    /// The five minutes that clients of Kubernetes expect.
+    Usual,
+    /// What people ask about afterwards: workloads, configuration.
+    Ample,
+}
+
+/// The verbs of a row or subresource, as a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Verbs(u16);
+
+impl Verbs {
+    pub const NONE: Self = Self(0);
+    pub const CREATE: Self = Self(1);
+    pub const DELETE: Self = Self(1 << 1);
+    pub const DELETE_COLLECTION: Self = Self(1 << 2);
+    pub const GET: Self = Self(1 << 3);
+    pub const LIST: Self = Self(1 << 4);
+    pub const PATCH: Self = Self(1 << 5);
+    pub const UPDATE: Self = Self(1 << 6);
+    pub const WATCH: Self = Self(1 << 7);
+    /// What an ordinary stored resource has: all eight.
+    pub const ALL: Self = Self(0xff);
+    /// What a stored view of an object has.
+    pub const VIEW: Self = Self::GET.or(Self::PATCH).or(Self::UPDATE);
+
+    const NAMED: [(Self, &'static str); 8] = [
+        (Self::CREATE, "create"),
+        (Self::DELETE, "delete"),
+        (Self::DELETE_COLLECTION, "deletecollection"),
+        (Self::GET, "get"),
+        (Self::LIST, "list"),
+        (Self::PATCH, "patch"),
+        (Self::UPDATE, "update"),
+        (Self::WATCH, "watch"),
+    ];
+
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+    /// The names as discovery and authorization have them, in alphabetical order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMED.into_iter().filter(move |(verb, _)| self.contains(*verb)).map(|(_, name)| name)
+    }
+    /// The verb of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find(|(_, n)| *n == name).map(|(verb, _)| verb)
+    }
+}
+
+/// A field that a field selector may name.
+#[derive(Clone)]
+pub struct SelectableField {
+    /// As it stands in the selector: `spec.nodeName`.
+    pub label: Name,
+    /// The label under which the *stored* version's row indexes it, where that is another (events.k8s.io's
+    /// `regarding.kind` is core's `involvedObject.kind`).
+    pub indexed_as: Option<Name>,
+    /// From the stored object. The answer is the string that the selector is compared with; absent is `""`.
+    pub extract: Extract,
+    /// Watches selected by equality on it are woken only for objects that carry their value.
+    pub dispatch: bool,
+}
+
+#[derive(Clone)]
+pub enum Extract {
+    /// The value at a path, a string as it is, others as JSON, and `absent` where there is none.
+    Path { path: Vec<Name>, absent: Name },
+    Function(fn(&Object) -> String),
+}
+
+/// The storage that a row shares with another version's (or group's) row, and the conversions there and back.
+/// They get and leave `apiVersion` and `kind` alone: the registry sets them.
+#[derive(Clone)]
+pub struct StoredAs {
+    pub storage: GroupVersionResource,
+    pub to_storage: Convert,
+    pub from_storage: Convert,
+}
+
+/// Rewrites an object in place from one version's shape to the other's.
+pub type Convert = Arc<dyn Fn(&mut Object) + Send + Sync>;
+
+/// How a row looks as a Table.
+#[derive(Clone)]
+pub struct Columns {
+    pub definitions: Arc<[Column]>,
+    /// One value a column, in order, for an object of the row's own version.
+    pub cells: Arc<dyn Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync>,
+}
+
+/// `metav1.TableColumnDefinition`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: Name,
+    /// `string`, `integer`, `number`, `boolean`, `date`.
+    pub type_: Name,
+    /// `name` for the name column, otherwise mostly empty.
+    pub format: Name,
+    pub description: Name,
+    /// 0: always shown; above: with `-o wide`.
+    pub priority: i32,
+}
+
+impl Resource {
+    /// A stored, namespaced resource with all verbs, no subresources, usual history and the strategy that does nothing.
+    pub fn new(group: impl Into<Name>, version: impl Into<Name>, resource: impl Into<Name>, kind: impl Into<Name>) -> Self {
+        let kind = kind.into();
+        Self {
+            group: group.into(),
+            version: version.into(),
+            resource: resource.into(),
+            singular: kind.to_ascii_lowercase().into(),
+            kind,
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            namespaced: true,
+            verbs: Verbs::ALL,
+            body: Body::Stored,
+            subresources: Vec::new(),
+            strategy: Arc::new(Nothing),
+            history: HistoryClass::Usual,
+            selectable: Vec::new(),
+            stored_as: None,
+            columns: None,
+        }
+    }
+
+    #[must_use]
+    pub fn cluster_scoped(mut self) -> Self {
+        self.namespaced = false;
+        self
+    }
+    #[must_use]
+    pub fn short_names<const N: usize>(mut self, names: [&'static str; N]) -> Self {
+        self.short_names = names.into_iter().map(Name::Borrowed).collect();
+        self
+    }
+    #[must_use]
+    pub fn categories<const N: usize>(mut self, names: [&'static str; N]) -> Self {
+        self.categories = names.into_iter().map(Name::Borrowed).collect();
+        self
+    }
+    #[must_use]
+    pub fn verbs(mut self, verbs: Verbs) -> Self {
+        self.verbs = verbs;
+        self
+    }
+    #[must_use]
+    pub fn strategy(mut self, strategy: impl Strategy) -> Self {
+        self.strategy = Arc::new(strategy);
+        self
+    }
+    #[must_use]
+    pub fn history(mut self, class: HistoryClass) -> Self {
+        self.history = class;
+        self
+    }
+    /// Makes the row a call by name: create only, nothing stored.
+    #[must_use]
+    pub fn action(mut self, name: &'static str) -> Self {
+        self.body = Body::Action(name.into());
+        self.verbs = Verbs::CREATE;
+        self
+    }
+    /// A stored view: `status`, `finalize`, `approval`, `resize`, `ephemeralcontainers`.
+    #[must_use]
+    pub fn view(self, name: &'static str) -> Self {
+        self.subresource(name, None, Verbs::VIEW, SubresourceBody::View)
+    }
+    /// A call on an object, by name, with bodies of `kind`: `.sub_action("scale", gvk, Verbs::VIEW, "scale")`.
+    #[must_use]
+    pub fn sub_action(self, name: &'static str, kind: GroupVersionKind, verbs: Verbs, action: &'static str) -> Self {
+        self.subresource(name, Some(kind), verbs, SubresourceBody::Action(action.into()))
+    }
+    /// A stream on an object, by name, with options of `kind` where discovery names one.
+    #[must_use]
+    pub fn connect(self, name: &'static str, kind: Option<GroupVersionKind>, verbs: Verbs, stream: &'static str) -> Self {
+        self.subresource(name, kind, verbs, SubresourceBody::Connect(stream.into()))
+    }
+    #[must_use]
+    pub fn subresource(
+        mut self,
+        name: &'static str,
+        kind: Option<GroupVersionKind>,
+        verbs: Verbs,
+        body: SubresourceBody,
+    ) -> Self {
+        self.subresources.push(Subresource { name: name.into(), kind, verbs, body });
+        self
+    }
+    /// A field selector on the value at the selector's own path; absent is `""`.
+    #[must_use]
+    pub fn selectable(self, label: &'static str) -> Self {
+        self.selectable_or(label, "")
+    }
+    /// The same with a text for an absent value: `.selectable_or("spec.unschedulable", "false")`.
+    #[must_use]
+    pub fn selectable_or(mut self, label: &'static str, absent: &'static str) -> Self {
+        let path = label.split('.').map(Name::Borrowed).collect();
+        let extract = Extract::Path { path, absent: absent.into() };
+        self.selectable.push(SelectableField { label: label.into(), indexed_as: None, extract, dispatch: false });
+        self
+    }
+    #[must_use]
+    pub fn selectable_fn(mut self, label: &'static str, extract: fn(&Object) -> String) -> Self {
+        let extract = Extract::Function(extract);
+        self.selectable.push(SelectableField { label: label.into(), indexed_as: None, extract, dispatch: false });
+        self
+    }
+    /// A selector of a row with [`StoredAs`] that the stored version's row knows by another label.
+    #[must_use]
+    pub fn selectable_as(mut self, label: &'static str, indexed_as: &'static str) -> Self {
+        self = self.selectable(indexed_as);
+        if let Some(field) = self.selectable.last_mut() {
+            field.label = label.into();
+            field.indexed_as = Some(indexed_as.into());
+        }
+        self
+    }
+    /// The last declared selector also wakes watches (`.selectable("spec.nodeName").dispatched()`).
+    #[must_use]
+    pub fn dispatched(mut self) -> Self {
+        if let Some(field) = self.selectable.last_mut() {
+            field.dispatch = true;
+        }
+        self
+    }
+    /// Shares the storage of another row, which must be in the same table and have none of its own.
+    #[must_use]
+    pub fn stored_as(
+        mut self,
+        storage: GroupVersionResource,
+        to_storage: impl Fn(&mut Object) + Send + Sync + 'static,
+        from_storage: impl Fn(&mut Object) + Send + Sync + 'static,
+    ) -> Self {
+        self.stored_as =
+            Some(StoredAs { storage, to_storage: Arc::new(to_storage), from_storage: Arc::new(from_storage) });
+        self
+    }
+    #[must_use]
+    pub fn columns(
+        mut self,
+        definitions: impl Into<Arc<[Column]>>,
+        cells: impl Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync + 'static,
+    ) -> Self {
+        self.columns = Some(Columns { definitions: definitions.into(), cells: Arc::new(cells) });
+        self
+    }
+
+    pub fn gvk(&self) -> GroupVersionKind {
+        GroupVersionKind { group: self.group.to_string(), version: self.version.to_string(), kind: self.kind.to_string() }
+    }
+    pub fn gvr(&self) -> GroupVersionResource {
+        GroupVersionResource {
+            group: self.group.to_string(),
+            version: self.version.to_string(),
+            resource: self.resource.to_string(),
+        }
+    }
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource { group: self.group.to_string(), resource: self.resource.to_string() }
+    }
+    pub fn group_kind(&self) -> GroupKind {
+        GroupKind { group: self.group.to_string(), kind: self.kind.to_string() }
+    }
+    /// `v1`, `apps/v1`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
+    }
+    pub fn find_subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|s| s.name == name)
+    }
+    /// Whether `status` is a stored view of its own: then a write of the object leaves it alone.
+    pub fn has_status(&self) -> bool {
+        self.find_subresource("status").is_some_and(|s| s.body == SubresourceBody::View)
+    }
+}
+
+impl Extract {
+    /// What a selector on this field is compared with, for `object` in the stored version.
+    pub fn value(&self, object: &Object) -> String {
+        match self {
+            Self::Function(function) => function(object),
+            Self::Path { path, absent } => {
+                let mut value = object.get(&[path.first().map_or("", |p| p.as_ref())]);
+                for step in path.iter().skip(1) {
+                    value = value.and_then(|v| v.get(step.as_ref()));
+                }
+                match value {
+                    None | Some(Value::Null) => absent.to_string(),
+                    Some(Value::String(text)) => text.clone(),
+                    Some(other) => other.to_string(),
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.group, self.version, self.resource)
+    }
+}

@@ -1,0 +1,120 @@
+//! What is a kind's own on the way from a request to the store: pure functions over objects, and policy flags.
+
+use crate::allocate::Allocator;
+use crate::options::{DeleteOptions, Propagation};
+use sampan_api::field::FieldErrors;
+use sampan_api::object::Object;
+use sampan_api::user::UserInfo;
+use std::time::SystemTime;
+
+/// What a strategy may know besides the objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Who writes (a CertificateSigningRequest records it).
+    pub user: &'a UserInfo,
+    /// The time of the request.
+    pub now: SystemTime,
+    /// `""` for the object itself, otherwise the stored view being written: `status`, `finalize`, `approval`, ...
+    pub subresource: &'a str,
+    pub namespace: &'a str,
+}
+
+/// What makes `metadata.generation` grow.
+#[derive(Clone, Copy)]
+pub enum Generation {
+    /// The kind has none.
+    Uncounted,
+    /// 1 at the creation, one more with each change of `spec`.
+    Spec,
+    /// 1 at the creation, one more where `changed(new, old)`.
+    By(fn(new: &Object, old: &Object) -> bool),
+}
+
+/// A kind's rules. Objects are in the *stored* version, defaulted, with `metadata` already checked and filled in.
+///
+/// The order (Kubernetes' `registry/rest/create.go`, `update.go`):
+/// defaults -> mutating admission -> prepare -> validate -> warnings -> canonicalize -> validating admission.
+///
+/// The generic registry does by itself, so a strategy need not: metadata and its immutability; `status` (dropped at a
+/// create and kept from the old object at an update where the row has a `status` view; a status update takes *only*
+/// `status` and the metadata from the new object); the generation; deletion.
+///
+/// Invariant: no I/O, no clock, no randomness, and the same answer for the same input: it may run again in the
+/// compare-and-swap loop.
+pub trait Strategy: Send + Sync + 'static {
+    /// Whether a PUT to a name that does not exist creates it.
+    fn allow_create_on_update(&self) -> bool {
+        false
+    }
+    /// Whether an update without `metadata.resourceVersion` overwrites whatever is there.
+    fn allow_unconditional_update(&self) -> bool {
+        true
+    }
+    fn generation(&self) -> Generation {
+        Generation::Uncounted
+    }
+    /// Whether `status` starts as `{}` (kinds whose Go struct always writes it) rather than being absent.
+    fn status_starts_empty(&self) -> bool {
+        true
+    }
+
+    /// Sets what the server sets and drops what a creator may not set.
+    fn prepare_for_create(&self, _ctx: &Context<'_>, _object: &mut Object) {}
+    /// The same for an update of the object or of one of its views (`ctx.subresource`): what may not change by it is
+    /// put back from `old`. Runs after the generic split of status, before the generation is counted.
+    fn prepare_for_update(&self, _ctx: &Context<'_>, _object: &mut Object, _old: &Object) {}
+
+    /// Everything that is wrong with a new object, `metadata` aside.
+    fn validate(&self, _ctx: &Context<'_>, _object: &Object) -> FieldErrors {
+        FieldErrors::default()
+    }
+    /// Everything that is wrong with a change, `metadata` aside, for the object or the view in `ctx.subresource`.
+    /// Kinds whose updates are to be valid by themselves too call their own `validate` from here.
+    fn validate_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> FieldErrors {
+        FieldErrors::default()
+    }
+    /// How names of this kind are checked: the texts of what is wrong. The default is a DNS-1123 subdomain.
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        sampan_api::names::is_dns1123_subdomain(name)
+    }
+
+    /// Brings a valid object into the one form that is stored.
+    fn canonicalize(&self, _object: &mut Object) {}
+
+    /// Texts for `Warning` headers.
+    fn warnings_on_create(&self, _ctx: &Context<'_>, _object: &Object) -> Vec<String> {
+        Vec::new()
+    }
+    fn warnings_on_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether and how long a deletion waits: `None` deletes at once; `Some(seconds)` with seconds > 0 leaves the object
+    /// with `deletionTimestamp` = now + seconds until somebody deletes it with 0. It is asked only for objects that are
+    /// not being deleted, and again to shorten the time of those that are.
+    fn graceful_deletion(&self, _ctx: &Context<'_>, _object: &Object, _options: &DeleteOptions) -> Option<i64> {
+        None
+    }
+    /// Propagation when neither the options nor the object's finalizers say (Orphan for batch/v1 Jobs).
+    fn default_propagation(&self) -> Propagation {
+        Propagation::Background
+    }
+    /// Whether a deletion must be kept from taking effect although `metadata.finalizers` is empty
+    /// (a Namespace's `spec.finalizers`). Such an object gets `deletionTimestamp` and stays.
+    fn finalizing(&self, _object: &Object) -> bool {
+        false
+    }
+    /// Changes the object as its deletion begins (a Namespace's phase becomes Terminating).
+    fn prepare_for_deletion(&self, _ctx: &Context<'_>, _object: &mut Object) {}
+
+    /// Keys and values taken out of a shared pool in the same transaction: addresses, ports.
+    fn allocator(&self) -> Option<&dyn Allocator> {
+        None
+    }
+}
+
+/// The strategy of kinds that have no rules of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+impl Strategy for Nothing {}
