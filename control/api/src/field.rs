@@ -1,0 +1,336 @@
+//! Field paths and field errors, worded as `k8s.io/apimachinery/pkg/util/validation/field` words them.
+
+use serde_json::Value;
+use std::fmt::{self, Write as _};
+
+/// The path to a field: `spec.containers[0].image`, `metadata.labels[a/b]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path(String);
+
+impl Path {
+    pub fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The object itself: its children are written without a dot before them.
+    pub fn root() -> Self {
+        Self(String::new())
+    }
+
+    pub fn child(&self, name: &str) -> Self {
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+    }
+
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+
+    /// A path that was rendered elsewhere.
+    pub fn from_rendered(path: impl Into<String>) -> Self {
+        Self(path.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The value that an error shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BadValue {
+    /// Shown as JSON, strings as Go's `%q`.
+    Json(Value),
+    /// Shown as it is: where Go prints a struct in an order that a sorted map has lost.
+    Raw(String),
+}
+
+impl From<Value> for BadValue {
+    fn from(value: Value) -> Self {
+        Self::Json(value)
+    }
+}
+impl From<&Value> for BadValue {
+    fn from(value: &Value) -> Self {
+        Self::Json(value.clone())
+    }
+}
+impl From<&str> for BadValue {
+    fn from(value: &str) -> Self {
+        Self::Json(value.into())
+    }
+}
+impl From<String> for BadValue {
+    fn from(value: String) -> Self {
+        Self::Json(value.into())
+    }
+}
+impl From<&String> for BadValue {
+    fn from(value: &String) -> Self {
+        Self::Json(value.as_str().into())
+    }
+}
+macro_rules! bad_value_from {
+    ($($number:ty),*) => {$(
+        impl From<$number> for BadValue {
+            fn from(value: $number) -> Self {
+                Self::Json(value.into())
+            }
+        }
+    )*};
+}
+bad_value_from!(bool, i32, i64, u32, u64, usize, f64);
+
+/// Go's field.Path prints the nil path as `<nil>`; ours is only ever empty for whole objects.
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "<nil>" } else { &self.0 })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FieldErrorKind {
+    NotFound,
+    Required,
+    Duplicate,
+    Invalid,
+    NotSupported,
+    Forbidden,
+    TooLong,
+    TooMany,
+    Internal,
+    TypeInvalid,
+}
+
+impl FieldErrorKind {
+    /// The words before the value.
+    fn title(self) -> &'static str {
+        match self {
+            Self::NotFound => "Not found",
+            Self::Required => "Required value",
+            Self::Duplicate => "Duplicate value",
+            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::NotSupported => "Unsupported value",
+            Self::Forbidden => "Forbidden",
+            Self::TooLong => "Too long",
+            Self::TooMany => "Too many",
+            Self::Internal => "Internal error",
+        }
+    }
+
+    /// The machine-readable reason of a Status cause.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotFound => "FieldValueNotFound",
+            Self::Required => "FieldValueRequired",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::Invalid => "FieldValueInvalid",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+            Self::Internal => "InternalError",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+        }
+    }
+
+    fn shows_value(self) -> bool {
+        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::Internal)
+    }
+}
+
+/// One thing that is wrong with one field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldError {
+    pub kind: FieldErrorKind,
+    pub field: String,
+    /// The value at fault; `None` where Kubernetes leaves it out.
+    pub value: Option<BadValue>,
+    pub detail: String,
+}
+
+impl FieldError {
+    fn make(kind: FieldErrorKind, path: &Path, value: Option<BadValue>, detail: impl Into<String>) -> Self {
+        Self { kind, field: path.to_string(), value, detail: detail.into() }
+    }
+
+    pub fn required(path: &Path, detail: impl Into<String>) -> Self {
+        Self::make(FieldErrorKind::Required, path, None, detail)
+    }
+    pub fn invalid(path: &Path, value: impl Into<BadValue>, detail: impl Into<String>) -> Self {
+        Self::make(FieldErrorKind::Invalid, path, Some(value.into()), detail)
+    }
+    pub fn type_invalid(path: &Path, value: impl Into<BadValue>, detail: impl Into<String>) -> Self {
+        Self::make(FieldErrorKind::TypeInvalid, path, Some(value.into()), detail)
+    }
+    pub fn duplicate(path: &Path, value: impl Into<BadValue>) -> Self {
+        Self::make(FieldErrorKind::Duplicate, path, Some(value.into()), "")
+    }
+    pub fn not_found(path: &Path, value: impl Into<BadValue>) -> Self {
+        Self::make(FieldErrorKind::NotFound, path, Some(value.into()), "")
+    }
+    pub fn forbidden(path: &Path, detail: impl Into<String>) -> Self {
+        Self::make(FieldErrorKind::Forbidden, path, None, detail)
+    }
+    pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
+        Self::make(FieldErrorKind::Internal, path, None, detail)
+    }
+    /// `supported`: in the order in which they are to be listed.
+    pub fn not_supported<S: AsRef<str>>(path: &Path, value: impl Into<BadValue>, supported: &[S]) -> Self {
+        let detail = if supported.is_empty() {
+            String::new()
+        } else {
+            let quoted: Vec<String> = supported.iter().map(|one| go_quote(one.as_ref())).collect();
+            format!("supported values: {}", quoted.join(", "))
+        };
+        Self::make(FieldErrorKind::NotSupported, path, Some(value.into()), detail)
+    }
+    pub fn too_long(path: &Path, max: usize) -> Self {
+        let unit = if max == 1 { "byte" } else { "bytes" };
+        Self::make(FieldErrorKind::TooLong, path, None, format!("may not be more than {max} {unit}"))
+    }
+    pub fn too_many(path: &Path, actual: usize, max: usize) -> Self {
+        let unit = if max == 1 { "item" } else { "items" };
+        Self::make(FieldErrorKind::TooMany, path, Some(actual.into()), format!("must have at most {max} {unit}"))
+    }
+
+    /// The error without its field: the message of a Status cause.
+    pub fn body(&self) -> String {
+        let mut out = self.kind.title().to_owned();
+        if let (true, Some(value)) = (self.kind.shows_value(), &self.value) {
+            out.push_str(": ");
+            match value {
+                BadValue::Json(Value::String(text)) => out.push_str(&go_quote(text)),
+                BadValue::Json(other) => out.push_str(&other.to_string()),
+                BadValue::Raw(text) => out.push_str(text),
+            }
+        }
+        if !self.detail.is_empty() {
+            out.push_str(": ");
+            out.push_str(&self.detail);
+        }
+        out
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.body())
+    }
+}
+
+/// All that is wrong with an object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FieldErrors(pub Vec<FieldError>);
+
+impl FieldErrors {
+    pub fn new() -> Self {
+        Self::default()
+    }
+    pub fn push(&mut self, error: FieldError) {
+        self.0.push(error);
+    }
+    pub fn extend(&mut self, errors: impl IntoIterator<Item = FieldError>) {
+        self.0.extend(errors);
+    }
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+    pub fn iter(&self) -> std::slice::Iter<'_, FieldError> {
+        self.0.iter()
+    }
+}
+
+impl IntoIterator for FieldErrors {
+    type Item = FieldError;
+    type IntoIter = std::vec::IntoIter<FieldError>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl FromIterator<FieldError> for FieldErrors {
+    fn from_iter<I: IntoIterator<Item = FieldError>>(errors: I) -> Self {
+        Self(errors.into_iter().collect())
+    }
+}
+
+/// As Go's aggregate prints itself: one alone, several in brackets, each text once.
+impl fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut seen: Vec<String> = Vec::with_capacity(self.0.len());
+        for error in &self.0 {
+            let text = error.to_string();
+            if !seen.contains(&text) {
+                seen.push(text);
+            }
+        }
+        match seen.as_slice() {
+            [one] => f.write_str(one),
+            many => write!(f, "[{}]", many.join(", ")),
+        }
+    }
+}
+
+/// A string as Go's `%q` prints it.
+pub fn go_quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            c if u32::from(c) < 0x20 || u32::from(c) == 0x7f => {
+                // Writing to a String cannot fail.
+                write!(out, "\\x{:02x}", u32::from(c)).unwrap_or_default();
+            }
+            c if c.is_control() || c == '\u{feff}' => write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default(),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_read_as_kubernetes_words_them() {
+        let path = Path::new("spec").child("containers").index(0).child("image");
+        let check = |error: FieldError, text: &str| assert_eq!(error.to_string(), text);
+        check(FieldError::required(&path, ""), "spec.containers[0].image: Required value");
+        check(FieldError::invalid(&path, "A\n", "no"), r#"spec.containers[0].image: Invalid value: "A\n": no"#);
+        check(FieldError::invalid(&path, -1, "no"), "spec.containers[0].image: Invalid value: -1: no");
+        check(FieldError::duplicate(&path, "a"), r#"spec.containers[0].image: Duplicate value: "a""#);
+        check(
+            FieldError::not_supported(&path, "x", &["A", "B"]),
+            r#"spec.containers[0].image: Unsupported value: "x": supported values: "A", "B""#,
+        );
+        check(FieldError::too_long(&path, 63), "spec.containers[0].image: Too long: may not be more than 63 bytes");
+        check(FieldError::too_many(&path, 3, 1), "spec.containers[0].image: Too many: 3: must have at most 1 item");
+        check(FieldError::forbidden(&Path::new("a").key("b/c"), "no"), "a[b/c]: Forbidden: no");
+    }
+
+    #[test]
+    fn several_errors_stand_in_brackets_each_once() {
+        let one = FieldError::required(&Path::new("a"), "");
+        let two = FieldError::required(&Path::new("b"), "");
+        let errors: FieldErrors = [one.clone(), two, one].into_iter().collect();
+        assert_eq!(errors.to_string(), "[a: Required value, b: Required value]");
+    }
+}

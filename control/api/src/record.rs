@@ -1,0 +1,312 @@
+//! A record: an object at rest, as it was written in one revision, with its encoding made once.
+
+use crate::object::{Object, OwnerReference};
+use crate::status::Status;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use serde::de::DeserializeOwned;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Where a record stands within its resource. Cluster-scoped objects have an empty namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordKey {
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl RecordKey {
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// As client-go writes keys: `namespace/name`, or `name` alone.
+impl std::fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+    }
+}
+
+/// Who made a write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writer {
+    pub user: Arc<str>,
+    pub verb: Arc<str>,
+    pub user_agent: Arc<str>,
+    pub request_id: Arc<str>,
+}
+
+/// What a [`Record`] is made of.
+#[derive(Clone, Debug)]
+pub struct RecordParts {
+    pub key: RecordKey,
+    pub api_version: Arc<str>,
+    pub kind: Arc<str>,
+    pub uid: Arc<str>,
+    pub create_revision: u64,
+    /// The revision of this write; in a deletion's event, the deletion's.
+    pub mod_revision: u64,
+    pub version: u64,
+    pub labels: Arc<BTreeMap<String, String>>,
+    pub owners: Arc<[OwnerReference]>,
+    /// Values of the fields that the resource's row declares selectable, besides metadata.name and metadata.namespace.
+    pub fields: Arc<[(&'static str, String)]>,
+    pub writer: Arc<Writer>,
+    /// The encoded object without `metadata.resourceVersion`. It begins `{"apiVersion":"…","kind":"…","metadata":{`.
+    pub json: Bytes,
+    /// Where the members after `apiVersion` and `kind` begin: an item of a list is `{` and what follows from here.
+    pub type_meta_end: u32,
+    /// Right after `"metadata":{`: where `"resourceVersion":"N",` is spliced in.
+    pub rv_offset: u32,
+}
+
+/// An immutable object of one revision, shared by everyone who reads it. Its JSON is encoded once, at the write; its
+/// protobuf form and its typed decode are made at most once, when first asked for.
+#[derive(Debug)]
+pub struct Record {
+    parts: RecordParts,
+    protobuf: OnceLock<Bytes>,
+    typed: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl std::ops::Deref for Record {
+    type Target = RecordParts;
+    fn deref(&self) -> &RecordParts {
+        &self.parts
+    }
+}
+
+impl Record {
+    pub fn new(parts: RecordParts) -> Self {
+        debug_assert!(parts.json.starts_with(b"{\"apiVersion\":\""), "the encoding begins with its type");
+        debug_assert!(parts.json[..parts.rv_offset as usize].ends_with(b"\"metadata\":{"));
+        Self { parts, protobuf: OnceLock::new(), typed: OnceLock::new() }
+    }
+
+    /// The same object under another revision: what a DELETED event carries. Bytes are shared, nothing is copied.
+    pub fn at_revision(&self, mod_revision: u64, writer: Arc<Writer>) -> Self {
+        let mut parts = self.parts.clone();
+        parts.mod_revision = mod_revision;
+        parts.writer = writer;
+        // The protobuf form carries the revision, and so does a typed decode: both are made anew if asked for.
+        Self { parts, protobuf: OnceLock::new(), typed: OnceLock::new() }
+    }
+
+    /// Bytes that [`Record::write_json`] will append, at the most.
+    pub fn json_len(&self) -> usize {
+        self.json.len() + RESOURCE_VERSION_MEMBER_MAX
+    }
+
+    /// Appends the object as JSON, `metadata.resourceVersion` included.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        self.splice(0, out);
+    }
+
+    /// Appends the object as an item of a typed list: without `apiVersion` and `kind`.
+    pub fn write_item_json(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        self.splice(self.type_meta_end as usize, out);
+    }
+
+    fn splice(&self, from: usize, out: &mut Vec<u8>) {
+        let at = self.rv_offset as usize;
+        out.extend_from_slice(&self.json[from..at]);
+        out.extend_from_slice(b"\"resourceVersion\":\"");
+        out.extend_from_slice(self.mod_revision.to_string().as_bytes());
+        out.push(b'"');
+        if self.json.get(at) != Some(&b'}') {
+            out.push(b',');
+        }
+        out.extend_from_slice(&self.json[at..]);
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.json_len());
+        self.write_json(&mut out);
+        out
+    }
+
+    /// The object as a value tree, `resourceVersion` included. Parses: not for hot paths.
+    pub fn object(&self) -> Object {
+        self.decode()
+            .ok()
+            .and_then(Object::from_value)
+            .map(|mut object| {
+                object.set_meta("resourceVersion", self.mod_revision.to_string());
+                object
+            })
+            .expect("a record's bytes were encoded from an object")
+    }
+
+    fn decode(&self) -> Result<serde_json::Value, serde_json::Error> {
+        serde_json::from_slice(&self.json)
+    }
+
+    /// The typed form, decoded at most once as long as everyone asks for the same type, and shared.
+    pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, serde_json::Error> {
+        if let Some(shared) = self.typed.get().cloned().and_then(|any| any.downcast::<T>().ok()) {
+            return Ok(shared);
+        }
+        let decoded: Arc<T> = Arc::new(serde_json::from_slice(&self.to_json())?);
+        // Where another type or another thread came first, this caller keeps its own copy.
+        let shared: Arc<dyn Any + Send + Sync> = decoded.clone();
+        Ok(self.typed.get_or_init(|| shared).clone().downcast::<T>().unwrap_or(decoded))
+    }
+
+    /// The protobuf payload, made at most once by `encode`.
+    pub fn protobuf(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.protobuf.get_or_init(|| encode(self)).clone()
+    }
+
+    /// The value of a selectable field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        match name {
+            "metadata.name" => Some(&self.key.name),
+            "metadata.namespace" => Some(&self.key.namespace),
+            _ => self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str()),
+        }
+    }
+}
+
+/// `"resourceVersion":"18446744073709551615",`
+const RESOURCE_VERSION_MEMBER_MAX: usize = 42;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    Added,
+    Modified,
+    Deleted,
+    Bookmark,
+}
+
+impl EventKind {
+    /// As a watch frame's `type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+            Self::Bookmark => "BOOKMARK",
+        }
+    }
+}
+
+/// One event of a watch, in process.
+#[derive(Clone, Debug)]
+pub enum RecordEvent {
+    Added(Arc<Record>),
+    Modified(Arc<Record>),
+    Deleted(Arc<Record>),
+    /// Everything up to `revision` has been delivered. `initial_events_end`: the initial state is complete.
+    Bookmark {
+        revision: u64,
+        initial_events_end: bool,
+    },
+}
+
+impl RecordEvent {
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::Added(_) => EventKind::Added,
+            Self::Modified(_) => EventKind::Modified,
+            Self::Deleted(_) => EventKind::Deleted,
+            Self::Bookmark { .. } => EventKind::Bookmark,
+        }
+    }
+
+    pub fn record(&self) -> Option<&Arc<Record>> {
+        match self {
+            Self::Added(record) | Self::Modified(record) | Self::Deleted(record) => Some(record),
+            Self::Bookmark { .. } => None,
+        }
+    }
+}
+
+/// In a request's extensions: the caller is in this process and wants records, not bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct WantRecords;
+
+pub type RecordStream = BoxStream<'static, Result<RecordEvent, Status>>;
+
+/// In a response's extensions: what a get, list or watch found, for a caller that said [`WantRecords`].
+#[derive(Clone)]
+pub enum Records {
+    One(Arc<Record>),
+    List { items: Arc<Vec<Arc<Record>>>, revision: u64, continue_token: Option<String>, remaining: Option<u64> },
+    Watch(WatchSlot),
+}
+
+/// A stream that its one reader takes out.
+#[derive(Clone)]
+pub struct WatchSlot(Arc<Mutex<Option<RecordStream>>>);
+
+impl WatchSlot {
+    pub fn new(stream: RecordStream) -> Self {
+        Self(Arc::new(Mutex::new(Some(stream))))
+    }
+
+    /// The stream, the first time.
+    pub fn take(&self) -> Option<RecordStream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record(json: &'static str) -> Record {
+        let find = |needle: &str| (json.find(needle).expect("part of the encoding") + needle.len()) as u32;
+        Record::new(RecordParts {
+            key: RecordKey::new("default", "a"),
+            api_version: "v1".into(),
+            kind: "ConfigMap".into(),
+            uid: "u".into(),
+            create_revision: 3,
+            mod_revision: 17,
+            version: 2,
+            labels: Arc::default(),
+            owners: Arc::new([]),
+            fields: Arc::new([("type", "Opaque".to_owned())]),
+            writer: Arc::default(),
+            json: Bytes::from_static(json.as_bytes()),
+            type_meta_end: find("\"kind\":\"ConfigMap\","),
+            rv_offset: find("\"metadata\":{"),
+        })
+    }
+
+    #[test]
+    fn the_revision_is_spliced_in() {
+        let check = |json: &'static str, whole: &str, item: &str| {
+            let record = record(json);
+            assert_eq!(String::from_utf8(record.to_json()).expect("utf-8"), whole);
+            let mut out = Vec::new();
+            record.write_item_json(&mut out);
+            assert_eq!(String::from_utf8(out).expect("utf-8"), item);
+        };
+        check(
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{}}"#,
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"17","name":"a"},"data":{}}"#,
+            r#"{"metadata":{"resourceVersion":"17","name":"a"},"data":{}}"#,
+        );
+        check(
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}"#,
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"17"}}"#,
+            r#"{"metadata":{"resourceVersion":"17"}}"#,
+        );
+    }
+
+    #[test]
+    fn a_typed_decode_is_shared() {
+        let record = record(r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}"#);
+        let one = record.typed::<serde_json::Value>().expect("decodes");
+        let two = record.typed::<serde_json::Value>().expect("decodes");
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!(one["metadata"], json!({"name": "a", "resourceVersion": "17"}));
+        assert_eq!(record.at_revision(20, Arc::default()).object().resource_version(), "20");
+        assert_eq!((record.field("type"), record.field("metadata.name")), (Some("Opaque"), Some("a")));
+    }
+}

@@ -1,0 +1,296 @@
+//! The types of our own group `scheduling.sampan.dev/v1alpha1`: `SchedulingPolicy` (cluster-scoped: which component takes
+//! part in scheduling, where, and how much it may cost) and `Decision` (namespaced, beside its pod: what one scheduling
+//! cycle saw and decided, compactly enough to be written for every pod and whole enough to be computed again).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub const GROUP: &str = "scheduling.sampan.dev";
+pub const VERSION: &str = "v1alpha1";
+pub const API_VERSION: &str = "scheduling.sampan.dev/v1alpha1";
+
+/// Label of the policies that came with the binary: `sampan.dev/built-in: "true"`.
+pub const BUILT_IN_LABEL: &str = "sampan.dev/built-in";
+/// Annotation of a built-in policy: the digest that the binary carried when it was installed.
+pub const BUILT_IN_DIGEST_ANNOTATION: &str = "sampan.dev/built-in-digest";
+
+/// Condition types of a [`SchedulingPolicy`].
+pub mod condition {
+    /// The policy takes part in scheduling in the form that its spec asks for.
+    pub const READY: &str = "Ready";
+    pub const COMPILED: &str = "Compiled";
+    pub const FIXTURES_PASSED: &str = "FixturesPassed";
+    /// Set after repeated faults; cleared by a new generation of the object or a new digest of the component.
+    pub const SUSPENDED: &str = "Suspended";
+}
+
+/// One named policy of a component, put to work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchedulingPolicy {
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    pub spec: SchedulingPolicySpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<SchedulingPolicyStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchedulingPolicySpec {
+    /// The component by tag or digest, as an image is named: `example/quiet-nodes:v1`, `example/quiet-nodes@sha256:...`.
+    pub component: String,
+    /// Which of the component's policies; may be left out where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// `filter`, `score`, ...: those of the points that it exports at which it shall run; all of them when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<String>,
+    /// The factor of its normalised score, 1 to 100; 1 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<i32>,
+    /// Checked by the policy itself before it goes live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// What a fault of the policy is to the pod in hand: `Fail` (the pod waits) or `Ignore` (as if it had not been asked).
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
+    /// The profiles (`spec.schedulerName` of pods) that it belongs to; every profile when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
+    #[serde(default)]
+    pub mode: Mode,
+    /// Place among the filters: the first that refuses a node is the one that is named. Built-ins stand below 100; 1000
+    /// when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<i32>,
+    /// Cases that a new digest must decide as stated before it is swapped in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixtures: Vec<Fixture>,
+}
+
+/// What one call may cost. A limit that is left out is the host's default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    /// CPU time of the thread, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_milliseconds: Option<u64>,
+    /// Wall time, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_milliseconds: Option<u64>,
+    /// Quantity of bytes: linear memories and tables of one instance together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailurePolicy {
+    #[default]
+    Fail,
+    Ignore,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    #[default]
+    Enforce,
+    Off,
+}
+
+/// One pod, one node, and what the policy must say of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fixture {
+    pub name: String,
+    pub pod: Value,
+    pub node: Value,
+    /// `Pass`, or the reason of the refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// The raw score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchedulingPolicyStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `sha256:...` of the component that is live (not of one that is still being checked).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Extension points that the live component exports for this policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exports: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    #[serde(default)]
+    pub calls: i64,
+    /// Duration of the calls lately, microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_microseconds: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_microseconds: Option<i64>,
+    /// Faults by cause: `Trap`, `CpuBudget`, `WallBudget`, `Memory`, `Blocked`, `BadAnswer`, `Refused`, `Impure`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults: BTreeMap<String, i64>,
+}
+
+/// One scheduling cycle: its inputs (enough to run it again) and its outcome.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    pub pod: PodRef,
+    /// The profile's scheduler name.
+    pub profile: String,
+    /// When the cycle ran, RFC 3339 with microseconds.
+    pub time: String,
+    pub inputs: DecisionInputs,
+    pub outcome: DecisionOutcome,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodRef {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// The pod's own revision that was decided on.
+    pub resource_version: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionInputs {
+    /// Revision of the nodes that the cycle saw.
+    pub nodes: String,
+    /// Revision of the pods that the cycle saw.
+    pub pods: String,
+    /// Pods that were counted on a node though the revision above does not have them there yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<Assumed>,
+    pub seed: u64,
+    pub start_index: u32,
+    /// Policies in the order in which they ran.
+    pub policies: Vec<PolicyInput>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Assumed {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub node: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyInput {
+    /// Name of the `SchedulingPolicy`.
+    pub name: String,
+    /// Digest of its component.
+    pub digest: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionOutcome {
+    /// `Scheduled`, `Unschedulable` or `Error`.
+    pub result: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Nodes in the snapshot, and those that no filter refused.
+    pub nodes: u32,
+    pub feasible: u32,
+    /// The best few, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub best: Vec<ScoredNode>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<DecisionFault>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// How long the cycle took, microseconds.
+    pub microseconds: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScoredNode {
+    pub node: String,
+    /// Sum of the normalised scores, each times its weight.
+    pub score: i64,
+}
+
+/// One reason, and the nodes that were refused for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    pub policy: String,
+    /// The texts as they are counted in the pod's condition.
+    pub reasons: Vec<String>,
+    /// No eviction of pods could change it.
+    #[serde(default)]
+    pub unresolvable: bool,
+    pub count: u32,
+    /// Base64 of a bitmap, least significant bit first, over the nodes sorted by name.
+    pub nodes: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionFault {
+    pub policy: String,
+    pub cause: String,
+    pub message: String,
+}
+
+/// Many decisions in one write: the body of the group's `decisionbatches` action, which stores its items in one
+/// transaction and answers with how many were stored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionBatch {
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    pub items: Vec<Decision>,
+}
+
+/// The resource traits of one of our kinds. k8s-openapi's own types write `apiVersion` and `kind` when serialised; ours
+/// leave that to whoever writes them, as the kind is known from the call.
+macro_rules! resource {
+    ($type:ty, $kind:literal, $plural:literal, $scope:ty) => {
+        impl k8s_openapi::Resource for $type {
+            const API_VERSION: &'static str = API_VERSION;
+            const GROUP: &'static str = GROUP;
+            const KIND: &'static str = $kind;
+            const VERSION: &'static str = VERSION;
+            const URL_PATH_SEGMENT: &'static str = $plural;
+            type Scope = $scope;
+        }
+        impl k8s_openapi::ListableResource for $type {
+            const LIST_KIND: &'static str = concat!($kind, "List");
+        }
+        impl k8s_openapi::Metadata for $type {
+            type Ty = ObjectMeta;
+            fn metadata(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+            fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+resource!(SchedulingPolicy, "SchedulingPolicy", "schedulingpolicies", k8s_openapi::ClusterResourceScope);
+resource!(Decision, "Decision", "decisions", k8s_openapi::NamespaceResourceScope);
+resource!(DecisionBatch, "DecisionBatch", "decisionbatches", k8s_openapi::ClusterResourceScope);

@@ -1,0 +1,371 @@
+//! `metav1.Status`: what every refused request is answered with. Texts are those of `k8s.io/apimachinery/pkg/api/errors`.
+
+use crate::field::{FieldErrors, go_quote};
+use crate::meta::{GroupKind, GroupResource};
+use serde::{Deserialize, Serialize};
+
+/// Machine-readable reasons (`metav1.StatusReason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    Unknown,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    AlreadyExists,
+    Conflict,
+    Gone,
+    Invalid,
+    ServerTimeout,
+    StoreReadError,
+    Timeout,
+    TooManyRequests,
+    BadRequest,
+    MethodNotAllowed,
+    NotAcceptable,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+    InternalError,
+    Expired,
+    ServiceUnavailable,
+}
+
+impl Reason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "NotFound",
+            Self::AlreadyExists => "AlreadyExists",
+            Self::Conflict => "Conflict",
+            Self::Gone => "Gone",
+            Self::Invalid => "Invalid",
+            Self::ServerTimeout => "ServerTimeout",
+            Self::StoreReadError => "StorageReadError",
+            Self::Timeout => "Timeout",
+            Self::TooManyRequests => "TooManyRequests",
+            Self::BadRequest => "BadRequest",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::NotAcceptable => "NotAcceptable",
+            Self::RequestEntityTooLarge => "RequestEntityTooLarge",
+            Self::UnsupportedMediaType => "UnsupportedMediaType",
+            Self::InternalError => "InternalError",
+            Self::Expired => "Expired",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+        }
+    }
+
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::AlreadyExists | Self::Conflict => 409,
+            Self::Gone | Self::Expired => 410,
+            Self::Invalid => 422,
+            Self::Timeout => 504,
+            Self::TooManyRequests => 429,
+            Self::BadRequest => 400,
+            Self::MethodNotAllowed => 405,
+            Self::NotAcceptable => 406,
+            Self::RequestEntityTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::ServiceUnavailable => 503,
+            Self::Unknown | Self::ServerTimeout | Self::StoreReadError | Self::InternalError => 500,
+        }
+    }
+}
+
+/// The wire form, and the error type of every verb. `kind` and `apiVersion` are written by the encoder's caller through
+/// [`Status::to_value`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub status: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Box<StatusDetails>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub code: u16,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(code: &u16) -> bool {
+    *code == 0
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StatusDetails {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// The kind, or for many reasons the resource, as Kubernetes has it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<StatusCause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<i32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusCause {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub field: String,
+}
+
+impl Status {
+    pub fn failure(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            status: "Failure".into(),
+            message: message.into(),
+            reason: reason.as_str().into(),
+            details: None,
+            code: reason.code(),
+        }
+    }
+
+    /// What a delete answers when it has no object to show.
+    pub fn success() -> Self {
+        Self { status: "Success".into(), ..Self::default() }
+    }
+
+    fn about(mut self, resource: &GroupResource, name: &str) -> Self {
+        let details = self.details.get_or_insert_default();
+        details.group.clone_from(&resource.group);
+        details.kind.clone_from(&resource.resource);
+        name.clone_into(&mut details.name);
+        self
+    }
+
+    pub fn with_cause(mut self, cause: StatusCause) -> Self {
+        self.details.get_or_insert_default().causes.push(cause);
+        self
+    }
+
+    pub fn with_retry_after(mut self, seconds: i32) -> Self {
+        self.details.get_or_insert_default().retry_after_seconds = Some(seconds);
+        self
+    }
+
+    pub fn with_uid(mut self, uid: impl Into<String>) -> Self {
+        self.details.get_or_insert_default().uid = uid.into();
+        self
+    }
+
+    pub fn code(&self) -> u16 {
+        if self.code == 0 { if self.status == "Success" { 200 } else { 500 } } else { self.code }
+    }
+
+    pub fn is(&self, reason: Reason) -> bool {
+        self.reason == reason.as_str()
+    }
+
+    /// The whole object, `kind` and `apiVersion` and an empty `metadata` included, as the real server writes it.
+    pub fn to_value(&self) -> serde_json::Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(map) = value.as_object_mut() {
+            map.insert("apiVersion".into(), "v1".into());
+            map.insert("kind".into(), "Status".into());
+            map.insert("metadata".into(), serde_json::json!({}));
+        }
+        value
+    }
+
+    pub fn not_found(resource: &GroupResource, name: &str) -> Self {
+        Self::failure(Reason::NotFound, format!("{resource} {} not found", go_quote(name))).about(resource, name)
+    }
+
+    pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
+        Self::failure(Reason::AlreadyExists, format!("{resource} {} already exists", go_quote(name)))
+            .about(resource, name)
+    }
+
+    /// Every name tried for a `generateName` was taken.
+    pub fn generate_name_conflict(resource: &GroupResource, name: &str, retry_after_seconds: i32) -> Self {
+        Self::failure(
+            Reason::AlreadyExists,
+            format!(
+                "{resource} {} already exists, the server was not able to generate a unique name for the object",
+                go_quote(name)
+            ),
+        )
+        .about(resource, name)
+        .with_retry_after(retry_after_seconds)
+    }
+
+    pub fn unauthorized() -> Self {
+        Self::failure(Reason::Unauthorized, "Unauthorized")
+    }
+
+    pub fn forbidden(resource: &GroupResource, name: &str, message: &str) -> Self {
+        let text = if resource.resource.is_empty() {
+            format!("forbidden: {message}")
+        } else if name.is_empty() {
+            format!("{resource} is forbidden: {message}")
+        } else {
+            format!("{resource} {} is forbidden: {message}", go_quote(name))
+        };
+        Self::failure(Reason::Forbidden, text).about(resource, name)
+    }
+
+    pub fn conflict(resource: &GroupResource, name: &str, message: &str) -> Self {
+        Self::failure(
+            Reason::Conflict,
+            format!("Operation cannot be fulfilled on {resource} {}: {message}", go_quote(name)),
+        )
+        .about(resource, name)
+    }
+
+    pub fn gone(message: impl Into<String>) -> Self {
+        Self::failure(Reason::Gone, message)
+    }
+
+    /// The revision asked for has been compacted.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::failure(Reason::Expired, message)
+    }
+
+    pub fn invalid(kind: &GroupKind, name: &str, errors: &FieldErrors) -> Self {
+        let text = if errors.is_empty() {
+            format!("{kind} {} is invalid", go_quote(name))
+        } else {
+            format!("{kind} {} is invalid: {errors}", go_quote(name))
+        };
+        let mut status = Self::failure(Reason::Invalid, text);
+        status.details = Some(Box::new(StatusDetails {
+            name: name.to_owned(),
+            group: kind.group.clone(),
+            kind: kind.kind.clone(),
+            causes: errors
+                .iter()
+                .map(|error| StatusCause {
+                    reason: error.kind.reason().into(),
+                    message: error.body(),
+                    field: error.field.clone(),
+                })
+                .collect(),
+            ..StatusDetails::default()
+        }));
+        status
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::failure(Reason::BadRequest, message)
+    }
+
+    pub fn method_not_supported(resource: &GroupResource, action: &str) -> Self {
+        Self::failure(
+            Reason::MethodNotAllowed,
+            format!("{action} is not supported on resources of kind {}", go_quote(&resource.to_string())),
+        )
+        .about(resource, "")
+    }
+
+    pub fn timeout(message: &str, retry_after_seconds: i32) -> Self {
+        Self::failure(Reason::Timeout, format!("Timeout: {message}")).with_retry_after(retry_after_seconds)
+    }
+
+    /// A `resourceVersion` that the server has not reached yet.
+    pub fn too_large_resource_version(wanted: u64, current: u64, retry_after_seconds: i32) -> Self {
+        Self::timeout(&format!("Too large resource version: {wanted}, current: {current}"), retry_after_seconds)
+            .with_cause(StatusCause {
+                reason: "ResourceVersionTooLarge".into(),
+                message: "Too large resource version".into(),
+                field: String::new(),
+            })
+    }
+
+    pub fn internal(message: &str) -> Self {
+        Self::failure(Reason::InternalError, format!("Internal error occurred: {message}"))
+            .with_cause(StatusCause { message: message.to_owned(), ..StatusCause::default() })
+    }
+
+    pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: i32) -> Self {
+        Self::failure(Reason::TooManyRequests, message).with_retry_after(retry_after_seconds)
+    }
+
+    pub fn request_entity_too_large(message: &str) -> Self {
+        Self::failure(Reason::RequestEntityTooLarge, format!("Request entity is too large: {message}"))
+    }
+
+    pub fn unsupported_media_type(accepted: &[&str]) -> Self {
+        Self::failure(
+            Reason::UnsupportedMediaType,
+            format!(
+                "the body of the request was in an unknown format - accepted media types include: {}",
+                accepted.join(", ")
+            ),
+        )
+    }
+
+    pub fn not_acceptable(accepted: &[&str]) -> Self {
+        Self::failure(
+            Reason::NotAcceptable,
+            format!("only the following media types are accepted: {}", accepted.join(", ")),
+        )
+    }
+
+    pub fn service_unavailable(message: impl Into<String>) -> Self {
+        Self::failure(Reason::ServiceUnavailable, message)
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Status {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::{FieldError, Path};
+
+    #[test]
+    fn messages_are_kubernetes_own() {
+        let pods = GroupResource::new("", "pods");
+        let deployments = GroupResource::new("apps", "deployments");
+        let check = |status: Status, code: u16, message: &str| {
+            assert_eq!((status.code(), status.message.as_str()), (code, message));
+        };
+        check(Status::not_found(&deployments, "a"), 404, "deployments.apps \"a\" not found");
+        check(Status::already_exists(&pods, "a"), 409, "pods \"a\" already exists");
+        check(Status::forbidden(&pods, "", "no"), 403, "pods is forbidden: no");
+        check(Status::conflict(&pods, "a", "no"), 409, "Operation cannot be fulfilled on pods \"a\": no");
+        check(Status::too_large_resource_version(9, 5, 1), 504, "Timeout: Too large resource version: 9, current: 5");
+        check(
+            Status::method_not_supported(&pods, "patch"),
+            405,
+            "patch is not supported on resources of kind \"pods\"",
+        );
+    }
+
+    #[test]
+    fn invalid_lists_every_cause() {
+        let errors: FieldErrors =
+            [FieldError::required(&Path::new("a"), ""), FieldError::invalid(&Path::new("b"), 1, "x")]
+                .into_iter()
+                .collect();
+        let status = Status::invalid(&GroupKind::new("apps", "Deployment"), "d", &errors);
+        assert_eq!(status.message, "Deployment.apps \"d\" is invalid: [a: Required value, b: Invalid value: 1: x]");
+        let value = status.to_value();
+        assert_eq!(value["details"]["causes"][1]["reason"], "FieldValueInvalid");
+        assert_eq!((&value["kind"], &value["code"]), (&"Status".into(), &422.into()));
+    }
+}
