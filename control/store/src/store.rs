@@ -1,0 +1,105 @@
+use crate::entry::{Entry, Event, LeaseId};
+use crate::error::Error;
+use crate::lease::LeaseStatus;
+use crate::statistics::Statistics;
+use crate::txn::{Committed, Txn};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Is handed what was committed.
+pub trait Sink: Send + Sync + 'static {
+    /// Called by the one writer, in revision order, with the events of one or several whole transactions, after they are
+    /// durable and before any of them is acknowledged. Must not wait: every write waits for it.
+    fn committed(&self, events: &[Event]);
+}
+
+/// Which keys: those with the prefix, after `start_after`, in order, `limit` at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Empty: all keys.
+    pub prefix: String,
+    /// Exclusive; need not exist.
+    pub start_after: Option<String>,
+    /// `None`: no limit.
+    pub limit: Option<usize>,
+}
+
+impl Range {
+    pub fn prefix(prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..Self::default() }
+    }
+}
+
+/// Entries in key order, and the revision that all of them are of.
+#[derive(Clone, Debug)]
+pub struct RangeResult {
+    pub entries: Vec<Entry>,
+    pub revision: u64,
+    /// Whether the limit left entries out.
+    pub more: bool,
+}
+
+/// The log. etcd's semantics, except that a floor is a prefix's and that a key stands once in a transaction.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Compares, and if all hold, does all operations under the next revision. Returns when it is durable and published.
+    /// A cancelled call may or may not have happened.
+    ///
+    /// Errors: `Conflict`, `LeaseNotFound`, `DiskFull`, `TooLarge`, `Invalid`, `Closed`.
+    async fn txn(&self, txn: Txn) -> Result<Committed, Error>;
+
+    /// Revision of the last transaction that was published: at least that of each one acknowledged. 0: an empty log.
+    async fn current_revision(&self) -> Result<u64, Error>;
+
+    /// Returns once `revision` has been published to the sinks; waits for ever if none is written (the caller has the
+    /// deadline). Errors: `Closed`.
+    async fn wait_for(&self, revision: u64) -> Result<(), Error>;
+
+    /// The key's state as of `at`, or the current one. `None`: there is no such key then.
+    ///
+    /// Errors: `Compacted` below the key's floor, `Future`, `Damaged`.
+    async fn get(&self, key: &str, at: Option<u64>) -> Result<Option<Entry>, Error>;
+
+    /// Errors: as for `get`, the floor being the highest of any that touches the prefix.
+    async fn range(&self, range: Range, at: Option<u64>) -> Result<RangeResult, Error>;
+
+    /// Events of keys with the prefix, `after < revision <= up_to`, in order. No transaction is cut: the page ends behind
+    /// the one in which `limit` was reached, and the next begins after its last event's revision. An empty page: there is nothing up to `up_to`.
+    /// Delete events carry the last value.
+    ///
+    /// Errors: `Compacted` if `after` lies below the floor, `Future` if `after` is ahead of the log.
+    async fn history(&self, prefix: &str, after: u64, up_to: u64, limit: usize) -> Result<Vec<Event>, Error>;
+
+    /// Adds a sink, for the life of the store; returns the last revision that it will not be handed. (Subscribe, then read
+    /// a range: what it has beyond its revision comes through the sink.)
+    fn subscribe(&self, sink: Arc<dyn Sink>) -> u64;
+
+    /// Forgets history of the prefix below `revision`, which remains readable itself. Returns the floor in force: another
+    /// one may be higher already, and engines may have one floor for all prefixes.
+    ///
+    /// Errors: `Future`.
+    async fn compact(&self, prefix: &str, revision: u64) -> Result<u64, Error>;
+
+    /// The highest floor of any that touches the prefix; 0 if none does.
+    async fn floor(&self, prefix: &str) -> Result<u64, Error>;
+
+    /// Makes a lease that lives for `ttl` from now and from each keep-alive. A restart of the store begins its time anew.
+    /// `id`: one of the caller's choice.
+    async fn lease_grant(&self, ttl: Duration, id: Option<LeaseId>) -> Result<LeaseId, Error>;
+
+    /// Begins the lease's time anew; returns its length. Errors: `LeaseNotFound`.
+    async fn lease_keep_alive(&self, id: LeaseId) -> Result<Duration, Error>;
+
+    /// Ends the lease and deletes its keys (one transaction, or several if they exceed one's limit). Returns the revision.
+    async fn lease_revoke(&self, id: LeaseId) -> Result<u64, Error>;
+
+    /// Errors: `LeaseNotFound`.
+    async fn lease_status(&self, id: LeaseId) -> Result<LeaseStatus, Error>;
+
+    /// Counts since the opening, and alarms.
+    fn statistics(&self) -> Statistics;
+
+    /// Ends the store: what was queued is done, what comes later is `Closed`. Returns when files and locks are free.
+    async fn close(&self);
+}
