@@ -1,1 +1,13 @@
-//! The admission chain and its built-in plugins.
+//! The admission chain: what may be written, and what is filled in, beyond what a kind's own strategy says.
+//!
+//! Allowed dependencies: api, env, schema, cel, client, auth. Never registry or store: it is handed attributes and objects
+//! and reads the rest of the cluster through a client, as `system:apiserver`.
+//!
+//! Invariants:
+//! - It runs inside the compare-and-swap loop, perhaps several times: it has no side effects.
+//! - It fails closed: what a plugin cannot find out is a refusal.
+
+mod chain;
+pub mod plugins;
+
+pub use chain::{Chain, Operation, Plugin, Request};

@@ -1,3 +1,22 @@
-//! Who is asking, and may they.
+//! Who is asking, and may they: the cluster's certificates, authenticators, authorizers, and the roles that every
+//! cluster has from its first start.
+//!
+//! Allowed dependencies: api, env, schema, cel, client. Never registry or store: roles and bindings are read through an
+//! informer, over the same API that they guard.
+//!
+//! Invariants:
+//! - Authorization happens in the API server's chain and nowhere else; whatever goes wrong inside it is a refusal.
+//! - A private key never leaves its file and this process's memory, and is in no log line.
 
 pub mod authenticator;
+pub mod bootstrap;
+pub mod certificates;
+pub mod limits;
+pub mod node;
+pub mod pki;
+pub mod rbac;
+pub mod tokens;
+pub mod union;
+
+pub use authenticator::{Authenticator, Credentials, Peer, Refused};
+pub use pki::Pki;

@@ -1,0 +1,81 @@
+use crate::chain::{Operation, Plugin, Request};
+use async_trait::async_trait;
+use sampan_api::k8s::api::core::v1::Namespace;
+use sampan_api::meta::GroupResource;
+use sampan_api::status::{Status, StatusCause};
+use sampan_api::{Object, RecordKey};
+use sampan_client::{Client, Informer};
+
+/// Namespaces that must not go (k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle).
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+/// Nothing is made in a namespace that is not there or is going; the cluster's own namespaces stay.
+pub struct NamespaceLifecycle {
+    namespaces: Informer,
+    client: Client,
+}
+
+impl NamespaceLifecycle {
+    /// `namespaces` answers nearly always; `client` is asked where it has not heard of a namespace yet.
+    pub fn new(namespaces: Informer, client: Client) -> Self {
+        Self { namespaces, client }
+    }
+
+    /// Whether the namespace is going. `None`: there is no such namespace.
+    async fn terminating(&self, name: &str) -> Result<Option<bool>, Status> {
+        let going = |object: &Object| object.get_str(&["status", "phase"]) == Some("Terminating");
+        if let Some(record) = self.namespaces.store().get(&RecordKey::new("", name)) {
+            // Terminating is set together with the deletion's time, so the informer's word is only ever late.
+            return match record.typed::<Namespace>() {
+                Ok(namespace) => Ok(Some(
+                    namespace.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Terminating"),
+                )),
+                Err(error) => Err(Status::internal(&error.to_string())),
+            };
+        }
+        match self.client.all::<Namespace>().get_record(name).await {
+            Ok(record) => Ok(Some(going(&record.object()))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(Status::internal(&error.to_string())),
+        }
+    }
+}
+
+#[async_trait]
+impl Plugin for NamespaceLifecycle {
+    fn name(&self) -> &'static str {
+        "NamespaceLifecycle"
+    }
+
+    async fn mutate(&self, request: &Request<'_>, _: &mut Object) -> Result<bool, Status> {
+        if request.namespace.is_empty() || request.operation != Operation::Create || request.is("", "namespaces") {
+            return Ok(false);
+        }
+        // An access review is about a namespace, it does not live in one.
+        if request.resource.group == "authorization.k8s.io" {
+            return Ok(false);
+        }
+        match self.terminating(request.namespace).await? {
+            None => Err(Status::not_found(&GroupResource::new("", "namespaces"), request.namespace)),
+            Some(true) => Err(request
+                .forbidden(&format!(
+                    "unable to create new content in namespace {} because it is being terminated",
+                    request.namespace
+                ))
+                .with_cause(StatusCause {
+                    reason: "NamespaceTerminating".into(),
+                    message: format!("namespace {} is being terminated", request.namespace),
+                    field: "metadata.namespace".into(),
+                })),
+            Some(false) => Ok(false),
+        }
+    }
+
+    async fn validate(&self, request: &Request<'_>, _: Option<&Object>) -> Result<(), Status> {
+        let immortal = IMMORTAL.contains(&request.name);
+        if request.operation == Operation::Delete && request.is("", "namespaces") && immortal {
+            return Err(request.forbidden("this namespace may not be deleted"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! Named limits of authentication and authorization.
+
+/// How long the cluster's own certificate authority is valid, years (kubeadm's default).
+pub const CA_VALIDITY_YEARS: i32 = 10;
+/// How long the certificates are valid that it signs, years.
+pub const CERTIFICATE_VALIDITY_YEARS: i32 = 1;
+/// An own certificate is made anew at a start when less than this is left of it, days.
+pub const CERTIFICATE_RENEWAL_DAYS: i64 = 60;
+/// Largest static token file, bytes.
+pub const TOKEN_FILE_MAX: u64 = 1024 * 1024;
+/// How deep aggregated ClusterRoles may select aggregated ones.
+pub const AGGREGATION_LEVELS_MAX: usize = 4;

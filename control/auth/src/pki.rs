@@ -1,0 +1,263 @@
+//! The cluster's own certificates: a CA made on the first start, the administrator's client certificate, the key that
+//! will sign ServiceAccount tokens, and a server certificate made anew at each start.
+
+use crate::limits::{CA_VALIDITY_YEARS, CERTIFICATE_RENEWAL_DAYS, CERTIFICATE_VALIDITY_YEARS};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use sampan_env::Env;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    #[error("{path}: {error}")]
+    File { path: PathBuf, error: std::io::Error },
+    #[error("{path} is no certificate or key that can be used: {problem}; remove the folder to have new ones made")]
+    Damaged { path: PathBuf, problem: String },
+    #[error("a certificate could not be made: {0}")]
+    Make(#[from] rcgen::Error),
+    #[error("TLS could not be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A certificate and its key, PEM.
+#[derive(Clone)]
+pub struct KeyedCertificate {
+    pub certificate_pem: String,
+    pub key_pem: String,
+}
+
+/// The key is a secret.
+impl std::fmt::Debug for KeyedCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyedCertificate")
+    }
+}
+
+/// The cluster's certificate authority and what is signed by it.
+#[derive(Debug)]
+pub struct Pki {
+    ca: KeyedCertificate,
+    /// `sampan-admin` of `system:masters`: what the kubeconfig carries.
+    pub admin: KeyedCertificate,
+    today: jiff::civil::Date,
+}
+
+impl Pki {
+    /// Reads `folder/{ca,admin,sa}.{crt,key}`, and makes what is missing. Keys are readable by their owner only.
+    pub fn open(folder: &Path, env: &Env) -> Result<Self, PkiError> {
+        std::fs::create_dir_all(folder).map_err(|error| PkiError::File { path: folder.to_owned(), error })?;
+        let today = jiff::Timestamp::try_from(env.now())
+            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date();
+        let ca_files = Files::new(folder, "ca");
+        let ca = match ca_files.read()? {
+            Some(ca) => ca,
+            None => ca_files.write(make_ca(today)?)?,
+        };
+        let mut pki = Self { ca, admin: KeyedCertificate { certificate_pem: String::new(), key_pem: String::new() }, today };
+        let admin_files = Files::new(folder, "admin");
+        let kept = match admin_files.read()? {
+            Some(admin) if pki.still_good(&admin.certificate_pem) => Some(admin),
+            _ => None,
+        };
+        pki.admin = match kept {
+            Some(admin) => admin,
+            None => admin_files.write(pki.client("sampan-admin", "system:masters")?)?,
+        };
+        let sa = Files::new(folder, "sa");
+        if !sa.key.exists() {
+            let key = KeyPair::generate()?;
+            write_file(&sa.certificate, key.public_key_pem().as_bytes(), 0o644)?;
+            write_file(&sa.key, key.serialize_pem().as_bytes(), 0o600)?;
+        }
+        Ok(pki)
+    }
+
+    pub fn ca_pem(&self) -> &str {
+        &self.ca.certificate_pem
+    }
+
+    fn issuer(&self) -> Result<Issuer<'static, KeyPair>, PkiError> {
+        let key = KeyPair::from_pem(&self.ca.key_pem)?;
+        Ok(Issuer::from_ca_cert_pem(&self.ca.certificate_pem, key)?)
+    }
+
+    /// A client certificate: `user` as the common name, `group` as the organization.
+    pub fn client(&self, user: &str, group: &str) -> Result<KeyedCertificate, PkiError> {
+        self.leaf(user, Some(group), Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn leaf(
+        &self,
+        name: &str,
+        organization: Option<&str>,
+        subjects: Vec<SanType>,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Result<KeyedCertificate, PkiError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        if let Some(organization) = organization {
+            params.distinguished_name.push(DnType::OrganizationName, organization);
+        }
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.subject_alt_names = subjects;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        params.use_authority_key_identifier_extension = true;
+        valid_for(&mut params, self.today, CERTIFICATE_VALIDITY_YEARS);
+        let certificate = params.signed_by(&key, &self.issuer()?)?;
+        Ok(KeyedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+    }
+
+    /// The server's TLS: a certificate for `names` and `addresses`, and client certificates of this CA, if shown.
+    pub fn server_config(&self, names: &[&str], addresses: &[IpAddr]) -> Result<Arc<rustls::ServerConfig>, PkiError> {
+        let mut subjects = Vec::new();
+        for name in names {
+            subjects.push(SanType::DnsName((*name).try_into()?));
+        }
+        subjects.extend(addresses.iter().copied().map(SanType::IpAddress));
+        let server = self.leaf("sampan-apiserver", None, subjects, ExtendedKeyUsagePurpose::ServerAuth)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate(&self.ca.certificate_pem)?)?;
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let key = KeyPair::from_pem(&server.key_pem)?;
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(
+                vec![self.certificate(&server.certificate_pem)?],
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            )?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    fn certificate(&self, pem: &str) -> Result<CertificateDer<'static>, PkiError> {
+        CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| rustls::Error::General(error.to_string()).into())
+    }
+
+    /// Whether a certificate is signed by this CA and good for a while yet.
+    fn still_good(&self, pem: &str) -> bool {
+        let now = self.today.to_zoned(jiff::tz::TimeZone::UTC).map_or(0, |day| day.timestamp().as_second());
+        let Ok(der) = self.certificate(pem) else { return false };
+        let Ok(ca) = self.certificate(&self.ca.certificate_pem) else { return false };
+        let (Ok((_, leaf)), Ok((_, ca))) = (x509_parser::parse_x509_certificate(&der), x509_parser::parse_x509_certificate(&ca))
+        else {
+            return false;
+        };
+        leaf.issuer() == ca.subject() && leaf.validity().not_after.timestamp() - now > CERTIFICATE_RENEWAL_DAYS * 86_400
+    }
+}
+
+fn valid_for(params: &mut CertificateParams, today: jiff::civil::Date, years: i32) {
+    let day = |date: jiff::civil::Date| {
+        // Days up to the 28th exist in every month of every year.
+        rcgen::date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().min(28).unsigned_abs())
+    };
+    // A day earlier: clocks of clients may run behind.
+    params.not_before = day(today.yesterday().unwrap_or(today));
+    params.not_after = day(today.saturating_add(jiff::Span::new().years(years)));
+}
+
+fn make_ca(today: jiff::civil::Date) -> Result<KeyedCertificate, PkiError> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "sampan-ca");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    valid_for(&mut params, today, CA_VALIDITY_YEARS);
+    let certificate = params.self_signed(&key)?;
+    Ok(KeyedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+}
+
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Files {
+    fn new(folder: &Path, name: &str) -> Self {
+        Self { certificate: folder.join(format!("{name}.crt")), key: folder.join(format!("{name}.key")) }
+    }
+
+    fn read(&self) -> Result<Option<KeyedCertificate>, PkiError> {
+        if !self.key.exists() && !self.certificate.exists() {
+            return Ok(None);
+        }
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|error| PkiError::File { path: path.clone(), error })
+        };
+        let pair = KeyedCertificate { certificate_pem: read(&self.certificate)?, key_pem: read(&self.key)? };
+        let damaged = |path: &PathBuf, problem: String| PkiError::Damaged { path: path.clone(), problem };
+        KeyPair::from_pem(&pair.key_pem).map_err(|error| damaged(&self.key, error.to_string()))?;
+        CertificateDer::from_pem_slice(pair.certificate_pem.as_bytes())
+            .map_err(|error| damaged(&self.certificate, error.to_string()))?;
+        Ok(Some(pair))
+    }
+
+    /// The key first: a certificate without its key would pass for a damaged pair.
+    fn write(&self, pair: KeyedCertificate) -> Result<KeyedCertificate, PkiError> {
+        write_file(&self.key, pair.key_pem.as_bytes(), 0o600)?;
+        write_file(&self.certificate, pair.certificate_pem.as_bytes(), 0o644)?;
+        Ok(pair)
+    }
+}
+
+/// Whole or not at all: written beside and renamed.
+fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
+    let fail = |error| PkiError::File { path: path.to_owned(), error };
+    let beside = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside).map_err(fail)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
+    std::fs::rename(&beside, path).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificates::identity;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_is_made_once_is_found_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let env = Env::system();
+        let first = Pki::open(folder.path(), &env).expect("made");
+        let second = Pki::open(folder.path(), &env).expect("read");
+        assert_eq!(first.ca_pem(), second.ca_pem());
+        assert_eq!(first.admin.certificate_pem, second.admin.certificate_pem);
+        for name in ["ca", "admin", "sa"] {
+            let mode = folder.path().join(format!("{name}.key")).metadata().expect("written").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        let der = first.certificate(&first.admin.certificate_pem).expect("PEM");
+        let admin = identity(&der).expect("an identity");
+        assert_eq!((admin.name.as_str(), admin.in_group("system:masters")), ("sampan-admin", true));
+        first.server_config(&["localhost"], &["127.0.0.1".parse().expect("an address")]).expect("TLS");
+    }
+
+    #[test]
+    fn a_damaged_key_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        Pki::open(folder.path(), &Env::system()).expect("made");
+        std::fs::write(folder.path().join("ca.key"), "nonsense").expect("written");
+        let error = Pki::open(folder.path(), &Env::system()).expect_err("damaged").to_string();
+        assert!(error.contains("ca.key") && error.contains("remove"), "{error}");
+    }
+}
