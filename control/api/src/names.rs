@@ -12,15 +12,16 @@ pub const QUALIFIED_NAME_MAX: usize = 63;
 pub const LABEL_VALUE_MAX: usize = 63;
 
 fn max_length(max: usize) -> String {
-    format!("must be no more than {max} {}", if max == 1 { "byte" } else { "bytes" })
+    format!("must be no more than {max} characters")
 }
 
 fn regex_error(message: &str, pattern: &str, examples: &[&str]) -> String {
     if examples.is_empty() {
         return format!("{message} (regex used for validation is '{pattern}')");
     }
-    let examples: Vec<String> = examples.iter().map(|one| format!("'{one}'")).collect();
-    format!("{message} (e.g. {}, regex used for validation is '{pattern}')", examples.join(" or "))
+    // Go writes a comma behind each example, the "or" after it.
+    let examples: Vec<String> = examples.iter().map(|one| format!("'{one}', ")).collect();
+    format!("{message} (e.g. {}regex used for validation is '{pattern}')", examples.join(" or "))
 }
 
 fn edge_alnum(text: &[u8], alnum: fn(u8) -> bool, inner: fn(u8) -> bool) -> bool {

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 
 /// A Kubernetes object as a value tree. It exists inside one request (a write) and is never kept: what is kept is a
 /// [`crate::Record`]. Keys are in lexical order, so the encoding of equal objects is equal.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Object {
     fields: Map<String, Value>,
 }

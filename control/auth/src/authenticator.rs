@@ -40,5 +40,8 @@ pub struct Refused(pub String);
 /// Tells who is asking. `Ok(None)`: nothing was shown that this authenticator knows; `Err`: something was, and it is
 /// wrong (answered 401 even where anonymous requests are let in).
 pub trait Authenticator: Send + Sync + 'static {
-    fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>>;
+    fn authenticate<'a>(
+        &'a self,
+        credentials: Credentials<'a>,
+    ) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>>;
 }

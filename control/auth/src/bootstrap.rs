@@ -177,7 +177,13 @@ mod tests {
                     namespace: object.namespace().into(),
                     name: object.name().into(),
                     role: if cluster { RoleRef::ClusterRole(name) } else { RoleRef::Role(name) },
-                    subjects: object.get(&["subjects"]).and_then(Value::as_array).expect("a list").iter().map(subject).collect(),
+                    subjects: object
+                        .get(&["subjects"])
+                        .and_then(Value::as_array)
+                        .expect("a list")
+                        .iter()
+                        .map(subject)
+                        .collect(),
                 });
             } else {
                 let rules = object.get(&["rules"]).cloned().filter(|rules| !rules.is_null()).unwrap_or(json!([]));

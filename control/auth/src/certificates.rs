@@ -25,7 +25,10 @@ pub fn identity(der: &[u8]) -> Result<UserInfo, Refused> {
 }
 
 impl Authenticator for ClientCertificates {
-    fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
+    fn authenticate<'a>(
+        &'a self,
+        credentials: Credentials<'a>,
+    ) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
         let found = match (credentials.peer.identity.get(), credentials.peer.certificates.first()) {
             (Some(known), _) => Ok(Some(known.clone())),
             (None, None) => Ok(None),

@@ -21,16 +21,22 @@ fn decide(node: &str, a: &Attributes) -> Decision {
     let one_of = |verbs: &[&str]| verbs.contains(&verb);
     let own = a.name == node;
     let allowed = match (a.group.as_str(), a.resource.as_str(), a.subresource.as_str()) {
-        ("", "nodes", "") => verb == "create" || (own && one_of(&["get", "update", "patch"])) || own_list(node, a, "metadata.name"),
+        ("", "nodes", "") => {
+            verb == "create" || (own && one_of(&["get", "update", "patch"])) || own_list(node, a, "metadata.name")
+        }
         ("", "nodes", "status") => own && one_of(&["update", "patch"]),
         // A pod that is read by its name is checked by what it then may write: admission's NodeRestriction.
         ("", "pods", "") => one_of(&["get", "delete"]) || own_list(node, a, "spec.nodeName"),
         ("", "pods", "status") => one_of(&["update", "patch"]),
         ("", "events", "") => one_of(&["create", "patch", "update"]),
         ("coordination.k8s.io", "leases", "") => {
-            a.namespace == "kube-node-lease" && (verb == "create" || own) && one_of(&["create", "get", "update", "patch", "delete"])
+            a.namespace == "kube-node-lease"
+                && (verb == "create" || own)
+                && one_of(&["create", "get", "update", "patch", "delete"])
         }
-        ("node.k8s.io", "runtimeclasses", "") | ("", "services" | "namespaces", "") => one_of(&["get", "list", "watch"]),
+        ("node.k8s.io", "runtimeclasses", "") | ("", "services" | "namespaces", "") => {
+            one_of(&["get", "list", "watch"])
+        }
         _ => false,
     };
     if allowed { Decision::allow("") } else { Decision::no_opinion(format!("node '{node}' may not do this")) }

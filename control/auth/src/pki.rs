@@ -63,7 +63,8 @@ impl Pki {
             Some(ca) => ca,
             None => ca_files.write(make_ca(today)?)?,
         };
-        let mut pki = Self { ca, admin: KeyedCertificate { certificate_pem: String::new(), key_pem: String::new() }, today };
+        let mut pki =
+            Self { ca, admin: KeyedCertificate { certificate_pem: String::new(), key_pem: String::new() }, today };
         let admin_files = Files::new(folder, "admin");
         let kept = match admin_files.read()? {
             Some(admin) if pki.still_good(&admin.certificate_pem) => Some(admin),
@@ -155,7 +156,8 @@ impl Pki {
         let now = self.today.to_zoned(jiff::tz::TimeZone::UTC).map_or(0, |day| day.timestamp().as_second());
         let Ok(der) = self.certificate(pem) else { return false };
         let Ok(ca) = self.certificate(&self.ca.certificate_pem) else { return false };
-        let (Ok((_, leaf)), Ok((_, ca))) = (x509_parser::parse_x509_certificate(&der), x509_parser::parse_x509_certificate(&ca))
+        let (Ok((_, leaf)), Ok((_, ca))) =
+            (x509_parser::parse_x509_certificate(&der), x509_parser::parse_x509_certificate(&ca))
         else {
             return false;
         };
@@ -222,8 +224,7 @@ impl Files {
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
     let fail = |error| PkiError::File { path: path.to_owned(), error };
     let beside = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside).map_err(fail)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside).map_err(fail)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
     std::fs::rename(&beside, path).map_err(fail)
 }

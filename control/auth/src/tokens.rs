@@ -69,7 +69,10 @@ impl StaticTokens {
 }
 
 impl Authenticator for StaticTokens {
-    fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
+    fn authenticate<'a>(
+        &'a self,
+        credentials: Credentials<'a>,
+    ) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
         let found = match credentials.bearer_token() {
             None => Ok(None),
             Some(token) => match self.users.get(token) {

@@ -9,7 +9,10 @@ use std::sync::Arc;
 pub struct Authenticators(pub Vec<Arc<dyn Authenticator>>);
 
 impl Authenticator for Authenticators {
-    fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
+    fn authenticate<'a>(
+        &'a self,
+        credentials: Credentials<'a>,
+    ) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
         async move {
             let mut refused = None;
             for one in &self.0 {

@@ -22,7 +22,8 @@ impl Plugin for NodeRestriction {
                     return Ok(());
                 }
                 let doing = if request.operation == Operation::Delete { "delete" } else { "update status for" };
-                Err(request.forbidden(&format!("node \"{node}\" can only {doing} pods with spec.nodeName set to itself")))
+                Err(request
+                    .forbidden(&format!("node \"{node}\" can only {doing} pods with spec.nodeName set to itself")))
             }
             ("", "nodes", _) => {
                 let name = if request.name.is_empty() { object.map_or("", Object::name) } else { request.name };

@@ -49,7 +49,8 @@ impl Priority {
             }
         };
         let policy = policy.unwrap_or_else(|| "PreemptLowerPriority".into());
-        if pod.get(&["spec", "priority"]).and_then(serde_json::Value::as_i64).is_some_and(|own| own != i64::from(value)) {
+        if pod.get(&["spec", "priority"]).and_then(serde_json::Value::as_i64).is_some_and(|own| own != i64::from(value))
+        {
             return Err(request.forbidden(&format!(
                 "the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name",
                 pod.get(&["spec", "priority"]).cloned().unwrap_or_default()
@@ -100,9 +101,8 @@ impl Plugin for Priority {
             return Ok(());
         }
         match self.default_class().and_then(|class| class.metadata.name.clone()) {
-            Some(other) if other != request.name => Err(request.forbidden(&format!(
-                "PriorityClass {other} is already marked as default. Only one default can exist"
-            ))),
+            Some(other) if other != request.name => Err(request
+                .forbidden(&format!("PriorityClass {other} is already marked as default. Only one default can exist"))),
             _ => Ok(()),
         }
     }

@@ -107,7 +107,10 @@ impl Index {
     /// Cluster-wide bindings first, then those of the request's namespace.
     pub fn authorize(&self, attributes: &Attributes) -> Decision {
         let mut absent = Vec::new();
-        let scopes = [Some((&self.cluster, "")), self.namespaces.get(&attributes.namespace).map(|g| (g, attributes.namespace.as_str()))];
+        let scopes = [
+            Some((&self.cluster, "")),
+            self.namespaces.get(&attributes.namespace).map(|g| (g, attributes.namespace.as_str())),
+        ];
         for (grants, namespace) in scopes.into_iter().flatten() {
             // A user may not be looked up without making a key; groups are few.
             let user = std::iter::once(SubjectKey::User(attributes.user.name.clone()));
@@ -133,7 +136,8 @@ impl Index {
     /// All rules that hold for a user in a namespace, as a SelfSubjectRulesReview lists them.
     pub fn rules_of(&self, user: &sampan_api::UserInfo, namespace: &str) -> Vec<PolicyRule> {
         let keys = || {
-            std::iter::once(SubjectKey::User(user.name.clone())).chain(user.groups.iter().cloned().map(SubjectKey::Group))
+            std::iter::once(SubjectKey::User(user.name.clone()))
+                .chain(user.groups.iter().cloned().map(SubjectKey::Group))
         };
         [Some(&self.cluster), self.namespaces.get(namespace)]
             .into_iter()
@@ -150,7 +154,9 @@ impl Index {
 /// selects view), down to `levels`: a circle of roles ends there.
 fn aggregate(selectors: &[LabelSelector], roles: &[&Role], of: &Role, levels: usize) -> Vec<PolicyRule> {
     let mut gathered: Vec<PolicyRule> = Vec::new();
-    for role in roles.iter().filter(|role| role.name != of.name && selectors.iter().any(|s| s.matches_map(&role.labels))) {
+    for role in
+        roles.iter().filter(|role| role.name != of.name && selectors.iter().any(|s| s.matches_map(&role.labels)))
+    {
         let nested = match &role.aggregates {
             Some(selectors) if levels > 0 => aggregate(selectors, roles, role, levels - 1),
             _ => Vec::new(),

@@ -33,7 +33,9 @@ impl PolicyRule {
             self.non_resource_urls.iter().any(|url| {
                 url == ALL
                     || *url == attributes.path
-                    || url.strip_suffix('*').is_some_and(|prefix| attributes.path.starts_with(prefix.trim_end_matches('*')))
+                    || url
+                        .strip_suffix('*')
+                        .is_some_and(|prefix| attributes.path.starts_with(prefix.trim_end_matches('*')))
             })
         }
     }
@@ -45,7 +47,9 @@ impl PolicyRule {
             }
             match listed.split_once('/') {
                 None => subresource.is_empty() && listed == resource,
-                Some((parent, child)) => !subresource.is_empty() && child == subresource && (parent == ALL || parent == resource),
+                Some((parent, child)) => {
+                    !subresource.is_empty() && child == subresource && (parent == ALL || parent == resource)
+                }
             }
         })
     }
