@@ -1,0 +1,70 @@
+//! What the writer of an object knows about it before the commit, and what makes a record of it afterwards.
+
+use bytes::Bytes;
+use sampan_api::object::OwnerReference;
+use sampan_api::record::{Record, RecordKey, RecordParts, Writer};
+use sampan_store::Entry;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An encoded object with what reads of it need, made once: by the registry at a write (handed through the store as the
+/// event's payload), or by the [`Decoder`] where only bytes are there.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub api_version: Arc<str>,
+    pub kind: Arc<str>,
+    pub uid: Arc<str>,
+    pub labels: Arc<BTreeMap<String, String>>,
+    pub owners: Arc<[OwnerReference]>,
+    pub fields: Arc<[(&'static str, String)]>,
+    /// See [`RecordParts::json`], and the two offsets into it.
+    pub json: Bytes,
+    pub type_meta_end: u32,
+    pub rv_offset: u32,
+    /// Who wrote it; `None`: as the store's entry says.
+    pub writer: Option<Arc<Writer>>,
+}
+
+/// Reads stored values back into drafts.
+pub trait Decoder: Send + Sync + 'static {
+    /// `prefix` is that of the resource, `/registry/apps/deployments/`. The error says what is wrong with the value.
+    fn decode(&self, prefix: &str, value: &Bytes) -> Result<Draft, String>;
+}
+
+/// The namespace and name in a key of the resource with `prefix`.
+pub(crate) fn record_key(prefix: &str, key: &str) -> RecordKey {
+    let rest = key.strip_prefix(prefix).unwrap_or(key);
+    match rest.split_once('/') {
+        Some((namespace, name)) => RecordKey::new(namespace, name),
+        None => RecordKey::new("", rest),
+    }
+}
+
+pub(crate) fn writer_of(entry: &Entry) -> Arc<Writer> {
+    let writer = &entry.writer;
+    Arc::new(Writer {
+        user: writer.user.as_str().into(),
+        verb: writer.verb.as_str().into(),
+        user_agent: writer.user_agent.as_str().into(),
+        request_id: writer.request_id.as_str().into(),
+    })
+}
+
+pub(crate) fn record_of(prefix: &str, entry: &Entry, draft: &Draft) -> Record {
+    Record::new(RecordParts {
+        key: record_key(prefix, &entry.key),
+        api_version: draft.api_version.clone(),
+        kind: draft.kind.clone(),
+        uid: draft.uid.clone(),
+        create_revision: entry.create_revision,
+        mod_revision: entry.mod_revision,
+        version: entry.version,
+        labels: draft.labels.clone(),
+        owners: draft.owners.clone(),
+        fields: draft.fields.clone(),
+        writer: draft.writer.clone().unwrap_or_else(|| writer_of(entry)),
+        json: draft.json.clone(),
+        type_meta_end: draft.type_meta_end,
+        rv_offset: draft.rv_offset,
+    })
+}

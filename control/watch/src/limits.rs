@@ -1,0 +1,20 @@
+//! Bounds of rings, pages and waits.
+
+use std::time::Duration;
+
+/// Events that a resource's ring keeps.
+pub const RING_EVENTS_MAX: usize = 4096;
+/// Encoded bytes that a resource's ring keeps alive, at least one event aside.
+pub const RING_BYTES_MAX: usize = 8 << 20;
+/// Events that a cursor takes out of the ring at once.
+pub const CURSOR_BATCH_MAX: usize = 64;
+/// Events that a cursor reads out of the store's history at once.
+pub const HISTORY_PAGE_MAX: usize = 512;
+/// Objects of a snapshot that initial events are made of at once.
+pub const SNAPSHOT_CHUNK: usize = 256;
+/// Keys that the loading of a resource reads at once.
+pub const LOAD_PAGE_MAX: usize = 2000;
+/// How long a read waits for a revision that the server has not reached (apiserver's blockTimeout).
+pub const AHEAD_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How often a quiet watch tells how far it has come (apiserver's bookmarkFrequency).
+pub const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);

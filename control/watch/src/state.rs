@@ -1,0 +1,183 @@
+//! The current records of one resource.
+
+use crate::draft::{Decoder, Draft, record_of, writer_of};
+use crate::filter::Filter;
+use crate::ring::{Change, Item, Position, Ring};
+use arc_swap::ArcSwap;
+use imbl::OrdMap;
+use parking_lot::Mutex;
+use sampan_api::record::{Record, Writer};
+use sampan_store::{Entry, Event, EventKind};
+use std::ops::Bound;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+pub(crate) type Map = OrdMap<Arc<str>, Arc<Record>>;
+
+/// One resource's records, whole as of a revision. Cheap to clone.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(crate) map: Map,
+    /// What the snapshot shows is the state of this revision.
+    pub revision: u64,
+    pub(crate) prefix: Arc<str>,
+}
+
+impl Snapshot {
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// By the store's key.
+    pub fn get(&self, key: &str) -> Option<&Arc<Record>> {
+        self.map.get(key)
+    }
+
+    /// In key order, those with the key prefix that come after `start_after` (exclusive; a whole key).
+    pub fn range<'a>(
+        &'a self,
+        key_prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Record>)> {
+        let start = match start_after {
+            Some(after) if after >= key_prefix => Bound::Excluded(after),
+            _ => Bound::Included(key_prefix),
+        };
+        self.map
+            .range::<(Bound<&str>, Bound<&str>), str>((start, Bound::Unbounded))
+            .take_while(move |(key, _)| key.starts_with(key_prefix))
+    }
+
+    /// In key order, those that the filter selects, after `start_after`.
+    pub fn select<'a>(
+        &'a self,
+        filter: &'a Filter,
+        key_prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Record>)> {
+        self.range(key_prefix, start_after).filter(move |(_, record)| filter.matches(record))
+    }
+
+    /// The key prefix under which everything lies that the filter can select.
+    pub fn key_prefix(&self, filter: &Filter, namespaced: bool) -> String {
+        filter.key_prefix(&self.prefix, namespaced)
+    }
+}
+
+struct Published {
+    map: Map,
+    /// Of the last event in the map, or of the load.
+    revision: u64,
+}
+
+/// The state of one resource: what readers load, and what the writer holds.
+pub(crate) struct ResourceState {
+    pub(crate) prefix: Arc<str>,
+    pub(crate) dispatch: Arc<[&'static str]>,
+    pub(crate) namespaced: bool,
+    published: ArcSwap<Published>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    map: Map,
+    ring: Ring,
+    /// While the resource is being read from the store: what was committed meanwhile.
+    loading: Option<Vec<Event>>,
+}
+
+impl ResourceState {
+    /// Empty and loading: events are kept until [`ResourceState::loaded`].
+    pub(crate) fn loading(prefix: Arc<str>, dispatch: Arc<[&'static str]>, namespaced: bool) -> Self {
+        let ring = Ring::new(0, dispatch.len());
+        Self {
+            prefix,
+            dispatch,
+            namespaced,
+            published: ArcSwap::from_pointee(Published { map: Map::new(), revision: 0 }),
+            inner: Mutex::new(Inner { map: Map::new(), ring, loading: Some(Vec::new()) }),
+        }
+    }
+
+    /// Takes the state of `revision`, then the events that came meanwhile.
+    pub(crate) fn loaded(&self, map: Map, revision: u64, decoder: &dyn Decoder) {
+        let mut inner = self.inner.lock();
+        let waiting = inner.loading.take().unwrap_or_default();
+        inner.map = map;
+        inner.ring.reset(revision);
+        let mut wake = Vec::new();
+        let mut last = revision;
+        for event in waiting.iter().filter(|event| event.revision() > revision) {
+            self.apply_one(&mut inner, event, decoder, &mut wake);
+            last = event.revision();
+        }
+        self.published.store(Arc::new(Published { map: inner.map.clone(), revision: last }));
+    }
+
+    /// Applies events of this resource, in revision order; leaves in `wake` whom to wake afterwards.
+    pub(crate) fn apply(&self, events: &[&Event], decoder: &dyn Decoder, wake: &mut Vec<Arc<Notify>>) {
+        let mut inner = self.inner.lock();
+        if let Some(waiting) = &mut inner.loading {
+            waiting.extend(events.iter().map(|event| (*event).clone()));
+            return;
+        }
+        for event in events {
+            self.apply_one(&mut inner, event, decoder, wake);
+        }
+        let revision = events.last().map_or(0, |event| event.revision());
+        self.published.store(Arc::new(Published { map: inner.map.clone(), revision }));
+    }
+
+    fn apply_one(&self, inner: &mut Inner, event: &Event, decoder: &dyn Decoder, wake: &mut Vec<Arc<Notify>>) {
+        let entry = &event.entry;
+        let at = Position { revision: entry.mod_revision, index: event.index };
+        let item = match event.kind {
+            EventKind::Put => match self.record(entry, decoder) {
+                Ok(record) => {
+                    let record = Arc::new(record);
+                    let previous = inner.map.insert(entry.key.clone(), record.clone());
+                    Item { change: Change::Put, record, previous, at }
+                }
+                // Only what another process wrote can be unreadable here; there is nobody to tell but the log.
+                Err(reason) => {
+                    tracing::error!(key = %entry.key, reason, "a committed value cannot be decoded and is left out");
+                    return;
+                }
+            },
+            EventKind::Delete => {
+                let Some(last) = inner.map.remove(&*entry.key) else { return };
+                let writer = entry.payload.clone().and_then(|payload| payload.downcast::<Writer>().ok());
+                let record = Arc::new(last.at_revision(entry.mod_revision, writer.unwrap_or_else(|| writer_of(entry))));
+                Item { change: Change::Delete, record, previous: Some(last), at }
+            }
+        };
+        inner.ring.push(&entry.key, Arc::new(item), &self.dispatch, wake);
+    }
+
+    /// The record of an entry: out of the writer's draft where there is one, else out of the bytes.
+    pub(crate) fn record(&self, entry: &Entry, decoder: &dyn Decoder) -> Result<Record, String> {
+        if let Some(draft) = entry.payload.as_ref().and_then(|payload| payload.downcast_ref::<Draft>()) {
+            return Ok(record_of(&self.prefix, entry, draft));
+        }
+        decoder.decode(&self.prefix, &entry.value).map(|draft| record_of(&self.prefix, entry, &draft))
+    }
+
+    /// The current state. `seen` is a global revision read *before*: the state is that of the later of the two.
+    pub(crate) fn snapshot(&self, seen: u64) -> Snapshot {
+        let published = self.published.load();
+        Snapshot { map: published.map.clone(), revision: published.revision.max(seen), prefix: self.prefix.clone() }
+    }
+
+    /// One current record.
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<Record>> {
+        self.published.load().map.get(key).cloned()
+    }
+
+    pub(crate) fn with_ring<T>(&self, f: impl FnOnce(&mut Ring) -> T) -> T {
+        f(&mut self.inner.lock().ring)
+    }
+}

@@ -1,0 +1,135 @@
+//! A whole watch: initial events, changes, bookmarks, an end.
+
+use crate::Error;
+use crate::cursor::Cursor;
+use crate::filter::Filter;
+use crate::limits::{BOOKMARK_PERIOD, SNAPSHOT_CHUNK};
+use crate::state::Snapshot;
+use crate::watch::Watch;
+use sampan_api::record::RecordEvent;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Where a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the changes after this revision.
+    After(u64),
+    /// With an ADDED for each object that there is now, then a bookmark that says so if `announce_end`, then changes.
+    Current { announce_end: bool },
+}
+
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    pub filter: Filter,
+    pub start: Start,
+    /// Bookmarks each [`BOOKMARK_PERIOD`] and at the end.
+    pub bookmarks: bool,
+    /// When the stream ends by itself.
+    pub timeout: Duration,
+}
+
+/// The events of one watch. After an error, and after the timeout, it is over.
+pub struct EventStream {
+    cursor: Cursor,
+    filter: Filter,
+    initial: Option<Initial>,
+    ready: VecDeque<RecordEvent>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    over: bool,
+}
+
+/// Initial events not yet made.
+struct Initial {
+    snapshot: Snapshot,
+    key_prefix: String,
+    after: Option<String>,
+    announce_end: bool,
+}
+
+impl Watch {
+    /// Begins a watch on the resource under `prefix`.
+    pub fn stream(&self, prefix: &str, namespaced: bool, options: StreamOptions) -> Result<EventStream, Error> {
+        let StreamOptions { filter, start, bookmarks, timeout } = options;
+        let (revision, initial) = match start {
+            Start::After(revision) => (revision, None),
+            Start::Current { announce_end } => {
+                let snapshot = self.snapshot(prefix)?;
+                let key_prefix = snapshot.key_prefix(&filter, namespaced);
+                (snapshot.revision, Some(Initial { snapshot, key_prefix, after: None, announce_end }))
+            }
+        };
+        let now = self.env().instant();
+        Ok(EventStream {
+            cursor: self.cursor(prefix, filter.clone(), revision)?,
+            filter,
+            initial,
+            ready: VecDeque::new(),
+            bookmarks,
+            next_bookmark: now + BOOKMARK_PERIOD,
+            deadline: now + timeout,
+            over: false,
+        })
+    }
+}
+
+impl EventStream {
+    /// The next event; `None` at the end. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<RecordEvent, Error>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            if self.over {
+                return None;
+            }
+            if let Some(initial) = self.initial.take() {
+                self.initial = self.initial_events(initial);
+                continue;
+            }
+            let until = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+            tokio::select! {
+                biased;
+                event = self.cursor.next() => match event {
+                    Ok(event) => return Some(Ok(event)),
+                    Err(error) => {
+                        self.over = true;
+                        return Some(Err(error));
+                    }
+                },
+                () = tokio::time::sleep_until(until) => {
+                    self.over = until == self.deadline;
+                    self.next_bookmark = until + BOOKMARK_PERIOD;
+                    if self.bookmarks && let Some(revision) = self.cursor.caught_up() {
+                        self.ready.push_back(RecordEvent::Bookmark { revision, initial_events_end: false });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes some initial events; what is left of them, if any.
+    fn initial_events(&mut self, mut initial: Initial) -> Option<Initial> {
+        let Initial { snapshot, key_prefix, after, announce_end } = &mut initial;
+        let mut last = None;
+        let mut looked_at = 0;
+        for (key, record) in snapshot.range(key_prefix, after.as_deref()).take(SNAPSHOT_CHUNK) {
+            looked_at += 1;
+            last = Some(key.to_string());
+            if self.filter.matches(record) {
+                self.ready.push_back(RecordEvent::Added(record.clone()));
+            }
+        }
+        if looked_at == SNAPSHOT_CHUNK {
+            *after = last;
+            return Some(initial);
+        }
+        if *announce_end {
+            self.ready.push_back(RecordEvent::Bookmark { revision: snapshot.revision, initial_events_end: true });
+        }
+        None
+    }
+}

@@ -1,0 +1,245 @@
+//! The sink that feeds all resources, and the doors to their state.
+
+use crate::Error;
+use crate::cursor::Cursor;
+use crate::draft::Decoder;
+use crate::filter::Filter;
+use crate::limits::{AHEAD_WAIT_MAX, LOAD_PAGE_MAX};
+use crate::state::{Map, ResourceState, Snapshot};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use sampan_api::record::Record;
+use sampan_env::Env;
+use sampan_store::{Event, Range, Sink, Store};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// All keys of objects begin with it; others (allocations, locks) are no resource's and are not kept here.
+const ROOT: &str = "/registry/";
+
+/// A stored resource to be kept.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// `/registry/<group or core>/<resource>/`.
+    pub prefix: Arc<str>,
+    pub namespaced: bool,
+    /// Fields by whose value watches are woken; the records' `fields` hold them.
+    pub dispatch: Arc<[&'static str]>,
+}
+
+/// The current state of all resources, and the changes of each. Cheap to clone.
+#[derive(Clone)]
+pub struct Watch {
+    core: Arc<Core>,
+}
+
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) env: Env,
+    pub(crate) decoder: Arc<dyn Decoder>,
+    resources: ArcSwap<HashMap<Arc<str>, Arc<ResourceState>>>,
+    registering: Mutex<()>,
+    /// The last revision whose events are in the state: the number for readers, the channel for those who wait.
+    revision: AtomicU64,
+    reached: watch::Sender<u64>,
+    wakes: AtomicU64,
+}
+
+/// What the store holds of us: a weak end, so that the store does not keep its own readers alive.
+struct Feed(Weak<Core>);
+
+impl Sink for Feed {
+    fn committed(&self, events: &[Event]) {
+        if let Some(core) = self.0.upgrade() {
+            core.committed(events);
+        }
+    }
+}
+
+impl Core {
+    fn committed(&self, events: &[Event]) {
+        let Some(last) = events.last() else { return };
+        let resources = self.resources.load();
+        // Few resources change in one batch: a short list beats a map.
+        let mut groups: Vec<(&Arc<ResourceState>, Vec<&Event>)> = Vec::new();
+        for event in events {
+            let Some(state) = prefix_of(&event.entry.key).and_then(|prefix| resources.get(prefix)) else { continue };
+            match groups.iter_mut().find(|(other, _)| Arc::ptr_eq(other, state)) {
+                Some((_, list)) => list.push(event),
+                None => groups.push((state, vec![event])),
+            }
+        }
+        let mut wake: Vec<Arc<Notify>> = Vec::new();
+        for (state, list) in &groups {
+            state.apply(list, &*self.decoder, &mut wake);
+        }
+        self.revision.fetch_max(last.revision(), Ordering::Release);
+        self.reached.send_if_modified(|reached| {
+            *reached = last.revision().max(*reached);
+            true
+        });
+        // Woken after the revision is out: a cursor that finds nothing more may then tell how far it has come.
+        let mut previous: Option<&Arc<Notify>> = None;
+        for notify in &wake {
+            if previous.is_none_or(|previous| !Arc::ptr_eq(previous, notify)) {
+                notify.notify_waiters();
+            }
+            previous = Some(notify);
+        }
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn count_wake(&self) {
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Reads what lies under `root` at one revision, and hands each resource its part.
+    async fn load(&self, root: &str, states: &[Arc<ResourceState>]) -> Result<u64, Error> {
+        let by_prefix: HashMap<&str, usize> = states.iter().enumerate().map(|(i, s)| (&*s.prefix, i)).collect();
+        let mut maps: Vec<Map> = states.iter().map(|_| Map::new()).collect();
+        let mut at = None;
+        let mut start_after = None;
+        let revision = loop {
+            let range = Range { prefix: root.to_owned(), start_after, limit: Some(LOAD_PAGE_MAX) };
+            let page = self.store.range(range, at).await?;
+            for entry in &page.entries {
+                let Some(index) = prefix_of(&entry.key).and_then(|prefix| by_prefix.get(prefix)) else { continue };
+                let record = states[*index].record(entry, &*self.decoder);
+                let record = record.map_err(|reason| Error::Undecodable { key: entry.key.to_string(), reason })?;
+                maps[*index].insert(entry.key.clone(), Arc::new(record));
+            }
+            at = Some(page.revision);
+            match page.entries.last() {
+                Some(last) if page.more => start_after = Some(last.key.to_string()),
+                _ => break page.revision,
+            }
+        };
+        for (state, map) in states.iter().zip(maps) {
+            state.loaded(map, revision, &*self.decoder);
+        }
+        Ok(revision)
+    }
+}
+
+/// `/registry/apps/deployments/` of `/registry/apps/deployments/default/web`.
+fn prefix_of(key: &str) -> Option<&str> {
+    let rest = key.strip_prefix(ROOT)?;
+    let group = rest.find('/')? + 1;
+    let resource = rest[group..].find('/')? + 1;
+    Some(&key[..ROOT.len() + group + resource])
+}
+
+impl Watch {
+    /// Subscribes to the store, and reads the current state of `specs` out of it.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        env: Env,
+        decoder: Arc<dyn Decoder>,
+        specs: impl IntoIterator<Item = Spec>,
+    ) -> Result<Self, Error> {
+        let states: Vec<_> = specs
+            .into_iter()
+            .map(|spec| Arc::new(ResourceState::loading(spec.prefix, spec.dispatch, spec.namespaced)))
+            .collect();
+        let resources = states.iter().map(|state| (state.prefix.clone(), state.clone())).collect();
+        let core = Arc::new(Core {
+            store: store.clone(),
+            env,
+            decoder,
+            resources: ArcSwap::from_pointee(resources),
+            registering: Mutex::new(()),
+            revision: AtomicU64::new(0),
+            reached: watch::Sender::new(0),
+            wakes: AtomicU64::new(0),
+        });
+        store.subscribe(Arc::new(Feed(Arc::downgrade(&core))));
+        let revision = core.load(ROOT, &states).await?;
+        core.revision.fetch_max(revision, Ordering::Release);
+        core.reached.send_if_modified(|reached| {
+            *reached = revision.max(*reached);
+            true
+        });
+        Ok(Self { core })
+    }
+
+    /// Begins to keep another resource (a CRD's). Does nothing for one that is kept already.
+    pub async fn register(&self, spec: Spec) -> Result<(), Error> {
+        let state = {
+            let _registering = self.core.registering.lock();
+            let now = self.core.resources.load_full();
+            if now.contains_key(&spec.prefix) {
+                return Ok(());
+            }
+            let state = Arc::new(ResourceState::loading(spec.prefix.clone(), spec.dispatch, spec.namespaced));
+            let mut next = HashMap::clone(&now);
+            next.insert(spec.prefix, state.clone());
+            self.core.resources.store(Arc::new(next));
+            state
+        };
+        let prefix = state.prefix.clone();
+        self.core.load(&prefix, &[state]).await.map(|_| ())
+    }
+
+    /// The last revision that all snapshots show.
+    pub fn revision(&self) -> u64 {
+        self.core.revision()
+    }
+
+    /// Returns once snapshots show `revision`; the error tells that it did not come within the time readers wait.
+    pub async fn wait_until(&self, revision: u64) -> Result<(), Error> {
+        self.wait_until_within(revision, AHEAD_WAIT_MAX).await
+    }
+
+    pub async fn wait_until_within(&self, revision: u64, patience: Duration) -> Result<(), Error> {
+        if self.revision() >= revision {
+            return Ok(());
+        }
+        let mut reached = self.core.reached.subscribe();
+        match tokio::time::timeout(patience, reached.wait_for(|reached| *reached >= revision)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Error::Ahead { wanted: revision, current: self.revision() }),
+        }
+    }
+
+    /// The current state of the resource under `prefix`.
+    pub fn snapshot(&self, prefix: &str) -> Result<Snapshot, Error> {
+        // Before the state is taken: whatever this revision promises is in it.
+        let seen = self.revision();
+        Ok(self.state(prefix)?.snapshot(seen))
+    }
+
+    /// One current record by its whole key.
+    pub fn get(&self, prefix: &str, key: &str) -> Result<Option<Arc<Record>>, Error> {
+        Ok(self.state(prefix)?.get(key))
+    }
+
+    /// The changes after `revision` of what the filter selects.
+    pub fn cursor(&self, prefix: &str, filter: Filter, revision: u64) -> Result<Cursor, Error> {
+        Ok(Cursor::new(self.core.clone(), self.state(prefix)?, filter, revision))
+    }
+
+    /// How often a waiting cursor has been woken, in all.
+    pub fn wakes(&self) -> u64 {
+        self.core.wakes.load(Ordering::Relaxed)
+    }
+
+    /// Lets the ring of a resource hold no more than `events_max` events: for tests of what falls off.
+    pub fn shrink_ring(&self, prefix: &str, events_max: usize) -> Result<(), Error> {
+        self.state(prefix)?.with_ring(|ring| ring.shrink(events_max));
+        Ok(())
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.core.env
+    }
+
+    fn state(&self, prefix: &str) -> Result<Arc<ResourceState>, Error> {
+        self.core.resources.load().get(prefix).cloned().ok_or_else(|| Error::UnknownResource(prefix.to_owned()))
+    }
+}
