@@ -90,10 +90,6 @@ impl Ring {
         self.events_max = events_max;
     }
 
-    pub(crate) fn floor(&self) -> Position {
-        self.floor
-    }
-
     /// Begins again at `revision`, empty.
     pub(crate) fn reset(&mut self, revision: u64) {
         self.first += self.items.len() as u64;
