@@ -1,1 +1,27 @@
-//! The one schema of all kinds, and the walkers over it.
+//! The one schema of all kinds, and the walkers over it: codecs (JSON, YAML, protobuf), pruning, defaulting, patches,
+//! field sets and managedFields.
+//!
+//! Allowed: `sampan-api`, serde, serde-saphyr (its YAML parser), json-patch. Never: I/O, clock, randomness.
+//!
+//! Invariant: a kind is described once, in the table that `build.rs` joins from the sources of `k8s-pb` and
+//! `k8s-openapi`. What no crate has is data in `data/`: Go's struct forms, defaults, our own kinds.
+//! Invariant: a decoded value is what Go's own decode and encode of the same bytes would give: quantities and times
+//! canonical, nulls and empty `omitempty` fields gone, structs held by value present.
+//! Invariant: input is hostile; every recursion and expansion has a limit in [`limits`].
+
+pub mod default;
+pub mod fields;
+pub mod json;
+pub mod limits;
+pub mod managed;
+pub mod patch;
+pub mod problems;
+pub mod protobuf;
+mod scalar;
+mod syntax;
+mod table;
+pub mod yaml;
+mod zero;
+
+pub use problems::{Decoded, DecodeError, Problem, ProblemKind};
+pub use table::{Field, Kind, ListType, Patch, Schema, Shape, Text, Type, TypeDef, TypeId, Wire, WireEntry};

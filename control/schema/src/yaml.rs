@@ -1,0 +1,329 @@
+//! YAML to JSON as the real server does it (sigs.k8s.io/yaml over YAML 1.1), and back.
+//!
+//! The parser is serde-saphyr's own; scalars are resolved here, because the rules that clients rely on are Go's
+//! (`yes` is a boolean, `0x1f` a number, dates are strings). Aliases are expanded within [`crate::limits`].
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Number, Value};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
+
+use crate::json::{self, TypeMeta};
+use crate::limits::{PROBLEMS_MAX, YAML_ALIAS_NODES_MAX, YAML_NODES_MAX};
+use crate::problems::{DecodeError, Decoded, Problem, ProblemKind};
+use crate::table::{Schema, TypeId};
+
+/// Decodes a body of a known type. Keys that YAML saw twice come first among the problems.
+///
+/// # Errors
+/// As [`json::decode`].
+pub fn decode(schema: &Schema, id: TypeId, body: &[u8]) -> Result<Decoded, DecodeError> {
+    let (value, mut problems) = to_json(body).map_err(DecodeError::Unrecognized)?;
+    let decoded = json::from_value(schema, id, &value)?;
+    problems.extend(decoded.problems);
+    problems.truncate(PROBLEMS_MAX);
+    Ok(Decoded { value: decoded.value, problems })
+}
+
+/// Reads `apiVersion` and `kind` alone.
+///
+/// # Errors
+/// `Unrecognized`, as the real server words it.
+pub fn type_meta(body: &[u8]) -> Result<TypeMeta, DecodeError> {
+    let (value, _) = to_json(body).map_err(DecodeError::Unrecognized)?;
+    let bytes = serde_json::to_vec(&value).map_err(|error| DecodeError::Unrecognized(error.to_string()))?;
+    json::type_meta(&bytes)
+}
+
+/// The first document as JSON, and the keys that stand twice in a map (the last one counts).
+///
+/// # Errors
+/// `yaml: line 2: ...`; also when the document has too many nodes, its aliases expanded.
+pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
+    let text = std::str::from_utf8(body).map_err(|_| "yaml: invalid leading UTF-8 octet".to_string())?;
+    let mut build = Build::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| {
+            // libyaml counts lines from zero where it says them, and leaves the first out.
+            let line = error.marker().line();
+            let info = error.info();
+            format!("yaml: line {line}: {info}")
+        })?;
+        let line = span.start.line();
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let core = tag.as_ref().filter(|t| t.is_yaml_core_schema()).map(|t| t.suffix().to_string());
+                let value = match core.as_deref() {
+                    Some("str") => Value::String(text.into_owned()),
+                    None if style == ScalarStyle::Plain && tag.is_none() => resolve(&text),
+                    Some(_) => resolve(&text),
+                    None => Value::String(text.into_owned()),
+                };
+                build.add(value, anchor, 1, line)?;
+            }
+            Event::SequenceStart(_, anchor, _) => build.open(Value::Array(Vec::new()), anchor, line),
+            Event::MappingStart(_, anchor, _) => build.open(Value::Object(Map::new()), anchor, line),
+            Event::SequenceEnd | Event::MappingEnd => build.close()?,
+            Event::Alias(id) => build.alias(id, line)?,
+            Event::DocumentEnd => break,
+            _ => {}
+        }
+    }
+    Ok((build.root.unwrap_or(Value::Null), build.problems))
+}
+
+struct Open {
+    value: Value,
+    /// Of a map: the key whose value comes next, and whether it is the merge key.
+    key: Option<String>,
+    seen: std::collections::HashSet<String>,
+    anchor: usize,
+    nodes: usize,
+    line: usize,
+}
+
+#[derive(Default)]
+struct Build {
+    stack: Vec<Open>,
+    anchors: HashMap<usize, (Value, usize)>,
+    root: Option<Value>,
+    nodes: usize,
+    alias_nodes: usize,
+    problems: Vec<Problem>,
+}
+
+impl Build {
+    fn open(&mut self, value: Value, anchor: usize, line: usize) {
+        self.stack.push(Open { value, key: None, seen: std::collections::HashSet::default(), anchor, nodes: 1, line });
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        let Some(done) = self.stack.pop() else { return Ok(()) };
+        self.add(done.value, done.anchor, done.nodes, done.line)
+    }
+
+    fn alias(&mut self, id: usize, line: usize) -> Result<(), String> {
+        let Some((value, nodes)) = self.anchors.get(&id).cloned() else {
+            return Err(format!("yaml: line {line}: an alias stands inside its own anchor"));
+        };
+        self.alias_nodes += nodes;
+        if self.alias_nodes > YAML_ALIAS_NODES_MAX {
+            return Err("yaml: document contains excessive aliasing".to_string());
+        }
+        self.add(value, 0, nodes, line)
+    }
+
+    /// Puts a finished node where it belongs.
+    fn add(&mut self, value: Value, anchor: usize, nodes: usize, line: usize) -> Result<(), String> {
+        self.nodes += 1;
+        if self.nodes > YAML_NODES_MAX {
+            return Err("yaml: document has too many nodes".to_string());
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, (value.clone(), nodes));
+        }
+        let Some(open) = self.stack.last_mut() else {
+            self.root = Some(value);
+            return Ok(());
+        };
+        open.nodes += nodes;
+        match &mut open.value {
+            Value::Array(list) => list.push(value),
+            Value::Object(map) => match open.key.take() {
+                None => {
+                    let key = key_text(value)?;
+                    if !open.seen.insert(key.clone()) && key != "<<" && self.problems.len() < PROBLEMS_MAX {
+                        let kind = ProblemKind::DuplicateYamlKey { line };
+                        self.problems.push(Problem { path: key.clone(), kind });
+                    }
+                    open.key = Some(key);
+                }
+                Some(key) if key == "<<" => merge(map, value, line)?,
+                Some(key) => {
+                    map.insert(key, value);
+                }
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// YAML's merge key: what is there already wins.
+fn merge(map: &mut Map<String, Value>, value: Value, line: usize) -> Result<(), String> {
+    let sources = match value {
+        Value::Object(source) => vec![source],
+        Value::Array(list) if list.iter().all(Value::is_object) => {
+            list.into_iter().filter_map(|v| if let Value::Object(map) = v { Some(map) } else { None }).collect()
+        }
+        _ => return Err(format!("yaml: line {line}: map merge requires map or sequence of maps as the value")),
+    };
+    for (key, value) in sources.into_iter().flatten() {
+        map.entry(key).or_insert(value);
+    }
+    Ok(())
+}
+
+fn key_text(key: Value) -> Result<String, String> {
+    match key {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(on) => Ok(on.to_string()),
+        other => Err(format!("unsupported map key of type: {}, key: {other}, value: ", type_name(&other))),
+    }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "%!s(<nil>)",
+        Value::Array(_) => "slice",
+        _ => "map",
+    }
+}
+
+/// A plain scalar, by the rules of YAML 1.1 as Go's library has them.
+fn resolve(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Value::Bool(true),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            return Value::Bool(false);
+        }
+        _ => {}
+    }
+    let first = text.as_bytes()[0];
+    if first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.') {
+        let plain = text.replace('_', "");
+        if let Some(number) = integer(&plain).or_else(|| float(&plain)) {
+            return Value::Number(number);
+        }
+    }
+    Value::String(text.to_string())
+}
+
+/// As Go's `ParseInt(text, 0, 64)`: the prefix tells the base.
+fn integer(text: &str) -> Option<Number> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (digits, base) = if let Some(hex) = lower.strip_prefix("0x") {
+        (hex, 16)
+    } else if let Some(binary) = lower.strip_prefix("0b") {
+        (binary, 2)
+    } else if let Some(octal) = lower.strip_prefix("0o") {
+        (octal, 8)
+    } else if lower.len() > 1 && lower.starts_with('0') {
+        (&lower[1..], 8)
+    } else {
+        (lower.as_str(), 10)
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| char::from(b).is_digit(base)) {
+        return None;
+    }
+    let magnitude = u64::from_str_radix(digits, base).ok()?;
+    if negative {
+        return i64::try_from(-i128::from(magnitude)).ok().map(Number::from);
+    }
+    Some(Number::from(magnitude))
+}
+
+/// `^[-+]?[0-9]*\.?[0-9]+([eE][-+][0-9]+)?$` and what follows a decimal point with nothing after it.
+fn float(text: &str) -> Option<Number> {
+    let unsigned = text.trim_start_matches(['-', '+']);
+    let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
+        Some(at) => (&unsigned[..at], Some(&unsigned[at + 1..])),
+        None => (unsigned, None),
+    };
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
+    let points = mantissa.bytes().filter(|b| *b == b'.').count();
+    let sound = digits > 0 && points <= 1 && digits + points == mantissa.len() && !mantissa.ends_with('.');
+    let exponent = exponent.is_none_or(|e| {
+        let digits = e.trim_start_matches(['-', '+']);
+        e.len() == digits.len() + 1 && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    });
+    if sound && exponent { text.parse().ok().and_then(Number::from_f64) } else { None }
+}
+
+/// A value as YAML, in block style, keys in their order.
+pub fn encode(value: &Value) -> String {
+    let mut out = String::new();
+    match value {
+        Value::Object(map) if !map.is_empty() => write_map(map, 0, &mut out),
+        Value::Array(list) if !list.is_empty() => write_list(list, 0, &mut out),
+        other => {
+            write_scalar(other, &mut out);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn write_map(map: &Map<String, Value>, indent: usize, out: &mut String) {
+    for (at, (key, value)) in map.iter().enumerate() {
+        if at > 0 {
+            out.push_str(&" ".repeat(indent));
+        }
+        write_text(key, out);
+        out.push(':');
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                out.push('\n');
+                out.push_str(&" ".repeat(indent + 2));
+                write_map(inner, indent + 2, out);
+            }
+            Value::Array(list) if !list.is_empty() => {
+                out.push('\n');
+                out.push_str(&" ".repeat(indent));
+                write_list(list, indent, out);
+            }
+            other => {
+                out.push(' ');
+                write_scalar(other, out);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+fn write_list(list: &[Value], indent: usize, out: &mut String) {
+    for (at, value) in list.iter().enumerate() {
+        if at > 0 {
+            out.push_str(&" ".repeat(indent));
+        }
+        out.push_str("- ");
+        match value {
+            Value::Object(inner) if !inner.is_empty() => write_map(inner, indent + 2, out),
+            Value::Array(inner) if !inner.is_empty() => write_list(inner, indent + 2, out),
+            other => {
+                write_scalar(other, out);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+fn write_scalar(value: &Value, out: &mut String) {
+    match value {
+        Value::String(text) => write_text(text, out),
+        Value::Array(_) => out.push_str("[]"),
+        Value::Object(_) => out.push_str("{}"),
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+/// Plain where no reader of YAML 1.1 or 1.2 can take it for anything but this text, else in double quotes as JSON.
+fn write_text(text: &str, out: &mut String) {
+    let bytes = text.as_bytes();
+    let plain = bytes.first().is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'/' | b'_'))
+        && bytes.last() != Some(&b':')
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'/' | b'-' | b':'))
+        && matches!(resolve(text), Value::String(_));
+    if plain {
+        out.push_str(text);
+    } else {
+        out.push_str(&Value::String(text.to_string()).to_string());
+    }
+}

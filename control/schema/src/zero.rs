@@ -1,0 +1,74 @@
+//! What Go writes for a value that was not given.
+
+use serde_json::{Map, Value};
+
+use crate::table::{Field, Schema, Shape, Type, TypeDef};
+
+/// What Go writes for an unset field that it does not omit.
+pub(crate) fn field(schema: &Schema, field: &Field) -> Value {
+    if field.shape != Shape::One || field.pointer {
+        return Value::Null;
+    }
+    match field.ty {
+        Type::Struct(_) if !field.by_value => Value::Null,
+        _ if !field.by_value && !is_plain(field.ty) => Value::Null,
+        ty => element(schema, ty),
+    }
+}
+
+/// What Go holds for a `null` in a list or map of this type.
+pub(crate) fn element(schema: &Schema, ty: Type) -> Value {
+    match ty {
+        Type::String => Value::String(String::new()),
+        Type::Bool => Value::Bool(false),
+        Type::Int32 | Type::Int64 | Type::IntOrString => Value::from(0),
+        Type::Double => Value::from(0.0),
+        Type::Struct(id) => {
+            let mut map = Map::new();
+            complete(schema, schema.get(id), &mut map);
+            Value::Object(map)
+        }
+        Type::Quantity => Value::from("0"),
+        Type::Duration => Value::from("0s"),
+        Type::FieldsV1 => Value::Object(Map::new()),
+        Type::Bytes | Type::Time | Type::MicroTime | Type::Raw | Type::Json | Type::Strings => Value::Null,
+        Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => Value::Null,
+    }
+}
+
+/// Adds the fields that Go writes whether set or not.
+pub(crate) fn complete(schema: &Schema, ty: &TypeDef, map: &mut Map<String, Value>) {
+    for at in &ty.always {
+        let unset = &ty.fields[*at as usize];
+        if !map.contains_key(&*unset.json_name) {
+            map.insert(unset.json_name.to_string(), field(schema, unset));
+        }
+    }
+}
+
+fn is_plain(ty: Type) -> bool {
+    matches!(ty, Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double | Type::Bytes | Type::Strings)
+}
+
+/// Whether Go's `omitempty` drops this scalar.
+pub(crate) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
+/// Whether `omitempty` applies to the field's value: structs and what Go holds as structs are never empty.
+pub(crate) fn omits(field: &Field, value: &Value) -> bool {
+    if field.emit_empty || field.keep_empty {
+        return false;
+    }
+    match field.shape {
+        Shape::One => !field.pointer && is_plain(field.ty) && is_empty(value),
+        Shape::List | Shape::Map => is_empty(value),
+    }
+}

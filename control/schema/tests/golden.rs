@@ -1,0 +1,120 @@
+//! The golden objects that the Go module `k8s.io/api` v0.35.0 carries round-trip through JSON, YAML and protobuf.
+//!
+//! The module is fetched by `go mod download`; without Go (or a network on the first run) nothing is compared, and the
+//! count says so.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sampan_schema::{Schema, json, protobuf, yaml};
+use serde_json::Value;
+use support::differences;
+
+const MODULE: &str = "k8s.io/api@v0.35.0";
+
+fn testdata() -> Option<PathBuf> {
+    let output = Command::new("go").args(["mod", "download", "-json", MODULE]).current_dir("/").output().ok()?;
+    let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
+    let path = Path::new(answer["Dir"].as_str()?).join("testdata/HEAD");
+    path.exists().then_some(path)
+}
+
+/// (group, version, kind) of everything that discovery lists, and the three that stand in no list.
+fn wanted(discovery: &Value, out: &mut Vec<(String, String, String)>) {
+    match discovery {
+        Value::Object(map) => {
+            if let Some(kind) = map.get("responseKind") {
+                let text = |name: &str| kind[name].as_str().unwrap_or_default().to_string();
+                out.push((text("group"), text("version"), text("kind")));
+            }
+            map.values().for_each(|value| wanted(value, out));
+        }
+        Value::Array(list) => list.iter().for_each(|value| wanted(value, out)),
+        _ => {}
+    }
+}
+
+fn round_trip(schema: &Schema, kind: &(String, String, String), folder: &Path) -> Option<Vec<String>> {
+    let (group, version, kind) = kind;
+    let name = if group.is_empty() { "core" } else { group };
+    let read = |ending: &str| std::fs::read(folder.join(format!("{name}.{version}.{kind}.{ending}"))).ok();
+    let (text, message, yaml_text) = (read("json")?, read("pb")?, read("yaml")?);
+    let Some(id) = schema.find(group, version, kind) else { return Some(vec!["the schema has no such type".into()]) };
+    let golden: Value = serde_json::from_slice(&text).expect("golden JSON");
+    let mut found = Vec::new();
+    let mut same = |what: &str, value: Result<Value, String>| match value {
+        Ok(value) => differences(what, &golden, &value, &mut found),
+        Err(error) => found.push(format!("{what}: {error}")),
+    };
+    let decoded = |d: Result<sampan_schema::Decoded, sampan_schema::DecodeError>| match d {
+        Ok(d) if d.problems.is_empty() => Ok(d.value),
+        Ok(d) => Err(format!("{:?}", d.problems)),
+        Err(error) => Err(error.to_string()),
+    };
+    same("json", decoded(json::decode(schema, id, &text)));
+    same("yaml", decoded(yaml::decode(schema, id, &yaml_text)));
+    same("yaml again", decoded(yaml::decode(schema, id, yaml::encode(&golden).as_bytes())));
+    let envelope = protobuf::unwrap(&message).map_err(|e| e.to_string());
+    same(
+        "protobuf",
+        envelope.and_then(|envelope| {
+            let mut value = decoded(protobuf::decode(schema, id, envelope.raw))?;
+            if golden.get("kind").is_some() && golden.get("apiVersion").is_some() {
+                value["apiVersion"] = envelope.api_version.into();
+                value["kind"] = envelope.kind.into();
+            }
+            Ok(value)
+        }),
+    );
+    let api_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
+    let mut payload = Vec::new();
+    match protobuf::encode(schema, id, &golden, &mut payload) {
+        Err(error) => found.push(format!("encode: {error}")),
+        Ok(()) => {
+            let wrapped = protobuf::wrap(&api_version, kind, &payload);
+            if wrapped != message {
+                let at = wrapped.iter().zip(&message).position(|(a, b)| a != b);
+                found.push(format!("encode: {} bytes, golden {}, first difference {at:?}", wrapped.len(), message.len()));
+            }
+        }
+    }
+    Some(found)
+}
+
+#[test]
+fn golden_objects_round_trip() {
+    let schema = Schema::builtin();
+    let mut kinds: Vec<(String, String, String)> = Vec::new();
+    if let Some(discovery) = support::json("discovery-v1.35.json") {
+        wanted(&discovery, &mut kinds);
+    } else {
+        // Without the list of what is served: all that the schema knows.
+        let own = schema.kinds().iter();
+        kinds.extend(own.map(|k| (k.group.to_string(), k.version.to_string(), k.kind.to_string())));
+    }
+    for kind in ["DeleteOptions", "Status", "WatchEvent"] {
+        kinds.push((String::new(), "v1".into(), kind.into()));
+    }
+    kinds.sort();
+    kinds.dedup();
+    let Some(folder) = testdata() else {
+        println!("golden objects: 0 of {} compared (the Go module {MODULE} cannot be had)", kinds.len());
+        return;
+    };
+    let (mut compared, mut absent, mut differing) = (0, Vec::new(), Vec::new());
+    for kind in &kinds {
+        match round_trip(schema, kind, &folder) {
+            None => absent.push(format!("{}/{}.{}", kind.0, kind.1, kind.2)),
+            Some(found) => {
+                compared += 1;
+                differing.extend(found.iter().map(|line| format!("{}/{} {}: {line}", kind.0, kind.1, kind.2)));
+            }
+        }
+    }
+    println!("golden objects: {compared} of {} compared, {} differences", kinds.len(), differing.len());
+    println!("not in the module: {}", absent.join(" "));
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+    assert!(compared > 70, "only {compared} golden objects were found");
+}
