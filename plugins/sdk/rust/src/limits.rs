@@ -1,0 +1,10 @@
+//! What one component may hold.
+
+/// Reasons of one answer: a mark is a byte, and 0 says yes.
+pub const REASONS: usize = 255;
+/// Slots for configured policies.
+pub const SLOTS: usize = 4096;
+/// Rows of one table.
+pub const ROWS: usize = 1 << 22;
+/// A column's words are moved together once more than this share of them is unused: one part in so many.
+pub const WASTE_PART: usize = 2;

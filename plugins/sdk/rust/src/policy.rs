@@ -1,0 +1,199 @@
+//! What an author writes.
+
+use crate::columns::Column;
+use crate::limits;
+use crate::mirror::Mirror;
+use crate::runtime::Reason;
+use crate::view::{Node, Pod};
+use std::borrow::Cow;
+
+/// Where a policy takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    Filter,
+    Score,
+}
+
+/// How the host makes 0..=100 of raw scores, over the nodes that survived the filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalize {
+    /// They are in 0..=100 already; what is outside is cut.
+    None,
+    /// Kubernetes' default: in proportion to the largest.
+    Max,
+    /// The same, reversed: the largest becomes 0.
+    MaxReversed,
+    /// Stretched so that the smallest becomes 0 and the largest 100.
+    MinMax,
+}
+
+/// What an answer about a node depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// On the pod and that node alone: the host may keep it until the node changes.
+    Node,
+    /// On other nodes too: asked anew in each cycle.
+    Global,
+}
+
+/// Arguments of a policy that has none.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoArgs {}
+
+/// May the pod run on the node?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    Refuse {
+        /// Counted one by one in the pod's condition: `2 Insufficient cpu`.
+        texts: Vec<Cow<'static, str>>,
+        /// No eviction of pods could change it.
+        unresolvable: bool,
+    },
+}
+
+impl Verdict {
+    pub fn unschedulable(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Refuse { texts: vec![text.into()], unresolvable: false }
+    }
+    pub fn unresolvable(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Refuse { texts: vec![text.into()], unresolvable: true }
+    }
+}
+
+/// A scheduling policy. One value of the type is made for each `SchedulingPolicy` object that names it.
+pub trait Policy: Sized + 'static {
+    const NAME: &'static str;
+    const POINTS: &'static [Point];
+    /// What it reads of pods and nodes. What is not asked for is not there.
+    const COLUMNS: &'static [Column];
+    const NORMALIZE: Normalize = Normalize::None;
+    const SCOPE: Scope = Scope::Node;
+    const PURE: bool = true;
+    /// Events that may help a pod that it refused, as kube-scheduler names them: `Node/Add`, `Node/UpdateNodeLabel`,
+    /// `Node/UpdateNodeTaint`, `Node/UpdateNodeAllocatable`, `Pod/Delete`.
+    const EVENTS: &'static [&'static str] = &["Node/Add", "Node/Update", "Pod/Delete"];
+    /// JSON schema of the arguments.
+    const ARGS_SCHEMA: &'static str = "{}";
+    type Args: serde::de::DeserializeOwned;
+
+    /// An error names what is wrong with the arguments.
+    fn new(args: Self::Args) -> Result<Self, String>;
+
+    fn filter(&self, _pod: &Pod, _node: &Node) -> Verdict {
+        Verdict::Pass
+    }
+
+    /// Raw; see [`Policy::NORMALIZE`].
+    fn score(&self, _pod: &Pod, _node: &Node) -> i64 {
+        0
+    }
+
+    /// `false`: the filter does not concern this pod at all, no node need be looked at.
+    fn filters(&self, _pod: &Pod) -> bool {
+        true
+    }
+
+    /// `false`: the score does not concern this pod at all.
+    fn scores(&self, _pod: &Pod) -> bool {
+        true
+    }
+
+    /// All nodes of a question at once: for policies that read the pod once and compare ids. By default [`Policy::filter`]
+    /// for each.
+    fn filter_all(&self, pod: &Pod, nodes: &Nodes, verdicts: &mut Verdicts) {
+        for (index, node) in nodes.iter() {
+            if !verdicts.refused(index) {
+                verdicts.put(index, self.filter(pod, &node));
+            }
+        }
+    }
+
+    /// As [`Policy::filter_all`]; one score is pushed for each node.
+    fn score_all(&self, pod: &Pod, nodes: &Nodes, scores: &mut Vec<i64>) {
+        scores.extend(nodes.iter().map(|(_, node)| self.score(pod, &node)));
+    }
+}
+
+/// The nodes of one question.
+pub struct Nodes<'a> {
+    pub(crate) mirror: &'a Mirror,
+    pub(crate) rows: &'a [u32],
+}
+
+impl<'a> Nodes<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (usize, Node<'a>)> + use<'a> {
+        let mirror = self.mirror;
+        self.rows.iter().enumerate().map(move |(index, row)| (index, Node::new(mirror, *row)))
+    }
+}
+
+/// Marks and their reasons, collected over the policies of one question: the first that refuses a node is kept.
+pub struct Verdicts {
+    pub(crate) marks: Vec<u8>,
+    pub(crate) reasons: Vec<Reason>,
+    slot: u32,
+    any: bool,
+    /// The reason that was used last: runs of equal verdicts are the rule.
+    last: usize,
+}
+
+/// Stands for what no longer fits the table.
+const OTHER: &str = "node(s) were refused for other reasons";
+
+impl Verdicts {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self { marks: vec![0; nodes], reasons: Vec::new(), slot: 0, any: false, last: 0 }
+    }
+
+    pub(crate) fn run_for(&mut self, slot: u32) {
+        self.slot = slot;
+    }
+
+    pub(crate) fn finish(mut self) -> (Vec<u8>, Vec<Reason>) {
+        if !self.any {
+            self.marks.clear();
+        }
+        (self.marks, self.reasons)
+    }
+
+    /// Whether an earlier policy of the question refused the node at `index`.
+    pub fn refused(&self, index: usize) -> bool {
+        self.marks[index] != 0
+    }
+
+    pub fn put(&mut self, index: usize, verdict: Verdict) {
+        let Verdict::Refuse { texts, unresolvable } = verdict else { return };
+        let bits = u32::from(unresolvable);
+        let slot = self.slot;
+        let same = |reason: &Reason| {
+            reason.policy == slot
+                && reason.bits == bits
+                && reason.texts.len() == texts.len()
+                && reason.texts.iter().zip(&texts).all(|(a, b)| a == b)
+        };
+        let found = match self.reasons.get(self.last) {
+            Some(reason) if same(reason) => Some(self.last),
+            _ => self.reasons.iter().position(same),
+        };
+        let position = found.unwrap_or_else(|| {
+            if self.reasons.len() >= limits::REASONS - 1 {
+                return self.other(bits);
+            }
+            let texts = texts.iter().map(|text| text.to_string()).collect();
+            self.reasons.push(Reason { policy: slot, bits, texts });
+            self.reasons.len() - 1
+        });
+        self.last = position;
+        self.any = true;
+        self.marks[index] = position as u8 + 1;
+    }
+
+    fn other(&mut self, bits: u32) -> usize {
+        if self.reasons.len() < limits::REASONS {
+            self.reasons.push(Reason { policy: self.slot, bits, texts: vec![OTHER.to_string()] });
+        }
+        self.reasons.len() - 1
+    }
+}
