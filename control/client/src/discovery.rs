@@ -1,0 +1,252 @@
+//! What the server serves: aggregated discovery, and the older lists where a server has only those.
+
+use crate::Result;
+use crate::body::collect;
+use crate::client::Client;
+use crate::error::Error;
+use crate::limits;
+use bytes::Bytes;
+use http::Request;
+use http::header::ACCEPT;
+use sampan_api::{GroupVersionKind, GroupVersionResource};
+use serde::Deserialize;
+
+/// One resource of one version. Subresources are not in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiResource {
+    pub resource: GroupVersionResource,
+    pub kind: String,
+    pub singular: String,
+    pub short_names: Vec<String>,
+    pub categories: Vec<String>,
+    pub namespaced: bool,
+    pub verbs: Vec<String>,
+    /// Names of its subresources, without the resource's own.
+    pub subresources: Vec<String>,
+}
+
+impl ApiResource {
+    pub fn has_verb(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|one| one == verb)
+    }
+
+    pub fn gvk(&self) -> GroupVersionKind {
+        self.resource.group_version().with_kind(self.kind.clone())
+    }
+}
+
+/// Every resource, groups and versions in the server's order of preference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    pub resources: Vec<ApiResource>,
+}
+
+impl Discovery {
+    /// The resource of exactly this version's kind.
+    pub fn by_kind(&self, gvk: &GroupVersionKind) -> Option<&ApiResource> {
+        self.resources
+            .iter()
+            .find(|one| one.kind == gvk.kind && one.resource.group == gvk.group && one.resource.version == gvk.version)
+    }
+
+    /// What a person calls a resource: its plural, singular or short name, perhaps with `.group`; the most preferred.
+    pub fn by_name(&self, name: &str) -> Option<&ApiResource> {
+        let name = name.to_lowercase();
+        let is = |one: &&ApiResource, text: &str| {
+            one.resource.resource == text || one.singular == text || one.short_names.iter().any(|short| short == text)
+        };
+        self.resources.iter().find(|one| is(one, &name)).or_else(|| {
+            let (name, group) = name.split_once('.')?;
+            self.resources.iter().find(|one| one.resource.group == group && is(one, name))
+        })
+    }
+
+    /// Each resource once, in the most preferred version of its group.
+    pub fn preferred(&self) -> impl Iterator<Item = &ApiResource> {
+        self.resources.iter().enumerate().filter_map(|(at, one)| {
+            let seen = self.resources[..at].iter().any(|earlier| {
+                earlier.resource.group == one.resource.group && earlier.resource.resource == one.resource.resource
+            });
+            (!seen).then_some(one)
+        })
+    }
+}
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+
+impl Client {
+    /// Asks what the server serves.
+    ///
+    /// # Errors
+    /// `Api`, the transport's, `Decode`.
+    pub async fn discover(&self) -> Result<Discovery> {
+        let mut found = Discovery::default();
+        for path in ["/api", "/apis"] {
+            let request = Request::get(path).header(ACCEPT, AGGREGATED).body(Bytes::new());
+            let request = request.map_err(|error| Error::Config(error.to_string()))?;
+            let body = collect(self.stream(request).await?, limits::BODY_MAX).await?;
+            let list: GroupList = serde_json::from_slice(&body).map_err(Error::decode(path))?;
+            if list.kind == "APIGroupDiscoveryList" {
+                found.resources.extend(list.items.into_iter().flat_map(Group::resources));
+            } else {
+                self.discover_old(path, list, &mut found).await?;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn discover_old(&self, path: &str, list: GroupList, found: &mut Discovery) -> Result<()> {
+        let core = list.versions.into_iter().map(|version| (String::new(), version));
+        let groups = list
+            .groups
+            .into_iter()
+            .flat_map(|group| group.versions.into_iter().map(move |version| (group.name.clone(), version.version)));
+        for (group, version) in core.chain(groups) {
+            let path = if group.is_empty() { format!("{path}/{version}") } else { format!("{path}/{group}/{version}") };
+            let request = Request::get(&path).header(ACCEPT, "application/json").body(Bytes::new());
+            let list: OldList = self.request(request.map_err(|error| Error::Config(error.to_string()))?).await?;
+            let (subresources, resources): (Vec<_>, Vec<_>) =
+                list.resources.into_iter().partition(|one| one.name.contains('/'));
+            for one in resources {
+                let own = |sub: &OldResource| Some(sub.name.strip_prefix(&one.name)?.strip_prefix('/')?.to_owned());
+                let subresources = subresources.iter().filter_map(own).collect();
+                found.resources.push(ApiResource {
+                    resource: GroupVersionResource::new(group.clone(), version.clone(), one.name),
+                    kind: one.kind,
+                    singular: one.singular_name,
+                    short_names: one.short_names,
+                    categories: one.categories,
+                    namespaced: one.namespaced,
+                    verbs: one.verbs,
+                    subresources,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What `/version` says.
+    ///
+    /// # Errors
+    /// `Api`, the transport's, `Decode`.
+    pub async fn version(&self) -> Result<serde_json::Value> {
+        let request = Request::get("/version").header(ACCEPT, "application/json").body(Bytes::new());
+        self.request(request.map_err(|error| Error::Config(error.to_string()))?).await
+    }
+}
+
+#[derive(Deserialize)]
+struct GroupList {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    items: Vec<Group>,
+    /// `/api`'s older form.
+    #[serde(default)]
+    versions: Vec<String>,
+    /// `/apis`' older form.
+    #[serde(default)]
+    groups: Vec<OldGroup>,
+}
+
+#[derive(Deserialize)]
+struct OldGroup {
+    name: String,
+    versions: Vec<OldVersion>,
+}
+
+#[derive(Deserialize)]
+struct OldVersion {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct OldList {
+    resources: Vec<OldResource>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OldResource {
+    name: String,
+    kind: String,
+    #[serde(default)]
+    singular_name: String,
+    #[serde(default)]
+    short_names: Vec<String>,
+    #[serde(default)]
+    categories: Vec<String>,
+    namespaced: bool,
+    #[serde(default)]
+    verbs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    #[serde(default)]
+    metadata: GroupMeta,
+    #[serde(default)]
+    versions: Vec<Version>,
+}
+
+#[derive(Default, Deserialize)]
+struct GroupMeta {
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+    #[serde(default)]
+    resources: Vec<Described>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Described {
+    resource: String,
+    response_kind: ResponseKind,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    singular_resource: String,
+    #[serde(default)]
+    verbs: Vec<String>,
+    #[serde(default)]
+    short_names: Vec<String>,
+    #[serde(default)]
+    categories: Vec<String>,
+    #[serde(default)]
+    subresources: Vec<DescribedSubresource>,
+}
+
+#[derive(Deserialize)]
+struct ResponseKind {
+    #[serde(default)]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct DescribedSubresource {
+    subresource: String,
+}
+
+impl Group {
+    fn resources(self) -> impl Iterator<Item = ApiResource> {
+        let group = self.metadata.name;
+        self.versions.into_iter().flat_map(move |version| {
+            let group = group.clone();
+            version.resources.into_iter().map(move |one| ApiResource {
+                resource: GroupVersionResource::new(group.clone(), version.version.clone(), one.resource),
+                kind: one.response_kind.kind,
+                singular: one.singular_resource,
+                short_names: one.short_names,
+                categories: one.categories,
+                namespaced: one.scope == "Namespaced",
+                verbs: one.verbs,
+                subresources: one.subresources.into_iter().map(|sub| sub.subresource).collect(),
+            })
+        })
+    }
+}

@@ -1,0 +1,321 @@
+use super::load::{Kubeconfig, entries, parse, paths_of_environment};
+use crate::error::Error;
+use crate::tls::read_file;
+use crate::{Result, limits};
+use base64::Engine;
+use sampan_env::Env;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A cluster, a user and a context, all of one name.
+#[derive(Clone)]
+pub struct Entry {
+    pub name: String,
+    pub server: String,
+    pub ca_pem: Vec<u8>,
+    pub client_cert_pem: Vec<u8>,
+    pub client_key_pem: Vec<u8>,
+}
+
+/// Which file is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The user's configuration: kubectl's choice among its files.
+    Default,
+    /// This file and no other.
+    File(PathBuf),
+}
+
+/// What a merge did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    pub file: PathBuf,
+    /// The current context before, if there was one and it was another.
+    pub previous_context: Option<String>,
+}
+
+/// Puts the entry into the configuration in place of entries of its name, makes its context the current one, and leaves
+/// everything else as it is, unknown fields included (comments are lost, as they are with kubectl).
+///
+/// # Errors
+/// `File` when a file cannot be read or written, or is locked for longer than [`limits::CONFIG_LOCK_WAIT`]; `Config` when
+/// it is no kubeconfig.
+pub async fn merge(target: &Target, entry: &Entry, env: &Env) -> Result<Merged> {
+    let files = match target {
+        Target::Default => paths_of_environment()?,
+        Target::File(path) => vec![path.clone()],
+    };
+    merge_into(&files, entry, env).await
+}
+
+/// Takes the entries of that name out of the configuration again. The current context goes back to `previous` if it is
+/// still that of the entry.
+///
+/// # Errors
+/// As [`merge`].
+pub async fn remove(file: &Path, name: &str, previous: Option<&str>, env: &Env) -> Result<()> {
+    let _lock = Lock::take(file, env).await?;
+    let mut config = match read_file(file) {
+        Ok(bytes) => parse(file, &bytes)?,
+        Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for (list, _) in LISTS {
+        if let Some(list) = config[list].as_array_mut() {
+            list.retain(|entry| entry["name"].as_str() != Some(name));
+        }
+    }
+    if config["current-context"].as_str() == Some(name) {
+        config["current-context"] = previous.unwrap_or("").into();
+    }
+    write(file, &config)
+}
+
+/// A configuration of the entry alone, as YAML.
+///
+/// # Errors
+/// `Config` when it cannot be encoded.
+pub fn render(entry: &Entry) -> Result<String> {
+    let mut config = json!({"apiVersion": "v1", "kind": "Config", "preferences": {}, "current-context": entry.name});
+    for (list, member) in LISTS {
+        config[list] = json!([{"name": entry.name, member: entry.member(member)}]);
+    }
+    encode(&config)
+}
+
+const LISTS: [(&str, &str); 3] = [("clusters", "cluster"), ("contexts", "context"), ("users", "user")];
+
+impl Entry {
+    fn member(&self, member: &str) -> Value {
+        let encode = |pem: &[u8]| base64::engine::general_purpose::STANDARD.encode(pem);
+        match member {
+            "cluster" => json!({"server": self.server, "certificate-authority-data": encode(&self.ca_pem)}),
+            "context" => json!({"cluster": self.name, "user": self.name}),
+            _ => json!({
+                "client-certificate-data": encode(&self.client_cert_pem),
+                "client-key-data": encode(&self.client_key_pem),
+            }),
+        }
+    }
+}
+
+async fn merge_into(files: &[PathBuf], entry: &Entry, env: &Env) -> Result<Merged> {
+    // All are locked, in one order for everyone, since an entry may stand in any of them (clientcmd.ModifyConfig).
+    let mut sorted: Vec<&PathBuf> = files.iter().collect();
+    sorted.sort();
+    let mut locks = Vec::new();
+    for file in sorted {
+        if file.exists() || Some(file) == destination(files) {
+            locks.push(Lock::take(file, env).await?);
+        }
+    }
+    let previous_context = Kubeconfig::load_files(files)?.current_context().map(str::to_owned);
+    let destination =
+        destination(files).ok_or_else(|| Error::Config("there is no kubeconfig to write to".into()))?.clone();
+    for file in files {
+        let is_destination = *file == destination;
+        let mut config = match read_file(file) {
+            Ok(bytes) => parse(file, &bytes)?,
+            Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                if !is_destination {
+                    continue;
+                }
+                json!({"apiVersion": "v1", "kind": "Config", "preferences": {}})
+            }
+            Err(error) => return Err(error),
+        };
+        let before = config.clone();
+        for (list, member) in LISTS {
+            let mut stands_elsewhere = false;
+            for other in files.iter().filter(|other| *other != file) {
+                let found = Kubeconfig::load_files(std::slice::from_ref(other))?;
+                stands_elsewhere |= found.names(list).any(|one| one == entry.name);
+            }
+            let here = entries(&config, list).any(|one| one["name"].as_str() == Some(&entry.name));
+            if here || (is_destination && !stands_elsewhere) {
+                put(&mut config, list, &entry.name, member, entry.member(member));
+            }
+        }
+        if is_destination {
+            config["current-context"] = entry.name.clone().into();
+        }
+        if config != before {
+            write(file, &config)?;
+        }
+    }
+    drop(locks);
+    Ok(Merged { file: destination, previous_context: previous_context.filter(|name| *name != entry.name) })
+}
+
+/// kubectl's choice (clientcmd.PathOptions.GetDefaultFilename): the first file that exists, else the last.
+fn destination(files: &[PathBuf]) -> Option<&PathBuf> {
+    files.iter().find(|file| file.exists()).or_else(|| files.last())
+}
+
+fn put(config: &mut Value, list: &str, name: &str, member: &str, value: Value) {
+    if !config[list].is_array() {
+        config[list] = json!([]);
+    }
+    let Some(list) = config[list].as_array_mut() else { return };
+    match list.iter_mut().find(|entry| entry["name"].as_str() == Some(name)) {
+        Some(entry) => entry[member] = value,
+        None => list.push(json!({"name": name, member: value})),
+    }
+}
+
+fn encode(config: &Value) -> Result<String> {
+    serde_saphyr::to_string(config).map_err(|error| Error::Config(format!("kubeconfig: {error}")))
+}
+
+/// Beside the file, then renamed over it: a reader sees the old or the new one, and nobody else may read either.
+fn write(file: &Path, config: &Value) -> Result<()> {
+    let text = encode(config)?;
+    // A link stays a link: what it points to is replaced.
+    let file = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let wrap = |source| Error::File { path: file.clone(), source };
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut out = options.open(&beside).map_err(wrap)?;
+    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(wrap)?;
+    std::fs::rename(&beside, &file).map_err(wrap)
+}
+
+/// `<file>.lock`, created exclusively as kubectl does; gone when dropped.
+struct Lock {
+    path: PathBuf,
+}
+
+impl Lock {
+    async fn take(file: &Path, env: &Env) -> Result<Self> {
+        if let Some(directory) = file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            std::fs::create_dir_all(directory).map_err(|source| Error::File { path: directory.to_owned(), source })?;
+        }
+        let mut path = file.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let deadline = env.instant() + limits::CONFIG_LOCK_WAIT;
+        loop {
+            match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(_) => return Ok(Self { path }),
+                Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists && env.instant() < deadline => {
+                    env.sleep(limits::CONFIG_LOCK_POLL).await;
+                }
+                Err(source) => return Err(Error::File { path, source }),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(file = %self.path.display(), %error, "the lock of the kubeconfig stays behind");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::env;
+
+    fn entry(server: &str) -> Entry {
+        Entry {
+            name: "sampan".into(),
+            server: server.into(),
+            ca_pem: b"ca".to_vec(),
+            client_cert_pem: b"cert".to_vec(),
+            client_key_pem: b"key".to_vec(),
+        }
+    }
+
+    fn read(path: &Path) -> Value {
+        parse(path, &read_file(path).expect("readable")).expect("YAML")
+    }
+
+    #[tokio::test]
+    async fn a_new_file_is_made_for_its_owner_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("deep/config");
+        let merged =
+            merge(&Target::File(file.clone()), &entry("https://127.0.0.1:6443"), &env()).await.expect("merged");
+        assert_eq!(merged, Merged { file: file.clone(), previous_context: None });
+        let config = Kubeconfig::load_file(&file).expect("readable");
+        let remote = config.remote_config(None).expect("complete");
+        assert_eq!(remote.server, "https://127.0.0.1:6443");
+        assert!(matches!(remote.ca, Some(crate::CertificateAuthority::Pem(pem)) if pem == b"ca"));
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+        assert!(!directory.path().join("deep/config.lock").exists());
+    }
+
+    #[tokio::test]
+    async fn what_others_wrote_stays_and_the_previous_context_is_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("config");
+        std::fs::write(
+            &file,
+            "apiVersion: v1\nkind: Config\nx-unknown: {deep: [1, 2]}\ncurrent-context: prod\n\
+             contexts:\n- name: prod\n  context: {cluster: prod, user: me, extensions: [{name: e}]}\n\
+             clusters:\n- name: sampan\n  cluster: {server: https://old}\nusers: null\n",
+        )
+        .expect("written");
+        let target = Target::File(file.clone());
+        let merged = merge(&target, &entry("https://new"), &env()).await.expect("merged");
+        assert_eq!(merged.previous_context.as_deref(), Some("prod"));
+        let config = read(&file);
+        assert_eq!(config["x-unknown"], json!({"deep": [1, 2]}));
+        assert_eq!(config["contexts"][0]["context"]["extensions"][0]["name"], "e");
+        assert_eq!(config["clusters"].as_array().map(Vec::len), Some(1));
+        assert_eq!(config["clusters"][0]["cluster"]["server"], "https://new");
+        assert_eq!(config["current-context"], "sampan");
+        let again = merge(&target, &entry("https://new"), &env()).await.expect("merged");
+        assert_eq!(again.previous_context, None);
+        remove(&file, "sampan", Some("prod"), &env()).await.expect("removed");
+        let config = read(&file);
+        assert_eq!(
+            (&config["current-context"], config["contexts"].as_array().map(Vec::len)),
+            (&"prod".into(), Some(1))
+        );
+    }
+
+    #[tokio::test]
+    async fn of_several_files_the_one_that_has_the_entry_is_changed_and_new_ones_go_to_the_first() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files: Vec<PathBuf> =
+            ["absent", "first", "second"].iter().map(|name| directory.path().join(name)).collect();
+        std::fs::write(&files[1], "current-context: a\n").expect("written");
+        std::fs::write(&files[2], "clusters: [{name: sampan, cluster: {server: https://old}}]\n").expect("written");
+        let merged = merge_into(&files, &entry("https://new"), &env()).await.expect("merged");
+        assert_eq!(merged, Merged { file: files[1].clone(), previous_context: Some("a".into()) });
+        assert_eq!(read(&files[2])["clusters"][0]["cluster"]["server"], "https://new");
+        assert_eq!(read(&files[1])["current-context"], "sampan");
+        assert!(read(&files[1])["clusters"].is_null());
+        assert!(!files[0].exists());
+        let remote = Kubeconfig::load_files(&files).expect("loads").remote_config(None).expect("complete");
+        assert_eq!(remote.server, "https://new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_stays_is_an_error_that_names_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("config");
+        std::fs::write(directory.path().join("config.lock"), "").expect("written");
+        let error = merge(&Target::File(file.clone()), &entry("https://x"), &env()).await.expect_err("locked");
+        assert!(error.to_string().contains("config.lock"), "{error}");
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn a_configuration_of_its_own_reads_back() {
+        let text = render(&entry("https://x")).expect("encodes");
+        let config = parse(Path::new("x"), text.as_bytes()).expect("YAML");
+        assert_eq!(config["users"][0]["user"]["client-key-data"], "a2V5");
+    }
+}
