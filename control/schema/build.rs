@@ -16,7 +16,7 @@ mod protobuf;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    for input in ["build.rs", "build", "data/go-forms.txt", "../../Cargo.lock"] {
+    for input in ["build.rs", "build", "data", "../../Cargo.lock"] {
         println!("cargo::rerun-if-changed={input}");
     }
     let here = PathBuf::from(env("CARGO_MANIFEST_DIR"));
@@ -25,7 +25,28 @@ fn main() {
     let structs = openapi::read(&sources(&metadata, "k8s-openapi").join("v1_35"));
     let forms = forms::read(&here.join("data/go-forms.txt"));
     let table = join::join(messages, &structs, &forms);
-    emit::write(&table, Path::new(&env("OUT_DIR")));
+    let out = PathBuf::from(env("OUT_DIR"));
+    emit::write(&table, &out);
+    embed(&here.join("data/defaults"), &out.join("defaults.rs"));
+}
+
+/// Writes a Rust list of (file name, text) of every data file below a folder.
+fn embed(folder: &Path, out: &Path) {
+    let mut files = Vec::new();
+    let mut pending = vec![folder.to_path_buf()];
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+            let path = entry.unwrap_or_else(|e| panic!("{}: {e}", folder.display())).path();
+            if path.is_dir() { pending.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    let lines = files.iter().map(|file| {
+        let name = file.strip_prefix(folder).unwrap_or(file).display().to_string();
+        format!("    ({name:?}, include_str!({:?})),\n", file.display().to_string())
+    });
+    let text = format!("&[\n{}]\n", lines.collect::<String>());
+    std::fs::write(out, text).unwrap_or_else(|e| panic!("{}: {e}", out.display()));
 }
 
 fn env(name: &str) -> String {

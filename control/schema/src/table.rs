@@ -100,6 +100,8 @@ pub struct Field {
     pub patch: Patch,
     /// `x-kubernetes-patch-merge-key`; empty if none.
     pub merge_key: Text,
+    /// The default as JSON where the sources declare one (`+default`); empty if none. See [`crate::default`].
+    pub default: Text,
 }
 
 /// One entry of a protobuf message.
@@ -332,7 +334,7 @@ impl Words {
             3 => Some(ListType::Map),
             _ => None,
         };
-        let merge_key = self.text();
+        let (merge_key, default) = (self.text(), self.text());
         Field {
             json_name,
             description,
@@ -350,6 +352,7 @@ impl Words {
             atomic: flag(5),
             patch: Patch { merge: flag(6), replace: flag(7), retain_keys: flag(8) },
             merge_key,
+            default,
         }
     }
 

@@ -1,0 +1,74 @@
+//! Defaults against what the real API server answered to the creates of `golden/defaulting.jsonl`.
+//!
+//! What the server sets by other means (metadata, allocations, admission, strategies) is left out by path.
+
+mod support;
+
+use sampan_schema::{Schema, default, json};
+use serde_json::Value;
+use support::differences;
+
+/// Paths, with `[]` for any index, that no defaulting sets: (kind or "", path prefix).
+const OTHERS: &[(&str, &str)] = &[
+    ("", ".metadata.creationTimestamp"),
+    ("", ".metadata.managedFields"),
+    ("", ".metadata.resourceVersion"),
+    ("", ".metadata.uid"),
+    ("", ".metadata.generation"),
+    ("", ".metadata.namespace"),
+    ("", ".metadata.name"),
+];
+
+fn general(path: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for c in path.chars() {
+        inside = (inside || c == '[') && c != ']';
+        if !inside || c == '[' {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[test]
+fn defaults_as_recorded() {
+    let Some(path) = support::reference("golden/defaulting.jsonl") else {
+        println!("defaulting: 0 of 119 compared");
+        return;
+    };
+    let schema = Schema::builtin();
+    let text = std::fs::read_to_string(path).expect("readable");
+    let (mut compared, mut found) = (0, Vec::new());
+    for line in text.lines() {
+        let case: Value = serde_json::from_str(line).expect("JSON");
+        for step in case["steps"].as_array().expect("steps") {
+            let (body, answer) = (&step["body"], &step["response"]["body"]);
+            if step["method"] != "POST" || step["response"]["status"] != 201 || !body.is_object() {
+                continue;
+            }
+            let (api_version, kind) = (body["apiVersion"].as_str().unwrap_or(""), body["kind"].as_str().unwrap_or(""));
+            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            let Some(id) = schema.find(group, version, kind) else { continue };
+            let mut value = match json::from_value(schema, id, body) {
+                Ok(decoded) => decoded.value,
+                Err(error) => {
+                    found.push(format!("{}: {error}", case["id"]));
+                    continue;
+                }
+            };
+            default::apply(schema, id, &mut value);
+            compared += 1;
+            let mut lines = Vec::new();
+            differences("", answer, &value, &mut lines);
+            let set_elsewhere = |line: &String| {
+                let path = general(line.split(": ").next().unwrap_or_default());
+                OTHERS.iter().any(|(of, prefix)| (of.is_empty() || *of == kind) && path.starts_with(prefix))
+            };
+            lines.retain(|line| !set_elsewhere(line));
+            found.extend(lines.iter().map(|line| format!("{} {kind} {line}", case["id"].as_str().unwrap_or(""))));
+        }
+    }
+    println!("defaulting: {compared} compared, {} differences", found.len());
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
