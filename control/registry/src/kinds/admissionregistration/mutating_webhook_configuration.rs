@@ -1,0 +1,12 @@
+//! Who is asked to change objects on their way in.
+
+use super::super::columns::Tabled;
+use super::super::rules::Rules;
+use crate::resource::{Resource};
+use crate::strategy::Generation;
+
+pub(super) fn row() -> Resource {
+    Resource::new("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration").cluster_scoped().categories(["api-extensions"]).strategy(RULES).table(&[])
+}
+
+const RULES: Rules = Rules { unconditional_update: false, generation: Generation::By(|new, old| new.get(&["webhooks"]) != old.get(&["webhooks"])), ..Rules::NONE };

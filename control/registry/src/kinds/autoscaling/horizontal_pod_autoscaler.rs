@@ -1,0 +1,190 @@
+//! HorizontalPodAutoscalers. `autoscaling/v2` is stored; `v1` knows one metric, the cpu utilisation, as a field of its own
+//! and carries the rest in annotations.
+
+use super::super::columns::{Cell, Tabled, plain};
+use super::super::rules::Rules;
+use crate::resource::Resource;
+use sampan_api::meta::GroupVersionResource;
+use sampan_api::object::Object;
+use serde_json::{Value, json};
+
+const GROUP: &str = "autoscaling";
+const RESOURCE: &str = "horizontalpodautoscalers";
+const KIND: &str = "HorizontalPodAutoscaler";
+/// What v1 cannot say, as JSON in v2's form: (annotation, path in v2).
+const CARRIED: [(&str, [&str; 2]); 4] = [
+    ("autoscaling.alpha.kubernetes.io/metrics", ["spec", "metrics"]),
+    ("autoscaling.alpha.kubernetes.io/behavior", ["spec", "behavior"]),
+    ("autoscaling.alpha.kubernetes.io/current-metrics", ["status", "currentMetrics"]),
+    ("autoscaling.alpha.kubernetes.io/conditions", ["status", "conditions"]),
+];
+/// The utilisation that is aimed at where no metric is given, percent.
+const DEFAULT_UTILIZATION: i64 = 80;
+
+pub(super) fn row() -> Resource {
+    Resource::new(GROUP, "v2", RESOURCE, KIND)
+        .short_names(["hpa"])
+        .categories(["all"])
+        .view("status")
+        .strategy(RULES)
+        .table(CELLS)
+}
+
+pub(super) fn v1_row() -> Resource {
+    Resource::new(GROUP, "v1", RESOURCE, KIND)
+        .short_names(["hpa"])
+        .categories(["all"])
+        .view("status")
+        .strategy(RULES)
+        .stored_as(GroupVersionResource::new(GROUP, "v2", RESOURCE), to_v2, to_v1)
+        .table(CELLS)
+}
+
+const RULES: Rules = Rules { ..Rules::NONE };
+
+fn is_cpu_utilization(metric: &Value) -> bool {
+    metric["type"] == "Resource"
+        && metric["resource"]["name"] == "cpu"
+        && metric["resource"]["target"].get("averageUtilization").is_some()
+}
+
+/// v1's form of an object in v2's.
+fn to_v1(object: &mut Object) {
+    drop_carried(object);
+    let mut carried = Vec::new();
+    for (annotation, path) in CARRIED {
+        let Some(mut value) = object.remove(&path) else { continue };
+        if path == ["spec", "metrics"] {
+            let metrics = value.as_array().cloned().unwrap_or_default();
+            let (cpu, others): (Vec<Value>, Vec<Value>) = metrics.into_iter().partition(is_cpu_utilization);
+            if let Some(cpu) = cpu.first() {
+                object.set(
+                    &["spec", "targetCPUUtilizationPercentage"],
+                    cpu["resource"]["target"]["averageUtilization"].clone(),
+                );
+            }
+            value = others.into();
+        }
+        if path == ["status", "currentMetrics"] {
+            let metrics = value.as_array().cloned().unwrap_or_default();
+            let current = metrics.iter().find(|m| m["type"] == "Resource" && m["resource"]["name"] == "cpu");
+            let current = current.and_then(|metric| metric["resource"]["current"].get("averageUtilization"));
+            if let Some(current) = current {
+                object.set(&["status", "currentCPUUtilizationPercentage"], current.clone());
+            }
+        }
+        let empty = value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|map| map.is_empty());
+        if !empty && !value.is_null() {
+            carried.push((annotation, value.to_string()));
+        }
+    }
+    for (annotation, text) in carried {
+        object.set_annotation(annotation, text);
+    }
+    if object.get(&["status", "currentReplicas"]).is_none() {
+        object.set(&["status", "currentReplicas"], 0);
+    }
+    if object.get(&["status", "desiredReplicas"]).is_none() {
+        object.set(&["status", "desiredReplicas"], 0);
+    }
+}
+
+/// v2's form of an object in v1's.
+fn to_v2(object: &mut Object) {
+    let utilization = object.remove(&["spec", "targetCPUUtilizationPercentage"]).filter(|value| !value.is_null());
+    object.remove(&["status", "currentCPUUtilizationPercentage"]);
+    for (annotation, path) in CARRIED {
+        let value = object.annotation(annotation).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        if let Some(value) = value.filter(|value| value.is_array() || value.is_object()) {
+            object.set(&path, value);
+        }
+    }
+    drop_carried(object);
+    let mut metrics = object.get(&["spec", "metrics"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let utilization = utilization.or_else(|| metrics.is_empty().then(|| DEFAULT_UTILIZATION.into()));
+    if let Some(utilization) = utilization {
+        metrics.push(json!({"type": "Resource", "resource": {"name": "cpu",
+            "target": {"type": "Utilization", "averageUtilization": utilization}}}));
+    }
+    object.set(&["spec", "metrics"], metrics);
+}
+
+fn drop_carried(object: &mut Object) {
+    for (annotation, _) in CARRIED {
+        object.remove(&["metadata", "annotations", annotation]);
+    }
+    if object.annotations().next().is_none() {
+        object.remove(&["metadata", "annotations"]);
+    }
+}
+
+const CELLS: &[(&str, Cell)] = &[
+    ("reference", |object, _| {
+        let field = |name: &str| object.get_str(&["spec", "scaleTargetRef", name]).unwrap_or("");
+        format!("{}/{}", field("kind"), field("name")).into()
+    }),
+    ("targets", |object, _| {
+        if object.api_version().ends_with("/v1") {
+            let mut object = object.clone();
+            to_v2(&mut object);
+            return targets(&object).into();
+        }
+        targets(object).into()
+    }),
+    ("min-pods", |object, _| {
+        object.get(&["spec", "minReplicas"]).map_or_else(|| "<unset>".into(), |min| plain(min).into())
+    }),
+];
+
+/// How many metrics are shown before the rest is only counted.
+const TARGETS_SHOWN: usize = 2;
+
+fn targets(object: &Object) -> String {
+    let list = |path: &[&str]| object.get(path).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let (specs, statuses) = (list(&["spec", "metrics"]), list(&["status", "currentMetrics"]));
+    if specs.is_empty() {
+        return "<none>".to_owned();
+    }
+    let texts: Vec<String> =
+        specs.iter().enumerate().map(|(index, spec)| target(spec, statuses.get(index).unwrap_or(&Value::Null))).collect();
+    match texts.len().checked_sub(TARGETS_SHOWN) {
+        None | Some(0) => texts.join(", "),
+        Some(more) => format!("{} + {more} more...", texts[..TARGETS_SHOWN].join(", ")),
+    }
+}
+
+fn target(spec: &Value, status: &Value) -> String {
+    let source = match spec["type"].as_str().unwrap_or("") {
+        "External" => "external",
+        "Pods" => "pods",
+        "Object" => "object",
+        "Resource" => "resource",
+        "ContainerResource" => "containerResource",
+        _ => return "<unknown type>".to_owned(),
+    };
+    let (wanted, current) = (&spec[source]["target"], &status[source]["current"]);
+    let shown = |value: &Value, unit: &str| match value {
+        Value::Null => None,
+        value => Some(format!("{}{unit}", plain(value))),
+    };
+    let unknown = || "<unknown>".to_owned();
+    let average = shown(&current["averageValue"], "");
+    match source {
+        "resource" | "containerResource" => {
+            let name = spec[source]["name"].as_str().unwrap_or("");
+            match shown(&wanted["averageValue"], "") {
+                Some(wanted) => format!("{name}: {}/{wanted}", average.unwrap_or_else(unknown)),
+                None => format!(
+                    "{name}: {}/{}",
+                    shown(&current["averageUtilization"], "%").unwrap_or_else(unknown),
+                    shown(&wanted["averageUtilization"], "%").unwrap_or_else(|| "<auto>".to_owned())
+                ),
+            }
+        }
+        "pods" => format!("{}/{}", average.unwrap_or_else(unknown), plain(&wanted["averageValue"])),
+        _ => match shown(&wanted["averageValue"], "") {
+            Some(wanted) => format!("{}/{wanted} (avg)", average.unwrap_or_else(unknown)),
+            None => format!("{}/{}", shown(&current["value"], "").unwrap_or_else(unknown), plain(&wanted["value"])),
+        },
+    }
+}

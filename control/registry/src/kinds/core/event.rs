@@ -1,0 +1,92 @@
+//! Events. The core group's is the stored version; `events.k8s.io` shows the same objects with other names of fields.
+
+use super::super::columns::{Cell, Tabled, age};
+use super::super::rules::Rules;
+use crate::resource::{HistoryClass, Resource};
+use sampan_api::object::Object;
+use serde_json::Value;
+use std::time::SystemTime;
+
+pub(super) fn row() -> Resource {
+    Resource::new("", "v1", "events", "Event")
+        .short_names(["ev"])
+        .selectable("involvedObject.kind")
+        .selectable("involvedObject.namespace")
+        .selectable("involvedObject.name")
+        .selectable("involvedObject.uid")
+        .selectable("involvedObject.apiVersion")
+        .selectable("involvedObject.resourceVersion")
+        .selectable("involvedObject.fieldPath")
+        .selectable("reason")
+        .selectable("reportingComponent")
+        .selectable_fn("source", |event| first(&[component(event), reporter(event)]).to_owned())
+        .selectable("type")
+        .history(HistoryClass::Scant)
+        .strategy(RULES)
+        .table(CELLS)
+}
+
+pub(in crate::kinds) const RULES: Rules = Rules {
+    create_on_update: true,
+    ..Rules::NONE
+};
+
+/// The cells of both versions: their fields have different names, so each is looked for under either.
+pub(in crate::kinds) const CELLS: &[(&str, Cell)] = &[
+    ("last-seen", last_seen),
+    ("first-seen", |event, now| first_seen(event, now).into()),
+    ("object", |event, _| {
+        let field = |name: &str| text(event, &["involvedObject", name], &["regarding", name]);
+        let kind = field("kind").to_lowercase();
+        match field("name") {
+            "" => kind.into(),
+            name => format!("{kind}/{name}").into(),
+        }
+    }),
+    ("source", |event, _| {
+        let host = text(event, &["source", "host"], &["deprecatedSource", "host"]);
+        let instance = first(&[host, event.get_str(&["reportingInstance"]).unwrap_or("")]);
+        let component = first(&[component(event), reporter(event)]);
+        if instance.is_empty() { component.into() } else { format!("{component}, {instance}").into() }
+    }),
+    ("message", |event, _| text(event, &["message"], &["note"]).trim().into()),
+    ("count", |event, _| {
+        let number = |path: &[&str]| event.get(path).and_then(Value::as_i64);
+        let count = match event.get(&["series"]) {
+            Some(Value::Object(_)) => number(&["series", "count"]),
+            _ => number(&["count"]).or_else(|| number(&["deprecatedCount"])).filter(|count| *count != 0).or(Some(1)),
+        };
+        count.unwrap_or(0).into()
+    }),
+];
+
+fn last_seen(event: &Object, now: SystemTime) -> Value {
+    let series = event.get_str(&["series", "lastObservedTime"]);
+    let last = text(event, &["lastTimestamp"], &["deprecatedLastTimestamp"]);
+    match (series, last) {
+        (Some(series), _) => age(series, now).into(),
+        (None, "") => first_seen(event, now).into(),
+        (None, last) => age(last, now).into(),
+    }
+}
+
+fn first_seen(event: &Object, now: SystemTime) -> String {
+    let first_seen = text(event, &["firstTimestamp"], &["deprecatedFirstTimestamp"]);
+    age(first(&[first_seen, event.get_str(&["eventTime"]).unwrap_or("")]), now)
+}
+
+fn component(event: &Object) -> &str {
+    text(event, &["source", "component"], &["deprecatedSource", "component"])
+}
+
+fn reporter(event: &Object) -> &str {
+    text(event, &["reportingComponent"], &["reportingController"])
+}
+
+fn text<'a>(event: &'a Object, core: &[&str], events: &[&str]) -> &'a str {
+    event.get_str(core).or_else(|| event.get_str(events)).unwrap_or("")
+}
+
+fn first<'a>(texts: &[&'a str]) -> &'a str {
+    texts.iter().find(|text| !text.is_empty()).copied().unwrap_or("")
+}

@@ -1,0 +1,72 @@
+//! Namespaces.
+
+use super::super::columns::Tabled;
+use super::super::rules::Rules;
+use crate::resource::{HistoryClass, Resource, Verbs};
+use crate::strategy::Context;
+use sampan_api::names;
+use sampan_api::object::Object;
+use serde_json::{Value, json};
+
+/// The finalizer that every namespace begins with: its controller takes it out once the namespace is empty.
+const FINALIZER: &str = "kubernetes";
+
+pub(super) fn row() -> Resource {
+    Resource::new("", "v1", "namespaces", "Namespace")
+        .cluster_scoped()
+        .short_names(["ns"])
+        .verbs(Verbs::ALL.without(Verbs::DELETE_COLLECTION))
+        .subresource("finalize", None, Verbs::UPDATE, crate::resource::SubresourceBody::View)
+        .view("status")
+        .selectable("status.phase")
+        .history(HistoryClass::Ample)
+        .strategy(RULES)
+        .table(&[])
+}
+
+const RULES: Rules = Rules {
+    name: names::dns1123_label,
+    prepare_for_create: Some(prepare_for_create),
+    prepare_for_update: Some(prepare_for_update),
+    finalizing: Some(|namespace| {
+        namespace.get(&["spec", "finalizers"]).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+    }),
+    prepare_for_deletion: Some(|_, namespace| namespace.set(&["status", "phase"], "Terminating")),
+    canonicalize: Some(label_name),
+    ..Rules::NONE
+};
+
+/// A namespace begins Active, with the finalizer, and with its name as a label, so that selectors can name it.
+fn prepare_for_create(_: &Context<'_>, namespace: &mut Object) {
+    namespace.set(&["status"], json!({"phase": "Active"}));
+    let finalizers = namespace.get(&["spec", "finalizers"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+        let mut finalizers = finalizers;
+        finalizers.push(FINALIZER.into());
+        namespace.set(&["spec", "finalizers"], finalizers);
+    }
+}
+
+/// Finalizers change only through their own view, the status only through its own.
+fn prepare_for_update(ctx: &Context<'_>, namespace: &mut Object, old: &Object) {
+    let keep = |namespace: &mut Object, part: &str| match old.get(&[part]) {
+        Some(value) => namespace.set(&[part], value.clone()),
+        None => {
+            namespace.remove(&[part]);
+        }
+    };
+    match ctx.subresource {
+        "finalize" => keep(namespace, "status"),
+        "status" => keep(namespace, "spec"),
+        _ => {
+            keep(namespace, "spec");
+            keep(namespace, "status");
+        }
+    }
+}
+
+/// The label `kubernetes.io/metadata.name` always tells the name.
+fn label_name(namespace: &mut Object) {
+    let name = namespace.name().to_owned();
+    namespace.set(&["metadata", "labels", "kubernetes.io/metadata.name"], name);
+}

@@ -1,0 +1,367 @@
+//! Pods: what the node runs.
+
+use super::super::columns::{Cell, Tabled, age};
+use super::super::rules::Rules;
+use super::{condition_is, connect_options};
+use crate::resource::{HistoryClass, Resource, Verbs};
+use crate::strategy::{Context, Generation};
+use sampan_api::meta::GroupVersionKind;
+use sampan_api::object::Object;
+use sampan_api::quantity::Quantity;
+use sampan_api::time;
+use serde_json::{Map, Value, json};
+use std::time::SystemTime;
+
+pub(super) fn row() -> Resource {
+    let stream = Verbs::CREATE.or(Verbs::GET);
+    let any = Verbs::CREATE.or(Verbs::DELETE).or(Verbs::GET).or(Verbs::PATCH).or(Verbs::UPDATE);
+    Resource::new("", "v1", "pods", "Pod")
+        .short_names(["po"])
+        .categories(["all"])
+        .connect("attach", connect_options("PodAttachOptions"), stream, "attach")
+        .sub_action("binding", GroupVersionKind::new("", "v1", "Binding"), Verbs::CREATE, "binding")
+        .view("ephemeralcontainers")
+        .sub_action("eviction", GroupVersionKind::new("policy", "v1", "Eviction"), Verbs::CREATE, "eviction")
+        .connect("exec", connect_options("PodExecOptions"), stream, "exec")
+        .connect("log", None, Verbs::GET, "log")
+        .connect("portforward", connect_options("PodPortForwardOptions"), stream, "portforward")
+        .connect("proxy", connect_options("PodProxyOptions"), any, "proxy")
+        .view("resize")
+        .view("status")
+        .selectable("spec.nodeName")
+        .dispatched()
+        .selectable("spec.restartPolicy")
+        .selectable("spec.schedulerName")
+        .selectable("spec.serviceAccountName")
+        .selectable_or("spec.hostNetwork", "false")
+        .selectable("status.phase")
+        .selectable_fn("status.podIP", first_ip)
+        .selectable_fn("status.podIPs", |_| String::new())
+        .selectable("status.nominatedNodeName")
+        .history(HistoryClass::Ample)
+        .strategy(RULES)
+        .table(CELLS)
+        .row_conditions(finished)
+}
+
+const RULES: Rules = Rules {
+    generation: Generation::Spec,
+    prepare_for_create: Some(prepare_for_create),
+    prepare_for_update: Some(prepare_for_update),
+    graceful_deletion: Some(grace),
+    ..Rules::NONE
+};
+
+/// The scheduling gate's reason of the condition PodScheduled.
+const GATED: &str = "SchedulingGated";
+
+/// A creator may set no status: the pod begins Pending, with its quality of service, and waiting for its gates.
+fn prepare_for_create(_: &Context<'_>, pod: &mut Object) {
+    let mut status = json!({"phase": "Pending", "qosClass": qos_class(pod)});
+    let gates = pod.get(&["spec", "schedulingGates"]).and_then(Value::as_array).map_or(0, Vec::len);
+    if gates > 0 {
+        status["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "reason": GATED, "lastProbeTime": null,
+            "lastTransitionTime": null, "message": "Scheduling is blocked due to non-empty scheduling gates",
+        }]);
+    }
+    pod.set(&["status"], status);
+}
+
+/// Splits what each view may change: the object itself never its status, the views only their part.
+fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
+    let keep = |pod: &mut Object, path: &[&str]| match old.get(path) {
+        Some(value) => pod.set(path, value.clone()),
+        None => {
+            pod.remove(path);
+        }
+    };
+    match ctx.subresource {
+        "status" => {
+            // Kubernetes drops it: the object's own path marks a deletion.
+            keep(pod, &["metadata", "deletionTimestamp"]);
+            keep(pod, &["metadata", "ownerReferences"]);
+            if pod.get(&["status", "qosClass"]).is_none() {
+                keep(pod, &["status", "qosClass"]);
+            }
+        }
+        "ephemeralcontainers" => {
+            let list = pod.get(&["spec", "ephemeralContainers"]).cloned();
+            restore(pod, old);
+            if let Some(list) = list {
+                pod.set(&["spec", "ephemeralContainers"], list);
+            }
+        }
+        "resize" => {
+            let containers = resized(pod, old);
+            restore(pod, old);
+            if let Some(containers) = containers {
+                pod.set(&["spec", "containers"], containers);
+            }
+        }
+        _ => keep(pod, &["status"]),
+    }
+}
+
+/// Takes spec and status from the old pod.
+fn restore(pod: &mut Object, old: &Object) {
+    for part in ["spec", "status"] {
+        match old.get(&[part]) {
+            Some(value) => pod.set(&[part], value.clone()),
+            None => {
+                pod.remove(&[part]);
+            }
+        }
+    }
+}
+
+/// The old containers with the new ones' resources and resize policies; `None` where they are not the same containers.
+fn resized(pod: &Object, old: &Object) -> Option<Value> {
+    let path = ["spec", "containers"];
+    let (new, old) = (pod.get(&path)?.as_array()?, old.get(&path)?.as_array()?);
+    if new.len() != old.len() {
+        return pod.get(&path).cloned();
+    }
+    let mut containers = old.clone();
+    for (container, new) in containers.iter_mut().zip(new) {
+        let (Some(container), Some(new)) = (container.as_object_mut(), new.as_object()) else { continue };
+        for part in ["resources", "resizePolicy"] {
+            match new.get(part) {
+                Some(value) => container.insert(part.to_owned(), value.clone()),
+                None => container.remove(part),
+            };
+        }
+    }
+    Some(containers.into())
+}
+
+/// Deleted by its node after its own grace, but at once where no node has it or where it has ended.
+fn grace(_: &Context<'_>, pod: &Object, options: &crate::options::DeleteOptions) -> Option<i64> {
+    let own = pod.get(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
+    let period = options.grace_period_seconds.or(own).unwrap_or(0);
+    let placed = pod.get_str(&["spec", "nodeName"]).is_some_and(|node| !node.is_empty());
+    let ended = matches!(pod.get_str(&["status", "phase"]), Some("Failed" | "Succeeded"));
+    Some(if placed && !ended { if period < 0 { 1 } else { period } } else { 0 })
+}
+
+/// `qos.ComputePodQOS`: Guaranteed where every container limits cpu and memory to what it requests, BestEffort where none
+/// asks for either, else Burstable.
+pub(super) fn qos_class(pod: &Object) -> &'static str {
+    let mut any = false;
+    let mut guaranteed = true;
+    let lists = ["containers", "initContainers"].map(|list| pod.get(&["spec", list]).and_then(Value::as_array));
+    let pod_level = pod.get(&["spec", "resources"]).filter(|resources| !quantities(resources).is_empty());
+    let containers: Vec<Option<&Value>> = match pod_level {
+        Some(resources) => vec![Some(resources)],
+        None => lists.into_iter().flatten().flatten().map(|container| container.get("resources")).collect(),
+    };
+    for resources in containers {
+        let named = resources.map(quantities).unwrap_or_default();
+        any |= !named.is_empty();
+        guaranteed &= ["cpu", "memory"].iter().all(|resource| {
+            let find = |list: &str| named.iter().find(|(l, r, _)| *l == list && r == resource).map(|(_, _, q)| q);
+            matches!((find("limits"), find("requests")), (Some(limit), Some(request)) if limit == request)
+        });
+    }
+    match (any, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+/// The cpu and memory that are asked for or limited, as (list, resource, quantity), without the zeros.
+fn quantities(resources: &Value) -> Vec<(&'static str, &'static str, Quantity)> {
+    let mut found = Vec::new();
+    for list in ["limits", "requests"] {
+        for resource in ["cpu", "memory"] {
+            let text = resources.get(list).and_then(|list| list.get(resource)).map(super::super::columns::plain);
+            if let Some(quantity) = text.and_then(|text| text.parse::<Quantity>().ok()).filter(|q| q.milli_value() > 0) {
+                found.push((list, resource, quantity));
+            }
+        }
+    }
+    found
+}
+
+fn first_ip(pod: &Object) -> String {
+    let ips = pod.get(&["status", "podIPs"]).and_then(Value::as_array);
+    let first = ips.and_then(|ips| ips.first()).and_then(|ip| ip.get("ip")).and_then(Value::as_str);
+    first.unwrap_or("").to_owned()
+}
+
+const CELLS: &[(&str, Cell)] = &[
+    ("ready", |pod, now| Summary::of(pod, now).ready.into()),
+    ("status", |pod, now| Summary::of(pod, now).status.into()),
+    ("restarts", |pod, now| Summary::of(pod, now).restarts.into()),
+    ("ip", |pod, _| Some(first_ip(pod)).filter(|ip| !ip.is_empty()).unwrap_or_else(|| "<none>".to_owned()).into()),
+    ("readiness-gates", readiness_gates),
+];
+
+fn readiness_gates(pod: &Object, _: SystemTime) -> Value {
+    let Some(gates) = pod.get(&["spec", "readinessGates"]).and_then(Value::as_array).filter(|gates| !gates.is_empty())
+    else {
+        return "<none>".into();
+    };
+    let types = gates.iter().filter_map(|gate| gate.get("conditionType").and_then(Value::as_str));
+    let met = types.filter(|type_| condition_is(pod, type_, "True")).count();
+    format!("{met}/{}", gates.len()).into()
+}
+
+/// The row's condition of a pod that has ended: kubectl leaves such rows out where it is asked to.
+fn finished(pod: &Object) -> Vec<Value> {
+    let (reason, message) = match pod.get_str(&["status", "phase"]) {
+        Some("Succeeded") => ("Succeeded", "The pod has completed successfully."),
+        Some("Failed") => ("Failed", "The pod failed."),
+        _ => return Vec::new(),
+    };
+    vec![json!({"type": "Completed", "status": "True", "reason": reason, "message": message})]
+}
+
+/// What `kubectl get pods` says of a pod.
+struct Summary {
+    ready: String,
+    status: String,
+    restarts: String,
+}
+
+/// The parts of a container's status that the summary is made of.
+struct Container<'a>(&'a Value);
+
+impl<'a> Container<'a> {
+    fn state(&self, name: &str) -> Option<&'a Map<String, Value>> {
+        self.0.get("state")?.get(name)?.as_object()
+    }
+    fn reason(&self, state: &str) -> Option<&'a str> {
+        self.state(state)?.get("reason")?.as_str().filter(|reason| !reason.is_empty())
+    }
+    fn restarts(&self) -> i64 {
+        self.0.get("restartCount").and_then(Value::as_i64).unwrap_or(0)
+    }
+    fn last_restart(&self) -> Option<&'a str> {
+        self.0.get("lastState")?.get("terminated")?.get("finishedAt")?.as_str()
+    }
+    fn flag(&self, name: &str) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+    fn exit_code(&self) -> i64 {
+        self.state("terminated").and_then(|state| state.get("exitCode")).and_then(Value::as_i64).unwrap_or(0)
+    }
+    /// The reason of its end, or what ended it.
+    fn end(&self) -> String {
+        let signal = self.state("terminated").and_then(|state| state.get("signal")).and_then(Value::as_i64).unwrap_or(0);
+        match (self.reason("terminated"), signal) {
+            (Some(reason), _) => reason.to_owned(),
+            (None, 0) => format!("ExitCode:{}", self.exit_code()),
+            (None, signal) => format!("Signal:{signal}"),
+        }
+    }
+}
+
+/// Restarts and when the last of them was.
+#[derive(Default)]
+struct Restarts<'a> {
+    count: i64,
+    last: Option<&'a str>,
+}
+
+impl<'a> Restarts<'a> {
+    fn add(&mut self, container: &Container<'a>) {
+        self.count += container.restarts();
+        let time = container.last_restart();
+        if time.and_then(time::parse) > self.last.and_then(time::parse) {
+            self.last = time;
+        }
+    }
+}
+
+impl Summary {
+    fn of(pod: &Object, now: SystemTime) -> Self {
+        let list = |path: &[&str]| pod.get(path).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let phase = pod.get_str(&["status", "phase"]).unwrap_or("");
+        let own_reason = pod.get_str(&["status", "reason"]).filter(|reason| !reason.is_empty());
+        let mut status = own_reason.unwrap_or(phase).to_owned();
+        let gated = |c: &&Value| c.get("type").and_then(Value::as_str) == Some("PodScheduled")
+            && c.get("reason").and_then(Value::as_str) == Some(GATED);
+        if list(&["status", "conditions"]).iter().find(gated).is_some() {
+            GATED.clone_into(&mut status);
+        }
+
+        // Init containers that restart are sidecars: they count among the containers.
+        let inits = list(&["spec", "initContainers"]);
+        let sidecar = |name: Option<&Value>| {
+            let init = inits.iter().find(|init| init.get("name") == name);
+            init.and_then(|init| init.get("restartPolicy")).and_then(Value::as_str) == Some("Always")
+        };
+        let sidecars = inits.iter().filter(|init| sidecar(init.get("name"))).count();
+        let total = list(&["spec", "containers"]).len() + sidecars;
+        let mut ready = 0;
+        let mut restarts = Restarts::default();
+        let mut sidecar_restarts = Restarts::default();
+        let mut initializing = false;
+        for (index, init) in list(&["status", "initContainerStatuses"]).iter().enumerate() {
+            let container = Container(init);
+            let is_sidecar = sidecar(init.get("name"));
+            restarts.add(&container);
+            if is_sidecar {
+                sidecar_restarts.add(&container);
+            }
+            let terminated = container.state("terminated").is_some();
+            if terminated && container.exit_code() == 0 {
+                continue;
+            }
+            if is_sidecar && container.flag("started") {
+                ready += usize::from(container.flag("ready"));
+                continue;
+            }
+            status = match container.reason("waiting") {
+                _ if terminated => format!("Init:{}", container.end()),
+                Some(reason) if reason != "PodInitializing" => format!("Init:{reason}"),
+                _ => format!("Init:{index}/{}", inits.len()),
+            };
+            initializing = true;
+            break;
+        }
+
+        if !initializing || condition_is(pod, "Initialized", "True") {
+            restarts = sidecar_restarts;
+            let mut running = false;
+            let mut failure = None;
+            for container in list(&["status", "containerStatuses"]).iter().rev().map(Container) {
+                restarts.add(&container);
+                if let Some(reason) = container.reason("waiting") {
+                    reason.clone_into(&mut status);
+                } else if container.state("terminated").is_some() {
+                    status = container.end();
+                    if container.exit_code() != 0 {
+                        failure = Some(status.clone());
+                    }
+                } else if container.flag("ready") && container.state("running").is_some() {
+                    running = true;
+                    ready += 1;
+                }
+            }
+            if status == "Completed" {
+                status = match failure {
+                    _ if running && condition_is(pod, "Ready", "True") => "Running".to_owned(),
+                    Some(failure) => failure,
+                    None if running => "NotReady".to_owned(),
+                    None => status,
+                };
+            }
+        }
+
+        if pod.deletion_timestamp().is_some() {
+            if own_reason == Some("NodeLost") {
+                "Unknown".clone_into(&mut status);
+            } else if !matches!(phase, "Failed" | "Succeeded") {
+                "Terminating".clone_into(&mut status);
+            }
+        }
+        let restarts = match restarts.last {
+            Some(last) if restarts.count != 0 => format!("{} ({} ago)", restarts.count, age(last, now)),
+            _ => restarts.count.to_string(),
+        };
+        Self { ready: format!("{ready}/{total}"), status, restarts }
+    }
+}

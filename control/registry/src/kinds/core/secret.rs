@@ -1,0 +1,11 @@
+//! Settings that not everybody may read.
+
+use super::super::columns::Tabled;
+use super::super::rules::Rules;
+use crate::resource::{HistoryClass, Resource};
+
+pub(super) fn row() -> Resource {
+    Resource::new("", "v1", "secrets", "Secret").selectable("type").history(HistoryClass::Ample).strategy(RULES).table(&[])
+}
+
+const RULES: Rules = Rules { ..Rules::NONE };

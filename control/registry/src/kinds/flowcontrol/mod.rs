@@ -1,0 +1,10 @@
+//! `flowcontrol.apiserver.k8s.io`: which requests go first.
+
+mod flow_schema;
+mod priority_level_configuration;
+
+use crate::resource::Resource;
+
+pub(super) fn rows() -> Vec<Resource> {
+    vec![flow_schema::row(), priority_level_configuration::row()]
+}

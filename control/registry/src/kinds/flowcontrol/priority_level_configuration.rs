@@ -1,0 +1,12 @@
+//! How many requests of a priority may run.
+
+use super::super::columns::Tabled;
+use super::super::rules::Rules;
+use crate::resource::{Resource};
+use crate::strategy::Generation;
+
+pub(super) fn row() -> Resource {
+    Resource::new("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations", "PriorityLevelConfiguration").cluster_scoped().view("status").strategy(RULES).table(&[])
+}
+
+const RULES: Rules = Rules { generation: Generation::Spec, ..Rules::NONE };

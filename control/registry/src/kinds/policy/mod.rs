@@ -1,0 +1,9 @@
+//! `policy`: how much disturbance is fine.
+
+mod pod_disruption_budget;
+
+use crate::resource::Resource;
+
+pub(super) fn rows() -> Vec<Resource> {
+    vec![pod_disruption_budget::row()]
+}

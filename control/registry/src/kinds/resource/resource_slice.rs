@@ -1,0 +1,12 @@
+//! Devices that a driver has to give.
+
+use super::super::columns::Tabled;
+use super::super::rules::Rules;
+use crate::resource::{Resource};
+use crate::strategy::Generation;
+
+pub(super) fn row() -> Resource {
+    Resource::new("resource.k8s.io", "v1", "resourceslices", "ResourceSlice").cluster_scoped().selectable("spec.nodeName").selectable("spec.driver").strategy(RULES).table(&[])
+}
+
+const RULES: Rules = Rules { generation: Generation::Spec, ..Rules::NONE };

@@ -1,0 +1,126 @@
+//! A strategy as a table of functions: a kind states what it has and leaves the rest as it is for all.
+
+use crate::allocate::Allocator;
+use crate::options::{DeleteOptions, Propagation};
+use crate::strategy::{Context, Generation, Strategy};
+use sampan_api::field::FieldErrors;
+use sampan_api::names;
+use sampan_api::object::Object;
+
+type Prepare = fn(&Context<'_>, &mut Object);
+type PrepareUpdate = fn(&Context<'_>, &mut Object, &Object);
+type Check = fn(&Context<'_>, &Object) -> FieldErrors;
+type CheckUpdate = fn(&Context<'_>, &Object, &Object) -> FieldErrors;
+type Warn = fn(&Context<'_>, &Object) -> Vec<String>;
+type WarnUpdate = fn(&Context<'_>, &Object, &Object) -> Vec<String>;
+type Grace = fn(&Context<'_>, &Object, &DeleteOptions) -> Option<i64>;
+
+/// What one kind does on the way to the store. Each field is the method of [`Strategy`] of that name.
+pub(super) struct Rules {
+    pub create_on_update: bool,
+    pub unconditional_update: bool,
+    pub generation: Generation,
+    pub status_starts_empty: bool,
+    pub name: fn(&str) -> Vec<String>,
+    pub prepare_for_create: Option<Prepare>,
+    pub prepare_for_update: Option<PrepareUpdate>,
+    pub validate: Option<Check>,
+    /// `None`: an update is valid if the new object would be valid as a creation.
+    pub validate_update: Option<CheckUpdate>,
+    pub canonicalize: Option<fn(&mut Object)>,
+    pub warnings_on_create: Option<Warn>,
+    pub warnings_on_update: Option<WarnUpdate>,
+    pub graceful_deletion: Option<Grace>,
+    pub orphan_by_default: bool,
+    pub finalizing: Option<fn(&Object) -> bool>,
+    pub prepare_for_deletion: Option<Prepare>,
+    pub allocator: Option<&'static dyn Allocator>,
+}
+
+impl Rules {
+    pub(super) const NONE: Self = Self {
+        create_on_update: false,
+        unconditional_update: true,
+        generation: Generation::Uncounted,
+        status_starts_empty: true,
+        name: names::dns1123_subdomain,
+        prepare_for_create: None,
+        prepare_for_update: None,
+        validate: None,
+        validate_update: None,
+        canonicalize: None,
+        warnings_on_create: None,
+        warnings_on_update: None,
+        graceful_deletion: None,
+        orphan_by_default: false,
+        finalizing: None,
+        prepare_for_deletion: None,
+        allocator: None,
+    };
+}
+
+impl Strategy for Rules {
+    fn allow_create_on_update(&self) -> bool {
+        self.create_on_update
+    }
+    fn allow_unconditional_update(&self) -> bool {
+        self.unconditional_update
+    }
+    fn generation(&self) -> Generation {
+        self.generation
+    }
+    fn status_starts_empty(&self) -> bool {
+        self.status_starts_empty
+    }
+    fn prepare_for_create(&self, ctx: &Context<'_>, object: &mut Object) {
+        if let Some(prepare) = self.prepare_for_create {
+            prepare(ctx, object);
+        }
+    }
+    fn prepare_for_update(&self, ctx: &Context<'_>, object: &mut Object, old: &Object) {
+        if let Some(prepare) = self.prepare_for_update {
+            prepare(ctx, object, old);
+        }
+    }
+    fn validate(&self, ctx: &Context<'_>, object: &Object) -> FieldErrors {
+        self.validate.map_or_else(FieldErrors::default, |check| check(ctx, object))
+    }
+    fn validate_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
+        match self.validate_update {
+            Some(check) => check(ctx, object, old),
+            None if ctx.subresource.is_empty() => self.validate(ctx, object),
+            None => FieldErrors::default(),
+        }
+    }
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        (self.name)(name)
+    }
+    fn canonicalize(&self, object: &mut Object) {
+        if let Some(canonicalize) = self.canonicalize {
+            canonicalize(object);
+        }
+    }
+    fn warnings_on_create(&self, ctx: &Context<'_>, object: &Object) -> Vec<String> {
+        self.warnings_on_create.map_or_else(Vec::new, |warn| warn(ctx, object))
+    }
+    fn warnings_on_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> Vec<String> {
+        self.warnings_on_update.map_or_else(Vec::new, |warn| warn(ctx, object, old))
+    }
+    fn graceful_deletion(&self, ctx: &Context<'_>, object: &Object, options: &DeleteOptions) -> Option<i64> {
+        self.graceful_deletion.and_then(|grace| grace(ctx, object, options))
+    }
+    fn default_propagation(&self) -> Propagation {
+        if self.orphan_by_default { Propagation::Orphan } else { Propagation::Background }
+    }
+    fn finalizing(&self, object: &Object) -> bool {
+        self.finalizing.is_some_and(|finalizing| finalizing(object))
+    }
+    fn prepare_for_deletion(&self, ctx: &Context<'_>, object: &mut Object) {
+        if let Some(prepare) = self.prepare_for_deletion {
+            prepare(ctx, object);
+        }
+    }
+    fn allocator(&self) -> Option<&dyn Allocator> {
+        self.allocator
+    }
+}

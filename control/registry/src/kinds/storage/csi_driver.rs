@@ -1,0 +1,11 @@
+//! A storage driver.
+
+use super::super::columns::Tabled;
+use super::super::rules::Rules;
+use crate::resource::{Resource};
+
+pub(super) fn row() -> Resource {
+    Resource::new("storage.k8s.io", "v1", "csidrivers", "CSIDriver").cluster_scoped().strategy(RULES).table(&[])
+}
+
+const RULES: Rules = Rules { unconditional_update: false, ..Rules::NONE };

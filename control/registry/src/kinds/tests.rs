@@ -1,0 +1,168 @@
+//! The rows against what the real server serves. The reference lies outside the tree: without it nothing is compared.
+
+use crate::resource::{Resource, Verbs};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// What differs from the reference on purpose.
+mod differences {
+    /// Ours, and so not in the reference: (group, resource).
+    pub(super) const OURS: &[(&str, &str)] = &[
+        ("scheduling.sampan.dev", "decisionbatches"),
+        ("scheduling.sampan.dev", "decisions"),
+        ("scheduling.sampan.dev", "schedulingpolicies"),
+    ];
+}
+
+/// A file of the reference: `$SAMPAN_REFERENCE`, else beside the workspace.
+pub(super) fn reference(file: &str) -> Option<String> {
+    let root = std::env::var_os("SAMPAN_REFERENCE").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference"),
+        PathBuf::from,
+    );
+    std::fs::read_to_string(root.join(file)).ok()
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or("").to_owned()
+}
+
+fn texts(value: &Value, name: &str) -> Vec<String> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn response_kind(value: &Value, group: &str, version: &str) -> String {
+    let kind = &value["responseKind"];
+    let or = |name: &str, own: &str| match text(kind, name) {
+        empty if empty.is_empty() => own.to_owned(),
+        given => given,
+    };
+    // The reference leaves out the row's own group and version.
+    let own_version = text(kind, "version").is_empty();
+    let group = if own_version { group.to_owned() } else { text(kind, "group") };
+    format!("{group}/{} {}", or("version", version), text(kind, "kind"))
+}
+
+fn verbs(verbs: Verbs) -> Vec<String> {
+    verbs.names().map(str::to_owned).collect()
+}
+
+/// Everything that discovery says of a resource, as one comparable text.
+fn described(row: &Resource) -> String {
+    let mut subresources: Vec<String> = row
+        .subresources
+        .iter()
+        .map(|sub| {
+            let kind = sub.kind.clone().unwrap_or_else(|| row.gvk());
+            format!("{} {}/{} {} {:?}", sub.name, kind.group, kind.version, kind.kind, verbs(sub.verbs))
+        })
+        .collect();
+    subresources.sort();
+    format!(
+        "{}/{} {} {} {} {:?} {:?} {:?} {subresources:?}",
+        row.group,
+        row.version,
+        row.kind,
+        row.singular,
+        if row.namespaced { "Namespaced" } else { "Cluster" },
+        row.short_names,
+        row.categories,
+        verbs(row.verbs),
+    )
+}
+
+#[test]
+fn rows_are_what_the_real_server_serves() {
+    let rows = super::all();
+    let Some(discovery) = reference("discovery-v1.35.json") else {
+        println!("0 of {} rows compared: no reference", rows.len());
+        return;
+    };
+    let discovery: Value = serde_json::from_str(&discovery).expect("the reference is JSON");
+    let mut wanted = BTreeMap::new();
+    let mut order = Vec::new();
+    for group in ["/api", "/apis"].iter().flat_map(|root| discovery[root]["items"].as_array().into_iter().flatten()) {
+        let name = text(&group["metadata"], "name");
+        for version in group["versions"].as_array().into_iter().flatten() {
+            let number = text(version, "version");
+            order.push((name.clone(), number.clone()));
+            for resource in version["resources"].as_array().into_iter().flatten() {
+                let mut subresources: Vec<String> = resource["subresources"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|sub| {
+                        let kind = response_kind(sub, &name, &number);
+                        format!("{} {kind} {:?}", text(sub, "subresource"), texts(sub, "verbs"))
+                    })
+                    .collect();
+                subresources.sort();
+                let described = format!(
+                    "{} {} {} {:?} {:?} {:?} {subresources:?}",
+                    response_kind(resource, &name, &number),
+                    text(resource, "singularResource"),
+                    text(resource, "scope"),
+                    texts(resource, "shortNames"),
+                    texts(resource, "categories"),
+                    texts(resource, "verbs"),
+                );
+                wanted.insert((name.clone(), number.clone(), text(resource, "resource")), described);
+            }
+        }
+    }
+    let mut compared = 0;
+    for row in &rows {
+        if differences::OURS.contains(&(row.group.as_ref(), row.resource.as_ref())) {
+            continue;
+        }
+        let key = (row.group.to_string(), row.version.to_string(), row.resource.to_string());
+        let want = wanted.remove(&key).unwrap_or_else(|| panic!("{row:?} is not in the reference"));
+        assert_eq!(described(row), want);
+        compared += 1;
+    }
+    assert!(wanted.is_empty(), "missing: {:?}", wanted.keys());
+    let mut served: Vec<(String, String)> = Vec::new();
+    for row in rows.iter().filter(|row| !row.group.ends_with(".sampan.dev")) {
+        let version = (row.group.to_string(), row.version.to_string());
+        if !served.contains(&version) {
+            served.push(version);
+        }
+    }
+    assert_eq!(served, order, "groups and versions stand in the order of discovery");
+    println!("{compared} of {} rows compared with the reference", rows.len());
+}
+
+#[test]
+fn columns_are_those_of_the_real_server() {
+    let rows = super::all();
+    for row in rows.iter().filter(|row| row.body == crate::resource::Body::Stored) {
+        assert!(row.columns.is_some(), "{row:?} has no columns, or its data names a function that it does not give");
+    }
+    let Some(columns) = reference("columns-v1.35.json") else {
+        println!("0 of {} tables compared: no reference", rows.len());
+        return;
+    };
+    let columns: BTreeMap<String, Vec<Value>> = serde_json::from_str(&columns).expect("the reference is JSON");
+    let mut left: BTreeSet<&String> = columns.keys().collect();
+    let mut compared = 0;
+    for row in &rows {
+        let root = if row.group.is_empty() { "/api" } else { "/apis" };
+        let path = format!("{root}/{}/{}", row.api_version(), row.resource);
+        let (Some(want), Some(have)) = (columns.get(&path), &row.columns) else { continue };
+        left.remove(&path);
+        let want: Vec<_> = want
+            .iter()
+            .map(|c| (text(c, "name"), text(c, "type"), text(c, "format"), c["priority"].as_i64().unwrap_or(0)))
+            .collect();
+        let have: Vec<_> = have
+            .definitions
+            .iter()
+            .map(|c| (c.name.to_string(), c.type_.to_string(), c.format.to_string(), i64::from(c.priority)))
+            .collect();
+        assert_eq!(have, want, "{path}");
+        compared += have.len();
+    }
+    assert!(left.is_empty(), "no columns for {left:?}");
+    println!("{compared} columns of {} tables compared with the reference", columns.len());
+}
