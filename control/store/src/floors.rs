@@ -1,26 +1,28 @@
 //! Compaction floors: one a prefix.
 
+use crate::error::Error;
+use crate::limits::FLOORS_MAX;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Floors(BTreeMap<String, u64>);
 
 impl Floors {
-    /// Raises the prefix's floor; true if that changed anything.
-    pub(crate) fn raise(&mut self, prefix: &str, revision: u64) -> bool {
+    /// Whether raising the prefix's floor would change anything; an error if there is no room for another prefix.
+    pub(crate) fn allows(&self, prefix: &str, revision: u64) -> Result<bool, Error> {
         if self.covering(prefix) >= revision {
-            return false;
+            return Ok(false);
         }
-        self.0.insert(prefix.to_owned(), revision);
-        true
+        if !self.0.contains_key(prefix) && self.0.len() >= FLOORS_MAX {
+            return Err(Error::TooLarge { what: "the number of floors", size: FLOORS_MAX + 1, limit: FLOORS_MAX });
+        }
+        Ok(true)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn contains(&self, prefix: &str) -> bool {
-        self.0.contains_key(prefix)
+    /// Raises the prefix's floor; it never falls.
+    pub(crate) fn raise(&mut self, prefix: &str, revision: u64) {
+        let floor = self.0.entry(prefix.to_owned()).or_default();
+        *floor = revision.max(*floor);
     }
 
     /// The highest floor that touches any key with the prefix.
@@ -49,9 +51,11 @@ mod tests {
     #[test]
     fn floors_hold_for_what_they_touch() {
         let mut floors = Floors::default();
-        assert!(floors.raise("/registry/core/events/", 7));
-        assert!(floors.raise("/registry/core/", 3));
-        assert!(!floors.raise("/registry/core/events/ns/", 5), "covered by a higher one");
+        floors.raise("/registry/core/events/", 7);
+        floors.raise("/registry/core/", 3);
+        floors.raise("/registry/core/", 2);
+        assert_eq!(floors.allows("/registry/core/events/ns/", 5), Ok(false), "covered by a higher one");
+        assert_eq!(floors.allows("/registry/core/events/ns/", 8), Ok(true));
         for (prefix, of, covering) in [
             ("", 7, 0),
             ("/registry/core/", 7, 3),

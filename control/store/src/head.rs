@@ -44,8 +44,6 @@ pub(crate) struct Head {
 pub(crate) struct Batch {
     pub revision: u64,
     pub events: Vec<Event>,
-    /// Deletions whose last value nobody handed over and which is not in this batch: place in `events`, and row.
-    pub wanted: Vec<(usize, u64)>,
     time: SystemTime,
     changed: HashMap<Arc<str>, Option<(HeadKey, usize)>>,
 }
@@ -59,7 +57,7 @@ pub(crate) struct Staged {
 
 impl Head {
     pub(crate) fn batch(&self, time: SystemTime) -> Batch {
-        Batch { revision: self.revision, events: Vec::new(), wanted: Vec::new(), time, changed: HashMap::new() }
+        Batch { revision: self.revision, events: Vec::new(), time, changed: HashMap::new() }
     }
 
     /// Makes a committed batch the head; its events are left to the caller.
@@ -98,7 +96,8 @@ impl Head {
 }
 
 impl Batch {
-    /// Adds a transaction (one that passed its own check), or says why it may not happen; then nothing has changed.
+    /// Adds a transaction (one that passed its own check, and whose deletions have the values that [`Batch::last_row`]
+    /// names), or says why it may not happen; then nothing has changed.
     pub(crate) fn stage(&mut self, head: &Head, txn: Txn) -> Result<Staged, Error> {
         for compare in &txn.compares {
             let state = self.state(head, compare.key()).map(|(state, _)| state);
@@ -137,6 +136,14 @@ impl Batch {
         Ok(Staged { revision: self.revision, events: first..self.events.len() })
     }
 
+    /// The row whose value a deletion of the key would end, if that row is in the log and not in this batch.
+    pub(crate) fn last_row(&self, head: &Head, key: &str) -> Option<u64> {
+        match self.state(head, key) {
+            Some((state, None)) => Some(row_id(state.modified, state.index)),
+            _ => None,
+        }
+    }
+
     fn stage_op(&mut self, head: &Head, op: Op, revision: u64, index: u32, writer: &Arc<Writer>) {
         let old = self.state(head, op.key());
         let position = self.events.len();
@@ -154,9 +161,6 @@ impl Batch {
             Op::Delete { key, payload, last } => {
                 let Some((old, staged)) = old else { return };
                 let value = last.or_else(|| staged.map(|at| self.events[at].entry.value.clone()));
-                if value.is_none() {
-                    self.wanted.push((position, row_id(old.modified, old.index)));
-                }
                 let gone = HeadKey { modified: revision, index, lease: None, ..old };
                 (EventKind::Delete, None, self.entry(key, &gone, value.unwrap_or_default(), payload, writer))
             }

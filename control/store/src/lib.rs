@@ -1,6 +1,6 @@
 //! The revision log: keys, bytes and revisions, with etcd's semantics, behind one trait and several engines.
 //!
-//! [`Store`] is the contract; [`memory::MemoryStore`] and `sqlite::SqliteStore` keep it, and the cases of `suite` (cargo
+//! [`Store`] is the contract; [`memory::MemoryStore`] and [`sqlite::SqliteStore`] keep it, and the cases of `suite` (cargo
 //! feature `suite`) say what it means. The current state lives above, in watch: engines hold only key -> revisions in
 //! memory, for preconditions, and answer reads out of the log.
 //!
@@ -21,6 +21,7 @@ mod lease;
 pub mod limits;
 pub mod memory;
 mod publish;
+pub mod sqlite;
 mod statistics;
 mod store;
 #[cfg(feature = "suite")]

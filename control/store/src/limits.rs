@@ -22,6 +22,9 @@ pub const BATCH_ROWS_MAX: usize = 512;
 /// ... or so many bytes of values.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
+/// ... or so many transactions, those refused included.
+pub const BATCH_TXNS_MAX: usize = 1_024;
+
 /// Greatest revision: a row's id is `revision << INDEX_BITS | index` in 63 bits, and JSON's integers end at 2^53.
 pub const REVISION_MAX: u64 = (1 << 53) - 1;
 /// Bits of a row id that hold the index within a revision.
@@ -44,6 +47,14 @@ pub const WAL_BYTES_ALLOCATED: u64 = 4 << 20;
 /// Rows looked at in one read, and rows removed in one transaction, by a compaction.
 pub const COMPACT_SCAN_ROWS: usize = 4_096;
 pub const COMPACT_DELETE_ROWS: usize = 500;
+/// Row counts up to this have their INSERT kept prepared; longer ones are parsed each time, to save memory.
+pub const PREPARED_ROWS_MAX: usize = 32;
+/// How long a lease's end is put off when the disk is full.
+pub const LEASE_RETRY: Duration = Duration::from_secs(1);
+/// Rows read at a time when the whole log is walked.
+pub const VERIFY_PAGE_ROWS: usize = 500;
+/// Most problems that a verification lists.
+pub const VERIFY_PROBLEMS_MAX: usize = 100;
 /// Read-only connections for history.
 pub const READERS_MAX: usize = 2;
 /// Page cache of the writer's connection, and of each reader's, in KiB.

@@ -6,11 +6,11 @@ use crate::floors::Floors;
 use crate::head::{Head, row_id, row_revision};
 use crate::key;
 use crate::lease::{self, LeaseStatus};
-use crate::limits::{FLOORS_MAX, HISTORY_EVENTS_MAX};
+use crate::limits::HISTORY_EVENTS_MAX;
 use crate::publish::Publisher;
 use crate::statistics::Statistics;
 use crate::store::{Range, RangeResult, Sink, Store};
-use crate::txn::{Committed, Txn};
+use crate::txn::{Committed, Op, Txn};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use sampan_env::{Env, Tasks};
@@ -91,19 +91,22 @@ impl Shared {
         if self.publisher.is_closed() { Err(Error::Closed) } else { Ok(()) }
     }
 
-    fn commit(&self, txn: Txn) -> Result<Committed, Error> {
+    fn commit(&self, mut txn: Txn) -> Result<Committed, Error> {
         self.open()?;
         let _writing = self.writing.lock();
         let committed = {
             let mut guard = self.state.lock();
             let state = &mut *guard;
             let mut batch = state.head.batch(self.env.now());
+            for op in &mut txn.ops {
+                if let Op::Delete { key, last: last @ None, .. } = op {
+                    let row = batch.last_row(&state.head, key);
+                    *last = row.map(|row| state.log[&row].entry.value.clone());
+                }
+            }
             let staged = batch.stage(&state.head, txn).inspect_err(|error| {
                 state.statistics.conflicts += u64::from(matches!(error, Error::Conflict { .. }));
             })?;
-            for (position, row) in std::mem::take(&mut batch.wanted) {
-                batch.events[position].entry.value = state.log[&row].entry.value.clone();
-            }
             let events = state.head.apply(batch);
             for event in &events {
                 let id = row_id(event.revision(), event.index);
@@ -262,10 +265,8 @@ impl Store for MemoryStore {
         if revision > published {
             return Err(Error::Future { current: published });
         }
-        if !state.floors.contains(prefix) && state.floors.len() >= FLOORS_MAX {
-            return Err(Error::TooLarge { what: "the number of floors", size: FLOORS_MAX + 1, limit: FLOORS_MAX });
-        }
-        if state.floors.raise(prefix, revision) {
+        if state.floors.allows(prefix, revision)? {
+            state.floors.raise(prefix, revision);
             state.sweep(prefix, revision);
         }
         Ok(state.floors.of(prefix))

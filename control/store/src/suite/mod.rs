@@ -64,15 +64,15 @@ pub async fn run(engine: &dyn Engine) {
 /// Keeps paused time from advancing by itself while a database's thread works: tokio advances only when nothing blocks.
 pub fn hold_time() -> Held {
     let (release, held) = std::sync::mpsc::channel::<()>();
-    // Ends with an error once the sender is dropped, which is the signal.
-    let task = tokio::task::spawn_blocking(move || drop(held.recv()));
+    // Ends once the sender is dropped.
+    let task = tokio::task::spawn_blocking(move || held.recv().is_ok());
     Held { _release: release, _task: task }
 }
 
 /// See [`hold_time`].
 pub struct Held {
     _release: std::sync::mpsc::Sender<()>,
-    _task: tokio::task::JoinHandle<()>,
+    _task: tokio::task::JoinHandle<bool>,
 }
 
 impl World {
