@@ -1,1 +1,52 @@
 //! The only room that knows the engine: limits, capabilities, artifact cache, bindings.
+//!
+//! A component goes in by its digest ([`Runtime::load`]), is compiled in a killable child or found in a cache, and runs
+//! as a command ([`Runtime::start_command`]) or as a service ([`Runtime::start_service`]) under its container's limits
+//! ([`Runtime::container`]). What a guest does wrong is an [`Exit`], never an error and never a panic.
+//!
+//! Allowed dependencies: wasmtime and its companions, hyper, tokio, `sampan-env`. None of control/ or node/.
+//!
+//! Invariants:
+//! - No type of the engine stands in a public signature.
+//! - Guests run on threads of their own, never on the caller's runtime.
+//! - Every guest future is polled inside [`cpu::Metered`]; every store is made by `guest::store`, which sets every limit.
+//! - Nothing is deserialised but the build's seeds and our own cache, after its checksum was verified.
+//! - Every `main` of a program that makes a [`Runtime`] calls [`compile_child_main`] first.
+
+mod artifact;
+mod cache;
+mod call;
+mod command;
+mod compile;
+mod container;
+mod cpu;
+mod engine;
+mod error;
+mod exit;
+mod fair;
+mod guest;
+mod inspect;
+pub mod limits;
+mod memory;
+mod metrics;
+mod net;
+mod runtime;
+mod service;
+mod ticker;
+mod wasi;
+
+pub use artifact::{Artifact, Seed};
+pub use cache::digest_of;
+pub use command::{CommandHandle, CommandSpec};
+pub use compile::{CompileBounds, Compiler, Precompiled, compile_child_main, precompile};
+pub use container::{Container, ContainerLimits, Usage};
+pub use engine::Role;
+pub use error::Error;
+pub use exit::{Exit, ExitReason};
+pub use inspect::{Form, InspectError, Inspection, Worlds, inspect};
+pub use metrics::RuntimeMetrics;
+pub use net::{Cidr, EgressRules};
+pub use runtime::{Capacity, Runtime, RuntimeConfig};
+pub use service::{ServiceHandle, ServiceSpec};
+pub use ticker::Tick;
+pub use wasi::LogSink;

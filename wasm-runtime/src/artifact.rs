@@ -1,0 +1,248 @@
+//! From a digest to something that can be instantiated: memory, then seeds, then disk, then the compiler child.
+
+use crate::cache::{Cache, Digest};
+use crate::compile::CompilerPool;
+use crate::engine::{Role, compatibility};
+use crate::error::Error;
+use crate::guest::GuestState;
+use crate::inspect::{Worlds, inspect};
+use crate::limits::BAD_DIGESTS_MAX;
+use crate::metrics::Counters;
+use crate::runtime::Shared;
+use crate::wasi::add_workload_to_linker;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use wasmtime::component::{Component, Linker};
+use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+/// An artefact that the build made and the binary carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed {
+    /// Of the component: `sha256:<hex>`.
+    pub digest: &'static str,
+    pub role: Role,
+    /// What it was compiled for; where the machine's engine differs, the component is compiled in the child.
+    pub engine_hash: u64,
+    pub worlds: Worlds,
+    pub artefact: &'static [u8],
+}
+
+/// A component, compiled and linked for one role. Cheap to clone.
+#[derive(Clone)]
+pub struct Artifact(Arc<Inner>);
+
+struct Inner {
+    digest: Digest,
+    role: Role,
+    worlds: Worlds,
+    component: Component,
+    linked: Linked,
+}
+
+pub(crate) enum Linked {
+    Command(CommandPre<GuestState>),
+    Service(ProxyPre<GuestState>),
+    /// Policies are linked by their own host.
+    Policy,
+}
+
+impl std::fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Artifact").field(&self.0.digest.as_str()).field(&self.0.role).finish()
+    }
+}
+
+impl Artifact {
+    pub fn digest(&self) -> &str {
+        self.0.digest.as_str()
+    }
+    pub fn role(&self) -> Role {
+        self.0.role
+    }
+    pub fn worlds(&self) -> Worlds {
+        self.0.worlds
+    }
+    pub(crate) fn component(&self) -> &Component {
+        &self.0.component
+    }
+    pub(crate) fn linked(&self) -> &Linked {
+        &self.0.linked
+    }
+}
+
+type Key = (Role, Digest);
+
+/// All artefacts of a runtime.
+pub(crate) struct Artifacts {
+    shared: Arc<Shared>,
+    caches: HashMap<Role, Cache>,
+    hashes: HashMap<Role, u64>,
+    linkers: HashMap<Role, Linker<GuestState>>,
+    compilers: Arc<CompilerPool>,
+    seeds: Mutex<HashMap<Key, Seed>>,
+    live: Mutex<HashMap<Key, Weak<Inner>>>,
+    bad: Mutex<HashMap<Key, Error>>,
+    /// One load of a digest at a time; the others find what it made.
+    loading: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Artifacts {
+    pub(crate) fn new(shared: Arc<Shared>, cache_dir: &Path, compilers: Arc<CompilerPool>) -> Result<Self, Error> {
+        let engines = &shared.engines;
+        let hashes: HashMap<Role, u64> = Role::ALL.iter().map(|r| (*r, compatibility(engines.get(*r)))).collect();
+        let mut caches = HashMap::new();
+        let mut linkers = HashMap::new();
+        for role in Role::ALL {
+            // Two roles may share an engine hash and then share artefacts: they are the same.
+            caches.insert(role, Cache::open(cache_dir, hashes[&role])?);
+        }
+        for role in [Role::Command, Role::Service] {
+            let mut linker = Linker::new(engines.get(role));
+            add_workload_to_linker(&mut linker).map_err(Error::engine)?;
+            linkers.insert(role, linker);
+        }
+        Ok(Self {
+            shared,
+            caches,
+            hashes,
+            linkers,
+            compilers,
+            seeds: Mutex::default(),
+            live: Mutex::default(),
+            bad: Mutex::default(),
+            loading: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn seed(&self, seeds: &[Seed]) {
+        let mut all = self.seeds.lock();
+        for seed in seeds.iter().filter(|seed| self.hashes[&seed.role] == seed.engine_hash) {
+            if let Ok(digest) = Digest::parse(seed.digest) {
+                all.insert((seed.role, digest), *seed);
+            }
+        }
+    }
+
+    /// What a digest exports, if that is known without its bytes.
+    pub(crate) fn known_worlds(&self, digest: &Digest) -> Option<Worlds> {
+        Role::ALL.into_iter().find_map(|role| {
+            let seeded = self.seeds.lock().get(&(role, digest.clone())).map(|seed| seed.worlds);
+            seeded.or_else(|| self.caches[&role].worlds(digest))
+        })
+    }
+
+    pub(crate) async fn load<F, Fut>(&self, role: Role, digest: Digest, fetch: F) -> Result<Artifact, Error>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Bytes, String>>,
+    {
+        let key = (role, digest.clone());
+        if let Some(found) = self.known(&key)? {
+            return Ok(found);
+        }
+        let gate = self.loading.lock().entry(key.clone()).or_default().clone();
+        let turn = gate.lock().await;
+        let loaded = match self.known(&key) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => self.make(&key, fetch).await,
+            Err(error) => Err(error),
+        };
+        drop(turn);
+        self.loading.lock().remove(&key);
+        if let Err(error) = &loaded {
+            self.remember_bad(key, error);
+        }
+        loaded
+    }
+
+    fn known(&self, key: &Key) -> Result<Option<Artifact>, Error> {
+        if let Some(error) = self.bad.lock().get(key) {
+            return Err(error.clone());
+        }
+        Ok(self.live.lock().get(key).and_then(Weak::upgrade).map(Artifact))
+    }
+
+    /// Only what is the component's own fault is remembered: a full disk or a missing blob may heal.
+    fn remember_bad(&self, key: Key, error: &Error) {
+        let own_fault = matches!(
+            error,
+            Error::NotRunnable(_) | Error::Compile { .. } | Error::CompileKilled { .. } | Error::Link { .. }
+        );
+        if own_fault {
+            let mut bad = self.bad.lock();
+            if bad.len() >= BAD_DIGESTS_MAX {
+                bad.clear();
+            }
+            bad.insert(key, error.clone());
+            Counters::add(&self.shared.counters.bad_digests, 1);
+        }
+    }
+
+    async fn make<F, Fut>(&self, key: &Key, fetch: F) -> Result<Artifact, Error>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Bytes, String>>,
+    {
+        let (role, digest) = key;
+        let engine = self.shared.engines.get(*role);
+        let seed = self.seeds.lock().get(key).copied();
+        let cache = &self.caches[role];
+        let (component, worlds) = if let Some(seed) = seed {
+            // SAFETY: the build made these bytes with this very engine (the hashes agree) and they are part of this
+            // executable.
+            let component = unsafe { Component::deserialize(engine, seed.artefact) };
+            Counters::add(&self.shared.counters.cache_hits, 1);
+            (component.map_err(Error::engine)?, seed.worlds)
+        } else if let Some((path, worlds)) = cache.get(digest) {
+            Counters::add(&self.shared.counters.cache_hits, 1);
+            // SAFETY: our own cache, written by our compiler for this engine, and its checksum was just verified.
+            (unsafe { Component::deserialize_file(engine, path) }.map_err(Error::engine)?, worlds)
+        } else {
+            let bytes = fetch().await.map_err(Error::Fetch)?;
+            let actual = Digest::of(&bytes);
+            if actual != *digest {
+                let (expected, actual) = (digest.as_str().to_owned(), actual.as_str().to_owned());
+                return Err(Error::DigestMismatch { expected, actual });
+            }
+            let worlds = inspect(&bytes)?.worlds;
+            Counters::add(&self.shared.counters.compiles, 1);
+            // On the guests' runtime: the child outlives this call there, and serves the next one.
+            let (compilers, role) = (self.compilers.clone(), *role);
+            let job = self.shared.spawn(async move { compilers.compile(role, bytes).await });
+            let artefact = job.await.map_err(|_| Error::ShuttingDown)??;
+            let path = cache.put(digest, &artefact, worlds)?;
+            // SAFETY: as above; it was written a moment ago.
+            (unsafe { Component::deserialize_file(engine, path) }.map_err(Error::engine)?, worlds)
+        };
+        let linked = self.link(*role, worlds, &component)?;
+        let inner = Arc::new(Inner { digest: digest.clone(), role: *role, worlds, component, linked });
+        let mut live = self.live.lock();
+        live.retain(|_, weak| weak.strong_count() > 0);
+        live.insert(key.clone(), Arc::downgrade(&inner));
+        Ok(Artifact(inner))
+    }
+
+    fn link(&self, role: Role, worlds: Worlds, component: &Component) -> Result<Linked, Error> {
+        let missing = |wanted| Error::MissingWorld { wanted, found: worlds.describe() };
+        let link = |e: wasmtime::Error| Error::Link { message: format!("{e:#}") };
+        match role {
+            Role::Command if !worlds.command => Err(missing("wasi:cli/run")),
+            Role::Service if !worlds.service => Err(missing("wasi:http/incoming-handler")),
+            Role::Policy if !worlds.policy => Err(missing("interface of sampan:scheduling")),
+            Role::Command => {
+                let pre = self.linkers[&role].instantiate_pre(component).map_err(link)?;
+                Ok(Linked::Command(CommandPre::new(pre).map_err(link)?))
+            }
+            Role::Service => {
+                let pre = self.linkers[&role].instantiate_pre(component).map_err(link)?;
+                Ok(Linked::Service(ProxyPre::new(pre).map_err(link)?))
+            }
+            Role::Policy => Ok(Linked::Policy),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The CPU limit of a container: a bucket of thread CPU time, filled each period, with debt.
+//!
+//! The thread's CPU clock is read around each poll of a guest's future: wall time would bill a guest for its neighbours.
+//! An empty bucket parks the future in the container's queue, first come, first served.
+
+use crate::fair::{FairQueue, Share};
+use crate::limits::{BEST_EFFORT_CPU_MILLIS, CPU_PERIOD};
+use crate::ticker::Ticker;
+use parking_lot::Mutex;
+use sampan_env::Env;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// CPU time of this thread so far, in nanoseconds.
+pub(crate) fn thread_cpu_nanos() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// The bucket of one container, and what it used.
+pub(crate) struct PodCpu {
+    /// Nanoseconds that each period adds; also the most that the bucket holds. None: no limit.
+    quota: Option<i64>,
+    origin: Instant,
+    env: Env,
+    bucket: Mutex<Bucket>,
+    used_nanos: AtomicU64,
+    throttled_nanos: AtomicU64,
+    share: Arc<Share>,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    balance: i64,
+    /// The period that was filled in last.
+    period: u64,
+    next_ticket: u64,
+    queue: VecDeque<(u64, Waker)>,
+}
+
+enum Admitted {
+    Yes,
+    /// Wait for one's turn; the head of the queue also waits for this instant.
+    No(Option<Instant>),
+}
+
+impl PodCpu {
+    /// `limit_millis`: thousandths of a core; `request_millis`: the weight under contention.
+    pub(crate) fn new(env: Env, limit_millis: Option<u64>, request_millis: u64) -> Self {
+        let quota = limit_millis.map(|millis| {
+            let per_period =
+                u64::try_from(CPU_PERIOD.as_nanos()).unwrap_or(u64::MAX).saturating_mul(millis.max(1)) / 1000;
+            i64::try_from(per_period).unwrap_or(i64::MAX)
+        });
+        Self {
+            quota,
+            origin: env.instant(),
+            env,
+            bucket: Mutex::new(Bucket { balance: quota.unwrap_or(0), ..Bucket::default() }),
+            used_nanos: AtomicU64::new(0),
+            throttled_nanos: AtomicU64::new(0),
+            share: Arc::new(Share::new(request_millis.max(BEST_EFFORT_CPU_MILLIS))),
+        }
+    }
+
+    pub(crate) fn used_nanos(&self) -> u64 {
+        self.used_nanos.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn throttled_nanos(&self) -> u64 {
+        self.throttled_nanos.load(Ordering::Relaxed)
+    }
+
+    fn admit(&self, ticket: &mut Option<u64>, waker: &Waker) -> Admitted {
+        let Some(quota) = self.quota else { return Admitted::Yes };
+        let elapsed = self.env.instant().duration_since(self.origin);
+        let mut bucket = self.bucket.lock();
+        let period = u64::try_from(elapsed.as_nanos() / CPU_PERIOD.as_nanos()).unwrap_or(u64::MAX);
+        let filled = i64::try_from(period - bucket.period).unwrap_or(i64::MAX);
+        bucket.balance = bucket.balance.saturating_add(quota.saturating_mul(filled)).min(quota);
+        bucket.period = period;
+        let first = bucket.queue.front().is_none_or(|(head, _)| Some(*head) == *ticket);
+        if bucket.balance > 0 && first {
+            if ticket.take().is_some() {
+                bucket.queue.pop_front();
+            }
+            if let Some((_, next)) = bucket.queue.front() {
+                next.wake_by_ref();
+            }
+            return Admitted::Yes;
+        }
+        match *ticket {
+            None => {
+                let id = bucket.next_ticket;
+                bucket.next_ticket += 1;
+                bucket.queue.push_back((id, waker.clone()));
+                *ticket = Some(id);
+            }
+            Some(id) => {
+                if let Some(entry) = bucket.queue.iter_mut().find(|(other, _)| *other == id) {
+                    entry.1.clone_from(waker);
+                }
+            }
+        }
+        if !first {
+            return Admitted::No(None);
+        }
+        // The balance is at most zero: the first period whose filling makes it positive.
+        let periods = u64::try_from(-bucket.balance / quota + 1).unwrap_or(1);
+        let wait = CPU_PERIOD.saturating_mul(u32::try_from(period.saturating_add(periods)).unwrap_or(u32::MAX));
+        Admitted::No(Some(self.origin + wait))
+    }
+
+    fn charge(&self, nanos: u64) {
+        self.used_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.share.charge(nanos);
+        if self.quota.is_some() {
+            let mut bucket = self.bucket.lock();
+            bucket.balance = bucket.balance.saturating_sub(i64::try_from(nanos).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Gives up a place in the queue; the next one may be first now.
+    fn leave(&self, ticket: u64) {
+        let mut bucket = self.bucket.lock();
+        bucket.queue.retain(|(id, _)| *id != ticket);
+        if let Some((_, next)) = bucket.queue.front() {
+            next.wake_by_ref();
+        }
+    }
+}
+
+/// What a guest's future runs under besides its container's bucket.
+#[derive(Clone)]
+pub(crate) struct Meter {
+    pub(crate) cpu: Arc<PodCpu>,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) fair: Arc<FairQueue>,
+    /// Set by the epoch callback: the guest was cut off and wants to go on.
+    pub(crate) cut_off: Arc<AtomicBool>,
+}
+
+/// A guest's future (instantiation and call), metered around each poll.
+pub(crate) struct Metered<T> {
+    inner: Pin<Box<dyn Future<Output = T> + Send>>,
+    meter: Meter,
+    ticket: Option<u64>,
+    parked_at: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    hungry: bool,
+    steps_back: u8,
+}
+
+impl<T> Metered<T> {
+    pub(crate) fn new(meter: Meter, inner: impl Future<Output = T> + Send + 'static) -> Self {
+        Self { inner: Box::pin(inner), meter, ticket: None, parked_at: None, sleep: None, hungry: false, steps_back: 0 }
+    }
+
+    fn set_hungry(&mut self, hungry: bool) {
+        if hungry == self.hungry {
+            return;
+        }
+        self.hungry = hungry;
+        let (fair, share) = (&self.meter.fair, &self.meter.cpu.share);
+        if hungry {
+            fair.enter(share);
+        } else {
+            fair.leave(share);
+        }
+    }
+}
+
+impl<T> Future for Metered<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let this = &mut *self;
+        let cpu = this.meter.cpu.clone();
+        loop {
+            match cpu.admit(&mut this.ticket, cx.waker()) {
+                Admitted::Yes => break,
+                Admitted::No(until) => {
+                    this.set_hungry(false);
+                    this.parked_at.get_or_insert_with(|| cpu.env.instant());
+                    let Some(until) = until else { return Poll::Pending };
+                    let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+                    if sleep.deadline() != until {
+                        sleep.as_mut().reset(until);
+                    }
+                    if sleep.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    // The timer's clock has reached the edge of the period; the bucket may be asked again.
+                }
+            }
+        }
+        if let Some(since) = this.parked_at.take() {
+            let parked = cpu.env.instant().duration_since(since);
+            cpu.throttled_nanos.fetch_add(nanos(parked), Ordering::Relaxed);
+        }
+        if this.meter.fair.steps_back(&cpu.share, this.steps_back) {
+            this.steps_back += 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.steps_back = 0;
+        this.set_hungry(false);
+
+        let in_poll = this.meter.ticker.enter();
+        let before = thread_cpu_nanos();
+        let polled = this.inner.as_mut().poll(cx);
+        cpu.charge(thread_cpu_nanos().saturating_sub(before));
+        drop(in_poll);
+        if polled.is_pending() && this.meter.cut_off.swap(false, Ordering::Relaxed) {
+            this.set_hungry(true);
+        }
+        polled
+    }
+}
+
+impl<T> Drop for Metered<T> {
+    fn drop(&mut self) {
+        self.set_hungry(false);
+        if let Some(ticket) = self.ticket.take() {
+            self.meter.cpu.leave(ticket);
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    fn cpu(millis: u64) -> PodCpu {
+        PodCpu::new(Env::simulated(1, SystemTime::UNIX_EPOCH), Some(millis), 0)
+    }
+
+    fn admitted(cpu: &PodCpu, ticket: &mut Option<u64>) -> bool {
+        matches!(cpu.admit(ticket, Waker::noop()), Admitted::Yes)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenth_of_a_core_runs_a_tenth_of_the_time() {
+        let cpu = cpu(100);
+        let slice = Duration::from_millis(1);
+        let mut ran = Duration::ZERO;
+        let mut ticket = None;
+        for _ in 0..10_000 {
+            if admitted(&cpu, &mut ticket) {
+                cpu.charge(nanos(slice));
+                ran += slice;
+            }
+            tokio::time::advance(slice).await;
+        }
+        assert!((990..=1010).contains(&ran.as_millis()), "{ran:?} of 10 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn debt_is_paid_back() {
+        let cpu = cpu(100);
+        let mut ticket = None;
+        assert!(admitted(&cpu, &mut ticket));
+        cpu.charge(nanos(Duration::from_millis(55)));
+        let Admitted::No(Some(until)) = cpu.admit(&mut ticket, Waker::noop()) else { panic!("in debt, yet admitted") };
+        // 45 ms of debt at 10 ms a period: positive at the fifth.
+        assert_eq!(until.duration_since(cpu.origin), Duration::from_millis(500));
+        tokio::time::advance(Duration::from_millis(499)).await;
+        assert!(!admitted(&cpu, &mut ticket));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(admitted(&cpu, &mut ticket));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiters_go_in_order() {
+        let cpu = cpu(100);
+        let (mut first, mut second) = (None, None);
+        cpu.charge(nanos(Duration::from_millis(10)));
+        assert!(!admitted(&cpu, &mut first) && !admitted(&cpu, &mut second));
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert!(!admitted(&cpu, &mut second), "the first is still before it");
+        assert!(admitted(&cpu, &mut first));
+        assert!(admitted(&cpu, &mut second));
+    }
+
+    #[test]
+    fn no_limit_is_no_bucket() {
+        let cpu = PodCpu::new(Env::simulated(1, SystemTime::UNIX_EPOCH), None, 100);
+        cpu.charge(1 << 40);
+        assert!(admitted(&cpu, &mut None));
+    }
+}

@@ -1,0 +1,43 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a runtime has counted since its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RuntimeMetrics {
+    pub compiles: u64,
+    pub cache_hits: u64,
+    pub bad_digests: u64,
+    pub traps: u64,
+    pub ooms: u64,
+    pub requests: u64,
+    pub requests_refused: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) compiles: AtomicU64,
+    pub(crate) cache_hits: AtomicU64,
+    pub(crate) bad_digests: AtomicU64,
+    pub(crate) traps: AtomicU64,
+    pub(crate) ooms: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) requests_refused: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> RuntimeMetrics {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RuntimeMetrics {
+            compiles: get(&self.compiles),
+            cache_hits: get(&self.cache_hits),
+            bad_digests: get(&self.bad_digests),
+            traps: get(&self.traps),
+            ooms: get(&self.ooms),
+            requests: get(&self.requests),
+            requests_refused: get(&self.requests_refused),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The network as a pod sees it: one address of its own, which `0.0.0.0` and `localhost` mean too.
+
+mod egress;
+mod http;
+mod tcp;
+
+pub use egress::{Cidr, EgressRules};
+pub(crate) use http::OutgoingHttp;
+pub(crate) use tcp::{PodSockets, PodSocketsView};
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// One store's view of the network.
+#[derive(Clone, Debug)]
+pub(crate) struct PodNet {
+    pub(crate) ip: Ipv4Addr,
+    pub(crate) egress: Arc<EgressRules>,
+    /// Sockets that this store holds.
+    pub(crate) sockets: usize,
+}
+
+impl PodNet {
+    pub(crate) fn new(ip: Ipv4Addr, egress: Arc<EgressRules>) -> Self {
+        Self { ip, egress, sockets: 0 }
+    }
+
+    /// The address that a guest means: inside a pod, localhost is the pod.
+    pub(crate) fn resolve(&self, address: SocketAddr) -> SocketAddr {
+        let own = match address.ip().to_canonical() {
+            IpAddr::V4(ip) => ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST,
+            IpAddr::V6(ip) => ip.is_unspecified() || ip.is_loopback(),
+        };
+        let ip = if own { IpAddr::V4(self.ip) } else { address.ip().to_canonical() };
+        SocketAddr::new(ip, address.port())
+    }
+
+    /// Where a connect to `address` may go, or None where it may not.
+    pub(crate) fn destination(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let resolved = self.resolve(address);
+        (resolved.ip() == IpAddr::V4(self.ip) || self.egress.permits(resolved)).then_some(resolved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_is_the_pod() {
+        let net = PodNet::new(Ipv4Addr::new(127, 64, 0, 9), Arc::new(EgressRules::default()));
+        for (address, expected) in [
+            ("127.0.0.1:80", Some("127.64.0.9:80")),
+            ("0.0.0.0:80", Some("127.64.0.9:80")),
+            ("[::1]:80", Some("127.64.0.9:80")),
+            ("127.64.0.9:80", Some("127.64.0.9:80")),
+            ("127.64.0.10:80", Some("127.64.0.10:80")),
+            ("127.0.0.2:80", None),
+            ("169.254.169.254:80", None),
+            ("[::ffff:169.254.169.254]:80", None),
+        ] {
+            let to = net.destination(address.parse().expect("an address"));
+            assert_eq!(to, expected.map(|e| e.parse().expect("an address")), "{address}");
+        }
+    }
+}

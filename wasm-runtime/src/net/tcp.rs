@@ -1,0 +1,228 @@
+//! `wasi:sockets/tcp` for pods: addresses are mapped and checked here, the rest is the engine's own implementation.
+
+use super::PodNet;
+use crate::limits::SOCKETS_MAX;
+use std::net::{IpAddr, SocketAddr};
+use wasmtime::component::{HasData, Resource};
+use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddressFamily, IpSocketAddress, Network};
+use wasmtime_wasi::p2::bindings::sockets::tcp::{self, HostTcpSocket, ShutdownType};
+use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, SocketError, SocketResult, TcpSocket};
+use wasmtime_wasi::runtime::poll_noop;
+use wasmtime_wasi::sockets::WasiSocketsCtxView;
+
+/// Names [`PodSocketsView`] to the linker.
+pub(crate) struct PodSockets;
+
+/// The engine's sockets under a pod's view of the network.
+pub(crate) struct PodSocketsView<'a> {
+    pub(crate) inner: WasiSocketsCtxView<'a>,
+    pub(crate) net: &'a mut PodNet,
+}
+
+impl HasData for PodSockets {
+    type Data<'a> = PodSocketsView<'a>;
+}
+
+impl PodSocketsView<'_> {
+    fn count_socket(&mut self) -> SocketResult<()> {
+        if self.net.sockets >= SOCKETS_MAX {
+            return Err(ErrorCode::NewSocketLimit.into());
+        }
+        self.net.sockets += 1;
+        Ok(())
+    }
+
+    fn own_address(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.net.ip), 0)
+    }
+}
+
+impl tcp_create_socket::Host for PodSocketsView<'_> {
+    fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
+        if matches!(family, IpAddressFamily::Ipv6) {
+            // Pods have no IPv6 address.
+            return Err(ErrorCode::NotSupported.into());
+        }
+        self.count_socket()?;
+        let made = tcp_create_socket::Host::create_tcp_socket(&mut self.inner, family);
+        if made.is_err() {
+            self.net.sockets -= 1;
+        }
+        made
+    }
+}
+
+impl network::Host for PodSocketsView<'_> {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
+        network::Host::convert_error_code(&mut self.inner, error)
+    }
+    fn network_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
+        network::Host::network_error_code(&mut self.inner, error)
+    }
+}
+
+impl network::HostNetwork for PodSocketsView<'_> {
+    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
+        network::HostNetwork::drop(&mut self.inner, network)
+    }
+}
+
+impl tcp::Host for PodSocketsView<'_> {}
+
+impl HostTcpSocket for PodSocketsView<'_> {
+    async fn start_bind(
+        &mut self,
+        this: Resource<TcpSocket>,
+        network: Resource<Network>,
+        local: IpSocketAddress,
+    ) -> SocketResult<()> {
+        let local = self.net.resolve(local.into());
+        if local.ip() != IpAddr::V4(self.net.ip) {
+            return Err(ErrorCode::AddressNotBindable.into());
+        }
+        self.inner.start_bind(this, network, local.into()).await
+    }
+
+    fn start_connect(
+        &mut self,
+        this: Resource<TcpSocket>,
+        network: Resource<Network>,
+        remote: IpSocketAddress,
+    ) -> SocketResult<()> {
+        let Some(remote) = self.net.destination(remote.into()) else {
+            return Err(ErrorCode::AccessDenied.into());
+        };
+        let borrow = |it: &Resource<TcpSocket>| Resource::<TcpSocket>::new_borrow(it.rep());
+        if self.inner.local_address(borrow(&this)).is_err() {
+            // Unbound: without this the kernel would choose 127.0.0.1, and the other end would see the wrong pod.
+            let own = self.own_address();
+            let network = Resource::<Network>::new_borrow(network.rep());
+            // It awaits nothing but the address check, which is ready at once.
+            let bound = poll_noop(std::pin::pin!(self.inner.start_bind(borrow(&this), network, own.into())));
+            bound.unwrap_or_else(|| Err(ErrorCode::InvalidState.into()))?;
+            self.inner.finish_bind(borrow(&this))?;
+        }
+        self.inner.start_connect(this, network, remote.into())
+    }
+
+    fn accept(
+        &mut self,
+        this: Resource<TcpSocket>,
+    ) -> SocketResult<(Resource<TcpSocket>, Resource<DynInputStream>, Resource<DynOutputStream>)> {
+        self.count_socket()?;
+        let accepted = self.inner.accept(this);
+        if accepted.is_err() {
+            self.net.sockets -= 1;
+        }
+        accepted
+    }
+
+    fn drop(&mut self, this: Resource<TcpSocket>) -> wasmtime::Result<()> {
+        self.net.sockets = self.net.sockets.saturating_sub(1);
+        HostTcpSocket::drop(&mut self.inner, this)
+    }
+
+    async fn start_listen(&mut self, this: Resource<TcpSocket>) -> SocketResult<()> {
+        self.inner.start_listen(this).await
+    }
+
+    fn finish_bind(&mut self, this: Resource<TcpSocket>) -> SocketResult<()> {
+        self.inner.finish_bind(this)
+    }
+
+    fn finish_connect(
+        &mut self,
+        this: Resource<TcpSocket>,
+    ) -> SocketResult<(Resource<DynInputStream>, Resource<DynOutputStream>)> {
+        self.inner.finish_connect(this)
+    }
+
+    fn finish_listen(&mut self, this: Resource<TcpSocket>) -> SocketResult<()> {
+        self.inner.finish_listen(this)
+    }
+
+    fn local_address(&mut self, this: Resource<TcpSocket>) -> SocketResult<IpSocketAddress> {
+        self.inner.local_address(this)
+    }
+
+    fn remote_address(&mut self, this: Resource<TcpSocket>) -> SocketResult<IpSocketAddress> {
+        self.inner.remote_address(this)
+    }
+
+    fn is_listening(&mut self, this: Resource<TcpSocket>) -> wasmtime::Result<bool> {
+        self.inner.is_listening(this)
+    }
+
+    fn address_family(&mut self, this: Resource<TcpSocket>) -> wasmtime::Result<IpAddressFamily> {
+        self.inner.address_family(this)
+    }
+
+    fn set_listen_backlog_size(&mut self, this: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
+        self.inner.set_listen_backlog_size(this, value)
+    }
+
+    fn keep_alive_enabled(&mut self, this: Resource<TcpSocket>) -> SocketResult<bool> {
+        self.inner.keep_alive_enabled(this)
+    }
+
+    fn set_keep_alive_enabled(&mut self, this: Resource<TcpSocket>, value: bool) -> SocketResult<()> {
+        self.inner.set_keep_alive_enabled(this, value)
+    }
+
+    fn keep_alive_idle_time(&mut self, this: Resource<TcpSocket>) -> SocketResult<u64> {
+        self.inner.keep_alive_idle_time(this)
+    }
+
+    fn set_keep_alive_idle_time(&mut self, this: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
+        self.inner.set_keep_alive_idle_time(this, value)
+    }
+
+    fn keep_alive_interval(&mut self, this: Resource<TcpSocket>) -> SocketResult<u64> {
+        self.inner.keep_alive_interval(this)
+    }
+
+    fn set_keep_alive_interval(&mut self, this: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
+        self.inner.set_keep_alive_interval(this, value)
+    }
+
+    fn keep_alive_count(&mut self, this: Resource<TcpSocket>) -> SocketResult<u32> {
+        self.inner.keep_alive_count(this)
+    }
+
+    fn set_keep_alive_count(&mut self, this: Resource<TcpSocket>, value: u32) -> SocketResult<()> {
+        self.inner.set_keep_alive_count(this, value)
+    }
+
+    fn hop_limit(&mut self, this: Resource<TcpSocket>) -> SocketResult<u8> {
+        self.inner.hop_limit(this)
+    }
+
+    fn set_hop_limit(&mut self, this: Resource<TcpSocket>, value: u8) -> SocketResult<()> {
+        self.inner.set_hop_limit(this, value)
+    }
+
+    fn receive_buffer_size(&mut self, this: Resource<TcpSocket>) -> SocketResult<u64> {
+        self.inner.receive_buffer_size(this)
+    }
+
+    fn set_receive_buffer_size(&mut self, this: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
+        self.inner.set_receive_buffer_size(this, value)
+    }
+
+    fn send_buffer_size(&mut self, this: Resource<TcpSocket>) -> SocketResult<u64> {
+        self.inner.send_buffer_size(this)
+    }
+
+    fn set_send_buffer_size(&mut self, this: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
+        self.inner.set_send_buffer_size(this, value)
+    }
+
+    fn subscribe(&mut self, this: Resource<TcpSocket>) -> wasmtime::Result<Resource<DynPollable>> {
+        self.inner.subscribe(this)
+    }
+
+    fn shutdown(&mut self, this: Resource<TcpSocket>, value: ShutdownType) -> SocketResult<()> {
+        self.inner.shutdown(this, value)
+    }
+}

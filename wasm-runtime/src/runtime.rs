@@ -1,0 +1,260 @@
+use crate::artifact::{Artifact, Artifacts, Seed};
+use crate::cache::Digest;
+use crate::command::{CommandHandle, CommandSpec};
+use crate::compile::{CompileBounds, Compiler, CompilerPool};
+use crate::container::{Container, ContainerLimits};
+use crate::engine::{Cpu, EngineSet, Role};
+use crate::error::Error;
+use crate::fair::FairQueue;
+use crate::inspect::inspect;
+use crate::limits;
+use crate::metrics::{Counters, RuntimeMetrics};
+use crate::net::EgressRules;
+use crate::service::{ServiceHandle, ServiceSpec};
+use crate::ticker::{Tick, Ticker};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use sampan_env::{Env, Tasks};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a [`Runtime`] is made.
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// Compiled artefacts are kept below it, in a directory for each engine.
+    pub cache_dir: PathBuf,
+    pub compiler: Compiler,
+    pub compile_bounds: CompileBounds,
+    /// Threads that run guests; 0: as many as there are cores.
+    pub workers: usize,
+    pub egress: EgressRules,
+    pub tick: Tick,
+}
+
+impl RuntimeConfig {
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            cache_dir: cache_dir.into(),
+            compiler: Compiler::default(),
+            compile_bounds: CompileBounds::default(),
+            workers: 0,
+            egress: EgressRules::default(),
+            tick: Tick::default(),
+        }
+    }
+}
+
+/// What all guests of a runtime share.
+pub(crate) struct Shared {
+    pub(crate) env: Env,
+    pub(crate) engines: Arc<EngineSet>,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) fair: Arc<FairQueue>,
+    pub(crate) egress: ArcSwap<EgressRules>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) tasks: Tasks,
+    pub(crate) handle: tokio::runtime::Handle,
+}
+
+impl Shared {
+    /// Runs `future` on the guests' threads, whatever runtime the caller is on.
+    pub(crate) fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let _entered = self.handle.enter();
+        self.tasks.spawn(future)
+    }
+}
+
+/// Runs components: engines, their artefacts, and the threads that guests run on. Cheap to clone; the last clone's end
+/// ends all guests.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) shared: Arc<Shared>,
+    artifacts: Arc<Artifacts>,
+    _threads: Arc<Threads>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Runtime")
+    }
+}
+
+struct Threads(Option<tokio::runtime::Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // Not by waiting: the last handle may be dropped on another runtime's thread.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// How many pods the machine's limits allow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capacity {
+    pub pods_max: u64,
+    /// Which limit it is: `vm.max_map_count` or `RLIMIT_NOFILE`.
+    pub bound_by: &'static str,
+}
+
+impl Runtime {
+    pub fn new(config: RuntimeConfig, env: Env) -> Result<Self, Error> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(if config.workers == 0 { cores } else { config.workers })
+            .thread_name("guest")
+            .enable_all()
+            .on_thread_start(|| {
+                // On Linux niceness is a thread's own. Where it may not be changed guests only compete as equals.
+                if let Err(error) = rustix::process::nice(limits::GUEST_NICE) {
+                    tracing::debug!(%error, "a guests' thread keeps its priority");
+                }
+            })
+            .build()
+            .map_err(|e| Error::io("starting the guests' threads", e))?;
+        let engines = Arc::new(EngineSet::new(Cpu::of_this_machine())?);
+        let shared = Arc::new(Shared {
+            env,
+            ticker: Arc::new(Ticker::new(engines.all(), config.tick)?),
+            fair: Arc::default(),
+            egress: ArcSwap::from_pointee(config.egress),
+            counters: Arc::default(),
+            tasks: Tasks::new("guests"),
+            handle: threads.handle().clone(),
+            engines: engines.clone(),
+        });
+        let compilers = CompilerPool::new(config.compiler, config.compile_bounds, shared.tasks.clone());
+        let artifacts = Artifacts::new(shared.clone(), &config.cache_dir, Arc::new(compilers))?;
+        Ok(Self { shared, artifacts: Arc::new(artifacts), _threads: Arc::new(Threads(Some(threads))) })
+    }
+
+    /// Makes the build's artefacts known; those for other engines than this machine's are left out.
+    pub fn seed(&self, seeds: &[Seed]) {
+        self.artifacts.seed(seeds);
+    }
+
+    /// What pods may connect to, from the next instance on: the API server's address is known only once it listens.
+    pub fn set_egress(&self, rules: EgressRules) {
+        self.shared.egress.store(Arc::new(rules));
+    }
+
+    /// The component of `digest` (`sha256:<hex>`), ready for `role`. `fetch` gives its bytes and is called only when it
+    /// is not cached; they are checked against the digest. A component that failed by its own fault is remembered.
+    pub async fn load<F, Fut>(&self, role: Role, digest: &str, fetch: F) -> Result<Artifact, Error>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Bytes, String>>,
+    {
+        self.artifacts.load(role, Digest::parse(digest)?, fetch).await
+    }
+
+    /// The same, for the role that the component's exports say. Where it exports both worlds, `prefer_command` (the
+    /// container sets a command or arguments) decides.
+    pub async fn load_workload<F, Fut>(&self, digest: &str, prefer_command: bool, fetch: F) -> Result<Artifact, Error>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Bytes, String>>,
+    {
+        let digest = Digest::parse(digest)?;
+        let mut fetched = None;
+        let mut fetch = Some(fetch);
+        let worlds = match self.artifacts.known_worlds(&digest) {
+            Some(worlds) => worlds,
+            None => {
+                let bytes = match fetch.take() {
+                    Some(fetch) => fetch().await.map_err(Error::Fetch)?,
+                    None => Bytes::new(),
+                };
+                let worlds = inspect(&bytes)?.worlds;
+                fetched = Some(bytes);
+                worlds
+            }
+        };
+        let role = match (worlds.command, worlds.service) {
+            (true, true) if prefer_command => Role::Command,
+            (_, true) => Role::Service,
+            (true, false) => Role::Command,
+            (false, false) => {
+                let wanted = "wasi:cli/run and no wasi:http/incoming-handler";
+                return Err(Error::MissingWorld { wanted, found: worlds.describe() });
+            }
+        };
+        let fetch = || async move {
+            match (fetched, fetch) {
+                (Some(bytes), _) => Ok(bytes),
+                (None, Some(fetch)) => fetch().await,
+                (None, None) => Err("the content was fetched before".to_owned()),
+            }
+        };
+        self.artifacts.load(role, digest, fetch).await
+    }
+
+    /// The shared accounting of one start of a container.
+    pub fn container(&self, limits: ContainerLimits) -> Container {
+        Container::new(&self.shared, limits)
+    }
+
+    /// Starts a `wasi:cli/run` component; `artifact` must have been loaded for [`Role::Command`].
+    pub fn start_command(
+        &self,
+        artifact: &Artifact,
+        container: &Container,
+        spec: CommandSpec,
+    ) -> Result<CommandHandle, Error> {
+        crate::command::start(&self.shared, artifact, container, spec)
+    }
+
+    /// Listens, and serves each request with a fresh instance; `artifact` must have been loaded for [`Role::Service`].
+    pub fn start_service(
+        &self,
+        artifact: &Artifact,
+        container: &Container,
+        spec: ServiceSpec,
+    ) -> Result<ServiceHandle, Error> {
+        crate::service::start(&self.shared, artifact, container, spec)
+    }
+
+    /// How many pods this process can hold, by the kernel's limits.
+    pub fn capacity(&self) -> Capacity {
+        let maps = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let by_maps = maps.unwrap_or(65_530u64).saturating_sub(limits::MAPPINGS_RESERVED) / limits::MAPPINGS_PER_POD;
+        let by_files =
+            files.unwrap_or(u64::MAX).saturating_sub(limits::DESCRIPTORS_RESERVED) / limits::DESCRIPTORS_PER_POD;
+        if by_maps <= by_files {
+            Capacity { pods_max: by_maps, bound_by: "vm.max_map_count" }
+        } else {
+            Capacity { pods_max: by_files, bound_by: "RLIMIT_NOFILE" }
+        }
+    }
+
+    pub fn metrics(&self) -> RuntimeMetrics {
+        self.shared.counters.read()
+    }
+
+    /// Ends all guests and compilers; those that have not ended at the deadline are left to the process's end.
+    pub async fn shutdown(&self, deadline: Duration) {
+        if let Err(error) = self.shared.tasks.drain(deadline).await {
+            tracing::warn!(%error, "guests outlived the shutdown");
+        }
+    }
+
+    pub(crate) fn engine(&self, role: Role) -> &wasmtime::Engine {
+        self.shared.engines.get(role)
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.shared.ticker
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.shared.env
+    }
+}

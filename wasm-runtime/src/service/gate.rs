@@ -1,0 +1,145 @@
+//! How many requests a service works on at once: as many as its memory limit surely holds; the rest queue.
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The gate of one service. Invariant: at most `allowed()` permits exist, but for those given out before it shrank.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    in_flight_max: usize,
+    queued_max: usize,
+    memory_limit: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    in_flight: usize,
+    /// The most that one request has needed so far; at first what an instance starts with.
+    request_bytes: u64,
+    queue: VecDeque<oneshot::Sender<()>>,
+}
+
+/// The queue is full.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// The right to work on one request.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Gate>);
+
+impl Gate {
+    pub(crate) fn new(in_flight_max: usize, queued_max: usize, memory_limit: u64, initial_bytes: u64) -> Self {
+        let state = State { in_flight: 0, request_bytes: initial_bytes.max(1), queue: VecDeque::new() };
+        Self { state: Mutex::new(state), in_flight_max: in_flight_max.max(1), queued_max, memory_limit }
+    }
+
+    fn allowed(&self, state: &State) -> usize {
+        let by_memory = usize::try_from(self.memory_limit / state.request_bytes).unwrap_or(usize::MAX);
+        by_memory.clamp(1, self.in_flight_max)
+    }
+
+    /// Waits for a turn, first come, first served.
+    pub(crate) async fn enter(self: &Arc<Self>) -> Result<Permit, Full> {
+        let turn = {
+            let mut state = self.state.lock();
+            if state.queue.is_empty() && state.in_flight < self.allowed(&state) {
+                state.in_flight += 1;
+                return Ok(Permit(self.clone()));
+            }
+            if state.queue.len() >= self.queued_max {
+                return Err(Full);
+            }
+            let (sender, receiver) = oneshot::channel();
+            state.queue.push_back(sender);
+            receiver
+        };
+        let mut turn = Turn { gate: self, receiver: turn, taken: false };
+        match (&mut turn.receiver).await {
+            Ok(()) => {
+                turn.taken = true;
+                Ok(Permit(self.clone()))
+            }
+            // The sender is dropped with the gate only.
+            Err(_) => Err(Full),
+        }
+    }
+
+    /// A request needed `bytes`: so may the next ones.
+    pub(crate) fn observed(&self, bytes: u64) {
+        let mut state = self.state.lock();
+        state.request_bytes = state.request_bytes.max(bytes);
+    }
+
+    fn leave(&self) {
+        let mut state = self.state.lock();
+        state.in_flight -= 1;
+        while state.in_flight < self.allowed(&state) {
+            let Some(next) = state.queue.pop_front() else { break };
+            // One that gave up meanwhile has dropped its end.
+            if next.send(()).is_ok() {
+                state.in_flight += 1;
+            }
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// A place in the queue; gives the turn back if the waiter was dropped between the send and its poll.
+struct Turn<'a> {
+    gate: &'a Gate,
+    receiver: oneshot::Receiver<()>,
+    taken: bool,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.receiver.close();
+            if self.receiver.try_recv().is_ok() {
+                self.gate.leave();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn memory_bounds_what_is_in_flight_and_the_rest_queues() {
+        let gate = Arc::new(Gate::new(100, 2, 10_000, 5_000));
+        let first = gate.enter().await.expect("the first");
+        let _second = gate.enter().await.expect("the second");
+        let mut third = Box::pin(gate.enter());
+        let mut fourth = Box::pin(gate.enter());
+        assert!(third.as_mut().now_or_never().is_none() && fourth.as_mut().now_or_never().is_none());
+        assert_eq!(gate.enter().await.err(), Some(Full));
+        drop(first);
+        let third = third.now_or_never().expect("a turn").expect("a permit");
+        assert!(fourth.as_mut().now_or_never().is_none());
+        gate.observed(9_000);
+        drop(third);
+        assert!(fourth.as_mut().now_or_never().is_none(), "one request may need nearly all");
+    }
+
+    #[tokio::test]
+    async fn a_waiter_that_gives_up_loses_no_turn() {
+        let gate = Arc::new(Gate::new(1, 10, u64::MAX, 1));
+        let first = gate.enter().await.expect("the first");
+        let mut second = Box::pin(gate.enter());
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        drop(second);
+        assert!(gate.enter().now_or_never().is_some_and(|permit| permit.is_ok()));
+    }
+}

@@ -1,0 +1,245 @@
+//! Services: a listener on the pod's address, and a fresh instance for each request.
+
+mod gate;
+mod request;
+
+use crate::artifact::{Artifact, Linked};
+use crate::command::Running;
+use crate::container::Container;
+use crate::error::Error;
+use crate::exit::{EndsWith, Exit};
+use crate::guest::{GuestState, Surroundings};
+use crate::limits;
+use crate::runtime::Shared;
+use crate::wasi::LogSink;
+use gate::Gate;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use sampan_env::Tasks;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+/// How a service is started.
+#[derive(Clone)]
+pub struct ServiceSpec {
+    pub args: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub stdout: Arc<dyn LogSink>,
+    pub stderr: Arc<dyn LogSink>,
+    pub pod_ip: Ipv4Addr,
+    /// Where it listens; port 0 picks one.
+    pub listen: SocketAddr,
+    /// From a request's first byte to the end of its answer.
+    pub request_timeout: Duration,
+    /// The most requests at once; the memory limit may say fewer.
+    pub in_flight_max: usize,
+}
+
+impl ServiceSpec {
+    /// A service at `listen` with the default bounds, no arguments and no environment.
+    pub fn new(listen: SocketAddr, pod_ip: Ipv4Addr, stdout: Arc<dyn LogSink>, stderr: Arc<dyn LogSink>) -> Self {
+        Self {
+            args: Vec::new(),
+            env: Vec::new(),
+            stdout,
+            stderr,
+            pod_ip,
+            listen,
+            request_timeout: limits::REQUEST_TIMEOUT,
+            in_flight_max: limits::REQUESTS_IN_FLIGHT_MAX,
+        }
+    }
+}
+
+/// A running service. Dropping the handle does not end it.
+#[derive(Clone)]
+pub struct ServiceHandle {
+    running: Arc<Running>,
+    address: SocketAddr,
+}
+
+impl ServiceHandle {
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The end; any number of callers may wait for it.
+    pub async fn wait(&self) -> Exit {
+        self.running.exit.wait().await
+    }
+
+    pub fn try_exit(&self) -> Option<Exit> {
+        self.running.exit.get()
+    }
+
+    /// Stops to listen at once, lets requests end, and kills what is left after `grace`. Ends with 143, or 137.
+    pub fn terminate(&self, grace: Duration) {
+        self.running.terminate(grace);
+    }
+
+    /// Drops all requests: 137.
+    pub fn kill(&self) {
+        self.running.kill.cancel();
+    }
+}
+
+/// What all requests of a service share.
+struct Service {
+    running: Arc<Running>,
+    pre: ProxyPre<GuestState>,
+    container: Container,
+    surroundings: Surroundings,
+    request_timeout: Duration,
+    gate: Arc<Gate>,
+    /// Owns connections and the rests of requests whose answer is under way.
+    tasks: Tasks,
+}
+
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    artifact: &Artifact,
+    container: &Container,
+    spec: ServiceSpec,
+) -> Result<ServiceHandle, Error> {
+    let Linked::Service(pre) = artifact.linked() else {
+        let found = artifact.role().name().to_owned();
+        return Err(Error::MissingWorld { wanted: "wasi:http/incoming-handler", found });
+    };
+    let bind = |source| Error::Bind { address: spec.listen, source: Arc::new(source) };
+    let listener = {
+        let _entered = shared.handle.enter();
+        listen(spec.listen).map_err(bind)?
+    };
+    let address = listener.local_addr().map_err(bind)?;
+    let running = Arc::new(Running::new(shared.clone()));
+    let service = Arc::new(Service {
+        running: running.clone(),
+        pre: pre.clone(),
+        container: container.clone(),
+        request_timeout: spec.request_timeout,
+        gate: Arc::new(Gate::new(
+            spec.in_flight_max,
+            limits::REQUESTS_QUEUED_MAX,
+            container.mem.limit(),
+            initial_bytes(artifact),
+        )),
+        surroundings: Surroundings {
+            args: spec.args,
+            env: spec.env,
+            working_dir: None,
+            stdout: spec.stdout,
+            stderr: spec.stderr,
+            pod_ip: spec.pod_ip,
+        },
+        tasks: shared.tasks.child("service"),
+    });
+    shared.spawn(serve(service, listener));
+    Ok(ServiceHandle { running, address })
+}
+
+/// What an instance takes before it does anything.
+fn initial_bytes(artifact: &Artifact) -> u64 {
+    artifact.component().resources_required().map_or(1 << 20, |needs| {
+        let memories = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(u64::from(needs.num_memories));
+        let elements = needs.max_initial_table_size.unwrap_or(0).saturating_mul(u64::from(needs.num_tables));
+        memories.saturating_add(elements.saturating_mul(limits::TABLE_ELEMENT_BYTES))
+    })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A container that starts anew must not wait for its predecessor's closed connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::LISTEN_BACKLOG)
+}
+
+async fn serve(service: Arc<Service>, listener: TcpListener) {
+    let running = service.running.clone();
+    let _end = EndsWith(&running.exit);
+    let connections = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+    let killed = tokio::select! {
+        biased;
+        () = running.kill.cancelled() => true,
+        () = running.termination.cancelled() => false,
+        () = accept(&service, &listener, &connections) => true,
+    };
+    drop(listener);
+    if !killed {
+        // Each connection hears the termination too, and closes after the request that it works on.
+        let all = u32::try_from(limits::CONNECTIONS_MAX).unwrap_or(u32::MAX);
+        tokio::select! {
+            biased;
+            () = running.kill.cancelled() => {}
+            _ = connections.acquire_many(all) => running.exit.set(Exit::terminated()),
+        }
+    }
+    // An out-of-memory verdict is there before its kill.
+    running.exit.set(Exit::killed("killed"));
+    running.kill.cancel();
+}
+
+async fn accept(service: &Arc<Service>, listener: &TcpListener, connections: &Arc<Semaphore>) {
+    loop {
+        // Closed only when the service is gone.
+        let Ok(permit) = connections.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                service.tasks.spawn(connection(service.clone(), stream, permit));
+            }
+            Err(error) => {
+                // Of one connection (reset before it was accepted), or for want of descriptors, which may come back.
+                tracing::debug!(%error, "a connection was not accepted");
+                tokio::time::sleep(limits::ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+async fn connection(service: Arc<Service>, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps its delay");
+    }
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HTTP_HEADER_DEADLINE)
+        .max_buf_size(limits::HTTP_HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
+        .max_header_list_size(u32::try_from(limits::HTTP_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits::HTTP_HEADER_DEADLINE);
+    let running = service.running.clone();
+    let serve = builder.serve_connection(
+        TokioIo::new(stream),
+        hyper::service::service_fn(move |request| {
+            let service = service.clone();
+            async move { Ok::<_, std::convert::Infallible>(request::answer(service, request).await) }
+        }),
+    );
+    let mut serve = std::pin::pin!(serve);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = running.kill.cancelled() => return,
+            () = running.termination.cancelled(), if !draining => {
+                draining = true;
+                serve.as_mut().graceful_shutdown();
+            }
+            ended = serve.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+        }
+    }
+}

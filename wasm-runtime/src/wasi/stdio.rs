@@ -1,0 +1,70 @@
+//! stdout and stderr that never make a guest wait.
+
+use crate::limits::LOG_CHUNK_BYTES;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+/// Where a container's stdout or stderr goes.
+pub trait LogSink: Send + Sync + 'static {
+    /// Takes bytes as the guest wrote them: no line is whole. Must not block. False means that they were dropped; the
+    /// runtime counts them in [`crate::Usage::log_bytes_dropped`].
+    fn write(&self, bytes: &[u8]) -> bool;
+}
+
+/// One stream of one store, onto a sink.
+#[derive(Clone)]
+pub(crate) struct GuestLog {
+    sink: Arc<dyn LogSink>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl GuestLog {
+    pub(crate) fn new(sink: Arc<dyn LogSink>, dropped: Arc<AtomicU64>) -> Self {
+        Self { sink, dropped }
+    }
+}
+
+impl IsTerminal for GuestLog {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for GuestLog {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for this form, and no linker of ours has it.
+        Box::new(tokio::io::sink())
+    }
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Pollable for GuestLog {
+    async fn ready(&mut self) {}
+}
+
+#[async_trait]
+impl OutputStream for GuestLog {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > LOG_CHUNK_BYTES {
+            return Err(StreamError::trap("a write larger than check-write allowed"));
+        }
+        if !self.sink.write(&bytes) {
+            self.dropped.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(LOG_CHUNK_BYTES)
+    }
+}
