@@ -1,0 +1,97 @@
+//! Policies as the cycle sees them: entries of a profile, and someone who asks them.
+
+use crate::cells::PodView;
+use crate::columns::ColumnSet;
+use crate::normalize::Normalize;
+use crate::snapshot::Snapshot;
+
+/// A policy's part in a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfilePolicy {
+    /// Its slot; unique among the live policies.
+    pub id: u32,
+    /// What answers for it: policies of one unit are asked together.
+    pub unit: u32,
+    /// Name of the `SchedulingPolicy`.
+    pub name: String,
+    /// Digest of its component.
+    pub digest: String,
+    pub filter: bool,
+    pub score: bool,
+    pub weight: i64,
+    pub normalize: Normalize,
+    /// Its answer about a node depends on the pod and that node alone, and is always the same.
+    pub cacheable: bool,
+    /// A fault counts as if it had not been asked.
+    pub ignore_faults: bool,
+}
+
+/// What pods of one `spec.schedulerName` are scheduled by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    pub scheduler_name: String,
+    /// In order: the first that refuses a node is the one that is named.
+    pub policies: Vec<ProfilePolicy>,
+    /// Differs between any two profiles that ever lived in this process: what verdicts are kept under.
+    pub generation: u64,
+    /// Stop looking for nodes at this share of them; `None`: look at all.
+    pub percentage_of_nodes_to_score: Option<u32>,
+    /// What the policies want to know.
+    pub columns: ColumnSet,
+}
+
+impl Profile {
+    pub fn policy(&self, id: u32) -> Option<&ProfilePolicy> {
+        self.policies.iter().find(|policy| policy.id == id)
+    }
+}
+
+/// One question to one unit.
+pub struct Ask<'a> {
+    pub snapshot: &'a Snapshot,
+    pub pod: &'a PodView,
+    /// Ids of policies of that unit.
+    pub policies: &'a [u32],
+    pub rows: &'a [u32],
+}
+
+/// Why a node was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub policy: u32,
+    /// No eviction of pods could change it.
+    pub unresolvable: bool,
+    pub texts: Vec<String>,
+}
+
+/// The filters' answer: for each row 0 or 1 + an index of `reasons`; no marks at all when every row passed. An
+/// implementation of [`Policies`] checks that it is well formed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unfit {
+    pub marks: Vec<u8>,
+    pub reasons: Vec<Reason>,
+    pub skipped: Vec<u32>,
+}
+
+/// The scores' answer: for each policy that was not skipped, in the order of the question, one value a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scores {
+    pub skipped: Vec<u32>,
+    pub values: Vec<i64>,
+}
+
+/// A policy that gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The policies that were asked.
+    pub policies: Vec<u32>,
+    /// `Trap`, `CpuBudget`, ...: one of a fixed set.
+    pub cause: String,
+    pub message: String,
+}
+
+/// Asks policies. The answer must be a function of the question, faults apart.
+pub trait Policies {
+    fn filter(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Unfit, Fault>;
+    fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault>;
+}
