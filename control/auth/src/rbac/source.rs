@@ -37,7 +37,7 @@ impl RbacAuthorizer {
         let changed = Arc::new(Notify::new());
         for informer in sources.all() {
             let changed = changed.clone();
-            informer.add_handler(Arc::new(move |_| changed.notify_one()));
+            informer.add_handler(move |_| changed.notify_one());
         }
         let (of, into) = (sources.clone(), index.clone());
         tasks.spawn_until_cancelled(async move {

@@ -1,0 +1,29 @@
+//! Named limits and periods of a node; where Kubernetes' kubelet has the same, its default.
+
+use std::time::Duration;
+
+/// How often the node's Lease is renewed, and how long it says that it holds.
+pub const LEASE_RENEW_EVERY: Duration = Duration::from_secs(10);
+pub const LEASE_DURATION: Duration = Duration::from_secs(40);
+/// How often the Node's status is written though nothing changed.
+pub const NODE_STATUS_EVERY: Duration = Duration::from_secs(300);
+/// First, and longest, wait before a container that ended is run again.
+pub const RESTART_BACKOFF_FIRST: Duration = Duration::from_secs(10);
+pub const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// A container that ran this long has its back-off forgotten.
+pub const RESTART_BACKOFF_RESET: Duration = Duration::from_secs(600);
+/// First, and longest, wait before an image is asked for again, and before a port that is taken is tried again.
+pub const START_BACKOFF_FIRST: Duration = Duration::from_secs(10);
+pub const START_BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// Log bytes kept of one run of a container; older lines go first.
+pub const LOG_BYTES_MAX: usize = 1024 * 1024;
+/// Longest log line; what is longer is cut into several.
+pub const LOG_LINE_MAX: usize = 16 * 1024;
+/// How long a worker waits before it tries to write a status again.
+pub const STATUS_RETRY: Duration = Duration::from_secs(1);
+/// The port of a wasi:http container that names none.
+pub const HTTP_PORT_DEFAULT: u16 = 8080;
+/// Pods on one node: the addresses of its /18 less the network's own and the last.
+pub const PODS_MAX: u64 = 16_382;
+/// How long a drain waits for workers.
+pub const DRAIN: Duration = Duration::from_secs(5);

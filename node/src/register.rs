@@ -1,0 +1,183 @@
+//! The node's own objects: its Node, whose status it keeps, and its Lease, which says that it lives.
+
+use crate::limits::{LEASE_DURATION, LEASE_RENEW_EVERY, NODE_STATUS_EVERY, PODS_MAX};
+use sampan_api::Object;
+use sampan_api::k8s::api::coordination::v1::Lease;
+use sampan_api::k8s::api::core::v1::Node;
+use sampan_api::time::{rfc3339, rfc3339_micro};
+use sampan_client::{Client, Error, Patch};
+use sampan_env::Env;
+use serde_json::{Value, json};
+
+/// What a node says of itself, fixed for the life of the process.
+#[derive(Clone, Debug)]
+pub struct NodeFacts {
+    pub name: String,
+    pub host_ip: String,
+    pub kubelet_version: String,
+    pub runtime_version: String,
+    pub pods_max: u64,
+    pub cpu_millis: u64,
+    pub memory_bytes: u64,
+}
+
+impl NodeFacts {
+    /// Cores and memory of this machine.
+    pub fn of_machine(name: &str, host_ip: &str, kubelet_version: &str, runtime_version: &str, pods_max: u64) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        Self {
+            name: name.to_owned(),
+            host_ip: host_ip.to_owned(),
+            kubelet_version: kubelet_version.to_owned(),
+            runtime_version: runtime_version.to_owned(),
+            pods_max: pods_max.min(PODS_MAX),
+            cpu_millis: cores * 1000,
+            memory_bytes: memory_total(),
+        }
+    }
+
+    fn resources(&self) -> Value {
+        json!({
+            "cpu": (self.cpu_millis / 1000).to_string(),
+            "memory": format!("{}Ki", self.memory_bytes / 1024),
+            "pods": self.pods_max.to_string(),
+        })
+    }
+}
+
+fn memory_total() -> u64 {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    line.and_then(|text| text.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// The Node as it is created.
+fn node(facts: &NodeFacts) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": facts.name,
+            "labels": {
+                "kubernetes.io/hostname": facts.name,
+                "kubernetes.io/os": std::env::consts::OS,
+                "kubernetes.io/arch": arch(),
+                "beta.kubernetes.io/os": std::env::consts::OS,
+                "beta.kubernetes.io/arch": arch(),
+            },
+        },
+    })
+}
+
+fn status(facts: &NodeFacts, known: &Node, env: &Env) -> Value {
+    let now = rfc3339(env.now());
+    let since = |kind: &str, value: &str| {
+        let conditions = known.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let same = conditions.clone().find(|one| one.type_ == kind && one.status == value);
+        same.and_then(|one| one.last_transition_time.as_ref())
+            .and_then(|time| serde_json::to_value(time).ok())
+            .unwrap_or_else(|| now.as_str().into())
+    };
+    let condition = |kind: &str, value: &str, reason: &str, message: &str| {
+        json!({
+            "type": kind, "status": value, "reason": reason, "message": message,
+            "lastHeartbeatTime": now, "lastTransitionTime": since(kind, value),
+        })
+    };
+    let release = rustix::system::uname();
+    json!({
+        "addresses": [
+            {"type": "InternalIP", "address": facts.host_ip},
+            {"type": "Hostname", "address": facts.name},
+        ],
+        "capacity": facts.resources(),
+        "allocatable": facts.resources(),
+        "conditions": [
+            condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+        ],
+        "nodeInfo": {
+            "machineID": "", "systemUUID": "", "bootID": "",
+            "kernelVersion": release.release().to_string_lossy(),
+            "osImage": "Sampan",
+            "containerRuntimeVersion": facts.runtime_version,
+            "kubeletVersion": facts.kubelet_version,
+            "kubeProxyVersion": "",
+            "operatingSystem": std::env::consts::OS,
+            "architecture": arch(),
+        },
+    })
+}
+
+/// Makes the Node if it is not there, and writes its status.
+pub async fn register(client: &Client, facts: &NodeFacts, env: &Env) -> Result<Node, Error> {
+    let nodes = client.all::<Node>();
+    let object = Object::from_value(node(facts)).unwrap_or_default();
+    let known = match client.dynamic(&nodes.resource().clone(), None).create(&object).await {
+        Ok(_) => nodes.get(&facts.name).await?,
+        Err(error) if error.is_already_exists() => nodes.get(&facts.name).await?,
+        Err(error) => return Err(error),
+    };
+    nodes.patch_status(&facts.name, &Patch::Strategic(json!({"status": status(facts, &known, env)}))).await
+}
+
+fn lease(facts: &NodeFacts, node_uid: &str, env: &Env) -> Value {
+    json!({
+        "metadata": {
+            "name": facts.name,
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": facts.name, "uid": node_uid}],
+        },
+        "spec": {
+            "holderIdentity": facts.name,
+            "leaseDurationSeconds": LEASE_DURATION.as_secs(),
+            "renewTime": rfc3339_micro(env.now()),
+        },
+    })
+}
+
+async fn renew(client: &Client, facts: &NodeFacts, node_uid: &str, env: &Env) -> Result<(), Error> {
+    let leases = client.namespaced::<Lease>("kube-node-lease");
+    let wanted = lease(facts, node_uid, env);
+    match leases.patch(&facts.name, &Patch::Merge(wanted.clone())).await {
+        Err(error) if error.is_not_found() => {
+            let mut object = Object::from_value(wanted).unwrap_or_default();
+            object.set(&["apiVersion"], "coordination.k8s.io/v1");
+            object.set(&["kind"], "Lease");
+            object.set_meta("namespace", "kube-node-lease");
+            client.dynamic(&leases.resource().clone(), Some("kube-node-lease")).create(&object).await.map(|_| ())
+        }
+        other => other.map(|_| ()),
+    }
+}
+
+/// Renews the Lease and writes the Node's status, for ever. A Node that was deleted is made again.
+pub async fn heartbeat(client: Client, facts: NodeFacts, env: Env) {
+    let mut uid = String::new();
+    let mut status_due = env.instant();
+    loop {
+        if uid.is_empty() || env.instant() >= status_due {
+            match register(&client, &facts, &env).await {
+                Ok(node) => {
+                    uid = node.metadata.uid.unwrap_or_default();
+                    status_due = env.instant() + NODE_STATUS_EVERY;
+                }
+                Err(error) => tracing::warn!(%error, "the node's status could not be written"),
+            }
+        }
+        if let Err(error) = renew(&client, &facts, &uid, &env).await {
+            tracing::warn!(%error, "the node's lease could not be renewed");
+            uid.clear();
+        }
+        env.sleep(LEASE_RENEW_EVERY).await;
+    }
+}

@@ -1,0 +1,228 @@
+//! A pod's status out of what was observed: phase, conditions and container statuses as a kubelet computes them.
+
+use crate::observed::{ContainerState, Observed, ObservedContainer, Terminated};
+use crate::plan::RestartPolicy;
+use sampan_api::k8s::api::core::v1::Pod;
+use sampan_api::time::rfc3339;
+use serde_json::{Value, json};
+use std::time::SystemTime;
+
+/// What a status is made of.
+pub struct StatusInput<'a> {
+    pub pod: &'a Pod,
+    pub observed: &'a Observed,
+    pub restart_policy: RestartPolicy,
+    pub host_ip: &'a str,
+    pub now: SystemTime,
+}
+
+/// Kubelet's getPhase.
+pub fn phase(observed: &Observed, policy: RestartPolicy) -> &'static str {
+    let (mut running, mut waiting, mut stopped, mut succeeded) = (0, 0, 0, 0);
+    for one in &observed.containers {
+        match &one.state {
+            ContainerState::Running { .. } | ContainerState::Stopping { .. } => running += 1,
+            ContainerState::Terminated(ended) => {
+                stopped += 1;
+                succeeded += usize::from(ended.exit_code == 0);
+            }
+            ContainerState::Waiting { .. } | ContainerState::Starting { .. } if one.last.is_some() => stopped += 1,
+            ContainerState::Waiting { .. } | ContainerState::Starting { .. } => waiting += 1,
+        }
+    }
+    if waiting > 0 {
+        "Pending"
+    } else if running > 0 || policy == RestartPolicy::Always {
+        "Running"
+    } else if stopped == succeeded {
+        "Succeeded"
+    } else if policy == RestartPolicy::Never {
+        "Failed"
+    } else {
+        "Running"
+    }
+}
+
+fn terminated(ended: &Terminated) -> Value {
+    let mut value = json!({
+        "exitCode": ended.exit_code,
+        "reason": ended.reason,
+        "startedAt": rfc3339(ended.started_at),
+        "finishedAt": rfc3339(ended.finished_at),
+        "containerID": ended.container_id,
+    });
+    if !ended.message.is_empty() {
+        value["message"] = ended.message.as_str().into();
+    }
+    value
+}
+
+fn container(one: &ObservedContainer, image: &str) -> Value {
+    let waiting = |reason: &str, message: &str| {
+        if message.is_empty() {
+            json!({"waiting": {"reason": reason}})
+        } else {
+            json!({"waiting": {"reason": reason, "message": message}})
+        }
+    };
+    let state = match &one.state {
+        ContainerState::Waiting { reason, message, .. } => waiting(reason, message),
+        ContainerState::Starting { .. } => waiting(crate::observed::CONTAINER_CREATING, ""),
+        ContainerState::Running { started_at } | ContainerState::Stopping { started_at } => {
+            json!({"running": {"startedAt": rfc3339(*started_at)}})
+        }
+        ContainerState::Terminated(ended) => json!({"terminated": terminated(ended)}),
+    };
+    let ready = matches!(one.state, ContainerState::Running { .. });
+    let mut value = json!({
+        "name": one.name,
+        "image": image,
+        "imageID": one.image_id,
+        "state": state,
+        "lastState": one.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last)})),
+        "ready": ready,
+        "started": one.is_running(),
+        "restartCount": one.restart_count,
+    });
+    if !one.container_id.is_empty() {
+        value["containerID"] = one.container_id.as_str().into();
+    }
+    value
+}
+
+/// The whole `status` as this node writes it. `PodScheduled` is the scheduler's and is not in it.
+pub fn status(input: &StatusInput<'_>) -> Value {
+    let StatusInput { pod, observed, restart_policy, host_ip, now } = input;
+    let phase = phase(observed, *restart_policy);
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let statuses: Vec<Value> = observed
+        .containers
+        .iter()
+        .map(|one| {
+            let spec = containers.clone().find(|spec| spec.name == one.name);
+            container(one, spec.and_then(|spec| spec.image.as_deref()).unwrap_or_default())
+        })
+        .collect();
+    let unready: Vec<&str> = observed
+        .containers
+        .iter()
+        .filter(|one| !matches!(one.state, ContainerState::Running { .. }))
+        .map(|one| one.name.as_str())
+        .collect();
+    let readiness = match phase {
+        "Succeeded" => ("False", "PodCompleted", String::new()),
+        "Failed" => ("False", "PodFailed", String::new()),
+        _ if unready.is_empty() => ("True", "", String::new()),
+        _ => ("False", "ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" "))),
+    };
+    let completed = if phase == "Succeeded" { "PodCompleted" } else { "" };
+    let sandbox = if observed.ip.is_some() && matches!(phase, "Pending" | "Running") { "True" } else { "False" };
+    let conditions = vec![
+        condition(pod, "PodReadyToStartContainers", sandbox, "", "", *now),
+        condition(pod, "Initialized", "True", completed, "", *now),
+        condition(pod, "Ready", readiness.0, readiness.1, &readiness.2, *now),
+        condition(pod, "ContainersReady", readiness.0, readiness.1, &readiness.2, *now),
+    ];
+    let mut status = json!({
+        "phase": phase,
+        "conditions": conditions,
+        "containerStatuses": statuses,
+        "hostIP": host_ip,
+        "hostIPs": [{"ip": host_ip}],
+        "startTime": rfc3339(observed.started_at),
+        "observedGeneration": pod.metadata.generation.unwrap_or(0),
+    });
+    if let Some(ip) = observed.ip {
+        status["podIP"] = ip.to_string().into();
+        status["podIPs"] = json!([{"ip": ip.to_string()}]);
+    }
+    status
+}
+
+/// A condition whose time is that of its last change.
+fn condition(pod: &Pod, kind: &str, value: &str, reason: &str, message: &str, now: SystemTime) -> Value {
+    let known = pod.status.iter().flat_map(|status| status.conditions.iter().flatten()).find(|one| one.type_ == kind);
+    let since = known
+        .filter(|one| one.status == value)
+        .and_then(|one| one.last_transition_time.as_ref())
+        .and_then(|time| serde_json::to_value(time).ok())
+        .unwrap_or_else(|| rfc3339(now).into());
+    let mut condition = json!({
+        "type": kind,
+        "status": value,
+        "lastProbeTime": null,
+        "lastTransitionTime": since,
+        "observedGeneration": pod.metadata.generation.unwrap_or(0),
+    });
+    // Null takes away what a strategic merge would otherwise leave from the time before.
+    condition["reason"] = if reason.is_empty() { Value::Null } else { reason.into() };
+    condition["message"] = if message.is_empty() { Value::Null } else { message.into() };
+    condition
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn ended(exit_code: i32) -> ContainerState {
+        ContainerState::Terminated(Terminated {
+            exit_code,
+            reason: "Error".into(),
+            message: String::new(),
+            started_at: at(1),
+            finished_at: at(2),
+            container_id: String::new(),
+        })
+    }
+
+    #[test]
+    fn phases_are_a_kubelets() {
+        use RestartPolicy::{Always, Never, OnFailure};
+        let running = || ContainerState::Running { started_at: at(1) };
+        let check = |policy, states: &[ContainerState], expected: &str| {
+            let mut observed = Observed::new(states.iter().map(|_| "c"), at(0));
+            for (one, state) in observed.containers.iter_mut().zip(states) {
+                one.state = state.clone();
+            }
+            assert_eq!(phase(&observed, policy), expected, "{policy:?} {states:?}");
+        };
+        check(Always, &[ObservedContainer::new("c").state], "Pending");
+        check(Always, &[running(), ObservedContainer::new("c").state], "Pending");
+        check(Always, &[running(), ended(1)], "Running");
+        check(Always, &[ended(0)], "Running");
+        check(OnFailure, &[ended(1)], "Running");
+        check(OnFailure, &[ended(0)], "Succeeded");
+        check(Never, &[ended(0), ended(0)], "Succeeded");
+        check(Never, &[ended(0), ended(137)], "Failed");
+    }
+
+    #[test]
+    fn a_condition_keeps_the_time_of_its_last_change() {
+        let pod: Pod = serde_json::from_value(json!({
+            "spec": {"containers": [{"name": "c", "image": "i"}]},
+            "status": {"conditions": [
+                {"type": "Ready", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"},
+                {"type": "ContainersReady", "status": "False", "lastTransitionTime": "2020-01-01T00:00:00Z"},
+            ]},
+        }))
+        .expect("a pod");
+        let mut observed = Observed::new(["c"], at(0));
+        observed.containers[0].state = ContainerState::Running { started_at: at(1) };
+        let status = status(&StatusInput {
+            pod: &pod,
+            observed: &observed,
+            restart_policy: RestartPolicy::Always,
+            host_ip: "127.0.0.1",
+            now: at(100),
+        });
+        let times: Vec<&Value> = status["conditions"].as_array().expect("a list").iter().map(|c| &c["lastTransitionTime"]).collect();
+        assert_eq!(times[2], "2020-01-01T00:00:00Z");
+        assert_eq!(times[3], "1970-01-01T00:01:40Z");
+        assert_eq!(status["containerStatuses"][0]["ready"], true);
+    }
+}
