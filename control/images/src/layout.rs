@@ -1,0 +1,290 @@
+use crate::limits::{COMPONENT_MAX, MANIFEST_MAX};
+use crate::manifest::{Descriptor, INDEX, Index, MANIFEST, Manifest, REF_NAME, WASM_LAYER, describe, digest};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sampan_client::{Blob, BlobError, BlobSource, Reference};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A component that the binary carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed {
+    /// `sampan/hello:v1`
+    pub reference: &'static str,
+    /// `sha256:` of the bytes.
+    pub digest: &'static str,
+    pub bytes: &'static [u8],
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    #[error("the image store: {path}: {error}")]
+    File { path: PathBuf, error: std::io::Error },
+    #[error("the image store: {path} is damaged: {why}")]
+    Damaged { path: PathBuf, why: String },
+    #[error("the component has {size} bytes; the most is {COMPONENT_MAX}")]
+    TooLarge { size: u64 },
+}
+
+/// One name of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageInfo {
+    pub reference: String,
+    pub manifest_digest: String,
+    /// Whether the binary carries it.
+    pub embedded: bool,
+}
+
+/// Components by name. A name on disk goes before the binary's own.
+#[derive(Clone)]
+pub struct Images {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    folder: PathBuf,
+    seeds: BTreeMap<&'static str, Seed>,
+    /// The index is read and replaced by one at a time.
+    index: Mutex<()>,
+}
+
+impl Images {
+    /// An OCI image layout at `folder` (made if absent), and what the binary carries.
+    pub fn open(folder: &Path, seeds: &[Seed]) -> Result<Self, ImageError> {
+        let blobs = folder.join("sha256");
+        std::fs::create_dir_all(&blobs).map_err(|error| ImageError::File { path: blobs, error })?;
+        let seeds = seeds.iter().map(|seed| (seed.reference, *seed)).collect();
+        Ok(Self { inner: Arc::new(Inner { folder: folder.to_owned(), seeds, index: Mutex::new(()) }) })
+    }
+
+    /// Stores a component under a name. Blocks for the files' writing. Returns the manifest's digest.
+    pub fn import(&self, reference: &Reference, component: &[u8]) -> Result<String, ImageError> {
+        let size = component.len() as u64;
+        if size > COMPONENT_MAX {
+            return Err(ImageError::TooLarge { size });
+        }
+        let layer = self.inner.put(component)?;
+        let (config, manifest) = describe(&layer, size);
+        self.inner.put(&config)?;
+        let manifest_digest = self.inner.put(&manifest)?;
+        let name = reference.to_string();
+        let _one_at_a_time = self.inner.index.lock();
+        let mut index = self.inner.index()?;
+        index.manifests.retain(|one| one.annotations.get(REF_NAME) != Some(&name));
+        index.manifests.push(Descriptor {
+            media_type: MANIFEST.into(),
+            digest: manifest_digest.clone(),
+            size: manifest.len() as u64,
+            annotations: BTreeMap::from([(REF_NAME.to_owned(), name)]),
+        });
+        let bytes = serde_json::to_vec_pretty(&index).unwrap_or_default();
+        self.inner.replace(&self.inner.folder.join("index.json"), &bytes)?;
+        Ok(manifest_digest)
+    }
+
+    /// All names, sorted.
+    pub fn list(&self) -> Result<Vec<ImageInfo>, ImageError> {
+        let mut found: BTreeMap<String, ImageInfo> = BTreeMap::new();
+        for (name, seed) in &self.inner.seeds {
+            let (_, manifest) = describe(seed.digest, seed.bytes.len() as u64);
+            let reference = (*name).to_owned();
+            found.insert(reference.clone(), ImageInfo { reference, manifest_digest: digest(&manifest), embedded: true });
+        }
+        for one in self.inner.index()?.manifests {
+            if let Some(name) = one.annotations.get(REF_NAME) {
+                let info = ImageInfo { reference: name.clone(), manifest_digest: one.digest.clone(), embedded: false };
+                found.insert(name.clone(), info);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+}
+
+impl Inner {
+    fn blob_path(&self, digest: &str) -> Option<PathBuf> {
+        let hex = digest.strip_prefix("sha256:")?;
+        (hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())).then(|| self.folder.join("sha256").join(hex))
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
+        let fail = |error| ImageError::File { path: path.to_owned(), error };
+        let beside = path.with_extension("new");
+        let mut file = std::fs::File::create(&beside).map_err(fail)?;
+        std::io::Write::write_all(&mut file, bytes).and_then(|()| file.sync_all()).map_err(fail)?;
+        std::fs::rename(&beside, path).map_err(fail)
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<String, ImageError> {
+        let digest = digest(bytes);
+        if let Some(path) = self.blob_path(&digest).filter(|path| !path.exists()) {
+            self.replace(&path, bytes)?;
+        }
+        Ok(digest)
+    }
+
+    fn index(&self) -> Result<Index, ImageError> {
+        let path = self.folder.join("index.json");
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| ImageError::Damaged { path, why: error.to_string() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Index { schema_version: 2, media_type: INDEX.into(), manifests: Vec::new() })
+            }
+            Err(error) => Err(ImageError::File { path, error }),
+        }
+    }
+
+    /// A blob's bytes, checked against its digest.
+    fn read(&self, reference: &Reference, wanted: &str, max: u64) -> Result<Bytes, BlobError> {
+        let name = reference.to_string();
+        let unavailable = |why: String| BlobError::Unavailable { reference: name.clone(), why };
+        let path = self.blob_path(wanted).ok_or_else(|| unavailable(format!("{wanted:?} is no digest")))?;
+        let size = match std::fs::metadata(&path) {
+            Ok(data) => data.len(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(BlobError::NotFound(name)),
+            Err(error) => return Err(unavailable(error.to_string())),
+        };
+        if size > max {
+            return Err(BlobError::TooLarge { reference: name, max });
+        }
+        let bytes = std::fs::read(&path).map_err(|error| unavailable(error.to_string()))?;
+        let found = digest(&bytes);
+        if found != wanted {
+            let why = format!("{} has the digest {found}", path.display());
+            return Err(BlobError::Corrupt { reference: name, why });
+        }
+        Ok(bytes.into())
+    }
+
+    fn fetch(&self, reference: &Reference) -> Result<Blob, BlobError> {
+        if reference.registry.is_some() {
+            return Err(BlobError::ForeignRegistry(reference.to_string()));
+        }
+        let mut named = reference.clone();
+        named.digest = None;
+        if named.tag.is_none() {
+            named.tag = Some("latest".into());
+        }
+        let index = self.index().map_err(|error| BlobError::Unavailable {
+            reference: reference.to_string(),
+            why: error.to_string(),
+        })?;
+        let on_disk = match &reference.digest {
+            Some(digest) => Some(digest.clone()),
+            None => {
+                let name = named.to_string();
+                let mut manifests = index.manifests.iter();
+                manifests.find(|one| one.annotations.get(REF_NAME) == Some(&name)).map(|one| one.digest.clone())
+            }
+        };
+        if let Some(manifest_digest) = on_disk.filter(|one| self.blob_path(one).is_some_and(|path| path.exists())) {
+            return self.fetch_manifest(reference, manifest_digest);
+        }
+        let embedded = self.seeds.values().map(|seed| {
+            let (_, manifest) = describe(seed.digest, seed.bytes.len() as u64);
+            (seed, digest(&manifest))
+        });
+        let name = named.to_string();
+        let mut fitting = embedded.filter(|(seed, manifest_digest)| match &reference.digest {
+            Some(wanted) => wanted == manifest_digest || wanted == seed.digest,
+            None => seed.reference == name,
+        });
+        let (seed, manifest_digest) = fitting.next().ok_or_else(|| BlobError::NotFound(reference.to_string()))?;
+        Ok(Blob {
+            digest: seed.digest.to_owned(),
+            manifest_digest,
+            media_type: WASM_LAYER.into(),
+            bytes: Bytes::from_static(seed.bytes),
+        })
+    }
+
+    fn fetch_manifest(&self, reference: &Reference, manifest_digest: String) -> Result<Blob, BlobError> {
+        let corrupt = |why: String| BlobError::Corrupt { reference: reference.to_string(), why };
+        let bytes = self.read(reference, &manifest_digest, MANIFEST_MAX)?;
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|error| corrupt(format!("its manifest cannot be read: {error}")))?;
+        let layer = match manifest.layers.as_slice() {
+            [layer] if layer.media_type == WASM_LAYER => layer,
+            layers => {
+                let kinds: Vec<&str> = layers.iter().map(|layer| layer.media_type.as_str()).collect();
+                return Err(BlobError::NotWasm {
+                    reference: reference.to_string(),
+                    why: format!("its layers are [{}]; one of {WASM_LAYER} is needed", kinds.join(", ")),
+                });
+            }
+        };
+        let component = self.read(reference, &layer.digest, COMPONENT_MAX)?;
+        Ok(Blob {
+            digest: layer.digest.clone(),
+            manifest_digest,
+            media_type: layer.media_type.clone(),
+            bytes: component,
+        })
+    }
+}
+
+#[async_trait]
+impl BlobSource for Images {
+    async fn fetch(&self, reference: &Reference) -> Result<Blob, BlobError> {
+        let (inner, wanted) = (self.inner.clone(), reference.clone());
+        let name = reference.to_string();
+        // Files are read and hashed: not on the runtime's threads.
+        tokio::task::spawn_blocking(move || inner.fetch(&wanted))
+            .await
+            .unwrap_or_else(|error| Err(BlobError::Unavailable { reference: name, why: error.to_string() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: &[u8] = b"\0asm-seed";
+
+    fn images(folder: &Path) -> Images {
+        let digest: &'static str = Box::leak(digest(SEED).into_boxed_str());
+        Images::open(folder, &[Seed { reference: "sampan/hello:v1", digest, bytes: SEED }]).expect("opens")
+    }
+
+    fn reference(text: &str) -> Reference {
+        Reference::parse(text).expect(text)
+    }
+
+    #[tokio::test]
+    async fn names_digests_and_the_binarys_own_are_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let images = images(folder.path());
+        let manifest = images.import(&reference("team/app:v2"), b"\0asm-app").expect("imported");
+        let check = async |name: &str, bytes: &[u8]| {
+            assert_eq!(&images.fetch(&reference(name)).await.expect(name).bytes[..], bytes, "{name}");
+        };
+        check("sampan/hello:v1", SEED).await;
+        check("team/app:v2", b"\0asm-app").await;
+        check(&format!("team/app@{manifest}"), b"\0asm-app").await;
+        images.import(&reference("sampan/hello:v1"), b"\0asm-own").expect("imported");
+        check("sampan/hello:v1", b"\0asm-own").await;
+        let names: Vec<String> = images.list().expect("lists").into_iter().map(|one| one.reference).collect();
+        assert_eq!(names, ["sampan/hello:v1", "team/app:v2"]);
+        // Another process finds the same.
+        let again = Images::open(folder.path(), &[]).expect("opens");
+        assert_eq!(&again.fetch(&reference("team/app:v2")).await.expect("found").bytes[..], b"\0asm-app");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_had_is_said_why() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let images = images(folder.path());
+        let check = async |name: &str, part: &str| {
+            let error = images.fetch(&reference(name)).await.expect_err(name).to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        check("sampan/none:v1", "not found").await;
+        check("docker.io/library/nginx:latest", "sampan image import").await;
+        images.import(&reference("team/app:v1"), b"\0asm-app").expect("imported");
+        let hex = digest(b"\0asm-app");
+        std::fs::write(folder.path().join("sha256").join(&hex[7..]), b"\0asm-xpp").expect("written");
+        check("team/app:v1", "corrupt").await;
+    }
+}
