@@ -109,7 +109,7 @@ impl Fake {
         self.state.lock().watchers.clear();
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let body = collect(body, usize::MAX).await.expect("a body");
         let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };

@@ -15,7 +15,6 @@ use sampan_env::Tasks;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tower::ServiceExt;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -40,15 +39,16 @@ async fn serve(fake: &Fake, tasks: &Tasks) -> RemoteConfig {
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let (service, connections) = (fake.service(), tasks.clone());
+    let (fake, connections) = (fake.clone(), tasks.clone());
     tasks.spawn_until_cancelled(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let (acceptor, service) = (acceptor.clone(), service.clone());
+            let (acceptor, fake) = (acceptor.clone(), fake.clone());
             connections.spawn_until_cancelled(async move {
                 let Ok(stream) = acceptor.accept(tcp).await else { return };
                 let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
                     let request = request.map(|body| body.map_err(crate::BoxError::from).boxed_unsync());
-                    service.clone().oneshot(request)
+                    let fake = fake.clone();
+                    async move { Ok::<_, std::convert::Infallible>(fake.answer(request).await) }
                 });
                 let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                 // The client may hang up at any time.
