@@ -218,7 +218,8 @@ impl SqliteStore {
         let tasks = options.tasks.child("sqlite store");
         let closing = tasks.token().clone();
         let background = connect_options(path, READER_CACHE_KIB).connect().await.map_err(refused)?;
-        let checkpoints = tasks.spawn(run_checkpoints(shared.clone(), background, commands.downgrade(), closing.clone()));
+        let checkpoints =
+            tasks.spawn(run_checkpoints(shared.clone(), background, commands.downgrade(), closing.clone()));
         tasks.spawn_until_cancelled(sweep::run(shared.clone(), commands.downgrade()));
         let writer = writer::LogWriter::new(shared.clone(), head, connection, queue);
         let (ended, closed) = (shared.ended.clone(), closing.clone());

@@ -143,7 +143,8 @@ impl Readers {
             .with(end_of_prefix(&range.prefix))
             .with(row_id(revision + 1, 0) as i64)
             .with(limit);
-        let mut entries: Vec<Entry> = self.events(sql, parameters).await?.into_iter().map(|event| event.entry).collect();
+        let mut entries: Vec<Entry> =
+            self.events(sql, parameters).await?.into_iter().map(|event| event.entry).collect();
         let more = range.limit.is_some_and(|limit| entries.len() > limit);
         if let Some(limit) = range.limit {
             entries.truncate(limit);
@@ -152,7 +153,13 @@ impl Readers {
     }
 
     /// Events of whole transactions, at least `limit` of them if there are so many.
-    pub(super) async fn history(&self, prefix: &str, after: u64, up_to: u64, limit: usize) -> Result<Vec<Event>, Error> {
+    pub(super) async fn history(
+        &self,
+        prefix: &str,
+        after: u64,
+        up_to: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>, Error> {
         let mut events = self.log(prefix, row_id(after + 1, 0), row_id(up_to + 1, 0), limit as i64).await?;
         if let (Some(last), true) = (events.last(), events.len() >= limit) {
             let (from, to) = (row_id(last.revision(), last.index) + 1, row_id(last.revision() + 1, 0));
@@ -162,7 +169,11 @@ impl Readers {
             let id = row_id(event.revision(), event.index);
             let last = self.last(&event.entry.key, id).await?.filter(|last| last.kind == EventKind::Put);
             let last = last.ok_or_else(|| Error::Damaged {
-                what: format!("table log: {} was deleted at {} and is missing before", event.entry.key, event.revision()),
+                what: format!(
+                    "table log: {} was deleted at {} and is missing before",
+                    event.entry.key,
+                    event.revision()
+                ),
             })?;
             event.entry.value = last.entry.value;
         }

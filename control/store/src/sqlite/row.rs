@@ -38,7 +38,8 @@ fn sum(integers: &Integers, key: &str, value: &[u8], writer: &Writer) -> i64 {
         hasher.update(&integer.to_le_bytes());
     }
     let Writer { user, verb, user_agent, request_id } = writer;
-    for bytes in [key.as_bytes(), value, user.as_bytes(), verb.as_bytes(), user_agent.as_bytes(), request_id.as_bytes()] {
+    for bytes in [key.as_bytes(), value, user.as_bytes(), verb.as_bytes(), user_agent.as_bytes(), request_id.as_bytes()]
+    {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     }
@@ -88,16 +89,17 @@ pub(super) fn bind(arguments: &mut SqliteArguments, event: &Event) -> Result<(),
 pub(super) fn decode(row: &SqliteRow) -> Result<Event, Error> {
     let id: i64 = row.try_get(0).map_err(|error| fault::error("table log", &error))?;
     let (revision, index) = (row_revision(id as u64), row_index(id as u64));
-    parse(row, id).map_err(|error| fault::error(&format!("table log, row {revision}.{index}"), &error))?.ok_or_else(|| {
-        let key: &str = row.try_get(1).unwrap_or("?");
-        Error::Damaged { what: format!("table log, row {revision}.{index} ({key}): its checksum does not match") }
-    })
+    parse(row, id).map_err(|error| fault::error(&format!("table log, row {revision}.{index}"), &error))?.ok_or_else(
+        || {
+            let key: &str = row.try_get(1).unwrap_or("?");
+            Error::Damaged { what: format!("table log, row {revision}.{index} ({key}): its checksum does not match") }
+        },
+    )
 }
 
 fn parse(row: &SqliteRow, id: i64) -> Result<Option<Event>, sqlx::Error> {
     let key: &str = row.try_get(1)?;
-    let integers: Integers =
-        [id, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?, row.try_get(6)?];
+    let integers: Integers = [id, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?, row.try_get(6)?];
     let value: &[u8] = row.try_get(7)?;
     let writer = Writer {
         user: row.try_get(8)?,

@@ -7,9 +7,7 @@ use crate::entry::{Event, LeaseId};
 use crate::error::Error;
 use crate::head::{Batch, Head, Staged};
 use crate::lease;
-use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCH_TXNS_MAX, LEASE_RETRY, PREPARED_ROWS_MAX, REVISION_MAX,
-};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCH_TXNS_MAX, LEASE_RETRY, PREPARED_ROWS_MAX, REVISION_MAX};
 use crate::txn::{Committed, Op, Txn};
 use sampan_env::CancellationToken;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
@@ -252,8 +250,14 @@ impl LogWriter {
     }
 
     /// One statement that is its own transaction.
-    async fn write(&mut self, doing: &str, sql: String, arguments: SqliteArguments) -> Result<Result<(), Error>, Fatal> {
-        let done = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(false).execute(&mut self.connection).await;
+    async fn write(
+        &mut self,
+        doing: &str,
+        sql: String,
+        arguments: SqliteArguments,
+    ) -> Result<Result<(), Error>, Fatal> {
+        let done =
+            sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(false).execute(&mut self.connection).await;
         match done.map_err(|error| fault::of_write(doing, &error)) {
             Ok(_) => {
                 self.wal_pages += 2;
@@ -362,7 +366,8 @@ impl LogWriter {
         if revision > self.head.revision.min(REVISION_MAX) {
             return Ok(Err(Error::Future { current: self.head.revision }));
         }
-        match self.shared.floors.lock().allows(&prefix, revision) {
+        let allowed = self.shared.floors.lock().allows(&prefix, revision);
+        match allowed {
             Err(error) => return Ok(Err(error)),
             Ok(false) => return Ok(Ok(in_force(&self.shared))),
             Ok(true) => {}

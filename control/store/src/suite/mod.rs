@@ -51,6 +51,7 @@ pub async fn run(engine: &dyn Engine) {
         let tasks = Tasks::new("store suite");
         let store = engine.fresh(env.clone(), &tasks).await;
         let world = World { store: store.clone(), env, tasks: tasks.clone() };
+        println!("case: {name}");
         match AssertUnwindSafe(case(world)).catch_unwind().await {
             Ok(()) => passed += 1,
             Err(_) => failed.push(name),
