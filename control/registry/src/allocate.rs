@@ -1,16 +1,22 @@
 //! Shared pools: addresses and ports that a write takes or gives back in its own transaction.
 //!
-//! An allocation is an ordinary internal key (`/allocations/<pool>/<item>`) that must be absent when it is taken, so two
-//! writers can never hold the same item, on any engine and with any number of API servers.
+//! An allocation is an ordinary internal key (`/allocations/<pool>/<item>`, its value the holder's key) that must be
+//! absent when it is taken, so two writers never hold the same item, on any engine and with any number of API servers.
 
 mod addresses;
 mod pools;
 
 pub use addresses::AddressesAndPorts;
 pub use pools::{Pool, Pools};
+pub(crate) use pools::Taken;
 
-use sampan_api::field::Path;
+use sampan_api::field::{BadValue, Path};
 use sampan_api::object::Object;
+
+/// The pool of cluster addresses.
+pub const CLUSTER_IPS: &str = "clusterips";
+/// The pool of node ports.
+pub const NODE_PORTS: &str = "nodeports";
 
 /// Says which items of which pools an object holds. Pure: the registry takes and gives back.
 pub trait Allocator: Send + Sync {
@@ -18,12 +24,15 @@ pub trait Allocator: Send + Sync {
     fn plan(&self, new: Option<&Object>, old: Option<&Object>) -> Vec<Claim>;
 }
 
+/// Puts a drawn item into the object.
+pub type SetItem = Box<dyn Fn(&mut Object, &str) + Send + Sync>;
+
 /// One item taken or given back.
 pub enum Claim {
-    /// Take this very item; the path stands in the error when it cannot be had.
-    Take { pool: &'static str, item: String, path: Path },
+    /// Take this very item; path and value stand in the error when it cannot be had.
+    Take { pool: &'static str, item: String, path: Path, shown: BadValue },
     /// Take any free item and put it into the object.
-    TakeAny { pool: &'static str, set: Box<dyn Fn(&mut Object, &str) + Send + Sync> },
+    TakeAny { pool: &'static str, set: SetItem },
     /// Give it back.
     Release { pool: &'static str, item: String },
 }

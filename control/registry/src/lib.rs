@@ -1,1 +1,52 @@
-//! Kinds as data: the resource table, strategies, and the one generic registry.
+//! Kinds as data: the resource table, strategies, and the one generic registry that reads and writes all of them.
+//!
+//! A [`Resource`] is a row; [`ResourceTable`] finds it; [`Registry`] does what a verb asks on the row's objects, with the
+//! row's [`Strategy`] for what is its own and an [`Admission`] handed in by the caller. A new kind is a row in `kinds/`.
+//!
+//! Allowed dependencies: `sampan-api`, `sampan-env`, `sampan-schema`, `sampan-store`, `sampan-watch`. Never axum or any
+//! HTTP, never `sampan-admission`.
+//!
+//! Invariants:
+//! - No kind's name stands outside `kinds/`.
+//! - Every write is a compare-and-swap: patch, defaults, admission, strategy and validation run inside its loop.
+//! - An object is encoded once, at its write; a read of a current object copies bytes.
+//! - An update that changes nothing writes nothing.
+//! - [`Error`] becomes a Status in one place.
+
+pub mod admission;
+pub mod allocate;
+pub mod codec;
+mod compaction;
+mod create;
+mod delete;
+mod encode;
+mod error;
+pub mod kinds;
+pub mod limits;
+mod metadata;
+pub mod options;
+mod page;
+mod read;
+mod registry;
+pub mod resource;
+pub mod shapes;
+pub mod strategy;
+mod table;
+mod update;
+mod write;
+
+pub use admission::{Admission, AdmitAll, Attributes, Mutated, Operation};
+pub use allocate::{Pool, Pools};
+pub use codec::Codec;
+pub use delete::Deleted;
+pub use error::Error;
+pub use options::{Caller, DeleteOptions, GetOptions, ListOptions, Propagation, UpdateOptions, Warnings};
+pub use read::List;
+pub use registry::{Config, Registry};
+pub use resource::{
+    Body, Column, Columns, Extract, HistoryClass, Resource, SelectableField, Subresource, SubresourceBody, Verbs,
+};
+pub use shapes::{ManagedWrite, Shapeless, Shapes};
+pub use strategy::{Context, Generation, Strategy};
+pub use table::{ResourceTable, TableError};
+pub use update::{Transform, Updated};

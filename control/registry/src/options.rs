@@ -17,6 +17,8 @@ pub struct Caller<'a> {
     pub field_manager: &'a str,
     /// `dryRun=All`: everything but the write.
     pub dry_run: bool,
+    /// The call's options as an object (`metav1.CreateOptions`, ...), for admission; null where there are none.
+    pub options: &'a serde_json::Value,
     pub admission: &'a dyn Admission,
     /// Where warnings are left for the response's headers.
     pub warnings: &'a Warnings,
@@ -39,20 +41,13 @@ impl Warnings {
     }
 }
 
-/// `resourceVersionMatch`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VersionMatch {
-    Exact,
-    NotOlderThan,
-}
-
 /// Options of a GET of one object.
 #[derive(Clone, Debug, Default)]
 pub struct GetOptions {
     /// As it came: `""` most recent, `"0"` anything cached, otherwise not older than (or exactly) this revision.
     pub resource_version: String,
-    /// `Some(Exact)` reads the revision's own state, out of history. Kubernetes knows no such thing for a GET: ours.
-    pub version_match: Option<VersionMatch>,
+    /// `Exact` reads the revision's own state, out of history. Kubernetes knows no such thing for a GET: ours.
+    pub version_match: String,
 }
 
 /// Options of a LIST or WATCH, as `metav1.ListOptions`.
@@ -65,7 +60,8 @@ pub struct ListOptions {
     /// The token of the page before, as the client sent it.
     pub continue_token: String,
     pub resource_version: String,
-    pub version_match: Option<VersionMatch>,
+    /// `resourceVersionMatch` as it came: `""`, `Exact`, `NotOlderThan`; others are refused by the call.
+    pub version_match: String,
     pub allow_bookmarks: bool,
     pub send_initial_events: Option<bool>,
     /// Of a watch; `None`: the server's own choice.
@@ -110,10 +106,7 @@ pub struct UpdateOptions {
     pub subresource: String,
     /// The strategy lets this very call create the object (PUT, server-side apply); a patch of what is absent is 404.
     pub may_create: bool,
-    /// Try again with what is current when another write came between (patch, and updates without a resourceVersion).
-    /// An update whose object carries a resourceVersion never does, whatever this says.
-    pub retry: bool,
-    /// Fails with 409 unless the current object has this UID.
+    /// Fails with 409 unless the current object has this UID (a PUT's body's, a binding's).
     pub uid: Option<String>,
     /// The transform computed `metadata.managedFields` itself (server-side apply).
     pub managed_fields_done: bool,

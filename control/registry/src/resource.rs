@@ -168,6 +168,8 @@ pub struct Columns {
     pub definitions: Arc<[Column]>,
     /// One value a column, in order, for an object of the row's own version.
     pub cells: Arc<dyn Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync>,
+    /// `TableRow.conditions`, where rows have any.
+    pub conditions: Option<fn(&Object) -> Vec<Value>>,
 }
 
 /// `metav1.TableColumnDefinition`.
@@ -325,7 +327,16 @@ impl Resource {
         definitions: impl Into<Arc<[Column]>>,
         cells: impl Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync + 'static,
     ) -> Self {
-        self.columns = Some(Columns { definitions: definitions.into(), cells: Arc::new(cells) });
+        self.columns = Some(Columns { definitions: definitions.into(), cells: Arc::new(cells), conditions: None });
+        self
+    }
+
+    /// What stands in `conditions` of the table's rows; call it after [`Resource::columns`].
+    #[must_use]
+    pub fn row_conditions(mut self, conditions: fn(&Object) -> Vec<Value>) -> Self {
+        if let Some(columns) = &mut self.columns {
+            columns.conditions = Some(conditions);
+        }
         self
     }
 

@@ -75,7 +75,7 @@ pub trait Strategy: Send + Sync + 'static {
     }
     /// How names of this kind are checked: the texts of what is wrong. The default is a DNS-1123 subdomain.
     fn validate_name(&self, name: &str) -> Vec<String> {
-        sampan_api::names::is_dns1123_subdomain(name)
+        sampan_api::names::dns1123_subdomain(name)
     }
 
     /// Brings a valid object into the one form that is stored.
@@ -89,11 +89,16 @@ pub trait Strategy: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Whether and how long a deletion waits: `None` deletes at once; `Some(seconds)` with seconds > 0 leaves the object
-    /// with `deletionTimestamp` = now + seconds until somebody deletes it with 0. It is asked only for objects that are
-    /// not being deleted, and again to shorten the time of those that are.
+    /// Whether and how long a deletion waits: `None`: the kind knows no grace and goes at once (finalizers aside);
+    /// `Some(seconds)`: the object is marked with `deletionTimestamp` = now + seconds, and with 0 seconds deleted right
+    /// after that, with more when somebody deletes it again with 0. Asked only for objects that are not being deleted.
+    /// `options.grace_period_seconds` is what the caller said, negative already made 1.
     fn graceful_deletion(&self, _ctx: &Context<'_>, _object: &Object, _options: &DeleteOptions) -> Option<i64> {
         None
+    }
+    /// Whether a deletion answers the last state instead of a Status (Go's `ReturnDeletedObject`).
+    fn returns_deleted_object(&self) -> bool {
+        false
     }
     /// Propagation when neither the options nor the object's finalizers say (Orphan for batch/v1 Jobs).
     fn default_propagation(&self) -> Propagation {

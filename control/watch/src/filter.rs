@@ -65,7 +65,7 @@ impl Filter {
     }
 
     /// The keys to be read for this selection: all that can match begin with it.
-    pub(crate) fn key_prefix(&self, prefix: &str, namespaced: bool) -> String {
+    pub fn key_prefix(&self, prefix: &str, namespaced: bool) -> String {
         match (namespaced, self.namespace()) {
             (true, Some(namespace)) => format!("{prefix}{namespace}/"),
             _ => prefix.to_owned(),

@@ -20,7 +20,8 @@ pub struct Snapshot {
     pub(crate) map: Map,
     /// What the snapshot shows is the state of this revision.
     pub revision: u64,
-    pub(crate) prefix: Arc<str>,
+    /// Revision of the last change in it: the state of all revisions from here to `revision` is the same.
+    pub changed: u64,
 }
 
 impl Snapshot {
@@ -60,11 +61,6 @@ impl Snapshot {
         start_after: Option<&'a str>,
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Record>)> {
         self.range(key_prefix, start_after).filter(move |(_, record)| filter.matches(record))
-    }
-
-    /// The key prefix under which everything lies that the filter can select.
-    pub fn key_prefix(&self, filter: &Filter, namespaced: bool) -> String {
-        filter.key_prefix(&self.prefix, namespaced)
     }
 }
 
@@ -169,7 +165,8 @@ impl ResourceState {
     /// The current state. `seen` is a global revision read *before*: the state is that of the later of the two.
     pub(crate) fn snapshot(&self, seen: u64) -> Snapshot {
         let published = self.published.load();
-        Snapshot { map: published.map.clone(), revision: published.revision.max(seen), prefix: self.prefix.clone() }
+        let changed = published.revision;
+        Snapshot { map: published.map.clone(), revision: changed.max(seen), changed }
     }
 
     /// One current record.

@@ -58,7 +58,7 @@ impl Watch {
             Start::After(revision) => (revision, None),
             Start::Current { announce_end } => {
                 let snapshot = self.snapshot(prefix)?;
-                let key_prefix = snapshot.key_prefix(&filter, namespaced);
+                let key_prefix = filter.key_prefix(prefix, namespaced);
                 (snapshot.revision, Some(Initial { snapshot, key_prefix, after: None, announce_end }))
             }
         };

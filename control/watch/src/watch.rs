@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sampan_api::record::Record;
 use sampan_env::Env;
-use sampan_store::{Event, Range, Sink, Store};
+use sampan_store::{Entry, Event, Range, Sink, Store};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -217,6 +217,12 @@ impl Watch {
     /// One current record by its whole key.
     pub fn get(&self, prefix: &str, key: &str) -> Result<Option<Arc<Record>>, Error> {
         Ok(self.state(prefix)?.get(key))
+    }
+
+    /// The record of an entry that was read out of the store's history.
+    pub fn record(&self, prefix: &str, entry: &Entry) -> Result<Record, Error> {
+        let undecodable = |reason| Error::Undecodable { key: entry.key.to_string(), reason };
+        self.state(prefix)?.record(entry, &*self.core.decoder).map_err(undecodable)
     }
 
     /// The changes after `revision` of what the filter selects.

@@ -1,0 +1,252 @@
+//! Creation, in the order of Kubernetes' `registry/rest/create.go`.
+
+use crate::admission::{Attributes, Mutated, Operation};
+use crate::encode::Revisions;
+use crate::error::Error;
+use crate::limits::{
+    CREATE_BATCH_MAX, GENERATE_NAME_ATTEMPTS_MAX, GENERATED_NAME_BASE_MAX, GENERATED_NAME_SUFFIX, UPDATE_ATTEMPTS_MAX,
+};
+use crate::metadata;
+use crate::options::Caller;
+use crate::read::parse_uint;
+use crate::registry::{Place, Registry, context, store_writer, writer};
+use crate::resource::Resource;
+use crate::shapes::ManagedWrite;
+use crate::write::{Commit, count_creation, require_stored};
+use sampan_api::object::Object;
+use sampan_api::record::{Record, Writer};
+use sampan_api::time;
+use sampan_store::{Compare, Op, Payload, Txn};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+impl Registry {
+    /// Creates an object of the row's version. It need not carry `apiVersion`, `kind` or `namespace`; a `generateName`
+    /// is tried several times. With `caller.dry_run` everything happens but the write, and the record has revision 0.
+    ///
+    /// Errors: BadRequest, Invalid (all causes), AlreadyExists, Status (admission's).
+    pub async fn create(
+        &self,
+        caller: &Caller<'_>,
+        row: &Resource,
+        namespace: &str,
+        object: Object,
+    ) -> Result<Arc<Record>, Error> {
+        require_stored(row)?;
+        let table = self.inner.table.load();
+        let place = self.place(&table, row, namespace)?;
+        self.create_at(caller, &place, object).await
+    }
+
+    /// The creation itself, also of an update that may create.
+    pub(crate) async fn create_at(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        mut object: Object,
+    ) -> Result<Arc<Record>, Error> {
+        let row = place.row;
+        let version = object.resource_version();
+        if !version.is_empty() && parse_uint(version).map_err(Error::Plain)? != 0 {
+            return Err(Error::Plain("resourceVersion should not be set on objects to be created".into()));
+        }
+        self.admit(caller, place, &mut object).await?;
+        let generated = object.name().is_empty() && !object.generate_name().is_empty();
+        if !generated {
+            return self.create_named(caller, place, object).await;
+        }
+        let base = object.generate_name();
+        let base = base[..base.floor_char_boundary(GENERATED_NAME_BASE_MAX)].to_owned();
+        for _ in 0..GENERATE_NAME_ATTEMPTS_MAX {
+            let mut named = object.clone();
+            named.set_meta("name", format!("{base}{}", self.inner.env.name_suffix(GENERATED_NAME_SUFFIX)));
+            match self.create_named(caller, place, named).await {
+                Err(Error::AlreadyExists { .. }) => {}
+                other => return other,
+            }
+        }
+        Err(Error::GeneratedNamesTaken { resource: row.group_resource(), name: object.generate_name().to_owned() })
+    }
+
+    /// From the request's body to what mutating admission made of it, in the row's version.
+    async fn admit(&self, caller: &Caller<'_>, place: &Place<'_>, object: &mut Object) -> Result<(), Error> {
+        let row = place.row;
+        object.metadata_mut().remove("resourceVersion");
+        metadata::wipe_system_fields(object);
+        metadata::settle_namespace(row, object, place.namespace).map_err(Error::BadRequest)?;
+        object.set_gvk(&row.gvk());
+        if let Some(warning) = metadata::dedup_owners(object) {
+            caller.warnings.add(warning);
+        }
+        let shapes = &self.inner.shapes;
+        shapes.apply_defaults(row, object);
+        let now = time::rfc3339(self.now());
+        let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
+        shapes.track_managers(row, None, object, &write);
+        let name = object.name().to_owned();
+        let attributes = attributes(caller, place, &name);
+        if caller.admission.mutate(&attributes, object).await? == Mutated::Yes {
+            shapes.apply_defaults(row, object);
+        }
+        Ok(())
+    }
+
+    /// The object has its name: prepared, validated, written.
+    async fn create_named(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        object: Object,
+    ) -> Result<Arc<Record>, Error> {
+        let name = object.name().to_owned();
+        let (object, writer) = self.prepare_creation(caller, place, object).await?;
+        if caller.dry_run {
+            if let Some(current) = self.inner.watch.get(&place.prefix, &place.key(&name))? {
+                return Err(already_exists(place.row, &name, Some(&current)));
+            }
+            let mut object = object;
+            self.claims(place, &mut object, None, &[]).await?;
+            return self.unwritten(place, &object, &writer, Revisions::default());
+        }
+        let key = place.key(&name);
+        let mut refused = Vec::new();
+        // Only items of pools that others took in the meantime make another round.
+        let allocates = place.storage.strategy.allocator().is_some();
+        for _ in 0..UPDATE_ATTEMPTS_MAX {
+            let mut object = Cow::Borrowed(&object);
+            let claims =
+                if allocates { self.claims(place, object.to_mut(), None, &refused).await? } else { Vec::new() };
+            let draft = self.draft(place, &object, &writer, 1024)?;
+            match self.put(caller, place, &key, 0, draft, claims).await? {
+                Commit::Done(record) => return self.serve(place.row, record),
+                Commit::Lost(_) => {
+                    let current = self.inner.watch.get(&place.prefix, &key)?;
+                    return Err(already_exists(place.row, &name, current.as_deref()));
+                }
+                Commit::Taken(item) => refused.push(item),
+            }
+        }
+        Err(Error::Internal(format!("no free item was found for {:?} {name}", place.row)))
+    }
+
+    /// The strategy's and validation's part. The answer is in the stored version.
+    async fn prepare_creation(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        mut object: Object,
+    ) -> Result<(Object, Arc<Writer>), Error> {
+        let (row, storage) = (place.row, place.storage);
+        let strategy = &*storage.strategy;
+        let now = self.now();
+        object.set_meta("creationTimestamp", time::rfc3339(now));
+        object.set_meta("uid", self.inner.env.uuid());
+        if let Some(stored_as) = &row.stored_as {
+            (stored_as.to_storage)(&mut object);
+            object.set_gvk(&storage.gvk());
+        }
+        let ctx = context(caller, now, "", place.namespace);
+        if storage.has_status() {
+            object.fields_mut().remove("status");
+        }
+        count_creation(storage, &mut object);
+        strategy.prepare_for_create(&ctx, &mut object);
+        if storage.has_status() && strategy.status_starts_empty() && !object.fields().contains_key("status") {
+            object.fields_mut().insert("status".into(), Value::Object(serde_json::Map::new()));
+        }
+        let mut errors = metadata::validate(storage, &object);
+        errors.extend(strategy.validate(&ctx, &object));
+        if !errors.is_empty() {
+            return Err(Error::invalid(row, object.name(), errors));
+        }
+        for warning in strategy.warnings_on_create(&ctx, &object) {
+            caller.warnings.add(warning);
+        }
+        strategy.canonicalize(&mut object);
+        let name = object.name().to_owned();
+        let attributes = attributes(caller, place, &name);
+        match &row.stored_as {
+            None => caller.admission.validate(&attributes, Some(&object)).await?,
+            Some(stored_as) => {
+                let mut served = object.clone();
+                (stored_as.from_storage)(&mut served);
+                served.set_gvk(&row.gvk());
+                caller.admission.validate(&attributes, Some(&served)).await?;
+            }
+        }
+        Ok((object, writer(caller)))
+    }
+
+    /// Creates several objects of one row in one transaction: all of them or none. Names must be given; allocators are
+    /// not asked. Errors: as for a creation, of the first object that has one.
+    pub async fn create_batch(
+        &self,
+        caller: &Caller<'_>,
+        row: &Resource,
+        objects: Vec<Object>,
+    ) -> Result<Vec<Arc<Record>>, Error> {
+        require_stored(row)?;
+        if objects.len() > CREATE_BATCH_MAX {
+            return Err(Error::BadRequest(format!("a batch has at most {CREATE_BATCH_MAX} objects")));
+        }
+        if row.strategy.allocator().is_some() {
+            return Err(Error::BadRequest(format!("{} cannot be created in batches", row.resource)));
+        }
+        let table = self.inner.table.load();
+        let mut txn = Txn { compares: Vec::new(), ops: Vec::new(), writer: store_writer(caller) };
+        let mut prepared = Vec::with_capacity(objects.len());
+        for mut object in objects {
+            let namespace = object.namespace().to_owned();
+            let place = self.place(&table, row, &namespace)?;
+            self.admit(caller, &place, &mut object).await?;
+            let (object, writer) = self.prepare_creation(caller, &place, object).await?;
+            if caller.dry_run {
+                prepared.push(self.unwritten(&place, &object, &writer, Revisions::default())?);
+                continue;
+            }
+            let key: Arc<str> = place.key(object.name()).into();
+            let draft = self.draft(&place, &object, &writer, 1024)?;
+            let value = self.seal(&place, draft.json.clone())?;
+            let payload: Payload = Arc::new(draft);
+            txn.compares.push(Compare::absent(key.clone()));
+            txn.ops.push(Op::Put { key, value, payload: Some(payload), lease: None });
+        }
+        if caller.dry_run || txn.ops.is_empty() {
+            return Ok(prepared);
+        }
+        let committed = self.inner.store.txn(txn).await.map_err(|error| match error {
+            sampan_store::Error::Conflict { key, .. } => {
+                already_exists(row, key.rsplit('/').next().unwrap_or_default(), None)
+            }
+            other => other.into(),
+        })?;
+        let place = self.place(&table, row, "")?;
+        let records = committed.events.iter().map(|event| {
+            let record = self.inner.watch.record(&place.prefix, &event.entry)?;
+            self.serve(row, Arc::new(record))
+        });
+        records.collect()
+    }
+}
+
+fn attributes<'a>(caller: &Caller<'a>, place: &Place<'a>, name: &'a str) -> Attributes<'a> {
+    Attributes {
+        operation: Operation::Create,
+        resource: place.row,
+        subresource: "",
+        namespace: if place.row.namespaced { place.namespace } else { "" },
+        name,
+        user: caller.user,
+        dry_run: caller.dry_run,
+        options: caller.options,
+        old: None,
+        warnings: caller.warnings,
+    }
+}
+
+fn already_exists(row: &Resource, name: &str, current: Option<&Record>) -> Error {
+    // Rare enough to parse: only creations that fail come here.
+    let being_deleted = current.is_some_and(|record| record.object().deletion_timestamp().is_some());
+    Error::AlreadyExists { resource: row.group_resource(), name: name.to_owned(), being_deleted }
+}

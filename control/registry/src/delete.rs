@@ -1,0 +1,281 @@
+//! Deletion: at once, after a time, or when the last finalizer is gone (Kubernetes' `registry/generic/registry/store.go`
+//! and `registry/rest/delete.go`).
+
+use crate::admission::{Attributes, Operation};
+use crate::encode::Revisions;
+use crate::error::Error;
+use crate::limits::UPDATE_ATTEMPTS_MAX;
+use crate::metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
+use crate::options::{Caller, DeleteOptions, ListOptions, Propagation};
+use crate::read::List;
+use crate::registry::{Place, Registry, context, writer};
+use crate::resource::Resource;
+use crate::write::{Commit, require_stored};
+use sampan_api::meta::GroupResource;
+use sampan_api::object::Object;
+use sampan_api::record::Record;
+use sampan_api::time;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a deletion did.
+#[derive(Clone, Debug)]
+pub struct Deleted {
+    /// The last state, or the state that waits to go.
+    pub record: Arc<Record>,
+    /// It is gone (or would be, in a dry run).
+    pub gone: bool,
+    /// Whether the answer is the object; otherwise a Status that names it.
+    pub answer_object: bool,
+}
+
+/// What a deletion does to an object.
+enum Plan {
+    /// Deletion is under way already; nothing changes.
+    Pending,
+    /// Delete it now.
+    Now,
+    /// Write the marks; then, where nothing holds it and no time is left, delete it.
+    Mark { object: Box<Object>, then_delete: bool },
+}
+
+impl Registry {
+    /// Deletes an object, or begins to. Errors: NotFound, Conflict (preconditions), Status (admission's).
+    pub async fn delete(
+        &self,
+        caller: &Caller<'_>,
+        row: &Resource,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, Error> {
+        require_stored(row)?;
+        let table = self.inner.table.load();
+        let place = self.place(&table, row, namespace)?;
+        let key = place.key(name);
+        self.catch_up().await?;
+        for _ in 0..UPDATE_ATTEMPTS_MAX {
+            let current = self.inner.watch.get(&place.prefix, &key)?.ok_or_else(|| Error::not_found(row, name))?;
+            if let Some(deleted) = self.delete_round(caller, &place, &key, &current, options).await? {
+                return Ok(deleted);
+            }
+        }
+        Err(Error::modified(row, name))
+    }
+
+    async fn delete_round(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        key: &str,
+        current: &Arc<Record>,
+        options: &DeleteOptions,
+    ) -> Result<Option<Deleted>, Error> {
+        check_preconditions(place.row, current, options)?;
+        let old = current.object();
+        let served = self.serve(place.row, current.clone())?;
+        let old_served = place.row.stored_as.is_some().then(|| served.object());
+        let name: &str = &current.key.name;
+        let attributes = Attributes {
+            operation: Operation::Delete,
+            resource: place.row,
+            subresource: "",
+            namespace: &current.key.namespace,
+            name,
+            user: caller.user,
+            dry_run: caller.dry_run,
+            options: caller.options,
+            old: Some(old_served.as_ref().unwrap_or(&old)),
+            warnings: caller.warnings,
+        };
+        caller.admission.validate(&attributes, None).await?;
+        let strategy = &*place.storage.strategy;
+        let gone = |record: Arc<Record>| Deleted { record, gone: true, answer_object: strategy.returns_deleted_object() };
+        let going = |record: Arc<Record>| Deleted { record, gone: false, answer_object: true };
+        let writer = writer(caller);
+        match self.plan(caller, place, &old, options) {
+            Plan::Pending => Ok(Some(going(served))),
+            Plan::Now => {
+                if caller.dry_run {
+                    return Ok(Some(gone(served)));
+                }
+                match self.remove(caller, place, key, current, &writer).await? {
+                    Commit::Done(record) => Ok(Some(gone(self.serve(place.row, record)?))),
+                    Commit::Lost(winner) => self.see(winner).await.map(|()| None),
+                    Commit::Taken(_) => Ok(None),
+                }
+            }
+            Plan::Mark { object, then_delete } => {
+                if caller.dry_run {
+                    let record = self.unwritten(place, &object, &writer, Revisions::of(current))?;
+                    return Ok(Some(if then_delete { gone(record) } else { going(record) }));
+                }
+                let draft = self.draft(place, &object, &writer, current.json.len() + 128)?;
+                let marked = match self.put(caller, place, key, current.mod_revision, draft, Vec::new()).await? {
+                    Commit::Done(record) => record,
+                    Commit::Lost(winner) => return self.see(winner).await.map(|()| None),
+                    Commit::Taken(_) => return Ok(None),
+                };
+                if !then_delete {
+                    return Ok(Some(going(self.serve(place.row, marked)?)));
+                }
+                match self.remove(caller, place, key, &marked, &writer).await? {
+                    Commit::Done(_) => Ok(Some(gone(self.serve(place.row, marked)?))),
+                    // Somebody deleted it between the two writes: that is as good.
+                    Commit::Lost(0) => Ok(Some(gone(self.serve(place.row, marked)?))),
+                    Commit::Lost(winner) => self.see(winner).await.map(|()| None),
+                    Commit::Taken(_) => Ok(None),
+                }
+            }
+        }
+    }
+
+    fn plan(&self, caller: &Caller<'_>, place: &Place<'_>, old: &Object, options: &DeleteOptions) -> Plan {
+        let strategy = &*place.storage.strategy;
+        let now = self.now();
+        let ctx = context(caller, now, "", place.namespace);
+        let mut options = options.clone();
+        // Go treats a negative time as one second.
+        options.grace_period_seconds = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
+        let mut object = old.clone();
+        if strategy.finalizing(old) {
+            if old.deletion_timestamp().is_some() {
+                return Plan::Pending;
+            }
+            set_finalizers(place.storage, &mut object, &options);
+            object.set_meta("deletionTimestamp", time::rfc3339(now));
+            count_deletion(&mut object);
+            strategy.prepare_for_deletion(&ctx, &mut object);
+            return Plan::Mark { object: Box::new(object), then_delete: false };
+        }
+        let mut graceful = None;
+        if let Some(began) = old.deletion_timestamp() {
+            let left = old.deletion_grace_period_seconds().unwrap_or(0);
+            if left > 0 {
+                // A deletion may only be hastened.
+                match options.grace_period_seconds {
+                    Some(seconds) if seconds < left => {
+                        let ends = time::parse(began).unwrap_or(now);
+                        let shorter = Duration::from_secs((left - seconds).unsigned_abs());
+                        object.set_meta("deletionTimestamp", time::rfc3339(ends.checked_sub(shorter).unwrap_or(now)));
+                        object.set_meta("deletionGracePeriodSeconds", seconds);
+                        graceful = Some(seconds);
+                    }
+                    _ => return Plan::Pending,
+                }
+            }
+        } else if let Some(seconds) = strategy.graceful_deletion(&ctx, old, &options) {
+            let seconds = seconds.max(0);
+            let ends = now.checked_add(Duration::from_secs(seconds.unsigned_abs())).unwrap_or(now);
+            object.set_meta("deletionTimestamp", time::rfc3339(ends));
+            object.set_meta("deletionGracePeriodSeconds", seconds);
+            count_deletion(&mut object);
+            strategy.prepare_for_deletion(&ctx, &mut object);
+            graceful = Some(seconds);
+        }
+        let changed = set_finalizers(place.storage, &mut object, &options);
+        let held = object.finalizers().next().is_some();
+        match graceful {
+            Some(seconds) => Plan::Mark { object: Box::new(object), then_delete: seconds == 0 && !held },
+            None if !held => Plan::Now,
+            None if old.deletion_timestamp().is_some() && !changed => Plan::Pending,
+            None => {
+                if old.deletion_timestamp().is_none() {
+                    object.set_meta("deletionTimestamp", time::rfc3339(now));
+                    object.set_meta("deletionGracePeriodSeconds", 0);
+                    count_deletion(&mut object);
+                    strategy.prepare_for_deletion(&ctx, &mut object);
+                }
+                Plan::Mark { object: Box::new(object), then_delete: false }
+            }
+        }
+    }
+
+    /// Deletes what a list finds, one by one. The answer shows the objects as they were before. What others delete in
+    /// the meantime is no error, nor is an object that a precondition spares.
+    pub async fn delete_collection(
+        &self,
+        caller: &Caller<'_>,
+        row: &Resource,
+        namespace: &str,
+        list: &ListOptions,
+        options: &DeleteOptions,
+    ) -> Result<List, Error> {
+        let found = self.list(row, namespace, list).await?;
+        for record in &found.items {
+            match self.delete(caller, row, &record.key.namespace, &record.key.name, options).await {
+                Ok(_) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A deletion's beginning counts as a change of what is wanted.
+fn count_deletion(object: &mut Object) {
+    let generation = object.generation();
+    if generation > 0 {
+        object.set_meta("generation", generation + 1);
+    }
+}
+
+fn check_preconditions(row: &Resource, current: &Record, options: &DeleteOptions) -> Result<(), Error> {
+    // Go puts the kind where the resource belongs.
+    let conflict = |message: String| Error::Conflict {
+        resource: GroupResource { group: row.group.to_string(), resource: row.kind.to_string() },
+        name: current.key.name.to_string(),
+        message,
+    };
+    if let Some(uid) = options.uid.as_deref().filter(|uid| **uid != *current.uid) {
+        return Err(conflict(format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted \
+             and then recreated",
+            current.uid
+        )));
+    }
+    let version = current.mod_revision.to_string();
+    if let Some(wanted) = options.resource_version.as_deref().filter(|wanted| **wanted != version) {
+        return Err(conflict(format!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). \
+             The object might have been modified"
+        )));
+    }
+    Ok(())
+}
+
+/// Adds or takes away the finalizers of propagation, as the options, the object or the kind say, in this order
+/// (registry.deletionFinalizersForGarbageCollection). Answers whether anything changed.
+fn set_finalizers(storage: &Resource, object: &mut Object, options: &DeleteOptions) -> bool {
+    let has = |object: &Object, finalizer: &str| object.finalizers().any(|found| found == finalizer);
+    let propagation = match (options.orphan_dependents, options.propagation) {
+        (Some(true), _) => Propagation::Orphan,
+        (Some(false), _) => Propagation::Background,
+        (None, Some(propagation)) => propagation,
+        (None, None) if has(object, FINALIZER_ORPHAN) => Propagation::Orphan,
+        (None, None) if has(object, FINALIZER_FOREGROUND) => Propagation::Foreground,
+        (None, None) => storage.strategy.default_propagation(),
+    };
+    let wanted = match propagation {
+        Propagation::Orphan => Some(FINALIZER_ORPHAN),
+        Propagation::Foreground => Some(FINALIZER_FOREGROUND),
+        Propagation::Background => None,
+    };
+    let ours = |finalizer: &str| matches!(finalizer, FINALIZER_ORPHAN | FINALIZER_FOREGROUND);
+    let before: Vec<&str> = object.finalizers().collect();
+    let mut after: Vec<&str> = before.iter().copied().filter(|f| !ours(f) || Some(*f) == wanted).collect();
+    if let Some(wanted) = wanted.filter(|wanted| !after.contains(wanted)) {
+        after.push(wanted);
+    }
+    if before == after {
+        return false;
+    }
+    let after: Vec<Value> = after.into_iter().map(Value::from).collect();
+    if after.is_empty() {
+        object.metadata_mut().remove("finalizers");
+    } else {
+        object.set_meta("finalizers", after);
+    }
+    true
+}

@@ -1,0 +1,241 @@
+//! From a value tree to the bytes that are kept, and from bytes to what reads need of them.
+
+use crate::codec::Codec;
+use crate::resource::{Resource, StoredAs};
+use crate::table::{Index, ResourceTable, storage_prefix};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use sampan_api::object::{Object, OwnerReference};
+use sampan_api::record::{Record, RecordParts, Writer};
+use sampan_watch::{Decoder, Draft};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Encoded bytes and the two offsets into them.
+struct Encoded {
+    json: Bytes,
+    type_meta_end: u32,
+    rv_offset: u32,
+}
+
+/// Writes `{"apiVersion":..,"kind":..,"metadata":{` and the rest in lexical order, `metadata.resourceVersion` left out.
+fn encode(object: &Object, size: usize) -> Result<Encoded, serde_json::Error> {
+    let mut out: Vec<u8> = Vec::with_capacity(size);
+    out.extend_from_slice(b"{\"apiVersion\":");
+    serde_json::to_writer(&mut out, object.api_version())?;
+    out.extend_from_slice(b",\"kind\":");
+    serde_json::to_writer(&mut out, object.kind())?;
+    out.push(b',');
+    let type_meta_end = out.len() as u32;
+    out.extend_from_slice(b"\"metadata\":{");
+    let rv_offset = out.len() as u32;
+    members(&mut out, object.metadata(), |name| name == "resourceVersion", true)?;
+    out.push(b'}');
+    members(&mut out, object.fields(), |name| matches!(name, "apiVersion" | "kind" | "metadata"), false)?;
+    out.push(b'}');
+    Ok(Encoded { json: out.into(), type_meta_end, rv_offset })
+}
+
+fn members(
+    out: &mut Vec<u8>,
+    map: &Map<String, Value>,
+    skip: impl Fn(&str) -> bool,
+    mut first: bool,
+) -> Result<(), serde_json::Error> {
+    for (name, value) in map.iter().filter(|(name, _)| !skip(name)) {
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        serde_json::to_writer(&mut *out, name)?;
+        out.push(b':');
+        serde_json::to_writer(&mut *out, value)?;
+    }
+    Ok(())
+}
+
+/// The draft of an object in the stored version: encoded once, here.
+pub(crate) fn draft(
+    object: &Object,
+    index: &Index,
+    writer: Option<Arc<Writer>>,
+    size_hint: usize,
+) -> Result<Draft, serde_json::Error> {
+    let Encoded { json, type_meta_end, rv_offset } = encode(object, size_hint)?;
+    Ok(Draft {
+        api_version: object.api_version().into(),
+        kind: object.kind().into(),
+        uid: object.uid().into(),
+        labels: Arc::new(object.labels().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()),
+        owners: object.owner_references().into(),
+        fields: index.values(object),
+        json,
+        type_meta_end,
+        rv_offset,
+        writer,
+    })
+}
+
+/// The record of a draft that is not (or not yet) in the store: what a dry run answers.
+pub(crate) fn record(draft: Draft, revisions: Revisions, object: &Object) -> Record {
+    Record::new(RecordParts {
+        key: sampan_api::record::RecordKey::new(object.namespace(), object.name()),
+        api_version: draft.api_version,
+        kind: draft.kind,
+        uid: draft.uid,
+        create_revision: revisions.created,
+        mod_revision: revisions.modified,
+        version: revisions.version,
+        labels: draft.labels,
+        owners: draft.owners,
+        fields: draft.fields,
+        writer: draft.writer.unwrap_or_default(),
+        json: draft.json,
+        type_meta_end: draft.type_meta_end,
+        rv_offset: draft.rv_offset,
+    })
+}
+
+/// Where a record stands in the log. All zero: nowhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Revisions {
+    pub(crate) created: u64,
+    pub(crate) modified: u64,
+    pub(crate) version: u64,
+}
+
+impl Revisions {
+    pub(crate) fn of(record: &Record) -> Self {
+        Self { created: record.create_revision, modified: record.mod_revision, version: record.version }
+    }
+}
+
+/// The record in the version of a row that shares another's storage.
+pub(crate) fn convert(record: &Record, row: &Resource, stored_as: &StoredAs) -> Result<Record, serde_json::Error> {
+    let mut object = record.object();
+    (stored_as.from_storage)(&mut object);
+    object.set_gvk(&row.gvk());
+    let Encoded { json, type_meta_end, rv_offset } = encode(&object, record.json.len() + 64)?;
+    let mut parts = RecordParts::clone(record);
+    parts.api_version = object.api_version().into();
+    parts.kind = object.kind().into();
+    parts.json = json;
+    parts.type_meta_end = type_meta_end;
+    parts.rv_offset = rv_offset;
+    Ok(Record::new(parts))
+}
+
+/// Reads stored bytes for watch: what reads need and no more, unless the row indexes fields.
+pub(crate) struct StoredDecoder {
+    codec: Arc<dyn Codec>,
+    indexes: ArcSwap<HashMap<String, Arc<Index>>>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "apiVersion")]
+    api_version: String,
+    kind: String,
+    #[serde(default)]
+    metadata: HeadMeta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct HeadMeta {
+    uid: String,
+    labels: BTreeMap<String, String>,
+    owner_references: Vec<Value>,
+}
+
+impl StoredDecoder {
+    pub(crate) fn new(codec: Arc<dyn Codec>, table: &ResourceTable) -> Self {
+        let decoder = Self { codec, indexes: ArcSwap::from_pointee(HashMap::new()) };
+        decoder.use_table(table);
+        decoder
+    }
+
+    pub(crate) fn use_table(&self, table: &ResourceTable) {
+        let stored = table.iter().filter(|row| row.stored_as.is_none());
+        self.indexes.store(Arc::new(stored.map(|row| (storage_prefix(row), Arc::new(Index::of(row)))).collect()));
+    }
+
+    pub(crate) fn index(&self, prefix: &str) -> Option<Arc<Index>> {
+        self.indexes.load().get(prefix).cloned()
+    }
+}
+
+impl Decoder for StoredDecoder {
+    fn decode(&self, prefix: &str, value: &Bytes) -> Result<Draft, String> {
+        let json = self.codec.open(prefix, value.clone()).map_err(|error| error.to_string())?;
+        let head: Head = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+        let index = self.index(prefix);
+        let fields = match index.filter(|index| !index.fields.is_empty()) {
+            None => Arc::new([]) as Arc<[(&'static str, String)]>,
+            Some(index) => {
+                let value: Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+                index.values(&Object::from_value(value).ok_or("it is no object")?)
+            }
+        };
+        let (type_meta_end, rv_offset) = offsets(&json, &head).ok_or("it does not begin with its type")?;
+        let owners: Vec<_> = head.metadata.owner_references.iter().filter_map(OwnerReference::from_value).collect();
+        Ok(Draft {
+            api_version: head.api_version.into(),
+            kind: head.kind.into(),
+            uid: head.metadata.uid.into(),
+            labels: Arc::new(head.metadata.labels),
+            owners: owners.into(),
+            fields,
+            json,
+            type_meta_end,
+            rv_offset,
+            writer: None,
+        })
+    }
+}
+
+/// The offsets in bytes that [`encode`] wrote; `None` if it did not write them.
+fn offsets(json: &[u8], head: &Head) -> Option<(u32, u32)> {
+    let mut begin = Vec::with_capacity(128);
+    begin.extend_from_slice(b"{\"apiVersion\":");
+    serde_json::to_writer(&mut begin, &head.api_version).ok()?;
+    begin.extend_from_slice(b",\"kind\":");
+    serde_json::to_writer(&mut begin, &head.kind).ok()?;
+    begin.push(b',');
+    let type_meta_end = begin.len();
+    begin.extend_from_slice(b"\"metadata\":{");
+    json.starts_with(&begin).then_some((type_meta_end as u32, begin.len() as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Plain;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let row = Resource::new("", "v1", "things", "Thing").selectable("spec.color").selectable_or("spec.on", "false");
+        let table = ResourceTable::new([row]).expect("a table");
+        let decoder = StoredDecoder::new(Arc::new(Plain), &table);
+        let index = decoder.index("/registry/core/things/").expect("indexed");
+        let check = |value: Value, encoded: &str| {
+            let object = Object::from_value(value).expect("an object");
+            let draft = draft(&object, &index, None, 0).expect("encodes");
+            assert_eq!(std::str::from_utf8(&draft.json), Ok(encoded));
+            let back = decoder.decode("/registry/core/things/", &draft.json).expect("decodes");
+            assert_eq!((back.type_meta_end, back.rv_offset), (draft.type_meta_end, draft.rv_offset));
+            assert_eq!((&back.labels, &back.fields, &back.owners), (&draft.labels, &draft.fields, &draft.owners));
+            assert_eq!((back.api_version, back.kind, back.uid), (draft.api_version, draft.kind, draft.uid));
+        };
+        check(
+            json!({"spec": {"color": "red\n"}, "kind": "Thing", "apiVersion": "v1", "aaa": 1,
+                "metadata": {"resourceVersion": "7", "name": "x", "uid": "u", "labels": {"a": "b"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "pu"}]}}),
+            r#"{"apiVersion":"v1","kind":"Thing","metadata":{"labels":{"a":"b"},"name":"x","ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"p","uid":"pu"}],"uid":"u"},"aaa":1,"spec":{"color":"red\n"}}"#,
+        );
+        check(json!({"kind": "Thing", "apiVersion": "v1"}), r#"{"apiVersion":"v1","kind":"Thing","metadata":{}}"#);
+    }
+}

@@ -1,0 +1,42 @@
+//! Bounds of retries, pages, texts and history.
+
+use crate::resource::HistoryClass;
+use std::time::Duration;
+
+/// Warnings of one response (apiserver's maxTotalLength bounds bytes; we bound texts).
+pub const WARNINGS_MAX: usize = 100;
+/// Names tried for a `generateName` before the client is told to try again (registry's maxNameGenerationCreateAttempts).
+pub const GENERATE_NAME_ATTEMPTS_MAX: usize = 8;
+/// Longest base of a generated name: 63 less the suffix (apiserver's maxGeneratedNameLength).
+pub const GENERATED_NAME_BASE_MAX: usize = 58;
+/// Length of a generated suffix.
+pub const GENERATED_NAME_SUFFIX: usize = 5;
+/// Rounds of the compare-and-swap loop before the caller is told of the conflict.
+pub const UPDATE_ATTEMPTS_MAX: usize = 100;
+/// Pause before a round when the winner's state has not shown up yet.
+pub const UPDATE_BACKOFF: Duration = Duration::from_millis(1);
+/// Sum of the bytes of all annotations (apimachinery's TotalAnnotationSizeLimitB).
+pub const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
+/// Objects of one page out of history that are read at once.
+pub const HISTORY_PAGE_MAX: usize = 500;
+/// Bytes of a continue token.
+pub const CONTINUE_TOKEN_MAX: usize = 4096;
+/// Characters of a manager's name and of a subresource's in managedFields (apimachinery's limits).
+pub const FIELD_MANAGER_MAX: usize = 128;
+/// How long a watch lasts when its client does not say: this, and up to as much again (apiserver's minRequestTimeout).
+pub const WATCH_TIMEOUT_MIN: Duration = Duration::from_secs(1800);
+/// Items of a pool that are drawn at random before the pool is searched for a free one.
+pub const ALLOCATE_DRAWS_MAX: usize = 16;
+/// Objects written in one transaction by a batch.
+pub const CREATE_BATCH_MAX: usize = 512;
+/// How often old history is dropped.
+pub const COMPACTION_PERIOD: Duration = Duration::from_secs(60);
+
+/// How long the history of a class is kept.
+pub const fn history_retention(class: HistoryClass) -> Duration {
+    match class {
+        HistoryClass::Scant => Duration::from_secs(60),
+        HistoryClass::Usual => Duration::from_secs(5 * 60),
+        HistoryClass::Ample => Duration::from_secs(24 * 60 * 60),
+    }
+}

@@ -1,0 +1,345 @@
+//! ObjectMeta: what is filled in, kept and refused for every kind, in apimachinery's words
+//! (pkg/api/validation/objectmeta.go).
+
+use crate::limits::{ANNOTATIONS_BYTES_MAX, FIELD_MANAGER_MAX};
+use crate::resource::Resource;
+use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
+use sampan_api::names;
+use sampan_api::object::Object;
+use serde_json::{Map, Value};
+
+/// Members that only the server writes; a creator's are dropped (rest.WipeObjectMetaSystemFields).
+const SYSTEM: [&str; 5] = ["creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "selfLink", "uid"];
+
+/// Drops what a creator may not set.
+pub(crate) fn wipe_system_fields(object: &mut Object) {
+    let metadata = object.metadata_mut();
+    for name in SYSTEM {
+        metadata.remove(name);
+    }
+}
+
+/// Ensures that the object is of the request's namespace (rest.EnsureObjectNamespaceMatchesRequestNamespace).
+pub(crate) fn settle_namespace(row: &Resource, object: &mut Object, namespace: &str) -> Result<(), String> {
+    let expected = if row.namespaced { namespace } else { "" };
+    match object.namespace() {
+        found if found == expected => {
+            if expected.is_empty() {
+                object.metadata_mut().remove("namespace");
+            }
+        }
+        "" => object.set_meta("namespace", expected),
+        _ if expected.is_empty() => drop(object.metadata_mut().remove("namespace")),
+        _ => return Err("the namespace of the provided object does not match the namespace sent on the request".into()),
+    }
+    Ok(())
+}
+
+/// Leaves one owner reference a UID, and says which were repeated.
+pub(crate) fn dedup_owners(object: &mut Object) -> Option<String> {
+    let list = object.metadata_mut().get_mut("ownerReferences")?.as_array_mut()?;
+    let mut kept: Vec<Value> = Vec::with_capacity(list.len());
+    let mut repeated = Vec::new();
+    for reference in list.drain(..) {
+        // Equal references are one; those that differ are validation's business.
+        if kept.contains(&reference) {
+            repeated.push(reference["uid"].as_str().unwrap_or("").to_owned());
+        } else {
+            kept.push(reference);
+        }
+    }
+    *list = kept;
+    (!repeated.is_empty()).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may \
+             reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            repeated.join(", ")
+        )
+    })
+}
+
+/// Everything wrong with the metadata of a new object.
+pub(crate) fn validate(row: &Resource, object: &Object) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    let path = Path::new("metadata");
+    let generate_name = object.generate_name();
+    if !generate_name.is_empty() {
+        // A prefix may end in a dash: Go checks it with one letter more.
+        let masked = match generate_name.strip_suffix('-') {
+            Some(rest) => format!("{rest}-a"),
+            None => generate_name.to_owned(),
+        };
+        for text in row.strategy.validate_name(&masked) {
+            errors.push(FieldError::invalid(&path.child("generateName"), generate_name, text));
+        }
+    }
+    let name = object.name();
+    if name.is_empty() {
+        errors.push(FieldError::required(&path.child("name"), "name or generateName is required"));
+    } else {
+        for text in row.strategy.validate_name(name) {
+            errors.push(FieldError::invalid(&path.child("name"), name, text));
+        }
+    }
+    let namespace = object.namespace();
+    if row.namespaced {
+        if namespace.is_empty() {
+            errors.push(FieldError::required(&path.child("namespace"), ""));
+        } else {
+            for text in names::dns1123_label(namespace) {
+                errors.push(FieldError::invalid(&path.child("namespace"), namespace, text));
+            }
+        }
+    } else if !namespace.is_empty() {
+        errors.push(FieldError::forbidden(&path.child("namespace"), "not allowed on this type"));
+    }
+    if object.generation() < 0 {
+        let text = "must be greater than or equal to 0";
+        errors.push(FieldError::invalid(&path.child("generation"), object.generation(), text));
+    }
+    common(object, &path, &mut errors);
+    errors.extend(finalizers(object, &path));
+    errors
+}
+
+/// Labels, annotations, owners, managers: checked at creations and updates alike.
+fn common(object: &Object, path: &Path, errors: &mut FieldErrors) {
+    let metadata = object.metadata();
+    if let Some(labels) = metadata.get("labels").and_then(Value::as_object) {
+        let path = path.child("labels");
+        for (key, value) in labels {
+            for text in names::qualified_name(key) {
+                errors.push(FieldError::invalid(&path, key, text));
+            }
+            for text in names::label_value(value.as_str().unwrap_or("")) {
+                errors.push(FieldError::invalid(&path, value, text));
+            }
+        }
+    }
+    if let Some(annotations) = metadata.get("annotations").and_then(Value::as_object) {
+        let path = path.child("annotations");
+        let mut bytes = 0;
+        for (key, value) in annotations {
+            // Annotation keys may have capitals where names may not.
+            for text in names::qualified_name(&key.to_ascii_lowercase()) {
+                errors.push(FieldError::invalid(&path, key, text));
+            }
+            bytes += key.len() + value.as_str().map_or(0, str::len);
+        }
+        if bytes > ANNOTATIONS_BYTES_MAX {
+            errors.push(FieldError::too_long(&path, ANNOTATIONS_BYTES_MAX));
+        }
+    }
+    owners(metadata, &path.child("ownerReferences"), errors);
+    managers(metadata, &path.child("managedFields"), errors);
+}
+
+fn owners(metadata: &Map<String, Value>, path: &Path, errors: &mut FieldErrors) {
+    let mut controller: Option<String> = None;
+    let list = metadata.get("ownerReferences").and_then(Value::as_array);
+    for reference in list.into_iter().flatten() {
+        let text = |name: &str| reference.get(name).and_then(Value::as_str).unwrap_or("");
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let version = api_version.rsplit('/').next().unwrap_or("");
+        if version.is_empty() {
+            errors.push(FieldError::invalid(&path.child("apiVersion"), api_version, "version must not be empty"));
+        }
+        for name in ["kind", "name", "uid"] {
+            if text(name).is_empty() {
+                errors.push(FieldError::invalid(&path.child(name), "", "must not be empty"));
+            }
+        }
+        if api_version == "v1" && kind == "Event" {
+            let shown = BadValue::Raw(owner_in_go_order(reference));
+            errors.push(FieldError::invalid(path, shown, "/v1, Kind=Event is disallowed from being an owner"));
+        }
+        if reference.get("controller").and_then(Value::as_bool) == Some(true) {
+            let this = format!("{kind}/{}", text("name"));
+            match &controller {
+                None => controller = Some(this),
+                Some(first) => {
+                    let all: Vec<String> = list.into_iter().flatten().map(owner_in_go_order).collect();
+                    let text = format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}"
+                    );
+                    errors.push(FieldError::invalid(path, BadValue::Raw(format!("[{}]", all.join(","))), text));
+                }
+            }
+        }
+    }
+}
+
+/// Go prints the struct, in its own order.
+fn owner_in_go_order(reference: &Value) -> String {
+    let names = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let members = names.into_iter().filter_map(|name| Some(format!("\"{name}\":{}", reference.get(name)?)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+fn managers(metadata: &Map<String, Value>, path: &Path, errors: &mut FieldErrors) {
+    let list = metadata.get("managedFields").and_then(Value::as_array);
+    for (index, entry) in list.into_iter().flatten().enumerate() {
+        let path = path.index(index);
+        let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("");
+        if !matches!(text("operation"), "Apply" | "Update") {
+            let detail = "must be `Apply` or `Update`";
+            errors.push(FieldError::invalid(&path.child("operation"), text("operation"), detail));
+        }
+        if !matches!(text("fieldsType"), "" | "FieldsV1") {
+            let detail = "must be `FieldsV1`";
+            errors.push(FieldError::invalid(&path.child("fieldsType"), text("fieldsType"), detail));
+        }
+        for name in ["manager", "subresource"] {
+            if text(name).chars().count() > FIELD_MANAGER_MAX {
+                errors.push(FieldError::too_long(&path.child(name), FIELD_MANAGER_MAX));
+            }
+        }
+    }
+}
+
+fn finalizers(object: &Object, path: &Path) -> FieldErrors {
+    let path = path.child("finalizers");
+    let mut errors = FieldErrors::default();
+    let (mut orphan, mut foreground) = (false, false);
+    for (index, finalizer) in object.finalizers().enumerate() {
+        for text in names::qualified_name(finalizer) {
+            errors.push(FieldError::invalid(&path, finalizer, text));
+        }
+        orphan |= finalizer == FINALIZER_ORPHAN;
+        foreground |= finalizer == FINALIZER_FOREGROUND;
+        let known = matches!(finalizer, FINALIZER_ORPHAN | FINALIZER_FOREGROUND | "kubernetes");
+        if !finalizer.contains('/') && !known {
+            let text = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(&path.index(index), finalizer, text));
+        }
+    }
+    if orphan && foreground {
+        let all: Vec<&str> = object.finalizers().collect();
+        let text = format!("finalizers {FINALIZER_FOREGROUND} and {FINALIZER_ORPHAN} cannot be both set");
+        errors.push(FieldError::invalid(&path, Value::from(all), text));
+    }
+    errors
+}
+
+/// The finalizers of propagation: somebody else deletes, or lets go of, what the object owns.
+pub(crate) const FINALIZER_ORPHAN: &str = "orphan";
+pub(crate) const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
+
+/// Fills in what an update may leave out, and says what it may not change. Go runs the check twice (once in the generic
+/// code and once in the kind's strategy), so its errors stand twice among the causes.
+pub(crate) fn settle_update(object: &mut Object, old: &Object) -> FieldErrors {
+    let path = Path::new("metadata");
+    let metadata = object.metadata_mut();
+    let unset = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(_) => false,
+    };
+    for name in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if unset(metadata.get(name)) {
+            match old.metadata().get(name) {
+                Some(value) => drop(metadata.insert(name.to_owned(), value.clone())),
+                None => drop(metadata.remove(name)),
+            }
+        }
+    }
+    metadata.remove("selfLink");
+    let mut errors = FieldErrors::default();
+    if old.deletion_timestamp().is_some() {
+        let new: Vec<&str> = object.finalizers().filter(|new| !old.finalizers().any(|had| had == *new)).collect();
+        if !new.is_empty() {
+            let list: Vec<String> = new.iter().map(|new| sampan_api::field::go_quote(new)).collect();
+            let text = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                list.join(", ")
+            );
+            errors.push(FieldError::forbidden(&path.child("finalizers"), text));
+        }
+    }
+    for name in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let (new, was) = (object.metadata().get(name), old.metadata().get(name));
+        if new != was {
+            let shown = new.cloned().unwrap_or(Value::Null);
+            errors.push(FieldError::invalid(&path.child(name), shown, "field is immutable"));
+        }
+    }
+    common(object, &path, &mut errors);
+    let twice = errors.clone();
+    errors.extend(twice);
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(metadata: Value) -> Object {
+        Object::from_value(json!({"metadata": metadata})).expect("an object")
+    }
+
+    #[test]
+    fn metadata_is_checked_in_kubernetes_words() {
+        let row = Resource::new("", "v1", "things", "Thing");
+        let check = |metadata: Value, expected: &[&str]| {
+            let errors = validate(&row, &object(metadata));
+            let found: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.starts_with(expected), "{found}\n{expected}");
+            }
+        };
+        check(json!({"name": "a", "namespace": "b"}), &[]);
+        check(json!({"namespace": "b"}), &["metadata.name: Required value: name or generateName is required"]);
+        check(
+            json!({"name": "A", "labels": {"a b": "c d"}, "annotations": {"x y": "z"}}),
+            &[
+                "metadata.name: Invalid value: \"A\": a lowercase RFC 1123 subdomain",
+                "metadata.namespace: Required value",
+                "metadata.labels: Invalid value: \"a b\": name part must consist",
+                "metadata.labels: Invalid value: \"c d\": a valid label must",
+                "metadata.annotations: Invalid value: \"x y\": name part must consist",
+            ],
+        );
+        check(
+            json!({"name": "a", "namespace": "b", "ownerReferences": [{"name": "", "uid": ""}]}),
+            &[
+                "metadata.ownerReferences.apiVersion: Invalid value: \"\": version must not be empty",
+                "metadata.ownerReferences.kind: Invalid value: \"\": must not be empty",
+                "metadata.ownerReferences.name: Invalid value: \"\": must not be empty",
+                "metadata.ownerReferences.uid: Invalid value: \"\": must not be empty",
+            ],
+        );
+        check(
+            json!({"name": "a", "namespace": "b", "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "1", "controller": true},
+                {"apiVersion": "v1", "kind": "Pod", "name": "b", "uid": "2", "controller": true}]}),
+            &["metadata.ownerReferences: Invalid value: [{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"a\",\"uid\":\"1\",\
+               \"controller\":true},{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"b\",\"uid\":\"2\",\"controller\":true}]: \
+               Only one reference can have Controller set to true. Found \"true\" in references for Pod/a and Pod/b"],
+        );
+        check(
+            json!({"name": "a", "namespace": "b", "finalizers": ["bad name", "orphan", "foregroundDeletion"]}),
+            &[
+                "metadata.finalizers: Invalid value: \"bad name\": name part must consist",
+                "metadata.finalizers[0]: Invalid value: \"bad name\": name is neither a standard finalizer name",
+                "metadata.finalizers: Invalid value: [\"bad name\",\"orphan\",\"foregroundDeletion\"]: finalizers",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_update_keeps_what_it_leaves_out_and_may_not_change_the_rest() {
+        let old = object(json!({"name": "a", "uid": "u", "creationTimestamp": "t", "deletionTimestamp": "d", "finalizers": ["x/y"]}));
+        let mut new = object(json!({"name": "a"}));
+        assert!(settle_update(&mut new, &old).is_empty());
+        assert_eq!((new.uid(), new.deletion_timestamp()), ("u", Some("d")));
+        let mut new = object(json!({"name": "a", "uid": "other", "finalizers": ["x/y", "x/z"]}));
+        let found: Vec<String> = settle_update(&mut new, &old).iter().map(|error| error.to_string()).collect();
+        let once = [
+            "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x/z\"}",
+            "metadata.uid: Invalid value: \"other\": field is immutable",
+        ];
+        assert_eq!(found, [once, once].concat());
+    }
+}

@@ -1,0 +1,377 @@
+//! Reads: one object, lists, watches. The current state comes out of memory; other revisions out of the log.
+
+use crate::error::Error;
+use crate::limits::{HISTORY_PAGE_MAX, WATCH_TIMEOUT_MIN};
+use crate::options::{GetOptions, ListOptions};
+use crate::page::Token;
+use crate::registry::{Place, Registry};
+use crate::resource::Resource;
+use futures::StreamExt;
+use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::meta::GroupKind;
+use sampan_api::record::{Record, RecordEvent, RecordStream};
+use sampan_api::selector::FieldSelector;
+use sampan_api::status::Status;
+use sampan_store::Range;
+use sampan_watch::{EventStream, Filter, Snapshot, Start, StreamOptions};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A page of a list, or all of it.
+#[derive(Clone, Debug)]
+pub struct List {
+    pub items: Vec<Arc<Record>>,
+    /// The revision that the whole list is of.
+    pub revision: u64,
+    /// `Some`: there is more.
+    pub continue_token: Option<String>,
+    /// How many items are behind this page, where it is known.
+    pub remaining: Option<u64>,
+}
+
+/// What a resource version of a read asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// The most recent state.
+    Latest,
+    /// Whatever is at hand, but not older than the revision.
+    NotOlder(u64),
+    /// The state of exactly this revision.
+    Exact(u64),
+}
+
+impl Registry {
+    /// One object. Errors: NotFound; Ahead; Expired where an exact revision is no longer kept.
+    pub async fn get(
+        &self,
+        row: &Resource,
+        namespace: &str,
+        name: &str,
+        options: &GetOptions,
+    ) -> Result<Arc<Record>, Error> {
+        let table = self.inner.table.load();
+        let place = self.place(&table, row, namespace)?;
+        let key = place.key(name);
+        let revision = parse_revision(&options.resource_version)?;
+        let found = match (revision, options.version_match.as_str()) {
+            (revision, "Exact") if revision > 0 => self.stored(&place, &key, revision).await?,
+            (0, _) if options.resource_version.is_empty() => {
+                self.catch_up().await?;
+                self.inner.watch.get(&place.prefix, &key)?
+            }
+            (revision, _) => {
+                self.inner.watch.wait_until(revision).await?;
+                self.inner.watch.get(&place.prefix, &key)?
+            }
+        };
+        self.serve(row, found.ok_or_else(|| Error::not_found(row, name))?)
+    }
+
+    /// Several objects. Errors: BadRequest for selectors and tokens, Invalid for options that do not fit together.
+    pub async fn list(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Result<List, Error> {
+        let table = self.inner.table.load();
+        let place = self.place(&table, row, namespace)?;
+        check(options, false)?;
+        let filter = filter(row, namespace, options)?;
+        let mut after = None;
+        let mut left = None;
+        let wanted = if options.continue_token.is_empty() {
+            wanted(options)?
+        } else {
+            if !matches!(options.resource_version.as_str(), "" | "0") {
+                return Err(Error::BadRequest("specifying resource version is not allowed when using continue".into()));
+            }
+            let token = Token::decode(&options.continue_token)?;
+            after = Some(format!("{}{}", place.prefix, token.after));
+            left = token.left;
+            Wanted::Exact(token.revision)
+        };
+        let snapshot = match wanted {
+            Wanted::Latest => {
+                self.catch_up().await?;
+                Some(self.inner.watch.snapshot(&place.prefix)?)
+            }
+            Wanted::NotOlder(revision) => {
+                self.inner.watch.wait_until(revision).await?;
+                Some(self.inner.watch.snapshot(&place.prefix)?)
+            }
+            Wanted::Exact(revision) => {
+                self.inner.watch.wait_until(revision).await?;
+                let mut snapshot = self.inner.watch.snapshot(&place.prefix)?;
+                // Nothing of this resource has changed since: the current state is that revision's.
+                let same = snapshot.changed <= revision;
+                snapshot.revision = revision;
+                same.then_some(snapshot)
+            }
+        };
+        let mut page = match (&snapshot, wanted) {
+            (Some(snapshot), _) => page_of(snapshot, &place, &filter, options.limit, after.as_deref(), left),
+            (None, Wanted::Exact(revision)) => {
+                self.page_of_history(&place, &filter, options.limit, after, left, revision).await?
+            }
+            (None, _) => return Err(Error::Internal("a list has neither a state nor a revision".into())),
+        };
+        if row.stored_as.is_some() {
+            for item in &mut page.items {
+                *item = self.serve(row, item.clone())?;
+            }
+        }
+        Ok(page)
+    }
+
+    /// The changes of a selection. Errors that come after the start are the stream's last item.
+    pub async fn watch(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Result<RecordStream, Error> {
+        let table = self.inner.table.load();
+        let place = self.place(&table, row, namespace)?;
+        check(options, true)?;
+        let filter = filter(row, namespace, options)?;
+        let revision = parse_revision(&options.resource_version)?;
+        let start = match options.send_initial_events {
+            Some(true) => {
+                self.catch_up().await?;
+                self.inner.watch.wait_until(revision).await?;
+                Start::Current { announce_end: options.allow_bookmarks }
+            }
+            Some(false) if revision == 0 => {
+                self.catch_up().await?;
+                Start::After(self.revision())
+            }
+            None if revision == 0 => {
+                self.catch_up().await?;
+                Start::Current { announce_end: false }
+            }
+            Some(false) | None => Start::After(revision),
+        };
+        let timeout = match options.timeout_seconds {
+            Some(seconds) if seconds > 0 => Duration::from_secs(seconds),
+            _ => {
+                let spread = self.inner.env.random_u64() % (WATCH_TIMEOUT_MIN.as_millis() as u64).max(1);
+                WATCH_TIMEOUT_MIN + Duration::from_millis(spread)
+            }
+        };
+        let options = StreamOptions { filter, start, bookmarks: options.allow_bookmarks, timeout };
+        let events = self.inner.watch.stream(&place.prefix, row.namespaced, options)?;
+        let converted = row.stored_as.is_some().then(|| (self.clone(), row.clone()));
+        let next = |mut state: (EventStream, Option<(Self, Resource)>)| async move {
+            let event = state.0.next().await?;
+            let event = event.map_err(|error| Status::from(Error::from(error))).and_then(|event| match &state.1 {
+                None => Ok(event),
+                Some((registry, row)) => registry.serve_event(row, event).map_err(Status::from),
+            });
+            Some((event, state))
+        };
+        Ok(futures::stream::unfold((events, converted), next).boxed())
+    }
+
+    fn serve_event(&self, row: &Resource, event: RecordEvent) -> Result<RecordEvent, Error> {
+        Ok(match event {
+            RecordEvent::Added(record) => RecordEvent::Added(self.serve(row, record)?),
+            RecordEvent::Modified(record) => RecordEvent::Modified(self.serve(row, record)?),
+            RecordEvent::Deleted(record) => RecordEvent::Deleted(self.serve(row, record)?),
+            bookmark @ RecordEvent::Bookmark { .. } => bookmark,
+        })
+    }
+
+    /// Waits until reads show everything that was committed when this was called, by whatever server.
+    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
+        let current = self.inner.store.current_revision().await?;
+        Ok(self.inner.watch.wait_until(current).await?)
+    }
+
+    /// An object as of a revision.
+    async fn stored(&self, place: &Place<'_>, key: &str, revision: u64) -> Result<Option<Arc<Record>>, Error> {
+        self.inner.watch.wait_until(revision).await?;
+        let entry = self.inner.store.get(key, Some(revision)).await.map_err(|error| gone(error, revision))?;
+        entry.map(|entry| Ok(Arc::new(self.inner.watch.record(&place.prefix, &entry)?))).transpose()
+    }
+
+    async fn page_of_history(
+        &self,
+        place: &Place<'_>,
+        filter: &Filter,
+        limit: u64,
+        mut after: Option<String>,
+        left: Option<u64>,
+        revision: u64,
+    ) -> Result<List, Error> {
+        let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
+        let mut items = Vec::new();
+        let mut more = false;
+        let mut last = String::new();
+        loop {
+            let range = Range { prefix: key_prefix.clone(), start_after: after.take(), limit: Some(HISTORY_PAGE_MAX) };
+            let found = self.inner.store.range(range, Some(revision)).await.map_err(|error| gone(error, revision))?;
+            for entry in &found.entries {
+                let record = self.inner.watch.record(&place.prefix, entry)?;
+                if !filter.matches(&record) {
+                    continue;
+                }
+                if limit > 0 && items.len() as u64 == limit {
+                    more = true;
+                    break;
+                }
+                last = entry.key.to_string();
+                items.push(Arc::new(record));
+            }
+            match found.entries.last() {
+                Some(entry) if found.more && !more => after = Some(entry.key.to_string()),
+                _ => break,
+            }
+        }
+        let remaining = left.map(|left| left.saturating_sub(items.len() as u64)).filter(|_| more);
+        let token = more.then(|| Token::new(revision, &last[place.prefix.len()..], remaining).encode());
+        Ok(List { items, revision, continue_token: token, remaining })
+    }
+}
+
+fn page_of(
+    snapshot: &Snapshot,
+    place: &Place<'_>,
+    filter: &Filter,
+    limit: u64,
+    after: Option<&str>,
+    left: Option<u64>,
+) -> List {
+    let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
+    let revision = snapshot.revision;
+    let mut rest = snapshot.select(filter, &key_prefix, after);
+    if limit == 0 {
+        return List { items: rest.map(|(_, r)| r.clone()).collect(), revision, continue_token: None, remaining: None };
+    }
+    let mut items = Vec::with_capacity(limit.min(snapshot.len() as u64) as usize);
+    let mut last: Option<&Arc<str>> = None;
+    for (key, record) in rest.by_ref().take(limit.min(usize::MAX as u64) as usize) {
+        items.push(record.clone());
+        last = Some(key);
+    }
+    let (Some(last), Some(_)) = (last, rest.next()) else {
+        return List { items, revision, continue_token: None, remaining: None };
+    };
+    // Kubernetes tells the number only where it need not look at each object. Later pages know it from the first.
+    let selected = !filter.labels.is_everything() || !filter.fields.is_everything();
+    let remaining = match left {
+        _ if selected => None,
+        Some(left) => Some(left.saturating_sub(items.len() as u64)),
+        None => Some(rest.count() as u64 + 1),
+    };
+    let token = Token::new(revision, &last[place.prefix.len()..], remaining).encode();
+    List { items, revision, continue_token: Some(token), remaining }
+}
+
+fn gone(error: sampan_store::Error, revision: u64) -> Error {
+    match error {
+        sampan_store::Error::Compacted { floor } => {
+            Error::Expired(format!("The resourceVersion for the provided list is too old: {revision} ({floor})."))
+        }
+        other => other.into(),
+    }
+}
+
+fn parse_revision(text: &str) -> Result<u64, Error> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    parse_uint(text).map_err(|why| {
+        let text = sampan_api::field::go_quote(text);
+        Error::BadRequest(format!("invalid resource version: resourceVersion: Invalid value: {text}: {why}"))
+    })
+}
+
+/// The error is Go's `strconv.ParseUint`'s.
+pub(crate) fn parse_uint(text: &str) -> Result<u64, String> {
+    let quoted = sampan_api::field::go_quote(text);
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("strconv.ParseUint: parsing {quoted}: invalid syntax"));
+    }
+    text.parse().map_err(|_| format!("strconv.ParseUint: parsing {quoted}: value out of range"))
+}
+
+/// apiserver's reading of resourceVersion, resourceVersionMatch and limit for lists without a token.
+fn wanted(options: &ListOptions) -> Result<Wanted, Error> {
+    let revision = parse_revision(&options.resource_version)?;
+    Ok(match (options.resource_version.as_str(), options.version_match.as_str()) {
+        ("", _) => Wanted::Latest,
+        (_, "Exact") => Wanted::Exact(revision),
+        ("0", _) | (_, "NotOlderThan") => Wanted::NotOlder(revision),
+        // Without a match, a limited list of a revision is of exactly that one.
+        _ if options.limit > 0 => Wanted::Exact(revision),
+        _ => Wanted::NotOlder(revision),
+    })
+}
+
+/// Which of the options exclude each other (apimachinery's ValidateListOptions).
+fn check(options: &ListOptions, watch: bool) -> Result<(), Error> {
+    let mut errors = FieldErrors::default();
+    let path = Path::new("resourceVersionMatch");
+    let (matching, version) = (options.version_match.as_str(), options.resource_version.as_str());
+    let forbidden = |text: &str| FieldError::forbidden(&path, text);
+    if watch {
+        match options.send_initial_events {
+            None if !matching.is_empty() => {
+                errors.push(forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+            }
+            Some(_) => {
+                if matching != "NotOlderThan" {
+                    errors.push(forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+                    if !matching.is_empty() {
+                        errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
+                    }
+                }
+            }
+            None => {}
+        }
+    } else {
+        if options.send_initial_events.is_some() {
+            errors.push(FieldError::forbidden(
+                &Path::new("sendInitialEvents"),
+                "sendInitialEvents is forbidden for list",
+            ));
+        }
+        if !matching.is_empty() {
+            if !matches!(matching, "Exact" | "NotOlderThan") {
+                errors.push(FieldError::not_supported(&path, matching, &["Exact", "NotOlderThan", ""]));
+            }
+            if version.is_empty() {
+                errors.push(forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"));
+            }
+            if !options.continue_token.is_empty() {
+                errors.push(forbidden("resourceVersionMatch is forbidden when continue is provided"));
+            }
+            if matching == "Exact" && version == "0" {
+                errors.push(forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+            }
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let kind = GroupKind { group: "meta.k8s.io".into(), kind: "ListOptions".into() };
+    Err(Error::Invalid { kind, name: String::new(), errors })
+}
+
+/// The selection in the labels under which the stored row indexes its fields.
+pub(crate) fn filter(row: &Resource, namespace: &str, options: &ListOptions) -> Result<Filter, Error> {
+    let mut fields = FieldSelector::clone(&options.fields);
+    for requirement in &mut fields.requirements {
+        if matches!(requirement.field.as_str(), "metadata.name" | "metadata.namespace") {
+            continue;
+        }
+        match row.selectable.iter().find(|field| field.label == requirement.field) {
+            Some(field) => {
+                if let Some(indexed_as) = &field.indexed_as {
+                    requirement.field = indexed_as.to_string();
+                }
+            }
+            // Kinds with labels of their own have a conversion function in Go, with another text.
+            None if row.selectable.is_empty() => {
+                let label = sampan_api::field::go_quote(&requirement.field);
+                return Err(Error::BadRequest(format!(
+                    "{label} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                )));
+            }
+            None => return Err(Error::BadRequest(format!("field label not supported: {}", requirement.field))),
+        }
+    }
+    let namespace = if row.namespaced { namespace } else { "" };
+    Ok(Filter { namespace: namespace.to_owned(), labels: options.labels.clone(), fields })
+}

@@ -1,0 +1,206 @@
+//! The one generic registry: its parts, and what its calls share.
+
+use crate::allocate::Pools;
+use crate::codec::{Codec, Plain};
+use crate::encode::{self, Revisions, StoredDecoder};
+use crate::error::Error;
+use crate::options::Caller;
+use crate::resource::Resource;
+use crate::shapes::Shapes;
+use crate::strategy::Context;
+use crate::table::{Index, ResourceTable, storage_prefix};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use sampan_api::object::Object;
+use sampan_api::record::{Record, Writer};
+use sampan_env::Env;
+use sampan_store::Store;
+use sampan_watch::{Draft, Spec, Watch};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What a registry is made of.
+#[derive(Clone)]
+pub struct Config {
+    pub store: Arc<dyn Store>,
+    pub env: Env,
+    pub table: Arc<ResourceTable>,
+    pub shapes: Arc<dyn Shapes>,
+    pub codec: Arc<dyn Codec>,
+    /// The pools that allocators draw from: addresses of Services, node ports.
+    pub pools: Pools,
+}
+
+impl Config {
+    /// Nothing sealed, Kubernetes' own pools.
+    pub fn new(store: Arc<dyn Store>, env: Env, table: Arc<ResourceTable>, shapes: Arc<dyn Shapes>) -> Self {
+        Self { store, env, table, shapes, codec: Arc::new(Plain), pools: Pools::default() }
+    }
+}
+
+/// Reads and writes of all kinds. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) env: Env,
+    pub(crate) table: ArcSwap<ResourceTable>,
+    pub(crate) shapes: Arc<dyn Shapes>,
+    pub(crate) codec: Arc<dyn Codec>,
+    pub(crate) pools: Pools,
+    pub(crate) decoder: Arc<StoredDecoder>,
+    pub(crate) watch: Watch,
+}
+
+/// One call's place: the row that was named, the row that is stored, the key.
+pub(crate) struct Place<'a> {
+    pub(crate) row: &'a Resource,
+    pub(crate) storage: &'a Resource,
+    pub(crate) index: Arc<Index>,
+    pub(crate) prefix: String,
+    pub(crate) namespace: &'a str,
+}
+
+impl Place<'_> {
+    pub(crate) fn key(&self, name: &str) -> String {
+        if self.row.namespaced {
+            format!("{}{}/{name}", self.prefix, self.namespace)
+        } else {
+            format!("{}{name}", self.prefix)
+        }
+    }
+}
+
+impl Registry {
+    /// Reads the current state of all stored rows out of the store, and follows it from there.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        let Config { store, env, table, shapes, codec, pools } = config;
+        let decoder = Arc::new(StoredDecoder::new(codec.clone(), &table));
+        let stored = table.iter().filter(|row| is_storage(row));
+        let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
+        let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
+        let inner =
+            Inner { store, env, table: ArcSwap::new(table), shapes, codec, pools, decoder, watch };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The table as it is now.
+    pub fn table(&self) -> Arc<ResourceTable> {
+        self.inner.table.load_full()
+    }
+
+    /// Takes another table: rows that it adds are served once this returns.
+    pub async fn use_table(&self, table: ResourceTable) -> Result<(), Error> {
+        self.inner.decoder.use_table(&table);
+        for row in table.iter().filter(|row| is_storage(row)) {
+            self.inner.watch.register(spec(row, &self.inner.decoder)).await?;
+        }
+        self.inner.table.store(Arc::new(table));
+        Ok(())
+    }
+
+    pub fn env(&self) -> &Env {
+        &self.inner.env
+    }
+
+    /// The last revision that reads show.
+    pub fn revision(&self) -> u64 {
+        self.inner.watch.revision()
+    }
+
+    pub(crate) fn place<'a>(
+        &self,
+        table: &'a ResourceTable,
+        row: &'a Resource,
+        namespace: &'a str,
+    ) -> Result<Place<'a>, Error> {
+        let prefix = storage_prefix(row);
+        let index = self.inner.decoder.index(&prefix);
+        let index = index.ok_or_else(|| Error::Internal(format!("nothing of {row:?} is stored")))?;
+        Ok(Place { row, storage: table.storage_of(row), index, prefix, namespace })
+    }
+
+    /// The record in the version of the row that was asked for.
+    pub(crate) fn serve(&self, row: &Resource, record: Arc<Record>) -> Result<Arc<Record>, Error> {
+        match &row.stored_as {
+            None => Ok(record),
+            Some(stored_as) => encode::convert(&record, row, stored_as)
+                .map(Arc::new)
+                .map_err(|error| Error::Internal(format!("{row:?} {} cannot be encoded: {error}", record.key))),
+        }
+    }
+
+    /// Encodes an object in the stored version.
+    pub(crate) fn draft(
+        &self,
+        place: &Place<'_>,
+        object: &Object,
+        writer: &Arc<Writer>,
+        size_hint: usize,
+    ) -> Result<Draft, Error> {
+        encode::draft(object, &place.index, Some(writer.clone()), size_hint)
+            .map_err(|error| Error::Internal(format!("{:?} {} cannot be encoded: {error}", place.row, object.name())))
+    }
+
+    pub(crate) fn seal(&self, place: &Place<'_>, json: Bytes) -> Result<Bytes, Error> {
+        self.inner.codec.seal(&place.prefix, json).map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// What a call answers that wrote nothing, or whose write took the object away.
+    pub(crate) fn unwritten(
+        &self,
+        place: &Place<'_>,
+        object: &Object,
+        writer: &Arc<Writer>,
+        revisions: Revisions,
+    ) -> Result<Arc<Record>, Error> {
+        let draft = self.draft(place, object, writer, 1024)?;
+        self.serve(place.row, Arc::new(encode::record(draft, revisions, object)))
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.inner.env.now()
+    }
+}
+
+pub(crate) fn context<'a>(
+    caller: &Caller<'a>,
+    now: SystemTime,
+    subresource: &'a str,
+    namespace: &'a str,
+) -> Context<'a> {
+    Context { user: caller.user, now, subresource, namespace }
+}
+
+/// The writer as records carry it.
+pub(crate) fn writer(caller: &Caller<'_>) -> Arc<Writer> {
+    Arc::new(Writer {
+        user: caller.user.name.as_str().into(),
+        verb: caller.verb.into(),
+        user_agent: caller.user_agent.into(),
+        request_id: caller.request_id.into(),
+    })
+}
+
+/// The writer as the log keeps it.
+pub(crate) fn store_writer(caller: &Caller<'_>) -> sampan_store::Writer {
+    sampan_store::Writer {
+        user: caller.user.name.clone(),
+        verb: caller.verb.to_owned(),
+        user_agent: caller.user_agent.to_owned(),
+        request_id: caller.request_id.to_owned(),
+    }
+}
+
+fn is_storage(row: &Resource) -> bool {
+    row.stored_as.is_none() && row.body == crate::resource::Body::Stored
+}
+
+fn spec(row: &Resource, decoder: &StoredDecoder) -> Spec {
+    let prefix = storage_prefix(row);
+    let dispatch = decoder.index(&prefix).map_or_else(|| Arc::new([]) as Arc<[_]>, |index| index.dispatch.clone());
+    Spec { prefix: prefix.into(), namespaced: row.namespaced, dispatch }
+}

@@ -1,0 +1,178 @@
+//! All rows, found by what a URL names and by what a body names.
+
+use crate::resource::{Body, Extract, Resource};
+use sampan_api::meta::{GroupVersion, GroupVersionKind, GroupVersionResource};
+use sampan_api::object::Object;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The table of resources. Immutable: a change makes another one.
+pub struct ResourceTable {
+    rows: Vec<Arc<Resource>>,
+    /// group -> version -> resource -> index into `rows`.
+    by_resource: HashMap<String, HashMap<String, HashMap<String, usize>>>,
+    by_kind: HashMap<GroupVersionKind, usize>,
+}
+
+/// Why rows make no table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    #[error("two rows serve {0}")]
+    Duplicate(String),
+    #[error("{row} is stored as {storage}, which is no stored row of its own")]
+    NoStorage { row: String, storage: String },
+    #[error("{row}: the selector {label} is indexed as {indexed_as}, which its storage does not index")]
+    NoIndex { row: String, label: String, indexed_as: String },
+}
+
+impl ResourceTable {
+    /// All built-in rows.
+    pub fn builtin() -> Result<Self, TableError> {
+        Self::new(crate::kinds::all())
+    }
+
+    /// In the order of discovery.
+    pub fn new(rows: impl IntoIterator<Item = Resource>) -> Result<Self, TableError> {
+        Self::of(rows.into_iter().map(Arc::new).collect())
+    }
+
+    fn of(rows: Vec<Arc<Resource>>) -> Result<Self, TableError> {
+        let mut table = Self { rows, by_resource: HashMap::new(), by_kind: HashMap::new() };
+        for (index, row) in table.rows.iter().enumerate() {
+            let version = table.by_resource.entry(row.group.to_string()).or_default().entry(row.version.to_string());
+            if version.or_default().insert(row.resource.to_string(), index).is_some() {
+                return Err(TableError::Duplicate(format!("{row:?}")));
+            }
+            // Rows that are only called (reviews, bindings) may share a kind with a stored one's subresource.
+            if row.body == Body::Stored || !table.by_kind.contains_key(&row.gvk()) {
+                table.by_kind.insert(row.gvk(), index);
+            }
+        }
+        for row in &table.rows {
+            let Some(stored_as) = &row.stored_as else { continue };
+            let at = &stored_as.storage;
+            let storage = table.lookup(&at.group, &at.version, &at.resource).filter(|s| s.stored_as.is_none());
+            let Some(storage) = storage.filter(|s| s.body == Body::Stored && s.namespaced == row.namespaced) else {
+                return Err(TableError::NoStorage { row: format!("{row:?}"), storage: at.to_string() });
+            };
+            for field in &row.selectable {
+                let indexed_as = field.indexed_as.as_ref().unwrap_or(&field.label);
+                if !storage.selectable.iter().any(|indexed| indexed.label == *indexed_as) {
+                    return Err(TableError::NoIndex {
+                        row: format!("{row:?}"),
+                        label: field.label.to_string(),
+                        indexed_as: indexed_as.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    /// This table with other rows added (a CRD's versions).
+    pub fn with(&self, rows: impl IntoIterator<Item = Resource>) -> Result<Self, TableError> {
+        Self::of(self.rows.iter().cloned().chain(rows.into_iter().map(Arc::new)).collect())
+    }
+
+    /// This table without the rows that the closure names.
+    pub fn without(&self, gone: impl Fn(&Resource) -> bool) -> Result<Self, TableError> {
+        Self::of(self.rows.iter().filter(|row| !gone(row)).cloned().collect())
+    }
+
+    pub fn lookup(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Resource>> {
+        let index = *self.by_resource.get(group)?.get(version)?.get(resource)?;
+        self.rows.get(index)
+    }
+
+    pub fn of_resource(&self, gvr: &GroupVersionResource) -> Option<&Arc<Resource>> {
+        self.lookup(&gvr.group, &gvr.version, &gvr.resource)
+    }
+
+    pub fn of_kind(&self, gvk: &GroupVersionKind) -> Option<&Arc<Resource>> {
+        self.rows.get(*self.by_kind.get(gvk)?)
+    }
+
+    /// The row whose version is the stored one: itself, where it shares no other's storage.
+    pub fn storage_of<'a>(&'a self, row: &'a Resource) -> &'a Resource {
+        match &row.stored_as {
+            None => row,
+            Some(stored_as) => self.of_resource(&stored_as.storage).map_or(row, |storage| storage),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.rows.iter()
+    }
+
+    /// Each served group and version, once, in the order of the rows.
+    pub fn group_versions(&self) -> Vec<GroupVersion> {
+        let mut seen = BTreeSet::new();
+        let all = self.rows.iter().map(|row| GroupVersion::new(row.group.to_string(), row.version.to_string()));
+        all.filter(|gv| seen.insert((gv.group.clone(), gv.version.clone()))).collect()
+    }
+
+    /// The rows of one group and version, in their order.
+    pub fn of_group_version<'a>(
+        &'a self,
+        group: &'a str,
+        version: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Resource>> {
+        self.rows.iter().filter(move |row| row.group == group && row.version == version)
+    }
+}
+
+/// Where the objects of a (stored) row lie: `/registry/apps/deployments/`.
+pub(crate) fn storage_prefix(row: &Resource) -> String {
+    let (group, resource) = match &row.stored_as {
+        None => (row.group.as_ref(), row.resource.as_ref()),
+        Some(stored_as) => (stored_as.storage.group.as_str(), stored_as.storage.resource.as_str()),
+    };
+    let group = if group.is_empty() { "core" } else { group };
+    let mut prefix = String::with_capacity(128);
+    for part in ["/registry/", group, "/", resource, "/"] {
+        prefix.push_str(part);
+    }
+    prefix
+}
+
+/// What a stored row's records index, besides name and namespace. Labels are interned: they live as long as the process,
+/// as a record's must, and a CRD that comes back finds its own.
+pub(crate) struct Index {
+    pub(crate) fields: Vec<(&'static str, Extract)>,
+    pub(crate) dispatch: Arc<[&'static str]>,
+}
+
+impl Index {
+    pub(crate) fn of(row: &Resource) -> Self {
+        let mut fields = Vec::with_capacity(row.selectable.len());
+        let mut dispatch = Vec::new();
+        for field in &row.selectable {
+            let label = intern(&field.label);
+            fields.push((label, field.extract.clone()));
+            if field.dispatch {
+                dispatch.push(label);
+            }
+        }
+        Self { fields, dispatch: dispatch.into() }
+    }
+
+    pub(crate) fn values(&self, object: &Object) -> Arc<[(&'static str, String)]> {
+        self.fields.iter().map(|(label, extract)| (*label, extract.value(object))).collect()
+    }
+}
+
+fn intern(label: &std::borrow::Cow<'static, str>) -> &'static str {
+    static INTERNED: parking_lot::Mutex<BTreeSet<&'static str>> = parking_lot::Mutex::new(BTreeSet::new());
+    match label {
+        std::borrow::Cow::Borrowed(label) => label,
+        std::borrow::Cow::Owned(label) => {
+            let mut interned = INTERNED.lock();
+            if let Some(known) = interned.get(label.as_str()) {
+                return known;
+            }
+            let leaked: &'static str = Box::leak(label.clone().into_boxed_str());
+            interned.insert(leaked);
+            leaked
+        }
+    }
+}

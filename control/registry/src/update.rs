@@ -1,0 +1,296 @@
+//! Updates of an object or of a stored view of it: a compare-and-swap loop around the transform, in the order of
+//! Kubernetes' `registry/rest/update.go`.
+
+use crate::admission::{Attributes, Mutated, Operation};
+use crate::encode::Revisions;
+use crate::error::Error;
+use crate::limits::UPDATE_ATTEMPTS_MAX;
+use crate::metadata;
+use crate::options::{Caller, UpdateOptions};
+use crate::read::parse_uint;
+use crate::registry::{Place, Registry, context, writer};
+use crate::resource::{Resource, SubresourceBody};
+use crate::shapes::ManagedWrite;
+use crate::write::{Commit, count_update, require_stored};
+use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::meta::GroupKind;
+use sampan_api::object::Object;
+use sampan_api::record::Record;
+use sampan_api::status::Status;
+use sampan_api::time;
+use std::sync::Arc;
+
+/// What an update did.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    /// The new state; of an update that took the last finalizer away, the state that was deleted.
+    pub record: Arc<Record>,
+    /// 201 rather than 200.
+    pub created: bool,
+}
+
+/// From what is current, in the row's version and with its `resourceVersion`, to what shall be. `None`: there is no such
+/// object, and the update may create it. Pure: it runs once a round of the loop.
+pub type Transform<'a> = dyn Fn(Option<&Object>) -> Result<Object, Status> + Send + Sync + 'a;
+
+/// What one round has made of the object.
+enum Round {
+    Done(Arc<Record>),
+    Again { winner: u64 },
+    Refused(String),
+}
+
+impl Registry {
+    /// Replaces the object (or a view of it) by what `transform` makes of it. Without a `resourceVersion` in the new
+    /// object, and for transforms that keep the current one (patches), a write that comes between makes another round;
+    /// with a stale one it is a Conflict. An update that changes nothing writes nothing.
+    ///
+    /// Errors: NotFound, Conflict, Invalid (all causes), BadRequest, Status (the transform's, admission's).
+    pub async fn update(
+        &self,
+        caller: &Caller<'_>,
+        row: &Resource,
+        namespace: &str,
+        name: &str,
+        options: &UpdateOptions,
+        transform: &Transform<'_>,
+    ) -> Result<Updated, Error> {
+        require_stored(row)?;
+        if !options.subresource.is_empty()
+            && row.find_subresource(&options.subresource).is_none_or(|view| view.body != SubresourceBody::View)
+        {
+            return Err(Error::Internal(format!("{row:?} stores no view {}", options.subresource)));
+        }
+        let table = self.inner.table.load();
+        let place = self.place(&table, row, namespace)?;
+        let key = place.key(name);
+        self.catch_up().await?;
+        let mut refused = Vec::new();
+        for _ in 0..UPDATE_ATTEMPTS_MAX {
+            let Some(current) = self.inner.watch.get(&place.prefix, &key)? else {
+                match self.create_by_update(caller, &place, name, options, transform).await {
+                    // It came into being meanwhile: then this is an update.
+                    Err(Error::AlreadyExists { .. }) => continue,
+                    other => return other,
+                }
+            };
+            match self.round(caller, &place, name, &key, options, transform, &current, &refused).await? {
+                Round::Done(record) => return Ok(Updated { record, created: false }),
+                Round::Again { winner } => self.see(winner).await?,
+                Round::Refused(item) => refused.push(item),
+            }
+        }
+        Err(Error::modified(row, name))
+    }
+
+    async fn create_by_update(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        name: &str,
+        options: &UpdateOptions,
+        transform: &Transform<'_>,
+    ) -> Result<Updated, Error> {
+        let may = options.may_create && place.storage.strategy.allow_create_on_update();
+        if !may || !options.subresource.is_empty() {
+            return Err(Error::not_found(place.row, name));
+        }
+        let mut object = transform(None)?;
+        check_name(&mut object, name)?;
+        // Go's storage would compare it with nothing: it is not the client's to say.
+        object.metadata_mut().remove("resourceVersion");
+        let record = self.create_at(caller, place, object).await?;
+        Ok(Updated { record, created: true })
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one round of one loop, which has these in hand")]
+    async fn round(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        name: &str,
+        key: &str,
+        options: &UpdateOptions,
+        transform: &Transform<'_>,
+        current: &Record,
+        refused: &[String],
+    ) -> Result<Round, Error> {
+        let (row, storage) = (place.row, place.storage);
+        if let Some(uid) = options.uid.as_deref().filter(|uid| **uid != *current.uid) {
+            return Err(Error::other_uid(row, place.namespace, name, uid, &current.uid));
+        }
+        let old = current.object();
+        let served = served(row, &old);
+        let old_served = served.as_ref().unwrap_or(&old);
+        let mut object = transform(Some(old_served))?;
+        self.check_request(place, name, current, &mut object)?;
+        object.set_gvk(&row.gvk());
+        if let Some(warning) = metadata::dedup_owners(&mut object) {
+            caller.warnings.add(warning);
+        }
+        let shapes = &self.inner.shapes;
+        shapes.apply_defaults(row, &mut object);
+        let now = self.now();
+        if !options.managed_fields_done {
+            let time = time::rfc3339(now);
+            let write =
+                ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
+            shapes.track_managers(row, Some(old_served), &mut object, &write);
+        }
+        let attributes = Attributes {
+            operation: Operation::Update,
+            resource: row,
+            subresource: &options.subresource,
+            namespace: if row.namespaced { place.namespace } else { "" },
+            name,
+            user: caller.user,
+            dry_run: caller.dry_run,
+            options: caller.options,
+            old: Some(old_served),
+            warnings: caller.warnings,
+        };
+        if caller.admission.mutate(&attributes, &mut object).await? == Mutated::Yes {
+            shapes.apply_defaults(row, &mut object);
+        }
+        if let Some(stored_as) = &row.stored_as {
+            (stored_as.to_storage)(&mut object);
+            object.set_gvk(&storage.gvk());
+        }
+        split(storage, &mut object, &old, &options.subresource);
+        let strategy = &*storage.strategy;
+        let ctx = context(caller, now, &options.subresource, place.namespace);
+        keep_deletion(&mut object, &old);
+        strategy.prepare_for_update(&ctx, &mut object, &old);
+        count_update(storage, &mut object, &old, &options.subresource);
+        let mut errors = metadata::settle_update(&mut object, &old);
+        errors.extend(strategy.validate_update(&ctx, &object, &old));
+        if !errors.is_empty() {
+            return Err(Error::invalid(row, name, errors));
+        }
+        for warning in strategy.warnings_on_update(&ctx, &object, &old) {
+            caller.warnings.add(warning);
+        }
+        strategy.canonicalize(&mut object);
+        let new_served = self::served(row, &object);
+        caller.admission.validate(&attributes, Some(new_served.as_ref().unwrap_or(&object))).await?;
+
+        let writer = writer(caller);
+        if deletes(storage, &object, &old) {
+            if !caller.dry_run {
+                match self.remove(caller, place, key, current, &writer).await? {
+                    Commit::Done(_) => {}
+                    Commit::Lost(winner) => return Ok(Round::Again { winner }),
+                    Commit::Taken(item) => return Ok(Round::Refused(item)),
+                }
+            }
+            return Ok(Round::Done(self.unwritten(place, &object, &writer, Revisions::of(current))?));
+        }
+        let claims = self.claims(place, &mut object, Some(&old), refused).await?;
+        object.set_meta("resourceVersion", current.mod_revision.to_string());
+        if object == old {
+            return Ok(Round::Done(self.serve(row, Arc::new(same(current)))?));
+        }
+        if caller.dry_run {
+            return Ok(Round::Done(self.unwritten(place, &object, &writer, Revisions::of(current))?));
+        }
+        let draft = self.draft(place, &object, &writer, current.json.len() + 256)?;
+        Ok(match self.put(caller, place, key, current.mod_revision, draft, claims).await? {
+            Commit::Done(record) => Round::Done(self.serve(row, record)?),
+            Commit::Lost(winner) => Round::Again { winner },
+            Commit::Taken(item) => Round::Refused(item),
+        })
+    }
+
+    /// The request's own conditions on the object that it sends.
+    fn check_request(
+        &self,
+        place: &Place<'_>,
+        name: &str,
+        current: &Record,
+        object: &mut Object,
+    ) -> Result<(), Error> {
+        let row = place.row;
+        check_name(object, name)?;
+        metadata::settle_namespace(row, object, place.namespace).map_err(Error::BadRequest)?;
+        let version = match object.resource_version() {
+            "" => 0,
+            text => parse_uint(text).map_err(Error::Plain)?,
+        };
+        if version == 0 {
+            if !place.storage.strategy.allow_unconditional_update() {
+                let path = Path::new("metadata").child("resourceVersion");
+                let errors: FieldErrors =
+                    [FieldError::invalid(&path, 0, "must be specified for an update")].into_iter().collect();
+                // Go names the resource where others name the kind.
+                let kind = GroupKind { group: row.group.to_string(), kind: row.resource.to_string() };
+                return Err(Error::Invalid { kind, name: name.to_owned(), errors });
+            }
+        } else if version != current.mod_revision {
+            return Err(Error::modified(row, name));
+        }
+        Ok(())
+    }
+}
+
+/// The record again, for an answer that is not the shared one.
+fn same(record: &Record) -> Record {
+    record.at_revision(record.mod_revision, record.writer.clone())
+}
+
+fn served(row: &Resource, object: &Object) -> Option<Object> {
+    let stored_as = row.stored_as.as_ref()?;
+    let mut served = object.clone();
+    (stored_as.from_storage)(&mut served);
+    served.set_gvk(&row.gvk());
+    Some(served)
+}
+
+fn check_name(object: &mut Object, name: &str) -> Result<(), Error> {
+    match object.name() {
+        "" => {
+            let text = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+            Err(Error::BadRequest(text))
+        }
+        found if found == name => Ok(()),
+        found => {
+            Err(Error::BadRequest(format!("the name of the object ({found}) does not match the name on the URL ({name})")))
+        }
+    }
+}
+
+/// An update of the object leaves its status alone, and one of the status everything else but metadata.
+fn split(storage: &Resource, object: &mut Object, old: &Object, subresource: &str) {
+    if !storage.has_status() {
+        return;
+    }
+    let keep = |object: &mut Object, name: &str| match old.fields().get(name) {
+        Some(value) => drop(object.fields_mut().insert(name.to_owned(), value.clone())),
+        None => drop(object.fields_mut().remove(name)),
+    };
+    if subresource.is_empty() {
+        keep(object, "status");
+    } else if subresource == "status" {
+        let mine = |name: &String| !matches!(name.as_str(), "status" | "metadata" | "apiVersion" | "kind");
+        let names: Vec<String> = object.fields().keys().chain(old.fields().keys()).filter(|n| mine(n)).cloned().collect();
+        for name in names {
+            keep(object, &name);
+        }
+    }
+}
+
+/// A deletion that has begun cannot be taken back by leaving its marks out; changing them is refused later.
+fn keep_deletion(object: &mut Object, old: &Object) {
+    for name in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if let (None, Some(value)) = (object.metadata().get(name), old.metadata().get(name)) {
+            object.set_meta(name, value.clone());
+        }
+    }
+}
+
+/// Whether this update takes away the last thing that kept a deleted object (registry.ShouldDeleteDuringUpdate).
+fn deletes(storage: &Resource, object: &Object, old: &Object) -> bool {
+    old.deletion_timestamp().is_some()
+        && old.deletion_grace_period_seconds().unwrap_or(0) == 0
+        && object.finalizers().next().is_none()
+        && !storage.strategy.finalizing(object)
+}

@@ -1,0 +1,175 @@
+//! What all writes share: one transaction of the object's key and of what an allocator takes or gives back.
+
+use crate::allocate::{Claim, Taken};
+use crate::error::Error;
+use crate::options::Caller;
+use crate::registry::{Place, Registry, store_writer};
+use crate::resource::{Body, Resource};
+use crate::strategy::Generation;
+use sampan_api::object::Object;
+use sampan_api::record::{Record, Writer};
+use sampan_store::{Compare, Op, Payload, Txn};
+use sampan_watch::Draft;
+use std::sync::Arc;
+
+/// How a transaction ended short of a failure.
+pub(crate) enum Commit {
+    Done(Arc<Record>),
+    /// Another write came first; its revision, or 0 for a deletion.
+    Lost(u64),
+    /// An item that was drawn from a pool is taken: draw again.
+    Taken(String),
+}
+
+impl Registry {
+    /// Puts the object where `expected` (0: nothing) is now. The record is that of the stored version.
+    pub(crate) async fn put(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        key: &str,
+        expected: u64,
+        draft: Draft,
+        claims: Vec<Taken>,
+    ) -> Result<Commit, Error> {
+        let sealed = self.seal(place, draft.json.clone())?;
+        let draft = Arc::new(draft);
+        let payload: Payload = draft.clone();
+        let key: Arc<str> = key.into();
+        let put = Op::Put { key: key.clone(), value: sealed, payload: Some(payload), lease: None };
+        self.commit(caller, place, key, expected, put, claims).await
+    }
+
+    /// Deletes the object of revision `expected`. The record is the last state under the deletion's revision.
+    pub(crate) async fn remove(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        key: &str,
+        current: &Record,
+        writer: &Arc<Writer>,
+    ) -> Result<Commit, Error> {
+        let claims = match place.storage.strategy.allocator() {
+            None => Vec::new(),
+            Some(allocator) => self.inner.pools.released(allocator.plan(None, Some(&current.object()))),
+        };
+        let last = self.seal(place, current.json.clone())?;
+        let key: Arc<str> = key.into();
+        let payload: Payload = writer.clone();
+        let delete = Op::Delete { key: key.clone(), payload: Some(payload), last: Some(last) };
+        self.commit(caller, place, key, current.mod_revision, delete, claims).await
+    }
+
+    async fn commit(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        key: Arc<str>,
+        expected: u64,
+        op: Op,
+        claims: Vec<Taken>,
+    ) -> Result<Commit, Error> {
+        let mut txn = Txn {
+            compares: vec![Compare::ModRevision { key: key.clone(), equals: expected }],
+            ops: vec![op],
+            writer: store_writer(caller),
+        };
+        for claim in claims {
+            match claim {
+                Taken::Take { key: item, .. } => {
+                    txn.compares.push(Compare::absent(item.clone()));
+                    txn.ops.push(Op::put(item, key.as_bytes().to_vec()));
+                }
+                Taken::Release { key: item } => txn.ops.push(Op::delete(item)),
+            }
+        }
+        match self.inner.store.txn(txn).await {
+            Ok(committed) => {
+                let event = committed.events.iter().find(|event| event.entry.key == key);
+                let event = event.ok_or_else(|| Error::Internal(format!("the write of {key} made no event")))?;
+                Ok(Commit::Done(Arc::new(self.inner.watch.record(&place.prefix, &event.entry)?)))
+            }
+            Err(sampan_store::Error::Conflict { key: at, actual_mod_revision }) if *at == *key => {
+                Ok(Commit::Lost(actual_mod_revision))
+            }
+            Err(sampan_store::Error::Conflict { key: at, .. }) => Ok(Commit::Taken(at)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until reads show the write that won.
+    pub(crate) async fn see(&self, winner: u64) -> Result<(), Error> {
+        if winner == 0 {
+            // A deletion has no revision here; it is a moment away.
+            self.inner.env.sleep(crate::limits::UPDATE_BACKOFF).await;
+            return self.catch_up().await;
+        }
+        Ok(self.inner.watch.wait_until(winner).await?)
+    }
+
+    /// What the object's allocator takes and gives back with this write; what may be chosen freely is drawn, and set in
+    /// the object.
+    pub(crate) async fn claims(
+        &self,
+        place: &Place<'_>,
+        object: &mut Object,
+        old: Option<&Object>,
+        refused: &[String],
+    ) -> Result<Vec<Taken>, Error> {
+        let Some(allocator) = place.storage.strategy.allocator() else { return Ok(Vec::new()) };
+        let plan = allocator.plan(Some(object), old);
+        let mut taken = Vec::with_capacity(plan.len());
+        for claim in plan {
+            match claim {
+                Claim::Release { pool, item } => taken.push(self.inner.pools.release(pool, &item)),
+                Claim::Take { pool, item, path, shown } => {
+                    let claim = self.inner.pools.take(pool, &item, &path, shown);
+                    let claim = claim.map_err(|error| Error::invalid(place.row, object.name(), error))?;
+                    if let Taken::Take { key, refusal: Some(refusal) } = &claim
+                        && refused.iter().any(|refused| **refused == **key)
+                    {
+                        let errors = [refusal.clone()].into_iter().collect();
+                        return Err(Error::invalid(place.row, object.name(), errors));
+                    }
+                    taken.push(claim);
+                }
+                Claim::TakeAny { pool, set } => {
+                    let item = self.draw(pool, refused, &taken).await?;
+                    set(object, &item);
+                    taken.push(self.inner.pools.any(pool, &item));
+                }
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// Applies the kind's rule of counting: 1 at the creation.
+pub(crate) fn count_creation(row: &Resource, object: &mut Object) {
+    if !matches!(row.strategy.generation(), Generation::Uncounted) {
+        object.set_meta("generation", 1);
+    }
+}
+
+/// One more than `old`'s where the kind counts this change; otherwise the same as before.
+pub(crate) fn count_update(row: &Resource, object: &mut Object, old: &Object, subresource: &str) {
+    let counted = subresource != "status"
+        && match row.strategy.generation() {
+            Generation::Uncounted => false,
+            Generation::Spec => object.get(&["spec"]) != old.get(&["spec"]),
+            Generation::By(changed) => changed(object, old),
+        };
+    match (counted, old.metadata().get("generation")) {
+        (true, _) => object.set_meta("generation", old.generation() + 1),
+        (false, Some(generation)) => object.set_meta("generation", generation.clone()),
+        (false, None) => drop(object.metadata_mut().remove("generation")),
+    }
+}
+
+/// Refuses writes to rows that store nothing.
+pub(crate) fn require_stored(row: &Resource) -> Result<(), Error> {
+    match row.body {
+        Body::Stored => Ok(()),
+        Body::Action(_) => Err(Error::Internal(format!("{row:?} is an action: nothing of it is stored"))),
+    }
+}
