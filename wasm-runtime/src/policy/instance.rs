@@ -1,0 +1,380 @@
+//! One live copy of a policy component, and calls into it.
+
+use super::abi::{Failure, PolicyInput, PolicyScores, PolicyVerdicts};
+use crate::artifact::Artifact;
+use crate::call::{Budget, arm, poll_once};
+use crate::cpu::thread_cpu_nanos;
+use crate::engine::Role;
+use crate::error::Error;
+use crate::exit::{Fault, FaultKind};
+use crate::limits;
+use crate::memory::{PodMem, StoreMem};
+use crate::runtime::{Runtime, Shared};
+use crate::wasi::{LogSink, add_inert_to_linker, inert};
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Lift, Linker, ResourceTable, TypedFunc};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// What one call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyBudget {
+    /// CPU time of the calling thread.
+    pub cpu: Duration,
+    /// For a machine so busy that the thread hardly runs.
+    pub wall: Duration,
+}
+
+/// Why a call gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PolicyCause {
+    Trap,
+    CpuBudget,
+    WallBudget,
+    Memory,
+    /// It would have waited.
+    Blocked,
+    /// The answer contradicts the question.
+    BadAnswer,
+    /// It said itself that it cannot answer.
+    Refused,
+    /// A fresh copy of it answered differently though it says that it is pure.
+    Impure,
+}
+
+impl PolicyCause {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "Trap",
+            Self::CpuBudget => "CpuBudget",
+            Self::WallBudget => "WallBudget",
+            Self::Memory => "Memory",
+            Self::Blocked => "Blocked",
+            Self::BadAnswer => "BadAnswer",
+            Self::Refused => "Refused",
+            Self::Impure => "Impure",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", cause.as_str())]
+pub struct PolicyFault {
+    pub cause: PolicyCause,
+    pub message: String,
+}
+
+/// Which of the extension points that this host calls a component exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyExports {
+    pub filter: bool,
+    pub score: bool,
+}
+
+/// Takes what a policy prints and forgets it: nobody reads it in a cycle.
+struct Silence;
+
+impl LogSink for Silence {
+    fn write(&self, _: &[u8]) -> bool {
+        true
+    }
+}
+
+struct State {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    mem: StoreMem,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+struct Points {
+    describe: ComponentExportIndex,
+    configure: ComponentExportIndex,
+    filter: Option<ComponentExportIndex>,
+    score: Option<ComponentExportIndex>,
+}
+
+/// A policy component, linked. Cheap to clone.
+#[derive(Clone)]
+pub struct PolicyComponent(Arc<Linked>);
+
+struct Linked {
+    shared: Arc<Shared>,
+    artifact: Artifact,
+    pre: InstancePre<State>,
+    points: Points,
+}
+
+impl std::fmt::Debug for PolicyComponent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PolicyComponent").field(&self.digest()).finish()
+    }
+}
+
+/// The interfaces of the contract; any 1.x of a component answers to these names.
+const POLICY: &str = "sampan:scheduling/policy@1.0.0";
+const FILTER: &str = "sampan:scheduling/filter@1.0.0";
+const SCORE: &str = "sampan:scheduling/score@1.0.0";
+
+impl Runtime {
+    /// Links a component that was loaded with [`Role::Policy`]. An error names what it lacks.
+    pub fn policy(&self, artifact: &Artifact) -> Result<PolicyComponent, Error> {
+        let component = artifact.component();
+        let find = |interface: &str, function: &str| {
+            let (_, interface) = component.get_export(None, interface)?;
+            component.get_export(Some(&interface), function).map(|(_, index)| index)
+        };
+        let need = |function: &str| {
+            find(POLICY, function).ok_or_else(|| Error::Link { message: format!("{POLICY} has no {function}") })
+        };
+        let points = Points {
+            describe: need("describe")?,
+            configure: need("configure")?,
+            filter: find(FILTER, "filter"),
+            score: find(SCORE, "score"),
+        };
+        let link = |error: wasmtime::Error| Error::Link { message: format!("{error:#}") };
+        let mut linker = Linker::<State>::new(self.shared.engines.get(Role::Policy));
+        add_inert_to_linker(&mut linker).map_err(link)?;
+        let pre = linker.instantiate_pre(component).map_err(link)?;
+        let shared = Arc::clone(&self.shared);
+        Ok(PolicyComponent(Arc::new(Linked { shared, artifact: artifact.clone(), pre, points })))
+    }
+}
+
+impl PolicyComponent {
+    /// `sha256:...` of the component.
+    pub fn digest(&self) -> &str {
+        self.0.artifact.digest()
+    }
+
+    pub fn exports(&self) -> PolicyExports {
+        PolicyExports { filter: self.0.points.filter.is_some(), score: self.0.points.score.is_some() }
+    }
+
+    /// A live copy with `memory` bytes at most of linear memories and tables. Its start code runs within `budget`. Its
+    /// randomness is a function of `seed`.
+    pub fn instantiate(&self, budget: PolicyBudget, memory: u64, seed: u64) -> Result<PolicyInstance, PolicyFault> {
+        let linked = &self.0;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits::HOST_RESOURCES_MAX);
+        let state = State {
+            wasi: inert(seed, Duration::ZERO, Arc::new(Silence)),
+            table,
+            mem: StoreMem::new(Arc::new(PodMem::new(Some(memory)))),
+        };
+        let mut store = Store::new(linked.shared.engines.get(Role::Policy), state);
+        store.limiter(|state| &mut state.mem);
+        store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
+        store.set_max_component_handles(limits::COMPONENT_HANDLES_MAX);
+        let shared = Arc::clone(&linked.shared);
+        let instance = guarded(&shared, &mut store, budget, async |store| linked.pre.instantiate_async(store).await)?;
+        let mut made = PolicyInstance {
+            shared,
+            store,
+            instance,
+            filter: None,
+            score: None,
+            component: self.clone(),
+            spent: Spent::default(),
+            poisoned: false,
+        };
+        made.filter = made.function(linked.points.filter.as_ref())?;
+        made.score = made.function(linked.points.score.as_ref())?;
+        Ok(made)
+    }
+}
+
+/// What the last call took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    pub cpu: Duration,
+    pub wall: Duration,
+}
+
+type Answer<T> = TypedFunc<(PolicyInput,), (Result<T, Failure>,)>;
+
+/// A live copy of a policy component. After a fault it answers nothing more.
+pub struct PolicyInstance {
+    shared: Arc<Shared>,
+    store: Store<State>,
+    instance: Instance,
+    filter: Option<Answer<PolicyVerdicts>>,
+    score: Option<Answer<PolicyScores>>,
+    component: PolicyComponent,
+    spent: Spent,
+    poisoned: bool,
+}
+
+impl std::fmt::Debug for PolicyInstance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PolicyInstance").field(&self.component.digest()).finish()
+    }
+}
+
+fn bad(message: impl Into<String>) -> PolicyFault {
+    PolicyFault { cause: PolicyCause::BadAnswer, message: message.into() }
+}
+
+/// Runs a guest's future on this thread within its budget, polled once.
+fn guarded<T>(
+    shared: &Shared,
+    store: &mut Store<State>,
+    budget: PolicyBudget,
+    call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+) -> Result<T, PolicyFault> {
+    let (cpu, wall) = (thread_cpu_nanos(), shared.env.instant());
+    arm(store, &shared.env, Budget { cpu: budget.cpu, wall: budget.wall });
+    let _ticking = shared.ticker.enter();
+    let answer = poll_once(call(store));
+    match answer {
+        None => Err(PolicyFault { cause: PolicyCause::Blocked, message: "the call would have waited".into() }),
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(error)) => {
+            let cpu = Duration::from_nanos(thread_cpu_nanos().saturating_sub(cpu));
+            Err(fault(&error, budget, cpu, shared.env.instant().duration_since(wall)))
+        }
+    }
+}
+
+/// The text of the inert `wasi:io/poll`'s refusal.
+const WOULD_WAIT: &str = "a policy may not wait";
+
+fn fault(error: &wasmtime::Error, budget: PolicyBudget, cpu: Duration, wall: Duration) -> PolicyFault {
+    let fault = Fault::of(error);
+    let cause = match fault.kind {
+        FaultKind::OutOfMemory => PolicyCause::Memory,
+        FaultKind::Interrupted if cpu > budget.cpu => PolicyCause::CpuBudget,
+        FaultKind::Interrupted => PolicyCause::WallBudget,
+        FaultKind::Trap if format!("{error:#}").contains(WOULD_WAIT) => PolicyCause::Blocked,
+        FaultKind::Trap | FaultKind::StackOverflow | FaultKind::Exit(_) => PolicyCause::Trap,
+    };
+    let message = match (cause, fault.kind) {
+        (PolicyCause::CpuBudget, _) => format!("cut off after {cpu:?} of CPU time; its budget is {:?}", budget.cpu),
+        (PolicyCause::WallBudget, _) => format!("cut off after {wall:?}; its budget is {:?}", budget.wall),
+        (PolicyCause::Blocked, _) => "it wanted to wait".to_owned(),
+        (_, FaultKind::Exit(code)) => format!("it called exit({code})"),
+        _ => fault.message.lines().next_back().unwrap_or_default().trim().to_owned(),
+    };
+    PolicyFault { cause, message }
+}
+
+impl PolicyInstance {
+    pub fn component(&self) -> &PolicyComponent {
+        &self.component
+    }
+
+    /// After a fault: what its memory holds is anyone's guess.
+    pub fn poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// What the last call took.
+    pub fn spent(&self) -> Spent {
+        self.spent
+    }
+
+    /// Bytes of its linear memories and tables.
+    pub fn memory(&self) -> u64 {
+        self.store.data().mem.charged()
+    }
+
+    fn function<P, R>(&mut self, index: Option<&ComponentExportIndex>) -> Result<Option<TypedFunc<P, R>>, PolicyFault>
+    where
+        P: wasmtime::component::ComponentNamedList + wasmtime::component::Lower,
+        R: wasmtime::component::ComponentNamedList + Lift,
+    {
+        let Some(index) = index else { return Ok(None) };
+        let found = self.instance.get_typed_func::<P, R>(&mut self.store, index);
+        found.map(Some).map_err(|error| bad(format!("its types are not the contract's: {error:#}")))
+    }
+
+    fn run<T, F>(&mut self, budget: PolicyBudget, call: F) -> Result<T, PolicyFault>
+    where
+        F: AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+    {
+        if self.poisoned {
+            return Err(PolicyFault { cause: PolicyCause::Trap, message: "it faulted before".into() });
+        }
+        let (cpu, wall) = (thread_cpu_nanos(), self.shared.env.instant());
+        let answer = guarded(&self.shared, &mut self.store, budget, call);
+        self.spent = Spent {
+            cpu: Duration::from_nanos(thread_cpu_nanos().saturating_sub(cpu)),
+            wall: self.shared.env.instant().duration_since(wall),
+        };
+        self.poisoned = answer.is_err();
+        answer
+    }
+
+    /// What the component says of itself, as JSON.
+    pub fn describe(&mut self, budget: PolicyBudget) -> Result<String, PolicyFault> {
+        let index = self.component.0.points.describe;
+        let describe = self.function::<(), (String,)>(Some(&index))?;
+        let describe = describe.ok_or_else(|| bad("no describe"))?;
+        let (text,) = self.run(budget, async |store| describe.call_async(store, ()).await)?;
+        Ok(text)
+    }
+
+    /// Puts the named policy with these arguments at `slot`. The inner error is the policy's own word.
+    pub fn configure(
+        &mut self,
+        budget: PolicyBudget,
+        slot: u32,
+        policy: &str,
+        args: &str,
+    ) -> Result<Result<(), String>, PolicyFault> {
+        let index = self.component.0.points.configure;
+        let configure = self.function::<(u32, &str, &str), (Result<(), String>,)>(Some(&index))?;
+        let configure = configure.ok_or_else(|| bad("no configure"))?;
+        let (answer,) = self.run(budget, async |store| configure.call_async(store, (slot, policy, args)).await)?;
+        Ok(answer)
+    }
+
+    /// Asks its filters. The answer is well formed.
+    pub fn filter(&mut self, budget: PolicyBudget, input: PolicyInput) -> Result<PolicyVerdicts, PolicyFault> {
+        let filter = self.filter.ok_or_else(|| bad("it exports no filter"))?;
+        let (nodes, policies) = (input.nodes.len(), input.policies.clone());
+        let (answer,) = self.run(budget, async |store| filter.call_async(store, (input,)).await)?;
+        let answer = self.heard(answer)?;
+        let marks_fit = answer.marks.is_empty() || answer.marks.len() == nodes;
+        let reasons_fit = answer.marks.iter().all(|mark| usize::from(*mark) <= answer.reasons.len());
+        let slots = answer.reasons.iter().map(|reason| reason.policy).chain(answer.skipped.iter().copied());
+        let slots_fit = slots.into_iter().all(|slot| policies.contains(&slot));
+        if !(marks_fit && reasons_fit && slots_fit) {
+            return self.unbelievable("the verdicts do not fit the question");
+        }
+        Ok(answer)
+    }
+
+    /// Asks its scores. The answer is well formed.
+    pub fn score(&mut self, budget: PolicyBudget, input: PolicyInput) -> Result<PolicyScores, PolicyFault> {
+        let score = self.score.ok_or_else(|| bad("it exports no score"))?;
+        let (nodes, policies) = (input.nodes.len(), input.policies.clone());
+        let (answer,) = self.run(budget, async |store| score.call_async(store, (input,)).await)?;
+        let answer = self.heard(answer)?;
+        let asked = policies.iter().filter(|slot| !answer.skipped.contains(slot)).count();
+        if answer.values.len() != asked * nodes || !answer.skipped.iter().all(|slot| policies.contains(slot)) {
+            return self.unbelievable("the scores do not fit the question");
+        }
+        Ok(answer)
+    }
+
+    fn heard<T>(&mut self, answer: Result<T, Failure>) -> Result<T, PolicyFault> {
+        answer.map_err(|failure| {
+            self.poisoned = true;
+            let message = format!("policy at slot {}: {}", failure.policy, failure.message);
+            PolicyFault { cause: PolicyCause::Refused, message }
+        })
+    }
+
+    fn unbelievable<T>(&mut self, message: &str) -> Result<T, PolicyFault> {
+        self.poisoned = true;
+        Err(bad(message))
+    }
+}
