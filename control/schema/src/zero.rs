@@ -46,7 +46,7 @@ pub(crate) fn complete(schema: &Schema, ty: &TypeDef, map: &mut Map<String, Valu
     }
 }
 
-fn is_plain(ty: Type) -> bool {
+pub(crate) fn is_plain(ty: Type) -> bool {
     matches!(ty, Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double | Type::Bytes | Type::Strings)
 }
 

@@ -97,7 +97,7 @@ fn is_unset(field: &Field, value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => true,
         Some(value) => {
-            let plain = !field.pointer && !matches!(field.ty, Type::Struct(_)) && field.shape == Shape::One;
+            let plain = !field.pointer && zero::is_plain(field.ty);
             (plain || field.shape != Shape::One) && zero::is_empty(value)
         }
     }

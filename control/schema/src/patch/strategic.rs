@@ -1,0 +1,380 @@
+//! Strategic merge: lists of objects merge by the key that the schema names, and directives say what merging cannot.
+//!
+//! `$patch: delete | replace` in an object or list element, `$retainKeys`, `$deleteFromPrimitiveList/<field>`,
+//! `$setElementOrder/<field>`. The rules, the order of results and the words of errors are those of
+//! `k8s.io/apimachinery/pkg/util/strategicpatch`.
+
+use serde_json::{Map, Value};
+
+use super::PatchError;
+use crate::table::{Field, Schema, Shape, Type, TypeId};
+
+type Object = Map<String, Value>;
+type Merged<T> = Result<T, PatchError>;
+
+const DIRECTIVE: &str = "$patch";
+const RETAIN_KEYS: &str = "$retainKeys";
+const DELETE_FROM: &str = "$deleteFromPrimitiveList";
+const SET_ORDER: &str = "$setElementOrder";
+
+/// Applies a strategic merge patch to an object of the type.
+///
+/// # Errors
+/// `BadRequest` when the patch is no object, `Internal` when a directive or a list's key is not right.
+pub fn strategic(schema: &Schema, id: TypeId, current: &Value, patch: &Value) -> Merged<Value> {
+    let (Value::Object(current), Value::Object(patch)) = (current, patch) else {
+        return Err(PatchError::BadRequest("invalid JSON document".to_string()));
+    };
+    Merge { schema }.map(current.clone(), patch.clone(), Some(id)).map(Value::Object)
+}
+
+fn fail<T>(text: impl Into<String>) -> Merged<T> {
+    Err(PatchError::Internal(text.into()))
+}
+
+struct Merge<'a> {
+    schema: &'a Schema,
+}
+
+/// How one field is merged.
+struct How<'a> {
+    /// The struct of the field, or of its elements.
+    inner: Option<TypeId>,
+    merges: bool,
+    replaces: bool,
+    key: &'a str,
+}
+
+impl<'a> Merge<'a> {
+    fn how(&self, scope: Option<TypeId>, name: &str) -> Merged<How<'a>> {
+        let Some(id) = scope else { return Ok(How { inner: None, merges: false, replaces: false, key: "" }) };
+        let ty = self.schema.get(id);
+        let field: &Field = match ty.field(name) {
+            Some(field) => field,
+            None => {
+                let text = format!("unable to find api field in struct {} for the json field {name:?}", ty.name);
+                return fail(text);
+            }
+        };
+        let inner = match (field.ty, field.shape) {
+            (Type::Struct(id), Shape::One | Shape::List) => Some(id),
+            _ => None,
+        };
+        Ok(How { inner, merges: field.patch.merge, replaces: field.patch.replace, key: &field.merge_key })
+    }
+
+    fn map(&self, mut original: Object, mut patch: Object, scope: Option<TypeId>) -> Merged<Object> {
+        if let Some(directive) = patch.get(DIRECTIVE) {
+            return match directive.as_str() {
+                Some("replace") => {
+                    patch.remove(DIRECTIVE);
+                    Ok(patch)
+                }
+                Some("delete") => Ok(Object::new()),
+                _ => fail(bad_patch_type(directive, &patch)),
+            };
+        }
+        retain_keys(&mut original, &mut patch)?;
+        self.ordered_lists(&mut original, &mut patch, scope)?;
+        for (key, value) in patch {
+            let (key, deletes) = match key.strip_prefix(DELETE_FROM) {
+                Some(rest) => match rest.strip_prefix('/') {
+                    Some(name) => (name.to_string(), true),
+                    None => return fail("invalid patch format of primitive list"),
+                },
+                None => (key, false),
+            };
+            if value.is_null() {
+                original.remove(&key);
+                continue;
+            }
+            let merged = match (original.remove(&key), value) {
+                (None, _) if deletes => continue,
+                (Some(Value::Object(from)), Value::Object(to)) => {
+                    let how = self.how(scope, &key)?;
+                    Some(Value::Object(if how.replaces { to } else { self.map(from, to, how.inner)? }))
+                }
+                (Some(Value::Array(from)), Value::Array(to)) => {
+                    let how = self.how(scope, &key)?;
+                    Some(Value::Array(if how.merges || deletes { self.list(from, to, &how, deletes)? } else { to }))
+                }
+                (Some(kept), _) if deletes => Some(kept),
+                (_, mut new) => {
+                    discard_nulls(&mut new);
+                    without_directives(new)
+                }
+            };
+            if let Some(value) = merged {
+                original.insert(key, value);
+            }
+        }
+        Ok(original)
+    }
+
+    /// Lists whose order the patch sets: merged here, and taken out of the patch.
+    fn ordered_lists(&self, original: &mut Object, patch: &mut Object, scope: Option<TypeId>) -> Merged<()> {
+        let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ORDER)).cloned().collect();
+        for directive in directives {
+            let Some(order) = patch.remove(&directive) else { continue };
+            let Value::Array(order) = order else {
+                return fail(format!("expected a []interface {{}}, but received a {}", go_type(&order)));
+            };
+            let Some(name) = directive[SET_ORDER.len()..].strip_prefix('/') else {
+                return fail("invalid patch format of setElementOrder list");
+            };
+            let list = |map: &Object| match map.get(name) {
+                None => Ok(None),
+                Some(Value::Array(list)) => Ok(Some(list.clone())),
+                Some(other) => fail(format!("expected a []interface {{}}, but received a {}", go_type(other))),
+            };
+            let (from, to) = (list(original)?, list(patch)?);
+            let how = self.how(scope, name)?;
+            validate_order(to.as_deref().unwrap_or_default(), &order, how.key)?;
+            let server_order = from.clone().unwrap_or_default();
+            let merged = match (from, to) {
+                (None, None) => continue,
+                (Some(from), None) => from,
+                (None, Some(to)) => match without_directives(Value::Array(to)) {
+                    Some(Value::Array(list)) => list,
+                    _ => continue,
+                },
+                (Some(from), Some(to)) if how.merges => self.list(from, to, &how, false)?,
+                (Some(_), Some(to)) => to,
+            };
+            let (ours, theirs) = partition(merged, &order, how.key)?;
+            let both = in_order(ours, theirs, &order, &server_order, how.key)?;
+            original.insert(name.to_string(), Value::Array(both));
+            patch.remove(name);
+        }
+        Ok(())
+    }
+
+    fn list(&self, original: Vec<Value>, patch: Vec<Value>, how: &How<'_>, deletes: bool) -> Merged<Vec<Value>> {
+        let Some(sample) = original.first().or(patch.first()) else { return Ok(original) };
+        if sample.is_array() {
+            return fail("lists of lists are not supported");
+        }
+        if !sample.is_object() {
+            if deletes {
+                return Ok(original.into_iter().filter(|value| !patch.contains(value)).collect());
+            }
+            let mut merged: Vec<Value> = Vec::with_capacity(original.len() + patch.len());
+            for value in original.iter().chain(&patch) {
+                if !merged.contains(value) {
+                    merged.push(value.clone());
+                }
+            }
+            let (ours, theirs) = partition(merged, &patch, "")?;
+            return in_order(ours, theirs, &patch, &original, "");
+        }
+        if how.key.is_empty() {
+            let name = how.inner.map(|id| self.schema.get(id).name.to_string()).unwrap_or_default();
+            return fail(format!("cannot merge lists without merge key for {name}"));
+        }
+        let (original, patch) = special_elements(original, patch, how.key)?;
+        let server_order = original.clone();
+        let mut merged = original;
+        for element in &patch {
+            let Value::Object(element) = element else {
+                return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(element)));
+            };
+            let Some(key) = element.get(how.key) else { return fail(no_merge_key(element, how.key)) };
+            match position(&merged, how.key, key) {
+                Some(at) => {
+                    let from = match merged[at].take() {
+                        Value::Object(map) => map,
+                        _ => Object::new(),
+                    };
+                    merged[at] = Value::Object(self.map(from, element.clone(), how.inner)?);
+                }
+                None => merged.push(Value::Object(element.clone())),
+            }
+        }
+        let (ours, theirs) = partition(merged, &patch, how.key)?;
+        in_order(ours, theirs, &patch, &server_order, how.key)
+    }
+}
+
+/// Elements that say `$patch`: what they delete is gone from the original; `replace` leaves the patch alone.
+fn special_elements(mut original: Vec<Value>, patch: Vec<Value>, key: &str) -> Merged<(Vec<Value>, Vec<Value>)> {
+    let (mut plain, mut replace) = (Vec::new(), false);
+    for element in patch {
+        let directive = element.get(DIRECTIVE).cloned();
+        let (Some(directive), Value::Object(map)) = (directive, &element) else {
+            plain.push(element);
+            continue;
+        };
+        match directive.as_str() {
+            Some("delete") => {
+                let Some(wanted) = map.get(key) else { return fail(no_merge_key(map, key)) };
+                original.retain(|value| value.get(key) != Some(wanted));
+            }
+            Some("replace") => replace = true,
+            Some("merge") => return fail("merging lists cannot yet be specified in the patch"),
+            _ => return fail(bad_patch_type(&directive, map)),
+        }
+    }
+    Ok(if replace { (plain, Vec::new()) } else { (original, plain) })
+}
+
+fn retain_keys(original: &mut Object, patch: &mut Object) -> Merged<()> {
+    let Some(list) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
+    let Value::Array(list) = list else { return fail("invalid patch format of retainKeys") };
+    let kept = |name: &String| list.iter().any(|one| one.as_str() == Some(name));
+    for (name, value) in patch.iter() {
+        let counts = !value.is_null() && !name.starts_with(DELETE_FROM) && !name.starts_with(SET_ORDER);
+        if counts && !kept(name) {
+            return fail("invalid patch format of retainKeys");
+        }
+    }
+    original.retain(|name, _| kept(name));
+    Ok(())
+}
+
+fn discard_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(discard_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(discard_nulls),
+        _ => {}
+    }
+}
+
+/// A new value, without the parts that are directives; `None` when it is one itself.
+fn without_directives(value: Value) -> Option<Value> {
+    match value {
+        Value::Object(map) if map.contains_key(DIRECTIVE) => None,
+        Value::Object(map) => {
+            let kept = map.into_iter().filter_map(|(name, value)| Some((name, without_directives(value)?)));
+            Some(Value::Object(kept.collect()))
+        }
+        Value::Array(list) => Some(Value::Array(list.into_iter().filter_map(without_directives).collect())),
+        other => Some(other),
+    }
+}
+
+fn position(list: &[Value], key: &str, wanted: &Value) -> Option<usize> {
+    list.iter().position(|value| value.get(key) == Some(wanted))
+}
+
+/// Where an element stands in a list: by its key, or by itself where there is none.
+fn index(order: &[Value], element: &Value, key: &str) -> Option<usize> {
+    if key.is_empty() {
+        return order.iter().position(|value| value == element);
+    }
+    element.get(key).and_then(|wanted| position(order, key, wanted))
+}
+
+/// Splits a merged list into what the patch names and what only the server has.
+fn partition(merged: Vec<Value>, by: &[Value], key: &str) -> Merged<(Vec<Value>, Vec<Value>)> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for element in merged {
+        if !key.is_empty() {
+            match &element {
+                Value::Object(map) if !map.contains_key(key) => return fail(no_merge_key(map, key)),
+                Value::Object(_) => {}
+                other => return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(other))),
+            }
+        }
+        if index(by, &element, key).is_some() { ours.push(element) } else { theirs.push(element) }
+    }
+    Ok((ours, theirs))
+}
+
+/// Ours in the patch's order, theirs in the server's, woven so that the server's order holds between them.
+fn in_order(
+    mut ours: Vec<Value>,
+    mut theirs: Vec<Value>,
+    patch_order: &[Value],
+    server_order: &[Value],
+    key: &str,
+) -> Merged<Vec<Value>> {
+    if !key.is_empty()
+        && let Some(Value::Object(map)) = patch_order.iter().find(|one| one.get(key).is_none())
+    {
+        return fail(no_merge_key(map, key));
+    }
+    let place = |order: &[Value], value: &Value| index(order, value, key).unwrap_or(usize::MAX);
+    ours.sort_by_key(|value| place(patch_order, value));
+    theirs.sort_by_key(|value| place(server_order, value));
+    let mut both = Vec::with_capacity(ours.len() + theirs.len());
+    let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
+    loop {
+        let next = match (theirs.peek(), ours.peek()) {
+            (None, None) => return Ok(both),
+            (Some(_), None) => theirs.next(),
+            (None, Some(_)) => ours.next(),
+            (Some(left), Some(right)) => {
+                let first = match (index(server_order, left, key), index(server_order, right, key)) {
+                    (Some(left), Some(right)) => left < right,
+                    _ => false,
+                };
+                if first { theirs.next() } else { ours.next() }
+            }
+        };
+        both.extend(next);
+    }
+}
+
+fn validate_order(patch: &[Value], order: &[Value], key: &str) -> Merged<()> {
+    if patch.is_empty() || order.is_empty() {
+        return Ok(());
+    }
+    let mut wanted = patch.iter().filter(|one| one.get(DIRECTIVE).is_none()).peekable();
+    for set in order {
+        let Some(element) = wanted.peek() else { break };
+        let same = if key.is_empty() {
+            *element == set
+        } else {
+            let value = |one: &Value| match one {
+                Value::Object(map) => map.get(key).cloned().ok_or_else(|| PatchError::Internal(no_merge_key(map, key))),
+                other => fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(other))),
+            };
+            value(element)? == value(set)?
+        };
+        if same {
+            wanted.next();
+        }
+    }
+    if wanted.peek().is_some() {
+        let show = |list: &[Value]| go_text(&Value::Array(list.to_vec()));
+        let (patch, order) = (show(patch), show(order));
+        return fail(format!("The order in patch list:\n{patch}\n doesn't match {SET_ORDER} list:\n{order}\n"));
+    }
+    Ok(())
+}
+
+fn no_merge_key(map: &Object, key: &str) -> String {
+    format!("map: {} does not contain declared merge key: {key}", go_text(&Value::Object(map.clone())))
+}
+
+fn bad_patch_type(directive: &Value, map: &Object) -> String {
+    format!("unknown patch type: {} in map: {}", go_text(directive), go_text(&Value::Object(map.clone())))
+}
+
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "%!s(<nil>)",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
+/// A value as Go's `%v` prints it.
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => format!("[{}]", list.iter().map(go_text).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let pairs = map.iter().map(|(name, value)| format!("{name}:{}", go_text(value)));
+            format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
+        }
+        other => other.to_string(),
+    }
+}
