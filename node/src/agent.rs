@@ -9,7 +9,7 @@ use crate::register::{NodeFacts, heartbeat, register};
 use crate::runtime::PodRuntime;
 use crate::worker::{PodFeed, Shared, Worker};
 use sampan_api::k8s::api::core::v1::Pod;
-use sampan_client::{ApiService, Change, Client, EventRecorder, Informers, InformerSpec};
+use sampan_client::{ApiService, Change, Client, EventRecorder, InformerSpec, Informers};
 use sampan_env::{Env, Tasks};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;

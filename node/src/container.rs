@@ -93,12 +93,18 @@ pub fn plan(pod: &Pod, container: &Container, pod_ip: Ipv4Addr, host_ip: &str) -
 }
 
 fn http_port(container: &Container) -> u16 {
-    let tcp = |port: &&sampan_api::k8s::api::core::v1::ContainerPort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
+    let tcp =
+        |port: &&sampan_api::k8s::api::core::v1::ContainerPort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
     let first = container.ports.iter().flatten().find(tcp);
     first.and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(HTTP_PORT_DEFAULT)
 }
 
-fn environment(pod: &Pod, container: &Container, ip: Ipv4Addr, host_ip: &str) -> Result<Vec<(String, String)>, Refusal> {
+fn environment(
+    pod: &Pod,
+    container: &Container,
+    ip: Ipv4Addr,
+    host_ip: &str,
+) -> Result<Vec<(String, String)>, Refusal> {
     let mut env: Vec<(String, String)> = Vec::new();
     for variable in container.env.iter().flatten() {
         let value = match &variable.value_from {

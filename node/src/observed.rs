@@ -20,12 +20,22 @@ pub struct Terminated {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ContainerState {
     /// Not running; to be started at once, or when the time has come.
-    Waiting { reason: String, message: String, until: Option<SystemTime> },
+    Waiting {
+        reason: String,
+        message: String,
+        until: Option<SystemTime>,
+    },
     /// Image and sandbox are being made ready.
-    Starting { since: SystemTime },
-    Running { started_at: SystemTime },
+    Starting {
+        since: SystemTime,
+    },
+    Running {
+        started_at: SystemTime,
+    },
     /// Told to end.
-    Stopping { started_at: SystemTime },
+    Stopping {
+        started_at: SystemTime,
+    },
     Terminated(Terminated),
 }
 

@@ -39,10 +39,19 @@ pub struct Wanted {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    Start { container: usize },
+    Start {
+        container: usize,
+    },
     /// Ended, and to be run again, but not before `until`.
-    BackOff { container: usize, until: SystemTime, delay: Duration },
-    Stop { container: usize, grace: Duration },
+    BackOff {
+        container: usize,
+        until: SystemTime,
+        delay: Duration,
+    },
+    Stop {
+        container: usize,
+        grace: Duration,
+    },
     /// Nothing to do before then.
     WakeAt(SystemTime),
     /// Nothing runs any more and the pod is to go: its object can be removed.
@@ -94,9 +103,8 @@ fn stop_all(observed: &Observed, grace: Duration) -> Vec<Action> {
     if !observed.containers.iter().any(running) {
         return vec![Action::Remove];
     }
-    let to_stop = |one: &ObservedContainer| {
-        matches!(one.state, ContainerState::Running { .. } | ContainerState::Starting { .. })
-    };
+    let to_stop =
+        |one: &ObservedContainer| matches!(one.state, ContainerState::Running { .. } | ContainerState::Starting { .. });
     let containers = observed.containers.iter().enumerate().filter(|(_, one)| to_stop(one));
     containers.map(|(container, _)| Action::Stop { container, grace }).collect()
 }

@@ -82,7 +82,8 @@ impl PodRuntime for SharedProcess {
 
     async fn start(&self, launch: Launch) -> Result<Arc<dyn Running>, LaunchError> {
         let Launch { image, plan, pod_ip, log } = launch;
-        let bytes = self.present.lock().values().find(|blob| blob.digest == image.digest).map(|blob| blob.bytes.clone());
+        let bytes =
+            self.present.lock().values().find(|blob| blob.digest == image.digest).map(|blob| blob.bytes.clone());
         let fetch = || async move { bytes.ok_or_else(|| "the image is no longer at hand".to_owned()) };
         let prefer_command = !plan.args.is_empty();
         let failed = |error: wasm::Error| LaunchError::Failed(error.to_string());

@@ -220,7 +220,8 @@ mod tests {
             host_ip: "127.0.0.1",
             now: at(100),
         });
-        let times: Vec<&Value> = status["conditions"].as_array().expect("a list").iter().map(|c| &c["lastTransitionTime"]).collect();
+        let times: Vec<&Value> =
+            status["conditions"].as_array().expect("a list").iter().map(|c| &c["lastTransitionTime"]).collect();
         assert_eq!(times[2], "2020-01-01T00:00:00Z");
         assert_eq!(times[3], "1970-01-01T00:01:40Z");
         assert_eq!(status["containerStatuses"][0]["ready"], true);

@@ -349,7 +349,8 @@ impl Worker {
     async fn remove(&self) -> bool {
         let metadata = &self.pod.metadata;
         let pods = self.shared.client.namespaced::<Pod>(metadata.namespace.as_deref().unwrap_or_default());
-        let params = DeleteParams { grace_period_seconds: Some(0), uid: Some(self.uid.clone()), ..DeleteParams::default() };
+        let params =
+            DeleteParams { grace_period_seconds: Some(0), uid: Some(self.uid.clone()), ..DeleteParams::default() };
         match pods.delete(metadata.name.as_deref().unwrap_or_default(), &params).await {
             Ok(_) => true,
             Err(error) if error.is_not_found() || error.is_conflict() => true,
@@ -432,7 +433,10 @@ async fn launch(
     };
     let image = match shared.runtime.pull(&planned.image, &planned.pull_policy).await {
         Ok(image) => {
-            let text = format!("Container image {:?} already present on machine and can be accessed by the pod", planned.image);
+            let text = format!(
+                "Container image {:?} already present on machine and can be accessed by the pod",
+                planned.image
+            );
             event(EventType::Normal, "Pulled", text);
             image
         }

@@ -90,7 +90,8 @@ impl Images {
         for (name, seed) in &self.inner.seeds {
             let (_, manifest) = describe(seed.digest, seed.bytes.len() as u64);
             let reference = (*name).to_owned();
-            found.insert(reference.clone(), ImageInfo { reference, manifest_digest: digest(&manifest), embedded: true });
+            found
+                .insert(reference.clone(), ImageInfo { reference, manifest_digest: digest(&manifest), embedded: true });
         }
         for one in self.inner.index()?.manifests {
             if let Some(name) = one.annotations.get(REF_NAME) {
@@ -127,8 +128,9 @@ impl Inner {
     fn index(&self) -> Result<Index, ImageError> {
         let path = self.folder.join("index.json");
         match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| ImageError::Damaged { path, why: error.to_string() }),
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| ImageError::Damaged { path, why: error.to_string() })
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Index { schema_version: 2, media_type: INDEX.into(), manifests: Vec::new() })
             }
@@ -167,10 +169,9 @@ impl Inner {
         if named.tag.is_none() {
             named.tag = Some("latest".into());
         }
-        let index = self.index().map_err(|error| BlobError::Unavailable {
-            reference: reference.to_string(),
-            why: error.to_string(),
-        })?;
+        let index = self
+            .index()
+            .map_err(|error| BlobError::Unavailable { reference: reference.to_string(), why: error.to_string() })?;
         let on_disk = match &reference.digest {
             Some(digest) => Some(digest.clone()),
             None => {

@@ -7,8 +7,8 @@
 //!   served.
 //! - What is on disk is replaced whole or not at all.
 
-pub mod limits;
 mod layout;
+pub mod limits;
 mod manifest;
 
 pub use layout::{ImageError, ImageInfo, Images, Seed};
