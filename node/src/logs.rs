@@ -171,6 +171,8 @@ mod tests {
         assert_eq!(next, 40_000);
         assert!(lines.len() < 15_000 && lines.len() > 5_000, "{}", lines.len());
         log.write(Stream::Stderr, &vec![b'x'; LOG_LINE_MAX * 5 + 1]);
+        assert_eq!(log.read(40_000, 10).0.len(), 5, "the last byte has no end yet");
+        log.finish();
         assert_eq!(log.read(40_000, 10).0.len(), 6);
     }
 }

@@ -96,11 +96,11 @@ impl PodRuntime for SharedProcess {
         let sink = |stream| -> Arc<dyn wasm::LogSink> { Arc::new(Sink(log.clone(), stream)) };
         if artifact.role() == wasm::Role::Service {
             let listen = SocketAddr::from((pod_ip, plan.port));
-            let mut spec = wasm::ServiceSpec::new(pod_ip, listen, sink(Stream::Stdout), sink(Stream::Stderr));
+            let mut spec = wasm::ServiceSpec::new(listen, pod_ip, sink(Stream::Stdout), sink(Stream::Stderr));
             spec.args = arguments(&plan);
             spec.env = plan.env;
             let handle = self.runtime.start_service(&artifact, &container, spec).map_err(|error| match error {
-                wasm::Error::Bind { addr, source } => LaunchError::Bind(format!("{addr}: {source}")),
+                wasm::Error::Bind { address, source } => LaunchError::Bind(format!("{address}: {source}")),
                 other => failed(other),
             })?;
             return Ok(Arc::new(Service(handle)));

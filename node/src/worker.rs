@@ -346,7 +346,7 @@ impl Worker {
     }
 
     /// Takes the object out of the API. True when it is gone.
-    async fn remove(&self) -> bool {
+    async fn remove(&mut self) -> bool {
         let metadata = &self.pod.metadata;
         let pods = self.shared.client.namespaced::<Pod>(metadata.namespace.as_deref().unwrap_or_default());
         let params =
@@ -361,7 +361,7 @@ impl Worker {
         }
     }
 
-    async fn save(&self) {
+    async fn save(&mut self) {
         let entry = LedgerEntry {
             uid: self.uid.clone(),
             namespace: self.pod.metadata.namespace.clone().unwrap_or_default(),
