@@ -46,7 +46,7 @@ pub struct RecordParts {
     pub kind: Arc<str>,
     pub uid: Arc<str>,
     pub create_revision: u64,
-    /// The revision of this write; in a deletion's event, the deletion's.
+    /// The revision of this write; in a deletion's event, the deletion's. 0: not in the store, the answer of a dry run.
     pub mod_revision: u64,
     pub version: u64,
     pub labels: Arc<BTreeMap<String, String>>,
@@ -113,6 +113,11 @@ impl Record {
     fn splice(&self, from: usize, out: &mut Vec<u8>) {
         let at = self.rv_offset as usize;
         out.extend_from_slice(&self.json[from..at]);
+        if self.mod_revision == 0 {
+            // Not in the store: the answer of a dry run.
+            out.extend_from_slice(&self.json[at..]);
+            return;
+        }
         out.extend_from_slice(b"\"resourceVersion\":\"");
         out.extend_from_slice(self.mod_revision.to_string().as_bytes());
         out.push(b'"');
@@ -134,7 +139,9 @@ impl Record {
             .ok()
             .and_then(Object::from_value)
             .map(|mut object| {
-                object.set_meta("resourceVersion", self.mod_revision.to_string());
+                if self.mod_revision > 0 {
+                    object.set_meta("resourceVersion", self.mod_revision.to_string());
+                }
                 object
             })
             .expect("a record's bytes were encoded from an object")

@@ -91,6 +91,9 @@ pub struct Status {
     pub details: Option<Box<StatusDetails>>,
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
+    /// `metadata.continue`: with which token an expired list may go on, inconsistently.
+    #[serde(skip)]
+    pub continue_token: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
@@ -135,6 +138,7 @@ impl Status {
             reason: reason.as_str().into(),
             details: None,
             code: reason.code(),
+            continue_token: None,
         }
     }
 
@@ -180,7 +184,11 @@ impl Status {
         if let Some(map) = value.as_object_mut() {
             map.insert("apiVersion".into(), "v1".into());
             map.insert("kind".into(), "Status".into());
-            map.insert("metadata".into(), serde_json::json!({}));
+            let metadata = match &self.continue_token {
+                Some(token) => serde_json::json!({"continue": token}),
+                None => serde_json::json!({}),
+            };
+            map.insert("metadata".into(), metadata);
         }
         value
     }
