@@ -30,6 +30,7 @@ pub mod limits;
 mod memory;
 mod metrics;
 mod net;
+pub mod policy;
 mod runtime;
 mod service;
 mod ticker;

@@ -1,0 +1,35 @@
+//! Says hello over HTTP. Each request has an instance of its own.
+
+use wasip2::exports::http::incoming_handler::Guest;
+use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+
+#[cfg(not(feature = "v2"))]
+const GREETING: &str = "Hello";
+#[cfg(feature = "v2")]
+const GREETING: &str = "Hello again (v2)";
+
+struct Hello;
+
+impl Guest for Hello {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let pod = std::env::var("POD_NAME").unwrap_or_else(|_| "a pod".into());
+        let path = request.path_with_query().unwrap_or_else(|| "/".into());
+        let text = format!("{GREETING} from {pod} at {path}\n");
+
+        let headers = Fields::new();
+        if headers.append("content-type", b"text/plain; charset=utf-8").is_err() {
+            return;
+        }
+        let response = OutgoingResponse::new(headers);
+        let Ok(body) = response.body() else { return };
+        ResponseOutparam::set(out, Ok(response));
+        let Ok(stream) = body.write() else { return };
+        // A client that went away needs no answer.
+        if stream.blocking_write_and_flush(text.as_bytes()).is_ok() {
+            drop(stream);
+            drop(OutgoingBody::finish(body, None));
+        }
+    }
+}
+
+wasip2::http::proxy::export!(Hello);

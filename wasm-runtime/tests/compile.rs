@@ -1,0 +1,178 @@
+//! Hostile input to the compiler, and what becomes of the cache.
+
+#![allow(dead_code, reason = "each test binary uses its part of the support module")]
+
+mod support;
+
+use bytes::Bytes;
+use sampan_env::Env;
+use sampan_wasm_runtime::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use support::*;
+
+fn leb(mut n: usize, out: &mut Vec<u8>) {
+    loop {
+        let byte = (n & 0x7f) as u8;
+        n >>= 7;
+        if n == 0 {
+            return out.push(byte);
+        }
+        out.push(byte | 0x80);
+    }
+}
+
+fn section(id: u8, content: &[u8], out: &mut Vec<u8>) {
+    out.push(id);
+    leb(content.len(), out);
+    out.extend_from_slice(content);
+}
+
+/// A core module of `functions` functions with this body, and a memory, exporting the first as `_start`.
+fn module(functions: usize, body: &[u8]) -> Vec<u8> {
+    let mut out = b"\0asm\x01\0\0\0".to_vec();
+    section(1, &[1, 0x60, 0, 0], &mut out);
+    let mut types = Vec::new();
+    leb(functions, &mut types);
+    types.resize(types.len() + functions, 0);
+    section(3, &types, &mut out);
+    section(5, &[1, 0, 1], &mut out);
+    section(7, b"\x02\x06_start\0\0\x06memory\x02\0", &mut out);
+    let mut code = Vec::new();
+    leb(functions, &mut code);
+    for _ in 0..functions {
+        leb(body.len() + 2, &mut code);
+        code.push(0);
+        code.extend_from_slice(body);
+        code.push(0x0b);
+    }
+    section(10, &code, &mut out);
+    out
+}
+
+/// Loops within loops, each with a branch to every level: quadratic for the compiler.
+fn nested_loops(depth: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    for _ in 0..depth {
+        body.extend_from_slice(&[0x03, 0x40]);
+    }
+    for level in 0..depth {
+        body.extend_from_slice(&[0x41, 0, 0x0d]);
+        leb(level, &mut body);
+    }
+    body.resize(body.len() + depth, 0x0b);
+    module(1, &body)
+}
+
+async fn refused(runtime: &Runtime, bytes: Vec<u8>) -> Error {
+    let bytes = Bytes::from(bytes);
+    let loaded = runtime.load(Role::Command, &digest_of(&bytes), || async { Ok(bytes.clone()) }).await;
+    loaded.err().expect("refused")
+}
+
+fn bounded(dir: &Path, deadline: Duration, address_space_bytes: u64) -> Runtime {
+    let mut config = config(dir);
+    config.compile_bounds = CompileBounds { deadline, address_space_bytes };
+    Runtime::new(config, Env::system()).expect("a runtime")
+}
+
+#[tokio::test]
+async fn bombs_are_killed_by_the_deadline_or_the_address_space_and_remembered() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let runtime = bounded(dir.path(), Duration::from_millis(300), 3 << 30);
+    let bomb = Bytes::from(nested_loops(20_000));
+    let digest = digest_of(&bomb);
+    let first = runtime.load(Role::Command, &digest, || async { Ok(bomb.clone()) }).await.err().expect("killed");
+    assert!(matches!(&first, Error::CompileKilled { why } if why.contains("longer than")), "{first}");
+    // The second time nobody asks for the bytes.
+    let again = runtime.load(Role::Command, &digest, || async { Err("fetched again".into()) }).await;
+    assert!(matches!(again, Err(Error::CompileKilled { .. })));
+    assert_eq!((runtime.metrics().compiles, runtime.metrics().bad_digests), (1, 1));
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let runtime = bounded(dir.path(), PATIENCE, 600 << 20);
+    let error = refused(&runtime, module(1_000_000, &[])).await;
+    assert!(matches!(&error, Error::CompileKilled { why } if why.contains("MiB")), "{error}");
+    // The next job has a new child.
+    assert_eq!(run(&runtime, mebibytes(32), &["print", "x"]).await.0.code, 0);
+}
+
+#[tokio::test]
+async fn what_is_no_component_is_refused_with_its_reason() {
+    let runtime = runtime();
+    for (bytes, expected) in [
+        (b"\x1f\x8b\x08\0".to_vec(), "Linux container image"),
+        (b"hello".to_vec(), "not WebAssembly"),
+        (FIXTURES[..FIXTURES.len() / 2].to_vec(), "damaged"),
+        (b"\0asm\x0d\0\x01\0".to_vec(), "exports no wasi:cli/run"),
+        (HELLO.to_vec(), "exports no wasi:cli/run; it exports wasi:http/incoming-handler"),
+    ] {
+        let error = refused(&runtime, bytes).await.to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let digest = digest_of(b"other");
+    let mismatch = runtime.load(Role::Command, &digest, || async { Ok(FIXTURES.clone()) }).await;
+    assert!(matches!(mismatch, Err(Error::DigestMismatch { .. })));
+    let lost = runtime.load(Role::Command, &digest, || async { Err("no such blob".into()) }).await;
+    assert!(matches!(lost, Err(Error::Fetch(_))), "a mismatch is not remembered");
+}
+
+#[tokio::test]
+async fn a_module_of_preview_1_is_adapted() {
+    let runtime = runtime();
+    let bytes = Bytes::from(module(1, &[]));
+    let artifact =
+        runtime.load_workload(&digest_of(&bytes), false, || async { Ok(bytes.clone()) }).await.expect("adapted");
+    assert_eq!(artifact.role(), Role::Command);
+    let container = runtime.container(mebibytes(32));
+    let handle = runtime.start_command(&artifact, &container, spec(&[], &Default::default())).expect("started");
+    assert_eq!(handle.wait().await.code, 0);
+}
+
+fn cached(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for engine in fs::read_dir(dir).expect("the cache").flatten() {
+        found.extend(fs::read_dir(engine.path()).expect("an engine's").flatten().map(|entry| entry.path()));
+    }
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "cwasm"));
+    found
+}
+
+#[tokio::test]
+async fn the_cache_is_used_and_a_tampered_one_is_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let counts = |runtime: &Runtime| (runtime.metrics().compiles, runtime.metrics().cache_hits);
+    let fresh = || Runtime::new(config(dir.path()), Env::system()).expect("a runtime");
+
+    let first = fresh();
+    load(&first, Role::Command, &BURNER).await;
+    assert_eq!(counts(&first), (1, 0));
+
+    let second = fresh();
+    let none = second.load(Role::Command, &digest_of(&BURNER), || async { Err("not wanted".to_owned()) }).await;
+    assert!(none.is_ok());
+    assert_eq!(counts(&second), (0, 1));
+
+    let files = cached(dir.path());
+    assert_eq!(files.len(), 1);
+    let mut content = fs::read(&files[0]).expect("the artefact");
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    // As another file under the same name: the running engines keep theirs mapped.
+    fs::remove_file(&files[0]).expect("removed");
+    fs::write(&files[0], content).expect("tampered with");
+
+    let third = fresh();
+    load(&third, Role::Command, &BURNER).await;
+    assert_eq!(counts(&third), (1, 0));
+}
+
+#[tokio::test]
+async fn many_loads_of_one_digest_compile_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let runtime = Runtime::new(config(dir.path()), Env::system()).expect("a runtime");
+    let loads = (0..8).map(|_| load(&runtime, Role::Command, &BURNER));
+    futures::future::join_all(loads).await;
+    assert_eq!(runtime.metrics().compiles, 1);
+}

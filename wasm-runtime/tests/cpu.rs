@@ -1,0 +1,47 @@
+//! The CPU limit, by the guest's own progress.
+
+#![allow(dead_code, reason = "each test binary uses its part of the support module")]
+
+mod support;
+
+use sampan_wasm_runtime::*;
+use std::sync::Arc;
+use support::*;
+
+const RUN_MILLIS: u64 = 4000;
+
+/// Steps that a burner makes, by its own clock, in a run of [`RUN_MILLIS`].
+async fn steps(runtime: &Runtime, cpu_millis: Option<u64>) -> f64 {
+    let artifact = load(runtime, Role::Command, &BURNER).await;
+    let container = runtime.container(ContainerLimits { cpu_millis, ..mebibytes(32) });
+    let log = Arc::new(Log::default());
+    let millis = RUN_MILLIS.to_string();
+    let handle = runtime.start_command(&artifact, &container, spec(&[&millis], &log)).expect("started");
+    let exit = tokio::time::timeout(PATIENCE, handle.wait()).await.expect("it ends");
+    assert_eq!(exit.code, 0, "{exit:?}");
+    let log = log.text();
+    let done: Vec<f64> =
+        log.lines().last().unwrap_or("").split(' ').skip(1).filter_map(|number| number.parse().ok()).collect();
+    let [steps, millis] = done[..] else { panic!("no end in {log}") };
+    steps * RUN_MILLIS as f64 / millis
+}
+
+#[tokio::test]
+async fn a_tenth_and_a_half_of_a_core_make_a_tenth_and_a_half_of_the_progress() {
+    let runtime = runtime();
+    // Progress per second of CPU, not of wall time: other work on the machine must not count as throttling.
+    let artifact = load(&runtime, Role::Command, &BURNER).await;
+    let container = runtime.container(mebibytes(32));
+    let log = Arc::new(Log::default());
+    let handle = runtime.start_command(&artifact, &container, spec(&["1500"], &log)).expect("started");
+    assert_eq!(handle.wait().await.code, 0);
+    let text = log.text();
+    let all: f64 = text.lines().last().and_then(|l| l.split(' ').nth(1)).and_then(|n| n.parse().ok()).expect("steps");
+    let full = all / (container.usage().cpu_nanos as f64 / 1e9) * (RUN_MILLIS as f64 / 1e3);
+
+    let (tenth, half) = tokio::join!(steps(&runtime, Some(100)), steps(&runtime, Some(500)));
+    let (tenth, half) = (tenth / full, half / full);
+    println!("100m made {tenth:.4} of the progress of a whole core, 500m made {half:.4}");
+    assert!((0.09..=0.11).contains(&tenth), "{tenth}");
+    assert!((0.45..=0.55).contains(&half), "{half}");
+}

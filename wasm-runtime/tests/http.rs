@@ -1,0 +1,169 @@
+//! Services: a fresh instance for each request, and what happens when one misbehaves.
+
+#![allow(dead_code, reason = "each test binary uses its part of the support module")]
+
+mod support;
+
+use sampan_wasm_runtime::*;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use support::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+struct Answer {
+    status: u16,
+    body: String,
+}
+
+/// One request on a connection of its own.
+async fn get(address: SocketAddr, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("answered");
+    let status = text.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{text}"));
+    let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    Answer { status, body }
+}
+
+fn service(log: &Arc<Log>) -> ServiceSpec {
+    let ip = pod_ip();
+    ServiceSpec::new(SocketAddr::from((ip, 0)), ip, log.clone(), log.clone())
+}
+
+async fn start(
+    runtime: &Runtime,
+    bytes: &bytes::Bytes,
+    limits: ContainerLimits,
+    spec: ServiceSpec,
+) -> (ServiceHandle, Container) {
+    let artifact = load(runtime, Role::Service, bytes).await;
+    let container = runtime.container(limits);
+    (runtime.start_service(&artifact, &container, spec).expect("listening"), container)
+}
+
+#[tokio::test]
+async fn hello_says_who_it_is_and_keeps_no_memory() {
+    let runtime = runtime();
+    let log = Arc::new(Log::default());
+    let mut spec = service(&log);
+    spec.env = vec![("POD_NAME".into(), "hello-1".into())];
+    let (service, container) = start(&runtime, &HELLO, mebibytes(32), spec).await;
+    for _ in 0..20 {
+        let answer = get(service.local_addr(), "/here?x=1").await;
+        assert_eq!(
+            (answer.status, answer.body.contains("Hello from hello-1 at /here?x=1")),
+            (200, true),
+            "{}",
+            answer.body
+        );
+    }
+    let usage = container.usage();
+    assert_eq!((usage.requests, usage.request_errors, usage.memory_bytes), (20, 0, 0));
+    assert!(usage.memory_peak_bytes > 1 << 20 && usage.cpu_nanos > 0);
+}
+
+#[tokio::test]
+async fn a_burst_queues_and_does_not_kill_a_healthy_service() {
+    let runtime = runtime();
+    // Room for three instances.
+    let (service, container) = start(&runtime, &HELLO, mebibytes(4), service(&Arc::default())).await;
+    let address = service.local_addr();
+    let requests = (0..200).map(|n| async move { get(address, &format!("/{n}")).await.status });
+    let statuses = futures::future::join_all(requests).await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert!(!container.usage().oom && service.try_exit().is_none());
+    assert!(container.usage().memory_peak_bytes <= 4 << 20);
+}
+
+#[tokio::test]
+async fn a_misbehaving_request_is_its_own_business() {
+    let runtime = runtime();
+    let mut spec = service(&Arc::default());
+    spec.request_timeout = Duration::from_millis(500);
+    let (service, container) = start(&runtime, &HOSTILE_SERVICE, mebibytes(32), spec).await;
+    let address = service.local_addr();
+    for (path, status) in [("/trap", 500), ("/silent", 500), ("/loop", 504), ("/sleep", 504), ("/ok", 200)] {
+        let answer = get(address, path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    }
+    // What one request leaves in memory the next does not see.
+    for _ in 0..2 {
+        assert!(get(address, "/count").await.body.contains("request 1 of this instance"));
+    }
+    assert_eq!(container.usage().request_errors, 4);
+    assert_eq!(runtime.metrics().traps, 1);
+    assert!(service.try_exit().is_none());
+    assert_eq!(container.usage().memory_bytes, 0);
+}
+
+#[tokio::test]
+async fn out_of_memory_in_a_request_ends_the_container() {
+    let runtime = runtime();
+    let (service, _) = start(&runtime, &HOSTILE_SERVICE, mebibytes(16), service(&Arc::default())).await;
+    let mut stream = TcpStream::connect(service.local_addr()).await.expect("connected");
+    stream.write_all(b"GET /grow HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    let exit = tokio::time::timeout(PATIENCE, service.wait()).await.expect("it ends");
+    assert_eq!((exit.code, exit.reason), (137, ExitReason::OomKilled), "{exit:?}");
+    let gone = tokio::time::timeout(PATIENCE, async {
+        while TcpStream::connect(service.local_addr()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    gone.await.expect("nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_terminated_service_finishes_what_it_began() {
+    let runtime = runtime();
+    let (service, _) = start(&runtime, &HOSTILE_SERVICE, mebibytes(32), service(&Arc::default())).await;
+    let address = service.local_addr();
+    let slow = tokio::task::LocalSet::new();
+    let (answer, exit) = slow
+        .run_until(async {
+            let slow = tokio::task::spawn_local(get(address, "/slow"));
+            // The request is inside before the termination.
+            while runtime.metrics().requests == 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            service.terminate(PATIENCE);
+            (slow.await.expect("an answer"), service.wait().await)
+        })
+        .await;
+    assert_eq!((answer.status, exit.code), (200, 143), "{exit:?}");
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn grace_is_not_for_ever() {
+    let runtime = runtime();
+    let (service, _) = start(&runtime, &HOSTILE_SERVICE, mebibytes(32), service(&Arc::default())).await;
+    let mut stream = TcpStream::connect(service.local_addr()).await.expect("connected");
+    stream.write_all(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    while runtime.metrics().requests == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    service.terminate(Duration::from_millis(100));
+    let exit = tokio::time::timeout(PATIENCE, service.wait()).await.expect("it ends");
+    assert_eq!(exit.code, 137, "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_taken_port_and_a_missing_host_are_named() {
+    let runtime = runtime();
+    let (first, _) = start(&runtime, &HELLO, mebibytes(32), service(&Arc::default())).await;
+    let artifact = load(&runtime, Role::Service, &HELLO).await;
+    let mut spec = service(&Arc::default());
+    spec.listen = first.local_addr();
+    let refused = runtime.start_service(&artifact, &runtime.container(mebibytes(32)), spec);
+    assert!(matches!(refused, Err(Error::Bind { .. })));
+
+    let mut stream = TcpStream::connect(first.local_addr()).await.expect("connected");
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("answered");
+    assert!(text.contains(" 400 "), "{text}");
+}
