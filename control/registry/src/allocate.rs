@@ -7,8 +7,8 @@ mod addresses;
 mod pools;
 
 pub use addresses::AddressesAndPorts;
-pub use pools::{Pool, Pools};
 pub(crate) use pools::Taken;
+pub use pools::{Pool, Pools};
 
 use sampan_api::field::{BadValue, Path};
 use sampan_api::object::Object;

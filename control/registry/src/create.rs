@@ -93,12 +93,7 @@ impl Registry {
     }
 
     /// The object has its name: prepared, validated, written.
-    async fn create_named(
-        &self,
-        caller: &Caller<'_>,
-        place: &Place<'_>,
-        object: Object,
-    ) -> Result<Arc<Record>, Error> {
+    async fn create_named(&self, caller: &Caller<'_>, place: &Place<'_>, object: Object) -> Result<Arc<Record>, Error> {
         let name = object.name().to_owned();
         let (object, writer) = self.prepare_creation(caller, place, object).await?;
         if caller.dry_run {

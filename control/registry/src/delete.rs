@@ -91,7 +91,8 @@ impl Registry {
         };
         caller.admission.validate(&attributes, None).await?;
         let strategy = &*place.storage.strategy;
-        let gone = |record: Arc<Record>| Deleted { record, gone: true, answer_object: strategy.returns_deleted_object() };
+        let gone =
+            |record: Arc<Record>| Deleted { record, gone: true, answer_object: strategy.returns_deleted_object() };
         let going = |record: Arc<Record>| Deleted { record, gone: false, answer_object: true };
         let writer = writer(caller);
         match self.plan(caller, place, &old, options) {
@@ -137,7 +138,8 @@ impl Registry {
         let ctx = context(caller, now, "", place.namespace);
         let mut options = options.clone();
         // Go treats a negative time as one second.
-        options.grace_period_seconds = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
+        options.grace_period_seconds =
+            options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
         let mut object = old.clone();
         if strategy.finalizing(old) {
             if old.deletion_timestamp().is_some() {

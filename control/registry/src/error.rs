@@ -104,10 +104,14 @@ impl Error {
 fn store_status(error: &sampan_store::Error) -> Status {
     use sampan_store::Error as Store;
     match error {
-        Store::Compacted { floor } => Status::expired(format!("the history before revision {floor} has been compacted")),
+        Store::Compacted { floor } => {
+            Status::expired(format!("the history before revision {floor} has been compacted"))
+        }
         Store::Future { current } => Status::timeout(&format!("the server is at revision {current}"), 1),
         Store::TooLarge { .. } => Status::request_entity_too_large(&error.to_string()),
-        Store::DiskFull => Status::service_unavailable("the disk is full: reads go on, writes are refused until there is room"),
+        Store::DiskFull => {
+            Status::service_unavailable("the disk is full: reads go on, writes are refused until there is room")
+        }
         Store::Closed => Status::service_unavailable("the server is shutting down"),
         Store::Conflict { .. } => Status::failure(Reason::Conflict, error.to_string()),
         other => Status::internal(&other.to_string()),

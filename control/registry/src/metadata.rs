@@ -314,9 +314,11 @@ mod tests {
             json!({"name": "a", "namespace": "b", "ownerReferences": [
                 {"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "1", "controller": true},
                 {"apiVersion": "v1", "kind": "Pod", "name": "b", "uid": "2", "controller": true}]}),
-            &["metadata.ownerReferences: Invalid value: [{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"a\",\"uid\":\"1\",\
+            &[
+                "metadata.ownerReferences: Invalid value: [{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"a\",\"uid\":\"1\",\
                \"controller\":true},{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"b\",\"uid\":\"2\",\"controller\":true}]: \
-               Only one reference can have Controller set to true. Found \"true\" in references for Pod/a and Pod/b"],
+               Only one reference can have Controller set to true. Found \"true\" in references for Pod/a and Pod/b",
+            ],
         );
         check(
             json!({"name": "a", "namespace": "b", "finalizers": ["bad name", "orphan", "foregroundDeletion"]}),
@@ -330,7 +332,9 @@ mod tests {
 
     #[test]
     fn an_update_keeps_what_it_leaves_out_and_may_not_change_the_rest() {
-        let old = object(json!({"name": "a", "uid": "u", "creationTimestamp": "t", "deletionTimestamp": "d", "finalizers": ["x/y"]}));
+        let old = object(
+            json!({"name": "a", "uid": "u", "creationTimestamp": "t", "deletionTimestamp": "d", "finalizers": ["x/y"]}),
+        );
         let mut new = object(json!({"name": "a"}));
         assert!(settle_update(&mut new, &old).is_empty());
         assert_eq!((new.uid(), new.deletion_timestamp()), ("u", Some("d")));

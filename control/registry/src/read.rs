@@ -308,7 +308,9 @@ fn check(options: &ListOptions, watch: bool) -> Result<(), Error> {
     if watch {
         match options.send_initial_events {
             None if !matching.is_empty() => {
-                errors.push(forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+                errors.push(forbidden(
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                ));
             }
             Some(_) => {
                 if matching != "NotOlderThan" {

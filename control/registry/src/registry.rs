@@ -82,8 +82,7 @@ impl Registry {
         let stored = table.iter().filter(|row| is_storage(row));
         let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
         let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
-        let inner =
-            Inner { store, env, table: ArcSwap::new(table), shapes, codec, pools, decoder, watch };
+        let inner = Inner { store, env, table: ArcSwap::new(table), shapes, codec, pools, decoder, watch };
         Ok(Self { inner: Arc::new(inner) })
     }
 

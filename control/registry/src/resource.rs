@@ -146,7 +146,10 @@ pub struct SelectableField {
 #[derive(Clone)]
 pub enum Extract {
     /// The value at a path, a string as it is, others as JSON, and `absent` where there is none.
-    Path { path: Vec<Name>, absent: Name },
+    Path {
+        path: Vec<Name>,
+        absent: Name,
+    },
     Function(fn(&Object) -> String),
 }
 
@@ -187,7 +190,12 @@ pub struct Column {
 
 impl Resource {
     /// A stored, namespaced resource with all verbs, no subresources, usual history and the strategy that does nothing.
-    pub fn new(group: impl Into<Name>, version: impl Into<Name>, resource: impl Into<Name>, kind: impl Into<Name>) -> Self {
+    pub fn new(
+        group: impl Into<Name>,
+        version: impl Into<Name>,
+        resource: impl Into<Name>,
+        kind: impl Into<Name>,
+    ) -> Self {
         let kind = kind.into();
         Self {
             group: group.into(),
@@ -258,7 +266,13 @@ impl Resource {
     }
     /// A stream on an object, by name, with options of `kind` where discovery names one.
     #[must_use]
-    pub fn connect(self, name: &'static str, kind: Option<GroupVersionKind>, verbs: Verbs, stream: &'static str) -> Self {
+    pub fn connect(
+        self,
+        name: &'static str,
+        kind: Option<GroupVersionKind>,
+        verbs: Verbs,
+        stream: &'static str,
+    ) -> Self {
         self.subresource(name, kind, verbs, SubresourceBody::Connect(stream.into()))
     }
     #[must_use]
@@ -341,7 +355,11 @@ impl Resource {
     }
 
     pub fn gvk(&self) -> GroupVersionKind {
-        GroupVersionKind { group: self.group.to_string(), version: self.version.to_string(), kind: self.kind.to_string() }
+        GroupVersionKind {
+            group: self.group.to_string(),
+            version: self.version.to_string(),
+            kind: self.kind.to_string(),
+        }
     }
     pub fn gvr(&self) -> GroupVersionResource {
         GroupVersionResource {

@@ -3,6 +3,7 @@
 
 use crate::resource::Resource;
 use sampan_api::object::Object;
+use sampan_schema::{Schema, TypeId};
 
 /// A write, as `metadata.managedFields` records it.
 #[derive(Clone, Copy, Debug)]
@@ -34,5 +35,30 @@ impl Shapes for Shapeless {
         if let Some(kept) = old.and_then(|old| old.metadata().get("managedFields")) {
             new.set_meta("managedFields", kept.clone());
         }
+    }
+}
+
+/// The built-in kinds: the one schema.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltinShapes;
+
+impl BuiltinShapes {
+    fn type_of(row: &Resource) -> Option<TypeId> {
+        Schema::builtin().find(&row.group, &row.version, &row.kind)
+    }
+}
+
+impl Shapes for BuiltinShapes {
+    fn apply_defaults(&self, row: &Resource, object: &mut Object) {
+        let Some(id) = Self::type_of(row) else { return };
+        let mut value = std::mem::take(object).into_value();
+        sampan_schema::default::apply(Schema::builtin(), id, &mut value);
+        if let Some(defaulted) = Object::from_value(value) {
+            *object = defaulted;
+        }
+    }
+
+    fn track_managers(&self, row: &Resource, old: Option<&Object>, new: &mut Object, write: &ManagedWrite<'_>) {
+        Shapeless.track_managers(row, old, new, write);
     }
 }

@@ -112,11 +112,7 @@ impl ResourceTable {
     }
 
     /// The rows of one group and version, in their order.
-    pub fn of_group_version<'a>(
-        &'a self,
-        group: &'a str,
-        version: &'a str,
-    ) -> impl Iterator<Item = &'a Arc<Resource>> {
+    pub fn of_group_version<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
         self.rows.iter().filter(move |row| row.group == group && row.version == version)
     }
 }

@@ -133,8 +133,7 @@ impl Registry {
         let now = self.now();
         if !options.managed_fields_done {
             let time = time::rfc3339(now);
-            let write =
-                ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
+            let write = ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
             shapes.track_managers(row, Some(old_served), &mut object, &write);
         }
         let attributes = Attributes {
@@ -202,13 +201,7 @@ impl Registry {
     }
 
     /// The request's own conditions on the object that it sends.
-    fn check_request(
-        &self,
-        place: &Place<'_>,
-        name: &str,
-        current: &Record,
-        object: &mut Object,
-    ) -> Result<(), Error> {
+    fn check_request(&self, place: &Place<'_>, name: &str, current: &Record, object: &mut Object) -> Result<(), Error> {
         let row = place.row;
         check_name(object, name)?;
         metadata::settle_namespace(row, object, place.namespace).map_err(Error::BadRequest)?;
@@ -248,13 +241,14 @@ fn served(row: &Resource, object: &Object) -> Option<Object> {
 fn check_name(object: &mut Object, name: &str) -> Result<(), Error> {
     match object.name() {
         "" => {
-            let text = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+            let text =
+                format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
             Err(Error::BadRequest(text))
         }
         found if found == name => Ok(()),
-        found => {
-            Err(Error::BadRequest(format!("the name of the object ({found}) does not match the name on the URL ({name})")))
-        }
+        found => Err(Error::BadRequest(format!(
+            "the name of the object ({found}) does not match the name on the URL ({name})"
+        ))),
     }
 }
 
@@ -271,7 +265,8 @@ fn split(storage: &Resource, object: &mut Object, old: &Object, subresource: &st
         keep(object, "status");
     } else if subresource == "status" {
         let mine = |name: &String| !matches!(name.as_str(), "status" | "metadata" | "apiVersion" | "kind");
-        let names: Vec<String> = object.fields().keys().chain(old.fields().keys()).filter(|n| mine(n)).cloned().collect();
+        let names: Vec<String> =
+            object.fields().keys().chain(old.fields().keys()).filter(|n| mine(n)).cloned().collect();
         for name in names {
             keep(object, &name);
         }

@@ -40,8 +40,13 @@ impl Default for Pools {
 /// A claim as the transaction makes it.
 pub(crate) enum Taken {
     /// `refusal`: what the client hears if somebody else holds the item; `None`: another one is drawn.
-    Take { key: Arc<str>, refusal: Option<FieldError> },
-    Release { key: Arc<str> },
+    Take {
+        key: Arc<str>,
+        refusal: Option<FieldError>,
+    },
+    Release {
+        key: Arc<str>,
+    },
 }
 
 impl Pool {
@@ -68,14 +73,18 @@ impl Pool {
             Self::Addresses { network, prefix } => {
                 let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
                 let inside = item.parse::<Ipv4Addr>().is_ok_and(|ip| u32::from(ip) & mask == u32::from(network) & mask);
-                let edge = item.parse::<Ipv4Addr>().is_ok_and(|ip| matches!(u32::from(ip) & !mask, 0) || u32::from(ip) | mask == u32::MAX);
+                let edge = item
+                    .parse::<Ipv4Addr>()
+                    .is_ok_and(|ip| matches!(u32::from(ip) & !mask, 0) || u32::from(ip) | mask == u32::MAX);
                 (!inside || edge).then(|| {
                     format!("failed to allocate IP {item}: the provided network does not match the current range")
                 })
             }
             Self::Ports { first, last } => {
                 let inside = item.parse::<u16>().is_ok_and(|port| (first..=last).contains(&port));
-                (!inside).then(|| format!("provided port is not in the valid range. The range of valid ports is {first}-{last}"))
+                (!inside).then(|| {
+                    format!("provided port is not in the valid range. The range of valid ports is {first}-{last}")
+                })
             }
         }
     }
@@ -170,7 +179,14 @@ mod tests {
     fn pools_know_their_items() {
         let pools = Pools::default();
         let check = |pool: Pool, item: &str, inside: bool| assert_eq!(pool.refuse(item).is_none(), inside, "{item}");
-        for (item, inside) in [("10.96.0.1", true), ("10.96.255.254", true), ("10.97.0.1", false), ("10.96.0.0", false), ("10.96.255.255", false), ("x", false)] {
+        for (item, inside) in [
+            ("10.96.0.1", true),
+            ("10.96.255.254", true),
+            ("10.97.0.1", false),
+            ("10.96.0.0", false),
+            ("10.96.255.255", false),
+            ("x", false),
+        ] {
             check(pools.cluster_ips, item, inside);
         }
         for (item, inside) in [("30000", true), ("32767", true), ("32768", false), ("80", false)] {

@@ -1,0 +1,57 @@
+use crate::world::{World, json_of};
+use futures::StreamExt;
+use sampan_api::selector::FieldSelector;
+use sampan_registry::ListOptions;
+use serde_json::json;
+
+#[tokio::test]
+async fn two_versions_share_one_storage() {
+    let world = World::new().await;
+    let created = world
+        .create("v1/widgets", json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}))
+        .await
+        .expect("created");
+    assert_eq!(json_of(&created)["apiVersion"], "toys/v1");
+    assert_eq!(json_of(&created)["spec"], json!({"colour": "red", "size": 1}));
+    let new = world.get("v2/widgets", "a").await.expect("there");
+    assert_eq!(json_of(&new)["apiVersion"], "toys/v2");
+    assert_eq!(json_of(&new)["spec"], json!({"color": "red", "size": 1}));
+    assert_eq!((new.mod_revision, &new.uid), (created.mod_revision, &created.uid));
+
+    let by = ListOptions { fields: FieldSelector::parse("spec.colour=red").expect("parses"), ..ListOptions::default() };
+    let found = world.list("v1/widgets", &by).await.expect("lists");
+    assert_eq!(json_of(&found.items[0])["spec"]["colour"], "red");
+    let mut events = world.registry.watch(world.row("v1/widgets"), "", &by).await.expect("watches");
+    let event = events.next().await.expect("an event").expect("no error");
+    assert_eq!(json_of(event.record().expect("one"))["kind"], "Widget");
+    assert_eq!(json_of(event.record().expect("one"))["apiVersion"], "toys/v1");
+
+    let updated = world
+        .patch("v1/widgets", "a", |object| {
+            assert_eq!(object.api_version(), "toys/v1", "a transform sees the version that it was called in");
+            object.set(&["spec", "colour"], "blue");
+        })
+        .await
+        .expect("patched");
+    assert_eq!(json_of(&updated.record)["spec"]["colour"], "blue");
+    assert_eq!(json_of(&updated.record)["metadata"]["generation"], 2);
+    let revision = world.registry.revision();
+    world.patch("v1/widgets", "a", |_| {}).await.expect("patched");
+    assert_eq!(world.registry.revision(), revision, "nothing changed");
+}
+
+#[tokio::test]
+async fn a_restart_finds_everything_as_it_was() {
+    let mut world = World::new().await;
+    let mut before = Vec::new();
+    for name in ["a", "b"] {
+        let object = json!({"metadata": {"name": name, "labels": {"x": "y"}}, "spec": {"color": "red"}});
+        before.push(world.create("v2/widgets", object).await.expect("created"));
+    }
+    world.restart().await;
+    let after = world.list("v2/widgets", &ListOptions::default()).await.expect("lists").items;
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!((before.to_json(), &before.labels, &before.fields), (after.to_json(), &after.labels, &after.fields));
+        assert_eq!((before.version, &before.writer), (after.version, &after.writer));
+    }
+}
