@@ -168,8 +168,6 @@ pub(crate) enum Node<'a> {
     List(&'a Field),
     /// Owned whole.
     Leaf,
-    /// Of no known form: its maps have fields, all else is owned whole.
-    Free,
 }
 
 impl<'a> Node<'a> {
@@ -188,7 +186,6 @@ impl<'a> Node<'a> {
             Type::Struct(_) if field.atomic && field.shape == Shape::One => Node::Leaf,
             Type::Struct(id) if schema.get(id).atomic => Node::Leaf,
             Type::Struct(id) => Node::Struct(id),
-            Type::Raw | Type::FieldsV1 => Node::Free,
             _ => Node::Leaf,
         }
     }
@@ -197,7 +194,6 @@ impl<'a> Node<'a> {
         match self {
             Node::Struct(id) => schema.field(id, name).map_or(Node::Leaf, |field| Node::of_field(schema, field)),
             Node::Map(field) | Node::List(field) => Node::of_element(schema, field),
-            Node::Free => Node::Free,
             Node::Leaf => Node::Leaf,
         }
     }
@@ -253,7 +249,7 @@ pub(crate) fn element_of(schema: &Schema, field: &Field, value: &Value) -> Optio
 fn owned(schema: &Schema, at: Node<'_>, value: &Value) -> FieldSet {
     let mut set = FieldSet::default();
     match (at, value) {
-        (Node::Struct(_) | Node::Map(_) | Node::Free, Value::Object(map)) => {
+        (Node::Struct(_) | Node::Map(_), Value::Object(map)) => {
             for (name, inner) in map {
                 let mut child = owned(schema, at.child(schema, name), inner);
                 let declared = matches!(at, Node::Struct(_));

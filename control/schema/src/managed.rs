@@ -37,6 +37,13 @@ const OLDEST: &str = "ancient-changes";
 pub fn update(schema: &Schema, id: TypeId, old: Option<&Value>, new: &mut Value, writer: Writer<'_>, reset: &[&[&str]]) {
     let api_version = new.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_string();
     let mut entries = entries(old, new, writer.subresource);
+    if old.is_some() && entries.is_empty() {
+        // Nobody tracks it, or the request asked to forget: tracking begins at a create only.
+        if let Some(Value::Object(metadata)) = new.get_mut("metadata") {
+            metadata.remove("managedFields");
+        }
+        return;
+    }
     let mut changes = match old {
         Some(old) => compare_objects(schema, id, old, new),
         None => compare_objects(schema, id, &zero::element(schema, Type::Struct(id)), new),

@@ -69,6 +69,8 @@ pub(crate) fn omits(field: &Field, value: &Value) -> bool {
     }
     match field.shape {
         Shape::One => !field.pointer && is_plain(field.ty) && is_empty(value),
+        // An empty list of managed fields is a request to forget them: the field manager looks for it.
+        Shape::List if field.json_name == "managedFields" => value.is_null(),
         Shape::List | Shape::Map => is_empty(value),
     }
 }

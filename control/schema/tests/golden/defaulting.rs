@@ -2,11 +2,12 @@
 //!
 //! What the server sets by other means (metadata, allocations, admission, strategies) is left out by path.
 
-mod support;
 
+
+use crate::support;
 use sampan_schema::{Schema, default, json};
 use serde_json::Value;
-use support::differences;
+use crate::support::differences;
 
 /// Paths, with `[]` for any index, that no defaulting sets: (kind or "", path prefix).
 const OTHERS: &[(&str, &str)] = &[
@@ -27,7 +28,7 @@ const OTHERS: &[(&str, &str)] = &[
     // Allocators.
     ("Service", ".spec.clusterIP"),
     ("Service", ".spec.ipFamil"),
-    ("Service", ".spec.ports[.nodePort"),
+    ("Service", ".spec.ports[].nodePort"),
     // Strategies.
     ("PersistentVolumeClaim", ".spec.dataSource"),
     ("PersistentVolume", ".status.lastPhaseTransitionTime"),

@@ -3,14 +3,15 @@
 //! The module is fetched by `go mod download`; without Go (or a network on the first run) nothing is compared, and the
 //! count says so.
 
-mod support;
+
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support;
 use sampan_schema::{Schema, json, protobuf, yaml};
 use serde_json::Value;
-use support::differences;
+use crate::support::differences;
 
 const MODULE: &str = "k8s.io/api@v0.35.0";
 
