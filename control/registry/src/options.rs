@@ -102,7 +102,7 @@ impl Propagation {
 /// How an update is made.
 #[derive(Clone, Debug, Default)]
 pub struct UpdateOptions {
-    /// A stored view's name, or `""` for the object itself.
+    /// The name of a stored view, or of an action that writes through the object; `""` for the object itself.
     pub subresource: String,
     /// The strategy lets this very call create the object (PUT, server-side apply); a patch of what is absent is 404.
     pub may_create: bool,

@@ -3,6 +3,7 @@
 
 use crate::resource::Resource;
 use sampan_api::object::Object;
+use sampan_schema::managed::{self, Writer};
 use sampan_schema::{Schema, TypeId};
 
 /// A write, as `metadata.managedFields` records it.
@@ -40,15 +41,15 @@ impl Shapes for Shapeless {
 
 /// The built-in kinds: the one schema.
 #[derive(Clone, Copy, Debug)]
-pub struct BuiltinShapes;
+pub struct SchemaShapes;
 
-impl BuiltinShapes {
+impl SchemaShapes {
     fn type_of(row: &Resource) -> Option<TypeId> {
         Schema::builtin().find(&row.group, &row.version, &row.kind)
     }
 }
 
-impl Shapes for BuiltinShapes {
+impl Shapes for SchemaShapes {
     fn apply_defaults(&self, row: &Resource, object: &mut Object) {
         let Some(id) = Self::type_of(row) else { return };
         let mut value = std::mem::take(object).into_value();
@@ -59,6 +60,19 @@ impl Shapes for BuiltinShapes {
     }
 
     fn track_managers(&self, row: &Resource, old: Option<&Object>, new: &mut Object, write: &ManagedWrite<'_>) {
-        Shapeless.track_managers(row, old, new, write);
+        let Some(id) = Self::type_of(row) else { return };
+        let old = old.map(Object::to_value);
+        let mut value = std::mem::take(new).into_value();
+        let writer = Writer { manager: write.manager, subresource: write.subresource, time: write.time };
+        // What this endpoint does not write (Kubernetes' GetResetFields).
+        let reset: &[&[&str]] = match write.subresource {
+            "" if row.has_status() => &[&["status"]],
+            "status" => &[&["spec"]],
+            _ => &[],
+        };
+        managed::update(Schema::builtin(), id, old.as_ref(), &mut value, writer, reset);
+        if let Some(tracked) = Object::from_value(value) {
+            *new = tracked;
+        }
     }
 }

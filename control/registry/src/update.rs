@@ -9,7 +9,7 @@ use crate::metadata;
 use crate::options::{Caller, UpdateOptions};
 use crate::read::parse_uint;
 use crate::registry::{Place, Registry, context, writer};
-use crate::resource::{Resource, SubresourceBody};
+use crate::resource::Resource;
 use crate::shapes::ManagedWrite;
 use crate::write::{Commit, count_update, require_stored};
 use sampan_api::field::{FieldError, FieldErrors, Path};
@@ -41,9 +41,11 @@ enum Round {
 }
 
 impl Registry {
-    /// Replaces the object (or a view of it) by what `transform` makes of it. Without a `resourceVersion` in the new
+    /// Replaces the object by what `transform` makes of it. Without a `resourceVersion` in the new
     /// object, and for transforms that keep the current one (patches), a write that comes between makes another round;
-    /// with a stale one it is a Conflict. An update that changes nothing writes nothing.
+    /// with a stale one it is a Conflict. An update that changes nothing writes nothing. `options.subresource` is a stored view, or an action
+    /// that writes through this call; which part of the object it may change is the strategy's to say, but that status
+    /// and the rest are split by the registry.
     ///
     /// Errors: NotFound, Conflict, Invalid (all causes), BadRequest, Status (the transform's, admission's).
     pub async fn update(
@@ -56,10 +58,8 @@ impl Registry {
         transform: &Transform<'_>,
     ) -> Result<Updated, Error> {
         require_stored(row)?;
-        if !options.subresource.is_empty()
-            && row.find_subresource(&options.subresource).is_none_or(|view| view.body != SubresourceBody::View)
-        {
-            return Err(Error::Internal(format!("{row:?} stores no view {}", options.subresource)));
+        if !options.subresource.is_empty() && row.find_subresource(&options.subresource).is_none() {
+            return Err(Error::Internal(format!("{row:?} has no subresource {}", options.subresource)));
         }
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;

@@ -153,7 +153,8 @@ pub(crate) fn count_creation(row: &Resource, object: &mut Object) {
 
 /// One more than `old`'s where the kind counts this change; otherwise the same as before.
 pub(crate) fn count_update(row: &Resource, object: &mut Object, old: &Object, subresource: &str) {
-    let counted = subresource != "status"
+    // Go's binding writes past the strategy.
+    let counted = !matches!(subresource, "status" | "binding")
         && match row.strategy.generation() {
             Generation::Uncounted => false,
             Generation::Spec => object.get(&["spec"]) != old.get(&["spec"]),
