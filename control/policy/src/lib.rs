@@ -1,1 +1,30 @@
-//! SchedulingPolicy objects: fetch, compile, fixtures, swap, strikes, status.
+//! `SchedulingPolicy` objects put to work: fetch, compile, check, swap in between two cycles, count, suspend, report.
+//!
+//! [`PolicyController`] watches the objects and prepares what they name; [`Live`] holds what is live; [`Host`] asks it on
+//! the scheduling thread, as the cycle's `Policies`.
+//!
+//! Allowed dependencies: api, env, schema, client, wasm-runtime, scheduler core. Never the driver.
+//!
+//! Invariants:
+//! - Built-in policies take the one path that a user's take: objects, components, budgets, strikes.
+//! - What is live changes only between two cycles: a [`Host`] adopts a whole [`PolicySet`] or none.
+//! - A component that does not compile, describe itself, take its arguments or pass its fixtures never goes live; what
+//!   was live before it stays.
+//! - A fault never reaches the scheduler as anything but a value, and the third in a window ends the policy's part.
+
+mod built_in;
+mod controller;
+mod describe;
+mod host;
+pub mod limits;
+mod live;
+mod prepare;
+mod stats;
+
+pub use built_in::{BUILT_IN_IMAGE, built_in_policies};
+pub use controller::{PolicyController, PolicyControllerConfig};
+pub use describe::{DescribeError, Description, PolicyDescription};
+pub use host::{Host, HostConfig};
+pub use live::{Live, PolicySet, ProfileConfig, Slot, Unit};
+pub use prepare::{PrepareError, Prepared, prepare};
+pub use stats::{FaultRecord, Report};

@@ -1,0 +1,133 @@
+//! What a component says of itself: the JSON of `describe`, as plugins/wit/RATIONALE.md has it.
+
+use crate::limits;
+use sampan_scheduler_core::{ColumnSet, Normalize, UnknownColumn};
+use serde::Deserialize;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    #[error("describe: {0} bytes are too many")]
+    TooLong(usize),
+    #[error("describe: {0}")]
+    NotJson(#[from] serde_json::Error),
+    #[error("describe: policy {policy:?}: {source}")]
+    Column { policy: String, source: UnknownColumn },
+    #[error("describe: policy {policy:?}: there is no normalisation {normalize:?}")]
+    Normalize { policy: String, normalize: String },
+    #[error("describe: policy {policy:?}: there is no scope {scope:?}")]
+    Scope { policy: String, scope: String },
+    #[error("describe: it has no policy")]
+    Empty,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    policies: Vec<WrittenPolicy>,
+}
+
+/// Members that are not known are left alone: a newer component may have more to say.
+#[derive(Deserialize)]
+struct WrittenPolicy {
+    name: String,
+    points: Vec<String>,
+    columns: Vec<String>,
+    #[serde(default = "node")]
+    scope: String,
+    #[serde(default)]
+    pure: bool,
+    #[serde(default = "none")]
+    normalize: String,
+    #[serde(default)]
+    events: Vec<String>,
+    #[serde(default)]
+    args: serde_json::Value,
+}
+
+fn node() -> String {
+    "node".into()
+}
+fn none() -> String {
+    "none".into()
+}
+
+/// One policy of a component.
+#[derive(Clone, Debug)]
+pub struct PolicyDescription {
+    pub name: String,
+    pub points: Vec<String>,
+    pub columns: ColumnSet,
+    /// An answer about a node depends on the pod and that node alone, and is always the same.
+    pub cacheable: bool,
+    pub normalize: Normalize,
+    pub events: Vec<String>,
+    pub args_schema: serde_json::Value,
+}
+
+#[derive(Clone, Debug)]
+pub struct Description {
+    pub policies: Vec<PolicyDescription>,
+}
+
+impl Description {
+    pub fn parse(text: &str) -> Result<Self, DescribeError> {
+        if text.len() > limits::DESCRIBE_BYTES {
+            return Err(DescribeError::TooLong(text.len()));
+        }
+        let written: Written = serde_json::from_str(text)?;
+        if written.policies.is_empty() {
+            return Err(DescribeError::Empty);
+        }
+        let policies = written.policies.into_iter().map(WrittenPolicy::check).collect::<Result<_, _>>()?;
+        Ok(Self { policies })
+    }
+
+    pub fn policy(&self, name: &str) -> Option<&PolicyDescription> {
+        self.policies.iter().find(|policy| policy.name == name)
+    }
+}
+
+impl WrittenPolicy {
+    fn check(self) -> Result<PolicyDescription, DescribeError> {
+        let columns = ColumnSet::from_names(self.columns.iter().map(String::as_str))
+            .map_err(|source| DescribeError::Column { policy: self.name.clone(), source })?;
+        let Some(normalize) = Normalize::from_name(&self.normalize) else {
+            return Err(DescribeError::Normalize { policy: self.name, normalize: self.normalize });
+        };
+        let of_a_node = match self.scope.as_str() {
+            "node" => true,
+            "global" => false,
+            _ => return Err(DescribeError::Scope { policy: self.name, scope: self.scope }),
+        };
+        Ok(PolicyDescription {
+            name: self.name,
+            points: self.points,
+            columns,
+            cacheable: of_a_node && self.pure,
+            normalize,
+            events: self.events,
+            args_schema: self.args,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        let check = |text: &str, expected: &str| {
+            let error = Description::parse(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check("{", "describe: EOF");
+        check(r#"{"policies":[]}"#, "no policy");
+        check(r#"{"policies":[{"name":"a","points":[],"columns":["node.moon"]}]}"#, "no column \"node.moon\"");
+        check(r#"{"policies":[{"name":"a","points":[],"columns":[],"normalize":"x"}]}"#, "no normalisation \"x\"");
+        check(r#"{"policies":[{"name":"a","points":[],"columns":[],"scope":"x"}]}"#, "no scope \"x\"");
+        let good = r#"{"policies":[{"name":"a","points":["filter"],"columns":["node.name"],"pure":true,"later":1}]}"#;
+        let described = Description::parse(good).expect("unknown members are left alone");
+        assert!(described.policy("a").is_some_and(|policy| policy.cacheable));
+        assert!(described.policy("b").is_none());
+    }
+}
