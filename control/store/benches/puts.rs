@@ -41,7 +41,11 @@ async fn main() {
     let start = (env.instant(), cpu());
     let store = SqliteStore::open(&path, Options::new(env.clone(), &tasks)).await.expect("opens");
     let (keys, wall) = (store.statistics().keys, start.0.elapsed());
-    println!("opening {keys} objects: {:.1} ms, {:.1} ms CPU", wall.as_secs_f64() * 1e3, (cpu() - start.1).as_secs_f64() * 1e3);
+    println!(
+        "opening {keys} objects: {:.1} ms, {:.1} ms CPU",
+        wall.as_secs_f64() * 1e3,
+        (cpu() - start.1).as_secs_f64() * 1e3
+    );
     let start = env.instant();
     let all = store.range(Range::default(), None).await.expect("readable");
     println!("reading {} objects: {:.1} ms", all.entries.len(), start.elapsed().as_secs_f64() * 1e3);

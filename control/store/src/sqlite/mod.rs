@@ -20,7 +20,8 @@ use crate::floors::Floors;
 use crate::key;
 use crate::lease::LeaseStatus;
 use crate::limits::{
-    CHECKPOINT_PAGES, HISTORY_EVENTS_MAX, QUEUE_TXNS_MAX, READER_CACHE_KIB, WAL_BYTES_ALLOCATED, WRITER_CACHE_KIB,
+    CHECKPOINT_PAGES, HISTORY_EVENTS_MAX, PREPARED_ROWS_MAX, QUEUE_TXNS_MAX, READER_CACHE_KIB, WAL_BYTES_ALLOCATED,
+    WRITER_CACHE_KIB,
 };
 use crate::publish::Publisher;
 use crate::statistics::Statistics;
@@ -78,8 +79,22 @@ struct Shared {
     on_fatal: Option<Arc<dyn Fn(&str) + Send + Sync>>,
     checkpoint_pages: u64,
     checkpoint_due: Notify,
+    /// A sync failed: no write may follow.
+    failed: AtomicBool,
     /// Set when the files and the lock are free.
     ended: CancellationToken,
+}
+
+impl Shared {
+    /// Ends the store, and normally the process, after a failed sync.
+    fn fail(&self, what: &str) {
+        tracing::error!(what, "the log failed: nothing more is written");
+        self.failed.store(true, Relaxed);
+        self.publisher.close();
+        if let Some(on_fatal) = &self.on_fatal {
+            on_fatal(what);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -119,7 +134,7 @@ fn connect_options(path: &Path, cache_kib: u32) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "0")
         .pragma("cache_size", format!("-{cache_kib}"))
         .pragma("temp_store", "memory")
-        .statement_cache_capacity(64)
+        .statement_cache_capacity(PREPARED_ROWS_MAX + 16)
         .disable_statement_logging()
 }
 
@@ -212,6 +227,7 @@ impl SqliteStore {
             on_fatal: options.on_fatal,
             checkpoint_pages: options.checkpoint_pages,
             checkpoint_due: Notify::new(),
+            failed: AtomicBool::new(false),
             ended: CancellationToken::new(),
         });
         let (commands, queue) = mpsc::channel(QUEUE_TXNS_MAX);
@@ -307,11 +323,8 @@ async fn run_checkpoints(
                 false
             }
             Err(Fault::Fatal(what)) => {
-                tracing::error!(what, "a checkpoint failed: nothing more is written");
-                shared.publisher.close();
-                if let Some(on_fatal) = &shared.on_fatal {
-                    on_fatal(&what);
-                }
+                shared.fail(&what);
+                // Closing could sync again what could not be synced.
                 std::mem::forget(connection);
                 closing.cancel();
                 return;

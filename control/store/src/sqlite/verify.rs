@@ -4,6 +4,7 @@ use super::readers::Readers;
 use super::{format, reader_options};
 use crate::entry::{Event, EventKind};
 use crate::error::Error;
+use crate::head::{row_index, row_revision};
 use crate::limits::{VERIFY_PAGE_ROWS, VERIFY_PROBLEMS_MAX};
 use sqlx::{ConnectOptions, Connection};
 use std::collections::HashMap;
@@ -49,6 +50,8 @@ struct Chain {
     create: u64,
     version: u64,
     exists: bool,
+    /// No damaged row may have changed it since.
+    certain: bool,
 }
 
 pub(super) async fn verify(readers: &Readers) -> Result<Verification, Error> {
@@ -59,7 +62,7 @@ pub(super) async fn verify(readers: &Readers) -> Result<Verification, Error> {
         problem(&mut seen, line);
     }
     let mut chains: HashMap<Arc<str>, Chain> = HashMap::new();
-    let (mut next_row, mut next_index) = (0, 0);
+    let (mut next_row, mut next_index, mut broken) = (0, 0, false);
     loop {
         let page = readers.page(next_row, VERIFY_PAGE_ROWS).await?;
         if page.is_empty() {
@@ -69,8 +72,15 @@ pub(super) async fn verify(readers: &Readers) -> Result<Verification, Error> {
             next_row = id + 1;
             seen.rows += 1;
             match event {
-                Ok(event) => check(&mut seen, &mut chains, &mut next_index, &event),
-                Err(Error::Damaged { what }) => problem(&mut seen, what),
+                Ok(event) => check(&mut seen, &mut chains, &mut next_index, &event, broken),
+                Err(Error::Damaged { what }) => {
+                    // Its revision is the tree's, not the row's; which key's history it interrupts is not known.
+                    arrive(&mut seen, row_revision(id), &mut next_index);
+                    next_index = row_index(id) + 1;
+                    chains.values_mut().for_each(|chain| chain.certain = false);
+                    broken = true;
+                    problem(&mut seen, what);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -89,18 +99,28 @@ fn problem(seen: &mut Verification, what: String) {
     }
 }
 
-fn check(seen: &mut Verification, chains: &mut HashMap<Arc<str>, Chain>, next_index: &mut u32, event: &Event) {
-    let (revision, entry) = (event.revision(), &event.entry);
-    if revision != seen.last {
-        if seen.last == 0 {
-            seen.first = revision;
-            seen.absent += revision - 1;
-        } else {
-            seen.absent += revision - seen.last - 1;
-        }
-        seen.last = revision;
-        *next_index = 0;
+/// Counts the revisions that are absent before this one.
+fn arrive(seen: &mut Verification, revision: u64, next_index: &mut u32) {
+    if revision == seen.last {
+        return;
     }
+    if seen.last == 0 {
+        seen.first = revision;
+    }
+    seen.absent += revision - seen.last - 1;
+    seen.last = revision;
+    *next_index = 0;
+}
+
+fn check(
+    seen: &mut Verification,
+    chains: &mut HashMap<Arc<str>, Chain>,
+    next_index: &mut u32,
+    event: &Event,
+    broken: bool,
+) {
+    let (revision, entry) = (event.revision(), &event.entry);
+    arrive(seen, revision, next_index);
     let row = format!("table log, row {revision}.{} ({})", event.index, entry.key);
     if event.index != *next_index && !seen.compacted {
         problem(seen, format!("{row}: the row before it is missing"));
@@ -108,16 +128,17 @@ fn check(seen: &mut Verification, chains: &mut HashMap<Arc<str>, Chain>, next_in
     *next_index = event.index + 1;
     let put = event.kind == EventKind::Put;
     let sound = match chains.get(&entry.key).filter(|chain| chain.exists) {
+        Some(chain) if !chain.certain => true,
         Some(chain) if put => entry.create_revision == chain.create && entry.version == chain.version + 1,
         Some(chain) => entry.create_revision == chain.create && entry.version == chain.version,
         None if put && entry.version == 1 => entry.create_revision == revision,
-        // What it follows was compacted.
-        None => seen.compacted && entry.create_revision <= revision,
+        // What it follows was compacted, or is a damaged row.
+        None => (seen.compacted || broken) && entry.create_revision <= revision,
     };
     if !sound {
         let (create, version) = (entry.create_revision, entry.version);
         problem(seen, format!("{row}: created {create}, version {version} does not follow the key's row before it"));
     }
-    let chain = Chain { create: entry.create_revision, version: entry.version, exists: put };
+    let chain = Chain { create: entry.create_revision, version: entry.version, exists: put, certain: true };
     chains.insert(entry.key.clone(), chain);
 }

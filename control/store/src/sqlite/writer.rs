@@ -89,6 +89,9 @@ impl LogWriter {
                     }
                 }
             };
+            if self.shared.failed.load(Relaxed) {
+                return self.abandon().await;
+            }
             let Some(command) = command else { break };
             let mut done = self.execute(command).await;
             if done.is_ok() {
@@ -167,7 +170,9 @@ impl LogWriter {
                 Err(error) => Err(error),
             };
             waiting.push((reply, staged));
-            if batch.events.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX && waiting.len() < BATCH_TXNS_MAX {
+            let room = batch.events.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX && waiting.len() < BATCH_TXNS_MAX;
+            // What is held came before what is still queued.
+            if room && self.held.is_none() {
                 match self.commands.try_recv() {
                     Ok(Command::Txn { txn, reply }) => next = Some((txn, reply)),
                     Ok(other) => self.held = Some(other),
@@ -287,11 +292,7 @@ impl LogWriter {
     }
 
     fn fatal(&self, what: &str) -> Fatal {
-        tracing::error!(what, "the log failed: nothing more is written");
-        self.shared.publisher.close();
-        if let Some(on_fatal) = &self.shared.on_fatal {
-            on_fatal(what);
-        }
+        self.shared.fail(what);
         Fatal
     }
 
