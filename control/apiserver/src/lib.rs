@@ -1,1 +1,147 @@
-//! The HTTP face: chain, verbs, negotiation, discovery, tables.
+//! The HTTP face of the control plane: the chain around every request, verbs over the resource table, negotiation,
+//! discovery, tables, streams to nodes, and the listener.
+//!
+//! One way through it: bytes -> request info and audit id -> authentication -> impersonation -> the bound on requests in
+//! flight -> authorization -> one dispatch by verb over the row that the path names -> registry. In process the same
+//! service is called without sockets, by clients that put their identity and [`sampan_api::WantRecords`] into the
+//! request's extensions.
+//!
+//! Allowed dependencies: api, env, schema, registry, watch, admission, auth, images; hyper, hyper-util, tower, rustls.
+//! Never store or SQL, never a kind's name on the path of a request.
+//!
+//! Invariants:
+//! - Nothing that comes over a socket reaches a request's extensions, so an identity there is this process's own word.
+//! - Every request passes authorization before anything of it is looked up.
+//! - JSON of stored objects is copied, never parsed, on get, list and watch.
+//! - An action named in the table that is bound to nothing stops the start.
+//! - Every refusal is a `Status` (paths that nobody serves apart), in the format that the caller asked for.
+
+pub mod actions;
+pub mod body;
+pub mod chain;
+pub mod connect;
+mod core;
+mod decode;
+mod discovery;
+mod encode;
+mod exchange;
+pub mod health;
+pub mod limits;
+mod metadata;
+pub mod metrics;
+pub mod negotiate;
+mod nonresource;
+pub mod options;
+pub mod query;
+pub mod request_info;
+pub mod respond;
+pub mod serve;
+pub mod table;
+mod verbs;
+
+pub use crate::actions::{Action, RuleResolver};
+pub use crate::body::Body;
+pub use crate::chain::Anonymous;
+pub use crate::connect::{NoNodes, NodeConnector};
+pub use crate::core::Ask;
+pub use crate::health::Check;
+pub use crate::metrics::Metrics;
+
+use crate::chain::{Authenticate, Authorize, FilterLayer, Impersonate, InFlight, Receive};
+use crate::core::Core;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use sampan_api::Authorizer;
+use sampan_auth::authenticator::Authenticator;
+use sampan_env::{Env, Tasks};
+use sampan_registry::{Admission, Registry};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, service_fn};
+
+/// The server as everybody calls it, in process and through a listener.
+pub type ApiService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// What the server is made of.
+pub struct Config {
+    pub env: Env,
+    /// Watches end when it is cancelled.
+    pub tasks: Tasks,
+    pub registry: Registry,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub authorizer: Arc<dyn Authorizer>,
+    pub admission: Arc<dyn Admission>,
+    pub nodes: Arc<dyn NodeConnector>,
+    /// Actions of other rooms by the names that rows use; they replace this room's own of that name.
+    pub actions: Vec<(String, Arc<dyn Action>)>,
+    pub rules: Option<Arc<dyn RuleResolver>>,
+    /// Services at paths of their own (`/v2`, `/ui`): behind authentication and authorization like all else.
+    pub routes: Vec<Route>,
+    /// What `/readyz` (and, where they say so, `/livez` and `/healthz`) asks.
+    pub checks: Vec<Arc<dyn Check>>,
+    pub anonymous: Anonymous,
+    /// `v1.35.0+sampan`
+    pub version: String,
+}
+
+/// Everything at and below a path.
+pub struct Route {
+    /// `/v2`, without a slash at the end.
+    pub prefix: String,
+    pub service: ApiService,
+}
+
+/// Why a server was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("actions that the resource table names are bound to nothing: {}", .0.join(", "))]
+    UnboundActions(Vec<String>),
+}
+
+/// The server. Cheap to clone what it hands out; nothing runs until it is called.
+pub struct ApiServer {
+    service: ApiService,
+    metrics: Arc<Metrics>,
+}
+
+impl ApiServer {
+    /// Binds the table's actions and puts the chain together.
+    ///
+    /// # Errors
+    /// When the table names an action that nobody binds.
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let mut actions: HashMap<String, Arc<dyn Action>> = actions::builtin();
+        let mut config = config;
+        actions.extend(std::mem::take(&mut config.actions));
+        let unbound = actions::unbound(&config.registry.table(), &actions);
+        if !unbound.is_empty() {
+            return Err(StartError::UnboundActions(unbound));
+        }
+        let metrics = Arc::new(Metrics::default());
+        metrics.know(config.registry.table());
+        let chain = ServiceBuilder::new()
+            .layer(FilterLayer::new(Receive { env: config.env.clone(), metrics: metrics.clone() }))
+            .layer(FilterLayer::new(Authenticate::new(config.authenticator.clone(), config.anonymous)))
+            .layer(FilterLayer::new(Impersonate { authorizer: config.authorizer.clone() }))
+            .layer(FilterLayer::new(InFlight::new(metrics.clone())))
+            .layer(FilterLayer::new(Authorize { authorizer: config.authorizer.clone() }));
+        let core = Arc::new(Core::new(config, actions, metrics.clone()));
+        let verbs = service_fn(move |request: Request<Body>| {
+            let core = core.clone();
+            let answer: BoxFuture<'static, Result<Response<Body>, Infallible>> =
+                Box::pin(async move { Ok(verbs::serve(core, request).await) });
+            answer
+        });
+        Ok(Self { service: chain.service(ApiService::new(verbs)), metrics })
+    }
+
+    pub fn service(&self) -> ApiService {
+        self.service.clone()
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+}

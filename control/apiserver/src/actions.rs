@@ -1,0 +1,119 @@
+//! Calls by name: what a row or subresource declares as an action. Nothing of that name is stored.
+
+mod batch;
+mod binding;
+mod eviction;
+mod review;
+mod scale;
+
+use crate::body::{self, Body};
+use crate::core::Ask;
+use crate::decode;
+use crate::negotiate::{self, Endpoint};
+use crate::options::{self, WriteOptions};
+use crate::respond;
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use http::Response;
+use sampan_api::{Attributes, GroupVersionKind, Object, Status, UserInfo};
+use sampan_registry::ResourceTable;
+use sampan_registry::resource::{Body as RowBody, SubresourceBody};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A call by name. It is reached only by those who may do the request's verb to the row or subresource.
+#[async_trait]
+pub trait Action: Send + Sync + 'static {
+    async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status>;
+}
+
+/// Lists what an identity may do in a namespace, for SelfSubjectRulesReview.
+pub trait RuleResolver: Send + Sync + 'static {
+    /// A `SubjectRulesReviewStatus`.
+    fn rules<'a>(&'a self, user: &'a UserInfo, namespace: &'a str) -> BoxFuture<'a, Value>;
+}
+
+/// What a request's action is, called.
+pub(crate) async fn call(ask: &Ask, name: &str, body: Body) -> Result<Response<Body>, Status> {
+    // Every name in the table was bound at the start.
+    let action = ask.core.actions.get(name).cloned().ok_or_else(|| Status::internal(&format!("no action {name}")))?;
+    action.call(ask, body).await
+}
+
+/// The actions and streams that this room binds by itself.
+pub(crate) fn builtin() -> HashMap<String, Arc<dyn Action>> {
+    let mut all: HashMap<String, Arc<dyn Action>> = HashMap::new();
+    let mut add = |name: &str, action: Arc<dyn Action>| all.insert(name.to_owned(), action).map_or((), drop);
+    add("binding", Arc::new(binding::Bind));
+    add("eviction", Arc::new(eviction::Evict));
+    add("scale", Arc::new(scale::Scale));
+    add("subjectaccessreview", Arc::new(review::AccessReview::Subject));
+    add("localsubjectaccessreview", Arc::new(review::AccessReview::Local));
+    add("selfsubjectaccessreview", Arc::new(review::AccessReview::Own));
+    add("selfsubjectreview", Arc::new(review::WhoAmI));
+    add("selfsubjectrulesreview", Arc::new(review::RulesReview));
+    add("tokenreview", Arc::new(NotServed("tokenreviews")));
+    add("token", Arc::new(NotServed("serviceaccounts/token")));
+    add("componentstatus", Arc::new(NotServed("componentstatuses")));
+    add("decisionbatch", Arc::new(batch::CreateBatch));
+    add("scheduling", Arc::new(NotServed("the explanation of a scheduling decision")));
+    all
+}
+
+/// The names that `table` uses and `bound` does not have.
+pub(crate) fn unbound(table: &ResourceTable, bound: &HashMap<String, Arc<dyn Action>>) -> Vec<String> {
+    let mut missing = Vec::new();
+    for row in table.iter() {
+        let own = match &row.body {
+            RowBody::Action(name) => Some((name, row.resource.to_string())),
+            RowBody::Stored => None,
+        };
+        let below = row.subresources.iter().filter_map(|subresource| match &subresource.body {
+            SubresourceBody::Action(name) => Some((name, format!("{}/{}", row.resource, subresource.name))),
+            SubresourceBody::View | SubresourceBody::Connect(_) => None,
+        });
+        missing.extend(own.into_iter().chain(below).filter(|(name, _)| !bound.contains_key(name.as_ref())).map(
+            |(name, of)| format!("{name} of {of}"),
+        ));
+    }
+    missing
+}
+
+/// Something that the API has and nobody does yet: says so.
+struct NotServed(&'static str);
+
+#[async_trait]
+impl Action for NotServed {
+    async fn call(&self, _: &Ask, _: Body) -> Result<Response<Body>, Status> {
+        Err(respond::not_served(self.0))
+    }
+}
+
+impl Ask {
+    /// Reads the body of a call as an object of `expected`, with the options of a create.
+    pub async fn read_object(&self, body: Body, expected: &GroupVersionKind) -> Result<(Object, WriteOptions), Status> {
+        let format = negotiate::input(&self.parts.headers)?;
+        let bytes = body::read(body).await?;
+        let options = options::write(&self.query(), "CreateOptions")?;
+        let decoded = decode::object(expected, format, &bytes)?;
+        let object = decoded.check_fields(options.field_validation, &self.exchange.warnings, expected)?;
+        Ok((object, options))
+    }
+
+    /// Answers a call with an object of its own.
+    pub fn answer(&self, code: u16, gvk: &GroupVersionKind, value: &Value) -> Result<Response<Body>, Status> {
+        Ok(respond::object(code, self.output(Endpoint::Plain)?, Some(gvk), value))
+    }
+
+    /// Answers a call that has nothing to show: a Status that says it was created.
+    pub(crate) fn created(&self) -> Result<Response<Body>, Status> {
+        let status = Status { code: 201, ..Status::success() };
+        Ok(respond::status(&status, self.output(Endpoint::Plain)?))
+    }
+
+    /// What the caller would be told about other attributes than its request's.
+    pub async fn authorize(&self, attributes: &Attributes) -> sampan_api::Decision {
+        self.core.authorizer.authorize(attributes).await
+    }
+}

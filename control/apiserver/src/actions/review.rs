@@ -1,0 +1,198 @@
+//! Reviews: what somebody may do, who the caller is. Asked of the same authorizer that guards the chain.
+
+use super::Action;
+use crate::body::Body;
+use crate::core::Ask;
+use crate::respond;
+use async_trait::async_trait;
+use http::Response;
+use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::{Attributes, GroupKind, Object, Status, UserInfo, Verdict};
+use serde_json::{Map, Value, json};
+
+/// The three reviews that ask about one action.
+pub(super) enum AccessReview {
+    /// Of any user, anywhere.
+    Subject,
+    /// Of any user, in the request's namespace.
+    Local,
+    /// Of the caller.
+    Own,
+}
+
+#[async_trait]
+impl Action for AccessReview {
+    async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
+        let gvk = ask.row().gvk();
+        let (mut review, _) = ask.read_object(body, &gvk).await?;
+        if matches!(self, Self::Local) {
+            crate::verbs::settle_namespace(ask, &mut review)?;
+        }
+        let errors = self.problems(ask, &review);
+        if !errors.is_empty() {
+            return Err(Status::invalid(&GroupKind::new(gvk.group, ""), "", &errors));
+        }
+        let user = match self {
+            Self::Own => (**ask.user()).clone(),
+            Self::Subject | Self::Local => subject(&review),
+        };
+        let attributes = attributes(&review, user);
+        let decision = ask.authorize(&attributes).await;
+        let mut status = Map::from_iter([("allowed".to_owned(), Value::Bool(decision.allowed()))]);
+        if decision.verdict == Verdict::Deny {
+            status.insert("denied".into(), true.into());
+        }
+        if !decision.reason.is_empty() {
+            status.insert("reason".into(), decision.reason.into());
+        }
+        review.set(&["status"], Value::Object(status));
+        review.metadata_mut();
+        ask.answer(201, &gvk, &review.into_value())
+    }
+}
+
+impl AccessReview {
+    fn problems(&self, ask: &Ask, review: &Object) -> FieldErrors {
+        let spec = Path::new("spec");
+        let mut errors = FieldErrors::new();
+        let resource = review.get(&["spec", "resourceAttributes"]).filter(|value| value.is_object());
+        let path = review.get(&["spec", "nonResourceAttributes"]).filter(|value| value.is_object());
+        if resource.is_some() && path.is_some() {
+            let text = "cannot be specified in combination with resourceAttributes";
+            errors.push(FieldError::invalid(&spec.child("nonResourceAttributes"), attributes_shown(path), text));
+        }
+        if resource.is_none() && path.is_none() {
+            let text = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            errors.push(FieldError::invalid(&spec.child("resourceAttributes"), Value::Null, text));
+        }
+        if !matches!(self, Self::Own) && review.get_str(&["spec", "user"]).unwrap_or("").is_empty() {
+            let groups = review.get(&["spec", "groups"]).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+            if !groups {
+                let text = "at least one of user or group must be specified";
+                errors.push(FieldError::invalid(&spec.child("user"), "", text));
+            }
+        }
+        if let Some(resource) = resource {
+            check_selectors(&mut errors, &spec.child("resourceAttributes"), resource);
+        }
+        if matches!(self, Self::Local) {
+            let namespace = resource.and_then(|it| it.get("namespace")).and_then(Value::as_str).unwrap_or("");
+            if path.is_some() {
+                errors = FieldErrors::new();
+                let at = spec.child("nonResourceAttributes");
+                errors.push(FieldError::invalid(&at, attributes_shown(path), "disallowed on this kind of request"));
+            } else if namespace != ask.namespace() {
+                let path = spec.child("resourceAttributes").child("namespace");
+                errors.push(FieldError::invalid(&path, namespace, "must match metadata.namespace"));
+            }
+        }
+        errors
+    }
+}
+
+/// Non-resource attributes as Go prints the struct.
+fn attributes_shown(value: Option<&Value>) -> Value {
+    let text = |name: &str| value.and_then(|value| value.get(name)).and_then(Value::as_str).unwrap_or("");
+    json!({"Path": text("path"), "Verb": text("verb")})
+}
+
+fn check_selectors(errors: &mut FieldErrors, path: &Path, resource: &Value) {
+    for name in ["fieldSelector", "labelSelector"] {
+        let Some(selector) = resource.get(name) else { continue };
+        let raw = selector.get("rawSelector").and_then(Value::as_str).unwrap_or("");
+        let requirements = selector.get("requirements").and_then(Value::as_array).map_or(0, Vec::len);
+        if !raw.is_empty() && requirements > 0 {
+            let path = path.child(name).child("rawSelector");
+            errors.push(FieldError::invalid(&path, raw, "may not specified at the same time as requirements"));
+        }
+        if raw.is_empty() && requirements == 0 {
+            errors.push(FieldError::required(&path.child(name).child("requirements"), "when specifying a selector, requirements or rawSelector is required"));
+        }
+    }
+}
+
+/// The user of `spec`, with exactly the groups that it names.
+fn subject(review: &Object) -> UserInfo {
+    let list = |value: Option<&Value>| -> Vec<String> {
+        value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut user = UserInfo {
+        name: review.get_str(&["spec", "user"]).unwrap_or("").to_owned(),
+        uid: review.get_str(&["spec", "uid"]).unwrap_or("").to_owned(),
+        groups: list(review.get(&["spec", "groups"])),
+        ..UserInfo::default()
+    };
+    for (key, values) in review.get(&["spec", "extra"]).and_then(Value::as_object).into_iter().flatten() {
+        user.extra.insert(key.to_lowercase(), list(Some(values)));
+    }
+    user
+}
+
+fn attributes(review: &Object, user: UserInfo) -> Attributes {
+    let resource = review.get(&["spec", "resourceAttributes"]).filter(|value| value.is_object());
+    let of = resource.or_else(|| review.get(&["spec", "nonResourceAttributes"]));
+    let text = |name: &str| of.and_then(|of| of.get(name)).and_then(Value::as_str).unwrap_or("").to_owned();
+    let selector = |name: &str| {
+        let raw = of.and_then(|of| of.get(name)).and_then(|of| of.get("rawSelector"));
+        raw.and_then(Value::as_str).unwrap_or("").to_owned()
+    };
+    Attributes {
+        user,
+        verb: text("verb"),
+        namespace: text("namespace"),
+        group: text("group"),
+        version: text("version"),
+        resource: text("resource"),
+        subresource: text("subresource"),
+        name: text("name"),
+        resource_request: resource.is_some(),
+        path: text("path"),
+        field_selector: selector("fieldSelector"),
+        label_selector: selector("labelSelector"),
+    }
+}
+
+/// SelfSubjectReview: who the server takes the caller for.
+pub(super) struct WhoAmI;
+
+#[async_trait]
+impl Action for WhoAmI {
+    async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
+        let gvk = ask.row().gvk();
+        let (mut review, _) = ask.read_object(body, &gvk).await?;
+        let user = ask.user();
+        let mut info = Map::from_iter([("username".to_owned(), Value::from(user.name.clone()))]);
+        if !user.uid.is_empty() {
+            info.insert("uid".into(), user.uid.clone().into());
+        }
+        if !user.groups.is_empty() {
+            info.insert("groups".into(), user.groups.clone().into());
+        }
+        if !user.extra.is_empty() {
+            info.insert("extra".into(), user.extra.iter().map(|(key, values)| (key.clone(), values.clone().into())).collect::<Map<_, Value>>().into());
+        }
+        review.set_meta("creationTimestamp", sampan_api::time::rfc3339(ask.env().now()));
+        review.set(&["status", "userInfo"], Value::Object(info));
+        ask.answer(201, &gvk, &review.into_value())
+    }
+}
+
+/// SelfSubjectRulesReview: all that the caller may do in a namespace, where somebody can list it.
+pub(super) struct RulesReview;
+
+#[async_trait]
+impl Action for RulesReview {
+    async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
+        let Some(rules) = ask.core.rules.clone() else { return Err(respond::not_served("selfsubjectrulesreviews")) };
+        let gvk = ask.row().gvk();
+        let (mut review, _) = ask.read_object(body, &gvk).await?;
+        let namespace = review.get_str(&["spec", "namespace"]).unwrap_or("").to_owned();
+        if namespace.is_empty() {
+            return Err(Status::bad_request("no namespace on request"));
+        }
+        let status = rules.rules(ask.user(), &namespace).await;
+        review.set(&["status"], status);
+        review.metadata_mut();
+        ask.answer(201, &gvk, &review.into_value())
+    }
+}

@@ -1,0 +1,141 @@
+//! `scale`: the number of replicas of anything that has one, as one kind for all.
+
+use super::Action;
+use crate::body::{self, Body};
+use crate::core::Ask;
+use crate::decode;
+use crate::negotiate;
+use crate::options;
+use crate::verbs::patch;
+use async_trait::async_trait;
+use http::Response;
+use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::{GroupVersionKind, LabelSelector, Object, Status};
+use sampan_registry::options::UpdateOptions;
+use serde_json::{Map, Value, json};
+
+pub(super) struct Scale;
+
+fn kind() -> GroupVersionKind {
+    GroupVersionKind::new("autoscaling", "v1", "Scale")
+}
+
+#[async_trait]
+impl Action for Scale {
+    async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
+        match ask.verb() {
+            "get" => {
+                let options = options::get(&ask.query());
+                let registry = ask.registry();
+                let record = registry.get(ask.row(), ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
+                ask.answer(200, &kind(), &scale_of(&record.object()))
+            }
+            "update" => {
+                let format = negotiate::input(&ask.parts.headers)?;
+                let bytes = body::read(body).await?;
+                let options = options::write(&ask.query(), "UpdateOptions")?;
+                let decoded = decode::object(&kind(), format, &bytes)?;
+                let scale = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &kind())?;
+                write(ask, &options, &|_| Ok(scale.clone())).await
+            }
+            _ => {
+                let bytes = body::read(body).await?;
+                let (patch, options) = patch::accept(ask, &kind(), &bytes)?;
+                let validation = options.write.field_validation;
+                write(ask, &options.write, &|current| patch.object(ask, &kind(), validation, current)).await
+            }
+        }
+    }
+}
+
+/// Writes the replicas of the scale that `make` returns for the current one.
+async fn write(
+    ask: &Ask,
+    options: &options::WriteOptions,
+    make: &(dyn Fn(&Object) -> Result<Object, Status> + Sync),
+) -> Result<Response<Body>, Status> {
+    let how = UpdateOptions { subresource: ask.subresource().to_owned(), ..UpdateOptions::default() };
+    let transform = |current: Option<&Object>| {
+        let Some(current) = current else {
+            return Err(Status::not_found(&ask.row().group_resource(), ask.name()));
+        };
+        let before = Object::from_value(scale_of(current)).unwrap_or_default();
+        let scale = make(&before)?;
+        crate::verbs::check_name(ask, &scale)?;
+        let replicas = scale.get(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
+        if replicas < 0 {
+            let path = Path::new("spec").child("replicas");
+            let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
+            return Err(Status::invalid(&kind().group_kind(), scale.name(), &FieldErrors::from_iter([error])));
+        }
+        let mut object = current.clone();
+        object.set(&["spec", "replicas"], replicas);
+        // What the scale says about the version it was made of holds for the object too.
+        if !scale.resource_version().is_empty() {
+            object.set_meta("resourceVersion", scale.resource_version());
+        }
+        if !scale.uid().is_empty() {
+            object.set_meta("uid", scale.uid());
+        }
+        Ok(object)
+    };
+    let caller = ask.caller(options);
+    let updated = ask.registry().update(&caller, ask.row(), ask.namespace(), ask.name(), &how, &transform).await;
+    let updated = updated.map_err(Status::from)?;
+    ask.answer(200, &kind(), &scale_of(&updated.record.object()))
+}
+
+/// The scale of an object: its identity, its replicas, and its selector as text.
+fn scale_of(object: &Object) -> Value {
+    let mut metadata = Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object.metadata().get(field) {
+            metadata.insert(field.into(), value.clone());
+        }
+    }
+    let count = |path: &[&str]| object.get(path).and_then(Value::as_i64).unwrap_or(0);
+    let mut spec = Map::new();
+    if count(&["spec", "replicas"]) != 0 {
+        spec.insert("replicas".into(), count(&["spec", "replicas"]).into());
+    }
+    let mut status = Map::from_iter([("replicas".to_owned(), count(&["status", "replicas"]).into())]);
+    let selector = object.get(&["spec", "selector"]).map(selector_text).unwrap_or_default();
+    if !selector.is_empty() {
+        status.insert("selector".into(), selector.into());
+    }
+    json!({
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": metadata,
+        "spec": spec,
+        "status": status,
+    })
+}
+
+/// A selector as text: a LabelSelector, or the plain map that the oldest kinds have.
+fn selector_text(selector: &Value) -> String {
+    let Some(map) = selector.as_object() else { return String::new() };
+    if map.contains_key("matchLabels") || map.contains_key("matchExpressions") {
+        let path = Path::new("spec").child("selector");
+        return LabelSelector::from_v1(selector, &path).map(|selector| selector.to_string()).unwrap_or_default();
+    }
+    let pairs: Vec<String> = map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or(""))).collect();
+    pairs.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_shows_replicas_and_the_selector_as_text() {
+        let check = |spec: Value, selector: &str| {
+            let object = json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": spec, "status": {"replicas": 2}});
+            let scale = scale_of(&Object::from_value(object).expect("an object"));
+            assert_eq!(scale["status"], json!({"replicas": 2, "selector": selector}));
+            assert_eq!((&scale["metadata"], &scale["spec"]), (&json!({"name": "a"}), &json!({"replicas": 3})));
+        };
+        check(json!({"replicas": 3, "selector": {"app": "x", "b": "c"}}), "app=x,b=c");
+        check(json!({"replicas": 3, "selector": {"matchLabels": {"app": "x"}}}), "app=x");
+    }
+}

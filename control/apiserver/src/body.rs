@@ -1,0 +1,62 @@
+//! The bodies of both directions, and how to read one whole without being flooded.
+
+use crate::limits::BODY_TIMEOUT;
+use bytes::{Bytes, BytesMut};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use sampan_api::Status;
+use sampan_api::limits::REQUEST_BODY_MAX;
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// The body type on both sides of the service, in process and out of it.
+pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+pub fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+fn too_large() -> Status {
+    Status::request_entity_too_large(&format!("limit is {REQUEST_BODY_MAX}"))
+}
+
+/// Reads a body whole: at most [`REQUEST_BODY_MAX`] bytes within [`BODY_TIMEOUT`].
+pub async fn read(body: Body) -> Result<Bytes, Status> {
+    if http_body::Body::is_end_stream(&body) {
+        return Ok(Bytes::new());
+    }
+    if http_body::Body::size_hint(&body).lower() > REQUEST_BODY_MAX as u64 {
+        return Err(too_large());
+    }
+    tokio::time::timeout(BODY_TIMEOUT, collect(body))
+        .await
+        .unwrap_or_else(|_| Err(Status::timeout("the body of the request did not arrive in time", 1)))
+}
+
+async fn collect(mut body: Body) -> Result<Bytes, Status> {
+    // Most bodies are one frame: then its bytes are the body and nothing is copied.
+    let mut first: Option<Bytes> = None;
+    let mut rest: Option<BytesMut> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::bad_request(format!("the body of the request broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let so_far = rest.as_ref().map_or_else(|| first.as_ref().map_or(0, Bytes::len), BytesMut::len);
+        if so_far + data.len() > REQUEST_BODY_MAX {
+            return Err(too_large());
+        }
+        match (&mut first, &mut rest) {
+            (_, Some(all)) => all.extend_from_slice(&data),
+            (None, None) => first = Some(data),
+            (Some(one), None) => {
+                let mut all = BytesMut::with_capacity(one.len() + data.len());
+                all.extend_from_slice(one);
+                all.extend_from_slice(&data);
+                rest = Some(all);
+            }
+        }
+    }
+    Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_default())
+}

@@ -1,0 +1,80 @@
+//! The outermost step: reads the request line, gives the request its id, catches panics, counts, and puts on the
+//! headers that every answer carries.
+
+use super::{Filter, Next, refuse};
+use crate::body::Body;
+use crate::exchange::Exchange;
+use crate::metrics::Metrics;
+use crate::request_info::RequestInfo;
+use crate::respond;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use sampan_api::{Status, UserInfo};
+use sampan_env::Env;
+use sampan_registry::options::Warnings;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+/// Longest id that a client may give its request, bytes.
+const AUDIT_ID_MAX: usize = 64;
+
+pub struct Receive {
+    pub env: Env,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Filter for Receive {
+    fn filter(&self, request: Request<Body>, next: Next) -> BoxFuture<'_, Response<Body>> {
+        Box::pin(self.pass(request, next))
+    }
+}
+
+impl Receive {
+    async fn pass(&self, mut request: Request<Body>, next: Next) -> Response<Body> {
+        let started = self.env.instant();
+        let audit_id = self.audit_id(&request);
+        let Some(info) = RequestInfo::read(request.method(), request.uri()) else {
+            let mut response = refuse(&request, &respond::no_such_resource());
+            respond::finish(&mut response, &audit_id, Vec::new());
+            return response;
+        };
+        let in_process = request.extensions().get::<UserInfo>().is_some();
+        let exchange = Arc::new(Exchange { info, audit_id, warnings: Warnings::default(), in_process });
+        request.extensions_mut().insert(exchange.clone());
+        let output = super::refusal_output(&request);
+        // What panicked holds nothing of ours: the request's own state goes with it, and shared state is behind locks
+        // that are never held across a step that could panic half-way.
+        let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no text");
+                tracing::error!(panic = text, audit_id = %exchange.audit_id, path = exchange.info.path(), "a request panicked");
+                self.metrics.panicked();
+                let message = "This request caused apiserver to panic. Look in the logs for details.";
+                respond::status(&Status::internal(message), output)
+            }
+        };
+        respond::finish(&mut response, &exchange.audit_id, exchange.warnings.take());
+        let took = self.env.instant().saturating_duration_since(started);
+        self.metrics.answered(&exchange.info, response.status().as_u16(), took);
+        response
+    }
+}
+
+impl Receive {
+    /// The client's own id, where it gives one that can stand in a log, else a new one.
+    fn audit_id(&self, request: &Request<Body>) -> String {
+        let given = request.headers().get("audit-id").and_then(|value| value.to_str().ok());
+        match given {
+            Some(id) if !id.is_empty() && id.len() <= AUDIT_ID_MAX && id.bytes().all(|b| b.is_ascii_graphic()) => {
+                id.to_owned()
+            }
+            _ => self.env.uuid(),
+        }
+    }
+}

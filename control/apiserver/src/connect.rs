@@ -1,0 +1,194 @@
+//! Streams to nodes: this room knows which node and what to ask it, somebody else how to reach it.
+
+use crate::ApiService;
+use crate::body::{self, Body};
+use crate::core::Ask;
+use crate::limits::CONTAINERS_IN_MESSAGE_MAX;
+use crate::respond;
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode};
+use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::{GroupKind, Object, Status};
+use sampan_registry::options::GetOptions;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// Reaches the kubelet API of a node: in this process, or through the node's tunnel.
+pub trait NodeConnector: Send + Sync + 'static {
+    /// The service of that node. `Err`: there is no such node, or it cannot be reached now.
+    fn connect<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<ApiService, Status>>;
+}
+
+/// For servers that have no nodes: says so.
+#[derive(Clone, Copy, Debug)]
+pub struct NoNodes;
+
+impl NodeConnector for NoNodes {
+    fn connect<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<ApiService, Status>> {
+        Box::pin(async move { Err(Status::internal(&format!("node {node} cannot be reached from this server"))) })
+    }
+}
+
+/// The streams of the table that are served.
+const LOG: &str = "log";
+
+pub(crate) async fn connect(ask: &Ask, stream: &str) -> Result<Response<Body>, Status> {
+    match stream {
+        LOG => log(ask).await,
+        other => Err(respond::not_served(&format!("{}/{other}", ask.row().resource))),
+    }
+}
+
+/// Query parameters of a log that the node is asked with, as they are.
+const LOG_OPTIONS: [&str; 7] = ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes"];
+
+async fn log(ask: &Ask) -> Result<Response<Body>, Status> {
+    check_log_options(ask)?;
+    let record = ask
+        .registry()
+        .get(ask.row(), ask.namespace(), ask.name(), &GetOptions::default())
+        .await
+        .map_err(Status::from)?;
+    let object = record.object();
+    let query = ask.query();
+    let container = container(&object, query.get("container").unwrap_or(""))?;
+    let Some(node) = object.get_str(&["spec", "nodeName"]).filter(|node| !node.is_empty()) else {
+        // It has no node yet, so it has said nothing yet.
+        return Ok(respond::bytes(200, "text/plain", &b""[..]));
+    };
+    let mut path = format!("/containerLogs/{}/{}/{container}", ask.namespace(), ask.name());
+    let mut separator = '?';
+    for name in LOG_OPTIONS {
+        if let Some(value) = query.get(name) {
+            // Writing to a String cannot fail.
+            write!(path, "{separator}{name}={}", escape(value)).unwrap_or_default();
+            separator = '&';
+        }
+    }
+    let service = ask.core.nodes.connect(node).await?;
+    let request = Request::get(path)
+        .body(body::empty())
+        .map_err(|error| Status::bad_request(format!("the log cannot be asked for: {error}")))?;
+    let response = crate::chain::Next::of(service).run(request).await;
+    if response.status().is_success() {
+        let (parts, body) = response.into_parts();
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::OK;
+        let content_type = parts.headers.get(http::header::CONTENT_TYPE).cloned();
+        let content_type = content_type.unwrap_or(HeaderValue::from_static("text/plain"));
+        response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
+        return Ok(response);
+    }
+    Err(refused_by_node(ask, response).await)
+}
+
+/// What a node answered with instead of a log (k8s.io/apiserver's GenericHttpResponseChecker). Redirects are not
+/// followed: they are refusals like any other.
+async fn refused_by_node(ask: &Ask, response: Response<Body>) -> Status {
+    let code = response.status().as_u16();
+    let text = body::read(response.into_body()).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let text = text.trim_end();
+    match code {
+        400 => Status::bad_request(text),
+        404 => Status { message: format!("the server could not find the requested resource: {text}"), ..Status::not_found(&ask.row().group_resource(), ask.name()) },
+        503 => Status::service_unavailable(text),
+        _ => Status::internal(text),
+    }
+}
+
+fn escape(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").unwrap_or_default();
+        }
+    }
+    out
+}
+
+/// `ValidatePodLogOptions`.
+fn check_log_options(ask: &Ask) -> Result<(), Status> {
+    let query = ask.query();
+    let mut errors = FieldErrors::new();
+    let mut at_least = |name: &str, least: i64, text: &str| -> Result<(), Status> {
+        let Some(value) = query.get(name) else { return Ok(()) };
+        let number: i64 = value.parse().map_err(|_| {
+            Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", sampan_api::field::go_quote(value)))
+        })?;
+        if number < least {
+            errors.push(FieldError::invalid(&Path::new(name), number, text));
+        }
+        Ok(())
+    };
+    at_least("tailLines", 0, "must be greater than or equal to 0")?;
+    at_least("limitBytes", 1, "must be greater than 0")?;
+    at_least("sinceSeconds", 1, "must be greater than 0")?;
+    if query.has("sinceSeconds") && query.has("sinceTime") {
+        errors.push(FieldError::forbidden(&Path::root(), "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&GroupKind::new("", "PodLogOptions"), ask.name(), &errors)) }
+}
+
+/// The container that is meant: the one named, or the only one.
+fn container<'a>(object: &'a Object, wanted: &'a str) -> Result<&'a str, Status> {
+    let names = |field: &str| -> Vec<&'a str> {
+        let list = object.get(&["spec", field]).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(|one| one["name"].as_str()).collect()
+    };
+    let (containers, init, ephemeral) = (names("containers"), names("initContainers"), names("ephemeralContainers"));
+    let name = object.name();
+    if !wanted.is_empty() {
+        return if containers.iter().chain(&init).chain(&ephemeral).any(|one| *one == wanted) {
+            Ok(wanted)
+        } else {
+            Err(Status::bad_request(format!("container {wanted} is not valid for pod {name}")))
+        };
+    }
+    if let Some(named) = object.annotation("kubectl.kubernetes.io/default-container") {
+        if containers.contains(&named) {
+            return Ok(named);
+        }
+    }
+    if let ([only], true, true) = (containers.as_slice(), init.is_empty(), ephemeral.is_empty()) {
+        return Ok(only);
+    }
+    let shown = |names: &[&str]| names.iter().take(CONTAINERS_IN_MESSAGE_MAX).copied().collect::<Vec<_>>().join(" ");
+    let mut text = format!("a container name must be specified for pod {name}");
+    if !containers.is_empty() {
+        write!(text, ", choose one of: [{}]", shown(&containers)).unwrap_or_default();
+    }
+    if !init.is_empty() {
+        write!(text, " or one of the init containers: [{}]", shown(&init)).unwrap_or_default();
+    }
+    if !ephemeral.is_empty() {
+        write!(text, " or one of the ephemeral containers: [{}]", shown(&ephemeral)).unwrap_or_default();
+    }
+    Err(Status::bad_request(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_container_is_the_one_named_or_the_only_one() {
+        let check = |spec: Value, wanted: &str, expected: Result<&str, &str>| {
+            let object = Object::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).expect("an object");
+            let found = container(&object, wanted);
+            assert_eq!(found.as_ref().map(|name| *name).map_err(|status| status.message.as_str()), expected);
+        };
+        let two = json!({"containers": [{"name": "a"}, {"name": "b"}], "initContainers": [{"name": "i"}]});
+        check(json!({"containers": [{"name": "a"}]}), "", Ok("a"));
+        check(two.clone(), "i", Ok("i"));
+        check(two.clone(), "z", Err("container z is not valid for pod p"));
+        check(
+            two,
+            "",
+            Err("a container name must be specified for pod p, choose one of: [a b] or one of the init containers: [i]"),
+        );
+    }
+}

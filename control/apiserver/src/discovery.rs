@@ -1,0 +1,149 @@
+//! Discovery and OpenAPI: documents derived from the resource table, made once for each table.
+
+mod aggregated;
+mod legacy;
+mod openapi;
+
+use crate::body::Body;
+use crate::core::Core;
+use crate::encode;
+use crate::negotiate::{self, Endpoint, Format, Output, SERVED, Shape};
+use crate::respond;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
+use http::request::Parts;
+use http::{HeaderValue, Response};
+use sampan_api::{Reason, Status};
+use sampan_registry::ResourceTable;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// A document and its name by content.
+pub(crate) struct Document {
+    pub json: Bytes,
+    /// SHA-256 of the bytes, upper-case hexadecimal.
+    pub hash: String,
+}
+
+impl Document {
+    fn new(value: &Value) -> Self {
+        let json = Bytes::from(serde_json::to_vec(value).unwrap_or_default());
+        let hash = Sha256::digest(&json).iter().map(|byte| format!("{byte:02X}")).collect();
+        Self { json, hash }
+    }
+}
+
+/// All documents of one table.
+pub(crate) struct Made {
+    table: Arc<ResourceTable>,
+    /// Legacy documents by path: `/api`, `/apis`, `/apis/apps`, `/apis/apps/v1`.
+    legacy: BTreeMap<String, Value>,
+    /// Aggregated ones: `/api` and `/apis`.
+    aggregated: BTreeMap<&'static str, Document>,
+    /// OpenAPI v3 by what follows `/openapi/v3/`: `api/v1`, `apis/apps/v1`.
+    openapi: BTreeMap<String, Document>,
+    openapi_index: Bytes,
+}
+
+/// The documents of the table that is current: made when first asked for, and again when the table was replaced.
+#[derive(Default)]
+pub(crate) struct Documents(Mutex<Option<Arc<Made>>>);
+
+impl Documents {
+    fn of(&self, core: &Core) -> Arc<Made> {
+        let table = core.registry.table();
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = made.as_ref().filter(|made| Arc::ptr_eq(&made.table, &table)) {
+            return made.clone();
+        }
+        let openapi = openapi::documents(&table, &core.version);
+        let fresh = Arc::new(Made {
+            legacy: legacy::documents(&table),
+            aggregated: BTreeMap::from([
+                ("/api", Document::new(&aggregated::document(&table, true))),
+                ("/apis", Document::new(&aggregated::document(&table, false))),
+            ]),
+            openapi_index: openapi::index(&openapi),
+            openapi,
+            table,
+        });
+        *made = Some(fresh.clone());
+        fresh
+    }
+}
+
+pub(crate) fn serve(core: &Core, parts: &Parts, path: &str) -> Result<Response<Body>, Status> {
+    let made = core.documents.of(core);
+    let path = path.trim_end_matches('/');
+    if let Some(rest) = path.strip_prefix("/openapi") {
+        return openapi_document(&made, parts, rest);
+    }
+    let endpoint = if matches!(path, "/api" | "/apis") { Endpoint::Discovery } else { Endpoint::Plain };
+    let output = negotiate::output(&parts.headers, parts.uri.query(), endpoint, &SERVED)?;
+    if let (Shape::Discovery, Some(document)) = (output.shape, made.aggregated.get(path)) {
+        return Ok(cacheable(parts, document, AGGREGATED));
+    }
+    match made.legacy.get(path) {
+        Some(value) => Ok(legacy_document(parts, output, value)),
+        // A group that is not there is nobody's path; a version that is not there is refused by those who serve the group.
+        None if path.starts_with("/apis/") && path.matches('/').count() == 2 => Ok(respond::page_not_found()),
+        None => Err(respond::no_such_resource()),
+    }
+}
+
+fn legacy_document(parts: &Parts, output: Output, value: &Value) -> Response<Body> {
+    let gvk = value["kind"].as_str().map(|kind| sampan_api::GroupVersionKind::new("", "v1", kind));
+    let (content_type, bytes) = encode::value(output, gvk.as_ref(), value);
+    let mut response = respond::compressible(&parts.headers, 200, content_type, bytes);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// A document that a client may keep for as long as its tag stays.
+fn cacheable(parts: &Parts, document: &Document, content_type: &'static str) -> Response<Body> {
+    let tag = format!("\"{}\"", document.hash);
+    let known = parts.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let known = known.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag);
+    let mut response = if known {
+        respond::bytes(304, content_type, Bytes::new())
+    } else {
+        respond::compressible(&parts.headers, 200, content_type, document.json.clone())
+    };
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(ETAG, tag);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+    headers.append(VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+fn openapi_document(made: &Made, parts: &Parts, rest: &str) -> Result<Response<Body>, Status> {
+    match rest {
+        "/v3" => Ok(respond::bytes(200, respond::TEXT, made.openapi_index.clone())),
+        // Clients that ask for it fall back on v3, or do without.
+        "/v2" => Err(Status {
+            code: 404,
+            ..Status::failure(Reason::NotFound, "OpenAPI v2 is not served yet: use /openapi/v3")
+        }),
+        _ => {
+            let Some(document) = rest.strip_prefix("/v3/").and_then(|path| made.openapi.get(path)) else {
+                return Ok(respond::page_not_found());
+            };
+            let output = negotiate::output(&parts.headers, parts.uri.query(), Endpoint::Plain, &SERVED);
+            if output.is_ok_and(|output| output.format == Format::Yaml) {
+                return Err(Status::not_acceptable(&[negotiate::JSON]));
+            }
+            let mut response = cacheable(parts, document, negotiate::JSON);
+            if parts.uri.query().is_some_and(|query| query.contains(&document.hash)) {
+                // The address names the content: it never changes.
+                response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+            }
+            Ok(response)
+        }
+    }
+}

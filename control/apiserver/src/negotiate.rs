@@ -1,0 +1,405 @@
+//! Content negotiation, with the answers and texts of `k8s.io/apiserver`'s negotiation (and of go-restful before it).
+
+use crate::limits::ACCEPT_CLAUSES_MAX;
+use crate::query::Query;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use sampan_api::{Reason, Status, StatusDetails};
+
+pub const JSON: &str = "application/json";
+pub const YAML: &str = "application/yaml";
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+/// What is served, in the order in which it is preferred and listed.
+pub const SERVED: [&str; 3] = [JSON, YAML, PROTOBUF];
+/// What is served of a kind that the schema does not know: it has no protobuf form.
+pub const SERVED_WITHOUT_SCHEMA: [&str; 2] = [JSON, YAML];
+const STREAMS: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+
+/// An encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Yaml,
+    Protobuf,
+}
+
+impl Format {
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => JSON,
+            Self::Yaml => YAML,
+            Self::Protobuf => PROTOBUF,
+        }
+    }
+
+    /// The content type of a watch in this format.
+    pub fn stream_type(self) -> &'static str {
+        match self {
+            Self::Json => JSON,
+            Self::Yaml => YAML,
+            Self::Protobuf => STREAMS[1],
+        }
+    }
+}
+
+/// What an object is turned into before it is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As it is.
+    Whole,
+    Table(MetaVersion),
+    /// `PartialObjectMetadata`.
+    Metadata(MetaVersion),
+    /// `PartialObjectMetadataList`.
+    MetadataList(MetaVersion),
+    /// `APIGroupDiscoveryList` of `apidiscovery.k8s.io/v2`.
+    Discovery,
+}
+
+/// Versions of `meta.k8s.io` in which tables and metadata are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetaVersion {
+    V1,
+    V1beta1,
+}
+
+impl MetaVersion {
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "meta.k8s.io/v1",
+            Self::V1beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
+}
+
+/// How an answer is to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Output {
+    pub format: Format,
+    pub shape: Shape,
+    /// Indented, as people at a terminal or browser like it (JSON only).
+    pub pretty: bool,
+}
+
+impl Output {
+    pub const JSON: Self = Self { format: Format::Json, shape: Shape::Whole, pretty: false };
+}
+
+/// What an endpoint can turn its answers into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Objects and lists of a resource.
+    Resource,
+    /// A list route: it also produces streams, and says so when it refuses.
+    List,
+    /// `/api` and `/apis`.
+    Discovery,
+    /// Nothing but the object.
+    Plain,
+}
+
+/// Chooses how to answer. Refusals: go-restful's when no clause names a served type, apiserver's when none can be met.
+pub fn output(
+    headers: &HeaderMap,
+    query: Option<&str>,
+    endpoint: Endpoint,
+    served: &[&'static str],
+) -> Result<Output, Status> {
+    let pretty = wants_pretty(headers, query);
+    let Some(accept) = accept(headers) else { return Ok(Output { pretty, ..Output::JSON }) };
+    if !names_a_served_type(&accept) {
+        return Err(restful_not_acceptable(endpoint == Endpoint::List));
+    }
+    choose(&accept, endpoint, served)
+        .map(|(format, shape)| Output { format, shape, pretty })
+        .ok_or_else(|| Status::not_acceptable(served))
+}
+
+/// Chooses how a watch is framed. The second part is how its refusal is to be encoded.
+pub fn stream(headers: &HeaderMap, served: &[&'static str]) -> Result<Output, (Status, Output)> {
+    let Some(accept) = accept(headers) else { return Ok(Output::JSON) };
+    if !names_a_served_type(&accept) {
+        return Err((restful_not_acceptable(true), Output::JSON));
+    }
+    let streams: &[&'static str] = if served.contains(&PROTOBUF) { &[JSON, PROTOBUF] } else { &[JSON] };
+    match choose(&accept, Endpoint::List, streams) {
+        Some((format, shape)) => Ok(Output { format, shape, pretty: false }),
+        None => Err((Status::not_acceptable(&STREAMS), error_output(headers, None))),
+    }
+}
+
+/// How an error is encoded: as asked where that can be, else JSON.
+pub fn error_output(headers: &HeaderMap, query: Option<&str>) -> Output {
+    let pretty = wants_pretty(headers, query);
+    let format = accept(headers)
+        .and_then(|accept| choose(&accept, Endpoint::Discovery, &SERVED).or_else(|| base_format(&accept)))
+        .map_or(Format::Json, |(format, _)| format);
+    Output { format, shape: Shape::Whole, pretty }
+}
+
+/// The format of the first clause that names a served type, whatever it wants made of it.
+fn base_format(accept: &str) -> Option<(Format, Shape)> {
+    clauses(accept).into_iter().find_map(|clause| {
+        let at = SERVED.iter().position(|served| clause.matches(served))?;
+        Some((FORMATS[at], Shape::Whole))
+    })
+}
+
+const FORMATS: [Format; 3] = [Format::Json, Format::Yaml, Format::Protobuf];
+
+/// Chooses how a body is read. An absent or empty type means JSON.
+pub fn input(headers: &HeaderMap) -> Result<Format, Status> {
+    let unknown = || Status::unsupported_media_type(&SERVED);
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Format::Json) };
+    let value = value.to_str().map_err(|_| unknown())?;
+    if value.is_empty() {
+        return Ok(Format::Json);
+    }
+    let media_type = value.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        JSON => Ok(Format::Json),
+        YAML => Ok(Format::Yaml),
+        PROTOBUF => Ok(Format::Protobuf),
+        _ => Err(unknown()),
+    }
+}
+
+/// The media type of a patch: lower-case, without parameters. go-restful's refusal when none of `accepted` is it.
+pub fn patch_type(headers: &HeaderMap, accepted: &[&'static str]) -> Result<&'static str, Status> {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = value.split(';').next().unwrap_or("").trim();
+    accepted.iter().find(|one| one.eq_ignore_ascii_case(media_type)).copied().ok_or_else(|| Status {
+        details: Some(Box::default()),
+        ..Status::failure(Reason::UnsupportedMediaType, "415: Unsupported Media Type")
+    })
+}
+
+/// All `Accept` headers as one. `None` when there is nothing in them.
+fn accept(headers: &HeaderMap) -> Option<std::borrow::Cow<'_, str>> {
+    let mut values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let first = values.next()?;
+    let joined = values.fold(std::borrow::Cow::Borrowed(first), |all, one| format!("{all},{one}").into());
+    (!joined.trim().is_empty()).then_some(joined)
+}
+
+/// go-restful's look at the header: parameters and wildcards other than `*/*` mean nothing to it.
+fn names_a_served_type(accept: &str) -> bool {
+    accept.split(',').map(|clause| clause.split(';').next().unwrap_or("").trim()).any(|media_type| {
+        media_type == "*/*" || SERVED.contains(&media_type)
+    })
+}
+
+fn restful_not_acceptable(streams: bool) -> Status {
+    let streams: &[&str] = if streams { &STREAMS } else { &[] };
+    let list: Vec<&str> = SERVED.iter().chain(streams).copied().collect();
+    Status {
+        details: Some(Box::<StatusDetails>::default()),
+        ..Status::failure(
+            Reason::NotAcceptable,
+            format!("406: Not Acceptable\n\nAvailable representations: {}", list.join(", ")),
+        )
+    }
+}
+
+struct Clause<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    quality: f32,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+impl Clause<'_> {
+    fn matches(&self, served: &str) -> bool {
+        served.split_once('/').is_some_and(|(kind, subtype)| {
+            (self.kind == "*" && self.subtype == "*")
+                || (self.kind == kind && (self.subtype == subtype || self.subtype == "*"))
+        })
+    }
+}
+
+/// The clauses in the order in which they are preferred (goautoneg's: quality, then the more specific).
+fn clauses(accept: &str) -> Vec<Clause<'_>> {
+    let mut out: Vec<Clause<'_>> = accept
+        .split(',')
+        .take(ACCEPT_CLAUSES_MAX)
+        .filter_map(|clause| {
+            let mut parts = clause.split(';');
+            let media_type = parts.next()?.trim();
+            let (kind, subtype) = media_type.split_once('/').unwrap_or((media_type, "*"));
+            let mut found = Clause { kind: kind.trim(), subtype: subtype.trim(), quality: 1.0, parameters: Vec::new() };
+            if found.kind.is_empty() {
+                return None;
+            }
+            for parameter in parts {
+                let Some((name, value)) = parameter.split_once('=') else { continue };
+                let (name, value) = (name.trim(), value.trim());
+                if name == "q" {
+                    found.quality = value.parse().unwrap_or(1.0);
+                } else {
+                    found.parameters.push((name, value));
+                }
+            }
+            Some(found)
+        })
+        .collect();
+    let vague = |clause: &Clause<'_>| u8::from(clause.kind == "*") + u8::from(clause.subtype == "*");
+    out.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(vague(a).cmp(&vague(b))));
+    out
+}
+
+fn choose(accept: &str, endpoint: Endpoint, served: &[&'static str]) -> Option<(Format, Shape)> {
+    // By far the most requests say exactly this.
+    if accept == JSON {
+        return Some((Format::Json, Shape::Whole));
+    }
+    for clause in clauses(accept) {
+        for media_type in served {
+            if !clause.matches(media_type) {
+                continue;
+            }
+            let format = FORMATS[SERVED.iter().position(|one| one == media_type)?];
+            if let Some(shape) = shape(&clause.parameters, endpoint, format) {
+                return Some((format, shape));
+            }
+        }
+    }
+    None
+}
+
+/// `as`, `g` and `v` name what to make of the object; a clause that asks for what cannot be made does not count.
+fn shape(parameters: &[(&str, &str)], endpoint: Endpoint, format: Format) -> Option<Shape> {
+    let value = |name: &str| parameters.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value);
+    let stream = value("stream");
+    if !stream.is_empty() && (stream != "watch" || format == Format::Yaml) {
+        return None;
+    }
+    let (kind, group, version) = (value("as"), value("g"), value("v"));
+    if kind.is_empty() && group.is_empty() && version.is_empty() {
+        return Some(Shape::Whole);
+    }
+    match (endpoint, group) {
+        (Endpoint::Discovery, "apidiscovery.k8s.io") => {
+            // Only JSON: the discovery client never asks for another.
+            (kind == "APIGroupDiscoveryList" && version == "v2" && format == Format::Json).then_some(Shape::Discovery)
+        }
+        (Endpoint::Resource | Endpoint::List, "meta.k8s.io") => {
+            let version = match version {
+                "v1" => MetaVersion::V1,
+                "v1beta1" => MetaVersion::V1beta1,
+                _ => return None,
+            };
+            match kind {
+                "Table" if format != Format::Protobuf => Some(Shape::Table(version)),
+                "PartialObjectMetadata" => Some(Shape::Metadata(version)),
+                "PartialObjectMetadataList" => Some(Shape::MetadataList(version)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// `pretty=` decides; else whether the client is one that people look at.
+pub fn wants_pretty(headers: &HeaderMap, query: Option<&str>) -> bool {
+    if let Some(query) = query.filter(|query| query.contains("pretty")) {
+        if let Some(value) = Query::parse(Some(query)).get("pretty").filter(|value| !value.is_empty()) {
+            return matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True");
+        }
+    }
+    let agent = headers.get(USER_AGENT).map_or(&[][..], |value| value.as_bytes());
+    [&b"curl"[..], b"Wget", b"Mozilla/5.0"].iter().any(|prefix| agent.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(accept: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, accept.parse().expect("a header value"));
+        headers
+    }
+
+    #[test]
+    fn accept_is_weighed_as_kubernetes_weighs_it() {
+        let check = |accept: &str, expected: Result<(Format, Shape), u16>| {
+            let found = output(&headers(accept), None, Endpoint::List, &SERVED).map(|out| (out.format, out.shape));
+            assert_eq!(found.map_err(|status| status.code()), expected, "{accept}");
+        };
+        let table = Shape::Table(MetaVersion::V1);
+        check("", Ok((Format::Json, Shape::Whole)));
+        check("*/*", Ok((Format::Json, Shape::Whole)));
+        check("application/*", Err(406));
+        check("text/html", Err(406));
+        check("application/cbor", Err(406));
+        check("application/json;q=0", Ok((Format::Json, Shape::Whole)));
+        check("application/json;charset=utf-8", Ok((Format::Json, Shape::Whole)));
+        check("application/json;stream=watch", Ok((Format::Json, Shape::Whole)));
+        check("application/vnd.kubernetes.protobuf;q=0.9,application/yaml", Ok((Format::Yaml, Shape::Whole)));
+        check("application/vnd.kubernetes.protobuf,application/json", Ok((Format::Protobuf, Shape::Whole)));
+        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Ok((Format::Json, table)));
+        check(
+            "application/json;as=Table;v=v1beta1;g=meta.k8s.io",
+            Ok((Format::Json, Shape::Table(MetaVersion::V1beta1))),
+        );
+        check("application/json;as=Table;v=v2;g=meta.k8s.io", Err(406));
+        check("application/json;as=Bogus;v=v1;g=meta.k8s.io", Err(406));
+        check("application/json;as=Bogus;v=v1;g=meta.k8s.io,application/json", Ok((Format::Json, Shape::Whole)));
+        check(
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            Ok((Format::Protobuf, Shape::MetadataList(MetaVersion::V1))),
+        );
+        // kubectl's: a table cannot be protobuf, so the second clause counts.
+        check(
+            "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1;g=meta.k8s.io",
+            Ok((Format::Json, table)),
+        );
+    }
+
+    #[test]
+    fn refusals_have_the_texts_of_kubernetes() {
+        let text = |accept: &str, endpoint| output(&headers(accept), None, endpoint, &SERVED).expect_err("refused").message;
+        assert_eq!(
+            text("application/json;as=Table;v=v2;g=meta.k8s.io", Endpoint::List),
+            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        );
+        assert_eq!(
+            text("application/xml", Endpoint::Resource),
+            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        );
+        let (status, encoded) = stream(&headers("application/yaml"), &SERVED).expect_err("no YAML watches");
+        assert_eq!((status.code(), encoded.format), (406, Format::Yaml));
+    }
+
+    #[test]
+    fn bodies_are_of_three_types() {
+        let check = |content_type: Option<&str>, expected: Result<Format, u16>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = content_type {
+                headers.insert(CONTENT_TYPE, value.parse().expect("a header value"));
+            }
+            assert_eq!(input(&headers).map_err(|status| status.code()), expected, "{content_type:?}");
+        };
+        check(None, Ok(Format::Json));
+        check(Some("application/json; charset=utf-8"), Ok(Format::Json));
+        check(Some("Application/YAML"), Ok(Format::Yaml));
+        check(Some("application/vnd.kubernetes.protobuf"), Ok(Format::Protobuf));
+        check(Some("application/merge-patch+json"), Err(415));
+        check(Some("text/plain"), Err(415));
+        check(Some("garbage"), Err(415));
+    }
+
+    #[test]
+    fn people_get_it_pretty() {
+        let check = |agent: &str, query: Option<&str>, expected: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(USER_AGENT, agent.parse().expect("a header value"));
+            assert_eq!(wants_pretty(&headers, query), expected, "{agent} {query:?}");
+        };
+        check("curl/8.0", None, true);
+        check("curl/8.0", Some("pretty=false"), false);
+        check("kubectl", None, false);
+        check("kubectl", Some("pretty=1"), true);
+        check("Mozilla/5.0 (X11)", Some("pretty="), true);
+    }
+}

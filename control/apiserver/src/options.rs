@@ -1,0 +1,326 @@
+//! The options of a request: query parameters (and a DELETE's body) read and checked as `k8s.io/apimachinery` does.
+
+use crate::limits::FIELD_MANAGER_MAX;
+use crate::negotiate::{self, Format};
+use crate::query::Query;
+use crate::request_info::truthy;
+use http::HeaderMap;
+use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::{FieldSelector, GroupKind, LabelSelector, Status};
+use sampan_registry::options::{DeleteOptions, GetOptions, ListOptions, Propagation};
+use sampan_schema::Schema;
+use serde_json::Value;
+
+/// What to do with fields that a kind does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    Ignore,
+    #[default]
+    Warn,
+    Strict,
+}
+
+/// Options that creates, updates and patches share.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    pub dry_run: bool,
+    /// As given; empty when it was not.
+    pub field_manager: String,
+    pub field_validation: FieldValidation,
+    /// `CreateOptions`, `UpdateOptions` or `PatchOptions` as an object.
+    pub shown: Value,
+}
+
+/// What a patch adds to them.
+#[derive(Clone, Debug, Default)]
+pub struct PatchOptions {
+    pub write: WriteOptions,
+    pub force: bool,
+}
+
+fn invalid(kind: &str, errors: &FieldErrors) -> Result<(), Status> {
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&GroupKind::new("meta.k8s.io", kind), "", errors)) }
+}
+
+/// A query value as apimachinery converts it to an int64: absent is `None`.
+fn integer(query: &Query<'_>, name: &str) -> Result<Option<i64>, Status> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let why = if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        "invalid syntax"
+    } else {
+        match text.parse() {
+            Ok(number) => return Ok(Some(number)),
+            Err(_) => "value out of range",
+        }
+    };
+    Err(Status::bad_request(format!("strconv.ParseInt: parsing {}: {why}", sampan_api::field::go_quote(text))))
+}
+
+/// The options of a LIST, or of a watch. Which of them exclude each other the registry says.
+pub fn list(query: &Query<'_>) -> Result<ListOptions, Status> {
+    let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or(""))
+        .map_err(|error| Status::bad_request(error.to_string()))?;
+    let fields = FieldSelector::parse(query.get("fieldSelector").unwrap_or(""))
+        .map_err(|error| Status::bad_request(error.to_string()))?;
+    let limit = integer(query, "limit")?.unwrap_or(0);
+    let timeout = integer(query, "timeoutSeconds")?;
+    let resource_version = query.get("resourceVersion").unwrap_or("").to_owned();
+    let continue_token = query.get("continue").unwrap_or("").to_owned();
+    let send_initial_events = query.get("sendInitialEvents").map(|value| truthy(Some(value)));
+
+    Ok(ListOptions {
+        labels,
+        fields,
+        limit: u64::try_from(limit).unwrap_or(0),
+        continue_token,
+        resource_version,
+        version_match: query.get("resourceVersionMatch").unwrap_or("").to_owned(),
+        allow_bookmarks: truthy(query.get("allowWatchBookmarks")),
+        send_initial_events,
+        timeout_seconds: timeout.and_then(|seconds| u64::try_from(seconds).ok()),
+    })
+}
+
+/// The options of a GET. `resourceVersionMatch=Exact` reads history: ours, Kubernetes ignores it.
+pub fn get(query: &Query<'_>) -> GetOptions {
+    GetOptions {
+        resource_version: query.get("resourceVersion").unwrap_or("").to_owned(),
+        version_match: query.get("resourceVersionMatch").unwrap_or("").to_owned(),
+    }
+}
+
+/// The options of a create (`CreateOptions`), update (`UpdateOptions`) or patch that is no apply (`PatchOptions`).
+pub fn write(query: &Query<'_>, kind: &str) -> Result<WriteOptions, Status> {
+    let mut errors = FieldErrors::new();
+    let mut options = read_write(query, &mut errors);
+    invalid(kind, &errors)?;
+    options.shown = shown(kind, &options);
+    Ok(options)
+}
+
+/// The options of a patch; `apply` is the type that has a manager and may be forced.
+pub fn patch(query: &Query<'_>, apply: bool) -> Result<PatchOptions, Status> {
+    let mut errors = FieldErrors::new();
+    let force = query.get("force").map(|value| truthy(Some(value)));
+    if apply {
+        if query.get("fieldManager").unwrap_or("").is_empty() {
+            errors.push(FieldError::required(&Path::new("fieldManager"), "is required for apply patch"));
+        }
+    } else if force.is_some() {
+        errors.push(FieldError::forbidden(&Path::new("force"), "may not be specified for non-apply patch"));
+    }
+    let mut write = read_write(query, &mut errors);
+    invalid("PatchOptions", &errors)?;
+    write.shown = shown("PatchOptions", &write);
+    Ok(PatchOptions { write, force: force.unwrap_or(false) })
+}
+
+fn read_write(query: &Query<'_>, errors: &mut FieldErrors) -> WriteOptions {
+    let manager = query.get("fieldManager").unwrap_or("");
+    let path = Path::new("fieldManager");
+    if manager.len() > FIELD_MANAGER_MAX {
+        errors.push(FieldError::too_long(&path, FIELD_MANAGER_MAX));
+    }
+    if manager.chars().any(char::is_control) {
+        errors.push(FieldError::invalid(&path, manager, "should only contain printable characters"));
+    }
+    let dry_run = dry_run(query.all("dryRun"), errors);
+    let field_validation = match query.get("fieldValidation").unwrap_or("") {
+        "" | "Warn" => FieldValidation::Warn,
+        "Ignore" => FieldValidation::Ignore,
+        "Strict" => FieldValidation::Strict,
+        other => {
+            let path = Path::new("fieldValidation");
+            errors.push(FieldError::not_supported(&path, other, &["", "Ignore", "Strict", "Warn"]));
+            FieldValidation::Warn
+        }
+    };
+    WriteOptions { dry_run, field_manager: manager.to_owned(), field_validation, shown: Value::Null }
+}
+
+/// The options as admission is shown them.
+fn shown(kind: &str, options: &WriteOptions) -> Value {
+    let mut map = serde_json::Map::new();
+    map.insert("apiVersion".into(), "meta.k8s.io/v1".into());
+    map.insert("kind".into(), kind.into());
+    if options.dry_run {
+        map.insert("dryRun".into(), ["All"].as_slice().into());
+    }
+    if !options.field_manager.is_empty() {
+        map.insert("fieldManager".into(), options.field_manager.as_str().into());
+    }
+    Value::Object(map)
+}
+
+fn dry_run<'a>(values: impl Iterator<Item = &'a str>, errors: &mut FieldErrors) -> bool {
+    let values: Vec<&str> = values.collect();
+    if values.iter().any(|value| *value != "All") {
+        errors.push(FieldError::not_supported(&Path::new("dryRun"), Value::from(values.clone()), &["All"]));
+    }
+    !values.is_empty()
+}
+
+/// The options of a DELETE: out of its body where there is one, else out of the query. Also whether it is a dry run.
+pub fn delete(query: &Query<'_>, headers: &HeaderMap, body: &[u8]) -> Result<(DeleteOptions, bool), Status> {
+    let value = if body.is_empty() { delete_of_query(query)? } else { delete_of_body(headers, body)? };
+    read_delete(&value)
+}
+
+/// `DeleteOptions` as a value tree, checked and read.
+pub fn read_delete(value: &Value) -> Result<(DeleteOptions, bool), Status> {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let mut errors = FieldErrors::new();
+    let orphan_dependents = value.get("orphanDependents").and_then(Value::as_bool);
+    let policy = value.get("propagationPolicy").and_then(Value::as_str);
+    let path = Path::new("propagationPolicy");
+    if let (Some(_), Some(policy)) = (orphan_dependents, policy) {
+        let text = "orphanDependents and deletionPropagation cannot be both set";
+        errors.push(FieldError::invalid(&path, policy, text));
+    }
+    let propagation = policy.and_then(Propagation::parse);
+    if let (Some(policy), None) = (policy, propagation) {
+        errors.push(FieldError::not_supported(&path, policy, &["Foreground", "Background", "Orphan", "nil"]));
+    }
+    let dry = value.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let dry = dry_run(dry, &mut errors);
+    invalid("DeleteOptions", &errors)?;
+    let preconditions = value.get("preconditions");
+    let options = DeleteOptions {
+        grace_period_seconds: value.get("gracePeriodSeconds").and_then(Value::as_i64),
+        uid: text(preconditions.and_then(|it| it.get("uid"))),
+        resource_version: text(preconditions.and_then(|it| it.get("resourceVersion"))),
+        propagation,
+        orphan_dependents,
+    };
+    Ok((options, dry))
+}
+
+fn delete_of_query(query: &Query<'_>) -> Result<Value, Status> {
+    let mut options = serde_json::Map::new();
+    if let Some(seconds) = integer(query, "gracePeriodSeconds")? {
+        options.insert("gracePeriodSeconds".into(), seconds.into());
+    }
+    if let Some(value) = query.get("orphanDependents") {
+        options.insert("orphanDependents".into(), truthy(Some(value)).into());
+    }
+    if let Some(policy) = query.get("propagationPolicy") {
+        options.insert("propagationPolicy".into(), policy.into());
+    }
+    let dry: Vec<&str> = query.all("dryRun").collect();
+    if !dry.is_empty() {
+        options.insert("dryRun".into(), dry.into());
+    }
+    Ok(Value::Object(options))
+}
+
+/// Old clients name the kind's own group, new ones `meta.k8s.io`, many nothing at all: the kind alone decides.
+fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
+    let schema = Schema::builtin();
+    let type_id = schema
+        .find("", "v1", "DeleteOptions")
+        .or_else(|| schema.find("meta.k8s.io", "v1", "DeleteOptions"))
+        .ok_or_else(|| Status::internal("the schema has no DeleteOptions"))?;
+    let bad = |error: sampan_schema::DecodeError| Status::bad_request(error.to_string());
+    let check = |api_version: &str, kind: &str| {
+        if kind.is_empty() || kind == "DeleteOptions" {
+            return Ok(());
+        }
+        let version = api_version.rsplit('/').next().unwrap_or("");
+        Err(Status::bad_request(format!(
+            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"<scheme>\"",
+            if version.is_empty() { "v1" } else { api_version }
+        )))
+    };
+    let decoded = match negotiate::input(headers)? {
+        Format::Json => {
+            let meta = sampan_schema::json::type_meta(body).map_err(bad)?;
+            check(&meta.api_version, &meta.kind)?;
+            sampan_schema::json::decode(schema, type_id, body)
+        }
+        Format::Yaml => {
+            let meta = sampan_schema::yaml::type_meta(body).map_err(bad)?;
+            check(&meta.api_version, &meta.kind)?;
+            sampan_schema::yaml::decode(schema, type_id, body)
+        }
+        Format::Protobuf => {
+            let envelope = sampan_schema::protobuf::unwrap(body).map_err(bad)?;
+            check(&envelope.api_version, &envelope.kind)?;
+            sampan_schema::protobuf::decode(schema, type_id, envelope.raw)
+        }
+    };
+    decoded.map(|decoded| decoded.value).map_err(bad)
+}
+
+/// The manager of the fields that a request writes: as given, else the first part of the user agent
+/// (k8s.io/apiserver's managerOrUserAgent).
+pub fn manager_or_agent<'a>(manager: &'a str, user_agent: &'a str) -> &'a str {
+    if !manager.is_empty() {
+        return manager;
+    }
+    let name = user_agent.split('/').next().unwrap_or("");
+    let mut end = name.len().min(FIELD_MANAGER_MAX);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    &name[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_options_get_kubernetes_texts() {
+        let check_list = |query: &str, code: u16, text: &str| {
+            let status = list(&Query::parse(Some(query))).expect_err(query);
+            assert_eq!((status.code(), status.message.as_str()), (code, text), "{query}");
+        };
+        check_list("limit=abc", 400, "strconv.ParseInt: parsing \"abc\": invalid syntax");
+        check_list(
+            "labelSelector=a%20b",
+            400,
+            "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
+        );
+        check_list("fieldSelector=x", 400, "invalid selector: 'x'; can't understand 'x'");
+        let status = write(&Query::parse(Some("fieldValidation=Bogus")), "CreateOptions").expect_err("unknown");
+        assert_eq!(
+            status.message,
+            "CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"Bogus\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""
+        );
+        let status = patch(&Query::parse(Some("force=true")), false).expect_err("force without apply");
+        assert_eq!(
+            status.message,
+            "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"
+        );
+    }
+
+    #[test]
+    fn delete_options_come_from_the_body_or_the_query() {
+        let from_query = |query: &str| delete(&Query::parse(Some(query)), &HeaderMap::new(), b"");
+        let (options, dry) = from_query("gracePeriodSeconds=5&propagationPolicy=Orphan&dryRun=All").expect("valid");
+        assert_eq!((options.grace_period_seconds, options.propagation, dry), (Some(5), Some(Propagation::Orphan), true));
+        assert_eq!(
+            from_query("dryRun=Some").expect_err("unknown").message,
+            "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\""
+        );
+        let from_body = |body: &str| delete(&Query::default(), &HeaderMap::new(), body.as_bytes());
+        let (options, _) = from_body(r#"{"preconditions":{"uid":"u"},"bogus":1}"#).expect("unknown fields are ignored");
+        assert_eq!(options.uid.as_deref(), Some("u"));
+        assert_eq!(
+            from_body(r#"{"kind":"Pod","apiVersion":"v1"}"#).expect_err("no DeleteOptions").message,
+            "no kind \"Pod\" is registered for version \"v1\" in scheme \"<scheme>\""
+        );
+        assert_eq!(
+            from_body("xx").expect_err("no JSON").message,
+            "couldn't get version/kind; json parse error: invalid character 'x' looking for beginning of value"
+        );
+    }
+
+    #[test]
+    fn the_manager_is_the_given_one_or_the_agent() {
+        assert_eq!(manager_or_agent("", "kubectl/v1.35 (linux)"), "kubectl");
+        assert_eq!(manager_or_agent("me", "kubectl/v1.35"), "me");
+        assert_eq!(manager_or_agent("", ""), "");
+    }
+}

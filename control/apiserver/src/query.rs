@@ -1,0 +1,81 @@
+//! Query strings, read as Go's `url.ParseQuery` reads them.
+
+use crate::limits::QUERY_PAIRS_MAX;
+use std::borrow::Cow;
+
+/// The decoded pairs of a query string, in order. A pair that cannot be decoded, or that holds a `;`, is left out.
+#[derive(Debug, Default)]
+pub struct Query<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Query<'a> {
+    pub fn parse(query: Option<&'a str>) -> Self {
+        let Some(query) = query.filter(|query| !query.is_empty()) else { return Self::default() };
+        let pairs = query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !pair.contains(';'))
+            .take(QUERY_PAIRS_MAX)
+            .filter_map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Some((unescape(key, true)?, unescape(value, true)?))
+            })
+            .collect();
+        Self { pairs }
+    }
+
+    /// The first value of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
+    }
+
+    pub fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_ref())
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+}
+
+/// Percent-decodes. `None` for a broken escape or for bytes that are no UTF-8.
+pub fn unescape(text: &str, plus_is_space: bool) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|byte| byte == b'%' || (plus_is_space && byte == b'+')) {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let high = char::from(bytes.next()?).to_digit(16)?;
+                let low = char::from(bytes.next()?).to_digit(16)?;
+                out.push(u8::try_from(high * 16 + low).ok()?);
+            }
+            b'+' if plus_is_space => out.push(b' '),
+            other => out.push(other),
+        }
+    }
+    String::from_utf8(out).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_read_as_go_reads_them() {
+        let check = |query: &str, name: &str, value: Option<&str>| {
+            assert_eq!(Query::parse(Some(query)).get(name), value, "{query}");
+        };
+        check("labelSelector=a%3Db,c+in+(d)", "labelSelector", Some("a=b,c in (d)"));
+        check("watch", "watch", Some(""));
+        check("a=1&a=2", "a", Some("1"));
+        check("a=%zz&b=2", "a", None);
+        check("a=%zz&b=2", "b", Some("2"));
+        check("a=%ff", "a", None);
+        check("a=1;b=2", "a", None);
+        check("&&", "", None);
+        assert_eq!(Query::parse(Some("dryRun=All&dryRun=x")).all("dryRun").collect::<Vec<_>>(), ["All", "x"]);
+    }
+}

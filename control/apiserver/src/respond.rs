@@ -1,0 +1,151 @@
+//! Answers: headers that every one has, Status where a request is refused, compression where it was asked for.
+
+use crate::body::{self, Body};
+use crate::encode;
+use crate::limits::{GZIP_LEVEL, GZIP_MIN_BYTES};
+use crate::negotiate::Output;
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use sampan_api::{GroupVersionKind, Reason, Status, StatusDetails};
+use serde_json::Value;
+use std::io::Write as _;
+
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
+/// An answer with a body of that type.
+pub fn bytes(code: u16, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(body::full(bytes));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// The same, compressed when it is large and the caller asked for gzip.
+pub fn compressible(headers: &HeaderMap, code: u16, content_type: &'static str, plain: Bytes) -> Response<Body> {
+    if plain.len() < GZIP_MIN_BYTES || !accepts_gzip(headers) {
+        return bytes(code, content_type, plain);
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(plain.len() / 4), flate2::Compression::new(GZIP_LEVEL));
+    match encoder.write_all(&plain).and_then(|()| encoder.finish()) {
+        Ok(packed) => {
+            let mut response = bytes(code, content_type, packed);
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+            response
+        }
+        // Writing into memory does not fail; were it to, the plain bytes are as good.
+        Err(_) => bytes(code, content_type, plain),
+    }
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()) else { return false };
+    value.split(',').any(|coding| coding.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("gzip"))
+}
+
+/// Any object that is not stored.
+pub fn object(code: u16, output: Output, gvk: Option<&GroupVersionKind>, value: &Value) -> Response<Body> {
+    let (content_type, encoded) = encode::value(output, gvk, value);
+    bytes(code, content_type, encoded)
+}
+
+/// A refusal, or the success of a deletion.
+pub fn status(status: &Status, output: Output) -> Response<Body> {
+    let gvk = GroupVersionKind::new("", "v1", "Status");
+    let mut response = object(status.code(), output, Some(&gvk), &status.to_value());
+    if let Some(seconds) = status.details.as_ref().and_then(|details| details.retry_after_seconds) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// What every answer carries.
+pub fn finish(response: &mut Response<Body>, audit_id: &str, warnings: Vec<String>) {
+    let headers = response.headers_mut();
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    }
+    if let Ok(value) = HeaderValue::from_str(audit_id) {
+        headers.insert("audit-id", value);
+    }
+    let total: usize = warnings.iter().map(String::len).sum();
+    for mut text in warnings {
+        if total > crate::limits::WARNING_BYTES_MAX && text.len() > crate::limits::WARNING_TEXT_MAX {
+            let mut end = crate::limits::WARNING_TEXT_MAX;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+        }
+        if let Ok(value) = HeaderValue::from_bytes(warning(&text).as_bytes()) {
+            headers.append(http::header::WARNING, value);
+        }
+    }
+}
+
+/// `299 - "text"`, quoted as a header value (apimachinery's NewWarningHeader); control characters do not pass.
+fn warning(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 10);
+    out.push_str("299 - \"");
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+fn generic(reason: Reason, message: &str) -> Status {
+    Status { details: Some(Box::<StatusDetails>::default()), ..Status::failure(reason, message) }
+}
+
+/// There is no such path, resource or subresource.
+pub fn no_such_resource() -> Status {
+    generic(Reason::NotFound, "the server could not find the requested resource")
+}
+
+/// The path is served, but not with this method.
+pub fn method_not_allowed() -> Status {
+    generic(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
+}
+
+/// Something that the API has and this server does not do yet, named.
+pub fn not_served(what: &str) -> Status {
+    Status {
+        code: 501,
+        reason: "NotImplemented".into(),
+        ..Status::failure(Reason::Unknown, format!("{what} is not served yet"))
+    }
+}
+
+/// What stands at paths that nobody serves.
+pub fn page_not_found() -> Response<Body> {
+    bytes(404, TEXT, &b"404 page not found\n"[..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_quoted_and_hold_no_control_characters() {
+        assert_eq!(warning("unknown field \"a\\b\"\r\nx"), r#"299 - "unknown field \"a\\b\"x""#);
+    }
+
+    #[test]
+    fn only_large_answers_are_compressed_and_only_when_asked() {
+        let check = |asked: &str, size: usize, packed: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, asked.parse().expect("a header value"));
+            let response = compressible(&headers, 200, "application/json", vec![b'x'; size].into());
+            assert_eq!(response.headers().contains_key(CONTENT_ENCODING), packed, "{asked} {size}");
+        };
+        check("gzip", GZIP_MIN_BYTES, true);
+        check("br, gzip;q=0.5", GZIP_MIN_BYTES, true);
+        check("gzip", GZIP_MIN_BYTES - 1, false);
+        check("identity", GZIP_MIN_BYTES, false);
+    }
+}

@@ -1,0 +1,127 @@
+//! Tables: the columns and cells of a row, the objects beside them, as `k8s.io/apiserver` assembles them.
+
+use crate::metadata;
+use crate::negotiate::MetaVersion;
+use sampan_api::time::{human_duration, parse};
+use sampan_api::{Object, Record, Status};
+use sampan_registry::{Column, Resource};
+use serde_json::{Value, json};
+use std::time::SystemTime;
+
+/// `includeObject=`: what of the object stands in each row of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Include {
+    Nothing,
+    #[default]
+    Metadata,
+    Object,
+}
+
+impl Include {
+    pub fn parse(text: Option<&str>) -> Result<Self, Status> {
+        match text.unwrap_or("") {
+            "" | "Metadata" => Ok(Self::Metadata),
+            "None" => Ok(Self::Nothing),
+            "Object" => Ok(Self::Object),
+            other => Err(Status::bad_request(format!("unrecognized includeObject value: \"{other}\""))),
+        }
+    }
+}
+
+/// How tables of one request are made.
+#[derive(Clone, Copy)]
+pub struct Tables<'a> {
+    pub row: &'a Resource,
+    pub version: MetaVersion,
+    pub include: Include,
+    pub now: SystemTime,
+}
+
+impl Tables<'_> {
+    /// Begins a table: `{..., "columnDefinitions":...,"rows":[`. A watch's second and later tables have no columns.
+    pub fn begin(&self, out: &mut Vec<u8>, metadata: &[u8], columns: bool) {
+        out.extend_from_slice(b"{\"kind\":\"Table\",\"apiVersion\":\"");
+        out.extend_from_slice(self.version.api_version().as_bytes());
+        out.extend_from_slice(b"\",\"metadata\":");
+        out.extend_from_slice(metadata);
+        out.extend_from_slice(b",\"columnDefinitions\":");
+        if columns {
+            let definitions: Vec<Value> = match &self.row.columns {
+                Some(columns) => columns.definitions.iter().map(definition).collect(),
+                None => default_columns(),
+            };
+            write(out, &Value::Array(definitions));
+        } else {
+            out.extend_from_slice(b"null");
+        }
+        out.extend_from_slice(b",\"rows\":[");
+    }
+
+    /// One row. The object is parsed: a table is computed, not copied.
+    pub fn row(&self, out: &mut Vec<u8>, record: &Record) {
+        let object = record.object();
+        let cells = match &self.row.columns {
+            Some(columns) => (columns.cells)(&object, self.now),
+            None => default_cells(&object),
+        };
+        out.extend_from_slice(b"{\"cells\":");
+        write(out, &Value::Array(cells));
+        match self.include {
+            Include::Nothing => out.extend_from_slice(b",\"object\":null"),
+            Include::Metadata => {
+                out.extend_from_slice(b",\"object\":");
+                metadata::write_json(out, record, self.version);
+            }
+            Include::Object => {
+                out.extend_from_slice(b",\"object\":");
+                record.write_json(out);
+            }
+        }
+        out.push(b'}');
+    }
+
+    pub fn end(out: &mut Vec<u8>) {
+        out.extend_from_slice(b"]}");
+    }
+}
+
+fn write(out: &mut Vec<u8>, value: &Value) {
+    // A Vec takes every write, and a Value always encodes.
+    serde_json::to_writer(out, value).unwrap_or_default();
+}
+
+fn definition(column: &Column) -> Value {
+    json!({
+        "name": column.name,
+        "type": column.type_,
+        "format": column.format,
+        "description": column.description,
+        "priority": column.priority,
+    })
+}
+
+/// What kinds without columns of their own show (k8s.io/apiserver's defaultTableConvertor).
+fn default_columns() -> Vec<Value> {
+    let column = |name: &str, kind: &str, format: &str, text: &str| {
+        json!({"name": name, "type": kind, "format": format, "description": text, "priority": 0})
+    };
+    vec![
+        column("Name", "string", "name", NAME_DESCRIPTION),
+        column("Created At", "date", "", CREATED_DESCRIPTION),
+    ]
+}
+
+const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+const CREATED_DESCRIPTION: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
+fn default_cells(object: &Object) -> Vec<Value> {
+    vec![object.name().into(), object.creation_timestamp().into()]
+}
+
+/// An age as columns show it; `<unknown>` without a time.
+pub fn age(timestamp: &str, now: SystemTime) -> String {
+    parse(timestamp).map_or_else(
+        || "<unknown>".to_owned(),
+        |time| human_duration(now.duration_since(time).unwrap_or_default()),
+    )
+}

@@ -1,0 +1,186 @@
+//! One dispatch by verb over the resource table. There is no handler of a kind: rows say what is particular.
+
+mod collection;
+mod create;
+mod delete;
+mod get;
+mod list;
+pub(crate) mod patch;
+mod update;
+mod watch;
+
+use crate::actions;
+use crate::body::Body;
+use crate::chain::forbidden;
+use crate::connect;
+use crate::core::{Ask, Core};
+use crate::exchange::{Exchange, Identity};
+use crate::negotiate::error_output;
+use crate::nonresource;
+use crate::respond;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use sampan_api::{Attributes, Object, Status};
+use sampan_registry::resource::{Body as RowBody, Subresource, SubresourceBody};
+use sampan_registry::{Resource, Verbs};
+use std::sync::Arc;
+
+/// The innermost service: answers a request that was let through.
+pub(crate) async fn serve(core: Arc<Core>, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let output = error_output(&parts.headers, parts.uri.query());
+    let found = (parts.extensions.get::<Arc<Exchange>>().cloned(), parts.extensions.get::<Identity>().cloned());
+    let (Some(exchange), Some(Identity(user))) = found else {
+        return respond::status(&Status::internal("the chain is incomplete"), output);
+    };
+    if !exchange.info.is_resource_request() {
+        return nonresource::serve(&core, parts, body, &exchange).await;
+    }
+    let row = match row(&core, &exchange) {
+        Ok(row) => row,
+        Err(status) => return respond::status(&status, output),
+    };
+    let ask = Ask { core, parts, exchange, user, row };
+    match dispatch(&ask, body).await {
+        Ok(response) => response,
+        Err(status) => respond::status(&status, output),
+    }
+}
+
+/// The row that the path names, if it stands where the path says.
+fn row(core: &Core, exchange: &Exchange) -> Result<Arc<Resource>, Status> {
+    let info = &exchange.info;
+    let table = core.registry.table();
+    let row = table.lookup(info.group(), info.version(), info.resource()).ok_or_else(respond::no_such_resource)?;
+    // The path of a Namespace names it twice, as itself and as its namespace.
+    let in_namespace = info.in_namespace();
+    if in_namespace && !row.namespaced {
+        return Err(respond::no_such_resource());
+    }
+    if row.namespaced && !in_namespace {
+        // Over all namespaces there are only lists and watches.
+        if !info.name().is_empty() && !info.has_watch_prefix() {
+            return Err(respond::no_such_resource());
+        }
+        if !matches!(info.verb(), "list" | "watch") {
+            return Err(respond::method_not_allowed());
+        }
+    }
+    Ok(row.clone())
+}
+
+type Answer<'a> = BoxFuture<'a, Result<Response<Body>, Status>>;
+
+fn refuse<'a>(status: Status) -> Answer<'a> {
+    Box::pin(std::future::ready(Err(status)))
+}
+
+fn dispatch(ask: &Ask, body: Body) -> Answer<'_> {
+    if !ask.subresource().is_empty() {
+        return match ask.row.find_subresource(ask.subresource()) {
+            Some(subresource) => below(ask, subresource, body),
+            None => refuse(respond::no_such_resource()),
+        };
+    }
+    let verbs = match &ask.row.body {
+        RowBody::Action(_) if !ask.name().is_empty() => ask.row.verbs.without(Verbs::CREATE),
+        _ => ask.row.verbs,
+    };
+    if let Err(status) = check(verbs, ask.verb()) {
+        return refuse(status);
+    }
+    if let RowBody::Action(action) = &ask.row.body {
+        return Box::pin(actions::call(ask, action, body));
+    }
+    match (ask.verb(), ask.name().is_empty()) {
+        ("get", false) => Box::pin(get::get(ask)),
+        ("list", true) => Box::pin(list::list(ask)),
+        ("watch", _) => Box::pin(watch::watch(ask)),
+        ("create", true) => Box::pin(create::create(ask, body)),
+        ("update", false) => Box::pin(update::update(ask, body)),
+        ("patch", false) => Box::pin(patch::patch(ask, body)),
+        ("delete", false) => Box::pin(delete::delete(ask, body)),
+        ("deletecollection", true) => Box::pin(collection::delete_collection(ask, body)),
+        _ => refuse(respond::method_not_allowed()),
+    }
+}
+
+/// What stands below an object.
+fn below<'a>(ask: &'a Ask, subresource: &'a Subresource, body: Body) -> Answer<'a> {
+    let streams = matches!(subresource.body, SubresourceBody::Connect(_));
+    if !streams && !ask.exchange.info.rest().is_empty() {
+        return refuse(respond::no_such_resource());
+    }
+    if let Err(status) = check(subresource.verbs, ask.verb()) {
+        return refuse(status);
+    }
+    match (&subresource.body, ask.verb()) {
+        (SubresourceBody::Action(action), _) => Box::pin(actions::call(ask, action, body)),
+        (SubresourceBody::Connect(stream), _) => Box::pin(connect::connect(ask, stream)),
+        (SubresourceBody::View, "get") => Box::pin(get::get(ask)),
+        (SubresourceBody::View, "update") => Box::pin(update::update(ask, body)),
+        (SubresourceBody::View, "patch") => Box::pin(patch::patch(ask, body)),
+        _ => refuse(respond::method_not_allowed()),
+    }
+}
+
+fn check(verbs: Verbs, verb: &str) -> Result<(), Status> {
+    match Verbs::of_name(verb) {
+        Some(verb) if verbs.contains(verb) => Ok(()),
+        _ => Err(respond::method_not_allowed()),
+    }
+}
+
+/// The object's namespace becomes the request's, unless it names another.
+pub(crate) fn settle_namespace(ask: &Ask, object: &mut Object) -> Result<(), Status> {
+    let (of_object, of_request) = (object.namespace(), ask.namespace());
+    if of_object == of_request {
+        return Ok(());
+    }
+    if of_request.is_empty() {
+        object.metadata_mut().remove("namespace");
+    } else if of_object.is_empty() {
+        object.set_meta("namespace", of_request);
+    } else {
+        let text = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Status::bad_request(text));
+    }
+    Ok(())
+}
+
+/// The object must have the name that the path has.
+pub(crate) fn check_name(ask: &Ask, object: &Object) -> Result<(), Status> {
+    let name = ask.name();
+    if object.name().is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    if object.name() != name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({name})",
+            object.name()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether the caller may do `verb` to what it asked about: for steps that turn out to be another verb's.
+async fn may(ask: &Ask, verb: &str) -> Result<(), Status> {
+    let info = &ask.exchange.info;
+    let attributes = Attributes {
+        user: (*ask.user).clone(),
+        verb: verb.to_owned(),
+        namespace: info.namespace().to_owned(),
+        group: info.group().to_owned(),
+        version: info.version().to_owned(),
+        resource: info.resource().to_owned(),
+        subresource: info.subresource().to_owned(),
+        name: info.name().to_owned(),
+        resource_request: true,
+        path: info.path().to_owned(),
+        ..Attributes::default()
+    };
+    let decision = ask.core.authorizer.authorize(&attributes).await;
+    if decision.allowed() { Ok(()) } else { Err(forbidden(&attributes, &decision)) }
+}

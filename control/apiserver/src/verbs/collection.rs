@@ -1,0 +1,26 @@
+//! DELETE of a collection.
+
+use crate::body::{self, Body};
+use crate::core::Ask;
+use crate::negotiate::Endpoint;
+use crate::options;
+use crate::respond;
+use http::Response;
+use serde_json::Value;
+use sampan_api::Status;
+
+pub async fn delete_collection(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
+    let output = ask.output(Endpoint::Resource)?;
+    let query = ask.query();
+    let selection = options::list(&query)?;
+    let bytes = body::read(body).await?;
+    let (options, dry_run) = options::delete(&query, &ask.parts.headers, &bytes)?;
+    let caller = ask.caller_of("", dry_run, &Value::Null);
+    let registry = &ask.core.registry;
+    let list = registry
+        .delete_collection(&caller, &ask.row, ask.namespace(), &selection, &options)
+        .await
+        .map_err(Status::from)?;
+    let bytes = ask.encoder(output)?.list(&list)?;
+    Ok(respond::compressible(&ask.parts.headers, 200, output.format.media_type(), bytes))
+}

@@ -1,0 +1,24 @@
+//! POST to a collection.
+
+use super::settle_namespace;
+use crate::body::{self, Body};
+use crate::core::Ask;
+use crate::decode;
+use crate::negotiate::{self, Endpoint};
+use crate::options;
+use http::Response;
+use sampan_api::Status;
+
+pub async fn create(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
+    let output = ask.output(Endpoint::Resource)?;
+    let format = negotiate::input(&ask.parts.headers)?;
+    let bytes = body::read(body).await?;
+    let options = options::write(&ask.query(), "CreateOptions")?;
+    let expected = ask.row.gvk();
+    let decoded = decode::object(&expected, format, &bytes)?;
+    let mut object = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
+    settle_namespace(ask, &mut object)?;
+    let caller = ask.caller(&options);
+    let record = ask.core.registry.create(&caller, &ask.row, ask.namespace(), object).await.map_err(Status::from)?;
+    ask.record(201, output, &record)
+}

@@ -1,0 +1,46 @@
+//! DELETE of one object.
+
+use crate::body::{self, Body};
+use crate::core::Ask;
+use crate::negotiate::{Endpoint, Output, Shape};
+use crate::options;
+use crate::respond;
+use http::Response;
+use serde_json::Value;
+use sampan_api::{Record, Status};
+use sampan_registry::options::{DeleteOptions, Propagation};
+use std::sync::Arc;
+
+pub async fn delete(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
+    let output = ask.output(Endpoint::Resource)?;
+    let bytes = body::read(body).await?;
+    let (options, dry_run) = options::delete(&ask.query(), &ask.parts.headers, &bytes)?;
+    let caller = ask.caller_of("", dry_run, &Value::Null);
+    let registry = &ask.core.registry;
+    let deleted =
+        registry.delete(&caller, &ask.row, ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
+    if !deleted.gone {
+        return ask.record(code_of_going(&options), output, &deleted.record);
+    }
+    if deleted.answer_object { ask.record(200, output, &deleted.record) } else { Ok(success(ask, output, &deleted.record)) }
+}
+
+/// 202 where the caller asked that dependents go first and so must wait (k8s.io/apiserver keeps 200 otherwise, for the
+/// clients that were there before).
+fn code_of_going(options: &DeleteOptions) -> u16 {
+    let waits = options.orphan_dependents == Some(false) || options.propagation == Some(Propagation::Foreground);
+    if waits { 202 } else { 200 }
+}
+
+/// The Status of an object that is gone. It is a Status whatever shape was asked for.
+fn success(ask: &Ask, output: Output, record: &Arc<Record>) -> Response<Body> {
+    let mut status = Status::success();
+    let details = status.details.get_or_insert_default();
+    details.name = record.key.name.to_string();
+    details.group = ask.row.group.to_string();
+    details.kind = ask.row.resource.to_string();
+    details.uid = record.uid.to_string();
+    let mut response = respond::status(&status, Output { shape: Shape::Whole, ..output });
+    *response.status_mut() = http::StatusCode::OK;
+    response
+}

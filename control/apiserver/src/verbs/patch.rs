@@ -1,0 +1,150 @@
+//! PATCH: JSON, merge and strategic merge, applied inside the registry's compare-and-swap loop.
+
+use super::{check_name, settle_namespace};
+use crate::body::{self, Body};
+use crate::core::Ask;
+use crate::decode;
+use crate::negotiate::{self, Endpoint};
+use crate::options::{self, FieldValidation, PatchOptions};
+use http::Response;
+use sampan_api::limits::JSON_PATCH_OPERATIONS_MAX;
+use sampan_api::{GroupVersionKind, Object, Reason, Status, StatusDetails};
+use sampan_registry::options::UpdateOptions;
+use sampan_schema::{Schema, TypeId, patch as patches};
+use serde_json::Value;
+use std::sync::OnceLock;
+
+const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
+/// What a kind that the schema knows can be patched with; others cannot be merged by their schema.
+pub const PATCHES: [&str; 4] = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH, STRATEGIC_PATCH];
+
+pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
+    let expected = ask.row.gvk();
+    let type_id = Schema::builtin().type_of(&expected);
+    let accepted = if type_id.is_some() { &PATCHES[..] } else { &PATCHES[..3] };
+    let media_type = negotiate::patch_type(&ask.parts.headers, accepted)?;
+    let output = ask.output(Endpoint::Resource)?;
+    let bytes = body::read(body).await?;
+    let options = options::patch(&ask.query(), media_type == APPLY_PATCH)?;
+    if media_type == APPLY_PATCH {
+        return Err(apply_not_served());
+    }
+    let patch = Patch { media_type, type_id, bytes: &bytes, parsed: OnceLock::new() };
+    let how = UpdateOptions { subresource: ask.subresource().to_owned(), ..UpdateOptions::default() };
+    let caller = ask.caller(&options.write);
+    let transform = |current: Option<&Object>| {
+        let Some(current) = current else { return Err(Status::not_found(&ask.row.group_resource(), ask.name())) };
+        let mut object = patch.object(ask, &expected, options.write.field_validation, current)?;
+        settle_namespace(ask, &mut object)?;
+        check_name(ask, &object)?;
+        Ok(object)
+    };
+    let updated = ask
+        .core
+        .registry
+        .update(&caller, &ask.row, ask.namespace(), ask.name(), &how, &transform)
+        .await
+        .map_err(Status::from)?;
+    ask.record(200, output, &updated.record)
+}
+
+fn apply_not_served() -> Status {
+    Status::failure(
+        Reason::UnsupportedMediaType,
+        format!("server-side apply ({APPLY_PATCH}) is not served yet: use a JSON, merge or strategic merge patch"),
+    )
+}
+
+/// Reads what a PATCH asks for whose object is of `expected`: the patch and the options of the write.
+pub(crate) fn accept<'a>(
+    ask: &Ask,
+    expected: &GroupVersionKind,
+    bytes: &'a [u8],
+) -> Result<(Patch<'a>, PatchOptions), Status> {
+    let type_id = Schema::builtin().type_of(expected);
+    let media_type = negotiate::patch_type(&ask.parts.headers, &PATCHES)?;
+    let options = options::patch(&ask.query(), media_type == APPLY_PATCH)?;
+    if media_type == APPLY_PATCH {
+        return Err(apply_not_served());
+    }
+    Ok((Patch { media_type, type_id, bytes, parsed: OnceLock::new() }, options))
+}
+
+/// A patch on its way through the loop. Its body is read once, and only when there is something to patch.
+pub(crate) struct Patch<'a> {
+    media_type: &'static str,
+    type_id: Option<TypeId>,
+    bytes: &'a [u8],
+    parsed: OnceLock<Result<Value, Status>>,
+}
+
+impl Patch<'_> {
+    /// What it makes of `current`, in the form of its kind.
+    pub(crate) fn object(
+        &self,
+        ask: &Ask,
+        expected: &GroupVersionKind,
+        validation: FieldValidation,
+        current: &Object,
+    ) -> Result<Object, Status> {
+        let patch = self.parsed.get_or_init(|| self.parse()).as_ref().map_err(Clone::clone)?;
+        let current = current.to_value();
+        let patched = match (self.media_type, self.type_id) {
+            (JSON_PATCH, _) => patches::json(&current, patch),
+            (STRATEGIC_PATCH, Some(type_id)) => patches::strategic(Schema::builtin(), type_id, &current, patch),
+            _ => Ok(patches::merge(&current, patch)),
+        };
+        let value = patched.map_err(|error| self.refused(&error))?;
+        let shown = value.clone();
+        decode::patched(expected, value, validation, &ask.exchange.warnings, &|| shown.to_string())
+    }
+
+    fn parse(&self) -> Result<Value, Status> {
+        let value: Value = match serde_json::from_slice(self.bytes) {
+            Ok(value) => value,
+            // The reader that knows how Go words what is wrong with JSON.
+            Err(_) => {
+                let text = sampan_schema::json::type_meta(self.bytes).err().map(|error| error.to_string());
+                let text = text.unwrap_or_else(|| "the patch is no JSON".to_owned());
+                let text = text.strip_prefix("couldn't get version/kind; json parse error: ").unwrap_or(&text);
+                return Err(Status::bad_request(text));
+            }
+        };
+        match (self.media_type, &value) {
+            (JSON_PATCH, Value::Array(operations)) if operations.len() > JSON_PATCH_OPERATIONS_MAX => {
+                Err(Status::request_entity_too_large(&format!(
+                    "The allowed maximum operations in a JSON patch is {JSON_PATCH_OPERATIONS_MAX}, got {}",
+                    operations.len()
+                )))
+            }
+            (JSON_PATCH, Value::Array(_)) => Ok(value),
+            (JSON_PATCH, _) => Err(Status::bad_request(
+                "json: cannot unmarshal object into Go value of type jsonpatch.Patch",
+            )),
+            (_, Value::Object(_)) => Ok(value),
+            (STRATEGIC_PATCH, _) => Err(Status::bad_request("Invalid JSON document")),
+            _ => Err(Status::bad_request("Invalid JSON Patch")),
+        }
+    }
+
+    /// What a patch that cannot be applied is answered with: of a JSON patch always 422, of a strategic one what its
+    /// error is.
+    fn refused(&self, error: &patches::PatchError) -> Status {
+        if self.media_type == JSON_PATCH {
+            return Status {
+                details: Some(Box::<StatusDetails>::default()),
+                ..Status::failure(Reason::Invalid, "the server rejected our request due to an error in our request")
+            };
+        }
+        patch_status(error)
+    }
+}
+
+/// A strategic merge patch that does not fit is the caller's mistake in form (400) or in content (500, as Kubernetes
+/// has it, which does not tell these from its own).
+fn patch_status(error: &patches::PatchError) -> Status {
+    Status { code: 500, reason: String::new(), ..Status::failure(Reason::Unknown, error.to_string()) }
+}

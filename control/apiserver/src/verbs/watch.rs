@@ -1,0 +1,129 @@
+//! WATCH: a stream of frames, ended by an ERROR frame where it fails. Its time and its bookmarks are the registry's.
+
+use crate::body::{Body, BoxError};
+use crate::core::Ask;
+use crate::encode::Encoder;
+use crate::limits::{WATCH_CHUNK_BYTES, WATCH_EVENTS_PER_CHUNK};
+use crate::metrics::Watching;
+use crate::options;
+use crate::respond;
+use bytes::Bytes;
+use futures::{FutureExt, Stream, StreamExt};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use sampan_api::record::{RecordStream, WatchSlot};
+use sampan_api::{FieldSelector, RecordEvent, Records, Status};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
+    let output = match ask.stream_output() {
+        Ok(output) => output,
+        Err((status, output)) => return Ok(respond::status(&status, output)),
+    };
+    let mut options = options::list(&ask.query())?;
+    if !ask.name().is_empty() {
+        // The old /watch/ path names one object.
+        options.fields = FieldSelector::parse(&format!("metadata.name={}", ask.name()))
+            .map_err(|error| Status::bad_request(error.to_string()))?;
+    }
+    // It ends by itself at its time.
+    let events = ask.core.registry.watch(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
+    let watching = ask.core.metrics.watching(&ask.row);
+    if ask.wants_records() {
+        let stopped = ask.core.stopping.clone().cancelled_owned();
+        let events = Counted { events, _watching: watching }.take_until(stopped).boxed();
+        return Ok(Ask::records(Records::Watch(WatchSlot::new(events))));
+    }
+    let frames = Frames {
+        events,
+        encoder: ask.encoder(output)?,
+        stopped: Box::pin(ask.core.stopping.clone().cancelled_owned()),
+        sent: false,
+        done: false,
+        watching,
+    };
+    let body = BodyExt::boxed_unsync(StreamBody::new(frames));
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(output.format.stream_type()));
+    Ok(response)
+}
+
+/// A watch of this process, counted as long as it lives.
+struct Counted {
+    events: RecordStream,
+    _watching: Watching,
+}
+
+impl Stream for Counted {
+    type Item = Result<RecordEvent, Status>;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.poll_next_unpin(cx)
+    }
+}
+
+/// Events into frames: all that are ready go into one chunk, within bounds.
+struct Frames {
+    events: RecordStream,
+    encoder: Encoder,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Something was sent, so a table needs no columns.
+    sent: bool,
+    done: bool,
+    watching: Watching,
+}
+
+impl Frames {
+    /// Appends what is ready.
+    fn fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) {
+        for _ in 0..WATCH_EVENTS_PER_CHUNK {
+            match self.events.poll_next_unpin(cx) {
+                Poll::Pending => return,
+                Poll::Ready(None) => {
+                    self.done = true;
+                    return;
+                }
+                Poll::Ready(Some(Err(status))) => {
+                    self.encoder.error_frame(out, &status);
+                    self.done = true;
+                    return;
+                }
+                Poll::Ready(Some(Ok(event))) => {
+                    self.encoder.frame(out, &event, !self.sent);
+                    self.sent = true;
+                    self.watching.sent();
+                }
+            }
+            if out.len() >= WATCH_CHUNK_BYTES {
+                // There may be more: come back without waiting for a new event.
+                cx.waker().wake_by_ref();
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+}
+
+impl Stream for Frames {
+    type Item = Result<Frame<Bytes>, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.done {
+            return Poll::Ready(None);
+        }
+        let mut out = Vec::new();
+        this.fill(cx, &mut out);
+        if !out.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(out.into()))));
+        }
+        if this.done || this.stopped.poll_unpin(cx).is_ready() {
+            this.done = true;
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,201 @@
+//! What is wrong with a request is said in Kubernetes' words, and changes nothing.
+
+mod support;
+
+use support::{CONFIG_MAPS, config_map, server};
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read() {
+    let server = server().await;
+    let check = async |content_type: &str, query: &str, body: &str, code: u16, message: &str| {
+        let path = format!("{CONFIG_MAPS}{query}");
+        let answer = server.call_with("POST", &path, &[("content-type", content_type)], body.to_owned()).await;
+        assert_eq!((answer.code, answer.message().as_str()), (code, message), "{body}");
+        assert_eq!(answer.header("content-type"), "application/json");
+    };
+    let (json, yaml, protobuf) = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf");
+    check(
+        json,
+        "",
+        "hello",
+        400,
+        "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: invalid character 'h' looking for beginning of value (68656c6c6f)",
+    )
+    .await;
+    check(
+        yaml,
+        "",
+        "apiVersion: v1\n  kind: [",
+        400,
+        "the object provided is unrecognized (must be of type ConfigMap): yaml: line 2: mapping values are not allowed in this context (61706956657273696f6e3a2076310a20206b696e643a205b)",
+    )
+    .await;
+    let answer = server.call_with("POST", CONFIG_MAPS, &[("content-type", protobuf)], "k8s\0garbage").await;
+    assert_eq!((answer.code, answer.json()["reason"].as_str()), (400, Some("BadRequest")), "{}", answer.text());
+    check(
+        json,
+        "",
+        r#"{"apiVersion":"v1","kind":"Nope","metadata":{"name":"a"}}"#,
+        400,
+        "Nope in version \"v1\" cannot be handled as a ConfigMap: no kind \"Nope\" is registered for version \"v1\" in scheme \"<scheme>\"",
+    )
+    .await;
+    check(
+        json,
+        "",
+        r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"}}"#,
+        400,
+        "Secret in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion",
+    )
+    .await;
+    check(
+        json,
+        "",
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":7}}"#,
+        400,
+        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string",
+    )
+    .await;
+    check(
+        json,
+        "?fieldValidation=Strict",
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"bogus":1}"#,
+        400,
+        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"bogus\"",
+    )
+    .await;
+    check(
+        "text/plain",
+        "",
+        "x",
+        415,
+        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    )
+    .await;
+    let list = server.get(CONFIG_MAPS).await.json();
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(0), "nothing was made");
+}
+
+#[tokio::test]
+async fn unknown_fields_are_warned_about_and_dropped() {
+    let server = server().await;
+    let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"bogus":1}"#;
+    let answer = server.call("POST", CONFIG_MAPS, body).await;
+    assert_eq!((answer.code, answer.header("warning")), (201, r#"299 - "unknown field \"bogus\"""#));
+    assert!(answer.json().get("bogus").is_none());
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_large() {
+    let server = server().await;
+    let answer = server.call("POST", CONFIG_MAPS, &" ".repeat(3 * 1024 * 1024 + 1)).await;
+    assert_eq!(
+        (answer.code, answer.message().as_str()),
+        (413, "Request entity is too large: limit is 3145728")
+    );
+}
+
+#[tokio::test]
+async fn names_versions_and_selectors() {
+    let server = server().await;
+    let made = server.create(CONFIG_MAPS, &config_map("a")).await;
+    let check = async |method: &str, path: &str, body: &str, code: u16, message: &str| {
+        let answer = server.call(method, &format!("{CONFIG_MAPS}{path}"), body).await;
+        assert_eq!((answer.code, answer.message().as_str()), (code, message), "{method} {path} {body}");
+    };
+    let named = |name: &str, version: &str| {
+        format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#)
+    };
+    check(
+        "PUT",
+        "/a",
+        &named("b", ""),
+        400,
+        "the name of the object (b) does not match the name on the URL (a)",
+    )
+    .await;
+    check(
+        "PUT",
+        "/a",
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}"#,
+        400,
+        "the name of the object (a based on URL) was undeterminable: name must be provided",
+    )
+    .await;
+    check(
+        "PUT",
+        "/a",
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"other"}}"#,
+        400,
+        "the namespace of the provided object does not match the namespace sent on the request",
+    )
+    .await;
+    let stale = "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to the latest version and try again";
+    check("PUT", "/a", &named("a", "999999"), 409, stale).await;
+    check("POST", "", &config_map("a").to_string(), 409, "configmaps \"a\" already exists").await;
+    check("GET", "/nope", "", 404, "configmaps \"nope\" not found").await;
+    check(
+        "GET",
+        "?fieldSelector=data.k%3D1",
+        "",
+        400,
+        "\"data.k\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+    )
+    .await;
+    check(
+        "GET",
+        "?labelSelector=a%20b",
+        "",
+        400,
+        "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
+    )
+    .await;
+    let answer = server.call("POST", CONFIG_MAPS, &config_map("Upper").to_string()).await;
+    assert_eq!((answer.code, answer.json()["reason"].as_str()), (422, Some("Invalid")));
+    let now = server.get(&format!("{CONFIG_MAPS}/a")).await.json();
+    assert_eq!(now["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"], "nothing was changed");
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_served() {
+    let server = server().await;
+    let check = async |method: &str, path: &str, code: u16| {
+        let answer = server.call(method, path, "{}").await;
+        assert_eq!(answer.code, code, "{method} {path}: {}", answer.text());
+    };
+    let (missing, not_allowed) = (404, 405);
+    check("POST", "/api/v1/namespaces/default/configmaps/a", not_allowed).await;
+    check("PUT", "/api/v1/namespaces/default/configmaps", not_allowed).await;
+    check("PATCH", "/api/v1/namespaces/default/configmaps", not_allowed).await;
+    check("POST", "/api/v1/configmaps", not_allowed).await;
+    check("DELETE", "/api/v1/configmaps", not_allowed).await;
+    check("PUT", "/api/v1/configmaps/a", missing).await;
+    check("GET", "/api/v1/namespaces/default/nodes", missing).await;
+    check("GET", "/api/v1/namespaces/default/nodes/n", missing).await;
+    check("GET", "/api/v1/namespaces/%2e%2e/configmaps", missing).await;
+    check("GET", "/api/v9", missing).await;
+    check("GET", "/apis/nope.io/v1/namespaces/default/things", missing).await;
+    check("GET", "/api/v1/namespaces/default/configmaps/a/status", missing).await;
+    check("FOO", "/api/v1/namespaces/default/configmaps", not_allowed).await;
+    check("PUT", "/version", not_allowed).await;
+    let answer = server.call("POST", "/api/v1/namespaces/default/configmaps/a", "{}").await;
+    assert_eq!(answer.message(), "the server does not allow this method on the requested resource");
+    let answer = server.call("GET", "/api/v9", "").await;
+    assert_eq!(answer.message(), "the server could not find the requested resource");
+}
+
+#[tokio::test]
+async fn server_side_apply_says_that_it_is_not_served() {
+    let server = server().await;
+    server.create(CONFIG_MAPS, &config_map("a")).await;
+    let headers = [("content-type", "application/apply-patch+yaml")];
+    let path = format!("{CONFIG_MAPS}/a?fieldManager=me");
+    let answer = server.call_with("PATCH", &path, &headers, config_map("a").to_string()).await;
+    assert_eq!(answer.code, 415);
+    assert!(answer.message().starts_with("server-side apply"), "{}", answer.text());
+    let answer = server.call_with("PATCH", &format!("{CONFIG_MAPS}/a"), &headers, "{}").await;
+    assert_eq!(
+        answer.message(),
+        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
+    );
+}

@@ -1,0 +1,112 @@
+//! The same objects in every form: lists, tables, metadata, YAML, protobuf, watches.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{CONFIG_MAPS, config_map, server};
+
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+#[tokio::test]
+async fn a_list_names_its_kind_once() {
+    let server = server().await;
+    for name in ["b", "a"] {
+        server.create(CONFIG_MAPS, &config_map(name)).await;
+    }
+    let list = server.get(CONFIG_MAPS).await.json();
+    assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("ConfigMapList"), &json!("v1")));
+    let items = list["items"].as_array().expect("items");
+    assert_eq!(items.iter().map(|item| item["metadata"]["name"].as_str()).collect::<Vec<_>>(), [Some("a"), Some("b")]);
+    assert!(items.iter().all(|item| item.get("kind").is_none() && item.get("apiVersion").is_none()));
+    assert!(items.iter().all(|item| item["metadata"]["resourceVersion"].is_string()));
+    assert_eq!(items[0]["data"], json!({"k": "v"}));
+
+    let page = server.get(&format!("{CONFIG_MAPS}?limit=1")).await.json();
+    assert_eq!((page["items"].as_array().map(Vec::len), &page["metadata"]["remainingItemCount"]), (Some(1), &json!(1)));
+    let token = page["metadata"]["continue"].as_str().expect("a token").to_owned();
+    let rest = server.get(&format!("{CONFIG_MAPS}?limit=1&continue={token}")).await.json();
+    assert_eq!(rest["items"][0]["metadata"]["name"], "b");
+    assert!(rest["metadata"].get("continue").is_none());
+}
+
+#[tokio::test]
+async fn objects_are_shown_as_asked() {
+    let server = server().await;
+    server.create(CONFIG_MAPS, &config_map("a")).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let get = async |path: &str, accept: &str| server.call_with("GET", path, &[("accept", accept)], "").await;
+
+    let table = get(CONFIG_MAPS, TABLE).await.json();
+    assert_eq!((&table["kind"], &table["apiVersion"]), (&json!("Table"), &json!("meta.k8s.io/v1")));
+    assert_eq!(table["columnDefinitions"][0]["name"], "Name");
+    assert_eq!(table["rows"][0]["cells"][0], "a");
+    assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
+    assert!(table["rows"][0]["object"].get("data").is_none());
+    let whole = get(&format!("{CONFIG_MAPS}?includeObject=Object"), TABLE).await.json();
+    assert_eq!(whole["rows"][0]["object"]["data"], json!({"k": "v"}));
+
+    let metadata = get(&path, METADATA).await.json();
+    assert_eq!((&metadata["kind"], &metadata["metadata"]["name"]), (&json!("PartialObjectMetadata"), &json!("a")));
+    assert!(metadata.get("data").is_none() && metadata["metadata"]["resourceVersion"].is_string());
+    let list = get(CONFIG_MAPS, METADATA_LIST).await.json();
+    assert_eq!((&list["kind"], &list["items"][0]["metadata"]["name"]), (&json!("PartialObjectMetadataList"), &json!("a")));
+
+    let yaml = get(&path, "application/yaml").await;
+    assert_eq!(yaml.header("content-type"), "application/yaml");
+    assert!(yaml.text().starts_with("apiVersion: v1\ndata:\n  k: v\nkind: ConfigMap\nmetadata:\n"), "{}", yaml.text());
+
+    for path in [path.as_str(), CONFIG_MAPS] {
+        let protobuf = get(path, PROTOBUF).await;
+        assert_eq!((protobuf.code, protobuf.header("content-type")), (200, PROTOBUF));
+        assert!(protobuf.bytes.starts_with(b"k8s\0"));
+    }
+    let refused = get(&format!("{CONFIG_MAPS}/nope"), PROTOBUF).await;
+    assert_eq!((refused.code, refused.header("content-type")), (404, PROTOBUF));
+
+    let pretty = server.get(&format!("{path}?pretty=true")).await.text();
+    assert!(pretty.starts_with("{\n  \"apiVersion\""), "{pretty}");
+    assert_eq!(get(&path, "application/*").await.code, 406);
+}
+
+#[tokio::test]
+async fn watches_show_what_changes() {
+    let server = server().await;
+    let revision = server.get(CONFIG_MAPS).await.json()["metadata"]["resourceVersion"].as_str().expect("one").to_owned();
+    server.create(CONFIG_MAPS, &config_map("a")).await;
+    server.call("PATCH", &format!("{CONFIG_MAPS}/a"), r#"{"metadata":{"labels":{"x":"y"}}}"#).await;
+    server.call("DELETE", &format!("{CONFIG_MAPS}/a"), "").await;
+    let watch = async |query: &str, accept: &str| {
+        let path = format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1&{query}");
+        server.call_with("GET", &path, &[("accept", accept)], "").await
+    };
+    let types = |events: &[Value]| events.iter().map(|event| event["type"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>();
+    let since = format!("resourceVersion={revision}");
+    let all = watch(&since, "application/json").await;
+    assert_eq!(all.header("content-type"), "application/json");
+    assert_eq!(types(&all.events()), ["ADDED", "MODIFIED", "DELETED"]);
+    let selected = watch(&format!("{since}&labelSelector=x%3Dy"), "application/json").await.events();
+    assert_eq!(types(&selected), ["ADDED", "DELETED"]);
+    let table = watch(&since, TABLE).await.events();
+    assert!(table[0]["object"]["columnDefinitions"].is_array() && table[1]["object"]["columnDefinitions"].is_null());
+    let protobuf = watch(&since, "application/vnd.kubernetes.protobuf;stream=watch").await;
+    assert_eq!(protobuf.header("content-type"), "application/vnd.kubernetes.protobuf;stream=watch");
+    let length = u32::from_be_bytes(protobuf.bytes[..4].try_into().expect("four bytes")) as usize;
+    assert!(length > 0 && length < protobuf.bytes.len());
+    assert_eq!(watch(&since, "application/yaml").await.code, 406);
+    let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    server.create(CONFIG_MAPS, &config_map("b")).await;
+    let events = watch(initial, "application/json").await.events();
+    assert_eq!(types(&events)[..2], ["ADDED", "BOOKMARK"]);
+    assert_eq!(events[1]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+}
+
+#[tokio::test]
+async fn a_dry_run_leaves_nothing() {
+    let server = server().await;
+    let answer = server.call("POST", &format!("{CONFIG_MAPS}?dryRun=All"), &config_map("a").to_string()).await;
+    assert_eq!(answer.code, 201, "{}", answer.text());
+    assert_eq!(server.get(&format!("{CONFIG_MAPS}/a")).await.code, 404);
+}
