@@ -1,1 +1,97 @@
-//! The shared reconcile runtime, and a folder a controller.
+//! The controllers of the cluster: one reconcile runtime, and a folder a controller.
+//!
+//! Allowed dependencies: api, env, client. Never store or registry: a controller is a client like any other, under an
+//! identity of its own and with no more rights than Kubernetes gives it.
+//!
+//! Invariants:
+//! - One shape: read listers, call a pure `plan(objects, now)`, apply its actions, write the status.
+//! - The runtime owns watches, deduplication, back-off, expectations and concurrency; a panic ends one reconcile only.
+//! - Reads go to shared informers of one identity (`system:kube-controller-manager`), writes are each controller's own.
+
+pub mod deployment;
+mod error;
+pub mod garbage;
+pub mod limits;
+pub mod namespace;
+pub mod node_lifecycle;
+mod owner;
+mod pod;
+pub mod pod_gc;
+pub mod published;
+pub mod replicaset;
+pub mod runtime;
+mod time;
+
+pub use error::Error;
+
+use sampan_api::UserInfo;
+use sampan_client::{Client, EventRecorder, Informers};
+use sampan_env::{Env, Tasks};
+use std::sync::Arc;
+
+/// Makes a client of an identity: in process from the service, on an agent never (controllers run with the server).
+pub type ClientOf = Arc<dyn Fn(UserInfo) -> sampan_client::Result<Client> + Send + Sync>;
+
+/// What the controllers are given.
+#[derive(Clone)]
+pub struct Config {
+    pub client_of: ClientOf,
+    pub env: Env,
+    pub tasks: Tasks,
+    /// What `kube-root-ca.crt` holds in each namespace.
+    pub root_ca_pem: String,
+    pub settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub node_grace: std::time::Duration,
+    pub node_startup_grace: std::time::Duration,
+    pub terminated_pods_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node_grace: limits::NODE_GRACE,
+            node_startup_grace: limits::NODE_STARTUP_GRACE,
+            terminated_pods_max: limits::TERMINATED_PODS_MAX,
+        }
+    }
+}
+
+/// What every controller is built from.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    /// Shared: read only.
+    pub(crate) informers: Informers,
+}
+
+impl Context {
+    fn client(&self, user: UserInfo, component: &str) -> Result<Client, Error> {
+        Ok((self.config.client_of)(user)?.with_user_agent(&format!("sampan/{component}")))
+    }
+
+    fn recorder(&self, client: &Client, component: &str) -> EventRecorder {
+        EventRecorder::new(client.clone(), component, None, &self.config.env, &self.config.tasks)
+    }
+}
+
+/// Starts every controller. They wait for the API server by themselves and end when the tasks are drained.
+///
+/// # Errors
+/// When no client can be made of an identity.
+pub fn start(config: Config) -> Result<(), Error> {
+    let reader = (config.client_of)(UserInfo::new("system:kube-controller-manager", Vec::<String>::new()))?
+        .with_user_agent("sampan/controllers");
+    let informers = Informers::new(reader, &config.env, &config.tasks);
+    let context = Context { config, informers };
+    published::start(&context)?;
+    namespace::start(&context)?;
+    replicaset::start(&context)?;
+    deployment::start(&context)?;
+    garbage::start(&context)?;
+    node_lifecycle::start(&context)?;
+    pod_gc::start(&context)
+}

@@ -1,0 +1,352 @@
+//! Deletes what has lost every owner, and carries out foreground and orphaning deletions (pkg/controller/garbagecollector).
+//!
+//! Every resource that can be listed and deleted is watched, but for Events. The informers' records are the server's own
+//! in one process, so a copy of everything costs pointers.
+
+mod plan;
+
+pub use plan::{Action, OwnerState, plan};
+
+use crate::runtime::{Reconcile, Requeue, Runtime};
+use crate::{Context, Error, limits};
+use parking_lot::{Mutex, RwLock};
+use sampan_api::object::OwnerReference;
+use sampan_api::{GroupVersionKind, GroupVersionResource, Object, Record, RecordKey, UserInfo};
+use sampan_client::informer::by_owner_uid;
+use sampan_client::{ApiResource, Change, Client, DeleteParams, Informer, InformerSpec, Informers, Patch, Propagation, WorkQueue};
+use sampan_env::{Env, Tasks};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+const BY_OWNER: &str = "owner";
+
+/// One object of any resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectKey {
+    resource: Arc<GroupVersionResource>,
+    key: RecordKey,
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.resource.group_resource(), self.key)
+    }
+}
+
+/// A resource under watch.
+#[derive(Clone)]
+struct Watched {
+    resource: Arc<GroupVersionResource>,
+    kind: String,
+    namespaced: bool,
+    informer: Informer,
+}
+
+/// Everything that is watched, and who is known to be gone.
+#[derive(Default)]
+struct Graph {
+    watched: RwLock<BTreeMap<GroupVersionResource, Watched>>,
+    absent: Mutex<(HashSet<Arc<str>>, VecDeque<Arc<str>>)>,
+}
+
+impl Graph {
+    fn dependents(&self, uid: &str) -> Vec<(ObjectKey, Arc<Record>)> {
+        let watched = self.watched.read();
+        let found = watched.values().flat_map(|one| {
+            let records = one.informer.store().by_index(BY_OWNER, uid);
+            records.into_iter().map(|record| {
+                (ObjectKey { resource: one.resource.clone(), key: record.key.clone() }, record)
+            })
+        });
+        found.collect()
+    }
+
+    fn record(&self, key: &ObjectKey) -> Option<(Watched, Arc<Record>)> {
+        let watched = self.watched.read().get(&*key.resource)?.clone();
+        let record = watched.informer.store().get(&key.key)?;
+        Some((watched, record))
+    }
+
+    fn of_kind(&self, gvk: &GroupVersionKind) -> Option<Watched> {
+        let watched = self.watched.read();
+        watched.values().find(|one| one.kind == gvk.kind && one.resource.group == gvk.group).cloned()
+    }
+
+    fn note_absent(&self, uid: &Arc<str>) {
+        let mut absent = self.absent.lock();
+        if absent.0.insert(uid.clone()) {
+            absent.1.push_back(uid.clone());
+            if absent.1.len() > limits::ABSENT_OWNERS_MAX
+                && let Some(oldest) = absent.1.pop_front()
+            {
+                absent.0.remove(&oldest);
+            }
+        }
+    }
+
+    fn is_absent(&self, uid: &str) -> bool {
+        self.absent.lock().0.contains(uid)
+    }
+}
+
+struct Collector {
+    graph: Arc<Graph>,
+    client: Client,
+}
+
+pub(crate) fn start(context: &Context) -> Result<(), Error> {
+    let user = UserInfo::service_account("kube-system", "generic-garbage-collector");
+    let client = context.client(user, "generic-garbage-collector")?;
+    let runtime: Runtime<ObjectKey> = Runtime::new("garbage", &context.config.env, &context.config.tasks);
+    let graph = Arc::new(Graph::default());
+    let watcher = Watcher {
+        graph: graph.clone(),
+        client: client.clone(),
+        queue: runtime.queue().clone(),
+        informers: context.informers.clone(),
+        env: context.config.env.clone(),
+    };
+    runtime.start(Collector { graph, client }, limits::GARBAGE_WORKERS);
+    let tasks: &Tasks = &context.config.tasks;
+    tasks.spawn_until_cancelled(watcher.run());
+    Ok(())
+}
+
+/// Watches each resource that the server serves, also those that it serves later.
+struct Watcher {
+    graph: Arc<Graph>,
+    client: Client,
+    queue: WorkQueue<ObjectKey>,
+    informers: Informers,
+    env: Env,
+}
+
+impl Watcher {
+    async fn run(self) {
+        loop {
+            match self.client.discover().await {
+                Ok(served) => served.preferred().filter(|one| is_collectable(one)).for_each(|one| self.watch(one)),
+                Err(error) => tracing::warn!(%error, "the garbage collector cannot see what is served"),
+            }
+            self.env.sleep(limits::GARBAGE_RESYNC).await;
+        }
+    }
+
+    fn watch(&self, one: &ApiResource) {
+        {
+            let watched = self.graph.watched.read();
+            if watched.contains_key(&one.resource) || watched.len() >= limits::GARBAGE_RESOURCES_MAX {
+                return;
+            }
+        }
+        let informer = match self.informers.select(InformerSpec::dynamic(one.resource.clone())) {
+            Ok(informer) => informer,
+            Err(error) => {
+                tracing::warn!(resource = %one.resource, %error, "not collected");
+                return;
+            }
+        };
+        informer.add_index(BY_OWNER, by_owner_uid);
+        let resource = Arc::new(one.resource.clone());
+        let watched = Watched {
+            resource: resource.clone(),
+            kind: one.kind.clone(),
+            namespaced: one.namespaced,
+            informer: informer.clone(),
+        };
+        self.graph.watched.write().insert(one.resource.clone(), watched);
+        let (graph, queue) = (self.graph.clone(), self.queue.clone());
+        informer.add_handler(move |change| match change {
+            Change::Applied { old, new } => {
+                // A heartbeat changes neither: it costs nothing here.
+                let owners_changed = !new.owners.is_empty() && old.as_ref().is_none_or(|old| old.owners != new.owners);
+                if owners_changed || is_going(new) {
+                    queue.add(ObjectKey { resource: resource.clone(), key: new.key.clone() });
+                }
+            }
+            Change::Deleted { last } => {
+                graph.note_absent(&last.uid);
+                for (key, _) in graph.dependents(&last.uid) {
+                    queue.add(key);
+                }
+                // An owner that waits for its dependents has one fewer.
+                for owner in last.owners.iter() {
+                    if let Some(key) = graph.owner_key(owner, &last.key.namespace) {
+                        queue.add(key);
+                    }
+                }
+            }
+            Change::Synced | Change::Lost => {}
+        });
+    }
+}
+
+impl Graph {
+    fn owner_key(&self, owner: &OwnerReference, namespace: &Arc<str>) -> Option<ObjectKey> {
+        let gvk = GroupVersionKind::parse(&owner.api_version, &owner.kind)?;
+        let watched = self.of_kind(&gvk)?;
+        let namespace: Arc<str> = if watched.namespaced { namespace.clone() } else { "".into() };
+        Some(ObjectKey { resource: watched.resource, key: RecordKey::new(namespace, owner.name.as_str()) })
+    }
+}
+
+fn is_collectable(one: &ApiResource) -> bool {
+    let has_all = ["list", "watch", "delete"].iter().all(|verb| one.has_verb(verb));
+    has_all && one.resource.resource != "events"
+}
+
+/// Whether the object is being deleted: looked for in its bytes, since every update of every object comes by here.
+fn is_going(record: &Record) -> bool {
+    const NEEDLE: &[u8] = b"\"deletionTimestamp\":";
+    record.json.windows(NEEDLE.len()).any(|window| window == NEEDLE)
+}
+
+impl Reconcile<ObjectKey> for Collector {
+    async fn reconcile(&self, key: &ObjectKey) -> Result<Requeue, Error> {
+        let Some((watched, record)) = self.graph.record(key) else { return Ok(Requeue::Never) };
+        let object = record.object();
+        let mut owners = Vec::new();
+        if object.deletion_timestamp().is_none() {
+            for owner in record.owners.iter() {
+                owners.push((owner.clone(), self.state_of(owner, &record).await?));
+            }
+        }
+        let dependents = self.graph.dependents(&record.uid);
+        let facts: Vec<(bool, Object)> = dependents
+            .iter()
+            .map(|(_, one)| {
+                let blocks = one.owners.iter().any(|owner| owner.uid == *record.uid && owner.block_owner_deletion);
+                (blocks, one.object())
+            })
+            .collect();
+        for action in plan(&object, &owners, &facts) {
+            self.apply(&watched, &record, &dependents, action).await?;
+        }
+        Ok(Requeue::Never)
+    }
+}
+
+impl Collector {
+    fn api(&self, resource: &GroupVersionResource, namespaced: bool, namespace: &str) -> sampan_client::Api<Object> {
+        self.client.dynamic(resource, namespaced.then_some(namespace))
+    }
+
+    /// What the copies say, and where they know nothing of the owner, the server itself.
+    async fn state_of(&self, owner: &OwnerReference, dependent: &Record) -> Result<OwnerState, Error> {
+        if self.graph.is_absent(&owner.uid) {
+            return Ok(OwnerState::Absent);
+        }
+        let Some(watched) = GroupVersionKind::parse(&owner.api_version, &owner.kind)
+            .and_then(|gvk| self.graph.of_kind(&gvk))
+        else {
+            tracing::debug!(kind = owner.kind, key = %dependent.key, "an owner of a kind that is not served");
+            return Ok(OwnerState::Unknown);
+        };
+        let namespace = if watched.namespaced { &*dependent.key.namespace } else { "" };
+        if watched.namespaced && namespace.is_empty() {
+            // A cluster-scoped object cannot be owned by a namespaced one: nobody can say which it means.
+            return Ok(OwnerState::Unknown);
+        }
+        let found = watched.informer.store().get(&RecordKey::new(namespace, owner.name.as_str()));
+        let object = match found.filter(|record| *record.uid == owner.uid) {
+            Some(record) if !is_going(&record) => return Ok(OwnerState::Solid),
+            Some(record) => record.object(),
+            None => match self.api(&watched.resource, watched.namespaced, namespace).get_opt(&owner.name).await? {
+                Some(object) if object.uid() == owner.uid => object,
+                _ => {
+                    self.graph.note_absent(&owner.uid.as_str().into());
+                    return Ok(OwnerState::Absent);
+                }
+            },
+        };
+        let waits = object.deletion_timestamp().is_some() && object.finalizers().any(|one| one == plan::FOREGROUND);
+        Ok(if waits { OwnerState::WaitsForDependents } else { OwnerState::Solid })
+    }
+
+    async fn apply(
+        &self,
+        watched: &Watched,
+        record: &Record,
+        dependents: &[(ObjectKey, Arc<Record>)],
+        action: Action,
+    ) -> Result<(), Error> {
+        let api = self.api(&watched.resource, watched.namespaced, &record.key.namespace);
+        let name = &*record.key.name;
+        let outcome = match action {
+            Action::Delete(propagation) => {
+                let params = DeleteParams { propagation: Some(propagation), ..DeleteParams::uid(&*record.uid) };
+                api.delete(name, &params).await.map(drop)
+            }
+            Action::DropOwners(uids) => api.patch(name, &drop_owners(record, &uids)).await.map(drop),
+            Action::RemoveFinalizer(finalizer) => {
+                let left: Vec<Value> =
+                    record.object().finalizers().filter(|one| *one != finalizer).map(Value::from).collect();
+                let patch = json!({"metadata": {"uid": &*record.uid,
+                    "resourceVersion": record.mod_revision.to_string(), "finalizers": left}});
+                api.patch(name, &Patch::Merge(patch)).await.map(drop)
+            }
+            Action::OrphanDependents => {
+                for (key, dependent) in dependents {
+                    let namespace = &*dependent.key.namespace;
+                    let api = self.api(&key.resource, !namespace.is_empty(), namespace);
+                    let patch = drop_owners(dependent, &[record.uid.to_string()]);
+                    match api.patch(&dependent.key.name, &patch).await {
+                        Err(error) if !error.is_not_found() => return Err(Error::of(format!("orphan {key}"))(error)),
+                        _ => {}
+                    }
+                }
+                Ok(())
+            }
+            Action::DeleteDependents => {
+                for (key, dependent) in dependents {
+                    let namespace = &*dependent.key.namespace;
+                    let api = self.api(&key.resource, !namespace.is_empty(), namespace);
+                    if is_going(dependent) || !self.waits_only_for(dependent, record).await? {
+                        continue;
+                    }
+                    let has_own = !self.graph.dependents(&dependent.uid).is_empty();
+                    let propagation = if has_own { Propagation::Foreground } else { Propagation::Background };
+                    let params = DeleteParams { propagation: Some(propagation), ..DeleteParams::uid(&*dependent.uid) };
+                    match api.delete(&dependent.key.name, &params).await {
+                        Err(error) if !error.is_not_found() && !error.is_conflict() => {
+                            return Err(Error::of(format!("delete {key}"))(error));
+                        }
+                        _ => {}
+                    }
+                }
+                Ok(())
+            }
+        };
+        match outcome {
+            // Gone, or another of the same name: nothing is left to do.
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(Error::of(format!("{} {}", watched.resource.group_resource(), record.key))(error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether no other owner keeps the dependent.
+    async fn waits_only_for(&self, dependent: &Record, owner: &Record) -> Result<bool, Error> {
+        for other in dependent.owners.iter().filter(|other| other.uid != *owner.uid) {
+            if matches!(self.state_of(other, dependent).await?, OwnerState::Solid | OwnerState::Unknown) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A merge patch with the owners that stay: it works on every resource, custom ones included. The version makes it fail
+/// when somebody else changed the list.
+fn drop_owners(record: &Record, uids: &[String]) -> Patch {
+    let object = record.object();
+    let owners = object.metadata().get("ownerReferences").and_then(Value::as_array).cloned().unwrap_or_default();
+    let left: Vec<Value> = owners
+        .into_iter()
+        .filter(|owner| !uids.iter().any(|uid| owner["uid"].as_str() == Some(uid)))
+        .collect();
+    Patch::Merge(json!({"metadata": {"uid": &*record.uid, "resourceVersion": record.mod_revision.to_string(),
+        "ownerReferences": left}}))
+}

@@ -1,0 +1,51 @@
+//! Every limit of the controllers. Kubernetes' own defaults where it has one.
+
+use std::time::Duration;
+
+/// Reconciles of one controller at the same time (kube-controller-manager: 5 for deployments and replica sets, 10 for
+/// namespaces, 20 for the garbage collector).
+pub const WORKERS: usize = 5;
+pub const NAMESPACE_WORKERS: usize = 10;
+pub const GARBAGE_WORKERS: usize = 20;
+/// Longest one reconcile may take before it is given up and tried again.
+pub const RECONCILE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Writes that a controller waits to see before it acts again on the same object; then it believes its own eyes.
+pub const EXPECTATIONS_TIMEOUT: Duration = Duration::from_secs(300);
+/// Pods created or deleted by one reconcile of a ReplicaSet (`BurstReplicas`).
+pub const BURST_REPLICAS: usize = 500;
+/// First batch of creations; each that succeeds whole is followed by one of twice its size.
+pub const SLOW_START_BATCH: usize = 1;
+/// Attempts to write a status that others write too.
+pub const STATUS_ATTEMPTS: u32 = 3;
+/// Characters of the revision history that a ReplicaSet's annotation keeps.
+pub const REVISION_HISTORY_LEN: usize = 2000;
+
+/// How long a namespace whose content does not go away at once is left before it is looked at again.
+pub const NAMESPACE_RETRY: Duration = Duration::from_secs(5);
+/// Longest the served resources are believed before they are asked for again.
+pub const DISCOVERY_MAX_AGE: Duration = Duration::from_secs(30);
+/// Owners remembered as absent, so that a burst of dependents asks the API once for each.
+pub const ABSENT_OWNERS_MAX: usize = 1000;
+/// Resources that the garbage collector watches.
+pub const GARBAGE_RESOURCES_MAX: usize = 200;
+/// How often the garbage collector looks for new resources.
+pub const GARBAGE_RESYNC: Duration = Duration::from_secs(30);
+
+/// A node that has not been heard of for so long is Unknown (`--node-monitor-grace-period`: 40 s before 1.32, then 50 s).
+pub const NODE_GRACE: Duration = Duration::from_secs(40);
+/// How long a node that has never reported is waited for (`--node-startup-grace-period`).
+pub const NODE_STARTUP_GRACE: Duration = Duration::from_secs(60);
+/// How often nodes are looked at (`--node-monitor-period`).
+pub const NODE_MONITOR_PERIOD: Duration = Duration::from_secs(5);
+/// Nodes of which pods are taken away each second for being unreachable (`--node-eviction-rate`: 0.1), so that a fault
+/// of the control plane's own network does not empty the cluster at once.
+pub const EVICTION_BATCH_MAX: usize = 500;
+
+/// Pods of nodes that are gone are collected when the node has been gone for so long (podgc's quarantine).
+pub const ORPHAN_QUARANTINE: Duration = Duration::from_secs(40);
+/// How often pods without a node are looked for.
+pub const POD_GC_PERIOD: Duration = Duration::from_secs(20);
+/// Finished pods that may stay (`--terminated-pod-gc-threshold`).
+pub const TERMINATED_PODS_MAX: usize = 12_500;
+/// Pods deleted in one round.
+pub const POD_GC_BATCH_MAX: usize = 500;

@@ -1,0 +1,250 @@
+//! Notices nodes that fall silent or ill, taints them, and takes pods away from those that stay so.
+
+mod plan;
+
+pub use plan::{leaves_in, readiness, silent, taints};
+
+use crate::runtime::{Reconcile, Requeue, Runtime};
+use crate::{Context, Error, Settings, limits, owner, pod, time};
+use parking_lot::Mutex;
+use sampan_api::k8s::api::coordination::v1::Lease;
+use sampan_api::k8s::api::core::v1::{Node, Pod};
+use sampan_api::{RecordKey, UserInfo};
+use sampan_client::informer::by_field;
+use sampan_client::{Change, Client, DeleteParams, EventRecorder, EventType, InformerSpec, Lister, Patch, reference};
+use sampan_env::Env;
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Where kubelets renew their Leases.
+const LEASES: &str = "kube-node-lease";
+const BY_NODE: &str = "node";
+
+/// When each node was last heard of, on our own clock: a wall clock that jumps makes no node silent.
+#[derive(Default)]
+struct Heard(Mutex<HashMap<Arc<str>, (Sign, Instant)>>);
+
+/// What changes with each sign of life.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Sign {
+    renewed: Option<std::time::SystemTime>,
+    heartbeat: Option<std::time::SystemTime>,
+}
+
+impl Heard {
+    fn note(&self, node: &Arc<str>, change: impl FnOnce(&mut Sign), now: Instant) {
+        let mut all = self.0.lock();
+        let entry = all.entry(node.clone()).or_insert_with(|| (Sign::default(), now));
+        let mut sign = entry.0.clone();
+        change(&mut sign);
+        if sign != entry.0 {
+            *entry = (sign, now);
+        }
+    }
+
+    fn since(&self, node: &str, now: Instant) -> Duration {
+        self.0.lock().get(node).map_or(Duration::ZERO, |(_, at)| now.duration_since(*at))
+    }
+
+    fn forget(&self, node: &str) {
+        self.0.lock().remove(node);
+    }
+}
+
+struct Nodes {
+    nodes: Lister<Node>,
+    pods: Lister<Pod>,
+    heard: Arc<Heard>,
+    client: Client,
+    events: EventRecorder,
+    settings: Settings,
+    env: Env,
+}
+
+pub(crate) fn start(context: &Context) -> Result<(), Error> {
+    let component = "node-controller";
+    let client = context.client(UserInfo::controller("node"), component)?;
+    let env = context.config.env.clone();
+    let (nodes, pods) = (context.informers.of::<Node>()?, context.informers.of::<Pod>()?);
+    let leases = context.informers.select(InformerSpec::of::<Lease>().namespace(LEASES))?;
+    pods.add_index(BY_NODE, by_field("spec.nodeName"));
+    let heard = Arc::new(Heard::default());
+    let mut runtime: Runtime = Runtime::new("node", &env, &context.config.tasks);
+    {
+        let (heard, queue, env) = (heard.clone(), runtime.queue().clone(), env.clone());
+        nodes.add_handler(move |change| match change {
+            Change::Applied { new, .. } => {
+                if let Ok(node) = new.typed::<Node>() {
+                    let beat = plan::ready(&node).and_then(|one| one.last_heartbeat_time.as_ref()).map(time::system);
+                    heard.note(&new.key.name, |sign| sign.heartbeat = beat, env.instant());
+                }
+                queue.add(new.key.clone());
+            }
+            Change::Deleted { last } => heard.forget(&last.key.name),
+            Change::Synced | Change::Lost => {}
+        });
+        runtime.read(&nodes);
+    }
+    {
+        let (heard, env) = (heard.clone(), env.clone());
+        leases.add_handler(move |change| {
+            if let Change::Applied { new, .. } = change
+                && let Ok(lease) = new.typed::<Lease>()
+            {
+                let renewed = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(time::system_micro);
+                heard.note(&new.key.name, |sign| sign.renewed = renewed, env.instant());
+            }
+        });
+        runtime.read(&leases);
+    }
+    {
+        // A pod that comes to a tainted node has its own time to leave.
+        let (queue, all) = (runtime.queue().clone(), nodes.lister::<Node>());
+        runtime.watch_with(&pods, move |record, gone| {
+            let node = record.field("spec.nodeName").unwrap_or_default();
+            if !gone && !node.is_empty() && all.get("", node).is_some_and(|node| readiness(&node) != "True") {
+                queue.add(RecordKey::new("", node));
+            }
+        });
+    }
+    let reconciler = Nodes {
+        nodes: nodes.lister(),
+        pods: pods.lister(),
+        heard,
+        events: context.recorder(&client, component),
+        client,
+        settings: context.config.settings.clone(),
+        env,
+    };
+    runtime.start(reconciler, limits::WORKERS);
+    Ok(())
+}
+
+impl Reconcile for Nodes {
+    async fn reconcile(&self, key: &RecordKey) -> Result<Requeue, Error> {
+        let Some(node) = self.nodes.get("", &key.name) else { return Ok(Requeue::Never) };
+        let api = self.client.all::<Node>();
+        let name = &*key.name;
+        let (grace, silence) = (plan::grace(&node, &self.settings), self.heard.since(name, self.env.instant()));
+        let mut requeue = Requeue::Never;
+        let mut node = Node::clone(&node);
+        if silence >= grace {
+            if let Some(conditions) = silent(&node, self.env.now()) {
+                node.status.get_or_insert_default().conditions = Some(conditions);
+                node = match api.update_status(name, &node).await {
+                    Err(error) if error.is_not_found() => return Ok(Requeue::Never),
+                    other => other.map_err(Error::of(format!("status of node {name}")))?,
+                };
+                let message = format!("Node {name} status is now: NodeNotReady");
+                self.events.event(reference(&node), EventType::Normal, "NodeNotReady", message);
+            }
+        } else {
+            requeue = Requeue::After((grace - silence).max(Duration::from_millis(100)));
+        }
+        if let Some(taints) = taints(&node, self.env.now()) {
+            node.spec.get_or_insert_default().taints = (!taints.is_empty()).then_some(taints);
+            node = match api.update(name, &node).await {
+                Err(error) if error.is_not_found() => return Ok(Requeue::Never),
+                other => other.map_err(Error::of(format!("taints of node {name}")))?,
+            };
+        }
+        Ok(requeue.sooner(self.see_to_pods(&node).await?))
+    }
+}
+
+impl Nodes {
+    async fn see_to_pods(&self, node: &Node) -> Result<Requeue, Error> {
+        let name = owner::name(&node.metadata);
+        let is_ready = readiness(node) == "True";
+        let now = self.env.now();
+        let (mut requeue, mut acted) = (Requeue::Never, 0);
+        let has_taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_some_and(|all| !all.is_empty());
+        if is_ready && !has_taints {
+            return Ok(requeue);
+        }
+        for one in self.pods.by_index(BY_NODE, name) {
+            if acted >= limits::EVICTION_BATCH_MAX {
+                return Ok(requeue.sooner(Requeue::After(limits::NODE_MONITOR_PERIOD)));
+            }
+            if pod::is_finished(&one) {
+                continue;
+            }
+            if !is_ready && pod::is_ready(&one) {
+                self.mark_not_ready(&one).await?;
+                acted += 1;
+            }
+            if owner::is_being_deleted(&one.metadata) {
+                continue;
+            }
+            match leaves_in(node, &one, now) {
+                None => {}
+                Some(Duration::ZERO) => {
+                    self.evict(&one).await?;
+                    acted += 1;
+                }
+                Some(wait) => requeue = requeue.sooner(Requeue::After(wait)),
+            }
+        }
+        Ok(requeue)
+    }
+
+    /// Nobody may send it anything: its node cannot say how it is.
+    async fn mark_not_ready(&self, one: &Arc<Pod>) -> Result<(), Error> {
+        let name = owner::name(&one.metadata);
+        let patch = Patch::Strategic(json!({"metadata": {"uid": owner::uid(&one.metadata)}, "status": {"conditions": [
+            {"type": "Ready", "status": "False", "lastTransitionTime": time::of(self.env.now())}]}}));
+        let api = self.client.namespaced::<Pod>(owner::namespace(&one.metadata));
+        match api.patch_status(name, &patch).await {
+            Ok(_) => {
+                self.events.event(reference(&**one), EventType::Warning, "NodeNotReady", "Node is not ready");
+                Ok(())
+            }
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            Err(error) => Err(Error::of(format!("status of pod {name}"))(error)),
+        }
+    }
+
+    async fn evict(&self, one: &Arc<Pod>) -> Result<(), Error> {
+        let (namespace, name) = (owner::namespace(&one.metadata), owner::name(&one.metadata));
+        let api = self.client.namespaced::<Pod>(namespace);
+        let patch = Patch::Strategic(json!({"metadata": {"uid": owner::uid(&one.metadata)}, "status": {"conditions": [
+            {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
+             "message": "Taint manager: deleting due to NoExecute taint",
+             "lastTransitionTime": time::of(self.env.now())}]}}));
+        let outcome = async {
+            api.patch_status(name, &patch).await?;
+            api.delete(name, &DeleteParams::uid(owner::uid(&one.metadata))).await
+        };
+        match outcome.await {
+            Ok(_) => {
+                let message = format!("Marking for deletion Pod {namespace}/{name}");
+                self.events.event(reference(&**one), EventType::Normal, "TaintManagerEviction", message);
+                Ok(())
+            }
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            Err(error) => Err(Error::of(format!("evict pod {name}"))(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_new_sign_counts_as_one() {
+        let env = Env::simulated(1, std::time::SystemTime::UNIX_EPOCH);
+        let (heard, node): (Heard, Arc<str>) = (Heard::default(), "n".into());
+        let at = |seconds| Some(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        heard.note(&node, |sign| sign.renewed = at(1), env.instant());
+        env.sleep(Duration::from_secs(10)).await;
+        heard.note(&node, |sign| sign.renewed = at(1), env.instant());
+        assert_eq!(heard.since("n", env.instant()), Duration::from_secs(10));
+        heard.note(&node, |sign| sign.heartbeat = at(1), env.instant());
+        assert_eq!(heard.since("n", env.instant()), Duration::ZERO);
+        assert_eq!(heard.since("unknown", env.instant()), Duration::ZERO);
+    }
+}

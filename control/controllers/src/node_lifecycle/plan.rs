@@ -1,0 +1,237 @@
+//! What a node's silence or illness means: a pure function of it and of how long ago it was heard of
+//! (pkg/controller/nodelifecycle, pkg/controller/tainteviction).
+
+use crate::{Settings, time};
+use sampan_api::k8s::api::core::v1::{Node, NodeCondition, Pod, Taint, Toleration};
+use std::time::{Duration, SystemTime};
+
+pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
+pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+pub const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+const NO_SCHEDULE: &str = "NoSchedule";
+const NO_EXECUTE: &str = "NoExecute";
+
+/// Conditions that a kubelet reports, and the taint that each stands for when it is True.
+const REPORTED: &[(&str, Option<&str>)] = &[
+    ("Ready", None),
+    ("MemoryPressure", Some("node.kubernetes.io/memory-pressure")),
+    ("DiskPressure", Some("node.kubernetes.io/disk-pressure")),
+    ("PIDPressure", Some("node.kubernetes.io/pid-pressure")),
+];
+const NETWORK: (&str, &str) = ("NetworkUnavailable", "node.kubernetes.io/network-unavailable");
+
+/// The node controller's own taints: any other is left alone.
+fn is_own(taint: &Taint) -> bool {
+    let conditions = REPORTED.iter().filter_map(|(_, taint)| *taint).chain([NETWORK.1]);
+    match taint.effect.as_str() {
+        NO_EXECUTE => [NOT_READY, UNREACHABLE].contains(&taint.key.as_str()),
+        NO_SCHEDULE => {
+            [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&taint.key.as_str())
+                || conditions.into_iter().any(|key| key == taint.key)
+        }
+        _ => false,
+    }
+}
+
+fn conditions(node: &Node) -> &[NodeCondition] {
+    node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default()
+}
+
+pub fn ready(node: &Node) -> Option<&NodeCondition> {
+    conditions(node).iter().find(|condition| condition.type_ == "Ready")
+}
+
+/// `True`, `False` or `Unknown`; Unknown, too, where there is no such condition.
+pub fn readiness(node: &Node) -> &str {
+    ready(node).map_or("Unknown", |condition| condition.status.as_str())
+}
+
+/// How long after the last sign of life the node counts as silent: longer as long as it has never reported.
+pub fn grace(node: &Node, settings: &Settings) -> Duration {
+    if ready(node).is_some() { settings.node_grace } else { settings.node_startup_grace }
+}
+
+/// The conditions of a node that has been silent for too long; `None`: they say so already.
+pub fn silent(node: &Node, now: SystemTime) -> Option<Vec<NodeCondition>> {
+    let mut all = conditions(node).to_vec();
+    let mut changed = false;
+    for (kind, _) in REPORTED {
+        match all.iter_mut().find(|condition| condition.type_ == *kind) {
+            Some(condition) if condition.status == "Unknown" => {}
+            Some(condition) => {
+                condition.status = "Unknown".into();
+                condition.reason = Some("NodeStatusUnknown".into());
+                condition.message = Some("Kubelet stopped posting node status.".into());
+                condition.last_transition_time = Some(time::of(now));
+                changed = true;
+            }
+            None => {
+                all.push(NodeCondition {
+                    type_: (*kind).into(),
+                    status: "Unknown".into(),
+                    reason: Some("NodeStatusNeverUpdated".into()),
+                    message: Some("Kubelet never posted node status.".into()),
+                    last_heartbeat_time: node.metadata.creation_timestamp.clone(),
+                    last_transition_time: Some(time::of(now)),
+                });
+                changed = true;
+            }
+        }
+    }
+    changed.then_some(all)
+}
+
+/// The taints that the node's conditions stand for; `None`: it has them. A taint that stays keeps its time.
+pub fn taints(node: &Node, now: SystemTime) -> Option<Vec<Taint>> {
+    let spec = node.spec.clone().unwrap_or_default();
+    let old = spec.taints.unwrap_or_default();
+    let mut wanted: Vec<(&str, &str)> = Vec::new();
+    match readiness(node) {
+        "True" => {}
+        "False" => wanted.extend([(NOT_READY, NO_SCHEDULE), (NOT_READY, NO_EXECUTE)]),
+        _ => wanted.extend([(UNREACHABLE, NO_SCHEDULE), (UNREACHABLE, NO_EXECUTE)]),
+    }
+    let pressure = REPORTED.iter().filter_map(|(kind, taint)| Some((*kind, (*taint)?))).chain([NETWORK]);
+    for (kind, taint) in pressure {
+        if conditions(node).iter().any(|condition| condition.type_ == kind && condition.status == "True") {
+            wanted.push((taint, NO_SCHEDULE));
+        }
+    }
+    if spec.unschedulable == Some(true) {
+        wanted.push((UNSCHEDULABLE, NO_SCHEDULE));
+    }
+    let is = |taint: &Taint, (key, effect): &(&str, &str)| taint.key == *key && taint.effect == *effect;
+    let mut new: Vec<Taint> =
+        old.iter().filter(|taint| !is_own(taint) || wanted.iter().any(|one| is(taint, one))).cloned().collect();
+    for one in &wanted {
+        if !new.iter().any(|taint| is(taint, one)) {
+            new.push(Taint {
+                key: one.0.into(),
+                effect: one.1.into(),
+                time_added: Some(time::of(now)),
+                ..Taint::default()
+            });
+        }
+    }
+    (new != old).then_some(new)
+}
+
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let key = toleration.key.as_deref().unwrap_or_default();
+    let effect = toleration.effect.as_deref().unwrap_or_default();
+    let value = toleration.value.as_deref().unwrap_or_default();
+    let same_effect = effect.is_empty() || effect == taint.effect;
+    let same_key = key.is_empty() || key == taint.key;
+    let same_value = match toleration.operator.as_deref().unwrap_or("Equal") {
+        "Exists" => true,
+        _ => !key.is_empty() && value == taint.value.as_deref().unwrap_or_default(),
+    };
+    same_effect && same_key && same_value
+}
+
+/// When a pod has to leave the node: `None` never; zero now. The shortest of the tolerations that hold, counted from the
+/// latest of the taints.
+pub fn leaves_in(node: &Node, pod: &Pod, now: SystemTime) -> Option<Duration> {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let taints: Vec<&Taint> = taints.iter().filter(|taint| taint.effect == NO_EXECUTE).collect();
+    if taints.is_empty() {
+        return None;
+    }
+    let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
+    let mut shortest: Option<u64> = None;
+    for taint in &taints {
+        let holding: Vec<&Toleration> = tolerations.iter().filter(|one| tolerates(one, taint)).collect();
+        if holding.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let seconds = holding.iter().filter_map(|one| one.toleration_seconds).min();
+        if let Some(seconds) = seconds.map(|seconds| u64::try_from(seconds).unwrap_or(0)) {
+            shortest = Some(shortest.map_or(seconds, |least| least.min(seconds)));
+        }
+    }
+    let since = taints.iter().filter_map(|taint| taint.time_added.as_ref()).map(|then| time::since(now, then)).min();
+    Some(Duration::from_secs(shortest?).saturating_sub(since.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
+    fn ago(seconds: u64) -> String {
+        sampan_api::time::rfc3339(now() - Duration::from_secs(seconds))
+    }
+
+    fn node(ready: &str, more: Value) -> Node {
+        let mut value = json!({"metadata": {"name": "n", "uid": "n", "creationTimestamp": ago(900)}, "spec": {},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+        for (key, one) in more.as_object().into_iter().flatten() {
+            value["spec"][key] = one.clone();
+        }
+        serde_json::from_value(value).expect("a node")
+    }
+
+    #[test]
+    fn silence_makes_every_reported_condition_unknown_once() {
+        let node = node("True", Value::Null);
+        let all = silent(&node, now()).expect("changed");
+        let told: Vec<String> = all
+            .iter()
+            .map(|one| format!("{} {} {}", one.type_, one.status, one.reason.as_deref().unwrap_or_default()))
+            .collect();
+        assert_eq!(told[0], "Ready Unknown NodeStatusUnknown");
+        assert_eq!(told[1], "MemoryPressure Unknown NodeStatusNeverUpdated");
+        let mut quiet = node;
+        quiet.status.get_or_insert_default().conditions = Some(all);
+        assert!(silent(&quiet, now()).is_none());
+        assert_eq!(grace(&quiet, &Settings::default()), crate::limits::NODE_GRACE);
+        assert_eq!(grace(&Node::default(), &Settings::default()), crate::limits::NODE_STARTUP_GRACE);
+    }
+
+    #[test]
+    fn taints_follow_conditions_and_others_are_left_alone() {
+        let check = |ready: &str, spec: Value, expected: Option<&[&str]>| {
+            let got = taints(&node(ready, spec.clone()), now());
+            let got: Option<Vec<String>> =
+                got.map(|all| all.iter().map(|taint| format!("{}:{}", taint.key, taint.effect)).collect());
+            let expected: Option<Vec<String>> =
+                expected.map(|all| all.iter().map(|text| text.replace("~", "node.kubernetes.io/")).collect());
+            assert_eq!(got, expected, "{ready} {spec}");
+        };
+        let old = json!({"taints": [{"key": "mine", "effect": "NoExecute"}, {"key": NOT_READY, "effect": "NoExecute", "timeAdded": ago(9)}]});
+        check("True", json!({}), None);
+        check("True", old.clone(), Some(&["mine:NoExecute"]));
+        check("False", json!({}), Some(&["~not-ready:NoSchedule", "~not-ready:NoExecute"]));
+        check("False", old, Some(&["mine:NoExecute", "~not-ready:NoExecute", "~not-ready:NoSchedule"]));
+        check("Unknown", json!({}), Some(&["~unreachable:NoSchedule", "~unreachable:NoExecute"]));
+        check("True", json!({"unschedulable": true}), Some(&["~unschedulable:NoSchedule"]));
+    }
+
+    #[test]
+    fn pods_leave_when_their_tolerations_end() {
+        let check = |tolerations: Value, expected: Option<u64>| {
+            let taints = json!({"taints": [
+                {"key": UNREACHABLE, "effect": "NoSchedule", "timeAdded": ago(100)},
+                {"key": UNREACHABLE, "effect": "NoExecute", "timeAdded": ago(100)}]});
+            let pod: Pod = serde_json::from_value(json!({"metadata": {}, "spec": {"containers": [], "tolerations": tolerations}}))
+                .expect("a pod");
+            let got = leaves_in(&node("Unknown", taints), &pod, now());
+            assert_eq!(got, expected.map(Duration::from_secs), "{tolerations}");
+        };
+        let tolerate = |seconds: Value| {
+            json!({"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds})
+        };
+        check(json!([]), Some(0));
+        check(json!([tolerate(json!(300))]), Some(200));
+        check(json!([tolerate(json!(50))]), Some(0));
+        check(json!([tolerate(Value::Null)]), None);
+        check(json!([{"operator": "Exists"}]), None);
+        check(json!([{"operator": "Exists"}, tolerate(json!(300))]), Some(200));
+        check(json!([{"key": "other", "operator": "Exists"}]), Some(0));
+        assert_eq!(leaves_in(&node("True", json!({})), &Pod::default(), now()), None);
+    }
+}
