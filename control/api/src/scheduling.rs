@@ -153,6 +153,10 @@ pub struct Decision {
     pub profile: String,
     /// When the cycle ran, RFC 3339 with microseconds.
     pub time: String,
+    /// Which start of the scheduler it was: sequence numbers count within one.
+    pub run: String,
+    /// Counts the cycles of a run.
+    pub sequence: u64,
     pub inputs: DecisionInputs,
     pub outcome: DecisionOutcome,
 }
@@ -174,22 +178,14 @@ pub struct DecisionInputs {
     pub nodes: String,
     /// Revision of the pods that the cycle saw.
     pub pods: String,
-    /// Pods that were counted on a node though the revision above does not have them there yet.
+    /// Decisions of the same run whose pods were counted on their node though the revision above does not have them
+    /// there yet: ranges of sequence numbers, both ends included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub assumed: Vec<Assumed>,
+    pub assumed: Vec<(u64, u64)>,
     pub seed: u64,
     pub start_index: u32,
     /// Policies in the order in which they ran.
     pub policies: Vec<PolicyInput>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Assumed {
-    pub namespace: String,
-    pub name: String,
-    pub uid: String,
-    pub node: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,6 +259,66 @@ pub struct DecisionBatch {
     #[serde(default)]
     pub metadata: ObjectMeta,
     pub items: Vec<Decision>,
+}
+
+/// The answer of `pods/NAME/scheduling`: the last decision about a pod, and the whole of it computed again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    pub decision: Decision,
+    /// `None` when it cannot be computed again; [`Explanation::note`] says why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matrix: Option<ExplainedMatrix>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// Each policy's word on each node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedMatrix {
+    /// The computation came to the recorded result.
+    pub agrees: bool,
+    /// What it came to, where it does not agree.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub difference: String,
+    pub policies: Vec<ExplainedPolicy>,
+    /// By name of the node.
+    pub nodes: Vec<ExplainedNode>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedPolicy {
+    pub name: String,
+    pub digest: String,
+    pub points: Vec<String>,
+    pub weight: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedNode {
+    pub node: String,
+    pub feasible: bool,
+    /// Sum of the weighted scores; only where the node is feasible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+    /// One for each of the matrix's policies, in their order.
+    pub cells: Vec<ExplainedCell>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedCell {
+    /// Why the policy refuses the node; empty: it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<i64>,
+    /// 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<i64>,
 }
 
 /// The resource traits of one of our kinds. k8s-openapi's own types write `apiVersion` and `kind` when serialised; ours

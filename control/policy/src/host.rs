@@ -2,7 +2,9 @@
 
 use crate::limits;
 use crate::live::{Live, PolicySet, Slot, Unit};
-use sampan_scheduler_core::{Ask, Fault, Feed, PodView, Policies, Scores, Snapshot, Unfit};
+use sampan_scheduler_core::{
+    Ask, Fault, Feed, LivePolicies, PodView, Policies, PolicyHosts, Profile, Scores, Snapshot, Unfit,
+};
 use sampan_wasm_runtime::policy::{
     PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance, PolicyScores, PolicyVerdicts,
 };
@@ -227,5 +229,29 @@ impl Policies for Host {
 
     fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault> {
         self.ask::<Score>(unit, ask).map(convert::scores)
+    }
+}
+
+impl LivePolicies for Host {
+    fn adopt(&mut self) -> bool {
+        Host::adopt(self)
+    }
+    fn profile(&self, scheduler_name: &str) -> Option<Arc<Profile>> {
+        self.set.profiles.get(scheduler_name).cloned()
+    }
+    fn events(&self, policy: u32) -> &[String] {
+        self.set.events.get(&policy).map_or(&[], Vec::as_slice)
+    }
+    fn clear(&mut self) {
+        Host::clear(self);
+    }
+    fn ready(&self) -> bool {
+        self.live.is_ready() && !self.set.is_empty()
+    }
+}
+
+impl PolicyHosts for Live {
+    fn host(&self) -> Box<dyn LivePolicies> {
+        Box::new(Host::new(self, HostConfig::default()))
     }
 }

@@ -102,6 +102,26 @@ pub struct Live {
     ready: Arc<watch::Sender<bool>>,
     struck: Arc<Mutex<Vec<Struck>>>,
     pub(crate) heard: Arc<tokio::sync::Notify>,
+    wakers: Wakers,
+}
+
+type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// Who wants to know of a change.
+#[derive(Clone, Default)]
+struct Wakers(Arc<Mutex<Vec<Waker>>>);
+
+impl std::ops::Deref for Wakers {
+    type Target = Mutex<Vec<Waker>>;
+    fn deref(&self) -> &Mutex<Vec<Waker>> {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Wakers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} wakers", self.0.lock().len())
+    }
 }
 
 impl Live {
@@ -114,6 +134,7 @@ impl Live {
             ready: Arc::new(watch::Sender::new(false)),
             struck: Arc::default(),
             heard: Arc::default(),
+            wakers: Wakers::default(),
         };
         live.publish(&mut live.table.lock());
         live
@@ -144,6 +165,17 @@ impl Live {
 
     pub fn set_ready(&self) {
         self.ready.send_replace(true);
+        self.wake();
+    }
+
+    /// `wake` is called after each change of what is live. It must not block.
+    pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.wakers.lock().push(Arc::new(wake));
+    }
+
+    fn wake(&self) {
+        let wakers: Vec<Waker> = self.wakers.lock().clone();
+        wakers.iter().for_each(|wake| wake());
     }
 
     /// Names of what is live and may be asked.
@@ -221,6 +253,7 @@ impl Live {
             units,
         };
         self.published.send_replace(Arc::new(set));
+        self.wake();
     }
 
     pub(crate) fn called(&self, slots: &[&Arc<Slot>], took: Duration) {

@@ -31,7 +31,7 @@ pub use feed::{Changes, Feed};
 pub use message::{NO_NODES, fit_error, preemption};
 pub use normalize::{Normalize, SCORE_MAX, normalize};
 pub use pod::{PodInfo, Port, Protocol, Usage};
-pub use policies::{Ask, Fault, Policies, Profile, ProfilePolicy, Reason, Scores, Unfit};
+pub use policies::{Ask, Fault, LivePolicies, Policies, PolicyHosts, Profile, ProfilePolicy, Reason, Scores, Unfit};
 pub use resources::{amounts, pod_nonzero_requests, pod_requests};
 pub use snapshot::Snapshot;
 pub use strings::Strings;

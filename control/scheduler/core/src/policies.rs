@@ -4,6 +4,7 @@ use crate::cells::PodView;
 use crate::columns::ColumnSet;
 use crate::normalize::Normalize;
 use crate::snapshot::Snapshot;
+use std::sync::Arc;
 
 /// A policy's part in a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,4 +95,23 @@ pub struct Fault {
 pub trait Policies {
     fn filter(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Unfit, Fault>;
     fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault>;
+}
+
+/// Policies that come and go, as the driver needs them.
+pub trait LivePolicies: Policies + Send {
+    /// Takes up what is live now. Called between two cycles; returns whether anything changed.
+    fn adopt(&mut self) -> bool;
+    /// The profile of a `spec.schedulerName`, if there is one.
+    fn profile(&self, scheduler_name: &str) -> Option<Arc<Profile>>;
+    /// Events that may help a pod that this policy refused.
+    fn events(&self, policy: u32) -> &[String];
+    /// Whether pods may be placed: every policy that was there at the start has been looked at, and one is live.
+    fn ready(&self) -> bool;
+    /// Forgets all mirrors: another snapshot comes.
+    fn clear(&mut self);
+}
+
+/// Makes hosts of the live policies: one for the cycles, one more for each explanation.
+pub trait PolicyHosts: Send + Sync {
+    fn host(&self) -> Box<dyn LivePolicies>;
 }

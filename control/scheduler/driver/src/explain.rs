@@ -1,0 +1,174 @@
+//! A recorded decision computed again, whole: the inputs are read as they were, and every policy is asked about every
+//! node.
+
+use crate::limits;
+use crate::record::{Records, outcome};
+use sampan_api::k8s::api::core::v1::{Node, Pod};
+use sampan_api::scheduling::{
+    Decision, ExplainedCell, ExplainedMatrix, ExplainedNode, ExplainedPolicy, Explanation,
+};
+use sampan_api::{GroupResource, Record, Status};
+use sampan_client::{Client, ListParams};
+use sampan_scheduler_core::{LivePolicies, Matrix, PodInfo, PolicyHosts, Profile, Snapshot, explain};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Answers `pods/NAME/scheduling`. Cheap to clone.
+#[derive(Clone)]
+pub struct Explainer {
+    client: Client,
+    policies: Arc<dyn PolicyHosts>,
+    records: Records,
+    turns: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Explainer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Explainer")
+    }
+}
+
+/// What the cluster was when the decision fell.
+struct Inputs {
+    nodes: Vec<Arc<Record>>,
+    pods: Vec<Arc<Record>>,
+    /// Node of each assumed pod, by uid.
+    assumed: HashMap<String, String>,
+}
+
+impl Explainer {
+    pub(crate) fn new(client: Client, policies: Arc<dyn PolicyHosts>, records: Records) -> Self {
+        Self { client, policies, records, turns: Arc::new(Semaphore::new(limits::EXPLANATIONS)) }
+    }
+
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// The last decision about the pod, and the whole of it computed again.
+    ///
+    /// # Errors
+    /// Not found, when no decision about it is on record.
+    pub async fn explain(&self, namespace: &str, name: &str) -> Result<Explanation, Status> {
+        let Some(decision) = self.records.latest(namespace, name) else {
+            let resource = GroupResource::new("", "pods");
+            let mut status = Status::not_found(&resource, name);
+            status.message = format!("no decision about pod {namespace}/{name} is on record");
+            return Err(status);
+        };
+        let _turn = self.turns.acquire().await.map_err(|_| Status::internal("the scheduler is shutting down"))?;
+        let recorded = Decision::clone(&decision);
+        Ok(match self.compute(decision).await {
+            Ok(matrix) => Explanation { decision: recorded, matrix: Some(matrix), note: String::new() },
+            Err(note) => Explanation { decision: recorded, matrix: None, note },
+        })
+    }
+
+    async fn compute(&self, decision: Arc<Decision>) -> Result<ExplainedMatrix, String> {
+        let inputs = self.inputs(&decision).await?;
+        let policies = Arc::clone(&self.policies);
+        // Off the async threads: it runs guests over the whole cluster.
+        let computed = tokio::task::spawn_blocking(move || recompute(&decision, &inputs, policies.host().as_mut()));
+        computed.await.map_err(|error| format!("the computation ended: {error}"))?
+    }
+
+    async fn inputs(&self, decision: &Decision) -> Result<Inputs, String> {
+        let at = |revision: &str| ListParams {
+            resource_version: Some(revision.to_owned()),
+            exact: true,
+            ..ListParams::default()
+        };
+        let gone = |what: &str, error: sampan_client::Error| format!("the {what} of that moment cannot be read: {error}");
+        let nodes = self.client.all::<Node>().list_all_records(&at(&decision.inputs.nodes)).await;
+        let pods = self.client.all::<Pod>().list_all_records(&at(&decision.inputs.pods)).await;
+        let mut assumed = HashMap::new();
+        for (first, last) in &decision.inputs.assumed {
+            for sequence in *first..=*last {
+                let earlier = self
+                    .records
+                    .numbered(sequence)
+                    .ok_or_else(|| format!("decision {sequence}, which it builds on, is no longer kept"))?;
+                if let Some(node) = &earlier.outcome.node {
+                    assumed.insert(earlier.pod.uid.clone(), node.clone());
+                }
+            }
+        }
+        Ok(Inputs {
+            nodes: nodes.map_err(|error| gone("nodes", error))?.items,
+            pods: pods.map_err(|error| gone("pods", error))?.items,
+            assumed,
+        })
+    }
+}
+
+fn recompute(decision: &Decision, inputs: &Inputs, host: &mut dyn LivePolicies) -> Result<ExplainedMatrix, String> {
+    host.adopt();
+    let profile = host.profile(&decision.profile).ok_or_else(|| format!("profile {} is gone", decision.profile))?;
+    same_policies(decision, &profile)?;
+    let mut snapshot = Snapshot::new(profile.columns);
+    for record in &inputs.nodes {
+        snapshot.set_node(record.typed::<Node>().map_err(|error| format!("node {}: {error}", record.key.name))?);
+    }
+    let mut wanted = None;
+    for record in &inputs.pods {
+        let pod = record.typed::<Pod>().map_err(|error| format!("pod {}: {error}", record.key.name))?;
+        let info = PodInfo::new(pod, snapshot.strings_mut());
+        if *info.uid == *decision.pod.uid {
+            wanted = Some(info);
+            continue;
+        }
+        let node = info.node_name().or_else(|| inputs.assumed.get(&*info.uid).map(String::as_str));
+        if let Some(node) = node.filter(|_| !info.finished()) {
+            snapshot.seat(node, &info.uid, &info.usage);
+        }
+    }
+    let pod = wanted.ok_or("the pod was not there at that revision")?;
+    let view = snapshot.view(&pod, profile.columns);
+    let matrix = explain(&snapshot, &view, &profile, decision.inputs.seed, decision.inputs.start_index, host);
+    Ok(explained(decision, &profile, matrix))
+}
+
+/// A matrix of other policies than decided would explain nothing.
+fn same_policies(decision: &Decision, profile: &Profile) -> Result<(), String> {
+    let now: Vec<(&str, &str)> = profile.policies.iter().map(|p| (p.name.as_str(), p.digest.as_str())).collect();
+    let then: Vec<(&str, &str)> =
+        decision.inputs.policies.iter().map(|p| (p.name.as_str(), p.digest.as_str())).collect();
+    if now == then { Ok(()) } else { Err("other policies are live than those that decided".into()) }
+}
+
+fn explained(decision: &Decision, profile: &Profile, matrix: Matrix) -> ExplainedMatrix {
+    let again = outcome(&matrix.outcome, profile, decision.outcome.microseconds);
+    let (was, is) = (&decision.outcome, &again);
+    let agrees = was.result == is.result && was.node == is.node && was.best == is.best && was.message == is.message;
+    let difference = if agrees {
+        String::new()
+    } else {
+        format!("computed again: {} {} {}", is.result, is.node.as_deref().unwrap_or("-"), is.message)
+    };
+    let policies = matrix.policies.into_iter().map(|policy| ExplainedPolicy {
+        name: policy.name,
+        digest: policy.digest,
+        points: [(policy.filter, "filter"), (policy.score, "score")]
+            .iter()
+            .filter(|(has, _)| *has)
+            .map(|(_, point)| (*point).to_owned())
+            .collect(),
+        weight: policy.weight,
+    });
+    let nodes = matrix.rows.into_iter().map(|row| ExplainedNode {
+        node: row.node,
+        feasible: row.feasible,
+        total: row.total,
+        cells: row
+            .cells
+            .into_iter()
+            .map(|cell| ExplainedCell {
+                refused: cell.refusal.map(|reason| reason.texts).unwrap_or_default(),
+                raw: cell.score.map(|(raw, _)| raw),
+                score: cell.score.map(|(_, score)| score),
+            })
+            .collect(),
+    });
+    ExplainedMatrix { agrees, difference, policies: policies.collect(), nodes: nodes.collect() }
+}

@@ -1,0 +1,36 @@
+//! Times and bounds of the driver. Those of the queue are kube-scheduler's.
+
+use std::time::Duration;
+
+/// A pod that was refused waits at least this long after its first attempt, twice as long after each further one.
+pub const BACKOFF_INITIAL: Duration = Duration::from_secs(1);
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A refused pod is tried again after this time though nothing happened that might help it.
+pub const UNSCHEDULABLE_MAX: Duration = Duration::from_secs(300);
+/// Pods placed whose binding has not been answered yet; past it no cycle runs.
+pub const ASSUMED_MAX: usize = 2048;
+/// Bindings under way at a time.
+pub const BINDINGS: usize = 128;
+/// Wait between two tries of a binding whose answer is not known.
+pub const BIND_RETRY: Duration = Duration::from_millis(100);
+pub const BIND_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Writes of conditions under way at a time.
+pub const CONDITIONS: usize = 32;
+/// Decisions posted in one write.
+pub const DECISIONS_BATCH: usize = 256;
+/// How long a decision waits for others to be posted with it.
+pub const DECISIONS_WAIT: Duration = Duration::from_millis(250);
+/// Decisions waiting to be posted; past it the oldest are dropped and counted.
+pub const DECISIONS_WAITING: usize = 8192;
+/// Decisions kept in memory, for explanations.
+pub const DECISIONS_KEPT: usize = 4096;
+/// A pause after the server did not take decisions.
+pub const DECISIONS_PAUSE: Duration = Duration::from_secs(30);
+/// The thread looks at the clock at least so often while anything waits for a time.
+pub const IDLE_WAIT: Duration = Duration::from_secs(60);
+/// Strings of the snapshot, bytes: past it snapshot, mirrors and verdicts are built anew.
+pub const STRINGS: usize = 64 << 20;
+/// What kube-scheduler puts into an Event at most.
+pub const EVENT_MESSAGE: usize = 1024;
+/// Explanations computed at a time.
+pub const EXPLANATIONS: usize = 2;

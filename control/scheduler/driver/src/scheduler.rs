@@ -1,0 +1,441 @@
+//! The scheduler without I/O: what it knows of the cluster, which pod is next, what was decided. The driver's thread and
+//! the simulation run the same.
+
+use crate::limits;
+use crate::queue::{ClusterEvent, Queue};
+use sampan_api::k8s::api::core::v1::{Node, Pod};
+use sampan_scheduler_core::{
+    CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Profile, Snapshot,
+};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+type Uid = Arc<str>;
+
+/// What is known of one pod.
+#[derive(Clone, Debug)]
+struct Known {
+    info: PodInfo,
+    place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the queue.
+    Pending,
+    /// Not ours, gated, or on its way out: it needs nothing of us.
+    Aside,
+    /// Placed by us; its binding is not answered, or not seen, yet.
+    Assumed { node: String, sequence: u64, answered: bool },
+    Bound { node: String },
+}
+
+/// A pod as the watch shows it.
+#[derive(Clone, Debug)]
+pub struct PodChange {
+    pub pod: Arc<Pod>,
+}
+
+/// A pod that is to be bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    pub namespace: String,
+    pub name: String,
+    pub uid: Arc<str>,
+    pub node: String,
+}
+
+/// What came of a binding. Only what is certain is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BindResult {
+    Bound,
+    /// The API server refused it for good; the pod has no node by it.
+    Refused(String),
+}
+
+/// One cycle: what it decided on, from what, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Cycled {
+    pub pod: PodInfo,
+    pub profile: Arc<Profile>,
+    pub outcome: Outcome,
+    pub sequence: u64,
+    pub seed: u64,
+    pub start: u32,
+    pub nodes_revision: u64,
+    pub pods_revision: u64,
+    /// Sequence numbers of the decisions that were assumed: ranges, both ends included.
+    pub assumed: Vec<(u64, u64)>,
+    /// What is to be done, if it was placed.
+    pub bind: Option<Bind>,
+}
+
+/// How a [`Scheduler`] is made.
+#[derive(Clone, Debug, Default)]
+pub struct SchedulerSettings {
+    /// Placed and unanswered pods at a time; 0: the limit.
+    pub assumed_max: usize,
+}
+
+/// Not shared between threads. Time and seeds are handed in.
+pub struct Scheduler {
+    policies: Box<dyn LivePolicies>,
+    snapshot: Snapshot,
+    cycler: Cycler,
+    queue: Queue,
+    pods: HashMap<Uid, Known>,
+    names: HashMap<(String, String), Uid>,
+    unanswered: usize,
+    assumed_max: usize,
+    /// Sequence numbers of placements that the watch has not shown yet.
+    assumed: BTreeSet<u64>,
+    sequence: u64,
+    start: u32,
+    nodes_revision: u64,
+    pods_revision: u64,
+}
+
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler").field("pods", &self.pods.len()).field("sequence", &self.sequence).finish()
+    }
+}
+
+fn ranges(numbers: &BTreeSet<u64>) -> Vec<(u64, u64)> {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, end)) if *end + 1 == *number => *end = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    ranges
+}
+
+/// What of a change of a node may help a refused pod.
+fn node_events(old: Option<&Node>, new: &Node) -> Vec<ClusterEvent> {
+    let Some(old) = old else { return vec![ClusterEvent::NodeAdd] };
+    let spec = |node: &Node| node.spec.clone().unwrap_or_default();
+    let allocatable = |node: &Node| node.status.as_ref().and_then(|status| status.allocatable.clone());
+    let (old_spec, new_spec) = (spec(old), spec(new));
+    let mut events = Vec::new();
+    if old.metadata.labels != new.metadata.labels {
+        events.push(ClusterEvent::NodeUpdateLabel);
+    }
+    if old_spec.taints != new_spec.taints || old_spec.unschedulable != new_spec.unschedulable {
+        events.push(ClusterEvent::NodeUpdateTaint);
+    }
+    if allocatable(old) != allocatable(new) {
+        events.push(ClusterEvent::NodeUpdateAllocatable);
+    }
+    if events.is_empty() {
+        events.push(ClusterEvent::NodeUpdateOther);
+    }
+    events
+}
+
+impl Scheduler {
+    pub fn new(policies: Box<dyn LivePolicies>, settings: &SchedulerSettings) -> Self {
+        let assumed_max = if settings.assumed_max == 0 { limits::ASSUMED_MAX } else { settings.assumed_max };
+        Self {
+            policies,
+            snapshot: Snapshot::default(),
+            cycler: Cycler::default(),
+            queue: Queue::default(),
+            pods: HashMap::new(),
+            names: HashMap::new(),
+            unanswered: 0,
+            assumed_max,
+            assumed: BTreeSet::new(),
+            sequence: 0,
+            start: 0,
+            nodes_revision: 0,
+            pods_revision: 0,
+        }
+    }
+
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Pods in line, backing off, waiting.
+    pub fn queue_lengths(&self) -> (usize, usize, usize) {
+        self.queue.lengths()
+    }
+
+    /// When the next pod becomes due by time alone.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.queue.next_due()
+    }
+
+    /// Revisions only grow: what was seen of nodes, of pods.
+    pub fn seen_nodes(&mut self, revision: u64) {
+        self.nodes_revision = self.nodes_revision.max(revision);
+    }
+    pub fn seen_pods(&mut self, revision: u64) {
+        self.pods_revision = self.pods_revision.max(revision);
+    }
+
+    pub fn node_applied(&mut self, node: Arc<Node>, now: Instant) {
+        let name = node.metadata.name.clone().unwrap_or_default();
+        let old = self.snapshot.node(&name).cloned();
+        if !self.snapshot.set_node(Arc::clone(&node)) {
+            return;
+        }
+        for event in node_events(old.as_deref(), &node) {
+            self.happened(event, now);
+        }
+    }
+
+    pub fn node_deleted(&mut self, name: &str) {
+        self.snapshot.remove_node(name);
+    }
+
+    fn happened(&mut self, event: ClusterEvent, now: Instant) {
+        let policies = &self.policies;
+        self.queue.happened(event, now, |policy| policies.events(policy));
+    }
+
+    /// Whether the watch's word that this pod is on this node, unfinished, says nothing new: then nobody need decode it.
+    /// The watch has now shown it.
+    pub fn confirms(&mut self, uid: &str, node: &str) -> bool {
+        let Some(known) = self.pods.get_mut(uid) else { return false };
+        match &known.place {
+            Place::Bound { node: bound } => bound == node,
+            Place::Assumed { node: assumed, sequence, answered } if assumed == node => {
+                self.assumed.remove(sequence);
+                self.unanswered -= usize::from(!answered);
+                known.place = Place::Bound { node: node.to_owned() };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn pod_applied(&mut self, change: PodChange, now: Instant) {
+        let info = PodInfo::new(change.pod, self.snapshot.strings_mut());
+        let key = (info.namespace().to_owned(), info.name().to_owned());
+        // Another pod of the same name: the old one's deletion was not seen.
+        if let Some(old) = self.names.get(&key).filter(|old| **old != info.uid).cloned() {
+            self.forget(&old, now);
+        }
+        self.names.insert(key, Arc::clone(&info.uid));
+        let uid = Arc::clone(&info.uid);
+        let old = self.pods.get(&uid).cloned();
+        if info.finished() {
+            self.leave_node(&uid, now);
+            self.queue.remove(&uid);
+            self.pods.insert(uid, Known { info, place: Place::Aside });
+            return;
+        }
+        if let Some(node) = info.node_name().map(str::to_owned) {
+            self.queue.remove(&uid);
+            self.end_assumption(old.as_ref());
+            self.snapshot.seat(&node, &uid, &info.usage);
+            self.pods.insert(uid, Known { info, place: Place::Bound { node } });
+            return;
+        }
+        match old {
+            // The watch is behind our own decision.
+            Some(Known { place: Place::Assumed { .. }, .. }) => {}
+            Some(old) if old.place == Place::Pending && self.wants(&info) => {
+                let changed = differs(&old.info.pod, &info.pod);
+                self.pods.insert(Arc::clone(&uid), Known { info, place: Place::Pending });
+                if changed {
+                    self.queue.changed(&uid, now);
+                }
+            }
+            _ if self.wants(&info) => {
+                self.queue.add(&uid, info.priority());
+                self.pods.insert(uid, Known { info, place: Place::Pending });
+            }
+            _ => {
+                self.queue.remove(&uid);
+                self.pods.insert(uid, Known { info, place: Place::Aside });
+            }
+        }
+    }
+
+    /// Whether it is ours to place.
+    fn wants(&self, info: &PodInfo) -> bool {
+        !info.gated() && !info.deleting() && self.policies.profile(info.scheduler_name()).is_some()
+    }
+
+    pub fn pod_deleted(&mut self, namespace: &str, name: &str, uid: &str, now: Instant) {
+        let key = (namespace.to_owned(), name.to_owned());
+        if self.names.get(&key).is_some_and(|known| **known == *uid) {
+            self.names.remove(&key);
+        }
+        self.forget(&Uid::from(uid), now);
+    }
+
+    fn forget(&mut self, uid: &Uid, now: Instant) {
+        self.queue.remove(uid);
+        self.leave_node(uid, now);
+        self.pods.remove(uid);
+    }
+
+    fn end_assumption(&mut self, known: Option<&Known>) {
+        if let Some(Known { place: Place::Assumed { sequence, answered, .. }, .. }) = known {
+            self.assumed.remove(sequence);
+            self.unanswered -= usize::from(!answered);
+        }
+    }
+
+    fn leave_node(&mut self, uid: &Uid, now: Instant) {
+        let known = self.pods.get(uid).cloned();
+        self.end_assumption(known.as_ref());
+        if self.snapshot.unseat(uid) {
+            self.happened(ClusterEvent::PodDelete, now);
+        }
+    }
+
+    /// Takes up what policies are live. To be called between two cycles.
+    pub fn adopt(&mut self, now: Instant) {
+        if !self.policies.adopt() {
+            return;
+        }
+        self.happened(ClusterEvent::PoliciesChanged, now);
+        // A profile may have come or gone.
+        let aside: Vec<Uid> =
+            self.pods.iter().filter(|(_, known)| known.place == Place::Aside).map(|(uid, _)| Arc::clone(uid)).collect();
+        for uid in aside {
+            let Some(known) = self.pods.get(&uid) else { continue };
+            let free = known.info.node_name().is_none() && !known.info.finished();
+            if free && self.wants(&known.info) {
+                self.queue.add(&uid, known.info.priority());
+                if let Some(known) = self.pods.get_mut(&uid) {
+                    known.place = Place::Pending;
+                }
+            }
+        }
+    }
+
+    /// Whether a cycle may run now.
+    pub fn ready(&self) -> bool {
+        self.unanswered < self.assumed_max && self.policies.ready()
+    }
+
+    /// Decides on the next pod, if there is one that is due.
+    pub fn cycle(&mut self, now: Instant, seed: u64) -> Option<Cycled> {
+        if !self.ready() {
+            return None;
+        }
+        if self.snapshot.strings().bytes() > limits::STRINGS {
+            self.rebuild();
+        }
+        loop {
+            let uid = self.queue.pop(now)?;
+            let Some(known) = self.pods.get(&uid) else {
+                self.queue.remove(&uid);
+                continue;
+            };
+            let pod = known.info.clone();
+            let Some(profile) = self.policies.profile(pod.scheduler_name()) else {
+                self.queue.remove(&uid);
+                continue;
+            };
+            return Some(self.decide(pod, profile, now, seed));
+        }
+    }
+
+    fn decide(&mut self, pod: PodInfo, profile: Arc<Profile>, now: Instant, seed: u64) -> Cycled {
+        self.snapshot.want(profile.columns);
+        let view = self.snapshot.view(&pod, profile.columns);
+        let start = self.start;
+        let outcome = self.cycler.cycle(&self.snapshot, &view, &profile, seed, start, self.policies.as_mut());
+        self.sequence += 1;
+        self.start = outcome.next_start;
+        let mut cycled = Cycled {
+            profile,
+            sequence: self.sequence,
+            seed,
+            start,
+            nodes_revision: self.nodes_revision,
+            pods_revision: self.pods_revision,
+            assumed: ranges(&self.assumed),
+            bind: None,
+            outcome,
+            pod,
+        };
+        let uid = Arc::clone(&cycled.pod.uid);
+        match &cycled.outcome.result {
+            CycleResult::Placed(placed) => {
+                let node = placed.node.clone();
+                self.snapshot.seat(&node, &uid, &cycled.pod.usage);
+                self.queue.remove(&uid);
+                self.assumed.insert(self.sequence);
+                self.unanswered += 1;
+                let place = Place::Assumed { node: node.clone(), sequence: self.sequence, answered: false };
+                self.pods.insert(Arc::clone(&uid), Known { info: cycled.pod.clone(), place });
+                cycled.bind = Some(Bind {
+                    namespace: cycled.pod.namespace().to_owned(),
+                    name: cycled.pod.name().to_owned(),
+                    uid,
+                    node,
+                });
+            }
+            CycleResult::Unschedulable => {
+                let refused_by: BTreeSet<u32> =
+                    cycled.outcome.refusals.iter().map(|refused| refused.reason.policy).collect();
+                self.queue.refused(&uid, refused_by.into_iter().collect(), now);
+            }
+            CycleResult::Failed => self.queue.failed(&uid, now),
+        }
+        cycled
+    }
+
+    /// What came of a binding. After a refusal the pod, if it is still there, is tried again.
+    pub fn bound(&mut self, bind: &Bind, result: &BindResult, now: Instant) {
+        let Some(known) = self.pods.get_mut(&bind.uid) else { return };
+        let Place::Assumed { node, answered, .. } = &mut known.place else { return };
+        if *node != bind.node {
+            return;
+        }
+        match result {
+            BindResult::Bound => {
+                self.unanswered -= usize::from(!*answered);
+                *answered = true;
+            }
+            BindResult::Refused(_) => {
+                let known = known.clone();
+                self.leave_node(&bind.uid, now);
+                if let Some(found) = self.pods.get_mut(&bind.uid) {
+                    found.place = Place::Pending;
+                }
+                self.queue.add(&bind.uid, known.info.priority());
+                // An attempt like any other: it backs off.
+                if self.queue.pop_this(&bind.uid, now) {
+                    self.queue.failed(&bind.uid, now);
+                }
+            }
+        }
+    }
+
+    /// Too many strings were ever seen: begins a new table with those that still are.
+    fn rebuild(&mut self) {
+        let mut fresh = Snapshot::new(self.snapshot.columns());
+        for row in self.snapshot.order() {
+            if let Some(node) = self.snapshot.node(self.snapshot.node_name(*row)) {
+                fresh.set_node(Arc::clone(node));
+            }
+        }
+        for known in self.pods.values_mut() {
+            known.info = PodInfo::new(Arc::clone(&known.info.pod), fresh.strings_mut());
+            if let Place::Assumed { node, .. } | Place::Bound { node } = &known.place {
+                fresh.seat(node, &known.info.uid, &known.info.usage);
+            }
+        }
+        self.snapshot = fresh;
+        self.cycler.clear();
+        self.policies.clear();
+    }
+}
+
+/// Whether a pending pod changed in anything but its status.
+fn differs(old: &Pod, new: &Pod) -> bool {
+    old.spec != new.spec
+        || old.metadata.labels != new.metadata.labels
+        || old.metadata.annotations != new.metadata.annotations
+}

@@ -1,0 +1,157 @@
+//! What is told of decisions: conditions of pods, Events, records. None of it holds a cycle up.
+
+use crate::limits;
+use crate::record::{Records, decision};
+use crate::scheduler::Cycled;
+use bytes::Bytes;
+use sampan_api::k8s::api::core::v1::Pod;
+use sampan_api::scheduling::{API_VERSION, Decision, DecisionBatch};
+use sampan_api::time::rfc3339;
+use sampan_client::{Client, EventRecorder, EventType, Patch, reference};
+use sampan_env::{Env, Tasks};
+use sampan_scheduler_core::{CycleResult, PodInfo};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{Semaphore, mpsc};
+
+/// Why a pod was not placed, as its condition and its Event say it.
+pub(crate) fn tell(cycled: &Cycled, events: &EventRecorder) -> Option<(Arc<Pod>, Value)> {
+    let reason = match cycled.outcome.result {
+        CycleResult::Placed(_) => return None,
+        CycleResult::Unschedulable => "Unschedulable",
+        CycleResult::Failed => "SchedulerError",
+    };
+    let message = &cycled.outcome.message;
+    events.event(reference(&*cycled.pod.pod), EventType::Warning, "FailedScheduling", shortened(message));
+    let condition = condition(&cycled.pod, reason, message)?;
+    Some((Arc::clone(&cycled.pod.pod), condition))
+}
+
+/// As kube-scheduler cuts a note that is too long.
+fn shortened(message: &str) -> String {
+    const SUFFIX: &str = " ...";
+    if message.len() <= limits::EVENT_MESSAGE {
+        return message.to_owned();
+    }
+    let end = (0..=limits::EVENT_MESSAGE - SUFFIX.len()).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{SUFFIX}", &message[..end])
+}
+
+/// The condition `PodScheduled=False`, unless the pod has just that already.
+fn condition(pod: &PodInfo, reason: &str, message: &str) -> Option<Value> {
+    let status = pod.pod.status.as_ref();
+    let old = status.and_then(|status| status.conditions.as_ref()?.iter().find(|c| c.type_ == "PodScheduled").cloned());
+    let same = old.is_some_and(|old| {
+        old.status == "False" && old.reason.as_deref() == Some(reason) && old.message.as_deref() == Some(message)
+    });
+    (!same).then(|| json!({"type": "PodScheduled", "status": "False", "reason": reason, "message": message}))
+}
+
+/// Writes conditions, a few at a time.
+#[derive(Clone)]
+pub(crate) struct Conditions {
+    pub client: Client,
+    pub env: Env,
+    pub tasks: Tasks,
+    pub turns: Arc<Semaphore>,
+}
+
+impl Conditions {
+    pub async fn write(&self, pod: Arc<Pod>, mut condition: Value) {
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return };
+        let old_status = pod.status.as_ref().and_then(|status| {
+            let conditions = status.conditions.as_ref()?;
+            Some(conditions.iter().find(|c| c.type_ == "PodScheduled")?.status.clone())
+        });
+        if old_status.as_deref() != Some("False") {
+            condition["lastTransitionTime"] = Value::String(rfc3339(self.env.now()));
+        }
+        let this = self.clone();
+        self.tasks.spawn_until_cancelled(async move {
+            let meta = &pod.metadata;
+            let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+            // The uid is a precondition: a later pod of that name is none of ours.
+            let patch = json!({"metadata": {"uid": meta.uid}, "status": {"conditions": [condition]}});
+            let api = this.client.namespaced::<Pod>(&namespace);
+            if let Err(error) = api.patch_status(&name, &Patch::Strategic(patch)).await
+                && !error.is_not_found()
+                && !error.is_conflict()
+            {
+                tracing::warn!(%error, %namespace, %name, "a pod's condition could not be written");
+            }
+            drop(turn);
+        });
+    }
+}
+
+/// A cycle on its way onto the record.
+pub(crate) struct Noted {
+    pub cycled: Cycled,
+    pub micros: u64,
+}
+
+/// Keeps decisions in the ring and posts them, many at a time.
+pub(crate) struct Decisions {
+    pub client: Client,
+    pub env: Env,
+    pub records: Records,
+    pub run: String,
+    pub dropped: Arc<AtomicU64>,
+}
+
+impl Decisions {
+    pub async fn run(self, mut noted: mpsc::UnboundedReceiver<Noted>) {
+        let mut waiting: VecDeque<Arc<Decision>> = VecDeque::new();
+        let mut paused_until = self.env.instant();
+        let mut told = false;
+        while let Some(first) = noted.recv().await {
+            self.take(first, &mut waiting);
+            // Wait a little for others: one write for many.
+            self.env.sleep(limits::DECISIONS_WAIT).await;
+            while let Ok(more) = noted.try_recv() {
+                self.take(more, &mut waiting);
+            }
+            while !waiting.is_empty() && self.env.instant() >= paused_until {
+                let count = waiting.len().min(limits::DECISIONS_BATCH);
+                let batch: Vec<Decision> = waiting.drain(..count).map(|decision| Decision::clone(&decision)).collect();
+                if let Err(error) = self.post(batch).await {
+                    self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+                    paused_until = self.env.instant() + limits::DECISIONS_PAUSE;
+                    if !told {
+                        tracing::warn!(%error, "decision records are not posted; they are kept in memory only");
+                        told = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&self, noted: Noted, waiting: &mut VecDeque<Arc<Decision>>) {
+        let decision = Arc::new(decision(&noted.cycled, &self.run, self.env.now(), noted.micros));
+        self.records.keep(Arc::clone(&decision));
+        if waiting.len() == limits::DECISIONS_WAITING {
+            waiting.pop_front();
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        waiting.push_back(decision);
+    }
+
+    async fn post(&self, items: Vec<Decision>) -> Result<(), sampan_client::Error> {
+        let encode = |source| sampan_client::Error::Encode { what: "decisions".into(), source };
+        let mut body = serde_json::to_value(DecisionBatch { items, ..DecisionBatch::default() }).map_err(encode)?;
+        body["apiVersion"] = Value::String(API_VERSION.into());
+        body["kind"] = Value::String("DecisionBatch".into());
+        for item in body["items"].as_array_mut().into_iter().flatten() {
+            item["apiVersion"] = Value::String(API_VERSION.into());
+            item["kind"] = Value::String("Decision".into());
+        }
+        let request = http::Request::post(format!("/apis/{API_VERSION}/decisionbatches"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::ACCEPT, "application/json")
+            .body(Bytes::from(body.to_string()))
+            .map_err(|error| sampan_client::Error::Config(error.to_string()))?;
+        self.client.request::<Value>(request).await.map(|_| ())
+    }
+}
