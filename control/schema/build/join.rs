@@ -125,7 +125,10 @@ impl Join<'_> {
         for ((module, _), message) in &self.messages {
             let Some((group, version)) = group_versions.get(module) else { continue };
             let listed = message.name.ends_with("List") && message.fields.iter().any(|f| f.name == "items");
-            if listed || message.name.ends_with("Options") || message.name == "WatchEvent" {
+            // Options of requests are kinds without a type in OpenAPI, or with one that names its kind.
+            let twin = self.structs.get(&(module.clone(), message.name.to_ascii_lowercase()));
+            let options = message.name.ends_with("Options") && twin.is_none_or(|t| t.fields.contains_key("apiversion"));
+            if listed || options || message.name == "WatchEvent" {
                 kinds.push((module.clone(), message.name.clone(), group.clone(), version.clone()));
             }
         }
@@ -182,8 +185,13 @@ impl Join<'_> {
                 });
             }
         };
-        if is_kind || twin.is_some_and(|t| t.kind.is_some() || t.fields.contains_key("apiversion")) {
+        // A kind has both; k8s-openapi shows where else one stands that protobuf leaves to the envelope.
+        let both = (is_kind && ty.name != "WatchEvent") || twin.is_some_and(|t| t.kind.is_some());
+        let shown = |name: &str| both || twin.is_some_and(|t| t.fields.contains_key(name));
+        if shown("apiversion") {
             type_meta(&mut ty, "apiVersion", "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources");
+        }
+        if shown("kind") {
             type_meta(&mut ty, "kind", "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds");
         }
         for field in twin.iter().flat_map(|t| t.fields.values()) {
@@ -224,7 +232,10 @@ impl Join<'_> {
             let (code, target) = self.type_of(&field.wire);
             ty.messages[at].push((field.tag, Entry::Field(ty.fields.len())));
             ty.fields.push(Field {
-                required: known.map_or(form.emit_empty && go.is_some(), |k| k.required),
+                // k8s-openapi makes some fields plain that the sources mark as optional, metadata among them.
+                required: known.map_or(form.emit_empty && go.is_some(), |k| k.required)
+                    && json != "metadata"
+                    && !field.markers.iter().any(|(name, _)| name == "optional"),
                 doc: known.map(|k| k.doc.clone()).filter(|d| !d.is_empty()).unwrap_or(field.doc.clone()),
                 go_type: form.go_type.clone(),
                 ty: code,

@@ -18,6 +18,7 @@ pub mod patch;
 pub mod problems;
 pub mod protobuf;
 mod scalar;
+mod structural;
 mod syntax;
 mod table;
 pub mod yaml;

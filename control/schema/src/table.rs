@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use sampan_api::meta::GroupVersionKind;
 
+use crate::structural;
+
 /// Text of the table: borrowed from the binary for built-in types, owned for types added at run time.
 pub type Text = Cow<'static, str>;
 
@@ -139,6 +141,12 @@ pub struct TypeDef {
 }
 
 impl TypeDef {
+    /// Whether the type has a protobuf form (and a Go struct, with its rules for strategic merge patches). Types that
+    /// are described by a structural schema, our own and those of custom resources, have none.
+    pub fn has_protobuf(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
     /// The field of a JSON name. Names are case-sensitive.
     pub fn field(&self, json_name: &str) -> Option<&Field> {
         self.position(json_name).map(|at| &self.fields[at])
@@ -204,6 +212,23 @@ impl Schema {
             of_name.iter().map(|at| &self.kinds[*at as usize]).find(|k| meta && k.group.is_empty() && k.version == "v1")
         });
         found.map(|k| k.type_id)
+    }
+
+    pub(crate) fn add_type(&mut self, ty: TypeDef) -> TypeId {
+        self.types.push(ty);
+        TypeId(self.types.len() as u32 - 1)
+    }
+
+    pub(crate) fn add_kind(&mut self, kind: Kind) {
+        self.kinds.push(kind);
+    }
+
+    fn index(&mut self) {
+        self.kinds.sort_by(|a, b| (&a.group, &a.version, &a.kind).cmp(&(&b.group, &b.version, &b.kind)));
+        self.by_kind.clear();
+        for (at, kind) in (0u32..).zip(&self.kinds) {
+            self.by_kind.entry(kind.kind.clone()).or_default().push(at);
+        }
     }
 
     /// All kinds, ordered by group, version and kind.
@@ -384,9 +409,8 @@ fn load() -> Schema {
         kind: words.text(),
         type_id: TypeId(words.number()),
     });
-    let mut by_kind: HashMap<Text, Vec<u32>> = HashMap::new();
-    for (at, kind) in (0u32..).zip(&kinds) {
-        by_kind.entry(kind.kind.clone()).or_default().push(at);
-    }
-    Schema { types, kinds, by_kind }
+    let mut schema = Schema { types, kinds, by_kind: HashMap::new() };
+    structural::add_own(&mut schema);
+    schema.index();
+    schema
 }

@@ -44,10 +44,7 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
     let mut build = Build::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
-            // libyaml counts lines from zero where it says them, and leaves the first out.
-            let line = error.marker().line();
-            let info = error.info();
-            format!("yaml: line {line}: {info}")
+            format!("yaml: line {}: {}", error.marker().line(), go_words(&error.info().to_string()))
         })?;
         let line = span.start.line();
         match event {
@@ -70,6 +67,17 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
         }
     }
     Ok((build.root.unwrap_or(Value::Null), build.problems))
+}
+
+/// Where the parser's words differ from libyaml's, which Go's errors are.
+fn go_words(info: &str) -> &str {
+    match info {
+        _ if info.contains("tab") => "found character that cannot start any token",
+        _ if info.contains("end of file") || info.contains("while parsing a flow") || info.contains("EOF") => {
+            "did not find expected node content"
+        }
+        _ => info,
+    }
 }
 
 struct Open {

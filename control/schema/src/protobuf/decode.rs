@@ -16,6 +16,9 @@ use crate::zero;
 /// # Errors
 /// `Mismatch` when the bytes are no message of the type.
 pub fn decode(schema: &Schema, id: TypeId, payload: &[u8]) -> Result<Decoded, DecodeError> {
+    if !schema.get(id).has_protobuf() {
+        return Err(DecodeError::Mismatch(format!("{} has no protobuf form", schema.get(id).name)));
+    }
     let map = Decoder { schema, depth: 0 }.object(id, payload).map_err(DecodeError::Mismatch)?;
     Ok(Decoded { value: Value::Object(map), problems: Vec::new() })
 }

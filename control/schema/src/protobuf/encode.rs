@@ -24,6 +24,9 @@ type Encoded = Result<(), EncodeError>;
 /// When a value does not fit its field.
 pub fn encode(schema: &Schema, id: TypeId, value: &Value, out: &mut Vec<u8>) -> Encoded {
     let Value::Object(map) = value else { return fail("", "not an object") };
+    if !schema.get(id).has_protobuf() {
+        return fail("", format!("{} has no protobuf form", schema.get(id).name));
+    }
     object(schema, id, map, out)
 }
 

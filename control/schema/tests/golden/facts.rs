@@ -6,7 +6,12 @@ use serde_json::Value;
 use crate::support;
 
 /// Deliberate differences: (type or "", field or "", fact, why).
-const DIFFERENT: &[(&str, &str, &str, &str)] = &[];
+const DIFFERENT: &[(&str, &str, &str, &str)] = &[
+    ("Event", "eventTime", "required", "events.k8s.io marks it required; k8s-openapi, whose facts these are, does not"),
+];
+
+/// Published types that are no part of any kind: the version endpoint's answer.
+const LEFT_OUT: &[&str] = &["io.k8s.apimachinery.pkg.version.Info"];
 
 fn list_type(field: &Field) -> &'static str {
     match field.list_type {
@@ -70,6 +75,9 @@ fn facts_as_published() {
     let (mut compared, mut fields, mut missing, mut found) = (0, 0, Vec::new(), Vec::new());
     for (name, definition) in &definitions {
         let Some(properties) = definition["properties"].as_object() else { continue };
+        if LEFT_OUT.contains(&name.as_str()) {
+            continue;
+        }
         let Some((_, ty)) = schema.types().find(|(_, ty)| ty.openapi_name() == *name) else {
             missing.push(name.clone());
             continue;

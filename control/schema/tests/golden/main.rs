@@ -6,4 +6,5 @@ mod errors;
 mod facts;
 mod managed;
 mod objects;
+mod speed;
 mod support;
