@@ -1,2 +1,76 @@
-//! Sampan: a Kubernetes-API orchestrator whose pods and policies are WebAssembly.
-fn main() {}
+//! The `sampan` binary: it reads its flags, wires the rooms together, and ends them in order.
+
+mod admission;
+mod cluster;
+mod config;
+mod data_dir;
+mod deferred;
+mod first_start;
+mod health;
+mod nodes;
+mod rules;
+mod scheduling;
+mod up;
+
+use clap::{Parser, Subcommand};
+use sampan_env::{Env, Tasks};
+use std::process::ExitCode;
+
+/// Kubernetes' API over WebAssembly: pods and scheduling policies are components
+#[derive(Parser)]
+#[command(name = "sampan", version = cluster::VERSION, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything in one process, apply files, and wait until they are ready
+    Up(up::UpFlags),
+    #[command(flatten)]
+    Client(sampan_cli::commands::Command),
+}
+
+fn log(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+fn main() -> ExitCode {
+    // A compiler child is this same binary: it leaves from here.
+    sampan_wasm_runtime::compile_child_main();
+    let cli = Cli::parse();
+    let filter = match &cli.command {
+        Command::Up(flags) => flags.server.log.clone(),
+        Command::Client(_) => "warn".to_owned(),
+    };
+    log(&filter);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("sampan: no runtime could be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let env = Env::system();
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Up(flags) => up::up(flags, &env).await,
+            Command::Client(command) => {
+                let tasks = Tasks::new("cli");
+                sampan_cli::commands::run(command, &env, &tasks).await
+            }
+        }
+    });
+    // What still blocks a thread (a read that nobody waits for) does not hold the exit up.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sampan: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

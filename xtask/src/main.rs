@@ -1,2 +1,49 @@
-//! tidy, test, bench, release.
-fn main() {}
+//! `cargo xtask`: everything that is done to this repository, by one command each.
+
+mod command;
+mod test;
+mod tidy;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// All that must pass: format, lints, tidy, unit and end-to-end tests. Installs what they need
+    Test {
+        /// ci, or nightly for the long oracles too
+        #[arg(long, default_value = "ci", value_parser = ["ci", "nightly"])]
+        tier: String,
+    },
+    /// The rules of the house that the compiler does not know
+    Tidy,
+    /// Build or install the outside programs that the tests use
+    Tools,
+    /// Print the figures, against peers that run in the same call
+    Bench {
+        #[arg(trailing_var_arg = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default();
+    match Cli::parse().task {
+        Task::Test { tier } => test::run(&root, &tier),
+        Task::Tidy => tidy::run(&root),
+        Task::Tools => tools::prepare(&root).map(|_| ()),
+        Task::Bench { arguments } => {
+            command::run(&root, "cargo", &["build", "--release", "--package", "sampan"])?;
+            let mut words = vec!["run", "--release", "--quiet", "--package", "sampan-tests", "--bin", "bench", "--"];
+            words.extend(arguments.iter().map(String::as_str));
+            command::run(&root, "cargo", &words)
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The wiring: every part of a cluster started in its order, and ended in the reverse one.
+
+use crate::admission::ChainAdmission;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::deferred::DeferredAuthorizer;
+use crate::first_start;
+use crate::health::{Ready, StoreCheck};
+use crate::nodes::OwnNode;
+use crate::rules::RbacRules;
+use crate::scheduling;
+use anyhow::{Context, bail};
+use sampan_api::UserInfo;
+use sampan_api::k8s::api::core::v1::Namespace;
+use sampan_api::k8s::api::scheduling::v1::PriorityClass;
+use sampan_apiserver::{Anonymous, ApiServer, ApiService};
+use sampan_auth::union::{Authenticators, Authorizers};
+use sampan_auth::{Authenticator, Pki};
+use sampan_client::{Client, Informers};
+use sampan_env::{Env, Tasks};
+use sampan_registry::{BuiltinShapes, Registry, ResourceTable};
+use sampan_store::sqlite::{Options, SqliteStore};
+use sampan_store::{Store, statistics::Statistics};
+use sampan_wasm_runtime::{Runtime, RuntimeConfig};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What `/version` and the Node say.
+pub const VERSION: &str = "v1.35.0+sampan";
+/// How long each part has to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A running cluster.
+pub struct Cluster {
+    pub address: SocketAddr,
+    pub pki: Arc<Pki>,
+    pub data_dir: DataDir,
+    pub service: ApiService,
+    env: Env,
+    node: Option<sampan_node::Agent>,
+    runtime: Option<Runtime>,
+    /// Listener, controllers, scheduler: ended before the API that they call.
+    parts: Tasks,
+    api: Tasks,
+    store: Arc<SqliteStore>,
+    store_tasks: Tasks,
+}
+
+/// Hears each step as it is done.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
+
+impl Cluster {
+    /// Starts everything that the configuration names and returns once `/readyz` says so.
+    pub async fn start(config: &Config, env: &Env, progress: Progress<'_>) -> anyhow::Result<Self> {
+        // The port first: it is what most often stands in the way, and nothing has been touched yet.
+        let wanted = SocketAddr::new(config.bind, config.port);
+        let listener = std::net::TcpListener::bind(wanted).with_context(|| {
+            format!("cannot listen on {wanted}: choose another port with --port, or 0 for a free one")
+        })?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let (parts, api, store_tasks) = (Tasks::new("parts"), Tasks::new("api"), Tasks::new("store"));
+        let store = Arc::new(open_store(&data_dir, env, &store_tasks).await?);
+        progress("store opened");
+        let folder = data_dir.pki();
+        let pki_env = env.clone();
+        let pki = Arc::new(tokio::task::spawn_blocking(move || Pki::open(&folder, &pki_env)).await??);
+        let table = Arc::new(ResourceTable::builtin().context("the built-in resource table")?);
+        let registry = Registry::open(registry_config(config, &store, env, table.clone())).await?;
+        api.spawn_until_cancelled(registry.clone().compact_forever());
+
+        let authorizer = DeferredAuthorizer::default();
+        let admission = ChainAdmission::default();
+        let node_connector = OwnNode::default();
+        let (ready, rules) = (Ready::default(), RbacRules::default());
+        let apiserver = ApiServer::new(sampan_apiserver::Config {
+            env: env.clone(),
+            tasks: api.clone(),
+            registry,
+            authenticator: authenticator(config)?,
+            authorizer: Arc::new(authorizer.clone()),
+            admission: Arc::new(admission.clone()),
+            nodes: Arc::new(node_connector.clone()),
+            actions: Vec::new(),
+            rules: Some(Arc::new(rules.clone())),
+            routes: Vec::new(),
+            checks: vec![Arc::new(ready.clone()), Arc::new(StoreCheck(store.clone()))],
+            anonymous: if config.authentication.anonymous { Anonymous::All } else { Anonymous::Health },
+            version: VERSION.into(),
+        })?;
+        let service = apiserver.service();
+        let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
+        first_start::ensure(&own, &table, config).await.context("what a cluster has from its first start")?;
+        guard(&own, env, &api, &authorizer, &admission, &rules).await?;
+
+        let mut cluster = Self {
+            address,
+            pki,
+            data_dir,
+            service,
+            env: env.clone(),
+            node: None,
+            runtime: None,
+            parts,
+            api,
+            store,
+            store_tasks,
+        };
+        cluster.listen(listener)?;
+        ready.set();
+        progress("API server ready");
+        cluster.start_parts(config, &node_connector, progress).await?;
+        Ok(cluster)
+    }
+
+    fn listen(&self, listener: std::net::TcpListener) -> anyhow::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)];
+        if !self.address.ip().is_unspecified() && !addresses.contains(&self.address.ip()) {
+            addresses.push(self.address.ip());
+        }
+        let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+        let tls = self.pki.server_config(&names, &addresses)?;
+        let (service, tasks) = (self.service.clone(), self.parts.clone());
+        self.parts.spawn(async move { sampan_apiserver::serve::serve(listener, Some(tls), service, &tasks).await });
+        Ok(())
+    }
+
+    /// A client in this process that speaks as `user`.
+    pub fn client(&self, user: UserInfo, user_agent: &str) -> Client {
+        Client::in_process(self.service.clone(), user, user_agent, &self.env)
+    }
+
+    async fn start_parts(&mut self, config: &Config, nodes: &OwnNode, progress: Progress<'_>) -> anyhow::Result<()> {
+        let components = config.components;
+        if components.controllers {
+            let (service, env) = (self.service.clone(), self.env.clone());
+            sampan_controllers::start(sampan_controllers::Config {
+                client_of: Arc::new(move |user| Ok(Client::in_process(service.clone(), user, "sampan", &env))),
+                env: self.env.clone(),
+                tasks: self.parts.clone(),
+                root_ca_pem: self.pki.ca_pem().to_owned(),
+                settings: sampan_controllers::Settings::default(),
+            })?;
+            progress("controllers started");
+        }
+        if !components.scheduler && !components.node {
+            return Ok(());
+        }
+        let runtime = self.wasm_runtime()?;
+        let seeds: Vec<sampan_images::Seed> = sampan_embed::COMPONENTS
+            .iter()
+            .map(|one| sampan_images::Seed { reference: one.reference, digest: one.digest(), bytes: one.bytes })
+            .collect();
+        let images = Arc::new(sampan_images::Images::open(&self.data_dir.blobs(), &seeds)?);
+        if components.scheduler {
+            let client = self.client(UserInfo::scheduler(), "kube-scheduler");
+            scheduling::start(client, &runtime, images.clone(), &self.env, &self.parts)?;
+            progress("scheduler started");
+        }
+        if components.node {
+            let blobs = images.clone();
+            let shared = sampan_node::SharedProcess::new(runtime, blobs, config.image_aliases.clone());
+            let agent = sampan_node::Agent::start(
+                sampan_node::AgentConfig {
+                    node_name: config.node_name.clone(),
+                    client: self.client(UserInfo::node(&config.node_name), "kubelet"),
+                    runtime: Arc::new(shared),
+                    ledger: self.data_dir.ledger(),
+                    pod_network: config.pod_network,
+                    host_ip: Ipv4Addr::LOCALHOST.to_string(),
+                    version: VERSION.into(),
+                },
+                &self.env,
+                &self.parts,
+            )
+            .await?;
+            nodes.set(&config.node_name, agent.kubelet_api());
+            self.node = Some(agent);
+            progress("node registered");
+        }
+        Ok(())
+    }
+
+    fn wasm_runtime(&mut self) -> anyhow::Result<Runtime> {
+        let runtime = Runtime::new(RuntimeConfig::new(self.data_dir.cache()), self.env.clone())?;
+        runtime.seed(&sampan_embed::seeds());
+        self.runtime = Some(runtime.clone());
+        Ok(runtime)
+    }
+
+    pub fn server_url(&self) -> String {
+        let ip = match self.address.ip() {
+            ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ip => ip,
+        };
+        format!("https://{}", SocketAddr::new(ip, self.address.port()))
+    }
+
+    pub fn statistics(&self) -> Statistics {
+        self.store.statistics()
+    }
+
+    /// Ends everything: guests, parts, the API, and at last the log.
+    pub async fn drain(self) {
+        if let Some(node) = &self.node {
+            node.drain().await;
+        }
+        if let Some(runtime) = &self.runtime {
+            runtime.shutdown(DRAIN).await;
+        }
+        for tasks in [&self.parts, &self.api] {
+            if let Err(error) = tasks.drain(DRAIN).await {
+                tracing::warn!(%error, "a part did not end in time");
+            }
+        }
+        self.store.close().await;
+        if let Err(error) = self.store_tasks.drain(DRAIN).await {
+            tracing::warn!(%error, "the store did not end in time");
+        }
+    }
+}
+
+async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Result<SqliteStore> {
+    let mut options = Options::new(env.clone(), tasks);
+    options.lock = Some(data_dir.lock());
+    options.on_fatal = Some(Arc::new(|why| {
+        // What is durable is no longer known. Only a new start, which reads the file, can tell.
+        eprintln!("sampan: the database could not be synced: {why}; ending at once, start again when the disk is well");
+        std::process::exit(EXIT_DISK);
+    }));
+    match SqliteStore::open(&data_dir.database(), options).await {
+        Ok(store) => Ok(store),
+        Err(sampan_store::Error::InUse { .. }) => bail!(
+            "another sampan is using {}; stop it first, or choose another directory with --data-dir",
+            data_dir.root.display()
+        ),
+        Err(error) => Err(error).with_context(|| format!("the database {}", data_dir.database().display())),
+    }
+}
+
+/// The process's exit code when a sync has failed (sysexits' EX_IOERR).
+const EXIT_DISK: i32 = 74;
+
+fn registry_config(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    env: &Env,
+    table: Arc<ResourceTable>,
+) -> sampan_registry::Config {
+    use sampan_registry::allocate::Pool;
+    let store: Arc<dyn Store> = store.clone();
+    let mut registry = sampan_registry::Config::new(store, env.clone(), table, Arc::new(BuiltinShapes));
+    let (network, prefix) = config.service_network;
+    registry.pools.cluster_ips = Pool::Addresses { network, prefix };
+    registry.pools.node_ports = Pool::Ports { first: config.node_ports.0, last: config.node_ports.1 };
+    registry
+}
+
+fn authenticator(config: &Config) -> anyhow::Result<Arc<dyn Authenticator>> {
+    let mut all: Vec<Arc<dyn Authenticator>> = vec![Arc::new(sampan_auth::certificates::ClientCertificates)];
+    if let Some(path) = &config.authentication.static_token_file {
+        all.push(Arc::new(sampan_auth::tokens::StaticTokens::from_file(path)?));
+    }
+    Ok(Arc::new(Authenticators(all)))
+}
+
+/// Puts authorization and admission in force, once what they read has been read whole.
+async fn guard(
+    own: &Client,
+    env: &Env,
+    tasks: &Tasks,
+    authorizer: &DeferredAuthorizer,
+    admission: &ChainAdmission,
+    rules: &RbacRules,
+) -> anyhow::Result<()> {
+    use sampan_admission::plugins;
+    let informers = Informers::new(own.clone(), env, tasks);
+    let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
+    let namespaces = informers.of::<Namespace>()?;
+    let classes = informers.of::<PriorityClass>()?;
+    rbac.wait_synced().await?;
+    informers.wait_synced().await?;
+    rules.set(rbac.clone());
+    authorizer.set(Arc::new(Authorizers(vec![Arc::new(sampan_auth::node::NodeAuthorizer), rbac])));
+    admission.set(sampan_admission::Chain::new(vec![
+        Arc::new(plugins::NamespaceLifecycle::new(namespaces, own.clone())),
+        Arc::new(plugins::NodeRestriction),
+        Arc::new(plugins::Priority::new(classes, own.clone())),
+        Arc::new(plugins::DefaultTolerationSeconds),
+    ]));
+    Ok(())
+}

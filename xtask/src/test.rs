@@ -1,0 +1,17 @@
+//! `cargo xtask test`: the one command that continuous integration and people run.
+
+use crate::command::{self, run_with};
+use crate::{tidy, tools};
+use std::path::Path;
+
+pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
+    command::run(root, "cargo", &["fmt", "--all", "--check"])?;
+    tidy::run(root)?;
+    let tools = tools::prepare(root)?;
+    command::run(root, "cargo", &["build", "--release", "--workspace", "--bins"])?;
+    command::run(root, "cargo", &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    let tools = tools.to_string_lossy();
+    let env = [("SAMPAN_TIER", tier), ("SAMPAN_TOOLS", tools.as_ref())];
+    run_with(root, "cargo", &["test", "--release", "--workspace", "--no-fail-fast"], &env)
+}
+
