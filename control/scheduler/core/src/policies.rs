@@ -97,8 +97,8 @@ pub trait Policies {
     fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault>;
 }
 
-/// Policies that come and go, as the driver needs them.
-pub trait LivePolicies: Policies + Send {
+/// Policies that come and go, as the driver needs them. It stays on the thread that made it.
+pub trait LivePolicies: Policies {
     /// Takes up what is live now. Called between two cycles; returns whether anything changed.
     fn adopt(&mut self) -> bool;
     /// The profile of a `spec.schedulerName`, if there is one.

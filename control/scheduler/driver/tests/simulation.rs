@@ -1,0 +1,371 @@
+//! A cluster, an API server that loses answers, a scheduler that crashes: all out of one seed. Never over-committed,
+//! never bound twice, and in the end every pod that fits somewhere runs.
+//!
+//! 200 seeds; SAMPAN_TIER=nightly: 10,000. SAMPAN_SEED=N runs one and says more.
+
+#[path = "../../core/tests/native/mod.rs"]
+mod native;
+
+use native::Native;
+use sampan_api::k8s::api::core::v1::{Node, Pod};
+use sampan_scheduler_core::{
+    Ask, Fault, LivePolicies, Policies, Profile, Scores, Unfit, amounts, pod_requests,
+};
+use sampan_scheduler_driver::{Bind, BindResult, PodChange, Scheduler, SchedulerSettings};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// SplitMix64.
+struct Dice(u64);
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % below
+    }
+    fn one_in(&mut self, n: u64) -> bool {
+        self.roll(n) == 0
+    }
+}
+
+/// The built-in policies natively, with a fault now and then.
+struct Simulated {
+    native: Native,
+    profile: Arc<Profile>,
+    dice: Dice,
+    faults: u64,
+}
+
+impl Simulated {
+    fn boxed(seed: u64, faults: u64) -> Box<Self> {
+        let profile = native::profile();
+        Box::new(Self { native: Native::new(&profile), profile: Arc::new(profile), dice: Dice(seed), faults })
+    }
+    fn fault(&mut self, ask: &Ask<'_>) -> Result<(), Fault> {
+        if self.faults > 0 && self.dice.one_in(self.faults) {
+            return Err(Fault { policies: ask.policies.to_vec(), cause: "Trap".into(), message: "simulated".into() });
+        }
+        Ok(())
+    }
+}
+
+impl Policies for Simulated {
+    fn filter(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Unfit, Fault> {
+        self.fault(ask)?;
+        self.native.filter(unit, ask)
+    }
+    fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault> {
+        self.fault(ask)?;
+        self.native.score(unit, ask)
+    }
+}
+
+impl LivePolicies for Simulated {
+    fn adopt(&mut self) -> bool {
+        false
+    }
+    fn profile(&self, name: &str) -> Option<Arc<Profile>> {
+        (name == self.profile.scheduler_name).then(|| Arc::clone(&self.profile))
+    }
+    fn events(&self, _: u32) -> &[String] {
+        static ALL: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+        ALL.get_or_init(|| ["Node/Add", "Node/Update", "Pod/Delete"].map(str::to_owned).to_vec())
+    }
+    fn ready(&self) -> bool {
+        true
+    }
+    fn clear(&mut self) {
+        self.native = Native::new(&self.profile);
+    }
+}
+
+/// A word of the watch, on its way.
+#[derive(Clone)]
+enum Word {
+    Node(Arc<Node>),
+    NodeGone(String),
+    Pod(Arc<Pod>),
+    PodGone(String, String),
+}
+
+/// The truth: what the API server has.
+struct World {
+    nodes: BTreeMap<String, Arc<Node>>,
+    pods: BTreeMap<String, Arc<Pod>>,
+    /// Words that the scheduler has not heard yet, in order.
+    watch: Vec<Word>,
+    /// Bindings under way.
+    binding: Vec<Bind>,
+    bound_ever: BTreeMap<String, String>,
+    next: u64,
+}
+
+impl World {
+    fn cpu(pod: &Pod) -> i64 {
+        pod_requests(pod).get("cpu").copied().unwrap_or(0)
+    }
+
+    fn node_of(pod: &Pod) -> Option<&str> {
+        pod.spec.as_ref()?.node_name.as_deref()
+    }
+
+    fn add_node(&mut self, name: &str, cpu: u64, cordoned: bool) {
+        let node = json!({"metadata": {"name": name}, "spec": {"unschedulable": cordoned},
+            "status": {"allocatable": {"cpu": cpu.to_string(), "memory": "64Gi", "pods": "6"}}});
+        let node: Arc<Node> = Arc::new(serde_json::from_value(node).expect("a node"));
+        self.nodes.insert(name.to_owned(), Arc::clone(&node));
+        self.watch.push(Word::Node(node));
+    }
+
+    fn add_pod(&mut self, dice: &mut Dice) {
+        self.next += 1;
+        let uid = format!("uid-{}", self.next);
+        // Names come again: a later pod of the same name is another pod.
+        let name = format!("p{}", self.next % 40);
+        if self.pods.values().any(|pod| pod.metadata.name.as_deref() == Some(&name)) {
+            return;
+        }
+        let cpu = format!("{}m", 100 * (1 + dice.roll(15)));
+        let pod = json!({"metadata": {"name": name, "namespace": "d", "uid": uid}, "spec": {"schedulerName":
+            "default-scheduler", "priority": dice.roll(3), "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}});
+        self.put_pod(serde_json::from_value(pod).expect("a pod"));
+    }
+
+    fn put_pod(&mut self, pod: Pod) {
+        let pod = Arc::new(pod);
+        self.pods.insert(pod.metadata.uid.clone().expect("a uid"), Arc::clone(&pod));
+        self.watch.push(Word::Pod(pod));
+    }
+
+    fn delete_pod(&mut self, uid: &str) {
+        if let Some(pod) = self.pods.remove(uid) {
+            self.watch.push(Word::PodGone(pod.metadata.name.clone().expect("a name"), uid.to_owned()));
+        }
+    }
+
+    /// What the API server does with a binding.
+    fn bind(&mut self, bind: &Bind, seed: u64) -> BindResult {
+        let Some(pod) = self.pods.get(&*bind.uid).cloned() else {
+            return BindResult::Refused("not found".into());
+        };
+        if let Some(node) = Self::node_of(&pod) {
+            return if node == bind.node { BindResult::Bound } else { BindResult::Refused("conflict".into()) };
+        }
+        let before = self.bound_ever.insert(bind.uid.to_string(), bind.node.clone());
+        assert_eq!(before, None, "seed {seed}: {} bound twice", bind.uid);
+        let mut pod = Pod::clone(&pod);
+        pod.spec.as_mut().expect("a spec").node_name = Some(bind.node.clone());
+        self.put_pod(pod);
+        self.check(&bind.node, seed);
+        BindResult::Bound
+    }
+
+    /// A node never holds more than it has: nothing else than this scheduler binds, and nothing shrinks.
+    fn check(&self, node: &str, seed: u64) {
+        let Some(found) = self.nodes.get(node) else { return };
+        let there: Vec<&Arc<Pod>> =
+            self.pods.values().filter(|pod| Self::node_of(pod) == Some(node) && !finished(pod)).collect();
+        let status = found.status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
+        let allocatable = amounts(&status);
+        let used: i64 = there.iter().map(|pod| Self::cpu(pod)).sum();
+        assert!(used <= allocatable["cpu"], "seed {seed}: node {node} has {used} of {}", allocatable["cpu"]);
+        assert!(there.len() as i64 <= allocatable["pods"], "seed {seed}: node {node} has {} pods", there.len());
+    }
+}
+
+fn finished(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn hear(scheduler: &mut Scheduler, word: Word, now: Instant) {
+    match word {
+        Word::Node(node) => scheduler.node_applied(node, now),
+        Word::NodeGone(name) => scheduler.node_deleted(&name),
+        Word::PodGone(name, uid) => scheduler.pod_deleted("d", &name, &uid, now),
+        Word::Pod(pod) => {
+            let uid = pod.metadata.uid.clone().expect("a uid");
+            let quick = World::node_of(&pod).filter(|_| !finished(&pod)).map(str::to_owned);
+            if quick.is_none_or(|node| !scheduler.confirms(&uid, &node)) {
+                scheduler.pod_applied(PodChange { pod }, now);
+            }
+        }
+    }
+}
+
+fn fresh(world: &mut World, seed: u64, now: Instant, faults: u64) -> Scheduler {
+    let settings = SchedulerSettings { assumed_max: 8 };
+    let mut scheduler = Scheduler::new(Simulated::boxed(seed, faults), &settings);
+    world.watch.clear();
+    for node in world.nodes.values() {
+        scheduler.node_applied(Arc::clone(node), now);
+    }
+    for pod in world.pods.values() {
+        scheduler.pod_applied(PodChange { pod: Arc::clone(pod) }, now);
+    }
+    scheduler
+}
+
+fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
+    let mut dice = Dice(seed);
+    let mut now = begin;
+    let faults = [0, 40][dice.roll(2) as usize];
+    let mut world = World {
+        nodes: BTreeMap::new(),
+        pods: BTreeMap::new(),
+        watch: Vec::new(),
+        binding: Vec::new(),
+        bound_ever: BTreeMap::new(),
+        next: 0,
+    };
+    let mut scheduler = fresh(&mut world, seed, now, faults);
+    let (mut placed, mut refused) = (0, 0);
+    for _ in 0..400 {
+        now += Duration::from_millis(dice.roll(400));
+        match dice.roll(12) {
+            0 => {
+                let name = format!("n{}", dice.roll(6));
+                if !world.nodes.contains_key(&name) {
+                    world.add_node(&name, 1 + dice.roll(4), dice.one_in(5));
+                } else if dice.one_in(4) {
+                    world.nodes.remove(&name);
+                    // A node's pods go with it.
+                    let there: Vec<String> = world
+                        .pods
+                        .iter()
+                        .filter(|(_, pod)| World::node_of(pod) == Some(&name))
+                        .map(|(uid, _)| uid.clone())
+                        .collect();
+                    there.iter().for_each(|uid| world.delete_pod(uid));
+                    world.watch.push(Word::NodeGone(name));
+                }
+            }
+            1 | 2 | 3 => world.add_pod(&mut dice),
+            4 => {
+                let uids: Vec<String> = world.pods.keys().cloned().collect();
+                if !uids.is_empty() {
+                    let uid = &uids[dice.roll(uids.len() as u64) as usize];
+                    if dice.one_in(2) {
+                        world.delete_pod(uid);
+                    } else if let Some(pod) = world.pods.get(uid).filter(|pod| World::node_of(pod).is_some()).cloned() {
+                        let mut pod = Pod::clone(&pod);
+                        pod.status = Some(serde_json::from_value(json!({"phase": "Succeeded"})).expect("a status"));
+                        world.put_pod(pod);
+                    }
+                }
+            }
+            5 | 6 | 7 => {
+                let count = dice.roll(4).min(world.watch.len() as u64) as usize;
+                for word in world.watch.drain(..count).collect::<Vec<_>>() {
+                    hear(&mut scheduler, word, now);
+                }
+            }
+            8 | 9 if !world.binding.is_empty() => {
+                let at = dice.roll(world.binding.len() as u64) as usize;
+                let bind = world.binding[at].clone();
+                let result = world.bind(&bind, seed);
+                // Now and then the answer is lost: the binder asks again, later.
+                if !dice.one_in(5) {
+                    world.binding.swap_remove(at);
+                    scheduler.bound(&bind, &result, now);
+                }
+            }
+            10 if dice.one_in(8) => {
+                // A crash: what was under way may or may not have reached the server.
+                for bind in std::mem::take(&mut world.binding) {
+                    if dice.one_in(2) {
+                        world.bind(&bind, seed);
+                    }
+                }
+                scheduler = fresh(&mut world, seed ^ now.duration_since(begin).as_millis() as u64, now, faults);
+            }
+            _ => {
+                if let Some(cycled) = scheduler.cycle(now, dice.roll(u64::MAX)) {
+                    match cycled.bind {
+                        Some(bind) => {
+                            placed += 1;
+                            world.binding.push(bind);
+                        }
+                        None => refused += 1,
+                    }
+                }
+            }
+        }
+    }
+    settle(&mut world, &mut scheduler, &mut dice, now, seed);
+    (placed, refused)
+}
+
+/// With nothing more happening, every pod that fits on some node ends up on one.
+fn settle(world: &mut World, scheduler: &mut Scheduler, dice: &mut Dice, mut now: Instant, seed: u64) {
+    for _ in 0..3000 {
+        now += Duration::from_secs(2);
+        for word in std::mem::take(&mut world.watch) {
+            hear(scheduler, word, now);
+        }
+        for bind in std::mem::take(&mut world.binding) {
+            let result = world.bind(&bind, seed);
+            scheduler.bound(&bind, &result, now);
+        }
+        let mut any = !world.watch.is_empty();
+        while let Some(cycled) = scheduler.cycle(now, dice.roll(u64::MAX)) {
+            any = true;
+            world.binding.extend(cycled.bind);
+        }
+        if !any && world.binding.is_empty() && scheduler.queue_lengths().1 == 0 {
+            break;
+        }
+    }
+    for pod in world.pods.values().filter(|pod| World::node_of(pod).is_none()) {
+        for (name, node) in &world.nodes {
+            if node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true) {
+                continue;
+            }
+            let there: Vec<&Arc<Pod>> =
+                world.pods.values().filter(|other| World::node_of(other) == Some(name) && !finished(other)).collect();
+            let allocatable = amounts(&node.status.as_ref().and_then(|s| s.allocatable.clone()).unwrap_or_default());
+            let free = allocatable["cpu"] - there.iter().map(|pod| World::cpu(pod)).sum::<i64>();
+            assert!(
+                World::cpu(pod) > free || there.len() as i64 >= allocatable["pods"],
+                "seed {seed}: {:?} is left though {name} has {free} free; queue {:?}",
+                pod.metadata.name,
+                scheduler.queue_lengths()
+            );
+        }
+    }
+    // What the scheduler counts is what is there.
+    for (name, _) in &world.nodes {
+        let cpu: i64 = world
+            .pods
+            .values()
+            .filter(|pod| World::node_of(pod) == Some(name) && !finished(pod))
+            .map(|pod| World::cpu(pod))
+            .sum();
+        let counted = scheduler.snapshot().requested(name).iter().find(|(name, _)| *name == "cpu").map_or(0, |(_, n)| *n);
+        assert_eq!(counted, cpu, "seed {seed}: node {name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn never_over_committed_never_bound_twice() {
+    let begin = sampan_env::Env::system().instant();
+    if let Some(seed) = std::env::var("SAMPAN_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        println!("seed {seed}: placed, refused: {:?}", simulate(seed, begin));
+        return;
+    }
+    let nightly = std::env::var("SAMPAN_TIER").is_ok_and(|tier| tier == "nightly");
+    let seeds = if nightly { 10_000 } else { 200 };
+    let (mut placed, mut refused) = (0, 0);
+    for seed in 0..seeds {
+        let counts = simulate(seed, begin);
+        placed += counts.0;
+        refused += counts.1;
+    }
+    println!("{seeds} seeds: {placed} placed, {refused} refused");
+    assert!(placed > seeds * 10 && refused > seeds, "the simulation lost its bite: {placed}, {refused}");
+}
