@@ -55,6 +55,8 @@ pub const LEASE_RETRY: Duration = Duration::from_secs(1);
 pub const VERIFY_PAGE_ROWS: usize = 500;
 /// Most problems that a verification lists.
 pub const VERIFY_PROBLEMS_MAX: usize = 100;
+/// Rows that SQLite's thread may be ahead of their reader: each hand-over wakes a thread.
+pub const ROW_BUFFER: usize = 512;
 /// Read-only connections for history.
 pub const READERS_MAX: usize = 2;
 /// Page cache of the writer's connection, and of each reader's, in KiB.

@@ -62,6 +62,16 @@ pub(super) async fn check(connection: &mut SqliteConnection) -> Result<bool, Err
     }
 }
 
+/// Switches to the write-ahead log; SQLite stays with what it had where the file system cannot share memory.
+pub(super) async fn use_wal(connection: &mut SqliteConnection) -> Result<(), Error> {
+    let mode: String = scalar(connection, "PRAGMA journal_mode = WAL").await?;
+    if mode == "wal" {
+        Ok(())
+    } else {
+        Err(Error::Io(format!("the file system allows no write-ahead log, only {mode}")))
+    }
+}
+
 pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), Error> {
     sqlx::raw_sql(CREATE).execute(connection).await.map(|_| ()).map_err(|error| fault::error("creating tables", &error))
 }

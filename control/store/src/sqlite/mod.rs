@@ -20,8 +20,8 @@ use crate::floors::Floors;
 use crate::key;
 use crate::lease::LeaseStatus;
 use crate::limits::{
-    CHECKPOINT_PAGES, HISTORY_EVENTS_MAX, PREPARED_ROWS_MAX, QUEUE_TXNS_MAX, READER_CACHE_KIB, WAL_BYTES_ALLOCATED,
-    WRITER_CACHE_KIB,
+    CHECKPOINT_PAGES, HISTORY_EVENTS_MAX, PREPARED_ROWS_MAX, QUEUE_TXNS_MAX, READER_CACHE_KIB, ROW_BUFFER,
+    WAL_BYTES_ALLOCATED, WRITER_CACHE_KIB,
 };
 use crate::publish::Publisher;
 use crate::statistics::Statistics;
@@ -43,6 +43,9 @@ use std::time::Duration;
 use sweep::Sweeps;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+/// Is told what failed.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// How to open a log.
 pub struct Options {
     pub env: Env,
@@ -51,7 +54,7 @@ pub struct Options {
     /// File that is locked (flock) for the life of the store; `None`: the database's path with `.lock` behind it.
     pub lock: Option<PathBuf>,
     /// Called once, before anybody is answered, when a sync has failed. What is durable is no longer known: end the process.
-    pub on_fatal: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub on_fatal: Option<OnFatal>,
     /// Pages in the write-ahead log at which it is checkpointed.
     pub checkpoint_pages: u64,
 }
@@ -76,7 +79,7 @@ struct Shared {
     readers: Readers,
     sweeps: Sweeps,
     counters: Counters,
-    on_fatal: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    on_fatal: Option<OnFatal>,
     checkpoint_pages: u64,
     checkpoint_due: Notify,
     /// A sync failed: no write may follow.
@@ -134,6 +137,7 @@ fn connect_options(path: &Path, cache_kib: u32) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "0")
         .pragma("cache_size", format!("-{cache_kib}"))
         .pragma("temp_store", "memory")
+        .row_buffer_size(ROW_BUFFER)
         .statement_cache_capacity(PREPARED_ROWS_MAX + 16)
         .disable_statement_logging()
 }
@@ -196,7 +200,7 @@ impl SqliteStore {
             tracing::debug!(path = %path.display(), existed, "beginning a log");
         }
         // Only now: it writes to the file.
-        sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&mut connection).await.map_err(refused)?;
+        format::use_wal(&mut connection).await?;
         if !known {
             format::create(&mut connection).await?;
         }
