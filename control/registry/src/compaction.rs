@@ -4,7 +4,7 @@ use crate::limits::{COMPACTION_PERIOD, history_retention};
 use crate::registry::Registry;
 use crate::resource::{Body, HistoryClass};
 use crate::table::storage_prefix;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -32,22 +32,32 @@ impl Registry {
     /// Drops history that is older than its class keeps, once a period, for ever: to be spawned by the owner.
     pub async fn compact_forever(self) {
         let mut samples = Samples::default();
+        let mut done = HashMap::new();
         loop {
             let longest = history_retention(HistoryClass::Ample);
             samples.add(self.env().instant(), self.revision(), longest);
-            self.compact(&samples).await;
+            self.compact(&samples, &mut done).await;
             self.env().sleep(COMPACTION_PERIOD).await;
         }
     }
 
-    async fn compact(&self, samples: &Samples) {
+    /// `done`: the revision up to which each prefix has been compacted.
+    async fn compact(&self, samples: &Samples, done: &mut HashMap<String, u64>) {
         let now = self.env().instant();
         let table = self.table();
         for row in table.iter().filter(|row| row.stored_as.is_none() && row.body == Body::Stored) {
             let Some(revision) = samples.before(now, history_retention(row.history)) else { continue };
-            if let Err(error) = self.inner.store.compact(&storage_prefix(row), revision).await {
+            let prefix = storage_prefix(row);
+            let floor = done.get(&prefix).copied().unwrap_or(0);
+            // What has not changed since has no history to drop.
+            let changed = self.inner.watch.snapshot(&prefix).map_or(0, |snapshot| snapshot.changed);
+            if revision <= floor || changed <= floor {
+                continue;
+            }
+            match self.inner.store.compact(&prefix, revision).await {
+                Ok(floor) => drop(done.insert(prefix, floor)),
                 // Nothing is lost by keeping more: the next round tries again.
-                tracing::warn!(resource = ?row, revision, %error, "history could not be compacted");
+                Err(error) => tracing::warn!(resource = ?row, revision, %error, "history could not be compacted"),
             }
         }
     }

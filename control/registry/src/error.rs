@@ -36,6 +36,9 @@ pub enum Error {
     /// History that was asked for is gone.
     #[error("history is gone: {0}")]
     Expired(String),
+    /// A page's `continue` token is too old; `token` goes on from there with the current state.
+    #[error("the continue token is too old")]
+    ContinueExpired { token: String },
     /// Admission, a transform or an action has its own words.
     #[error("{0}")]
     Status(Box<Status>),
@@ -94,6 +97,17 @@ impl Error {
             Self::Internal(message) => Status::internal(message),
             Self::Ahead { wanted, current } => Status::too_large_resource_version(*wanted, *current, 1),
             Self::Expired(message) => Status::expired(message.clone()),
+            Self::ContinueExpired { token } => {
+                let mut status = Status::expired(
+                    "The provided continue parameter is too old to display a consistent list result. You can start a \
+                     new list without the continue parameter, or use the continue token in this response to retrieve \
+                     the remainder of the results. Continuing with the provided token results in an inconsistent list \
+                     - objects that were created, modified, or deleted between the time the first chunk was returned \
+                     and now may show up in the list.",
+                );
+                status.continue_token = Some(token.clone());
+                status
+            }
             Self::Status(status) => (**status).clone(),
             Self::Store(error) => store_status(error),
         }

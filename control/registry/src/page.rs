@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Token {
     #[serde(rename = "v")]
     version: String,
+    /// Of the first page; [`INCONSISTENT`]: of whatever is current.
     #[serde(rename = "rv")]
-    pub(crate) revision: u64,
+    revision: i64,
     /// The last key of the page before, below the resource's prefix.
     #[serde(rename = "start")]
     pub(crate) after: String,
@@ -21,10 +22,22 @@ pub(crate) struct Token {
 }
 
 const VERSION: &str = "meta.k8s.io/v1";
+/// The revision in a token that goes on after the list's own has expired.
+const INCONSISTENT: i64 = -1;
 
 impl Token {
     pub(crate) fn new(revision: u64, after: &str, left: Option<u64>) -> Self {
-        Self { version: VERSION.into(), revision, after: after.to_owned(), left }
+        Self { version: VERSION.into(), revision: revision.cast_signed(), after: after.to_owned(), left }
+    }
+
+    /// The token that goes on from the same key, with the current state.
+    pub(crate) fn inconsistent(&self) -> Self {
+        Self { revision: INCONSISTENT, left: None, ..self.clone() }
+    }
+
+    /// `None`: the current one.
+    pub(crate) fn revision(&self) -> Option<u64> {
+        u64::try_from(self.revision).ok()
     }
 
     pub(crate) fn encode(&self) -> String {
@@ -42,7 +55,7 @@ impl Token {
         if token.version != VERSION {
             return Err(bad(&format!("server does not recognize this encoded version \"{}\"", token.version)));
         }
-        if token.revision == 0 {
+        if token.revision == 0 || token.revision < INCONSISTENT {
             return Err(bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
         }
         if token.after.is_empty() || token.after.split('/').any(|part| matches!(part, "" | "." | "..")) {

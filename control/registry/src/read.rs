@@ -73,19 +73,20 @@ impl Registry {
         let place = self.place(&table, row, namespace)?;
         check(options, false)?;
         let filter = filter(row, namespace, options)?;
-        let mut after = None;
-        let mut left = None;
+        let mut token = None;
         let wanted = if options.continue_token.is_empty() {
             wanted(options)?
         } else {
             if !matches!(options.resource_version.as_str(), "" | "0") {
                 return Err(Error::BadRequest("specifying resource version is not allowed when using continue".into()));
             }
-            let token = Token::decode(&options.continue_token)?;
-            after = Some(format!("{}{}", place.prefix, token.after));
-            left = token.left;
-            Wanted::Exact(token.revision)
+            let decoded = Token::decode(&options.continue_token)?;
+            let revision = decoded.revision();
+            token = Some(decoded);
+            revision.map_or(Wanted::Latest, Wanted::Exact)
         };
+        let after = token.as_ref().map(|token| format!("{}{}", place.prefix, token.after));
+        let left = token.as_ref().and_then(|token| token.left);
         let snapshot = match wanted {
             Wanted::Latest => {
                 self.catch_up().await?;
@@ -107,7 +108,13 @@ impl Registry {
         let mut page = match (&snapshot, wanted) {
             (Some(snapshot), _) => page_of(snapshot, &place, &filter, options.limit, after.as_deref(), left),
             (None, Wanted::Exact(revision)) => {
-                self.page_of_history(&place, &filter, options.limit, after, left, revision).await?
+                let page = self.page_of_history(&place, &filter, options.limit, after, left, revision).await;
+                match (page, &token) {
+                    (Err(Error::Expired(_)), Some(token)) => {
+                        return Err(Error::ContinueExpired { token: token.inconsistent().encode() });
+                    }
+                    (page, _) => page?,
+                }
             }
             (None, _) => return Err(Error::Internal("a list has neither a state nor a revision".into())),
         };

@@ -285,6 +285,36 @@ async fn an_event_wakes_only_whom_it_concerns() {
     tasks.drain(Duration::from_secs(5)).await.expect("they end");
 }
 
+/// 5,000 nodes that each watch their own cost a write what one does: counted in wakes, and the time is printed.
+#[tokio::test]
+async fn many_watchers_of_others_do_not_slow_a_writer() {
+    let clock = Env::system();
+    let mut each = Vec::new();
+    for watchers in [1, 5000] {
+        let world = World::new().await;
+        let tasks = Tasks::new("watchers");
+        for node in 0..watchers {
+            let fields = format!("spec.nodeName=node{node}");
+            let mut cursor = world.watch.cursor(PREFIX, filter("", "", &fields), 0).expect("kept");
+            tasks.spawn_until_cancelled(async move { while cursor.next().await.is_ok() {} });
+        }
+        // A runtime polls a bounded number of tasks between two of ours.
+        for _ in 0..watchers {
+            tokio::task::yield_now().await;
+        }
+        let (wakes, start) = (world.watch.wakes(), clock.instant());
+        for i in 0..1000 {
+            world.put(&key("default", &format!("t{i}")), value("t", "x", "node0")).await;
+            tokio::task::yield_now().await;
+        }
+        each.push(start.elapsed() / 1000);
+        let woken = world.watch.wakes() - wakes;
+        assert!((1..=1000).contains(&woken), "{woken}: only node0's watcher is told");
+        tasks.drain(Duration::from_secs(5)).await.expect("they end");
+    }
+    println!("a write beside 1 watcher {:?}, beside 5,000 {:?}", each[0], each[1]);
+}
+
 #[tokio::test]
 async fn who_falls_off_the_ring_resumes_and_too_old_is_expired() {
     let world = World::new().await;

@@ -109,6 +109,21 @@ async fn revisions_are_read_as_asked() {
 }
 
 #[tokio::test]
+async fn an_expired_token_offers_one_that_goes_on() {
+    let world = World::new().await;
+    ten(&world).await;
+    let limit = |token: Option<String>| ListOptions { limit: 4, continue_token: token.unwrap_or_default(), ..ListOptions::default() };
+    let page = world.list("v2/widgets", &limit(None)).await.expect("lists");
+    let last = world.create("v2/widgets", widget("w6a", "red")).await.expect("created").mod_revision;
+    world.store.compact("/registry/toys/widgets/", last).await.expect("compacts");
+    let status = world.list("v2/widgets", &limit(page.continue_token)).await.expect_err("too old").status();
+    assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
+    let page = world.list("v2/widgets", &limit(status.continue_token)).await.expect("goes on");
+    assert_eq!(names(&page), ["default/w4", "default/w5", "default/w6", "default/w6a"]);
+    assert_eq!(page.revision, last);
+}
+
+#[tokio::test]
 async fn unknown_selectors_and_tokens_are_refused() {
     let world = World::new().await;
     let by =

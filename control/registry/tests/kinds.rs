@@ -1,0 +1,171 @@
+//! The registry over the built-in rows and the real schema.
+
+use sampan_api::object::Object;
+use sampan_api::user::UserInfo;
+use sampan_env::{Env, Tasks};
+use sampan_registry::{
+    AdmitAll, Caller, Config, DeleteOptions, ListOptions, Registry, ResourceTable, SchemaShapes, UpdateOptions, Warnings,
+};
+use sampan_schema::Schema;
+use sampan_store::memory::MemoryStore;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+async fn registry() -> Registry {
+    let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
+    let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
+    let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
+    Registry::open(Config::new(store, env, table, Arc::new(SchemaShapes))).await.expect("opens")
+}
+
+struct Client {
+    user: UserInfo,
+    warnings: Warnings,
+}
+
+impl Client {
+    fn new() -> Self {
+        Self { user: UserInfo::new("ann", ["people"]), warnings: Warnings::default() }
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            user: &self.user,
+            verb: "test",
+            user_agent: "test/1",
+            request_id: "r",
+            field_manager: "test",
+            dry_run: false,
+            options: &Value::Null,
+            admission: &AdmitAll,
+            warnings: &self.warnings,
+        }
+    }
+}
+
+fn decode(group: &str, version: &str, kind: &str, value: Value) -> Object {
+    let schema = Schema::builtin();
+    let id = schema.find(group, version, kind).expect("a kind of the schema");
+    let decoded = sampan_schema::json::from_value(schema, id, &value).expect("decodes");
+    assert!(decoded.problems.is_empty(), "{:?}", decoded.problems);
+    Object::from_value(decoded.value).expect("an object")
+}
+
+fn pod(name: &str, node: Option<&str>) -> Object {
+    let mut spec = json!({"containers": [{"name": "c", "image": "nginx", "ports": [{"containerPort": 80}],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}, "env": [{"name": "A", "value": "b"}]}]});
+    if let Some(node) = node {
+        spec["nodeName"] = json!(node);
+    }
+    let meta = json!({"name": name, "labels": {"app": "web", "tier": "front"}});
+    decode("", "v1", "Pod", json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}))
+}
+
+#[tokio::test]
+async fn a_pod_lives_and_dies_as_a_kubernetes_pod() {
+    let registry = registry().await;
+    let table = registry.table();
+    let pods = table.lookup("", "v1", "pods").expect("a row");
+    let client = Client::new();
+    let record = registry.create(&client.caller(), pods, "default", pod("web", None)).await.expect("created");
+    let object = record.object();
+    assert_eq!(object.get_str(&["spec", "restartPolicy"]), Some("Always"));
+    assert_eq!(object.get_str(&["status", "phase"]), Some("Pending"));
+    assert_eq!(object.get_str(&["status", "qosClass"]), Some("Burstable"));
+    assert_eq!(object.generation(), 1);
+    let manager = &object.metadata()["managedFields"][0];
+    assert_eq!((&manager["manager"], &manager["operation"]), (&json!("test"), &json!("Update")));
+    assert!(manager["fieldsV1"]["f:spec"]["f:containers"].is_object(), "{manager}");
+
+    let transform = |current: Option<&Object>| {
+        let mut object = current.cloned().unwrap_or_default();
+        object.set(&["spec", "nodeName"], "n1");
+        Ok(object)
+    };
+    let binding = UpdateOptions { subresource: "binding".into(), ..UpdateOptions::default() };
+    let bound = registry.update(&client.caller(), pods, "default", "web", &binding, &transform).await.expect("bound");
+    assert_eq!(bound.record.field("spec.nodeName"), Some("n1"));
+    assert_eq!(bound.record.object().generation(), 1);
+
+    let deleted = registry.delete(&client.caller(), pods, "default", "web", &DeleteOptions::default()).await.expect("deleted");
+    assert!(!deleted.gone, "a bound pod is given its time");
+    assert_eq!(deleted.record.object().deletion_grace_period_seconds(), Some(30));
+    let now = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
+    assert!(registry.delete(&client.caller(), pods, "default", "web", &now).await.expect("deleted").gone);
+
+    registry.create(&client.caller(), pods, "default", pod("idle", None)).await.expect("created");
+    let deleted = registry.delete(&client.caller(), pods, "default", "idle", &DeleteOptions::default()).await.expect("deleted");
+    assert!(deleted.gone, "nobody runs it");
+}
+
+#[tokio::test]
+async fn a_service_gets_an_address_and_a_namespace_its_finalizer() {
+    let registry = registry().await;
+    let table = registry.table();
+    let client = Client::new();
+    let services = table.lookup("", "v1", "services").expect("a row");
+    let service = json!({"metadata": {"name": "web"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
+    let service = decode("", "v1", "Service", service);
+    let record = registry.create(&client.caller(), services, "default", service).await.expect("created");
+    let object = record.object();
+    assert!(object.get_str(&["spec", "clusterIP"]).is_some_and(|ip| ip.starts_with("10.96.")), "{object:?}");
+    assert!(object.get(&["spec", "ports"]).is_some_and(|ports| ports[0]["nodePort"].is_number()), "{object:?}");
+
+    let namespaces = table.lookup("", "v1", "namespaces").expect("a row");
+    let namespace = decode("", "v1", "Namespace", json!({"metadata": {"name": "team"}}));
+    registry.create(&client.caller(), namespaces, "", namespace).await.expect("created");
+    let deleted = registry.delete(&client.caller(), namespaces, "", "team", &DeleteOptions::default()).await.expect("marked");
+    assert!(!deleted.gone);
+    assert_eq!(deleted.record.object().get_str(&["status", "phase"]), Some("Terminating"));
+    let finalize = UpdateOptions { subresource: "finalize".into(), ..UpdateOptions::default() };
+    let transform = |current: Option<&Object>| {
+        let mut object = current.cloned().unwrap_or_default();
+        object.remove(&["spec", "finalizers"]);
+        Ok(object)
+    };
+    registry.update(&client.caller(), namespaces, "", "team", &finalize, &transform).await.expect("finalized");
+    assert!(registry.list(namespaces, "", &ListOptions::default()).await.expect("lists").items.is_empty());
+}
+
+/// Every stored row can be listed and watched, its history class and selectors included.
+#[tokio::test]
+async fn every_stored_row_is_served() {
+    let registry = registry().await;
+    let table = registry.table();
+    let mut listed = 0;
+    for row in table.iter().filter(|row| row.body == sampan_registry::Body::Stored) {
+        let list = registry.list(row, "", &ListOptions::default()).await.expect("lists");
+        assert!(list.items.is_empty(), "{row:?}");
+        assert!(registry.watch(row, "", &ListOptions::default()).await.is_ok(), "{row:?}");
+        listed += 1;
+    }
+    assert!(listed > 50, "{listed}");
+}
+
+/// What a creation costs beyond the store's disk, decoding and HTTP. Prints; asserts only that it is not absurd.
+#[tokio::test]
+async fn the_cost_of_a_creation_is_printed() {
+    let registry = registry().await;
+    let table = registry.table();
+    let pods = table.lookup("", "v1", "pods").expect("a row");
+    let client = Client::new();
+    let env = Env::system();
+    let rounds = 2000;
+    let made: Vec<Object> = (0..rounds).map(|i| pod(&format!("p{i}"), Some(&format!("n{}", i % 50)))).collect();
+    let start = env.instant();
+    for object in made {
+        registry.create(&client.caller(), pods, "default", object).await.expect("created");
+    }
+    let each = start.elapsed() / rounds;
+    let start = env.instant();
+    let mut out = Vec::new();
+    for i in 0..rounds {
+        let name = format!("p{i}");
+        out.clear();
+        registry.get(pods, "default", &name, &Default::default()).await.expect("there").write_json(&mut out);
+    }
+    let read = start.elapsed() / rounds;
+    println!("create {each:?}, get {read:?} ({} bytes)", out.len());
+    assert!(each < Duration::from_millis(20), "{each:?}");
+}
