@@ -222,8 +222,13 @@ pub(super) fn selector_text(selector: Option<&Value>) -> String {
     for expression in selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
         let field = |name: &str| expression.get(name).and_then(Value::as_str).unwrap_or("");
         let key = field("key");
-        let mut values: Vec<&str> =
-            expression.get("values").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let mut values: Vec<&str> = expression
+            .get("values")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         values.sort_unstable();
         let text = match field("operator") {
             "In" => format!("{key} in ({})", values.join(",")),

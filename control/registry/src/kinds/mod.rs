@@ -28,6 +28,7 @@ mod rules;
 mod sampan;
 mod scheduling;
 mod storage;
+mod validation;
 
 use crate::resource::Resource;
 use sampan_api::meta::GroupVersionKind;
@@ -67,5 +68,7 @@ fn scale_kind() -> GroupVersionKind {
     GroupVersionKind::new("autoscaling", "v1", "Scale")
 }
 
+#[cfg(test)]
+mod golden_tests;
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,7 @@ pub(super) struct Rules {
     pub warnings_on_update: Option<WarnUpdate>,
     pub graceful_deletion: Option<Grace>,
     pub orphan_by_default: bool,
+    pub returns_deleted_object: bool,
     pub finalizing: Option<fn(&Object) -> bool>,
     pub prepare_for_deletion: Option<Prepare>,
     pub allocator: Option<&'static dyn Allocator>,
@@ -53,6 +54,7 @@ impl Rules {
         warnings_on_update: None,
         graceful_deletion: None,
         orphan_by_default: false,
+        returns_deleted_object: false,
         finalizing: None,
         prepare_for_deletion: None,
         allocator: None,
@@ -111,6 +113,9 @@ impl Strategy for Rules {
     }
     fn default_propagation(&self) -> Propagation {
         if self.orphan_by_default { Propagation::Orphan } else { Propagation::Background }
+    }
+    fn returns_deleted_object(&self) -> bool {
+        self.returns_deleted_object
     }
     fn finalizing(&self, object: &Object) -> bool {
         self.finalizing.is_some_and(|finalizing| finalizing(object))

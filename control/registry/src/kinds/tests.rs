@@ -13,14 +13,14 @@ mod differences {
         ("scheduling.sampan.dev", "decisions"),
         ("scheduling.sampan.dev", "schedulingpolicies"),
     ];
+    /// Subresources of ours on Kubernetes' kinds: (resource, subresource).
+    pub(super) const OUR_SUBRESOURCES: &[(&str, &str)] = &[("pods", "scheduling")];
 }
 
 /// A file of the reference: `$SAMPAN_REFERENCE`, else beside the workspace.
 pub(super) fn reference(file: &str) -> Option<String> {
-    let root = std::env::var_os("SAMPAN_REFERENCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("SAMPAN_REFERENCE")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference"), PathBuf::from);
     std::fs::read_to_string(root.join(file)).ok()
 }
 
@@ -29,7 +29,14 @@ fn text(value: &Value, name: &str) -> String {
 }
 
 fn texts(value: &Value, name: &str) -> Vec<String> {
-    value.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn response_kind(value: &Value, group: &str, version: &str) -> String {
@@ -53,6 +60,7 @@ fn described(row: &Resource) -> String {
     let mut subresources: Vec<String> = row
         .subresources
         .iter()
+        .filter(|sub| !differences::OUR_SUBRESOURCES.contains(&(row.resource.as_ref(), sub.name.as_ref())))
         .map(|sub| {
             let kind = sub.kind.clone().unwrap_or_else(|| row.gvk());
             format!("{} {}/{} {} {:?}", sub.name, kind.group, kind.version, kind.kind, verbs(sub.verbs))

@@ -1,14 +1,19 @@
 //! Who serves a group and version.
 
 use super::super::columns::{Cell, Tabled};
+use super::super::core::condition;
 use super::super::rules::Rules;
+use crate::resource::Resource;
 use sampan_api::object::Object;
 use serde_json::Value;
-use super::super::core::condition;
-use crate::resource::{Resource};
 
 pub(super) fn row() -> Resource {
-    Resource::new("apiregistration.k8s.io", "v1", "apiservices", "APIService").cluster_scoped().categories(["api-extensions"]).view("status").strategy(RULES).table(CELLS)
+    Resource::new("apiregistration.k8s.io", "v1", "apiservices", "APIService")
+        .cluster_scoped()
+        .categories(["api-extensions"])
+        .view("status")
+        .strategy(RULES)
+        .table(CELLS)
 }
 
 const RULES: Rules = Rules { ..Rules::NONE };

@@ -2,19 +2,40 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::checks::{immutable, not_negative};
+use super::super::validation::{At, FieldErrors};
+use crate::resource::{HistoryClass, Resource};
 use sampan_api::meta::GroupVersion;
 use sampan_api::object::Object;
-use crate::resource::{HistoryClass, Resource};
 
 pub(super) fn row() -> Resource {
-    Resource::new("apps", "v1", "controllerrevisions", "ControllerRevision").history(HistoryClass::Ample).strategy(RULES).table(CELLS)
+    Resource::new("apps", "v1", "controllerrevisions", "ControllerRevision")
+        .history(HistoryClass::Ample)
+        .strategy(RULES)
+        .table(CELLS)
 }
 
-const RULES: Rules = Rules { ..Rules::NONE };
+const RULES: Rules = Rules {
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        let at = At::object(object);
+        not_negative(at.get("revision"), &mut errors);
+        if !at.get("data").is_set() {
+            at.get("data").required(&mut errors, "data is mandatory");
+        }
+        errors
+    }),
+    validate_update: Some(|_, object, old| {
+        let mut errors = FieldErrors::default();
+        let (at, old) = (At::object(object), At::object(old));
+        not_negative(at.get("revision"), &mut errors);
+        immutable(at.get("data"), old.get("data"), &mut errors);
+        errors
+    }),
+    ..Rules::NONE
+};
 
-const CELLS: &[(&str, Cell)] = &[
-    ("controller", |revision, _| controller(revision).into()),
-];
+const CELLS: &[(&str, Cell)] = &[("controller", |revision, _| controller(revision).into())];
 
 fn controller(revision: &Object) -> String {
     let Some(owner) = revision.owner_references().into_iter().find(|owner| owner.controller) else {

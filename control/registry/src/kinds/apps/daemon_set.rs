@@ -2,6 +2,10 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
+use super::super::validation::checks::{at_most_all, label_selector, not_negative, number_or_percent, selector_as_go};
+use super::super::validation::pod_spec;
+use super::super::validation::workload::{always_restarting, amount, labels_match, selector_immutable, strategy_as_go};
+use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::{Context, Generation};
 use sampan_api::object::Object;
@@ -21,6 +25,12 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(object).get("spec"), &mut errors);
+        errors
+    }),
+    validate_update: Some(validate_update),
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
@@ -47,4 +57,66 @@ fn prepare_for_update(ctx: &Context<'_>, object: &mut Object, old: &Object) {
     let template = |object: &Object| object.get(&["spec", "template"]).cloned();
     let changed = i64::from(template(object) != template(old));
     object.set_annotation(TEMPLATE_GENERATION, (template_generation(old) + changed).to_string());
+}
+
+const COUNTERS: [&str; 9] = [
+    "currentNumberScheduled",
+    "numberMisscheduled",
+    "desiredNumberScheduled",
+    "numberReady",
+    "observedGeneration",
+    "updatedNumberScheduled",
+    "numberAvailable",
+    "numberUnavailable",
+    "collisionCount",
+];
+
+fn spec(spec: At<'_>, errors: &mut FieldErrors) {
+    let selector = spec.get("selector");
+    label_selector(selector, errors);
+    labels_match(spec, errors);
+    if selector.is_set() && selector.get("matchLabels").is_empty() && selector.get("matchExpressions").is_empty() {
+        selector.invalid_as(errors, selector_as_go(selector.value()), "empty selector is invalid for daemonset");
+    }
+    let template = spec.get("template");
+    pod_spec::template(template, errors);
+    always_restarting(template, "DaemonSet", errors);
+    not_negative(spec.get("minReadySeconds"), errors);
+    update_strategy(spec.get("updateStrategy"), errors);
+    not_negative(spec.get("revisionHistoryLimit"), errors);
+}
+
+fn update_strategy(at: At<'_>, errors: &mut FieldErrors) {
+    match at.get("type").text() {
+        "OnDelete" => return,
+        "RollingUpdate" => {}
+        _ => return at.not_supported_as(errors, strategy_as_go(at.value()), &["RollingUpdate", "OnDelete"]),
+    }
+    let rolling = at.get("rollingUpdate");
+    if !rolling.is_set() {
+        return rolling.required(errors, "");
+    }
+    let (unavailable, surge) = (rolling.get("maxUnavailable"), rolling.get("maxSurge"));
+    number_or_percent(unavailable, errors);
+    number_or_percent(surge, errors);
+    at_most_all(unavailable, errors);
+    at_most_all(surge, errors);
+    match (amount(unavailable.value()) != 0, amount(surge.value()) != 0) {
+        (true, true) => surge.invalid(errors, "may not be set when maxUnavailable is non-zero"),
+        (false, false) => unavailable.required(errors, "cannot be 0 when maxSurge is 0"),
+        _ => {}
+    }
+}
+
+fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    let (at, old) = (At::object(object), At::object(old));
+    if ctx.subresource == "status" {
+        let status = at.get("status");
+        COUNTERS.iter().for_each(|counter| not_negative(status.get(counter), &mut errors));
+    } else {
+        selector_immutable(at.get("spec"), old.get("spec"), &mut errors);
+        spec(at.get("spec"), &mut errors);
+    }
+    errors
 }

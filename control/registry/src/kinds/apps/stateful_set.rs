@@ -1,10 +1,21 @@
 //! StatefulSets: pods with names and volumes of their own.
 
 use super::super::columns::Tabled;
+use super::super::core::persistent_volume_claim;
 use super::super::rules::Rules;
 use super::super::scale_kind;
+use super::super::validation::checks::{
+    label_selector, named, not_negative, one_of, selector_as_go, selector_is_usable,
+};
+use super::super::validation::pod_spec;
+use super::super::validation::workload::{counted_status, labels_match};
+use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
+use crate::strategy::Context;
 use crate::strategy::Generation;
+use sampan_api::names;
+use sampan_api::object::Object;
+use serde_json::{Value, json};
 
 pub(super) fn row() -> Resource {
     Resource::new("apps", "v1", "statefulsets", "StatefulSet")
@@ -18,6 +29,12 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        spec(object, true, &mut errors);
+        errors
+    }),
+    validate_update: Some(validate_update),
     name: sampan_api::names::dns1123_label,
     generation: Generation::Spec,
     prepare_for_create: Some(|_, object| {
@@ -25,3 +42,139 @@ const RULES: Rules = Rules {
     }),
     ..Rules::NONE
 };
+
+const COUNTERS: [&str; 7] = [
+    "replicas",
+    "readyReplicas",
+    "currentReplicas",
+    "updatedReplicas",
+    "availableReplicas",
+    "observedGeneration",
+    "collisionCount",
+];
+const BOUNDED: [&str; 4] = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
+/// What may change of a spec.
+const MUTABLE: [&str; 7] = [
+    "replicas",
+    "template",
+    "updateStrategy",
+    "minReadySeconds",
+    "ordinals",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+];
+const FORBIDDEN: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+
+/// `new`: what cannot change later is checked too.
+fn spec(object: &Object, new: bool, errors: &mut FieldErrors) {
+    let at = At::object(object);
+    let spec = at.get("spec");
+    let policy = spec.get("podManagementPolicy");
+    match policy.text() {
+        "" => policy.required(errors, ""),
+        "OrderedReady" | "Parallel" => {}
+        _ => policy.invalid(errors, "must be 'OrderedReady' or 'Parallel'"),
+    }
+    update_strategy(spec.get("updateStrategy"), errors);
+    let retention = spec.get("persistentVolumeClaimRetentionPolicy");
+    one_of(retention.get("whenDeleted"), errors, &["Retain", "Delete"]);
+    one_of(retention.get("whenScaled"), errors, &["Retain", "Delete"]);
+    if new {
+        let claims = spec.get("volumeClaimTemplates");
+        for claim in claims.items() {
+            persistent_volume_claim::spec(claim.get("spec"), errors);
+        }
+    }
+    not_negative(spec.get("replicas"), errors);
+    not_negative(spec.get("minReadySeconds"), errors);
+    let ordinals = spec.get("ordinals");
+    not_negative(ordinals.get("start"), errors);
+    let service = spec.get("serviceName");
+    if new && !service.is_empty() {
+        named(service, errors, names::dns1123_label);
+    }
+    let selector = spec.get("selector");
+    if selector.is_set() {
+        label_selector(selector, errors);
+        if selector.get("matchLabels").is_empty() && selector.get("matchExpressions").is_empty() {
+            selector.invalid_as(errors, selector_as_go(selector.value()), "empty selector is invalid for statefulset");
+        }
+    } else {
+        selector.required(errors, "");
+    }
+    if selector.is_set() && !selector_is_usable(selector.value()) {
+        selector.invalid_as(errors, selector_as_go(selector.value()), "");
+    } else {
+        labels_match(spec, errors);
+        let with_claims = with_claims(object);
+        let at = At::object(&with_claims);
+        let spec = at.get("spec");
+        pod_spec::template(spec.get("template"), errors);
+    }
+    let template = spec.get("template");
+    let pod = template.get("spec");
+    if pod.get("restartPolicy").text() != "Always" {
+        pod.get("restartPolicy").not_supported(errors, &["Always"]);
+    }
+    if pod.get("activeDeadlineSeconds").is_set() {
+        pod.get("activeDeadlineSeconds").forbidden(errors, "activeDeadlineSeconds in StatefulSet is not Supported");
+    }
+}
+
+/// The set with a volume a claim template in its pods, as the controller will make them.
+fn with_claims(object: &Object) -> Object {
+    let mut object = object.clone();
+    let templates =
+        object.get(&["spec", "volumeClaimTemplates"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    object.remove(&["spec", "template", "spec", "hostname"]);
+    object.remove(&["spec", "template", "spec", "subdomain"]);
+    if templates.is_empty() {
+        return object;
+    }
+    let name = |template: &Value| template["metadata"]["name"].as_str().unwrap_or("").to_owned();
+    let mut volumes: Vec<Value> = templates
+        .iter()
+        .map(|template| json!({"name": name(template), "persistentVolumeClaim": {"claimName": name(template)}}))
+        .collect();
+    let path = ["spec", "template", "spec", "volumes"];
+    for volume in object.get(&path).and_then(Value::as_array).cloned().unwrap_or_default() {
+        if !templates.iter().any(|template| volume["name"] == name(template).as_str()) {
+            volumes.push(volume);
+        }
+    }
+    object.set(&path, volumes);
+    object
+}
+
+fn update_strategy(at: At<'_>, errors: &mut FieldErrors) {
+    let rolling = at.get("rollingUpdate");
+    match at.get("type").text() {
+        "" => at.required(errors, ""),
+        "OnDelete" => {
+            if rolling.is_set() {
+                rolling.invalid(errors, "only allowed for updateStrategy 'RollingUpdate'");
+            }
+        }
+        "RollingUpdate" => not_negative(rolling.get("partition"), errors),
+        _ => at.invalid(errors, "must be 'RollingUpdate' or 'OnDelete'"),
+    }
+}
+
+fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    let at = At::object(object);
+    if ctx.subresource == "status" {
+        counted_status(at.get("status"), &COUNTERS, &BOUNDED, "status.readyReplicas", &mut errors);
+        return errors;
+    }
+    spec(object, false, &mut errors);
+    let fixed = |object: &Object| {
+        let mut spec = object.get(&["spec"]).and_then(Value::as_object).cloned().unwrap_or_default();
+        spec.retain(|field, _| !MUTABLE.contains(&field.as_str()));
+        spec
+    };
+    if fixed(object) != fixed(old) {
+        at.get("spec").forbidden(&mut errors, FORBIDDEN);
+    }
+    errors
+}

@@ -3,6 +3,8 @@
 
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;
+use super::super::validation::checks::{not_negative, required_named};
+use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
@@ -40,7 +42,14 @@ pub(super) fn v1_row() -> Resource {
         .table(CELLS)
 }
 
-const RULES: Rules = Rules { ..Rules::NONE };
+const RULES: Rules = Rules {
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(object).get("spec"), &mut errors);
+        errors
+    }),
+    ..Rules::NONE
+};
 
 fn is_cpu_utilization(metric: &Value) -> bool {
     metric["type"] == "Resource"
@@ -145,8 +154,11 @@ fn targets(object: &Object) -> String {
     if specs.is_empty() {
         return "<none>".to_owned();
     }
-    let texts: Vec<String> =
-        specs.iter().enumerate().map(|(index, spec)| target(spec, statuses.get(index).unwrap_or(&Value::Null))).collect();
+    let texts: Vec<String> = specs
+        .iter()
+        .enumerate()
+        .map(|(index, spec)| target(spec, statuses.get(index).unwrap_or(&Value::Null)))
+        .collect();
     match texts.len().checked_sub(TARGETS_SHOWN) {
         None | Some(0) => texts.join(", "),
         Some(more) => format!("{} + {more} more...", texts[..TARGETS_SHOWN].join(", ")),
@@ -187,4 +199,134 @@ fn target(spec: &Value, status: &Value) -> String {
             None => format!("{}/{}", shown(&current["value"], "").unwrap_or_else(unknown), plain(&wanted["value"])),
         },
     }
+}
+
+const SOURCES: [&str; 5] = ["object", "external", "pods", "resource", "containerResource"];
+const TYPES: [&str; 5] = ["ContainerResource", "External", "Object", "Pods", "Resource"];
+const WINDOW_SECONDS_MAX: i64 = 3600;
+const PERIOD_SECONDS_MAX: i64 = 1800;
+const UNSET: &str = "must populate information for the given metric source";
+
+fn spec(at: At<'_>, errors: &mut FieldErrors) {
+    let (min, max) = (at.get("minReplicas"), at.get("maxReplicas"));
+    if min.opt_number().is_some_and(|min| min < 1) {
+        min.invalid(errors, "must be greater than or equal to 1");
+    }
+    if max.number() < 1 {
+        max.invalid_as(errors, max.number(), "must be greater than 0");
+    }
+    if min.opt_number().is_some_and(|min| max.number() < min) {
+        max.invalid_as(errors, max.number(), "must be greater than or equal to `minReplicas`");
+    }
+    let target = at.get("scaleTargetRef");
+    required_named(target.get("kind"), errors, sampan_api::names::path_segment);
+    required_named(target.get("name"), errors, sampan_api::names::path_segment);
+    let version = target.get("apiVersion");
+    let grouped = version.text().split_once('/').is_some_and(|(group, _)| !group.is_empty());
+    if !grouped && target.get("kind").text() != "ReplicationController" {
+        version.invalid_as(errors, version.text(), "apiVersion must specify API group");
+    }
+    let metrics = at.get("metrics");
+    for metric in metrics.items() {
+        check_metric(metric, errors);
+    }
+    let behavior = at.get("behavior");
+    for direction in ["scaleUp", "scaleDown"] {
+        scaling(behavior.get(direction), errors);
+    }
+}
+
+fn check_metric(at: At<'_>, errors: &mut FieldErrors) {
+    let type_ = at.get("type");
+    if type_.is_empty() {
+        type_.required(errors, "must specify a metric source type");
+    }
+    if !TYPES.contains(&type_.text()) {
+        type_.not_supported(errors, &TYPES);
+    }
+    let present: Vec<&str> = SOURCES.into_iter().filter(|source| at.get(source).is_set()).collect();
+    if let Some(first) = present.first() {
+        metric_source(at.get(first), first, errors);
+    }
+    let expected = SOURCES.into_iter().find(|source| source.eq_ignore_ascii_case(type_.text()));
+    match expected {
+        Some(source) if !at.get(source).is_set() => at.get(source).required(errors, UNSET),
+        Some(_) => {}
+        None => type_.not_supported(errors, &TYPES),
+    }
+    if present.len() != 1 {
+        for other in present.into_iter().filter(|source| Some(*source) != expected) {
+            at.get(other).forbidden(errors, "must populate the given metric source only");
+        }
+    }
+}
+
+fn metric_source(at: At<'_>, source: &str, errors: &mut FieldErrors) {
+    let target = at.get("target");
+    if matches!(source, "resource" | "containerResource") && at.get("name").is_empty() {
+        at.get("name").required(errors, "must specify a resource name");
+    }
+    if source == "containerResource" && at.get("container").is_empty() {
+        at.get("container").required(errors, "must specify a container");
+    }
+    if matches!(source, "object" | "pods" | "external") {
+        let metric = at.get("metric");
+        required_named(metric.get("name"), errors, sampan_api::names::path_segment);
+    }
+    let type_ = target.get("type");
+    if type_.is_empty() {
+        type_.required(errors, "must specify a metric target type");
+    }
+    if !matches!(type_.text(), "Utilization" | "Value" | "AverageValue") {
+        type_.invalid_as(errors, type_.text(), "must be either Utilization, Value, or AverageValue");
+    }
+    let utilization = target.get("averageUtilization");
+    if utilization.opt_number().is_some_and(|percent| percent < 1) {
+        utilization.invalid(errors, "must be greater than 0");
+    }
+    let (value, average) = (target.get("value"), target.get("averageValue"));
+    match source {
+        "resource" | "containerResource" => match (utilization.is_set(), average.is_set()) {
+            (false, false) => {
+                utilization.required(errors, "must set either a target raw value or a target utilization");
+            }
+            (true, true) => average.forbidden(errors, "may not set both a target raw value and a target utilization"),
+            _ => {}
+        },
+        "pods" if !average.is_set() => average.required(errors, "must specify a positive target averageValue"),
+        "object" | "external" if !average.is_set() && !value.is_set() => {
+            average.required(errors, "must set either a target value or averageValue");
+        }
+        _ => {}
+    }
+}
+
+fn scaling(at: At<'_>, errors: &mut FieldErrors) {
+    if !at.is_set() {
+        return;
+    }
+    let window = at.get("stabilizationWindowSeconds");
+    if window.number() < 0 {
+        window.invalid(errors, "must be greater than or equal to zero");
+    }
+    if window.number() > WINDOW_SECONDS_MAX {
+        window.invalid(errors, format!("must be less than or equal to {WINDOW_SECONDS_MAX}"));
+    }
+    super::super::validation::checks::one_of(at.get("selectPolicy"), errors, &["Disabled", "Max", "Min"]);
+    let policies = at.get("policies");
+    if policies.is_empty() {
+        policies.required(errors, "must specify at least one Policy");
+    }
+    for policy in policies.items() {
+        let (type_, value, period) = (policy.get("type"), policy.get("value"), policy.get("periodSeconds"));
+        if !matches!(type_.text(), "Percent" | "Pods") {
+            type_.not_supported(errors, &["Percent", "Pods"]);
+        }
+        super::super::validation::checks::positive(value, errors);
+        super::super::validation::checks::positive(period, errors);
+        if period.number() > PERIOD_SECONDS_MAX {
+            period.invalid(errors, format!("must be less than or equal to {PERIOD_SECONDS_MAX}"));
+        }
+    }
+    not_negative(at.get("tolerance"), errors);
 }

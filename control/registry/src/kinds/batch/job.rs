@@ -3,11 +3,20 @@
 use super::super::columns::{Cell, Tabled, human_duration, seconds_between};
 use super::super::core::condition_is;
 use super::super::rules::Rules;
+use super::super::validation::checks::{
+    label_selector, named, not_negative, one_of, selector_as_go, selector_is_usable, selects,
+};
+use super::super::validation::pod_spec;
+use super::super::validation::workload::{fixed, selector_immutable};
+use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::{Context, Generation};
+use sampan_api::field::FieldError;
+use sampan_api::names;
 use sampan_api::object::Object;
 use sampan_api::time;
 use serde_json::Value;
+use serde_json::json;
 use std::time::SystemTime;
 
 pub(super) fn row() -> Resource {
@@ -21,6 +30,14 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    validate: Some(|_, job| {
+        let mut errors = FieldErrors::default();
+        generated_selector(job, &mut errors);
+        whole_spec(At::object(job).get("spec"), &mut errors);
+        host_names(job, &mut errors);
+        errors
+    }),
+    validate_update: Some(validate_update),
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
     orphan_by_default: true,
@@ -94,5 +111,329 @@ fn duration(job: &Object, now: SystemTime) -> Value {
     match at("startTime") {
         None => "".into(),
         Some(start) => human_duration(seconds_between(start, at("completionTime").unwrap_or(now))).into(),
+    }
+}
+
+const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
+const INDEXED: &str = "Indexed";
+const RULES_MAX: usize = 20;
+const EXIT_CODES_MAX: usize = 255;
+const CONDITIONS_MAX: usize = 20;
+const MANAGED_BY_MAX: usize = 63;
+const PARALLELISM_MAX: i64 = 100_000;
+const FAILED_INDEXES_MAX: i64 = 100_000;
+
+/// The labels and the selector that the server made are as it made them.
+fn generated_selector(job: &Object, errors: &mut FieldErrors) {
+    let at = At::object(job);
+    let spec = at.get("spec");
+    if spec.get("manualSelector").flag() || !spec.get("selector").is_set() {
+        return;
+    }
+    let template = spec.get("template");
+    let metadata = template.get("metadata");
+    let labels = metadata.get("labels");
+    let expected =
+        [(OLD_UID_LABEL, job.uid()), (OLD_NAME_LABEL, job.name()), (UID_LABEL, job.uid()), (NAME_LABEL, job.name())];
+    for (label, value) in expected {
+        let found = labels.key(label);
+        if !found.is_set() {
+            found.required(errors, &format!("must be '{value}'"));
+        } else if found.text() != value {
+            labels.invalid(errors, format!("must be '{value}'"));
+        }
+    }
+    let selector = spec.get("selector");
+    let expected: serde_json::Map<String, Value> =
+        expected.into_iter().map(|(label, value)| (label.to_owned(), value.into())).collect();
+    if selector_is_usable(selector.value()) && !selects(selector.value(), &expected.into()) {
+        selector.invalid_as(errors, selector_as_go(selector.value()), "`selector` not auto-generated");
+    }
+}
+
+/// The pods of an indexed Job have host names made of its own.
+fn host_names(job: &Object, errors: &mut FieldErrors) {
+    let completions = number(job, &["spec", "completions"]);
+    if job.get_str(&["spec", "completionMode"]) != Some(INDEXED) || completions < 1 {
+        return;
+    }
+    let name = format!("{}-{}", job.name(), completions - 1);
+    if !names::dns1123_label(&name).is_empty() {
+        let detail = format!("will not able to create pod with invalid DNS label: {name}");
+        At::object(job).get("metadata").get("name").invalid(errors, detail);
+    }
+}
+
+fn whole_spec(at: At<'_>, errors: &mut FieldErrors) {
+    spec(at, errors);
+    let selector = at.get("selector");
+    if !selector.is_set() {
+        selector.required(errors, "");
+        return;
+    }
+    label_selector(selector, errors);
+    let template = at.get("template");
+    let metadata = template.get("metadata");
+    let labels = metadata.get("labels");
+    if selector_is_usable(selector.value()) && !selects(selector.value(), labels.value()) {
+        labels.invalid(errors, "`selector` does not match template `labels`");
+    }
+}
+
+/// A Job's spec, or that of a CronJob's template, which has no selector yet.
+pub(super) fn spec(at: At<'_>, errors: &mut FieldErrors) {
+    for field in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
+        not_negative(at.get(field), errors);
+    }
+    let (per_index, failed) = (at.get("backoffLimitPerIndex"), at.get("maxFailedIndexes"));
+    if failed.is_set() && !per_index.is_set() {
+        per_index.required(errors, "when maxFailedIndexes is specified");
+    }
+    let manager = at.get("managedBy");
+    if manager.is_set() {
+        domain_prefixed_path(manager, errors);
+        if manager.len() > MANAGED_BY_MAX {
+            manager.too_long(errors, MANAGED_BY_MAX);
+        }
+    }
+    indexes(at, errors);
+    if at.get("podFailurePolicy").is_set() {
+        failure_policy(at, errors);
+    }
+    let success = at.get("successPolicy");
+    if success.is_set() {
+        if at.get("completionMode").text() == INDEXED {
+            success_policy(at, errors);
+        } else {
+            success.invalid(errors, "requires indexed completion mode");
+        }
+    }
+    let replacement = at.get("podReplacementPolicy");
+    match at.get("podFailurePolicy").is_set() {
+        true => one_of(replacement, errors, &["Failed"]),
+        false => one_of(replacement, errors, &["Failed", "TerminatingOrFailed"]),
+    }
+    let template = at.get("template");
+    pod_spec::template(template, errors);
+    let pod = template.get("spec");
+    let restart = pod.get("restartPolicy");
+    match restart.text() {
+        "" | "Always" => restart.required(errors, "valid values: \"OnFailure\", \"Never\""),
+        "OnFailure" if at.get("podFailurePolicy").is_set() => {
+            restart.invalid(errors, "only \"Never\" is supported when podFailurePolicy is specified");
+        }
+        "OnFailure" | "Never" => {}
+        _ => restart.not_supported(errors, &["OnFailure", "Never"]),
+    }
+}
+
+fn indexes(at: At<'_>, errors: &mut FieldErrors) {
+    let (mode, completions) = (at.get("completionMode"), at.get("completions"));
+    let (per_index, failed, parallelism) =
+        (at.get("backoffLimitPerIndex"), at.get("maxFailedIndexes"), at.get("parallelism"));
+    one_of(mode, errors, &["NonIndexed", INDEXED]);
+    if mode.text() == INDEXED {
+        if !completions.is_set() {
+            completions.required(errors, "when completion mode is Indexed");
+        }
+        if parallelism.number() > PARALLELISM_MAX {
+            let detail = format!("must be less than or equal to {PARALLELISM_MAX} when completion mode is Indexed");
+            parallelism.invalid(errors, detail);
+        }
+        if completions.is_set() && failed.number() > completions.number() {
+            failed.invalid(errors, "must be less than or equal to completions");
+        }
+        if failed.number() > FAILED_INDEXES_MAX {
+            failed.invalid(errors, format!("must be less than or equal to {FAILED_INDEXES_MAX}"));
+        }
+    }
+    if !mode.is_set() || mode.text() == "NonIndexed" {
+        for field in [per_index, failed] {
+            if field.is_set() {
+                field.invalid(errors, "requires indexed completion mode");
+            }
+        }
+    }
+}
+
+fn failure_policy(spec: At<'_>, errors: &mut FieldErrors) {
+    let policy = spec.get("podFailurePolicy");
+    let rules = policy.get("rules");
+    if rules.len() > RULES_MAX {
+        rules.too_many(errors, RULES_MAX);
+    }
+    for rule in rules.items() {
+        let action = rule.get("action");
+        match action.text() {
+            "" => action.required(errors, "valid values: [\"Count\" \"FailIndex\" \"FailJob\" \"Ignore\"]"),
+            "FailIndex" if !spec.get("backoffLimitPerIndex").is_set() => {
+                action.invalid(errors, "requires the backoffLimitPerIndex to be set");
+            }
+            text if !ACTIONS.contains(&text) => action.not_supported(errors, &ACTIONS),
+            _ => {}
+        }
+        let (codes, conditions) = (rule.get("onExitCodes"), rule.get("onPodConditions"));
+        if codes.is_set() {
+            exit_codes(spec, codes, errors);
+        }
+        if conditions.len() > CONDITIONS_MAX {
+            conditions.too_many(errors, CONDITIONS_MAX);
+        }
+        for pattern in conditions.items() {
+            named(pattern.get("type"), errors, names::qualified_name);
+            let status = pattern.get("status");
+            if status.is_empty() {
+                status.required(errors, "valid values: [\"False\" \"True\" \"Unknown\"]");
+            } else {
+                one_of(status, errors, &["False", "True", "Unknown"]);
+            }
+        }
+        let problem = match (codes.is_set(), !conditions.is_empty()) {
+            (true, true) => "specifying both OnExitCodes and OnPodConditions is not supported",
+            (false, false) => "specifying one of OnExitCodes and OnPodConditions is required",
+            _ => continue,
+        };
+        let mut error = FieldError::invalid(&rule.path(), "", problem);
+        error.value = None;
+        errors.push(error);
+    }
+}
+
+fn exit_codes(spec: At<'_>, at: At<'_>, errors: &mut FieldErrors) {
+    let operator = at.get("operator");
+    if operator.is_empty() {
+        operator.required(errors, "valid values: [\"In\" \"NotIn\"]");
+    } else {
+        one_of(operator, errors, &["In", "NotIn"]);
+    }
+    let container = at.get("containerName");
+    if container.is_set() {
+        let template = spec.get("template");
+        let pod = template.get("spec");
+        let named = |list: &str| {
+            let list = pod.get(list);
+            list.items().any(|other| other.get("name").text() == container.text())
+        };
+        if !named("containers") && !named("initContainers") {
+            container.invalid(errors, "must be one of the container or initContainer names in the pod template");
+        }
+    }
+    let values = at.get("values");
+    if values.is_empty() {
+        values.invalid(errors, "at least one value is required");
+    } else if values.len() > EXIT_CODES_MAX {
+        values.too_many(errors, EXIT_CODES_MAX);
+    }
+    let mut seen = Vec::new();
+    for value in values.items() {
+        if operator.text() == "In" && value.number() == 0 {
+            value.invalid(errors, "must not be 0 for the In operator");
+        }
+        if seen.contains(&value.number()) {
+            value.duplicate(errors);
+        }
+        seen.push(value.number());
+    }
+    if !seen.is_sorted() {
+        values.invalid(errors, "must be ordered");
+    }
+}
+
+fn success_policy(spec: At<'_>, errors: &mut FieldErrors) {
+    let policy = spec.get("successPolicy");
+    let rules = policy.get("rules");
+    if rules.is_empty() {
+        rules.required(errors, "at least one rules must be specified when the successPolicy is specified");
+    }
+    if rules.len() > RULES_MAX {
+        rules.too_many(errors, RULES_MAX);
+    }
+    let completions = spec.get("completions").number();
+    for rule in rules.items() {
+        let count = rule.get("succeededCount");
+        if !count.is_set() && !rule.get("succeededIndexes").is_set() {
+            rule.required(errors, "at least one of succeededCount or succeededIndexes must be specified");
+        }
+        not_negative(count, errors);
+        if count.number() > completions {
+            let detail = format!("must be less than or equal to {completions} (the number of specified completions)");
+            count.invalid(errors, detail);
+        }
+    }
+}
+
+/// `example.com/path`.
+fn domain_prefixed_path(at: At<'_>, errors: &mut FieldErrors) {
+    match at.text().split_once('/') {
+        _ if at.is_empty() => at.required(errors, ""),
+        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
+            at.invalid_each_as(errors, host, names::dns1123_subdomain(host));
+        }
+        _ => at.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
+    }
+}
+
+fn validate_update(ctx: &Context<'_>, job: &Object, old: &Object) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    let (at, old_at) = (At::object(job), At::object(old));
+    if !ctx.subresource.is_empty() {
+        let status = at.get("status");
+        for counter in ["active", "succeeded", "failed", "ready", "terminating"] {
+            not_negative(status.get(counter), &mut errors);
+        }
+        return errors;
+    }
+    let (spec, old_spec) = (at.get("spec"), old_at.get("spec"));
+    whole_spec(spec, &mut errors);
+    let (completions, parallelism) = (spec.get("completions"), spec.get("parallelism"));
+    // An indexed Job may be resized in both at once.
+    let elastic = spec.get("completionMode").text() == INDEXED && completions.value() == parallelism.value();
+    if !elastic {
+        fixed(spec, old_spec, &["completions"], &mut errors);
+    }
+    selector_immutable(spec, old_spec, &mut errors);
+    template_immutable(spec, old_spec, &mut errors);
+    fixed(
+        spec,
+        old_spec,
+        &["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"],
+        &mut errors,
+    );
+    errors
+}
+
+/// The template of a Job that is suspended and has not begun may get other scheduling directives.
+fn template_immutable(spec: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
+    let directives: [&[&str]; 5] = [
+        &["metadata", "annotations"],
+        &["metadata", "labels"],
+        &["spec", "nodeSelector"],
+        &["spec", "tolerations"],
+        &["spec", "schedulingGates"],
+    ];
+    let suspended = old.get("suspend").flag();
+    let fixed = |at: &At<'_>| {
+        let mut template = Object::from_value(at.get("template").value().clone()).unwrap_or_default();
+        if suspended {
+            directives.iter().for_each(|path| {
+                template.remove(path);
+            });
+            template.remove(&["spec", "affinity", "nodeAffinity"]);
+            if template.get(&["spec", "affinity"]) == Some(&json!({})) {
+                template.remove(&["spec", "affinity"]);
+            }
+        }
+        template
+    };
+    if fixed(&spec) != fixed(&old) {
+        spec.get("template").invalid(errors, super::super::validation::checks::IMMUTABLE);
     }
 }

@@ -3,15 +3,51 @@
 use super::super::columns::{Cell, Tabled, human_duration};
 use super::super::core::condition;
 use super::super::rules::Rules;
+use super::super::validation::checks::required_text;
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
+use crate::strategy::Context;
 use sampan_api::object::Object;
 use serde_json::Value;
-use crate::resource::{Resource};
 
 pub(super) fn row() -> Resource {
-    Resource::new("certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest").cluster_scoped().short_names(["csr"]).view("approval").view("status").selectable("spec.signerName").strategy(RULES).table(CELLS)
+    Resource::new("certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest")
+        .cluster_scoped()
+        .short_names(["csr"])
+        .view("approval")
+        .view("status")
+        .selectable("spec.signerName")
+        .strategy(RULES)
+        .table(CELLS)
 }
 
-const RULES: Rules = Rules { ..Rules::NONE };
+const RULES: Rules = Rules {
+    validate: Some(|_, request| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(request).get("spec"), &mut errors);
+        errors
+    }),
+    prepare_for_create: Some(|ctx, request| {
+        // Who asks is the server's to say.
+        request.set(&["spec", "username"], ctx.user.name.as_str());
+        request.set(&["spec", "groups"], ctx.user.groups.clone());
+        request.remove(&["spec", "uid"]);
+        request.remove(&["spec", "extra"]);
+        if !ctx.user.uid.is_empty() {
+            request.set(&["spec", "uid"], ctx.user.uid.as_str());
+        }
+        if !ctx.user.extra.is_empty() {
+            request.set(&["spec", "extra"], serde_json::json!(ctx.user.extra));
+        }
+    }),
+    prepare_for_update: Some(prepare_for_update),
+    validate_update: Some(|_, request, _| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(request).get("spec"), &mut errors);
+        errors
+    }),
+    ..Rules::NONE
+};
 
 const CELLS: &[(&str, Cell)] = &[
     ("requested-duration", |request, _| {
@@ -37,3 +73,105 @@ fn state(request: &Object) -> String {
     }
     text
 }
+
+const BLOCK: &str = "CERTIFICATE REQUEST";
+const SECONDS_MIN: i64 = 600;
+
+/// The spec never changes; the approval view has its conditions, the status view all but those.
+fn prepare_for_update(ctx: &Context<'_>, request: &mut Object, old: &Object) {
+    let keep = |request: &mut Object, path: &[&str]| match old.get(path) {
+        Some(value) => request.set(path, value.clone()),
+        None => {
+            request.remove(path);
+        }
+    };
+    keep(request, &["spec"]);
+    match ctx.subresource {
+        "approval" => {
+            let conditions = request.get(&["status", "conditions"]).cloned();
+            keep(request, &["status"]);
+            if let Some(conditions) = conditions {
+                request.set(&["status", "conditions"], conditions);
+            }
+        }
+        "status" => {}
+        _ => keep(request, &["status"]),
+    }
+    stamp(ctx, request, old);
+}
+
+/// New conditions get their times.
+fn stamp(ctx: &Context<'_>, request: &mut Object, old: &Object) {
+    let before = old.get(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let now = sampan_api::time::rfc3339(ctx.now);
+    let Some(conditions) = request.get_mut(&["status", "conditions"]).and_then(Value::as_array_mut) else { return };
+    for condition in conditions {
+        let same = before.iter().find(|other| other.get("type") == condition.get("type"));
+        let Some(fields) = condition.as_object_mut() else { continue };
+        let unset = |fields: &serde_json::Map<String, Value>, name: &str| fields.get(name).is_none_or(Value::is_null);
+        if unset(fields, "lastUpdateTime") {
+            fields.insert("lastUpdateTime".to_owned(), now.clone().into());
+        }
+        if unset(fields, "lastTransitionTime") {
+            let kept = same.filter(|same| same.get("status") == fields.get("status"));
+            let time =
+                kept.and_then(|kept| kept.get("lastTransitionTime").cloned()).unwrap_or_else(|| now.clone().into());
+            fields.insert("lastTransitionTime".to_owned(), time);
+        }
+    }
+}
+
+fn spec(at: At<'_>, errors: &mut FieldErrors) {
+    let request = at.get("request");
+    // "-----BEGIN CERTIFICATE REQUEST" in base64, as far as whole groups of three bytes go.
+    if !request.text().starts_with("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNU") {
+        request.invalid(errors, format!("PEM block type must be {BLOCK}"));
+    }
+    required_text(at.get("usages"), errors);
+    let usages = at.get("usages");
+    let listed = usages.texts();
+    for (index, usage) in usages.items().enumerate() {
+        if !USAGES.contains(&usage.text()) {
+            usage.not_supported(errors, &USAGES);
+        }
+        if listed[..index].contains(&usage.text()) {
+            usage.duplicate(errors);
+        }
+    }
+    let signer = at.get("signerName");
+    match signer.text().split_once('/') {
+        _ if signer.is_empty() => signer.required(errors, ""),
+        Some((domain, path)) if !path.is_empty() && domain.contains('.') => {}
+        _ => signer.invalid(errors, "must be a fully qualified domain and path of the form 'example.com/signer-name'"),
+    }
+    let seconds = at.get("expirationSeconds");
+    if seconds.opt_number().is_some_and(|seconds| seconds < SECONDS_MIN) {
+        seconds.invalid(errors, "may not specify a duration less than 600 seconds (10 minutes)");
+    }
+}
+
+const USAGES: [&str; 23] = [
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+];

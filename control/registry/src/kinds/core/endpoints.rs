@@ -2,19 +2,31 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::checks::{
+    ip, named, named_if_set, parse_ip, port_number, required_named, required_one_of, routable_ip,
+};
+use super::super::validation::container::PROTOCOLS;
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
+use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
-use crate::resource::{Resource};
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "endpoints", "Endpoints").short_names(["ep"]).strategy(RULES).table(CELLS)
 }
 
-const RULES: Rules = Rules { create_on_update: true, ..Rules::NONE };
+const RULES: Rules = Rules {
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        subsets(At::object(object).get("subsets"), &mut errors);
+        errors
+    }),
+    create_on_update: true,
+    ..Rules::NONE
+};
 
-const CELLS: &[(&str, Cell)] = &[
-    ("endpoints", |object, _| endpoints(object).into()),
-];
+const CELLS: &[(&str, Cell)] = &[("endpoints", |object, _| endpoints(object).into())];
 
 /// How many addresses are shown before the rest is only counted.
 const SHOWN: usize = 3;
@@ -35,11 +47,51 @@ fn endpoints(object: &Object) -> String {
         }
         for port in ports {
             let port = port.get("port").and_then(Value::as_i64).unwrap_or(0);
-            all.extend(ips.iter().map(|ip| if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }));
+            all.extend(
+                ips.iter().map(|ip| if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }),
+            );
         }
     }
     match all.len().checked_sub(SHOWN) {
         None | Some(0) => all.join(","),
         Some(more) => format!("{} + {more} more...", all[..SHOWN].join(",")),
+    }
+}
+
+fn subsets(list: At<'_>, errors: &mut FieldErrors) {
+    for subset in list.items() {
+        if subset.get("addresses").is_empty() && subset.get("notReadyAddresses").is_empty() {
+            subset.required(errors, "must specify `addresses` or `notReadyAddresses`");
+        }
+        for field in ["addresses", "notReadyAddresses"] {
+            let addresses = subset.get(field);
+            for address in addresses.items() {
+                let text = address.get("ip");
+                ip(text, errors);
+                named_if_set(address.get("hostname"), errors, names::dns1123_label);
+                if address.get("nodeName").is_set() {
+                    named(address.get("nodeName"), errors, names::dns1123_subdomain);
+                }
+                // Two of Kubernetes' checks refuse it, each in its own words.
+                if parse_ip(text.text()).is_none() {
+                    text.invalid_as(errors, text.text(), "must be a valid IP address");
+                } else {
+                    routable_ip(text, errors);
+                }
+            }
+        }
+        let ports = subset.get("ports");
+        for port in ports.items() {
+            if ports.len() > 1 {
+                required_named(port.get("name"), errors, names::dns1123_label);
+            } else {
+                named_if_set(port.get("name"), errors, names::dns1123_label);
+            }
+            port_number(port.get("port"), errors);
+            required_one_of(port.get("protocol"), errors, &PROTOCOLS);
+            if port.get("appProtocol").is_set() {
+                named(port.get("appProtocol"), errors, names::qualified_name);
+            }
+        }
     }
 }

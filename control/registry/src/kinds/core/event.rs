@@ -2,7 +2,9 @@
 
 use super::super::columns::{Cell, Tabled, age};
 use super::super::rules::Rules;
+use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
+use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
 use std::time::SystemTime;
@@ -26,7 +28,12 @@ pub(super) fn row() -> Resource {
         .table(CELLS)
 }
 
-pub(in crate::kinds) const RULES: Rules = Rules {
+const RULES: Rules = Rules {
+    validate: Some(|_, event| {
+        let mut errors = FieldErrors::default();
+        common(event, "reportingComponent", &mut errors);
+        errors
+    }),
     create_on_update: true,
     ..Rules::NONE
 };
@@ -89,4 +96,45 @@ fn text<'a>(event: &'a Object, core: &[&str], events: &[&str]) -> &'a str {
 
 fn first<'a>(texts: &[&'a str]) -> &'a str {
     texts.iter().find(|text| !text.is_empty()).copied().unwrap_or("")
+}
+
+const TEXT_MAX: usize = 128;
+const NOTE_MAX: usize = 1024;
+
+/// What both versions ask of an event. `reporter`: the name of the reporting component's field in the version.
+pub(in crate::kinds) fn common(event: &Object, reporter: &str, errors: &mut FieldErrors) {
+    let at = At::object(event);
+    let involved = at.get("involvedObject");
+    let place = involved.get("namespace");
+    let namespace = event.namespace();
+    let own = place.text();
+    let timed = !at.get("eventTime").is_empty();
+    // An event about something without a namespace stands in the default one.
+    let fits = match own {
+        "" => matches!(namespace, "" | "default") || (timed && namespace == "kube-system"),
+        own => timed || own == namespace,
+    };
+    if !fits {
+        place.invalid_as(errors, own, "does not match event.namespace");
+    }
+    if !timed {
+        return;
+    }
+    let component = at.get("reportingComponent").text();
+    let shown = at.get(reporter);
+    if component.is_empty() {
+        shown.required(errors, "");
+    }
+    shown.invalid_each_as(errors, component, names::qualified_name(component));
+    for (field, max) in [("reportingInstance", TEXT_MAX), ("action", TEXT_MAX), ("reason", TEXT_MAX)] {
+        if at.get(field).is_empty() {
+            at.get(field).required(errors, "");
+        }
+        if at.get(field).len() > max {
+            at.get(field).invalid_as(errors, "", format!("can have at most {max} characters"));
+        }
+    }
+    if at.get("message").len() > NOTE_MAX {
+        at.get("message").invalid_as(errors, "", format!("can have at most {NOTE_MAX} characters"));
+    }
 }

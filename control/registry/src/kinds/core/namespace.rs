@@ -2,6 +2,7 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
+use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
 use sampan_api::names;
@@ -25,6 +26,22 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    returns_deleted_object: true,
+    validate: Some(|_, namespace| {
+        let mut errors = FieldErrors::default();
+        finalizers(At::object(namespace), &mut errors);
+        errors
+    }),
+    validate_update: Some(|ctx, namespace, _| {
+        let mut errors = FieldErrors::default();
+        let at = At::object(namespace);
+        match ctx.subresource {
+            "finalize" => finalizers(at, &mut errors),
+            "status" => phase(namespace, &mut errors),
+            _ => {}
+        }
+        errors
+    }),
     name: names::dns1123_label,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
@@ -69,4 +86,35 @@ fn prepare_for_update(ctx: &Context<'_>, namespace: &mut Object, old: &Object) {
 fn label_name(namespace: &mut Object) {
     let name = namespace.name().to_owned();
     namespace.set(&["metadata", "labels", "kubernetes.io/metadata.name"], name);
+}
+
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+fn finalizers(at: At<'_>, errors: &mut FieldErrors) {
+    let spec = at.get("spec");
+    let list = spec.get("finalizers");
+    for finalizer in list.items() {
+        let name = finalizer.text();
+        let messages = names::qualified_name(name);
+        list.invalid_each_as(errors, name, messages);
+        if !name.contains('/') && !matches!(name, FINALIZER | FOREGROUND | ORPHAN) {
+            list.invalid_as(errors, name, "name is neither a standard finalizer name nor is it fully qualified");
+        }
+    }
+}
+
+fn phase(namespace: &Object, errors: &mut FieldErrors) {
+    let at = At::object(namespace);
+    let status = at.get("status");
+    let phase = status.get("phase").text();
+    let (wanted, when) = match namespace.deletion_timestamp() {
+        None => ("Active", "empty"),
+        Some(_) => ("Terminating", "not empty"),
+    };
+    if phase != wanted {
+        // Kubernetes writes the field's name as its own struct does.
+        let detail = format!("may only be '{wanted}' if `deletionTimestamp` is {when}");
+        status.get("Phase").invalid_as(errors, phase, detail);
+    }
 }

@@ -2,9 +2,15 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::affinity::taint_effect;
+use super::super::validation::checks::{cidr, named, ordered, parse_cidr};
+use super::super::validation::resources::resource_quantity;
+use super::super::validation::{At, FieldErrors};
 use super::{condition, connect_options};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
+use sampan_api::field::{FieldError, Path};
+use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -26,6 +32,23 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    validate: Some(|_, node| {
+        let mut errors = FieldErrors::default();
+        let at = At::object(node);
+        taints(at, &mut errors);
+        amounts(at, &mut errors);
+        pod_ranges(at, &mut errors);
+        errors
+    }),
+    validate_update: Some(|_, node, old| {
+        let mut errors = FieldErrors::default();
+        let (at, old) = (At::object(node), At::object(old));
+        amounts(at, &mut errors);
+        addresses(at, &mut errors);
+        assigned_once(at, old, &mut errors);
+        taints(at, &mut errors);
+        errors
+    }),
     prepare_for_update: Some(prepare_for_update),
     ..Rules::NONE
 };
@@ -80,4 +103,95 @@ fn address(node: &Object, type_: &str) -> String {
     let of_type = |address: &&Value| address.get("type").and_then(Value::as_str) == Some(type_);
     let found = addresses.and_then(|list| list.iter().find(of_type)).and_then(|a| a.get("address"));
     found.and_then(Value::as_str).unwrap_or("<none>").to_owned()
+}
+
+const TAINTS_UNIQUE: &str = "taints must be unique by key and effect pair";
+
+/// Kubernetes reports taints at the metadata.
+fn taints(at: At<'_>, errors: &mut FieldErrors) {
+    let spec = at.get("spec");
+    let list = spec.get("taints");
+    let mut found = FieldErrors::default();
+    let mut seen: Vec<(String, String)> = Vec::new();
+    for taint in list.items() {
+        let (key, value, effect) = (taint.get("key"), taint.get("value"), taint.get("effect"));
+        named(key, &mut found, names::qualified_name);
+        let messages = names::label_value(value.text());
+        if !messages.is_empty() {
+            value.invalid(&mut found, messages.join(";"));
+        }
+        taint_effect(effect, &mut found);
+        let pair = (key.text().to_owned(), effect.text().to_owned());
+        if seen.contains(&pair) {
+            let shown = serde_json::json!({
+                "Key": key.text(), "Value": value.text(), "Effect": effect.text(), "TimeAdded": taint.get("timeAdded").value(),
+            });
+            let mut error =
+                FieldError::duplicate(&taint.path(), ordered(&shown, &["Key", "Value", "Effect", "TimeAdded"]));
+            TAINTS_UNIQUE.clone_into(&mut error.detail);
+            found.push(error);
+        }
+        seen.push(pair);
+    }
+    for mut error in found {
+        error.field = error.field.replacen("spec.", "metadata.", 1);
+        errors.push(error);
+    }
+}
+
+/// Kubernetes joins the resource's name to the path as if it were a field.
+fn amounts(at: At<'_>, errors: &mut FieldErrors) {
+    let status = at.get("status");
+    for list in ["capacity", "allocatable"] {
+        let amounts = status.get(list);
+        for (name, _) in amounts.entries() {
+            resource_quantity(amounts.get(name), name, errors);
+        }
+    }
+}
+
+fn pod_ranges(at: At<'_>, errors: &mut FieldErrors) {
+    let spec = at.get("spec");
+    let list = spec.get("podCIDRs");
+    for range in list.items() {
+        cidr(range, errors);
+    }
+    let families: Vec<bool> =
+        list.texts().into_iter().filter_map(parse_cidr).map(|(network, _)| network.is_ipv4()).collect();
+    if list.len() > 2 || (list.len() == 2 && families.first() == families.get(1)) {
+        list.invalid(errors, "may specify no more than one CIDR for each IP family");
+    }
+}
+
+fn addresses(at: At<'_>, errors: &mut FieldErrors) {
+    let status = at.get("status");
+    let list = status.get("addresses");
+    for (index, address) in list.items().enumerate() {
+        if list.items().take(index).any(|other| other.value() == address.value()) {
+            let shown =
+                serde_json::json!({"Type": address.get("type").text(), "Address": address.get("address").text()});
+            address.duplicate_as(errors, ordered(&shown, &["Type", "Address"]));
+        }
+    }
+}
+
+/// What a node is given once and keeps.
+fn assigned_once(at: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
+    let (spec, before) = (at.get("spec"), old.get("spec"));
+    let forbid = |field: &str, what: &str, errors: &mut FieldErrors| {
+        let detail = format!("node updates may not change {what} except from \"\" to valid");
+        errors.push(FieldError::forbidden(&Path::from_rendered(format!("spec.{field}")), detail));
+    };
+    let (ranges, old_ranges) = (spec.get("podCIDRs").texts(), before.get("podCIDRs").texts());
+    if !old_ranges.is_empty() && ranges.len() != old_ranges.len() {
+        forbid("podCIDRs", "podCIDR", errors);
+    } else {
+        for _ in ranges.iter().zip(&old_ranges).filter(|(new, old)| new != old) {
+            forbid("podCIDRs", "podCIDR", errors);
+        }
+    }
+    let id = before.get("providerID");
+    if !id.is_empty() && id.text() != spec.get("providerID").text() {
+        forbid("providerID", "providerID", errors);
+    }
 }

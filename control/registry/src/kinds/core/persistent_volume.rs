@@ -2,14 +2,48 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::affinity::node_selector;
+use super::super::validation::checks::{named, no_backsteps, one_of, required_text};
+use super::super::validation::resources::{canonical, quantity};
+use super::super::validation::volumes::{driver_name, host_path};
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
+use sampan_api::names;
 use sampan_api::object::Object;
-use crate::resource::{Resource};
 
 pub(super) fn row() -> Resource {
-    Resource::new("", "v1", "persistentvolumes", "PersistentVolume").cluster_scoped().short_names(["pv"]).view("status").strategy(RULES).table(CELLS)
+    Resource::new("", "v1", "persistentvolumes", "PersistentVolume")
+        .cluster_scoped()
+        .short_names(["pv"])
+        .view("status")
+        .strategy(RULES)
+        .table(CELLS)
 }
 
-const RULES: Rules = Rules { ..Rules::NONE };
+const RULES: Rules = Rules {
+    returns_deleted_object: true,
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(object).get("spec"), &mut errors);
+        errors
+    }),
+    prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"phase": "Pending"}))),
+    validate_update: Some(|ctx, object, old| {
+        let mut errors = FieldErrors::default();
+        if ctx.subresource.is_empty() {
+            let (at, old) = (At::object(object), At::object(old));
+            let (new_spec, old_spec) = (at.get("spec"), old.get("spec"));
+            spec(new_spec, &mut errors);
+            if SOURCES.iter().any(|source| new_spec.get(source).value() != old_spec.get(source).value()) {
+                new_spec
+                    .get("persistentvolumesource")
+                    .forbidden(&mut errors, "spec.persistentvolumesource is immutable after creation\n");
+            }
+        }
+        errors
+    }),
+    ..Rules::NONE
+};
 
 const CELLS: &[(&str, Cell)] = &[
     ("access-modes", |volume, _| super::access_modes(volume.get(&["spec", "accessModes"])).into()),
@@ -24,5 +58,113 @@ fn claim(volume: &Object) -> String {
         format!("{}/{}", field("namespace"), field("name"))
     } else {
         String::new()
+    }
+}
+
+/// In the order in which a second one is found.
+const SOURCES: [&str; 22] = [
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
+];
+const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
+fn spec(at: At<'_>, errors: &mut FieldErrors) {
+    let modes = at.get("accessModes");
+    required_text(modes, errors);
+    let listed = modes.texts();
+    for mode in listed.iter().filter(|mode| !MODES.contains(mode)) {
+        modes.not_supported_as(errors, *mode, &MODES);
+    }
+    if listed.contains(&"ReadWriteOncePod") && listed.len() > 1 {
+        modes.forbidden(errors, "may not use ReadWriteOncePod with other access modes");
+    }
+    let capacity = at.get("capacity");
+    if capacity.is_empty() {
+        capacity.required(errors, "");
+    } else if !capacity.key("storage").is_set() || capacity.len() > 1 {
+        capacity.not_supported_as(errors, capacity.value(), &["storage"]);
+    }
+    for (_, amount) in capacity.entries() {
+        if quantity(amount.value()).is_some_and(|amount| amount.is_negative() || amount.is_zero()) {
+            amount.invalid_as(errors, canonical(amount.value()), "must be greater than zero");
+        }
+    }
+    one_of(at.get("persistentVolumeReclaimPolicy"), errors, &["Delete", "Recycle", "Retain"]);
+    let affinity = at.get("nodeAffinity");
+    if affinity.is_set() {
+        if affinity.get("required").is_set() {
+            node_selector(affinity.get("required"), errors);
+        } else {
+            affinity.get("required").required(errors, "must specify required node constraints");
+        }
+    }
+    source(at, errors);
+    if at.get("storageClassName").len() > 0 {
+        named(at.get("storageClassName"), errors, names::dns1123_subdomain);
+    }
+    one_of(at.get("volumeMode"), errors, &["Block", "Filesystem"]);
+}
+
+fn source(at: At<'_>, errors: &mut FieldErrors) {
+    let mut found = false;
+    for field in SOURCES {
+        let source = at.get(field);
+        if !source.is_set() {
+            continue;
+        }
+        if found {
+            source.forbidden(errors, "may not specify more than 1 volume type");
+            continue;
+        }
+        found = true;
+        match field {
+            "hostPath" => host_path(source, errors),
+            "nfs" => {
+                required_text(source.get("server"), errors);
+                required_text(source.get("path"), errors);
+                if !source.get("path").text().starts_with('/') {
+                    source.get("path").invalid_as(errors, source.get("path").text(), "must be an absolute path");
+                }
+            }
+            "local" => {
+                let path = source.get("path");
+                if path.is_empty() {
+                    path.required(errors, "");
+                } else {
+                    no_backsteps(path, path.text(), errors);
+                }
+                if !at.get("nodeAffinity").is_set() {
+                    at.get("nodeAffinity").required(errors, "Local volume requires node affinity");
+                }
+            }
+            "csi" => {
+                driver_name(source.get("driver"), errors);
+                required_text(source.get("volumeHandle"), errors);
+            }
+            _ => {}
+        }
+    }
+    if !found {
+        at.required(errors, "must specify a volume type");
     }
 }

@@ -2,14 +2,34 @@
 
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;
+use super::super::validation::checks::{label_selector, named, one_of, required_text};
+use super::super::validation::resources::{canonical, quantity};
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
+use crate::strategy::Context;
+use sampan_api::names;
 use sampan_api::object::Object;
-use crate::resource::{Resource};
+use serde_json::json;
 
 pub(super) fn row() -> Resource {
-    Resource::new("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim").short_names(["pvc"]).view("status").strategy(RULES).table(CELLS)
+    Resource::new("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+        .short_names(["pvc"])
+        .view("status")
+        .strategy(RULES)
+        .table(CELLS)
 }
 
-const RULES: Rules = Rules { ..Rules::NONE };
+const RULES: Rules = Rules {
+    returns_deleted_object: true,
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(object).get("spec"), &mut errors);
+        errors
+    }),
+    prepare_for_create: Some(|_, object| object.set(&["status"], json!({"phase": "Pending"}))),
+    validate_update: Some(validate_update),
+    ..Rules::NONE
+};
 
 const CELLS: &[(&str, Cell)] = &[
     ("phase", |claim, _| super::phase(claim).into()),
@@ -26,4 +46,115 @@ const CELLS: &[(&str, Cell)] = &[
 
 fn bound(claim: &Object) -> bool {
     claim.get_str(&["spec", "volumeName"]).is_some_and(|name| !name.is_empty())
+}
+
+const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+const SINGLE_POD: &str = "ReadWriteOncePod";
+
+/// The spec of a claim or of a template of claims.
+pub(in crate::kinds) fn spec(at: At<'_>, errors: &mut FieldErrors) {
+    access_modes(at.get("accessModes"), errors);
+    let resources = at.get("resources");
+    let requests = resources.get("requests");
+    let size = requests.key("storage");
+    match quantity(size.value()) {
+        // Kubernetes names the resource at the list's parent.
+        None => resources.key("storage").required(errors, ""),
+        Some(size_wanted) => {
+            if size_wanted.is_negative() || size_wanted.is_zero() {
+                resources.key("storage").invalid_as(errors, canonical(size.value()), "must be greater than zero");
+            }
+        }
+    }
+    label_selector(at.get("selector"), errors);
+    let class = at.get("storageClassName");
+    if !class.is_empty() {
+        named(class, errors, names::dns1123_subdomain);
+    }
+    one_of(at.get("volumeMode"), errors, &["Block", "Filesystem"]);
+    for source in ["dataSource", "dataSourceRef"] {
+        let source = at.get(source);
+        if !source.is_set() {
+            continue;
+        }
+        required_text(source.get("name"), errors);
+        required_text(source.get("kind"), errors);
+        let group = source.get("apiGroup");
+        if group.is_empty() && source.get("kind").text() != "PersistentVolumeClaim" {
+            source.invalid(errors, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+        }
+        if !group.is_empty() {
+            named(group, errors, names::dns1123_subdomain);
+        }
+    }
+    if at.get("volumeAttributesClassName").is_set() && !at.get("volumeAttributesClassName").is_empty() {
+        named(at.get("volumeAttributesClassName"), errors, names::dns1123_subdomain);
+    }
+}
+
+pub(in crate::kinds) fn access_modes(at: At<'_>, errors: &mut FieldErrors) {
+    if at.is_empty() {
+        at.required(errors, "at least 1 access mode is required");
+    }
+    let modes = at.texts();
+    for mode in &modes {
+        if !ACCESS_MODES.contains(mode) {
+            at.not_supported_as(errors, *mode, &ACCESS_MODES);
+        }
+    }
+    if modes.contains(&SINGLE_POD) && modes.len() > 1 {
+        at.forbidden(errors, "may not use ReadWriteOncePod with other access modes");
+    }
+}
+
+fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    if !ctx.subresource.is_empty() {
+        return errors;
+    }
+    let (at, old_at) = (At::object(object), At::object(old));
+    let (new_spec, old_spec) = (at.get("spec"), old_at.get("spec"));
+    spec(new_spec, &mut errors);
+    let bound = object.get_str(&["status", "phase"]) == Some("Bound");
+    let fixed = |object: &Object| {
+        let mut object = Object::from_value(object.get(&["spec"]).cloned().unwrap_or(json!({}))).unwrap_or_default();
+        if old_spec.get("volumeName").is_empty() {
+            object.remove(&["volumeName"]);
+        }
+        if old_spec.get("storageClassName").value().is_null() {
+            object.remove(&["storageClassName"]);
+        }
+        if bound {
+            object.remove(&["resources", "requests", "storage"]);
+            object.remove(&["volumeAttributesClassName"]);
+        }
+        object.into_value()
+    };
+    let (new_fixed, old_fixed) = (fixed(object), fixed(old));
+    if new_fixed != old_fixed {
+        let difference = match (old_fixed.as_object(), new_fixed.as_object()) {
+            (Some(old), Some(new)) => super::super::validation::change::diff(old, new),
+            _ => String::new(),
+        };
+        let detail = format!(
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{difference}"
+        );
+        new_spec.forbidden(&mut errors, detail);
+    }
+    let size = |object: &Object, path: &[&str]| object.get(path).and_then(quantity).unwrap_or_default();
+    let path = ["spec", "resources", "requests", "storage"];
+    let wanted = size(object, &path);
+    if wanted < size(old, &path) && wanted <= size(object, &["status", "capacity", "storage"]) {
+        let resources = new_spec.get("resources");
+        let requests = resources.get("requests");
+        requests.get("storage").forbidden(&mut errors, "field can not be less than status.capacity");
+    }
+    if new_spec.get("volumeMode").value() != old_spec.get("volumeMode").value() {
+        at.get("volumeMode").invalid_as(
+            &mut errors,
+            new_spec.get("volumeMode").value(),
+            super::super::validation::checks::IMMUTABLE,
+        );
+    }
+    errors
 }

@@ -2,6 +2,7 @@
 
 use super::super::columns::{Cell, Tabled, age};
 use super::super::rules::Rules;
+use super::super::validation::pod_spec;
 use super::{condition_is, connect_options};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::{Context, Generation};
@@ -27,6 +28,8 @@ pub(super) fn row() -> Resource {
         .connect("portforward", connect_options("PodPortForwardOptions"), stream, "portforward")
         .connect("proxy", connect_options("PodProxyOptions"), any, "proxy")
         .view("resize")
+        // Ours: why the pod is where it is.
+        .sub_action("scheduling", GroupVersionKind::new("", "v1", "Pod"), Verbs::GET, "scheduling")
         .view("status")
         .selectable("spec.nodeName")
         .dispatched()
@@ -45,9 +48,12 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    returns_deleted_object: true,
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
+    validate: Some(|_, pod| pod_spec::create(pod)),
+    validate_update: Some(|ctx, pod, old| pod_spec::update(ctx.subresource, pod, old)),
     graceful_deletion: Some(grace),
     ..Rules::NONE
 };
@@ -99,6 +105,8 @@ fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
                 pod.set(&["spec", "containers"], containers);
             }
         }
+        // Written by the server's own actions, which change spec, metadata and conditions together.
+        "binding" | "eviction" => {}
         _ => keep(pod, &["status"]),
     }
 }
@@ -146,7 +154,7 @@ fn grace(_: &Context<'_>, pod: &Object, options: &crate::options::DeleteOptions)
 
 /// `qos.ComputePodQOS`: Guaranteed where every container limits cpu and memory to what it requests, BestEffort where none
 /// asks for either, else Burstable.
-pub(super) fn qos_class(pod: &Object) -> &'static str {
+pub(in crate::kinds) fn qos_class(pod: &Object) -> &'static str {
     let mut any = false;
     let mut guaranteed = true;
     let lists = ["containers", "initContainers"].map(|list| pod.get(&["spec", list]).and_then(Value::as_array));
@@ -176,7 +184,8 @@ fn quantities(resources: &Value) -> Vec<(&'static str, &'static str, Quantity)> 
     for list in ["limits", "requests"] {
         for resource in ["cpu", "memory"] {
             let text = resources.get(list).and_then(|list| list.get(resource)).map(super::super::columns::plain);
-            if let Some(quantity) = text.and_then(|text| text.parse::<Quantity>().ok()).filter(|q| q.milli_value() > 0) {
+            if let Some(quantity) = text.and_then(|text| text.parse::<Quantity>().ok()).filter(|q| q.milli_value() > 0)
+            {
                 found.push((list, resource, quantity));
             }
         }
@@ -249,7 +258,8 @@ impl<'a> Container<'a> {
     }
     /// The reason of its end, or what ended it.
     fn end(&self) -> String {
-        let signal = self.state("terminated").and_then(|state| state.get("signal")).and_then(Value::as_i64).unwrap_or(0);
+        let signal =
+            self.state("terminated").and_then(|state| state.get("signal")).and_then(Value::as_i64).unwrap_or(0);
         match (self.reason("terminated"), signal) {
             (Some(reason), _) => reason.to_owned(),
             (None, 0) => format!("ExitCode:{}", self.exit_code()),
@@ -281,8 +291,10 @@ impl Summary {
         let phase = pod.get_str(&["status", "phase"]).unwrap_or("");
         let own_reason = pod.get_str(&["status", "reason"]).filter(|reason| !reason.is_empty());
         let mut status = own_reason.unwrap_or(phase).to_owned();
-        let gated = |c: &&Value| c.get("type").and_then(Value::as_str) == Some("PodScheduled")
-            && c.get("reason").and_then(Value::as_str) == Some(GATED);
+        let gated = |c: &&Value| {
+            c.get("type").and_then(Value::as_str) == Some("PodScheduled")
+                && c.get("reason").and_then(Value::as_str) == Some(GATED)
+        };
         if list(&["status", "conditions"]).iter().find(gated).is_some() {
             GATED.clone_into(&mut status);
         }

@@ -2,11 +2,22 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use crate::resource::{Resource};
+use super::super::validation::pod_spec;
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
 use crate::strategy::Generation;
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "podtemplates", "PodTemplate").strategy(RULES).table(&[])
 }
 
-const RULES: Rules = Rules { generation: Generation::By(|new, old| new.get(&["template"]) != old.get(&["template"])), ..Rules::NONE };
+const RULES: Rules = Rules {
+    returns_deleted_object: true,
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        pod_spec::template(At::object(object).get("template"), &mut errors);
+        errors
+    }),
+    generation: Generation::By(|new, old| new.get(&["template"]) != old.get(&["template"])),
+    ..Rules::NONE
+};

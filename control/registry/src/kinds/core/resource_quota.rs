@@ -2,20 +2,55 @@
 
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;
+use super::super::validation::resources::{
+    is_standard_for_containers, is_standard_quota, resource_name, resource_quantity,
+};
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
 use sampan_api::object::Object;
 use serde_json::Value;
-use crate::resource::{Resource};
 
 pub(super) fn row() -> Resource {
-    Resource::new("", "v1", "resourcequotas", "ResourceQuota").short_names(["quota"]).view("status").strategy(RULES).table(CELLS)
+    Resource::new("", "v1", "resourcequotas", "ResourceQuota")
+        .short_names(["quota"])
+        .view("status")
+        .strategy(RULES)
+        .table(CELLS)
 }
 
-const RULES: Rules = Rules { ..Rules::NONE };
+const RULES: Rules = Rules {
+    returns_deleted_object: true,
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(object).get("spec"), &mut errors);
+        errors
+    }),
+    validate_update: Some(|ctx, object, old| {
+        let mut errors = FieldErrors::default();
+        let (at, old) = (At::object(object), At::object(old));
+        if ctx.subresource == "status" {
+            let status = at.get("status");
+            amounts(status.get("hard"), &mut errors);
+            amounts(status.get("used"), &mut errors);
+            return errors;
+        }
+        spec(at.get("spec"), &mut errors);
+        let (new_spec, old_spec) = (at.get("spec"), old.get("spec"));
+        let sorted = |spec: &At<'_>| {
+            let mut scopes: Vec<String> = spec.get("scopes").texts().into_iter().map(str::to_owned).collect();
+            scopes.sort();
+            scopes
+        };
+        if sorted(&new_spec) != sorted(&old_spec) {
+            new_spec.get("scopes").invalid(&mut errors, super::super::validation::checks::IMMUTABLE);
+        }
+        errors
+    }),
+    ..Rules::NONE
+};
 
-const CELLS: &[(&str, Cell)] = &[
-    ("requests", |quota, _| usage(quota, false).into()),
-    ("limits", |quota, _| usage(quota, true).into()),
-];
+const CELLS: &[(&str, Cell)] =
+    &[("requests", |quota, _| usage(quota, false).into()), ("limits", |quota, _| usage(quota, true).into())];
 
 /// `resource: used/hard` of what is limited (`limits.*`) or of all the rest.
 fn usage(quota: &Object, limits: bool) -> String {
@@ -26,4 +61,83 @@ fn usage(quota: &Object, limits: bool) -> String {
         format!("{name}: {used}/{}", plain(hard))
     });
     texts.collect::<Vec<_>>().join(", ")
+}
+
+const SCOPES: [&str; 7] = [
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
+    "VolumeAttributesClass",
+];
+const CONFLICTING: [[&str; 2]; 2] = [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]];
+
+fn amounts(list: At<'_>, errors: &mut FieldErrors) {
+    for (name, amount) in list.entries() {
+        if !name.contains('/') && !is_standard_quota(name) {
+            amount.invalid_as(errors, name, "must be a standard resource for quota");
+        }
+        resource_name(amount, name, errors);
+        resource_quantity(amount, name, errors);
+    }
+}
+
+/// Whether objects of a scope use the resource.
+fn scope_covers(scope: &str, resource: &str) -> bool {
+    let claims = resource == "requests.storage" || resource == "persistentvolumeclaims";
+    match scope {
+        "BestEffort" => resource == "pods",
+        "VolumeAttributesClass" => claims,
+        _ => {
+            resource == "pods"
+                || is_standard_for_containers(resource.trim_start_matches("requests.").trim_start_matches("limits."))
+        }
+    }
+}
+
+fn spec(at: At<'_>, errors: &mut FieldErrors) {
+    amounts(at.get("hard"), errors);
+    let (scopes, hard) = (at.get("scopes"), at.get("hard"));
+    let listed = scopes.texts();
+    for scope in &listed {
+        if !SCOPES.contains(scope) {
+            scopes.invalid(errors, "unsupported scope");
+        }
+        for (resource, _) in hard.entries() {
+            if is_standard_quota(resource) && !scope_covers(scope, resource) {
+                scopes.invalid(errors, "unsupported scope applied to resource");
+            }
+        }
+    }
+    for pair in CONFLICTING {
+        if pair.iter().all(|scope| listed.contains(scope)) {
+            scopes.invalid(errors, "conflicting scopes");
+        }
+    }
+    let selector = at.get("scopeSelector");
+    let expressions = selector.get("matchExpressions");
+    for expression in expressions.items() {
+        let (scope, operator) = (expression.get("scopeName").text(), expression.get("operator").text());
+        if !SCOPES.contains(&scope) {
+            expressions.get("scopeName").invalid_as(errors, scope, "unsupported scope");
+        }
+        if SCOPES[..4].contains(&scope) && operator != "Exists" {
+            expressions.get("operator").invalid_as(errors, operator, "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity");
+        }
+        let values = expression.get("values");
+        match operator {
+            "In" | "NotIn" if values.is_empty() => expressions
+                .get("values")
+                .required(errors, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"),
+            "Exists" | "DoesNotExist" if !values.is_empty() => expressions.get("values").invalid_as(
+                errors,
+                values.value(),
+                "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
+            ),
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            _ => expressions.get("operator").invalid_as(errors, operator, "not a valid selector operator"),
+        }
+    }
 }

@@ -2,9 +2,16 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::change::load_balancer;
+use super::super::validation::checks::{
+    cidr, ip, labels, named, parse_ip, port_number, port_number_or_name, required_named, required_one_of, routable_ip,
+};
+use super::super::validation::container::PROTOCOLS;
+use super::super::validation::{At, FieldErrors};
 use super::connect_options;
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
+use sampan_api::field::{FieldError, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -26,6 +33,24 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    returns_deleted_object: true,
+    validate: Some(|_, service| {
+        let mut errors = FieldErrors::default();
+        whole(service, &mut errors);
+        errors
+    }),
+    validate_update: Some(|ctx, service, old| {
+        let mut errors = FieldErrors::default();
+        match ctx.subresource {
+            "" => {
+                changes(service, old, &mut errors);
+                whole(service, &mut errors);
+            }
+            _ => load_balancer(At::object(service).get("status").get("loadBalancer"), &mut errors),
+        }
+        errors
+    }),
+    allocator: Some(&crate::allocate::AddressesAndPorts),
     create_on_update: true,
     name: names::dns1035_label,
     prepare_for_create: Some(|_, service| service.set(&["status"], serde_json::json!({"loadBalancer": {}}))),
@@ -104,4 +129,305 @@ fn ports(service: &Object) -> String {
         })
         .collect();
     if words.is_empty() { "<none>".to_owned() } else { words.join(",") }
+}
+
+const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const HEADLESS: &str = "None";
+const AFFINITY_SECONDS_MAX: i64 = 86_400;
+const ONLY_BALANCED: &str = "may only be used when `type` is 'LoadBalancer'";
+const FIXED: &str = "may not change once set";
+
+fn headless(spec: At<'_>) -> bool {
+    spec.get("clusterIPs").texts() == [HEADLESS]
+}
+
+fn whole(service: &Object, errors: &mut FieldErrors) {
+    let at = At::object(service);
+    let spec = at.get("spec");
+    let (type_, ports) = (spec.get("type"), spec.get("ports"));
+    if ports.is_empty() && !headless(spec) && type_.text() != "ExternalName" {
+        ports.required(errors, "");
+    }
+    let ips = spec.get("clusterIPs");
+    match type_.text() {
+        kind @ ("LoadBalancer" | "NodePort") if headless(spec) => {
+            ips.index(0).invalid(errors, format!("may not be set to 'None' for {kind} services"));
+        }
+        "ExternalName" => external_name(spec, errors),
+        _ => {}
+    }
+    let mut seen = Vec::new();
+    for port in ports.items() {
+        check_port(port, ports.len() > 1, &mut seen, errors);
+    }
+    labels(spec.get("selector"), errors);
+    affinity(spec, errors);
+    if type_.text() != "ExternalName" {
+        cluster_ips(spec, errors);
+    }
+    let external = spec.get("externalIPs");
+    for address in external.items() {
+        match parse_ip(address.text()) {
+            None => ip(address, errors),
+            Some(_) => routable_ip(address, errors),
+        }
+    }
+    required_one_of(type_, errors, &TYPES);
+    unique_ports(spec, errors);
+    load_balancer_fields(spec, errors);
+    traffic(spec, errors);
+}
+
+fn external_name(spec: At<'_>, errors: &mut FieldErrors) {
+    for field in ["clusterIPs", "ipFamilies"] {
+        if !spec.get(field).is_empty() {
+            spec.get(field).forbidden(errors, "may not be set for ExternalName services");
+        }
+    }
+    if spec.get("ipFamilyPolicy").is_set() {
+        spec.get("ipFamilyPolicy").forbidden(errors, "may not be set for ExternalName services");
+    }
+    let name = spec.get("externalName");
+    let text = name.text().strip_suffix('.').unwrap_or(name.text());
+    if text.is_empty() {
+        name.required(errors, "");
+    } else {
+        name.invalid_each_as(errors, text, names::dns1123_subdomain(text));
+    }
+}
+
+fn check_port(port: At<'_>, must_have_name: bool, seen: &mut Vec<String>, errors: &mut FieldErrors) {
+    let name = port.get("name");
+    if must_have_name {
+        required_named(name, errors, names::dns1123_label);
+    } else if !name.is_empty() {
+        named(name, errors, names::dns1123_label);
+    }
+    if !name.is_empty() && seen.iter().any(|other| other == name.text()) {
+        name.duplicate(errors);
+    } else if !name.is_empty() {
+        seen.push(name.text().to_owned());
+    }
+    port_number(port.get("port"), errors);
+    required_one_of(port.get("protocol"), errors, &PROTOCOLS);
+    port_number_or_name(port.get("targetPort"), errors);
+    if port.get("appProtocol").is_set() {
+        named(port.get("appProtocol"), errors, names::qualified_name);
+    }
+}
+
+fn affinity(spec: At<'_>, errors: &mut FieldErrors) {
+    let (kind, config) = (spec.get("sessionAffinity"), spec.get("sessionAffinityConfig"));
+    required_one_of(kind, errors, &["ClientIP", "None"]);
+    match kind.text() {
+        "ClientIP" => {
+            const WHEN: &str = "when session affinity type is ClientIP";
+            let client = config.get("clientIP");
+            let timeout = client.get("timeoutSeconds");
+            if !config.is_set() {
+                config.required(errors, WHEN);
+            } else if !client.is_set() {
+                client.required(errors, WHEN);
+            } else if !timeout.is_set() {
+                timeout.required(errors, WHEN);
+            } else if !(1..=AFFINITY_SECONDS_MAX).contains(&timeout.number()) {
+                timeout.invalid(errors, format!("must be greater than 0 and less than {AFFINITY_SECONDS_MAX}"));
+            }
+        }
+        "None" if config.is_set() => config.forbidden(errors, "must not be set when session affinity is None"),
+        _ => {}
+    }
+}
+
+fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
+    let (single, list) = (spec.get("clusterIP"), spec.get("clusterIPs"));
+    match (single.is_empty(), list.is_empty()) {
+        (false, true) => list.required(errors, ""),
+        (false, false) if list.index(0).text() != single.text() => {
+            list.invalid(errors, "first value must match `clusterIP`");
+        }
+        (true, false) => list.invalid(errors, "must be empty when `clusterIP` is not specified"),
+        _ => {}
+    }
+    let families = spec.get("ipFamilies");
+    let listed = families.texts();
+    for (index, family) in families.items().enumerate() {
+        if !matches!(family.text(), "IPv4" | "IPv6") {
+            family.not_supported(errors, &["IPv4", "IPv6"]);
+        }
+        if listed[..index].contains(&family.text()) {
+            family.duplicate(errors);
+        }
+    }
+    let policy = spec.get("ipFamilyPolicy");
+    super::super::validation::checks::one_of(policy, errors, &["PreferDualStack", "RequireDualStack", "SingleStack"]);
+    let before = errors.len();
+    for (index, address) in list.items().enumerate() {
+        if index == 0 && address.text() == HEADLESS {
+            if list.len() > 1 {
+                list.invalid(errors, "'None' must be the first and only value");
+            }
+            continue;
+        }
+        ip(address, errors);
+    }
+    let usable = errors.len() == before;
+    if list.len() > 2 {
+        list.invalid(errors, "may only hold up to 2 values");
+    }
+    if !usable {
+        return;
+    }
+    let stacks: Vec<bool> = list.texts().into_iter().filter_map(parse_ip).map(|ip| ip.is_ipv4()).collect();
+    if stacks.len() > 1 && stacks.iter().all(|v4| *v4 == stacks[0]) {
+        list.invalid(errors, "may specify no more than one IP for each IP family");
+    }
+    for (index, (family, is_v4)) in listed.iter().zip(&stacks).enumerate() {
+        if matches!(*family, "IPv4" | "IPv6") && (*family == "IPv4") != *is_v4 {
+            list.index(index)
+                .invalid(errors, format!("expected an {family} value as indicated by `ipFamilies[{index}]`"));
+        }
+    }
+}
+
+fn unique_ports(spec: At<'_>, errors: &mut FieldErrors) {
+    let ports = spec.get("ports");
+    if spec.get("type").text() == "ClusterIP" {
+        for port in ports.items().filter(|port| port.get("nodePort").number() != 0) {
+            port.get("nodePort").forbidden(errors, "may not be used when `type` is 'ClusterIP'");
+        }
+    }
+    for field in ["nodePort", "port"] {
+        let mut seen = Vec::new();
+        for port in ports.items() {
+            let number = port.get(field).number();
+            if field == "nodePort" && number == 0 {
+                continue;
+            }
+            let key = (port.get("protocol").text().to_owned(), number);
+            if seen.contains(&key) {
+                match field {
+                    "nodePort" => port.get(field).duplicate(errors),
+                    _ => {
+                        // Go shows its own struct.
+                        let text = format!(
+                            "{{\"Name\":\"\",\"Protocol\":{:?},\"AppProtocol\":null,\"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
+                            key.0, key.1
+                        );
+                        port.duplicate_as(errors, sampan_api::field::BadValue::Raw(text));
+                    }
+                }
+            }
+            seen.push(key);
+        }
+    }
+}
+
+fn load_balancer_fields(spec: At<'_>, errors: &mut FieldErrors) {
+    let balanced = spec.get("type").text() == "LoadBalancer";
+    let ranges = spec.get("loadBalancerSourceRanges");
+    let shown = spec.get("LoadBalancerSourceRanges");
+    if !ranges.is_empty() && !balanced {
+        shown.forbidden(errors, ONLY_BALANCED);
+    }
+    for (index, range) in ranges.texts().into_iter().enumerate() {
+        if super::super::validation::checks::parse_cidr(range.trim()).is_none() {
+            let at = ranges.index(index);
+            let mut found = FieldErrors::default();
+            cidr(at, &mut found);
+            for mut error in found {
+                error.field = error.field.replacen("loadBalancer", "LoadBalancer", 1);
+                errors.push(error);
+            }
+        }
+    }
+    let allocate = spec.get("allocateLoadBalancerNodePorts");
+    match (allocate.is_set(), balanced) {
+        (true, false) => allocate.forbidden(errors, ONLY_BALANCED),
+        (false, true) => {
+            errors.push(FieldError::required(&Path::from_rendered("allocateLoadBalancerNodePorts"), ""));
+        }
+        _ => {}
+    }
+    let class = spec.get("loadBalancerClass");
+    if class.is_set() {
+        if balanced {
+            named(class, errors, names::qualified_name);
+        } else {
+            class.forbidden(errors, ONLY_BALANCED);
+        }
+    }
+}
+
+fn traffic(spec: At<'_>, errors: &mut FieldErrors) {
+    let kind = spec.get("type").text();
+    let reachable =
+        matches!(kind, "LoadBalancer" | "NodePort") || (kind == "ClusterIP" && !spec.get("externalIPs").is_empty());
+    let external = spec.get("externalTrafficPolicy");
+    if reachable {
+        required_one_of(external, errors, &["Cluster", "Local"]);
+    } else if !external.is_empty() {
+        external.invalid(errors, "may only be set for externally-accessible services");
+    }
+    let check = spec.get("healthCheckNodePort");
+    let checked = kind == "LoadBalancer" && external.text() == "Local";
+    if !checked && check.number() != 0 {
+        check.invalid(errors, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
+    }
+    let internal = spec.get("internalTrafficPolicy");
+    if internal.is_set() {
+        super::super::validation::checks::one_of(internal, errors, &["Cluster", "Local"]);
+    } else if matches!(kind, "NodePort" | "LoadBalancer" | "ClusterIP") {
+        internal.required(errors, "");
+    }
+    super::super::validation::checks::one_of(
+        spec.get("trafficDistribution"),
+        errors,
+        &["PreferClose", "PreferSameZone", "PreferSameNode"],
+    );
+}
+
+/// What a Service has been given stays: its first address, its families, its class.
+fn changes(service: &Object, old: &Object, errors: &mut FieldErrors) {
+    let (at, old) = (At::object(service), At::object(old));
+    let (spec, before) = (at.get("spec"), old.get("spec"));
+    let kind = |spec: &At<'_>| spec.get("type").text().to_owned();
+    let (new_kind, old_kind) = (kind(&spec), kind(&before));
+    if new_kind != "ExternalName" && old_kind != "ExternalName" {
+        if !(headless(spec) && headless(before)) {
+            kept(spec, before, "clusterIPs", "primary clusterIP can not be unset", "secondary clusterIP", errors);
+        }
+        if !headless(spec) && !headless(before) {
+            kept(spec, before, "ipFamilies", "primary ipFamily can not be unset", "secondary ipFamily", errors);
+        }
+    }
+    let class = spec.get("loadBalancerClass");
+    if new_kind == "LoadBalancer"
+        && old_kind == "LoadBalancer"
+        && class.value() != before.get("loadBalancerClass").value()
+    {
+        class.invalid(errors, FIXED);
+    }
+}
+
+fn kept(spec: At<'_>, before: At<'_>, field: &str, unset: &str, second: &str, errors: &mut FieldErrors) {
+    let (list, old) = (spec.get(field), before.get(field));
+    let (new_texts, old_texts) = (list.texts(), old.texts());
+    let shown = |index: usize| At::index(&list, index).path();
+    let mut wrong = |index: usize, detail: &str| errors.push(FieldError::invalid(&shown(index), list.value(), detail));
+    if new_texts.len() == old_texts.len() {
+        for index in (0..new_texts.len()).filter(|index| new_texts[*index] != old_texts[*index]) {
+            wrong(if field == "clusterIPs" { index } else { 0 }, FIXED);
+        }
+        return;
+    }
+    if new_texts.is_empty() {
+        wrong(0, unset);
+    } else if old_texts.first().is_some_and(|old| *old != new_texts[0]) {
+        wrong(0, FIXED);
+    }
+    if new_texts.len() == 1 && old_texts.len() > 1 && spec.get("ipFamilyPolicy").text() != "SingleStack" {
+        let policy = spec.get("ipFamilyPolicy");
+        policy.invalid(errors, format!("must be set to 'SingleStack' when releasing the {second}"));
+    }
 }

@@ -2,25 +2,45 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::checks::{immutable, named, named_if_set, parse_ip, required_one_of, routable_ip};
+use super::super::validation::container::PROTOCOLS;
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
+use crate::strategy::Generation;
+use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
-use crate::resource::{Resource};
-use crate::strategy::Generation;
 
 pub(super) fn row() -> Resource {
     Resource::new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice").strategy(RULES).table(CELLS)
 }
 
-const RULES: Rules = Rules { generation: Generation::By(changed), ..Rules::NONE };
+const RULES: Rules = Rules {
+    validate: Some(|_, slice| {
+        let mut errors = FieldErrors::default();
+        check_slice(At::object(slice), &mut errors);
+        errors
+    }),
+    validate_update: Some(|_, slice, old| {
+        let mut errors = FieldErrors::default();
+        let (at, old) = (At::object(slice), At::object(old));
+        check_slice(at, &mut errors);
+        immutable(at.get("addressType"), old.get("addressType"), &mut errors);
+        errors
+    }),
+    generation: Generation::By(changed),
+    ..Rules::NONE
+};
 
 const CELLS: &[(&str, Cell)] = &[
     ("ports", |slice, _| {
         let ports = slice.get(&["ports"]).and_then(Value::as_array);
-        let port = |port: &Value| match (port.get("port").and_then(Value::as_i64), port.get("name").and_then(Value::as_str)) {
-            (Some(number), _) => number.to_string(),
-            (None, Some(name)) => name.to_owned(),
-            (None, None) => "*".to_owned(),
-        };
+        let port =
+            |port: &Value| match (port.get("port").and_then(Value::as_i64), port.get("name").and_then(Value::as_str)) {
+                (Some(number), _) => number.to_string(),
+                (None, Some(name)) => name.to_owned(),
+                (None, None) => "*".to_owned(),
+            };
         first_ones(ports.into_iter().flatten().map(port).collect()).into()
     }),
     ("endpoints", |slice, _| {
@@ -45,4 +65,73 @@ fn first_ones(texts: Vec<String>) -> String {
 fn changed(new: &Object, old: &Object) -> bool {
     ["addressType", "endpoints", "ports"].iter().any(|field| new.get(&[field]) != old.get(&[field]))
         || !new.labels().eq(old.labels())
+}
+
+const ADDRESSES_MAX: usize = 100;
+const ENDPOINTS_MAX: usize = 1000;
+const PORTS_MAX: usize = 20_000;
+const TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
+
+fn check_slice(at: At<'_>, errors: &mut FieldErrors) {
+    let type_ = at.get("addressType");
+    required_one_of(type_, errors, &TYPES);
+    check_ports(at.get("ports"), errors);
+    let endpoints = at.get("endpoints");
+    if endpoints.len() > ENDPOINTS_MAX {
+        endpoints.too_many(errors, ENDPOINTS_MAX);
+        return;
+    }
+    for endpoint in endpoints.items() {
+        let addresses = endpoint.get("addresses");
+        if addresses.is_empty() {
+            addresses.required(errors, "must contain at least 1 address");
+        } else if addresses.len() > ADDRESSES_MAX {
+            addresses.too_many(errors, ADDRESSES_MAX);
+        }
+        for address in addresses.items() {
+            check_address(addresses, address, type_.text(), errors);
+        }
+        if endpoint.get("nodeName").is_set() {
+            named(endpoint.get("nodeName"), errors, names::dns1123_subdomain);
+        }
+        if endpoint.get("hostname").is_set() {
+            named(endpoint.get("hostname"), errors, names::dns1123_label);
+        }
+    }
+}
+
+fn check_address(list: At<'_>, address: At<'_>, type_: &str, errors: &mut FieldErrors) {
+    let ip = parse_ip(address.text());
+    match (type_, ip) {
+        ("FQDN", _) => named(address, errors, names::dns1123_subdomain),
+        ("IPv4" | "IPv6", None) => super::super::validation::checks::ip(address, errors),
+        ("IPv4" | "IPv6", Some(ip)) => {
+            // Kubernetes reports the wrong family at the list.
+            if ip.is_ipv4() != (type_ == "IPv4") {
+                list.invalid_as(errors, address.text(), format!("must be an {type_} address"));
+            }
+            routable_ip(address, errors);
+        }
+        _ => {}
+    }
+}
+
+fn check_ports(list: At<'_>, errors: &mut FieldErrors) {
+    if list.len() > PORTS_MAX {
+        list.too_many(errors, PORTS_MAX);
+        return;
+    }
+    let mut seen = Vec::new();
+    for port in list.items() {
+        let name = port.get("name");
+        named_if_set(name, errors, names::dns1123_label);
+        if seen.iter().any(|other| other == name.text()) {
+            name.duplicate_as(errors, name.text());
+        }
+        seen.push(name.text().to_owned());
+        required_one_of(port.get("protocol"), errors, &PROTOCOLS);
+        if port.get("appProtocol").is_set() {
+            named(port.get("appProtocol"), errors, names::qualified_name);
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! Events as `events.k8s.io` shows them; stored as the core group's.
 
 use super::super::columns::Tabled;
-use super::super::core::event::{CELLS, RULES};
+use super::super::core::event::{self, CELLS};
+use super::super::rules::Rules;
+use super::super::validation::checks::immutable;
+use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
@@ -49,5 +52,82 @@ fn from_core(event: &mut Object) {
         if let Some(value) = event.remove(&[core]) {
             event.set(&[here], value);
         }
+    }
+}
+
+const RULES: Rules = Rules {
+    create_on_update: true,
+    validate: Some(|_, event| {
+        let mut errors = FieldErrors::default();
+        event::common(event, "reportingController", &mut errors);
+        strict(At::object(event), &mut errors);
+        errors
+    }),
+    validate_update: Some(|_, event, old| {
+        let mut errors = FieldErrors::default();
+        event::common(event, "reportingController", &mut errors);
+        let (at, old) = (At::object(event), At::object(old));
+        if at.get("series").value() != old.get("series").value() {
+            series(at, &mut errors);
+        }
+        for field in FIXED {
+            immutable(at.get(field), old.get(field), &mut errors);
+        }
+        errors
+    }),
+    ..Rules::NONE
+};
+
+/// What cannot change of an event in this version, by the core group's names.
+const FIXED: [&str; 13] = [
+    "involvedObject",
+    "reason",
+    "message",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "type",
+    "eventTime",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
+];
+
+fn series(at: At<'_>, errors: &mut FieldErrors) {
+    let series = at.get("series");
+    if !series.is_set() {
+        return;
+    }
+    if series.get("count").number() < 2 {
+        at.get("series.count").invalid_as(errors, "", "should be at least 2");
+    }
+    if series.get("lastObservedTime").is_empty() {
+        at.get("series.lastObservedTime").required(errors, "");
+    }
+}
+
+/// This version's own rules: a time, a type, and none of the old fields.
+fn strict(at: At<'_>, errors: &mut FieldErrors) {
+    series(at, errors);
+    if at.get("eventTime").is_empty() {
+        at.get("eventTime").required(errors, "");
+    }
+    let type_ = at.get("type");
+    if !matches!(type_.text(), "Normal" | "Warning") {
+        type_.invalid_as(errors, "", format!("has invalid value: {}", type_.text()));
+    }
+    for field in ["firstTimestamp", "lastTimestamp"] {
+        if !at.get(field).is_empty() {
+            at.get(field).invalid_as(errors, "", "needs to be unset");
+        }
+    }
+    if at.get("count").number() != 0 {
+        at.get("count").invalid_as(errors, "", "needs to be unset");
+    }
+    let source = at.get("source");
+    if !source.get("component").is_empty() || !source.get("host").is_empty() {
+        source.invalid_as(errors, "", "needs to be unset");
     }
 }

@@ -2,11 +2,15 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use crate::resource::{Resource};
+use crate::resource::Resource;
 use crate::strategy::Generation;
 
 pub(super) fn row() -> Resource {
-    Resource::new("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations", "PriorityLevelConfiguration").cluster_scoped().view("status").strategy(RULES).table(&[])
+    Resource::new("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations", "PriorityLevelConfiguration")
+        .cluster_scoped()
+        .view("status")
+        .strategy(RULES)
+        .table(&[])
 }
 
 const RULES: Rules = Rules { generation: Generation::Spec, ..Rules::NONE };

@@ -2,22 +2,71 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use crate::resource::{Resource};
+use super::super::validation::checks::immutable;
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
 use crate::strategy::Generation;
 
 pub(super) fn row() -> Resource {
-    Resource::new("networking.k8s.io", "v1", "ingressclasses", "IngressClass").cluster_scoped().strategy(RULES).table(CELLS)
+    Resource::new("networking.k8s.io", "v1", "ingressclasses", "IngressClass")
+        .cluster_scoped()
+        .strategy(RULES)
+        .table(CELLS)
 }
 
-const RULES: Rules = Rules { generation: Generation::Spec, ..Rules::NONE };
-
-const CELLS: &[(&str, Cell)] = &[
-    ("parameters", |class, _| {
-        let field = |name: &str| class.get_str(&["spec", "parameters", name]);
-        match (field("kind"), field("apiGroup")) {
-            (None, _) => "<none>".into(),
-            (Some(kind), None) => format!("{kind}/{}", field("name").unwrap_or("")).into(),
-            (Some(kind), Some(group)) => format!("{kind}.{group}/{}", field("name").unwrap_or("")).into(),
-        }
+const RULES: Rules = Rules {
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(object).get("spec"), &mut errors);
+        errors
     }),
-];
+    validate_update: Some(|_, object, old| {
+        let mut errors = FieldErrors::default();
+        let (at, old) = (At::object(object), At::object(old));
+        let (new_spec, old_spec) = (at.get("spec"), old.get("spec"));
+        immutable(new_spec.get("controller"), old_spec.get("controller"), &mut errors);
+        super::typed_reference(new_spec.get("parameters"), &mut errors);
+        errors
+    }),
+    generation: Generation::Spec,
+    ..Rules::NONE
+};
+
+const CELLS: &[(&str, Cell)] = &[("parameters", |class, _| {
+    let field = |name: &str| class.get_str(&["spec", "parameters", name]);
+    match (field("kind"), field("apiGroup")) {
+        (None, _) => "<none>".into(),
+        (Some(kind), None) => format!("{kind}/{}", field("name").unwrap_or("")).into(),
+        (Some(kind), Some(group)) => format!("{kind}.{group}/{}", field("name").unwrap_or("")).into(),
+    }
+})];
+
+const CONTROLLER_MAX: usize = 250;
+
+fn spec(at: At<'_>, errors: &mut FieldErrors) {
+    let controller = at.get("controller");
+    if controller.len() > CONTROLLER_MAX {
+        controller.too_long(errors, CONTROLLER_MAX);
+    }
+    match controller.text().split_once('/') {
+        _ if controller.is_empty() => controller.required(errors, ""),
+        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
+            controller.invalid_each_as(errors, host, sampan_api::names::dns1123_subdomain(host));
+        }
+        _ => controller.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
+    }
+    let parameters = at.get("parameters");
+    if !parameters.is_set() {
+        return;
+    }
+    super::typed_reference(parameters, errors);
+    let (scope, namespace) = (parameters.get("scope"), parameters.get("namespace"));
+    match scope.text() {
+        "" => scope.required(errors, ""),
+        "Namespace" if !namespace.is_set() => namespace.required(errors, "`parameters.scope` is set to 'Namespace'"),
+        "Namespace" => namespace.invalid_each(errors, sampan_api::names::dns1123_label(namespace.text())),
+        "Cluster" if namespace.is_set() => namespace.forbidden(errors, "`parameters.scope` is set to 'Cluster'"),
+        "Cluster" => {}
+        _ => scope.not_supported(errors, &["Cluster", "Namespace"]),
+    }
+}

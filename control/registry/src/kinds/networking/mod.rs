@@ -6,8 +6,24 @@ mod ip_address;
 mod network_policy;
 mod service_cidr;
 
+use super::validation::checks::required_named;
+use super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use sampan_api::names;
 
 pub(super) fn rows() -> Vec<Resource> {
     vec![ingress_class::row(), ingress::row(), ip_address::row(), network_policy::row(), service_cidr::row()]
+}
+
+/// A reference to an object of any kind, where one is set.
+fn typed_reference(at: At<'_>, errors: &mut FieldErrors) {
+    if !at.is_set() {
+        return;
+    }
+    let group = at.get("apiGroup");
+    if group.is_set() {
+        group.invalid_each(errors, names::dns1123_subdomain(group.text()));
+    }
+    required_named(at.get("kind"), errors, names::path_segment);
+    required_named(at.get("name"), errors, names::path_segment);
 }

@@ -2,11 +2,52 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use crate::resource::{Resource};
+use super::super::validation::checks::{at_most_all, label_selector, not_negative, number_or_percent, one_of};
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
 use crate::strategy::Generation;
 
 pub(super) fn row() -> Resource {
-    Resource::new("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget").short_names(["pdb"]).view("status").strategy(RULES).table(&[])
+    Resource::new("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+        .short_names(["pdb"])
+        .view("status")
+        .strategy(RULES)
+        .table(&[])
 }
 
-const RULES: Rules = Rules { unconditional_update: false, generation: Generation::Spec, ..Rules::NONE };
+const RULES: Rules = Rules {
+    validate: Some(|_, object| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(object).get("spec"), &mut errors);
+        errors
+    }),
+    validate_update: Some(|ctx, object, _| {
+        let mut errors = FieldErrors::default();
+        let at = At::object(object);
+        if ctx.subresource == "status" {
+            let status = at.get("status");
+            for counter in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
+                not_negative(status.get(counter), &mut errors);
+            }
+        } else {
+            spec(at.get("spec"), &mut errors);
+        }
+        errors
+    }),
+    unconditional_update: false,
+    generation: Generation::Spec,
+    ..Rules::NONE
+};
+
+fn spec(at: At<'_>, errors: &mut FieldErrors) {
+    let amounts = [at.get("minAvailable"), at.get("maxUnavailable")];
+    if amounts.iter().all(At::is_set) {
+        at.invalid(errors, "minAvailable and maxUnavailable cannot be both set");
+    }
+    for amount in amounts {
+        number_or_percent(amount, errors);
+        at_most_all(amount, errors);
+    }
+    label_selector(at.get("selector"), errors);
+    one_of(at.get("unhealthyPodEvictionPolicy"), errors, &["AlwaysAllow", "IfHealthyBudget"]);
+}

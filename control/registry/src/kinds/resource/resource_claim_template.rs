@@ -2,10 +2,28 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use crate::resource::{Resource};
+use super::super::validation::checks::immutable;
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
 
 pub(super) fn row() -> Resource {
     Resource::new("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate").strategy(RULES).table(&[])
 }
 
-const RULES: Rules = Rules { ..Rules::NONE };
+const RULES: Rules = Rules {
+    returns_deleted_object: true,
+    validate: Some(|_, template| {
+        let mut errors = FieldErrors::default();
+        let at = At::object(template);
+        let spec = at.get("spec");
+        super::resource_claim::spec(spec.get("spec"), &mut errors);
+        errors
+    }),
+    validate_update: Some(|_, template, old| {
+        let mut errors = FieldErrors::default();
+        let (at, old) = (At::object(template), At::object(old));
+        immutable(at.get("spec"), old.get("spec"), &mut errors);
+        errors
+    }),
+    ..Rules::NONE
+};

@@ -2,11 +2,16 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use crate::resource::{Resource};
+use crate::resource::Resource;
 use crate::strategy::Generation;
 
 pub(super) fn row() -> Resource {
-    Resource::new("resource.k8s.io", "v1", "resourceslices", "ResourceSlice").cluster_scoped().selectable("spec.nodeName").selectable("spec.driver").strategy(RULES).table(&[])
+    Resource::new("resource.k8s.io", "v1", "resourceslices", "ResourceSlice")
+        .cluster_scoped()
+        .selectable("spec.nodeName")
+        .selectable("spec.driver")
+        .strategy(RULES)
+        .table(&[])
 }
 
-const RULES: Rules = Rules { generation: Generation::Spec, ..Rules::NONE };
+const RULES: Rules = Rules { returns_deleted_object: true, generation: Generation::Spec, ..Rules::NONE };

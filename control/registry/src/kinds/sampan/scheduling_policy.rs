@@ -3,8 +3,12 @@
 use super::super::columns::{Cell, Tabled};
 use super::super::core::condition;
 use super::super::rules::Rules;
+use super::super::validation::checks::{not_negative, one_of, positive, required_named, required_text};
+use super::super::validation::resources::quantity;
+use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::Generation;
+use sampan_api::names;
 use sampan_api::scheduling::{GROUP, VERSION, condition::READY};
 use serde_json::Value;
 
@@ -18,7 +22,16 @@ pub(super) fn row() -> Resource {
         .table(CELLS)
 }
 
-const RULES: Rules = Rules { generation: Generation::Spec, status_starts_empty: false, ..Rules::NONE };
+const RULES: Rules = Rules {
+    validate: Some(|_, policy| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(policy).get("spec"), &mut errors);
+        errors
+    }),
+    generation: Generation::Spec,
+    status_starts_empty: false,
+    ..Rules::NONE
+};
 
 const CELLS: &[(&str, Cell)] = &[
     ("ready", |policy, _| {
@@ -35,3 +48,49 @@ const CELLS: &[(&str, Cell)] = &[
         faults.into_iter().flatten().filter_map(|(_, count)| count.as_i64()).sum::<i64>().into()
     }),
 ];
+
+/// The points at which a component can be asked.
+const POINTS: [&str; 8] =
+    ["filter", "permit", "post-filter", "pre-enqueue", "pre-filter", "queue-key", "reserve", "score"];
+const WEIGHT_MAX: i64 = 100;
+
+fn spec(at: At<'_>, errors: &mut FieldErrors) {
+    required_text(at.get("component"), errors);
+    if at.get("policy").is_set() {
+        required_named(at.get("policy"), errors, names::qualified_name);
+    }
+    let points = at.get("points");
+    let listed = points.texts();
+    for (index, point) in points.items().enumerate() {
+        one_of(point, errors, &POINTS);
+        if listed[..index].contains(&point.text()) {
+            point.duplicate(errors);
+        }
+    }
+    let weight = at.get("weight");
+    if weight.opt_number().is_some_and(|weight| !(1..=WEIGHT_MAX).contains(&weight)) {
+        weight.invalid(errors, format!("must be in the range 1-{WEIGHT_MAX}"));
+    }
+    let budget = at.get("budget");
+    for limit in ["cpuMilliseconds", "wallMilliseconds"] {
+        if budget.get(limit).is_set() {
+            positive(budget.get(limit), errors);
+        }
+    }
+    let memory = budget.get("memory");
+    if memory.is_set() && !quantity(memory.value()).is_some_and(|size| !size.is_negative() && !size.is_zero()) {
+        memory.invalid(errors, "must be a positive quantity of bytes");
+    }
+    one_of(at.get("failurePolicy"), errors, &["Fail", "Ignore"]);
+    one_of(at.get("mode"), errors, &["Enforce", "Off"]);
+    not_negative(at.get("order"), errors);
+    let fixtures = at.get("fixtures");
+    for fixture in fixtures.items() {
+        required_text(fixture.get("name"), errors);
+        for part in ["pod", "node"] {
+            if !fixture.get(part).is_set() {
+                fixture.get(part).required(errors, "");
+            }
+        }
+    }
+}

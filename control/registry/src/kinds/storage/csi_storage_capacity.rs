@@ -2,7 +2,7 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use crate::resource::{Resource};
+use crate::resource::Resource;
 
 pub(super) fn row() -> Resource {
     Resource::new("storage.k8s.io", "v1", "csistoragecapacities", "CSIStorageCapacity").strategy(RULES).table(&[])

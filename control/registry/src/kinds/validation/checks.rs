@@ -1,0 +1,370 @@
+//! Checks of single values: numbers, names, labels, selectors, addresses.
+
+use super::cursor::At;
+use sampan_api::field::{BadValue, FieldErrors};
+use sampan_api::names;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+pub(in crate::kinds) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
+const PORT_RANGE: &str = "must be between 1 and 65535, inclusive";
+const ID_RANGE: &str = "must be between 0 and 2147483647, inclusive";
+const ANNOTATIONS_MAX_BYTES: usize = 256 * 1024;
+const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
+pub(in crate::kinds) const IMMUTABLE: &str = "field is immutable";
+
+pub(in crate::kinds) fn not_negative(at: At<'_>, errors: &mut FieldErrors) {
+    if at.number() < 0 {
+        at.invalid(errors, NOT_NEGATIVE);
+    }
+}
+
+/// Absent counts as 0 and is refused.
+pub(in crate::kinds) fn positive(at: At<'_>, errors: &mut FieldErrors) {
+    if at.number() <= 0 {
+        at.invalid_as(errors, at.number(), "must be greater than zero");
+    }
+}
+
+pub(in crate::kinds) fn port_number(at: At<'_>, errors: &mut FieldErrors) {
+    if !(1..=65535).contains(&at.number()) {
+        at.invalid_as(errors, at.number(), PORT_RANGE);
+    }
+}
+
+/// A port by number, or the name of one.
+pub(in crate::kinds) fn port_number_or_name(at: At<'_>, errors: &mut FieldErrors) {
+    match at.value() {
+        Value::String(name) => at.invalid_each(errors, names::port_name(name)),
+        _ => port_number(at, errors),
+    }
+}
+
+/// A user or group id, where one is set.
+pub(in crate::kinds) fn user_or_group_id(at: At<'_>, errors: &mut FieldErrors) {
+    if at.opt_number().is_some_and(|id| !(0..=i64::from(i32::MAX)).contains(&id)) {
+        at.invalid(errors, ID_RANGE);
+    }
+}
+
+pub(in crate::kinds) fn file_mode(at: At<'_>, errors: &mut FieldErrors) {
+    if at.opt_number().is_some_and(|mode| !(0..=0o777).contains(&mode)) {
+        at.invalid(errors, FILE_MODE);
+    }
+}
+
+/// One of the values; absent or empty is missing.
+pub(in crate::kinds) fn required_one_of(at: At<'_>, errors: &mut FieldErrors, supported: &[&str]) {
+    if at.is_empty() {
+        at.required(errors, "");
+    } else {
+        one_of(at, errors, supported);
+    }
+}
+
+/// One of the values, where one is set.
+pub(in crate::kinds) fn one_of(at: At<'_>, errors: &mut FieldErrors, supported: &[&str]) {
+    if at.is_set() && !supported.contains(&at.text()) {
+        at.not_supported(errors, supported);
+    }
+}
+
+pub(in crate::kinds) fn required_text(at: At<'_>, errors: &mut FieldErrors) {
+    if at.is_empty() {
+        at.required(errors, "");
+    }
+}
+
+/// A text by a rule of [`names`].
+pub(in crate::kinds) fn named(at: At<'_>, errors: &mut FieldErrors, rule: fn(&str) -> Vec<String>) {
+    at.invalid_each(errors, rule(at.text()));
+}
+
+/// The same, where it is set and not empty.
+pub(in crate::kinds) fn named_if_set(at: At<'_>, errors: &mut FieldErrors, rule: fn(&str) -> Vec<String>) {
+    if !at.is_empty() {
+        named(at, errors, rule);
+    }
+}
+
+/// Required, and by a rule of [`names`].
+pub(in crate::kinds) fn required_named(at: At<'_>, errors: &mut FieldErrors, rule: fn(&str) -> Vec<String>) {
+    if at.is_empty() {
+        at.required(errors, "");
+    } else {
+        named(at, errors, rule);
+    }
+}
+
+/// `metav1validation.ValidateLabels`: every error is the map's, none the key's.
+pub(in crate::kinds) fn labels(at: At<'_>, errors: &mut FieldErrors) {
+    for (key, value) in at.entries() {
+        for message in names::qualified_name(key) {
+            at.invalid_as(errors, key, message);
+        }
+        for message in names::label_value(value.text()) {
+            at.invalid_as(errors, value.text(), message);
+        }
+    }
+}
+
+/// `ValidateAnnotations`.
+pub(in crate::kinds) fn annotations(at: At<'_>, errors: &mut FieldErrors) {
+    let mut size = 0;
+    for (key, value) in at.entries() {
+        for message in names::qualified_name(&key.to_lowercase()) {
+            at.invalid_as(errors, key, message);
+        }
+        size += key.len() + value.len();
+    }
+    if size > ANNOTATIONS_MAX_BYTES {
+        at.too_long(errors, ANNOTATIONS_MAX_BYTES);
+    }
+}
+
+/// A `metav1.LabelSelector`, where one is set.
+pub(in crate::kinds) fn label_selector(at: At<'_>, errors: &mut FieldErrors) {
+    labels(at.get("matchLabels"), errors);
+    let expressions = at.get("matchExpressions");
+    for expression in expressions.items() {
+        let values = expression.get("values");
+        match expression.get("operator").text() {
+            "In" | "NotIn" if values.is_empty() => {
+                values.required(errors, "must be specified when `operator` is 'In' or 'NotIn'");
+            }
+            "Exists" | "DoesNotExist" if !values.is_empty() => {
+                values.forbidden(errors, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            operator => {
+                expression.get("operator").invalid_as(errors, operator, "not a valid selector operator");
+            }
+        }
+        let key = expression.get("key");
+        named(key, errors, names::qualified_name);
+        for value in values.items() {
+            named(value, errors, names::label_value);
+        }
+    }
+}
+
+/// Whether a selector could be turned into a query: otherwise its owner calls it invalid as a whole.
+pub(in crate::kinds) fn selector_is_usable(selector: &Value) -> bool {
+    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
+    expressions.into_iter().flatten().all(|expression| {
+        let values = expression.get("values").and_then(Value::as_array).map_or(0, Vec::len);
+        match expression.get("operator").and_then(Value::as_str) {
+            Some("In" | "NotIn") => values > 0,
+            Some("Exists" | "DoesNotExist") => values == 0,
+            _ => false,
+        }
+    })
+}
+
+/// Whether labels are selected, for a usable selector.
+pub(in crate::kinds) fn selects(selector: &Value, labels: &Value) -> bool {
+    let label = |key: &str| labels.get(key).and_then(Value::as_str);
+    let matches = selector.get("matchLabels").and_then(Value::as_object);
+    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
+    matches.into_iter().flatten().all(|(key, value)| label(key) == value.as_str())
+        && expressions.into_iter().flatten().all(|expression| {
+            let found = label(expression.get("key").and_then(Value::as_str).unwrap_or(""));
+            let values = expression.get("values").and_then(Value::as_array);
+            let listed = found.is_some_and(|found| values.is_some_and(|values| values.iter().any(|v| v == found)));
+            match expression.get("operator").and_then(Value::as_str) {
+                Some("In") => listed,
+                Some("NotIn") => !listed,
+                Some("Exists") => found.is_some(),
+                Some("DoesNotExist") => found.is_none(),
+                _ => false,
+            }
+        })
+}
+
+/// A selector as Go encodes it: fields in the order of the struct.
+pub(in crate::kinds) fn selector_as_go(selector: &Value) -> BadValue {
+    ordered(selector, &["matchLabels", "matchExpressions", "key", "operator", "values"])
+}
+
+/// A value as JSON with the keys of its objects in this order, those that are not named last.
+pub(in crate::kinds) fn ordered(value: &Value, order: &[&str]) -> BadValue {
+    let mut text = String::new();
+    write_ordered(value, order, &mut text);
+    BadValue::Raw(text)
+}
+
+fn write_ordered(value: &Value, order: &[&str], text: &mut String) {
+    let rank = |key: &str| order.iter().position(|name| *name == key).unwrap_or(order.len());
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort_by_key(|key| rank(key));
+            text.push('{');
+            for (index, key) in keys.into_iter().enumerate() {
+                let comma = if index == 0 { "" } else { "," };
+                // Writing to a String cannot fail.
+                write!(text, "{comma}{}:", Value::from(key.as_str())).unwrap_or_default();
+                write_ordered(&map[key], order, text);
+            }
+            text.push('}');
+        }
+        Value::Array(list) => {
+            text.push('[');
+            for (index, item) in list.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                write_ordered(item, order, text);
+            }
+            text.push(']');
+        }
+        other => text.push_str(&other.to_string()),
+    }
+}
+
+/// An address as old fields take it: leading zeros are let pass.
+pub(in crate::kinds) fn parse_ip(text: &str) -> Option<IpAddr> {
+    if let Ok(ip) = text.parse() {
+        return Some(ip);
+    }
+    let parts: Vec<&str> = text.split('.').collect();
+    let decimal = |part: &str| match part.trim_start_matches('0') {
+        _ if part.is_empty() || part.len() > 8 || !part.bytes().all(|b| b.is_ascii_digit()) => None,
+        "" => Some(0),
+        digits => digits.parse::<u8>().ok(),
+    };
+    match parts.iter().map(|part| decimal(part)).collect::<Option<Vec<u8>>>()?.as_slice() {
+        [a, b, c, d] => Some(IpAddr::from([*a, *b, *c, *d])),
+        _ => None,
+    }
+}
+
+pub(in crate::kinds) const BAD_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+
+pub(in crate::kinds) fn ip(at: At<'_>, errors: &mut FieldErrors) {
+    if parse_ip(at.text()).is_none() {
+        at.invalid_as(errors, at.text(), BAD_IP);
+    }
+}
+
+/// An address range: the network (host bits cleared) and the length of its prefix.
+pub(in crate::kinds) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
+    let (ip, bits) = text.split_once('/')?;
+    let (ip, bits) = (parse_ip(ip)?, bits.parse::<u8>().ok().filter(|_| bits.bytes().all(|b| b.is_ascii_digit()))?);
+    (bits <= if ip.is_ipv4() { 32 } else { 128 }).then(|| (network(ip, bits), bits))
+}
+
+/// The address with all but its first `bits` bits cleared.
+pub(in crate::kinds) fn network(ip: IpAddr, bits: u8) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => {
+            IpAddr::from((u32::from(ip) & u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0)).to_be_bytes())
+        }
+        IpAddr::V6(ip) => {
+            IpAddr::from((u128::from(ip) & u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0)).to_be_bytes())
+        }
+    }
+}
+
+pub(in crate::kinds) fn cidr(at: At<'_>, errors: &mut FieldErrors) {
+    if parse_cidr(at.text()).is_none() {
+        at.invalid_as(errors, at.text(), "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    }
+}
+
+/// Addresses that name nothing outside their own machine or link.
+pub(in crate::kinds) fn routable_ip(at: At<'_>, errors: &mut FieldErrors) {
+    let Some(ip) = parse_ip(at.text()) else { return ip(at, errors) };
+    let (link_local, link_local_multicast) = match ip {
+        IpAddr::V4(ip) => (ip.is_link_local(), ip.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(ip) => (ip.segments()[0] & 0xffc0 == 0xfe80, ip.segments()[0] & 0xff0f == 0xff02),
+    };
+    let problems = [
+        (ip.is_unspecified(), "may not be unspecified (0.0.0.0 or ::)"),
+        (ip.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (link_local_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    ];
+    for (_, message) in problems.into_iter().filter(|(wrong, _)| *wrong) {
+        at.invalid_as(errors, at.text(), message);
+    }
+}
+
+/// A number or a percentage, not negative.
+pub(in crate::kinds) fn number_or_percent(at: At<'_>, errors: &mut FieldErrors) {
+    match at.value() {
+        Value::String(text) if percent(text).is_none() => at.invalid(
+            errors,
+            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+        ),
+        Value::Number(_) => not_negative(at, errors),
+        _ => {}
+    }
+}
+
+pub(in crate::kinds) fn at_most_all(at: At<'_>, errors: &mut FieldErrors) {
+    if at.value().as_str().and_then(percent).is_some_and(|percent| percent > 100) {
+        at.invalid(errors, "must not be greater than 100%");
+    }
+}
+
+/// The number before the sign, where the text is a percentage.
+pub(in crate::kinds) fn percent(text: &str) -> Option<i64> {
+    let digits = text.strip_suffix('%')?;
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) { None } else { digits.parse().ok() }
+}
+
+/// A field that must be as it was.
+pub(in crate::kinds) fn immutable(at: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
+    if at.value() != old.value() {
+        at.invalid(errors, IMMUTABLE);
+    }
+}
+
+/// `..` as a part of a path.
+pub(in crate::kinds) fn no_backsteps(at: At<'_>, value: &str, errors: &mut FieldErrors) {
+    if value.split('/').any(|part| part == "..") {
+        at.invalid_as(errors, value, "must not contain '..'");
+    }
+}
+
+/// A path below something. `at` is where the error is reported, which is not always where the value stands.
+pub(in crate::kinds) fn descending_path(at: At<'_>, value: &str, errors: &mut FieldErrors) {
+    if value.starts_with('/') {
+        at.invalid_as(errors, value, "must be a relative path");
+    }
+    no_backsteps(at, value, errors);
+}
+
+/// The same without names that begin with two dots, which mark a volume's own files.
+pub(in crate::kinds) fn unreserved_path(at: At<'_>, value: &str, errors: &mut FieldErrors) {
+    descending_path(at, value, errors);
+    if value.starts_with("..") && !value.starts_with("../") {
+        at.invalid_as(errors, value, "must not start with '..'");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn addresses_and_ranges() {
+        assert_eq!(parse_ip("010.1.2.3"), Some(IpAddr::from([10, 1, 2, 3])));
+        assert_eq!(parse_ip("10.1.2"), None);
+        assert_eq!(parse_ip("10.1.2.256"), None);
+        assert_eq!(parse_cidr("10.9.8.7/8"), Some((IpAddr::from([10, 0, 0, 0]), 8)));
+        assert_eq!(parse_cidr("0.0.0.0/0"), Some((IpAddr::from([0, 0, 0, 0]), 0)));
+        assert_eq!(parse_cidr("10.0.0.0/33"), None);
+    }
+
+    #[test]
+    fn values_keep_the_order_of_go() {
+        let selector =
+            json!({"matchExpressions": [{"key": "a", "operator": "In", "values": ["x"]}], "matchLabels": {"b": "c"}});
+        let text = r#"{"matchLabels":{"b":"c"},"matchExpressions":[{"key":"a","operator":"In","values":["x"]}]}"#;
+        assert_eq!(selector_as_go(&selector), BadValue::Raw(text.to_owned()));
+    }
+}

@@ -1,0 +1,393 @@
+//! A pod's containers.
+
+use super::At;
+use super::checks::{named, named_if_set, port_number, required_named, required_one_of, required_text};
+use super::probe::{Sort, lifecycle, probe};
+use super::resources::{canonical, requirements};
+use super::security;
+use super::volumes::{Volume, mounts};
+use sampan_api::field::FieldErrors;
+use sampan_api::names;
+use serde_json::Value;
+
+/// What the checks of a container must know of its pod.
+pub(in crate::kinds) struct Pod<'a> {
+    pub volumes: &'a [Volume<'a>],
+    pub claims: &'a [&'a str],
+    pub grace: Option<i64>,
+    pub restart_policy: &'a str,
+    pub host_users: bool,
+    pub os: Option<&'a str>,
+}
+
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
+const RESTART_RULES_MAX: usize = 20;
+const EXIT_CODES_MAX: usize = 255;
+pub(in crate::kinds) const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+
+const ENV_FIELDS: [&str; 9] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+pub(super) const VOLUME_FIELDS: [&str; 5] =
+    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+const RESOURCE_FIELDS: [&str; 6] = [
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+pub(in crate::kinds) fn containers(list: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
+    if list.is_empty() {
+        list.required(errors, "");
+        return;
+    }
+    let mut seen = Vec::new();
+    for container in list.items() {
+        any_container(container, pod, errors);
+        unique_name(container, &mut seen, errors);
+        hooks(container, pod, errors);
+        restart_rules(container, errors);
+    }
+    let mut host_ports = Vec::new();
+    for container in list.items() {
+        unique_host_ports(container, &mut host_ports, errors);
+    }
+}
+
+pub(in crate::kinds) fn init_containers(list: At<'_>, regular: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
+    let mut seen: Vec<String> = regular.items().map(|container| container.get("name").text().to_owned()).collect();
+    for container in list.items() {
+        any_container(container, pod, errors);
+        restart_rules(container, errors);
+        unique_name(container, &mut seen, errors);
+        unique_host_ports(container, &mut Vec::new(), errors);
+        if container.get("restartPolicy").text() == "Always" {
+            hooks(container, pod, errors);
+            continue;
+        }
+        for hook in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+            if container.get(hook).is_set() {
+                container
+                    .get(hook)
+                    .forbidden(errors, "may not be set for init containers without restartPolicy=Always");
+            }
+        }
+    }
+}
+
+/// What an ephemeral container may have beside what every container has.
+const NOT_FOR_EPHEMERAL: [&str; 7] =
+    ["lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "startupProbe", "resources"];
+
+pub(in crate::kinds) fn ephemeral_containers(spec: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
+    let list = spec.get("ephemeralContainers");
+    let mut seen: Vec<String> = Vec::new();
+    for field in ["containers", "initContainers"] {
+        let others = spec.get(field);
+        seen.extend(others.items().map(|container| container.get("name").text().to_owned()));
+    }
+    let targets = seen.clone();
+    for container in list.items() {
+        any_container(container, pod, errors);
+        only_for_pods(container, errors);
+        unique_name(container, &mut seen, errors);
+        let target = container.get("targetContainerName");
+        if !target.is_empty() && !targets.iter().any(|name| name == target.text()) {
+            target.not_found(errors);
+        }
+        for field in NOT_FOR_EPHEMERAL {
+            let value = container.get(field);
+            if value.is_set() && value.value() != &Value::Object(serde_json::Map::new()) {
+                value.forbidden(errors, "cannot be set for an Ephemeral Container");
+            }
+        }
+        let mounts = container.get("volumeMounts");
+        for mount in mounts.items() {
+            for field in ["subPath", "subPathExpr"] {
+                if !mount.get(field).is_empty() {
+                    mount.get(field).forbidden(errors, "cannot be set for an Ephemeral Container");
+                }
+            }
+        }
+    }
+}
+
+/// What is asked of a pod's containers but not of a template's.
+pub(in crate::kinds) fn only_for_pods(container: At<'_>, errors: &mut FieldErrors) {
+    let image = container.get("image");
+    if image.text().trim().len() != image.len() {
+        image.invalid(errors, "must not have leading or trailing whitespace");
+    }
+}
+
+fn unique_name(container: At<'_>, seen: &mut Vec<String>, errors: &mut FieldErrors) {
+    let name = container.get("name");
+    if seen.iter().any(|other| other == name.text()) {
+        name.duplicate_as(errors, name.text());
+    } else {
+        seen.push(name.text().to_owned());
+    }
+}
+
+fn any_container(at: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
+    required_named(at.get("name"), errors, names::dns1123_label);
+    required_text(at.get("image"), errors);
+    required_one_of(at.get("terminationMessagePolicy"), errors, &["File", "FallbackToLogsOnError"]);
+    ports(at.get("ports"), errors);
+    env(at.get("env"), errors);
+    env_from(at.get("envFrom"), errors);
+    mounts(at, pod.volumes, errors);
+    required_one_of(at.get("imagePullPolicy"), errors, &PULL_POLICIES);
+    requirements(at.get("resources"), pod.claims, errors);
+    resize_policy(at.get("resizePolicy"), pod.restart_policy, errors);
+    security::container(at.get("securityContext"), pod.host_users, errors);
+}
+
+fn hooks(container: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
+    if container.get("lifecycle").is_set() {
+        lifecycle(container.get("lifecycle"), pod.grace, pod.os, errors);
+    }
+    probe(container.get("livenessProbe"), Sort::Liveness, pod.grace, errors);
+    probe(container.get("readinessProbe"), Sort::Readiness, pod.grace, errors);
+    probe(container.get("startupProbe"), Sort::Startup, pod.grace, errors);
+}
+
+fn ports(list: At<'_>, errors: &mut FieldErrors) {
+    let mut seen = Vec::new();
+    for port in list.items() {
+        let name = port.get("name");
+        if !name.is_empty() {
+            let messages = names::port_name(name.text());
+            if messages.is_empty() && seen.iter().any(|other| other == name.text()) {
+                name.duplicate(errors);
+            } else if messages.is_empty() {
+                seen.push(name.text().to_owned());
+            }
+            name.invalid_each(errors, messages);
+        }
+        let number = port.get("containerPort");
+        if number.number() == 0 {
+            number.required(errors, "");
+        } else {
+            port_number(number, errors);
+        }
+        if port.get("hostPort").number() != 0 {
+            port_number(port.get("hostPort"), errors);
+        }
+        required_one_of(port.get("protocol"), errors, &PROTOCOLS);
+    }
+}
+
+fn unique_host_ports(container: At<'_>, seen: &mut Vec<String>, errors: &mut FieldErrors) {
+    let ports = container.get("ports");
+    for port in ports.items() {
+        let host = port.get("hostPort");
+        if host.number() == 0 {
+            continue;
+        }
+        let text = format!("{}/{}/{}", port.get("protocol").text(), port.get("hostIP").text(), host.number());
+        if seen.contains(&text) {
+            host.duplicate_as(errors, text);
+        } else {
+            seen.push(text);
+        }
+    }
+}
+
+fn env(list: At<'_>, errors: &mut FieldErrors) {
+    for variable in list.items() {
+        required_named(variable.get("name"), errors, names::env_var_name);
+        value_from(variable, errors);
+    }
+}
+
+fn value_from(variable: At<'_>, errors: &mut FieldErrors) {
+    let from = variable.get("valueFrom");
+    if !from.is_set() {
+        return;
+    }
+    let mut sources = 0;
+    for source in ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"] {
+        let at = from.get(source);
+        if !at.is_set() {
+            continue;
+        }
+        sources += 1;
+        match source {
+            "fieldRef" => field_reference(at, at, &ENV_FIELDS, errors),
+            "resourceFieldRef" => resource_reference(at, at, false, errors),
+            "fileKeyRef" => {}
+            _ => {
+                named(at.get("name"), errors, names::dns1123_subdomain);
+                required_named(at.get("key"), errors, names::config_map_key);
+            }
+        }
+    }
+    let problem = match (sources, variable.get("value").is_empty()) {
+        (0, _) => "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
+        (_, false) => "may not be specified when `value` is not empty",
+        (1, true) => return,
+        (_, true) => "may not have more than one field specified at a time",
+    };
+    from.invalid_as(errors, "", problem);
+}
+
+/// A field of the pod. `shown`: where errors are reported.
+pub(super) fn field_reference(shown: At<'_>, at: At<'_>, fields: &[&str], errors: &mut FieldErrors) {
+    if at.get("apiVersion").is_empty() {
+        shown.get("apiVersion").required(errors, "");
+        return;
+    }
+    let path = at.get("fieldPath").text();
+    if path.is_empty() {
+        shown.get("fieldPath").required(errors, "");
+        return;
+    }
+    // `metadata.labels['key']`
+    let subscripted = path.strip_suffix("']").and_then(|path| path.split_once("['"));
+    match subscripted {
+        Some(("metadata.annotations", key)) => {
+            for message in names::qualified_name(&key.to_lowercase()) {
+                shown.invalid_as(errors, key.to_lowercase(), message);
+            }
+        }
+        Some(("metadata.labels", key)) => {
+            for message in names::qualified_name(key) {
+                shown.invalid_as(errors, key, message);
+            }
+        }
+        Some((map, _)) if !is_pod_field(map) => {
+            let detail = format!("error converting fieldPath: field label does not support subscript: {path}");
+            shown.get("fieldPath").invalid_as(errors, path, detail);
+        }
+        Some((map, _)) => shown.invalid_as(errors, map, "does not support subscript"),
+        None if !is_pod_field(path) => {
+            let detail = format!("error converting fieldPath: field label not supported: {path}");
+            shown.get("fieldPath").invalid_as(errors, path, detail);
+        }
+        None if !fields.contains(&path) => shown.get("fieldPath").not_supported_as(errors, path, fields),
+        None => {}
+    }
+}
+
+/// What the downward API can name at all.
+fn is_pod_field(path: &str) -> bool {
+    const MORE: [&str; 4] = ["metadata.annotations", "metadata.labels", "spec.restartPolicy", "status.phase"];
+    ENV_FIELDS.contains(&path) || MORE.contains(&path) || path == "spec.schedulerName" || path == "spec.host"
+}
+
+/// A resource of a container. `shown`: where errors are reported.
+pub(super) fn resource_reference(shown: At<'_>, at: At<'_>, volume: bool, errors: &mut FieldErrors) {
+    let resource = at.get("resource").text();
+    let huge_pages = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| resource.starts_with(prefix));
+    if volume && at.get("containerName").is_empty() {
+        shown.get("containerName").required(errors, "");
+    } else if resource.is_empty() {
+        shown.get("resource").required(errors, "");
+    } else if !RESOURCE_FIELDS.contains(&resource) && !huge_pages {
+        shown.get("resource").not_supported_as(errors, resource, &RESOURCE_FIELDS);
+    }
+    const SIZES: [&str; 13] = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+    let divisor = canonical(at.get("divisor").value());
+    if matches!(divisor.as_str(), "" | "0") {
+        return;
+    }
+    let problem = match resource {
+        "limits.cpu" | "requests.cpu" if !matches!(divisor.as_str(), "1m" | "1") => {
+            "only divisor's values 1m and 1 are supported with the cpu resource".to_owned()
+        }
+        "limits.cpu" | "requests.cpu" => return,
+        _ if SIZES.contains(&divisor.as_str()) => return,
+        "limits.memory" | "requests.memory" => sized("memory resource"),
+        "limits.ephemeral-storage" | "requests.ephemeral-storage" => sized("local ephemeral storage resource"),
+        _ if huge_pages => sized("hugepages resource"),
+        _ => return,
+    };
+    shown.get("divisor").invalid_as(errors, resource, problem);
+}
+
+fn sized(resource: &str) -> String {
+    format!(
+        "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the {resource}"
+    )
+}
+
+fn env_from(list: At<'_>, errors: &mut FieldErrors) {
+    for source in list.items() {
+        named_if_set(source.get("prefix"), errors, names::env_var_name);
+        let mut sources = 0;
+        for field in ["configMapRef", "secretRef"] {
+            if source.get(field).is_set() {
+                sources += 1;
+                let reference = source.get(field);
+                required_named(reference.get("name"), errors, names::dns1123_subdomain);
+            }
+        }
+        match sources {
+            0 => list.invalid_as(errors, "", "must specify one of: `configMapRef` or `secretRef`"),
+            1 => {}
+            _ => list.invalid_as(errors, "", "may not have more than one field specified at a time"),
+        }
+    }
+}
+
+fn resize_policy(list: At<'_>, restart_policy: &str, errors: &mut FieldErrors) {
+    let mut seen = Vec::new();
+    for policy in list.items() {
+        let (resource, restart) = (policy.get("resourceName"), policy.get("restartPolicy"));
+        if seen.iter().any(|other| other == resource.text()) {
+            policy.duplicate_as(errors, resource.text());
+        }
+        seen.push(resource.text().to_owned());
+        let check = |at: At<'_>, supported: &[&str], errors: &mut FieldErrors| match at.text() {
+            "" => list.required(errors, ""),
+            text if !supported.contains(&text) => list.not_supported_as(errors, text, supported),
+            _ => {}
+        };
+        check(resource, &["cpu", "memory"], errors);
+        check(restart, &["NotRequired", "RestartContainer"], errors);
+        if restart_policy == "Never" && restart.text() != "NotRequired" {
+            list.invalid_as(errors, restart.text(), "must be 'NotRequired' when `restartPolicy` is 'Never'");
+        }
+    }
+}
+
+fn restart_rules(container: At<'_>, errors: &mut FieldErrors) {
+    let (policy, rules) = (container.get("restartPolicy"), container.get("restartPolicyRules"));
+    if policy.is_set() {
+        super::checks::one_of(policy, errors, &RESTART_POLICIES);
+    } else if !rules.is_empty() {
+        policy.required(errors, "must specify restartPolicy when restart rules are used");
+    }
+    if rules.len() > RESTART_RULES_MAX {
+        rules.too_long(errors, RESTART_RULES_MAX);
+    }
+    for rule in rules.items() {
+        if rule.get("action").text() != "Restart" {
+            rule.get("action").not_supported(errors, &["Restart"]);
+        }
+        let codes = rule.get("exitCodes");
+        if !codes.is_set() {
+            codes.required(errors, "must be specified");
+            continue;
+        }
+        if !matches!(codes.get("operator").text(), "In" | "NotIn") {
+            codes.get("operator").not_supported(errors, &["In", "NotIn"]);
+        }
+        if codes.get("values").len() > EXIT_CODES_MAX {
+            codes.get("values").too_long(errors, EXIT_CODES_MAX);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Rules that several kinds share, worded as Kubernetes words them (`pkg/apis/core/validation` and its neighbours of
+//! v1.35). Each check adds everything that it finds wrong to the errors it is given.
+
+pub(super) mod affinity;
+pub(super) mod change;
+pub(super) mod checks;
+pub(super) mod container;
+pub(super) mod cron;
+pub(super) mod cursor;
+pub(super) mod pod_spec;
+pub(super) mod probe;
+pub(super) mod resources;
+pub(super) mod security;
+pub(super) mod volumes;
+pub(super) mod workload;
+
+pub(super) use cursor::At;
+pub(super) use sampan_api::field::FieldErrors;

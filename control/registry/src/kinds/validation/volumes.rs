@@ -1,0 +1,393 @@
+//! A pod's volumes.
+
+use super::At;
+use super::checks::{descending_path, file_mode, no_backsteps, required_named, required_text, unreserved_path};
+use super::container::{VOLUME_FIELDS, field_reference, resource_reference};
+use super::resources::quantity;
+use sampan_api::field::FieldErrors;
+use sampan_api::names;
+
+const HOST_PATH_TYPES: [&str; 8] =
+    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+const TOKEN_SECONDS_MIN: i64 = 10 * 60;
+const TOKEN_SECONDS_MAX: i64 = 1 << 32;
+
+/// The sources of a volume, in the order in which a second one is found, with the field that is named when it is
+/// (Kubernetes' own misspellings included).
+const SOURCES: [(&str, &str); 29] = [
+    ("emptyDir", "emptyDir"),
+    ("hostPath", "hostPath"),
+    ("gitRepo", "gitRepo"),
+    ("gcePersistentDisk", "gcePersistentDisk"),
+    ("awsElasticBlockStore", "awsElasticBlockStore"),
+    ("secret", "secret"),
+    ("nfs", "nfs"),
+    ("iscsi", "iscsi"),
+    ("glusterfs", "glusterfs"),
+    ("flocker", "flocker"),
+    ("persistentVolumeClaim", "persistentVolumeClaim"),
+    ("rbd", "rbd"),
+    ("cinder", "cinder"),
+    ("cephfs", "cephFS"),
+    ("quobyte", "quobyte"),
+    ("downwardAPI", "downwarAPI"),
+    ("fc", "fc"),
+    ("flexVolume", "flexVolume"),
+    ("configMap", "configMap"),
+    ("azureFile", "azureFile"),
+    ("vsphereVolume", "vsphereVolume"),
+    ("photonPersistentDisk", "photonPersistentDisk"),
+    ("portworxVolume", "portworxVolume"),
+    ("azureDisk", "azureDisk"),
+    ("storageos", "storageos"),
+    ("projected", "projected"),
+    ("scaleIO", "scaleIO"),
+    ("csi", "csi"),
+    ("ephemeral", "ephemeral"),
+];
+/// The newest source: the component or image itself as a volume.
+const IMAGE: &str = "image";
+
+/// What a container may mount: the volumes without errors.
+pub(in crate::kinds) struct Volume<'a> {
+    pub name: &'a str,
+    /// A claim, which may be used as a block device.
+    pub is_claim: bool,
+}
+
+/// Checks all volumes; those that are fine can be mounted.
+pub(in crate::kinds) fn volumes<'a>(list: &'a At<'a>, pod_name: &str, errors: &mut FieldErrors) -> Vec<Volume<'a>> {
+    let mut fine: Vec<Volume<'a>> = Vec::new();
+    for (index, value) in list.value().as_array().into_iter().flatten().enumerate() {
+        let volume = list.index(index);
+        let before = errors.len();
+        source(volume, pod_name, errors);
+        let name = volume.get("name");
+        required_named(name, errors, names::dns1123_label);
+        let text = value.get("name").and_then(serde_json::Value::as_str).unwrap_or("");
+        if fine.iter().any(|other| other.name == text) {
+            name.duplicate(errors);
+        }
+        if errors.len() == before {
+            let is_claim = volume.get("persistentVolumeClaim").is_set() || volume.get("ephemeral").is_set();
+            fine.push(Volume { name: text, is_claim });
+        }
+    }
+    fine
+}
+
+fn source(volume: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
+    let mut found = false;
+    for (field, shown) in SOURCES.into_iter().chain([(IMAGE, IMAGE)]) {
+        let source = volume.get(field);
+        if !source.is_set() {
+            continue;
+        }
+        if found {
+            volume.get(shown).forbidden(errors, "may not specify more than 1 volume type");
+            continue;
+        }
+        found = true;
+        match field {
+            "emptyDir" => {
+                let size = source.get("sizeLimit");
+                if quantity(size.value()).is_some_and(|size| size.is_negative()) {
+                    size.forbidden(errors, "SizeLimit field must be a valid resource quantity");
+                }
+            }
+            "hostPath" => host_path(source, errors),
+            "gitRepo" => required_text(source.get("repository"), errors),
+            "secret" => keyed(source, "secretName", errors),
+            "configMap" => keyed(source, "name", errors),
+            "persistentVolumeClaim" => required_text(source.get("claimName"), errors),
+            "nfs" => {
+                required_text(source.get("server"), errors);
+                required_text(source.get("path"), errors);
+                if !source.get("path").text().starts_with('/') {
+                    source.get("path").invalid_as(errors, source.get("path").text(), "must be an absolute path");
+                }
+            }
+            "downwardAPI" => {
+                file_mode(source.get("defaultMode"), errors);
+                let items = source.get("items");
+                for item in items.items() {
+                    downward_file(source, item, errors);
+                }
+            }
+            "projected" => projected(source, errors),
+            "csi" => driver_name(source.get("driver"), errors),
+            "ephemeral" => ephemeral(volume, source, pod_name, errors),
+            "image" => required_if_pod_reference(source, errors),
+            // The drivers of these are gone: what is asked of them is what they themselves demand.
+            "gcePersistentDisk" => required_text(source.get("pdName"), errors),
+            "awsElasticBlockStore" => required_text(source.get("volumeID"), errors),
+            "glusterfs" => {
+                required_text(source.get("endpoints"), errors);
+                required_text(source.get("path"), errors);
+            }
+            "cephfs" => required_text(source.get("monitors"), errors),
+            "rbd" => {
+                required_text(source.get("monitors"), errors);
+                required_text(source.get("image"), errors);
+            }
+            "cinder" | "portworxVolume" => required_text(source.get("volumeID"), errors),
+            "azureFile" => {
+                required_text(source.get("secretName"), errors);
+                required_text(source.get("shareName"), errors);
+            }
+            "vsphereVolume" => required_text(source.get("volumePath"), errors),
+            "flexVolume" => required_text(source.get("driver"), errors),
+            "iscsi" => {
+                required_text(source.get("targetPortal"), errors);
+                required_text(source.get("iqn"), errors);
+            }
+            _ => {}
+        }
+    }
+    if !found {
+        volume.required(errors, "must specify a volume type");
+    }
+}
+
+fn required_if_pod_reference(source: At<'_>, errors: &mut FieldErrors) {
+    let policy = source.get("pullPolicy");
+    if !matches!(policy.text(), "" | "Always" | "IfNotPresent" | "Never") {
+        policy.not_supported(errors, &["Always", "IfNotPresent", "Never"]);
+    }
+}
+
+pub(in crate::kinds) fn host_path(source: At<'_>, errors: &mut FieldErrors) {
+    let path = source.get("path");
+    if path.is_empty() {
+        path.required(errors, "");
+        return;
+    }
+    no_backsteps(path, path.text(), errors);
+    super::checks::one_of(source.get("type"), errors, &HOST_PATH_TYPES);
+}
+
+/// A Secret or ConfigMap as files.
+fn keyed(source: At<'_>, name: &str, errors: &mut FieldErrors) {
+    required_text(source.get(name), errors);
+    file_mode(source.get("defaultMode"), errors);
+    let items = source.get("items");
+    for item in items.items() {
+        key_to_path(item, errors);
+    }
+}
+
+fn key_to_path(item: At<'_>, errors: &mut FieldErrors) {
+    required_text(item.get("key"), errors);
+    let path = item.get("path");
+    required_text(path, errors);
+    unreserved_path(path, path.text(), errors);
+    file_mode(item.get("mode"), errors);
+}
+
+/// A file of the downward API. Kubernetes reports some of its errors at the volume: `volume`.
+fn downward_file(volume: At<'_>, item: At<'_>, errors: &mut FieldErrors) {
+    let path = volume.get("path");
+    if item.get("path").is_empty() {
+        path.required(errors, "");
+    }
+    unreserved_path(path, item.get("path").text(), errors);
+    let (field, resource) = (item.get("fieldRef"), item.get("resourceFieldRef"));
+    match (field.is_set(), resource.is_set()) {
+        (true, both) => {
+            field_reference(volume.get("fieldRef"), field, &VOLUME_FIELDS, errors);
+            if both {
+                volume.invalid_as(
+                    errors,
+                    "resource",
+                    "fieldRef and resourceFieldRef can not be specified simultaneously",
+                );
+            }
+        }
+        (false, true) => resource_reference(volume.get("resourceFieldRef"), resource, true, errors),
+        (false, false) => volume.required(errors, "one of fieldRef and resourceFieldRef is required"),
+    }
+    file_mode(item.get("mode"), errors);
+}
+
+fn projected(volume: At<'_>, errors: &mut FieldErrors) {
+    file_mode(volume.get("defaultMode"), errors);
+    let mut paths: Vec<String> = Vec::new();
+    let sources = volume.get("sources");
+    for source in sources.items() {
+        let mut count = 0;
+        let mut used = |errors: &mut FieldErrors, path: &str, shown: &str| {
+            if path.is_empty() {
+                return;
+            }
+            if paths.iter().any(|other| other == path) {
+                volume.invalid_as(errors, shown, "conflicting duplicate paths");
+            } else {
+                paths.push(path.to_owned());
+            }
+        };
+        for field in ["secret", "configMap"] {
+            let part = source.get(field);
+            if !part.is_set() {
+                continue;
+            }
+            count += 1;
+            required_text(part.get("name"), errors);
+            let items = part.get("items");
+            for item in items.items() {
+                key_to_path(item, errors);
+                used(errors, item.get("path").text(), part.get("name").text());
+            }
+        }
+        let downward = source.get("downwardAPI");
+        if downward.is_set() {
+            count += 1;
+            let items = downward.get("items");
+            for item in items.items() {
+                downward_file(downward, item, errors);
+                used(errors, item.get("path").text(), item.get("path").text());
+            }
+        }
+        let token = source.get("serviceAccountToken");
+        if token.is_set() {
+            count += 1;
+            let seconds = token.get("expirationSeconds");
+            if seconds.number() < TOKEN_SECONDS_MIN {
+                seconds.invalid_as(errors, seconds.number(), "may not specify a duration less than 10 minutes");
+            }
+            if seconds.number() > TOKEN_SECONDS_MAX {
+                seconds.invalid(errors, "may not specify a duration larger than 2^32 seconds");
+            }
+            let path = volume.get("path");
+            if token.get("path").is_empty() {
+                path.required(errors, "");
+            } else {
+                unreserved_path(path, token.get("path").text(), errors);
+            }
+        }
+        count += ["clusterTrustBundle", "podCertificate"].iter().filter(|field| source.get(field).is_set()).count();
+        if count > 1 {
+            source.forbidden(errors, "may not specify more than 1 volume type per source");
+        }
+    }
+}
+
+fn ephemeral(volume: At<'_>, source: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
+    let template = source.get("volumeClaimTemplate");
+    if template.is_set() {
+        super::super::core::persistent_volume_claim::spec(template.get("spec"), errors);
+    } else {
+        template.required(errors, "");
+    }
+    let name = volume.get("name");
+    if !pod_name.is_empty() && !name.is_empty() {
+        let claim = format!("{pod_name}-{}", name.text());
+        for message in names::dns1123_subdomain(&claim) {
+            name.invalid(errors, format!("PVC name {claim:?}: {message}"));
+        }
+    }
+}
+
+const DRIVER_NAME_MAX: usize = 63;
+
+pub(in crate::kinds) fn driver_name(at: At<'_>, errors: &mut FieldErrors) {
+    if at.is_empty() {
+        at.required(errors, "");
+    }
+    if at.len() > DRIVER_NAME_MAX {
+        at.too_long(errors, DRIVER_NAME_MAX);
+    }
+    let lower = at.text().to_lowercase();
+    for message in names::dns1123_subdomain(&lower) {
+        at.invalid_as(errors, at.text(), message);
+    }
+}
+
+/// Where a container sees its volumes.
+pub(in crate::kinds) fn mounts(container: At<'_>, volumes: &[Volume<'_>], errors: &mut FieldErrors) {
+    let mounts = container.get("volumeMounts");
+    let devices = container.get("volumeDevices");
+    let mut paths = Vec::new();
+    for mount in mounts.items() {
+        let name = mount.get("name");
+        required_text(name, errors);
+        if !volumes.iter().any(|volume| volume.name == name.text()) {
+            name.not_found(errors);
+        }
+        let path = mount.get("mountPath");
+        required_text(path, errors);
+        if paths.contains(&path.text().to_owned()) {
+            path.invalid_as(errors, path.text(), "must be unique");
+        }
+        paths.push(path.text().to_owned());
+        for device in devices.items() {
+            if device.get("name").text() == name.text() {
+                name.invalid(errors, "must not already exist in volumeDevices");
+            }
+            if device.get("devicePath").text() == path.text() {
+                path.invalid(errors, "must not already exist as a path in volumeDevices");
+            }
+        }
+        // Kubernetes reports these at the list.
+        let (sub_path, expression) = (mount.get("subPath"), mount.get("subPathExpr"));
+        if !sub_path.is_empty() {
+            descending_path(mounts.get("subPath"), sub_path.text(), errors);
+        }
+        if !expression.is_empty() {
+            if !sub_path.is_empty() {
+                expression.invalid(errors, "subPathExpr and subPath are mutually exclusive");
+            }
+            descending_path(mounts.get("subPathExpr"), expression.text(), errors);
+        }
+        propagation(container, mounts, mount, errors);
+    }
+    for device in devices.items() {
+        let (name, path) = (device.get("name"), device.get("devicePath"));
+        required_text(name, errors);
+        match volumes.iter().find(|volume| volume.name == name.text()) {
+            None => name.not_found(errors),
+            Some(volume) if !volume.is_claim => name.invalid(
+                errors,
+                "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode",
+            ),
+            Some(_) => {}
+        }
+        required_text(path, errors);
+        if path.text().split('/').any(|part| part == "..") {
+            path.invalid(errors, "can not contain backsteps ('..')");
+        }
+        for mount in mounts.items() {
+            if mount.get("name").text() == name.text() {
+                name.invalid(errors, "must not already exist in volumeMounts");
+            }
+        }
+    }
+}
+
+fn propagation(container: At<'_>, mounts: At<'_>, mount: At<'_>, errors: &mut FieldErrors) {
+    const MODES: [&str; 3] = ["Bidirectional", "HostToContainer", "None"];
+    let mode = mount.get("mountPropagation");
+    let shown = mounts.get("mountPropagation");
+    if mode.is_set() {
+        if !MODES.contains(&mode.text()) {
+            shown.not_supported_as(errors, mode.text(), &MODES);
+        }
+        if mode.text() == "Bidirectional" && !container.get("securityContext").get("privileged").flag() {
+            shown.forbidden(errors, "Bidirectional mount propagation is available only to privileged containers");
+        }
+    }
+    let recursive = mount.get("recursiveReadOnly");
+    let shown = mounts.get("recursiveReadOnly");
+    if !recursive.is_set() || recursive.text() == "Disabled" {
+        return;
+    }
+    if !matches!(recursive.text(), "Enabled" | "IfPossible") {
+        shown.not_supported_as(errors, recursive.text(), &["Disabled", "IfPossible", "Enabled"]);
+        return;
+    }
+    if !mount.get("readOnly").flag() {
+        shown.forbidden(errors, "may only be specified when readOnly is true");
+    }
+    if mode.is_set() && mode.text() != "None" {
+        shown.forbidden(errors, "may only be specified when mountPropagation is None or not specified");
+    }
+}
