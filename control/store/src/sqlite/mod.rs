@@ -245,10 +245,16 @@ impl SqliteStore {
         let (ended, closed) = (shared.ended.clone(), closing.clone());
         // Of the owner's tasks, so that their drain waits for it.
         options.tasks.spawn(async move {
-            writer.run(closed.clone()).await;
+            let connection = writer.run(closed.clone()).await;
             closed.cancel();
             if let Err(error) = checkpoints.await {
                 tracing::error!(%error, "the checkpoints' task ended badly");
+            }
+            // The last to close checkpoints and removes the write-ahead log: it must be one that can write.
+            if let Some(connection) = connection
+                && let Err(error) = connection.close().await
+            {
+                tracing::warn!(%error, "closing the log");
             }
             drop(lock);
             ended.cancel();

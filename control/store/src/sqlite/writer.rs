@@ -11,7 +11,7 @@ use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCH_TXNS_MAX, LEASE_RETRY
 use crate::txn::{Committed, Op, Txn};
 use sampan_env::CancellationToken;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Arguments, AssertSqlSafe, Connection, Row};
+use sqlx::{Arguments, AssertSqlSafe, Row};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -64,8 +64,8 @@ impl LogWriter {
         }
     }
 
-    /// Runs until the queue is closed and empty, or until a fatal error.
-    pub(super) async fn run(mut self, closing: CancellationToken) {
+    /// Runs until the queue is closed and empty, and gives the connection back; or until a fatal error.
+    pub(super) async fn run(mut self, closing: CancellationToken) -> Option<SqliteConnection> {
         let mut closed = false;
         loop {
             let command = match self.held.take() {
@@ -90,7 +90,8 @@ impl LogWriter {
                 }
             };
             if self.shared.failed.load(Relaxed) {
-                return self.abandon().await;
+                self.abandon().await;
+                return None;
             }
             let Some(command) = command else { break };
             let mut done = self.execute(command).await;
@@ -98,14 +99,13 @@ impl LogWriter {
                 done = self.checkpoint_if_due().await;
             }
             if let Err(Fatal) = done {
-                return self.abandon().await;
+                self.abandon().await;
+                return None;
             }
         }
         self.shared.publisher.close();
         self.shared.readers.close().await;
-        if let Err(error) = self.connection.close().await {
-            tracing::warn!(%error, "closing the log");
-        }
+        Some(self.connection)
     }
 
     async fn execute(&mut self, command: Command) -> Result<(), Fatal> {
