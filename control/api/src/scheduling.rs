@@ -265,6 +265,8 @@ pub struct DecisionBatch {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
+    /// The whole as people read it.
+    pub text: String,
     pub decision: Decision,
     /// `None` when it cannot be computed again; [`Explanation::note`] says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 
 use crate::limits;
 use crate::record::{Records, outcome};
+use crate::text::text;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
 use sampan_api::scheduling::{
     Decision, ExplainedCell, ExplainedMatrix, ExplainedNode, ExplainedPolicy, Explanation,
@@ -59,10 +60,11 @@ impl Explainer {
         };
         let _turn = self.turns.acquire().await.map_err(|_| Status::internal("the scheduler is shutting down"))?;
         let recorded = Decision::clone(&decision);
-        Ok(match self.compute(decision).await {
-            Ok(matrix) => Explanation { decision: recorded, matrix: Some(matrix), note: String::new() },
-            Err(note) => Explanation { decision: recorded, matrix: None, note },
-        })
+        let (matrix, note) = match self.compute(decision).await {
+            Ok(matrix) => (Some(matrix), String::new()),
+            Err(note) => (None, note),
+        };
+        Ok(Explanation { text: text(&recorded, matrix.as_ref(), &note), decision: recorded, matrix, note })
     }
 
     async fn compute(&self, decision: Arc<Decision>) -> Result<ExplainedMatrix, String> {

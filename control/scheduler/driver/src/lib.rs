@@ -20,6 +20,7 @@ pub mod limits;
 mod queue;
 mod record;
 mod scheduler;
+mod text;
 mod writer;
 
 pub use driver::{Driver, DriverConfig, Metrics};

@@ -34,3 +34,5 @@ pub const STRINGS: usize = 64 << 20;
 pub const EVENT_MESSAGE: usize = 1024;
 /// Explanations computed at a time.
 pub const EXPLANATIONS: usize = 2;
+/// Nodes that an explanation's text shows.
+pub const EXPLAINED_NODES: usize = 30;

@@ -1,0 +1,246 @@
+//! Policies as components: what they decide, what they may cost, what becomes of those that misbehave.
+
+mod guests;
+#[path = "../../scheduler/core/tests/native/mod.rs"]
+mod native;
+
+use guests::World;
+use native::{Native, profile};
+use sampan_api::scheduling::{FailurePolicy, Fixture, SchedulingPolicySpec};
+use sampan_policy::{Host, HostConfig, Live, prepare};
+use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Snapshot, cycle};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+const QUIET: HostConfig = HostConfig { audit_every: 0 };
+
+fn node(name: &str, more: Value) -> Value {
+    let mut node = json!({"metadata": {"name": name, "labels": {"zone": "z"}}, "spec": {},
+        "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "20"}}});
+    if let (Some(into), Some(from)) = (node["metadata"].as_object_mut(), more.as_object()) {
+        into.extend(from.clone());
+    }
+    node
+}
+
+fn pod(name: &str, more: Value) -> Value {
+    let mut metadata = json!({"name": name, "namespace": "default", "uid": name});
+    if let (Some(into), Some(from)) = (metadata.as_object_mut(), more.as_object()) {
+        into.extend(from.clone());
+    }
+    json!({"metadata": metadata, "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "100m"}}}]}})
+}
+
+/// A cluster and the scheduler's part of it.
+struct Bench {
+    snapshot: Snapshot,
+    cycler: Cycler,
+    host: Host,
+    seed: u64,
+}
+
+impl Bench {
+    fn new(live: &Live, nodes: &[Value], config: HostConfig) -> Self {
+        let mut snapshot = Snapshot::default();
+        for node in nodes {
+            snapshot.set_node(Arc::new(serde_json::from_value(node.clone()).expect("a node")));
+        }
+        Self { snapshot, cycler: Cycler::default(), host: Host::new(live, config), seed: 0 }
+    }
+
+    fn place(&mut self, pod: &Value) -> Outcome {
+        self.host.adopt();
+        let profile = self.host.profile("default-scheduler").expect("the default profile");
+        self.snapshot.want(profile.columns);
+        let pod = serde_json::from_value(pod.clone()).expect("a pod");
+        let info = PodInfo::new(Arc::new(pod), self.snapshot.strings_mut());
+        let view = self.snapshot.view(&info, profile.columns);
+        self.seed += 1;
+        let outcome = self.cycler.cycle(&self.snapshot, &view, &profile, self.seed, 0, &mut self.host);
+        if let CycleResult::Placed(placed) = &outcome.result {
+            self.snapshot.seat(&placed.node.clone(), &info.uid, &info.usage);
+        }
+        outcome
+    }
+}
+
+fn placed(outcome: &Outcome) -> Option<&str> {
+    match &outcome.result {
+        CycleResult::Placed(placed) => Some(&placed.node),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn components_decide_what_the_same_crates_decide_natively() {
+    let world = World::new();
+    let live = world.with_built_ins().await;
+    // Every call is audited: the policies are as pure as they say.
+    let nodes: Vec<Value> = (0..40)
+        .map(|at| {
+            let mut node = node(&format!("n{at:02}"), json!({"labels": {"zone": format!("z{}", at % 3)}}));
+            node["spec"]["unschedulable"] = json!(at % 11 == 0);
+            if at % 7 == 0 {
+                let effect = if at % 2 == 0 { "NoSchedule" } else { "PreferNoSchedule" };
+                node["spec"]["taints"] = json!([{"key": "k", "value": "v", "effect": effect}]);
+            }
+            node["status"]["allocatable"]["cpu"] = json!((1 + at % 4).to_string());
+            node
+        })
+        .collect();
+    let mut bench = Bench::new(&live, &nodes, HostConfig { audit_every: 1 });
+    let mut native_cluster = Bench::new(&live, &nodes, QUIET);
+    let native_profile = profile();
+    native_cluster.snapshot.want(native_profile.columns);
+    let mut native = Native::new(&native_profile);
+    for at in 0..60u64 {
+        let mut pod = pod(&format!("p{at}"), json!({}));
+        match at % 5 {
+            1 => pod["spec"]["nodeSelector"] = json!({"zone": format!("z{}", at % 4)}),
+            2 => pod["spec"]["tolerations"] = json!([{"key": "k", "operator": "Equal", "value": "v"}]),
+            3 => pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": 80}]),
+            4 => pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("1500m"),
+            _ => {}
+        }
+        let wasm = bench.place(&pod);
+        let info = PodInfo::new(
+            Arc::new(serde_json::from_value(pod).expect("a pod")),
+            native_cluster.snapshot.strings_mut(),
+        );
+        let view = native_cluster.snapshot.view(&info, native_profile.columns);
+        let expected = cycle(&native_cluster.snapshot, &view, &native_profile, bench.seed, 0, &mut native);
+        if let CycleResult::Placed(placed) = &expected.result {
+            native_cluster.snapshot.seat(&placed.node.clone(), &info.uid, &info.usage);
+        }
+        assert_eq!(wasm.faults, []);
+        let key = |o: &Outcome| (placed(o).map(str::to_owned), o.best.clone(), o.message.clone(), o.feasible);
+        assert_eq!(key(&wasm), key(&expected), "pod {at}");
+    }
+}
+
+#[tokio::test]
+async fn a_users_policy_decides_the_next_pod_and_its_end_restores_the_old_behaviour() {
+    let world = World::new();
+    let live = world.with_built_ins().await;
+    let nodes = [node("a", json!({"labels": {"example.com/quiet": "true"}})), node("b", json!({}))];
+    let mut bench = Bench::new(&live, &nodes, QUIET);
+    let noisy = |name: &str| pod(name, json!({"annotations": {"example.com/noisy": "true"}}));
+    // Emptier nodes are better: one pod each.
+    let first: Vec<String> =
+        (0..2).map(|at| placed(&bench.place(&noisy(&format!("p{at}")))).expect("placed").to_owned()).collect();
+    assert_ne!(first[0], first[1]);
+
+    let component = world.component("quiet-nodes").await;
+    let spec = SchedulingPolicySpec { weight: Some(5), ..SchedulingPolicySpec::default() };
+    live.install("quiet-nodes", prepare(&component, &spec).expect("a good policy"), false);
+    for at in 2..6 {
+        let outcome = bench.place(&noisy(&format!("p{at}")));
+        assert_eq!(placed(&outcome), Some("b"), "{outcome:?}");
+        assert_eq!(outcome.refusals[0].reason.texts, ["node(s) wanted to be left in peace"]);
+    }
+    live.remove("quiet-nodes");
+    assert_eq!(placed(&bench.place(&noisy("p6"))), Some("a"), "the emptier one again");
+    assert!(live.slot("quiet-nodes").is_none());
+}
+
+#[tokio::test]
+async fn what_is_not_well_formed_does_not_go_live() {
+    let world = World::new();
+    let quiet = world.component("quiet-nodes").await;
+    let bundle = world.component("sampan-policies").await;
+    let check = |component, spec: Value, expected: &str| {
+        let spec: SchedulingPolicySpec = serde_json::from_value(spec).expect("a spec");
+        let error = prepare(component, &spec).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check(&quiet, json!({"component": "c", "policy": "Loud"}), "no policy \"Loud\"; it has QuietNodes");
+    check(&bundle, json!({"component": "c"}), "name one: NodeUnschedulable");
+    check(&quiet, json!({"component": "c", "points": ["permit"]}), "\"permit\" is not among the points");
+    check(&quiet, json!({"component": "c", "weight": 101}), "must be between 1 and 100");
+    check(&quiet, json!({"component": "c", "args": {"x": 1}}), "unknown field `x`");
+    check(&quiet, json!({"component": "c", "budget": {"cpuMilliseconds": 60000}}), "at most 1000");
+    check(&quiet, json!({"component": "c", "budget": {"memory": "64Ki"}}), "Memory");
+    let strategy = json!({"scoringStrategy": {"type": "MostAllocated"}});
+    check(&bundle, json!({"component": "c", "policy": "NodeResourcesFit", "args": strategy}), "MostAllocated");
+    let fixture = |filter: &str, score: i64| Fixture {
+        name: "f".into(),
+        pod: pod("p", json!({"annotations": {"example.com/noisy": "true"}})),
+        node: node("a", json!({"labels": {"example.com/quiet": "true"}})),
+        filter: Some(filter.into()),
+        score: Some(score),
+    };
+    let with = |fixture: Fixture| SchedulingPolicySpec { fixtures: vec![fixture], ..Default::default() };
+    prepare(&quiet, &with(fixture("node(s) wanted to be left in peace", 0))).expect("its fixtures hold");
+    let error = prepare(&quiet, &with(fixture("Pass", 0))).expect_err("a verdict that does not hold").to_string();
+    assert!(error.contains("fixture \"f\": the filter says \"node(s) wanted to be left in peace\", not \"Pass\""), "{error}");
+    let error = prepare(&quiet, &with(fixture("node(s) wanted to be left in peace", 7))).expect_err("no such score");
+    assert!(error.to_string().contains("the score is 0, not 7"), "{error}");
+}
+
+/// Misdeed, at which point, the causes that it may be counted under.
+const MISDEEDS: [(&str, &str, &[&str]); 11] = [
+    ("trap", "filter", &["Trap"]),
+    ("trap", "score", &["Trap"]),
+    ("loop", "filter", &["CpuBudget"]),
+    ("loop", "score", &["CpuBudget"]),
+    ("wait", "filter", &["Blocked"]),
+    ("wait", "score", &["Blocked"]),
+    ("grow", "filter", &["Memory"]),
+    ("grow", "score", &["Memory"]),
+    ("recurse", "filter", &["Trap"]),
+    ("fill", "filter", &["CpuBudget"]),
+    ("impure", "filter", &["Impure"]),
+];
+
+#[tokio::test]
+async fn hostile_policies_are_contained_counted_and_suspended() {
+    let world = World::new();
+    let hostile = world.component("sampan-hostile-policy").await;
+    let nodes: Vec<Value> = (0..5).map(|at| node(&format!("n{at}"), json!({}))).collect();
+    for (what, point, causes) in MISDEEDS {
+        let live = world.with_built_ins().await;
+        let spec = SchedulingPolicySpec {
+            args: Some(json!({"what": what, "at": point})),
+            failure_policy: FailurePolicy::Ignore,
+            budget: Some(sampan_api::scheduling::Budget { cpu_milliseconds: Some(10), ..Default::default() }),
+            ..SchedulingPolicySpec::default()
+        };
+        live.install("hostile", prepare(&hostile, &spec).expect("its arguments are good"), false);
+        let slot = live.slot("hostile").expect("live");
+        let mut bench = Bench::new(&live, &nodes, HostConfig { audit_every: 1 });
+        let begun = world.env.instant();
+        for at in 0..8 {
+            let outcome = bench.place(&pod(&format!("p{at}"), json!({"labels": {"n": at.to_string()}})));
+            assert!(placed(&outcome).is_some(), "{what} at {point}: pod {at} is placed all the same: {outcome:?}");
+        }
+        let took = world.env.instant().duration_since(begun);
+        let report = slot.report();
+        assert!(report.suspended, "{what} at {point}: {report:?}");
+        assert!(report.faults.keys().all(|cause| causes.contains(cause)), "{what} at {point}: {report:?}");
+        assert_eq!(report.faults.values().sum::<u64>(), 3, "{what} at {point}: {report:?}");
+        // Three budgets, a tick and a bulk operation each, on a busy machine.
+        assert!(took < Duration::from_secs(5), "{what} at {point} took {took:?}");
+        let last = bench.place(&pod("last", json!({})));
+        assert_eq!(last.faults, [], "{what} at {point}: nobody asks it any more");
+    }
+}
+
+#[tokio::test]
+async fn a_strict_policy_that_faults_holds_its_pod_back_until_it_is_suspended() {
+    let world = World::new();
+    let live = world.with_built_ins().await;
+    let hostile = world.component("sampan-hostile-policy").await;
+    let spec = SchedulingPolicySpec { args: Some(json!({"what": "trap", "at": "filter"})), ..Default::default() };
+    live.install("hostile", prepare(&hostile, &spec).expect("its arguments are good"), false);
+    let mut bench = Bench::new(&live, &[node("a", json!({}))], QUIET);
+    for at in 0..3 {
+        let outcome = bench.place(&pod("p", json!({})));
+        assert_eq!(outcome.result, CycleResult::Failed, "try {at}");
+        assert!(outcome.message.starts_with("running \"hostile\" Filter plugin: Trap: "), "{}", outcome.message);
+    }
+    assert_eq!(placed(&bench.place(&pod("p", json!({})))), Some("a"));
+    let bad_start = SchedulingPolicySpec { args: Some(json!({"what": "loop", "at": "new"})), ..Default::default() };
+    let error = prepare(&hostile, &bad_start).expect_err("it never starts").to_string();
+    assert!(error.contains("CpuBudget"), "{error}");
+}
