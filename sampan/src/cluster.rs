@@ -18,9 +18,9 @@ use sampan_auth::union::{Authenticators, Authorizers};
 use sampan_auth::{Authenticator, Pki};
 use sampan_client::{Client, Informers};
 use sampan_env::{Env, Tasks};
-use sampan_registry::{BuiltinShapes, Registry, ResourceTable};
+use sampan_registry::{SchemaShapes, Registry, ResourceTable};
 use sampan_store::sqlite::{Options, SqliteStore};
-use sampan_store::{Store, statistics::Statistics};
+use sampan_store::Store;
 use sampan_wasm_runtime::{Runtime, RuntimeConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -74,7 +74,7 @@ impl Cluster {
         let authorizer = DeferredAuthorizer::default();
         let admission = ChainAdmission::default();
         let node_connector = OwnNode::default();
-        let (ready, rules) = (Ready::default(), RbacRules::default());
+        let (ready, rules, explain) = (Ready::default(), RbacRules::default(), scheduling::Explain::default());
         let apiserver = ApiServer::new(sampan_apiserver::Config {
             env: env.clone(),
             tasks: api.clone(),
@@ -83,7 +83,7 @@ impl Cluster {
             authorizer: Arc::new(authorizer.clone()),
             admission: Arc::new(admission.clone()),
             nodes: Arc::new(node_connector.clone()),
-            actions: Vec::new(),
+            actions: vec![(scheduling::EXPLAIN_ACTION.into(), Arc::new(explain.clone()))],
             rules: Some(Arc::new(rules.clone())),
             routes: Vec::new(),
             checks: vec![Arc::new(ready.clone()), Arc::new(StoreCheck(store.clone()))],
@@ -111,7 +111,7 @@ impl Cluster {
         cluster.listen(listener)?;
         ready.set();
         progress("API server ready");
-        cluster.start_parts(config, &node_connector, progress).await?;
+        cluster.start_parts(config, &node_connector, &explain, progress).await?;
         Ok(cluster)
     }
 
@@ -133,7 +133,13 @@ impl Cluster {
         Client::in_process(self.service.clone(), user, user_agent, &self.env)
     }
 
-    async fn start_parts(&mut self, config: &Config, nodes: &OwnNode, progress: Progress<'_>) -> anyhow::Result<()> {
+    async fn start_parts(
+        &mut self,
+        config: &Config,
+        nodes: &OwnNode,
+        explain: &scheduling::Explain,
+        progress: Progress<'_>,
+    ) -> anyhow::Result<()> {
         let components = config.components;
         if components.controllers {
             let (service, env) = (self.service.clone(), self.env.clone());
@@ -157,7 +163,7 @@ impl Cluster {
         let images = Arc::new(sampan_images::Images::open(&self.data_dir.blobs(), &seeds)?);
         if components.scheduler {
             let client = self.client(UserInfo::scheduler(), "kube-scheduler");
-            scheduling::start(client, &runtime, images.clone(), &self.env, &self.parts)?;
+            explain.set(scheduling::start(client, &runtime, images.clone(), &self.env, &self.parts)?);
             progress("scheduler started");
         }
         if components.node {
@@ -197,10 +203,6 @@ impl Cluster {
             ip => ip,
         };
         format!("https://{}", SocketAddr::new(ip, self.address.port()))
-    }
-
-    pub fn statistics(&self) -> Statistics {
-        self.store.statistics()
     }
 
     /// Ends everything: guests, parts, the API, and at last the log.
@@ -252,7 +254,7 @@ fn registry_config(
 ) -> sampan_registry::Config {
     use sampan_registry::allocate::Pool;
     let store: Arc<dyn Store> = store.clone();
-    let mut registry = sampan_registry::Config::new(store, env.clone(), table, Arc::new(BuiltinShapes));
+    let mut registry = sampan_registry::Config::new(store, env.clone(), table, Arc::new(SchemaShapes));
     let (network, prefix) = config.service_network;
     registry.pools.cluster_ips = Pool::Addresses { network, prefix };
     registry.pools.node_ports = Pool::Ports { first: config.node_ports.0, last: config.node_ports.1 };

@@ -1,1 +1,216 @@
-//! End to end: real clients, faults, oracles.
+//! The harness of the end-to-end tests: the real binary in a directory of its own, and unmodified clients against it.
+//!
+//! Programs are found where `cargo xtask tools` puts them (`SAMPAN_TOOLS`, else `target/tools`), the binary where cargo
+//! does. Every process that is started here is ended here, by its id.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// How long anything may take to come about before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    target().join("release/sampan")
+}
+
+/// A program that `cargo xtask tools` made.
+pub fn tool(name: &str) -> PathBuf {
+    let folder = std::env::var_os("SAMPAN_TOOLS").map_or_else(|| target().join("tools"), PathBuf::from);
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is not there: run `cargo xtask tools` first", path.display());
+    path
+}
+
+/// Reference data beside the checkout, where there is any.
+pub fn reference() -> Option<PathBuf> {
+    let path = std::env::var_os("SAMPAN_REFERENCE").map_or_else(|| root().join("../shared/reference"), PathBuf::from);
+    path.exists().then_some(path)
+}
+
+#[allow(clippy::disallowed_methods, reason = "tests of real programs live in real time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Asks again and again until `probe` answers, or fails the test.
+pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let end = now() + PATIENCE;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(now() < end, "{what}: not after {} s", PATIENCE.as_secs());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A running `sampan up`.
+pub struct Sampan {
+    child: Child,
+    pub folder: PathBuf,
+    pub server: String,
+    pub kubeconfig: PathBuf,
+    /// What it wrote to standard error, for the report of a failure.
+    log: PathBuf,
+}
+
+impl Sampan {
+    /// Starts in `folder` with a free port, and waits until it says that it is ready.
+    pub fn up(folder: &Path, arguments: &[&str]) -> Self {
+        Self::try_up(folder, arguments).unwrap_or_else(|output| panic!("sampan up did not become ready: {output}"))
+    }
+
+    /// As [`Sampan::up`]; `Err`: what it said instead of becoming ready.
+    pub fn try_up(folder: &Path, arguments: &[&str]) -> Result<Self, String> {
+        let kubeconfig = folder.join("kubeconfig");
+        let log = folder.join("stderr.log");
+        let stderr = std::fs::File::create(&log).expect("a log file");
+        let mut command = Command::new(binary());
+        command.args(["up", "--output", "json"]).arg("--data-dir").arg(folder.join("data"));
+        command.arg("--kubeconfig").arg(&kubeconfig);
+        if !arguments.contains(&"--port") {
+            command.args(["--port", "0"]);
+        }
+        command.args(arguments).stdout(Stdio::piped()).stderr(stderr).stdin(Stdio::null());
+        let mut child = command.spawn().expect("the binary is built: cargo build --release");
+        let stdout = child.stdout.take().expect("a pipe");
+        let (send, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let ready = lines.recv_timeout(PATIENCE).ok().and_then(|line| serde_json::from_str::<Value>(&line).ok());
+        let mut sampan = Self { child, folder: folder.to_owned(), server: String::new(), kubeconfig, log };
+        match ready {
+            Some(ready) if ready["event"] == "ready" => {
+                ready["server"].as_str().unwrap_or_default().clone_into(&mut sampan.server);
+                Ok(sampan)
+            }
+            other => Err(format!("{other:?}\n{}", sampan.log())),
+        }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn port(&self) -> &str {
+        self.server.rsplit(':').next().unwrap_or_default()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(pid, signal).expect("a running process");
+    }
+
+    /// Ctrl-C, and the wait for the end. Returns the exit status.
+    pub fn interrupt(mut self) -> std::process::ExitStatus {
+        self.signal(rustix::process::Signal::INT);
+        let status = eventually("the end after an interrupt", || self.child.try_wait().expect("a child"));
+        std::mem::forget(std::mem::replace(&mut self.log, PathBuf::new()));
+        status
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a running process");
+        self.child.wait().expect("a child");
+    }
+
+    /// Runs a kubectl against it and returns what it printed. Fails the test if it failed.
+    pub fn kubectl(&self, version: &str, arguments: &[&str]) -> String {
+        let output = self.kubectl_output(version, arguments);
+        assert!(
+            output.status.success(),
+            "kubectl-{version} {arguments:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Both streams of a kubectl, whether it succeeded or not.
+    pub fn kubectl_output(&self, version: &str, arguments: &[&str]) -> Output {
+        self.kubectl_command(version).args(arguments).output().expect("kubectl starts")
+    }
+
+    /// What kubectl says on standard error when it fails. Fails the test if it does not.
+    pub fn kubectl_refused(&self, version: &str, arguments: &[&str]) -> String {
+        let output = self.kubectl_output(version, arguments);
+        assert!(!output.status.success(), "kubectl-{version} {arguments:?} should have failed");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    pub fn kubectl_command(&self, version: &str) -> Command {
+        let mut command = Command::new(tool(&format!("kubectl-{version}")));
+        command.env("KUBECONFIG", &self.kubeconfig).env("HOME", &self.folder).stdin(Stdio::null());
+        command.arg("--cache-dir").arg(self.folder.join("cache"));
+        command
+    }
+
+    /// As kubectl, with a manifest on standard input.
+    pub fn kubectl_stdin(&self, version: &str, arguments: &[&str], input: &str) -> String {
+        let mut command = self.kubectl_command(version);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("kubectl starts");
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let both = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "kubectl-{version} {arguments:?}: {both}");
+        both
+    }
+
+    /// An object as JSON.
+    pub fn get(&self, what: &[&str]) -> Option<Value> {
+        let mut arguments = vec!["get", "-o", "json"];
+        arguments.extend(what);
+        let output = self.kubectl_output("1.35", &arguments);
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+    }
+}
+
+/// What a test started does not outlive it.
+impl Drop for Sampan {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.child.kill().unwrap_or_default();
+            self.child.wait().map_or((), drop);
+        }
+        if std::thread::panicking() {
+            eprintln!("--- what sampan wrote ---\n{}", self.log());
+        }
+    }
+}
+
+/// `GET /` of an HTTP server on loopback: the status line's code and the body. `None`: nobody answers.
+pub fn http_get(address: &str, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let code = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some((code, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+}

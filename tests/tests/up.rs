@@ -1,0 +1,85 @@
+//! `sampan up`: bad input is refused with a clear message and nothing changed; what was there is there again.
+
+use sampan_tests::{Sampan, eventually, http_get};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+const HELLO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hello.yaml");
+
+fn refused(folder: &std::path::Path, arguments: &[&str], parts: &[&str]) {
+    let Err(said) = Sampan::try_up(folder, arguments) else { panic!("{arguments:?} should be refused") };
+    for part in parts {
+        assert!(said.contains(part), "{part:?} is not in:\n{said}");
+    }
+}
+
+#[test]
+fn a_taken_port_an_unusable_directory_and_a_second_up_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    refused(folder.path(), &["--port", &port], &["cannot listen on", "--port"]);
+    assert!(!folder.path().join("data").exists(), "nothing was made");
+
+    std::fs::write(folder.path().join("data"), "a file").expect("written");
+    refused(folder.path(), &[], &["data directory", "--data-dir"]);
+    std::fs::remove_file(folder.path().join("data")).expect("removed");
+
+    refused(folder.path(), &["-f", "/no/such/file.yaml"], &["/no/such/file.yaml"]);
+    refused(folder.path(), &["--components", "apiserver,etcd"], &["etcd"]);
+
+    let first = Sampan::up(folder.path(), &["--components", "apiserver"]);
+    let second = tempfile::tempdir().expect("a folder");
+    std::os::unix::fs::symlink(folder.path().join("data"), second.path().join("data")).expect("a link");
+    refused(second.path(), &["--components", "apiserver"], &["another sampan is using"]);
+    assert!(first.interrupt().success());
+}
+
+#[test]
+fn a_damaged_database_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(Sampan::up(folder.path(), &["--components", "apiserver"]).interrupt().success());
+    std::fs::write(folder.path().join("data/sampan.db"), vec![7; 8192]).expect("written");
+    refused(folder.path(), &["--components", "apiserver"], &["sampan.db"]);
+}
+
+#[test]
+fn keys_are_private_and_the_kubeconfig_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &["--components", "apiserver"]);
+    for file in [folder.path().join("data/pki/ca.key"), sampan.kubeconfig.clone()] {
+        let mode = std::fs::metadata(&file).expect("written").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", file.display());
+    }
+}
+
+#[test]
+fn hello_answers_and_a_restart_finds_everything_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &["-f", HELLO]);
+    let address = |sampan: &Sampan| {
+        let pods = sampan.get(&["pods"])?;
+        let ip = pods["items"].as_array()?.iter().find_map(|pod| pod["status"]["podIP"].as_str().map(str::to_owned))?;
+        Some(format!("{ip}:8080"))
+    };
+    let answer = |sampan: &Sampan| {
+        eventually("a hello pod answers", || {
+            http_get(&address(sampan)?, "/").filter(|(code, body)| *code == 200 && !body.is_empty())
+        })
+    };
+    answer(&sampan);
+    let before = sampan.kubectl("1.35", &["get", "deployments", "-o", "jsonpath={.items[*].metadata.uid}"]);
+    assert!(sampan.interrupt().success());
+
+    // And after a kill -9 as well.
+    for gentle in [false, true] {
+        let sampan = Sampan::up(folder.path(), &[]);
+        assert_eq!(sampan.kubectl("1.35", &["get", "deployments", "-o", "jsonpath={.items[*].metadata.uid}"]), before);
+        answer(&sampan);
+        if gentle {
+            assert!(sampan.interrupt().success());
+        } else {
+            sampan.kill();
+        }
+    }
+}
