@@ -41,11 +41,7 @@ const RULES: Rules = Rules {
         }
     }),
     prepare_for_update: Some(prepare_for_update),
-    validate_update: Some(|_, request, _| {
-        let mut errors = FieldErrors::default();
-        spec(At::object(request).get("spec"), &mut errors);
-        errors
-    }),
+    validate_update: Some(validate_update),
     ..Rules::NONE
 };
 
@@ -75,6 +71,7 @@ fn state(request: &Object) -> String {
 }
 
 const BLOCK: &str = "CERTIFICATE REQUEST";
+const LEGACY: &str = "kubernetes.io/legacy-unknown";
 const SECONDS_MIN: i64 = 600;
 
 /// The spec never changes; the approval view has its conditions, the status view all but those.
@@ -121,6 +118,28 @@ fn stamp(ctx: &Context<'_>, request: &mut Object, old: &Object) {
     }
 }
 
+/// A decision stays, and a certificate is one.
+fn validate_update(ctx: &Context<'_>, request: &Object, old: &Object) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    let at = At::object(request);
+    spec(at.get("spec"), &mut errors);
+    let status = at.get("status");
+    let certificate = status.get("certificate");
+    // "-----BEGIN CERTIFICATE-" in base64, as far as whole groups of three bytes go.
+    let block = certificate.text().contains("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0t");
+    if ctx.subresource == "status" && !certificate.is_empty() && !block {
+        certificate.invalid_as(&mut errors, "<certificate data>", "must contain at least one CERTIFICATE PEM block");
+    }
+    let has = |object: &Object, type_: &str| condition(object, type_).is_some();
+    for type_ in ["Approved", "Denied", "Failed"] {
+        if has(old, type_) && !has(request, type_) {
+            let detail = format!("updates may not remove a condition of type {type_:?}");
+            status.get("conditions").forbidden(&mut errors, detail);
+        }
+    }
+    errors
+}
+
 fn spec(at: At<'_>, errors: &mut FieldErrors) {
     let request = at.get("request");
     // "-----BEGIN CERTIFICATE REQUEST" in base64, as far as whole groups of three bytes go.
@@ -140,6 +159,9 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     }
     let signer = at.get("signerName");
     match signer.text().split_once('/') {
+        _ if signer.text() == LEGACY => {
+            signer.invalid(errors, "the legacy signerName is not allowed via this API version");
+        }
         _ if signer.is_empty() => signer.required(errors, ""),
         Some((domain, path)) if !path.is_empty() && domain.contains('.') => {}
         _ => signer.invalid(errors, "must be a fully qualified domain and path of the form 'example.com/signer-name'"),

@@ -18,6 +18,7 @@ mod resource_quota;
 mod secret;
 pub(super) mod service;
 mod service_account;
+mod service_fields;
 
 use crate::resource::Resource;
 use sampan_api::meta::GroupVersionKind;

@@ -87,6 +87,9 @@ fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
             // Kubernetes drops it: the object's own path marks a deletion.
             keep(pod, &["metadata", "deletionTimestamp"]);
             keep(pod, &["metadata", "ownerReferences"]);
+            for (single, list) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
+                one_address(pod, single, list);
+            }
             if pod.get(&["status", "qosClass"]).is_none() {
                 keep(pod, &["status", "qosClass"]);
             }
@@ -108,6 +111,18 @@ fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
         // Written by the server's own actions, which change spec, metadata and conditions together.
         "binding" | "eviction" => {}
         _ => keep(pod, &["status"]),
+    }
+}
+
+/// The single address wins over the list: old clients know only it.
+fn one_address(pod: &mut Object, single: &str, list: &str) {
+    let own = pod.get_str(&["status", single]).unwrap_or("").to_owned();
+    let first = pod.get(&["status", list]).and_then(|list| list.get(0)?.get("ip")?.as_str().map(str::to_owned));
+    match first {
+        Some(first) if own.is_empty() => pod.set(&["status", single], first),
+        Some(first) if first == own => {}
+        _ if own.is_empty() => {}
+        _ => pod.set(&["status", list], json!([{"ip": own}])),
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::validation::checks::{
 };
 use super::super::validation::container::PROTOCOLS;
 use super::super::validation::{At, FieldErrors};
-use super::connect_options;
+use super::{connect_options, service_fields};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
 use sampan_api::field::{FieldError, Path};
@@ -53,31 +53,20 @@ const RULES: Rules = Rules {
     allocator: Some(&crate::allocate::AddressesAndPorts),
     create_on_update: true,
     name: names::dns1035_label,
-    prepare_for_create: Some(|_, service| service.set(&["status"], serde_json::json!({"loadBalancer": {}}))),
+    prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
     ..Rules::NONE
 };
 
-/// Addresses that the update leaves out stay: clients that do not know them must not lose them.
+/// A creator sets no status; families and lists that are left out follow from the rest.
+fn prepare_for_create(_: &Context<'_>, service: &mut Object) {
+    service.set(&["status"], serde_json::json!({"loadBalancer": {}}));
+    service_fields::create(service);
+}
+
 fn prepare_for_update(ctx: &Context<'_>, service: &mut Object, old: &Object) {
-    if !ctx.subresource.is_empty() {
-        return;
-    }
-    let type_of = |object: &Object| object.get_str(&["spec", "type"]).unwrap_or("ClusterIP").to_owned();
-    if type_of(service) == "ExternalName" || type_of(old) == "ExternalName" {
-        return;
-    }
-    for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-        let path = ["spec", field];
-        let unset = match service.get(&path) {
-            None | Some(Value::Null) => true,
-            Some(Value::String(text)) => text.is_empty(),
-            Some(Value::Array(list)) => list.is_empty(),
-            Some(_) => false,
-        };
-        if let (true, Some(value)) = (unset, old.get(&path)) {
-            service.set(&path, value.clone());
-        }
+    if ctx.subresource.is_empty() {
+        service_fields::update(service, old);
     }
 }
 

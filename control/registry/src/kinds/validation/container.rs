@@ -208,9 +208,17 @@ fn unique_host_ports(container: At<'_>, seen: &mut Vec<String>, errors: &mut Fie
 
 fn env(list: At<'_>, errors: &mut FieldErrors) {
     for variable in list.items() {
-        required_named(variable.get("name"), errors, names::env_var_name);
+        required_named(variable.get("name"), errors, variable_name);
         value_from(variable, errors);
     }
+}
+
+/// Printable ASCII but `=`.
+fn variable_name(name: &str) -> Vec<String> {
+    const WRONG: &str =
+        "a valid environment variable name must consist only of printable ASCII characters other than '='";
+    let fine = name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=');
+    if fine { Vec::new() } else { vec![WRONG.to_owned()] }
 }
 
 fn value_from(variable: At<'_>, errors: &mut FieldErrors) {
@@ -326,7 +334,7 @@ fn sized(resource: &str) -> String {
 
 fn env_from(list: At<'_>, errors: &mut FieldErrors) {
     for source in list.items() {
-        named_if_set(source.get("prefix"), errors, names::env_var_name);
+        named_if_set(source.get("prefix"), errors, variable_name);
         let mut sources = 0;
         for field in ["configMapRef", "secretRef"] {
             if source.get(field).is_set() {
