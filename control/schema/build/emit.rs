@@ -67,7 +67,8 @@ impl Writer {
         self.string(marker("patchMergeKey").unwrap_or_default());
         // `ref(...)` names a Go constant: its value stands in data/defaults.
         self.string(marker("default").filter(|value| !value.starts_with("ref(")).unwrap_or_default());
-        let keys: Vec<&str> = field.markers.iter().filter(|(k, _)| k == "listMapKey").map(|(_, v)| v.as_str()).collect();
+        let keys: Vec<&str> =
+            field.markers.iter().filter(|(k, _)| k == "listMapKey").map(|(_, v)| v.as_str()).collect();
         self.number(keys.len());
         for key in keys {
             self.string(key);

@@ -180,7 +180,14 @@ impl Join<'_> {
                 let (json, doc) = (json.to_string(), doc.to_string());
                 let form = Form::default();
                 ty.fields.push(Field {
-                    json, doc, go_type: String::new(), ty: 0, target: 0, shape: Shape::One, required: false, form,
+                    json,
+                    doc,
+                    go_type: String::new(),
+                    ty: 0,
+                    target: 0,
+                    shape: Shape::One,
+                    required: false,
+                    form,
                     markers: Vec::new(),
                 });
             }
@@ -189,10 +196,18 @@ impl Join<'_> {
         let both = (is_kind && ty.name != "WatchEvent") || twin.is_some_and(|t| t.kind.is_some());
         let shown = |name: &str| both || twin.is_some_and(|t| t.fields.contains_key(name));
         if shown("apiversion") {
-            type_meta(&mut ty, "apiVersion", "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources");
+            type_meta(
+                &mut ty,
+                "apiVersion",
+                "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+            );
         }
         if shown("kind") {
-            type_meta(&mut ty, "kind", "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds");
+            type_meta(
+                &mut ty,
+                "kind",
+                "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+            );
         }
         for field in twin.iter().flat_map(|t| t.fields.values()) {
             assert!(!unread(&ty, &field.json), "{module} {name}: k8s-pb has no field for {}", field.json);
@@ -234,7 +249,7 @@ impl Join<'_> {
             ty.fields.push(Field {
                 // k8s-openapi makes some fields plain that the sources mark as optional, metadata among them.
                 required: known.map_or(form.emit_empty && go.is_some(), |k| k.required)
-                    && json != "metadata"
+                    && (json != "metadata" || form.emit_empty)
                     && !field.markers.iter().any(|(name, _)| name == "optional"),
                 doc: known.map(|k| k.doc.clone()).filter(|d| !d.is_empty()).unwrap_or(field.doc.clone()),
                 go_type: form.go_type.clone(),
@@ -273,9 +288,7 @@ impl Join<'_> {
                 let scalar = scalar.or_else(|| SCALARS.iter().find(|(_, n, code)| *code == 18 && n == name));
                 match scalar {
                     // The Json* unions carry schemas: their element type is JSONSchemaProps.
-                    Some((module, _, code)) if (15..=17).contains(code) => {
-                        (*code, self.id(module, "JSONSchemaProps"))
-                    }
+                    Some((module, _, code)) if (15..=17).contains(code) => (*code, self.id(module, "JSONSchemaProps")),
                     Some((_, _, code)) => (*code, 0),
                     None => (STRUCT, self.id(module, name)),
                 }

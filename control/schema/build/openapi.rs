@@ -101,7 +101,9 @@ fn doc(attributes: &[syn::Attribute]) -> String {
             text.push('\n');
         }
         // The crate escapes brackets for rustdoc.
-        text.push_str(&line.strip_prefix(' ').unwrap_or(&line).replace("\\[", "[").replace("\\]", "]").replace("\\*", "*"));
+        text.push_str(
+            &line.strip_prefix(' ').unwrap_or(&line).replace("\\[", "[").replace("\\]", "]").replace("\\*", "*"),
+        );
     }
     text
 }

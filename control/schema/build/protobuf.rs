@@ -91,7 +91,8 @@ fn field(field: &syn::Field, module: &str) -> Field {
     let text = list.tokens.to_string();
     let (mut tag, mut kind, mut shape) = (0, String::new(), Shape::One);
     for part in split(&text) {
-        let (key, value) = part.split_once('=').map_or((part.trim(), ""), |(k, v)| (k.trim(), v.trim().trim_matches('"')));
+        let (key, value) =
+            part.split_once('=').map_or((part.trim(), ""), |(k, v)| (k.trim(), v.trim().trim_matches('"')));
         match key {
             "tag" => tag = value.parse().unwrap_or_else(|_| panic!("{module} {name}: tag {value}")),
             "repeated" => shape = Shape::List,

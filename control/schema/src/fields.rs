@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -213,10 +214,10 @@ fn keys(field: &Field) -> Option<&[Text]> {
 }
 
 /// The path element of a list's element; `None` when it has none of the keys.
-pub(crate) fn element_of(schema: &Schema, field: &Field, value: &Value) -> Option<Text> {
+pub(crate) fn element_of(schema: &Schema, field: &Field, value: &Value) -> Option<String> {
     let keys = keys(field)?;
     if keys.is_empty() {
-        return (!value.is_null()).then(|| Cow::Owned(format!("v:{value}")));
+        return (!value.is_null()).then(|| format!("v:{value}"));
     }
     let Value::Object(map) = value else { return None };
     let mut text = String::from("k:{");
@@ -227,22 +228,16 @@ pub(crate) fn element_of(schema: &Schema, field: &Field, value: &Value) -> Optio
             Type::Struct(id) => schema.field(id, name).map(|f| &*f.default).filter(|d| !d.is_empty()),
             _ => None,
         };
-        let json = match map.get(&**name) {
-            Some(value) => value.to_string(),
-            None => match declared() {
-                Some(default) => default.to_string(),
-                None => continue,
-            },
-        };
-        if text.len() > 3 {
-            text.push(',');
+        let comma = if text.len() > 3 { "," } else { "" };
+        // Writing to a String cannot fail.
+        match (map.get(&**name), declared()) {
+            (Some(value), _) => write!(text, "{comma}\"{name}\":{value}").expect("a String takes all writes"),
+            (None, Some(default)) => write!(text, "{comma}\"{name}\":{default}").expect("a String takes all writes"),
+            (None, None) => {}
         }
-        text.push_str(&Value::from(&**name).to_string());
-        text.push(':');
-        text.push_str(&json);
     }
     text.push('}');
-    (text != "k:{}").then_some(Cow::Owned(text))
+    (text != "k:{}").then_some(text)
 }
 
 /// As structured-merge-diff's `ToFieldSet`.
@@ -262,7 +257,7 @@ fn owned(schema: &Schema, at: Node<'_>, value: &Value) -> FieldSet {
                 let Some(element) = element_of(schema, field, inner) else { continue };
                 let mut child = owned(schema, Node::of_element(schema, field), inner);
                 child.member = true;
-                set.children.insert(element, child);
+                set.children.insert(Cow::Owned(element), child);
             }
         }
         _ => set.member = true,

@@ -281,9 +281,7 @@ impl<'a> Decoder<'a> {
                 let number = self.number()?;
                 Value::String(scalar::quantity(number).map_err(Stop::Invalid)?)
             }
-            (Type::Duration, b'"') => {
-                self.own(|text| scalar::parse_duration(text).map(scalar::format_duration))?
-            }
+            (Type::Duration, b'"') => self.own(|text| scalar::parse_duration(text).map(scalar::format_duration))?,
             (Type::Time | Type::MicroTime, b'"') => {
                 let text = self.string()?;
                 let time = if field.ty == Type::Time { scalar::time(&text) } else { scalar::micro_time(&text) };
@@ -494,7 +492,8 @@ impl<'a> Decoder<'a> {
         });
         let names = names.collect::<Vec<_>>().join(".");
         let owner = self.owner.map_or("", |ty| &ty.name);
-        self.mismatch = Some(format!("json: cannot unmarshal {seen} into Go struct field {owner}.{names} of type {go_type}"));
+        self.mismatch =
+            Some(format!("json: cannot unmarshal {seen} into Go struct field {owner}.{names} of type {go_type}"));
     }
 
     fn problem(&mut self, key: &str, kind: ProblemKind) {

@@ -24,5 +24,5 @@ mod table;
 pub mod yaml;
 mod zero;
 
-pub use problems::{Decoded, DecodeError, Problem, ProblemKind};
+pub use problems::{DecodeError, Decoded, Problem, ProblemKind};
 pub use table::{Field, Kind, ListType, Patch, Schema, Shape, Text, Type, TypeDef, TypeId, Wire, WireEntry};

@@ -19,7 +19,6 @@ pub const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;
 /// Bytes that the `copy` operations of one JSON patch may make, as kube-apiserver's `JSONPatchMaxCopyBytes`.
 pub const JSON_PATCH_COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
-
 /// Managers with operation Update kept apart in one object; the oldest are merged into one.
 pub const UPDATE_MANAGERS_MAX: usize = 10;
 

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::fields::{FieldSet, Node, element_of, to_fields_v1};
+use crate::fields::{Node, element_of};
 use crate::limits::UPDATE_MANAGERS_MAX;
-use crate::table::{Schema, Text, Type, TypeId};
+use crate::table::{Field, Schema, Type, TypeId};
 use crate::zero;
 
 /// Who writes.
@@ -24,7 +24,14 @@ pub struct Writer<'a> {
 
 /// Fields of `metadata` that nobody owns.
 const UNOWNED_METADATA: &[&str] = &[
-    "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
     "resourceVersion",
 ];
 
@@ -34,14 +41,18 @@ const OLDEST: &str = "ancient-changes";
 ///
 /// `reset` lists paths that this endpoint does not write, such as `["status"]`: with what is below them they are
 /// left out. When nothing changed that anybody owns, the entries stay as they were, time included.
-pub fn update(schema: &Schema, id: TypeId, old: Option<&Value>, new: &mut Value, writer: Writer<'_>, reset: &[&[&str]]) {
+pub fn update(
+    schema: &Schema,
+    id: TypeId,
+    old: Option<&Value>,
+    new: &mut Value,
+    writer: Writer<'_>,
+    reset: &[&[&str]],
+) {
     let api_version = new.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_string();
     let mut entries = entries(old, new, writer.subresource);
     if old.is_some() && entries.is_empty() {
         // Nobody tracks it, or the request asked to forget: tracking begins at a create only.
-        if let Some(Value::Object(metadata)) = new.get_mut("metadata") {
-            metadata.remove("managedFields");
-        }
         return;
     }
     let mut changes = match old {
@@ -49,13 +60,9 @@ pub fn update(schema: &Schema, id: TypeId, old: Option<&Value>, new: &mut Value,
         None => compare_objects(schema, id, &zero::element(schema, Type::Struct(id)), new),
     };
     for path in reset {
-        let elements: Vec<String> = path.iter().map(|name| format!("f:{name}")).collect();
-        let set = FieldSet::of_path(elements.iter().map(String::as_str));
-        changes.taken.remove_below(&set);
-        changes.removed.remove_below(&set);
+        remove_below(&mut changes.taken.children, path);
+        remove_below(&mut changes.removed.children, path);
     }
-    let mut lost = changes.taken.clone();
-    lost.add(&changes.removed);
     let manager = if writer.manager.is_empty() { "unknown" } else { writer.manager };
     let is_own = |entry: &Value| {
         text(entry, "manager") == manager
@@ -63,35 +70,38 @@ pub fn update(schema: &Schema, id: TypeId, old: Option<&Value>, new: &mut Value,
             && text(entry, "apiVersion") == api_version
             && text(entry, "subresource") == writer.subresource
     };
-    if !lost.is_empty() {
+    let (taken, removed) = (changes.taken.children, changes.removed.children);
+    // Without any change there is nothing to take from anybody.
+    if !taken.is_empty() || !removed.is_empty() {
         for entry in &mut entries {
-            // The writer's own keep what is changed, and lose what is removed.
-            let taken = if is_own(entry) { &changes.removed } else { &lost };
+            // The writer's own keep what is changed; nobody keeps what is removed.
+            let own = is_own(entry);
             if let Some(Value::Object(fields)) = entry.get_mut("fieldsV1") {
-                subtract(fields, taken);
+                subtract(fields, &removed);
+                if !own {
+                    subtract(fields, &taken);
+                }
             }
         }
         entries.retain(|entry| entry.get("fieldsV1").and_then(Value::as_object).is_some_and(|map| !map.is_empty()));
     }
-    if !changes.taken.is_empty() {
+    if !taken.is_empty() {
         match entries.iter_mut().find(|entry| is_own(entry)) {
             Some(entry) => {
                 if let Some(Value::Object(fields)) = entry.get_mut("fieldsV1") {
-                    insert(fields, &changes.taken);
+                    union_fields(fields, taken);
                 }
                 entry["time"] = writer.time.into();
             }
-            None => entries.push(entry(&api_version, manager, &writer, to_fields_v1(&changes.taken))),
+            None => entries.push(entry(&api_version, manager, &writer, Value::Object(taken))),
         }
     }
     cap(&mut entries);
     entries.sort_by(|a, b| order(a).cmp(&order(b)));
-    if let Some(Value::Object(metadata)) = new.get_mut("metadata") {
-        if entries.is_empty() {
-            metadata.remove("managedFields");
-        } else {
-            metadata.insert("managedFields".to_string(), Value::Array(entries));
-        }
+    if let Some(Value::Object(metadata)) = new.get_mut("metadata")
+        && !entries.is_empty()
+    {
+        metadata.insert("managedFields".to_string(), Value::Array(entries));
     }
 }
 
@@ -119,12 +129,17 @@ fn order(entry: &Value) -> [&str; 5] {
     ["operation", "time", "manager", "apiVersion", "subresource"].map(|name| text(entry, name))
 }
 
-/// The entries to start from: those that the request brings, so that they can be edited, unless it brings none; an
+/// The entries to start from, taken out of the object: those that the request brings, so that they can be edited, unless it brings none; an
 /// empty list or a single empty entry means to forget all.
 fn entries(old: Option<&Value>, new: &mut Value, subresource: &str) -> Vec<Value> {
-    let of = |value: &Value| value.get("metadata").and_then(|m| m.get("managedFields")).and_then(Value::as_array).cloned();
-    let sent = of(new);
-    let live = || old.and_then(of).unwrap_or_default();
+    let sent = match new.get_mut("metadata").and_then(|m| m.as_object_mut()?.remove("managedFields")) {
+        Some(Value::Array(list)) => Some(list),
+        _ => None,
+    };
+    let live = || {
+        let list = old.and_then(|old| old.get("metadata")?.get("managedFields")?.as_array().cloned());
+        list.unwrap_or_default()
+    };
     let sound = |entry: &Value| {
         entry.get("fieldsV1").is_some_and(Value::is_object) && matches!(text(entry, "operation"), "Update" | "Apply")
     };
@@ -181,69 +196,92 @@ fn cap(entries: &mut Vec<Value>) {
 }
 
 fn absorb(bucket: &mut Value, entry: &Value) {
-    if let (Some(Value::Object(into)), Some(Value::Object(from))) = (bucket.get_mut("fieldsV1"), entry.get("fieldsV1")) {
-        union_fields(into, from);
+    if let (Some(Value::Object(into)), Some(Value::Object(from))) = (bucket.get_mut("fieldsV1"), entry.get("fieldsV1"))
+    {
+        union_fields(into, from.clone());
     }
     bucket["time"] = entry.get("time").cloned().unwrap_or(Value::Null);
 }
 
-fn union_fields(into: &mut Map<String, Value>, from: &Map<String, Value>) {
+type Fields = Map<String, Value>;
+
+/// Whether the path that leads to these fields is in the set: alone it is written as `{}`, beside others as a dot.
+fn is_member(fields: &Fields) -> bool {
+    fields.is_empty() || fields.contains_key(DOT)
+}
+
+const DOT: &str = ".";
+
+/// Adds one `fieldsV1` to another.
+fn union_fields(into: &mut Fields, from: Fields) {
     for (element, theirs) in from {
-        match (into.get_mut(element), theirs) {
+        match (into.get_mut(&element), theirs) {
             (Some(Value::Object(ours)), Value::Object(theirs)) => {
-                if ours.is_empty() != theirs.is_empty() {
-                    // An empty object is a member without children: beside children it is written as a dot.
-                    ours.insert(".".to_string(), Value::Object(Map::new()));
-                }
+                let member = is_member(ours) || is_member(&theirs);
                 union_fields(ours, theirs);
+                if member && !ours.is_empty() {
+                    ours.insert(DOT.to_string(), Value::Object(Map::new()));
+                }
+                if ours.len() == 1 && member {
+                    ours.remove(DOT);
+                }
             }
             (Some(_), _) => {}
-            (None, theirs) => drop(into.insert(element.clone(), theirs.clone())),
+            (None, theirs) => drop(into.insert(element, theirs)),
         }
     }
 }
 
-/// Takes a set out of a `fieldsV1` in place: entries can be long, changes are short.
-fn subtract(fields: &mut Map<String, Value>, set: &FieldSet) {
-    for (element, inner) in &set.children {
-        let Some(Value::Object(owned)) = fields.get_mut(&**element) else { continue };
-        if owned.is_empty() {
-            if inner.member {
-                fields.remove(&**element);
-            }
-            continue;
-        }
-        let had = owned.contains_key(".");
-        if inner.member {
-            owned.remove(".");
-        }
+/// Takes one `fieldsV1` out of another, path by path: entries can be long, changes are short.
+fn subtract(fields: &mut Fields, set: &Fields) {
+    for (element, inner) in set {
+        let (Some(Value::Object(owned)), Value::Object(inner)) = (fields.get_mut(element), inner) else { continue };
+        let member = is_member(owned) && !is_member(inner);
+        owned.remove(DOT);
         subtract(owned, inner);
-        let member = had && !inner.member;
-        match owned.len() {
-            0 if !member => drop(fields.remove(&**element)),
-            1 if member => drop(owned.remove(".")),
+        match (owned.is_empty(), member) {
+            (true, false) => drop(fields.remove(element)),
+            (false, true) => drop(owned.insert(DOT.to_string(), Value::Object(Map::new()))),
             _ => {}
         }
     }
 }
 
-/// Adds a set to a `fieldsV1` in place.
-fn insert(fields: &mut Map<String, Value>, set: &FieldSet) {
-    for (element, inner) in &set.children {
+/// Takes out a path with all that stands below it.
+fn remove_below(fields: &mut Fields, path: &[&str]) {
+    let Some((name, rest)) = path.split_first() else { return };
+    let element = format!("f:{name}");
+    if rest.is_empty() {
+        fields.remove(&element);
+    } else if let Some(Value::Object(inner)) = fields.get_mut(&element) {
+        remove_below(inner, rest);
         if inner.is_empty() {
-            continue;
+            fields.remove(&element);
         }
-        match fields.get_mut(&**element) {
-            Some(Value::Object(owned)) => {
-                let member = inner.member || owned.is_empty() || owned.contains_key(".");
-                insert(owned, inner);
-                owned.remove(".");
-                if member && !owned.is_empty() {
-                    owned.insert(".".to_string(), Value::Object(Map::new()));
-                }
-            }
-            _ => drop(fields.insert(element.to_string(), to_fields_v1(inner))),
+    }
+}
+
+/// A set of fields while it is made, already in the form of `fieldsV1`.
+#[derive(Default)]
+struct Part {
+    member: bool,
+    children: Fields,
+}
+
+impl Part {
+    fn leaf() -> Part {
+        Part { member: true, children: Map::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.member && self.children.is_empty()
+    }
+
+    fn put(&mut self, element: String, mut inner: Part) {
+        if inner.member && !inner.children.is_empty() {
+            inner.children.insert(DOT.to_string(), Value::Object(Map::new()));
         }
+        self.children.insert(element, Value::Object(inner.children));
     }
 }
 
@@ -251,23 +289,30 @@ fn insert(fields: &mut Map<String, Value>, set: &FieldSet) {
 #[derive(Default)]
 struct Changes {
     /// Added or modified.
-    taken: FieldSet,
-    removed: FieldSet,
+    taken: Part,
+    removed: Part,
 }
 
 impl Changes {
-    fn put(&mut self, element: impl FnOnce() -> Text, inner: Changes) {
-        let (taken, removed) = (!inner.taken.is_empty(), !inner.removed.is_empty());
-        if taken || removed {
-            let element = element();
-            if taken {
-                self.taken.children.insert(element.clone(), inner.taken);
-            }
-            if removed {
-                self.removed.children.insert(element, inner.removed);
+    fn put(&mut self, element: impl FnOnce() -> String, inner: Changes) {
+        match (inner.taken.is_empty(), inner.removed.is_empty()) {
+            (true, true) => {}
+            (false, true) => self.taken.put(element(), inner.taken),
+            (true, false) => self.removed.put(element(), inner.removed),
+            (false, false) => {
+                let element = element();
+                self.taken.put(element.clone(), inner.taken);
+                self.removed.put(element, inner.removed);
             }
         }
     }
+}
+
+fn f(name: &str) -> String {
+    let mut element = String::with_capacity(name.len() + 2);
+    element.push_str("f:");
+    element.push_str(name);
+    element
 }
 
 fn compare_objects(schema: &Schema, id: TypeId, old: &Value, new: &Value) -> Changes {
@@ -279,30 +324,24 @@ fn compare_objects(schema: &Schema, id: TypeId, old: &Value, new: &Value) -> Cha
             return;
         }
         let node = Node::Struct(id).child(schema, name);
-        let element = || Text::Owned(format!("f:{name}"));
         if name != "metadata" {
-            changes.put(element, compare(schema, node, from, to));
+            changes.put(|| f(name), compare(schema, node, from, to));
             return;
         }
         let mut inner = Changes::default();
         let (from, to) = (from.and_then(Value::as_object), to.and_then(Value::as_object));
         each(from.unwrap_or(&empty), to.unwrap_or(&empty), |name, from, to| {
             if !UNOWNED_METADATA.contains(&name) {
-                let node = node.child(schema, name);
-                inner.put(|| Text::Owned(format!("f:{name}")), compare(schema, node, from, to));
+                inner.put(|| f(name), compare(schema, node.child(schema, name), from, to));
             }
         });
-        changes.put(element, inner);
+        changes.put(|| f(name), inner);
     });
     changes
 }
 
 /// Visits the keys of two maps, each once.
-fn each<'m>(
-    old: &'m Map<String, Value>,
-    new: &'m Map<String, Value>,
-    mut visit: impl FnMut(&'m str, Option<&'m Value>, Option<&'m Value>),
-) {
+fn each<'m>(old: &'m Fields, new: &'m Fields, mut visit: impl FnMut(&'m str, Option<&'m Value>, Option<&'m Value>)) {
     for (name, from) in old {
         visit(name, Some(from), new.get(name));
     }
@@ -313,62 +352,87 @@ fn each<'m>(
     }
 }
 
-fn compare(schema: &Schema, node: Node<'_>, old: Option<&Value>, new: Option<&Value>) -> Changes {
-    if old == new {
-        return Changes::default();
-    }
-    let mut changes = Changes::default();
-    let nothing = |value: Option<&Value>| value.is_none_or(|v| match v {
+fn is_nothing(value: Option<&Value>) -> bool {
+    value.is_none_or(|value| match value {
         Value::Object(map) => map.is_empty(),
         Value::Array(list) => list.is_empty(),
         Value::Null => true,
         _ => false,
-    });
-    // Two empty ones are compared whole, so that `null` and `{}` differ.
-    if nothing(old) && nothing(new) {
-        return leaf(old, new);
-    }
-    match (node, old, new) {
-        (Node::Leaf, _, _) => return leaf(old, new),
-        (Node::List(field), _, _) => {
-            let (from, to) = (elements(schema, field, old), elements(schema, field, new));
-            let inner_node = Node::of_element(schema, field);
-            for (element, before) in &from {
-                let after = to.get(element).map_or(&[][..], Vec::as_slice);
-                changes.put(|| element.clone(), compare_element(schema, inner_node, before, after));
-            }
-            for (element, after) in to.iter().filter(|(element, _)| !from.contains_key(*element)) {
-                changes.put(|| element.clone(), compare_element(schema, inner_node, &[], after));
+    })
+}
+
+/// All of a value, as it is owned when it is new (or as it is lost when it goes).
+fn whole(schema: &Schema, node: Node<'_>, value: &Value) -> Part {
+    let mut part = Part::leaf();
+    match (node, value) {
+        (Node::Struct(_) | Node::Map(_), Value::Object(map)) => {
+            for (name, inner) in map {
+                part.put(f(name), whole(schema, node.child(schema, name), inner));
             }
         }
-        (_, Some(Value::Object(_) | Value::Null) | None, Some(Value::Object(_) | Value::Null) | None) => {
+        (Node::List(field), Value::Array(list)) => {
+            let node = Node::of_element(schema, field);
+            for inner in list {
+                let Some(element) = element_of(schema, field, inner) else { continue };
+                // Equal-keyed elements are owned together, as one leaf.
+                let twice = part.children.contains_key(&element);
+                part.put(element, if twice { Part::leaf() } else { whole(schema, node, inner) });
+            }
+        }
+        _ => {}
+    }
+    part
+}
+
+fn compare(schema: &Schema, node: Node<'_>, old: Option<&Value>, new: Option<&Value>) -> Changes {
+    let mut changes = Changes::default();
+    match (old, new) {
+        (None, None) => return changes,
+        (None, Some(new)) => {
+            changes.taken = whole(schema, node, new);
+            return changes;
+        }
+        (Some(old), None) => {
+            changes.removed = whole(schema, node, old);
+            return changes;
+        }
+        (Some(old), Some(new)) if old == new => return changes,
+        _ => {}
+    }
+    // Two empty ones are compared whole, so that `null` and `{}` differ.
+    if is_nothing(old) && is_nothing(new) {
+        changes.taken.member = true;
+        return changes;
+    }
+    let is_object = |value: Option<&Value>| matches!(value, Some(Value::Object(_) | Value::Null));
+    match node {
+        Node::List(field) => {
+            let (from, to) = (elements(schema, field, old), elements(schema, field, new));
+            let node = Node::of_element(schema, field);
+            for (element, before) in &from {
+                let after = to.get(element).map_or(&[][..], Vec::as_slice);
+                changes.put(|| element.clone(), compare_element(schema, node, before, after));
+            }
+            for (element, after) in to.iter().filter(|(element, _)| !from.contains_key(*element)) {
+                changes.put(|| element.clone(), compare_element(schema, node, &[], after));
+            }
+        }
+        Node::Struct(_) | Node::Map(_) if is_object(old) && is_object(new) => {
             let empty = Map::new();
             let from = old.and_then(Value::as_object).unwrap_or(&empty);
             let to = new.and_then(Value::as_object).unwrap_or(&empty);
             each(from, to, |name, from, to| {
-                let inner = compare(schema, node.child(schema, name), from, to);
-                changes.put(|| Text::Owned(format!("f:{name}")), inner);
+                changes.put(|| f(name), compare(schema, node.child(schema, name), from, to));
             });
         }
-        _ => return leaf(old, new),
-    }
-    changes.taken.member = old.is_none();
-    changes.removed.member = new.is_none();
-    changes
-}
-
-fn leaf(old: Option<&Value>, new: Option<&Value>) -> Changes {
-    let mut changes = Changes::default();
-    match (old, new) {
-        (Some(_), None) => changes.removed.member = true,
-        (old, new) => changes.taken.member = old != new,
+        _ => changes.taken.member = true,
     }
     changes
 }
 
 /// The elements of a list by their path elements; duplicates stand together.
-fn elements<'v>(schema: &Schema, field: &crate::table::Field, list: Option<&'v Value>) -> BTreeMap<Text, Vec<&'v Value>> {
-    let mut map: BTreeMap<Text, Vec<&Value>> = BTreeMap::new();
+fn elements<'v>(schema: &Schema, field: &Field, list: Option<&'v Value>) -> BTreeMap<String, Vec<&'v Value>> {
+    let mut map: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for value in list.and_then(Value::as_array).into_iter().flatten() {
         if let Some(element) = element_of(schema, field, value) {
             map.entry(element).or_default().push(value);
@@ -379,22 +443,18 @@ fn elements<'v>(schema: &Schema, field: &crate::table::Field, list: Option<&'v V
 
 /// One path element, which may stand for several equal-keyed elements: those are owned together, as one leaf.
 fn compare_element(schema: &Schema, node: Node<'_>, old: &[&Value], new: &[&Value]) -> Changes {
+    let mut changes = Changes::default();
     match (old, new) {
-        ([_, _, ..], [_, _, ..]) => {
-            let mut changes = Changes::default();
-            changes.taken.member = old != new;
-            changes
-        }
+        ([_, _, ..], [_, _, ..]) => changes.taken.member = old != new,
         ([_, _, ..], new) => {
-            let mut changes = compare(schema, node, None, new.first().copied());
+            changes = compare(schema, node, None, new.first().copied());
             changes.removed.member = true;
-            changes
         }
         (old, [_, _, ..]) => {
-            let mut changes = compare(schema, node, old.first().copied(), None);
+            changes = compare(schema, node, old.first().copied(), None);
             changes.taken.member = true;
-            changes
         }
-        (old, new) => compare(schema, node, old.first().copied(), new.first().copied()),
+        (old, new) => return compare(schema, node, old.first().copied(), new.first().copied()),
     }
+    changes
 }

@@ -116,9 +116,7 @@ fn parse_time(text: &str, layout: &str) -> Result<Instant, String> {
             rest = &rest[1..];
             0
         }
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2, ..]
-            if [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit()) =>
-        {
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2, ..] if [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit()) => {
             let two = |a: &u8, b: &u8| i64::from(a - b'0') * 10 + i64::from(b - b'0');
             let (hours, minutes) = (two(h1, h2), two(m1, m2));
             if hours > 24 {

@@ -77,7 +77,8 @@ fn description(definition: &Value) -> Text {
 fn fields(schema: &mut Schema, package: &str, name: &str, definition: &Value) -> Result<Vec<Field>, String> {
     let empty = Map::new();
     let properties = definition["properties"].as_object().unwrap_or(&empty);
-    let required: Vec<&str> = definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> =
+        definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut fields = Vec::with_capacity(properties.len());
     for (json_name, property) in properties {
         let inner = format!("{name}.{json_name}");

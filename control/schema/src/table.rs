@@ -187,9 +187,8 @@ pub struct Schema {
 }
 
 /// Kinds of meta/v1 that every group version registers.
-const EVERYWHERE: &[&str] = &[
-    "CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent",
-];
+const EVERYWHERE: &[&str] =
+    &["CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"];
 
 impl Schema {
     /// The schema of Kubernetes v1.35 and of our own kinds.

@@ -64,7 +64,8 @@ fn policy_of(image: &str) -> &'static str {
         _ => (name, None),
     };
     let (domain, path) = path_start.split_once('/').unwrap_or(("", path_start));
-    let is_domain = domain.contains(['.', ':']) || domain == "localhost" || domain.bytes().any(|b| b.is_ascii_uppercase());
+    let is_domain =
+        domain.contains(['.', ':']) || domain == "localhost" || domain.bytes().any(|b| b.is_ascii_uppercase());
     let path = if is_domain { path } else { path_start };
     let sound = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'_' | b'-' | b'/');
     let is_name = !path.is_empty() && path.bytes().all(sound);

@@ -108,7 +108,10 @@ fn get<'m>(map: &'m Map<String, Value>, path: &[String]) -> Option<&'m Value> {
     rest.iter().try_fold(map.get(first)?, |value, name| value.get(name)).filter(|v| !v.is_null())
 }
 
-fn parent<'m, 'p>(path: &'p [String], map: &'m mut Map<String, Value>) -> Option<(&'m mut Map<String, Value>, &'p String)> {
+fn parent<'m, 'p>(
+    path: &'p [String],
+    map: &'m mut Map<String, Value>,
+) -> Option<(&'m mut Map<String, Value>, &'p String)> {
     let (last, way) = path.split_last()?;
     let mut map = map;
     for name in way {

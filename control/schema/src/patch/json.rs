@@ -75,7 +75,10 @@ fn reason(operation: &PatchOperation, value: &Value) -> String {
         PatchOperation::Test(test) => format!("testing value {} failed: test failed", test.path),
         PatchOperation::Remove(remove) if parent_exists(&remove.path) => {
             let key = remove.path.last().map(|token| token.decoded().into_owned()).unwrap_or_default();
-            format!("error in remove for path: '{}': Unable to remove nonexistent key: {key}: missing value", remove.path)
+            format!(
+                "error in remove for path: '{}': Unable to remove nonexistent key: {key}: missing value",
+                remove.path
+            )
         }
         PatchOperation::Remove(remove) => {
             format!("remove operation does not apply: doc is missing path: \"{}\": missing value", remove.path)

@@ -275,7 +275,9 @@ fn partition(merged: Vec<Value>, by: &[Value], key: &str) -> Merged<(Vec<Value>,
             match &element {
                 Value::Object(map) if !map.contains_key(key) => return fail(no_merge_key(map, key)),
                 Value::Object(_) => {}
-                other => return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(other))),
+                other => {
+                    return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(other)));
+                }
             }
         }
         if index(by, &element, key).is_some() { ours.push(element) } else { theirs.push(element) }

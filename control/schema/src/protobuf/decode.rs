@@ -186,7 +186,8 @@ impl Decoder<'_> {
         let inner = envelope::unwrap(raw).map_err(|error| error.to_string())?;
         let (group, version) = inner.api_version.split_once('/').unwrap_or(("", inner.api_version));
         let id = self.schema.find(group, version, inner.kind);
-        let id = id.ok_or_else(|| format!("no kind {:?} is registered for version {:?}", inner.kind, inner.api_version))?;
+        let id =
+            id.ok_or_else(|| format!("no kind {:?} is registered for version {:?}", inner.kind, inner.api_version))?;
         let mut map = self.object(id, inner.raw)?;
         map.insert("apiVersion".into(), Value::from(inner.api_version));
         map.insert("kind".into(), Value::from(inner.kind));

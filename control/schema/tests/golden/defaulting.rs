@@ -2,12 +2,10 @@
 //!
 //! What the server sets by other means (metadata, allocations, admission, strategies) is left out by path.
 
-
-
 use crate::support;
+use crate::support::differences;
 use sampan_schema::{Schema, default, json};
 use serde_json::Value;
-use crate::support::differences;
 
 /// Paths, with `[]` for any index, that no defaulting sets: (kind or "", path prefix).
 const OTHERS: &[(&str, &str)] = &[
@@ -92,7 +90,8 @@ fn defaults_as_recorded() {
         for step in case["steps"].as_array().expect("steps") {
             let body = &step["body"];
             let answer = &without_token_volume(step["response"]["body"].clone());
-            if step["method"] != "POST" || step["response"]["status"] != 201 || !body.is_object() || !answer.is_object() {
+            if step["method"] != "POST" || step["response"]["status"] != 201 || !body.is_object() || !answer.is_object()
+            {
                 continue;
             }
             let (api_version, kind) = (body["apiVersion"].as_str().unwrap_or(""), body["kind"].as_str().unwrap_or(""));

@@ -78,8 +78,13 @@ fn bad_bodies_as_recorded() {
                 }
                 Err(text) => {
                     let mut parts: Vec<String> = text.split(", unknown field").map(String::from).collect();
-                    let first = parts.first().map(|p| p.replace("strict decoding error: unknown field", "strict decoding error: , "));
-                    parts.splice(..1, first.into_iter().flat_map(|p| p.split(", ").map(String::from).collect::<Vec<_>>()));
+                    let first = parts
+                        .first()
+                        .map(|p| p.replace("strict decoding error: unknown field", "strict decoding error: , "));
+                    parts.splice(
+                        ..1,
+                        first.into_iter().flat_map(|p| p.split(", ").map(String::from).collect::<Vec<_>>()),
+                    );
                     parts.sort();
                     (parts, "refused".to_string())
                 }

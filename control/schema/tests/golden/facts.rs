@@ -6,9 +6,12 @@ use serde_json::Value;
 use crate::support;
 
 /// Deliberate differences: (type or "", field or "", fact, why).
-const DIFFERENT: &[(&str, &str, &str, &str)] = &[
-    ("Event", "eventTime", "required", "events.k8s.io marks it required; k8s-openapi, whose facts these are, does not"),
-];
+const DIFFERENT: &[(&str, &str, &str, &str)] = &[(
+    "Event",
+    "eventTime",
+    "required",
+    "events.k8s.io marks it required; k8s-openapi, whose facts these are, does not",
+)];
 
 /// Published types that are no part of any kind: the version endpoint's answer.
 const LEFT_OUT: &[&str] = &["io.k8s.apimachinery.pkg.version.Info"];
@@ -83,7 +86,8 @@ fn facts_as_published() {
             continue;
         };
         compared += 1;
-        let required: Vec<&str> = definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> =
+            definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (json_name, property) in properties {
             fields += 1;
             match ty.field(json_name) {
@@ -101,6 +105,10 @@ fn facts_as_published() {
             found.push(format!("{name}: map type atomic: theirs {atomic}, ours {}", ty.atomic));
         }
     }
-    println!("schema facts: {compared} types, {fields} fields compared, {} missing, {} differences", missing.len(), found.len());
+    println!(
+        "schema facts: {compared} types, {fields} fields compared, {} missing, {} differences",
+        missing.len(),
+        found.len()
+    );
     assert!(missing.is_empty() && found.is_empty(), "missing:\n{}\n\n{}", missing.join("\n"), found.join("\n"));
 }

@@ -1,8 +1,6 @@
 //! managedFields against what the real API server recorded: creates of `golden/defaulting.jsonl` and the writes of
 //! `golden/updates.jsonl` and `golden/patches.jsonl`.
 
-
-
 use std::collections::HashMap;
 
 use crate::support;
@@ -111,7 +109,12 @@ fn managed_fields_as_recorded() {
                 let (ours, theirs) = (entries(&new), entries(answer));
                 let known = DIFFERENT.iter().any(|(id, _)| *id == case["id"]);
                 if ours != theirs && !known {
-                    found.push(format!("{file}/{} {method}\n  real {}\n  ours {}", case["id"], theirs.join("\n       "), ours.join("\n       ")));
+                    found.push(format!(
+                        "{file}/{} {method}\n  real {}\n  ours {}",
+                        case["id"],
+                        theirs.join("\n       "),
+                        ours.join("\n       ")
+                    ));
                 }
             }
         }

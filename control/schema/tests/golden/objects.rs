@@ -3,15 +3,13 @@
 //! The module is fetched by `go mod download`; without Go (or a network on the first run) nothing is compared, and the
 //! count says so.
 
-
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support;
+use crate::support::differences;
 use sampan_schema::{Schema, json, protobuf, yaml};
 use serde_json::Value;
-use crate::support::differences;
 
 const MODULE: &str = "k8s.io/api@v0.35.0";
 
@@ -76,7 +74,8 @@ fn round_trip(schema: &Schema, kind: &(String, String, String), folder: &Path) -
         }),
     );
     // A watch's frames name no kind.
-    let text = |name: &str| golden.get(name).and_then(Value::as_str).filter(|_| kind != "WatchEvent").unwrap_or_default();
+    let text =
+        |name: &str| golden.get(name).and_then(Value::as_str).filter(|_| kind != "WatchEvent").unwrap_or_default();
     let mut payload = Vec::new();
     match protobuf::encode(schema, id, &golden, &mut payload) {
         Err(error) => found.push(format!("encode: {error}")),
@@ -84,7 +83,11 @@ fn round_trip(schema: &Schema, kind: &(String, String, String), folder: &Path) -
             let wrapped = protobuf::wrap(text("apiVersion"), text("kind"), &payload);
             if wrapped != message {
                 let at = wrapped.iter().zip(&message).position(|(a, b)| a != b);
-                found.push(format!("encode: {} bytes, golden {}, first difference {at:?}", wrapped.len(), message.len()));
+                found.push(format!(
+                    "encode: {} bytes, golden {}, first difference {at:?}",
+                    wrapped.len(),
+                    message.len()
+                ));
             }
         }
     }

@@ -1,0 +1,225 @@
+//! Bodies: what decoders make of them, and in which words they refuse.
+
+use sampan_schema::limits::{NESTING_DEPTH_MAX, PROBLEMS_MAX};
+use sampan_schema::{DecodeError, Schema, json, protobuf, yaml};
+use serde_json::{Value, json as value};
+
+fn decode(kind: &str, body: &str) -> Result<(Value, Vec<String>), String> {
+    let schema = Schema::builtin();
+    let group = if kind == "Deployment" { "apps" } else { "" };
+    let id = schema.find(group, "v1", kind).expect("a kind");
+    let decoded = json::decode(schema, id, body.as_bytes()).map_err(|error| error.to_string())?;
+    Ok((decoded.value, decoded.problems.iter().map(ToString::to_string).collect()))
+}
+
+fn check_value(kind: &str, body: &str, pointer: &str, expected: Value) {
+    let (value, problems) = decode(kind, body).unwrap_or_else(|error| panic!("{body}: {error}"));
+    assert!(problems.is_empty(), "{body}: {problems:?}");
+    assert_eq!(value.pointer(pointer).cloned().unwrap_or(Value::Null), expected, "{pointer} of {body}");
+}
+
+#[test]
+fn values_take_the_form_that_go_gives_them() {
+    let pod = |spec: &str| format!(r#"{{"spec":{{"containers":[{{"name":"c",{spec}}}]}}}}"#);
+    let limits = "/spec/containers/0/resources/limits/cpu";
+    for (given, expected) in
+        [("0.1", "100m"), (r#""1500m""#, "1500m"), (r#""1000m""#, "1"), (r#""1e3""#, "1e3"), ("2", "2")]
+    {
+        let body = pod(&format!(r#""resources":{{"limits":{{"cpu":{given}}}}}"#));
+        check_value("Pod", &body, limits, value!(expected));
+    }
+    let time = r#"{"metadata":{"creationTimestamp":"2026-01-02T05:04:05.9+02:00"}}"#;
+    check_value("ConfigMap", time, "/metadata/creationTimestamp", value!("2026-01-02T03:04:05Z"));
+    check_value("ConfigMap", r#"{"metadata":{"creationTimestamp":null}}"#, "/metadata", value!({}));
+    check_value(
+        "ConfigMap",
+        r#"{"data":{},"immutable":false,"metadata":{"labels":null}}"#,
+        "",
+        value!({"metadata":{},"immutable":false}),
+    );
+    check_value("ConfigMap", r#"{"data":{"k":null}}"#, "/data", value!({"k": ""}));
+    check_value("Secret", r#"{"data":{"k":"AQI="},"type":""}"#, "", value!({"metadata":{},"data":{"k":"AQI="}}));
+    check_value("Pod", "{}", "", value!({"metadata":{},"spec":{"containers":null},"status":{}}));
+    check_value("Deployment", r#"{"spec":{"replicas":0,"minReadySeconds":0}}"#, "/spec/replicas", value!(0));
+    check_value("Deployment", r#"{"spec":{"minReadySeconds":0}}"#, "/spec/minReadySeconds", Value::Null);
+    check_value(
+        "Service",
+        r#"{"spec":{"ports":[{"port":1,"targetPort":"http"}]}}"#,
+        "/spec/ports/0/targetPort",
+        value!("http"),
+    );
+    check_value("ConfigMap", r#"{"data":{"k":"\u00e9\ud83d\ude00\n"}}"#, "/data/k", value!("é😀\n"));
+}
+
+#[test]
+fn what_is_wrong_is_said_as_go_says_it() {
+    let peek = "couldn't get version/kind; json parse error: ";
+    let field = "json: cannot unmarshal ";
+    let table = [
+        ("ConfigMap", "", format!("{peek}unexpected end of JSON input")),
+        ("ConfigMap", "{", format!("{peek}unexpected end of JSON input")),
+        ("ConfigMap", "{,}", format!("{peek}invalid character ',' looking for beginning of object key string")),
+        ("ConfigMap", r#"{"a" 1}"#, format!("{peek}invalid character '1' after object key")),
+        ("ConfigMap", r#"{"a":1 "b"}"#, format!("{peek}invalid character '\"' after object key:value pair")),
+        ("ConfigMap", r#"{"a":[1 2]}"#, format!("{peek}invalid character '2' after array element")),
+        ("ConfigMap", "{} x", format!("{peek}invalid character 'x' after top-level value")),
+        ("ConfigMap", r#"{"a":nul}"#, format!("{peek}invalid character '}}' in literal null (expecting 'l')")),
+        ("ConfigMap", r#"{"a":01}"#, format!("{peek}invalid character '1' after object key:value pair")),
+        ("ConfigMap", "{\"a\":\"\n\"}", format!("{peek}invalid character '\\n' in string literal")),
+        ("ConfigMap", r#"{"kind":7}"#, format!("{peek}{field}number into Go struct field .kind of type string")),
+        (
+            "ConfigMap",
+            r#"{"metadata":{"labels":"x"}}"#,
+            format!("{field}string into Go struct field ObjectMeta.metadata.labels of type map[string]string"),
+        ),
+        (
+            "ConfigMap",
+            r#"{"data":{"k":7}}"#,
+            format!("{field}number into Go struct field ConfigMap.data of type string"),
+        ),
+        (
+            "Pod",
+            r#"{"spec":{"containers":{}}}"#,
+            format!("{field}object into Go struct field PodSpec.spec.containers of type []v1.Container"),
+        ),
+        (
+            "Pod",
+            r#"{"spec":{"containers":["a"]}}"#,
+            format!("{field}string into Go struct field PodSpec.spec.containers of type v1.Container"),
+        ),
+        (
+            "Pod",
+            r#"{"spec":{"restartPolicy":true}}"#,
+            format!("{field}bool into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
+        ),
+        (
+            "Deployment",
+            r#"{"spec":{"replicas":"3"}}"#,
+            format!("{field}string into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ),
+        (
+            "Deployment",
+            r#"{"spec":{"replicas":1.5}}"#,
+            format!("{field}number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ),
+        (
+            "Deployment",
+            r#"{"spec":{"replicas":3000000000}}"#,
+            format!("{field}number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ),
+        (
+            "ConfigMap",
+            r#"{"metadata":{"creationTimestamp":"x"}}"#,
+            r#"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#.to_string(),
+        ),
+        ("Secret", r#"{"data":{"k":"*"}}"#, "illegal base64 data at input byte 0".to_string()),
+        (
+            "Pod",
+            r#"{"spec":{"overhead":{"cpu":"1x"}}}"#,
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_string(),
+        ),
+    ];
+    for (kind, body, expected) in table {
+        assert_eq!(decode(kind, body).expect_err(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn dropped_fields_are_reported_in_order_and_within_a_limit() {
+    let body = r#"{"zz":{"deep":[1,{"a":2}]},"data":{"k":"1","k":"2"},"metadata":{"name":"a","bogus":1,"name":"b"},"Data":{}}"#;
+    let (value, problems) = decode("ConfigMap", body).expect("decodes");
+    assert_eq!(
+        problems,
+        [
+            r#"unknown field "zz""#,
+            r#"duplicate field "data.k""#,
+            r#"unknown field "metadata.bogus""#,
+            r#"duplicate field "metadata.name""#,
+            r#"unknown field "Data""#,
+        ]
+    );
+    assert_eq!(value, value!({"data": {"k": "2"}, "metadata": {"name": "b"}}));
+    let many: Vec<String> = (0..500).map(|n| format!(r#""x{n}":1"#)).collect();
+    let (_, problems) = decode("ConfigMap", &format!("{{{}}}", many.join(","))).expect("decodes");
+    assert_eq!(problems.len(), PROBLEMS_MAX);
+    assert!(decode("ConfigMap", r#"{"zz":[1 2]}"#).is_err(), "what is dropped is still checked");
+}
+
+#[test]
+fn depth_is_bounded() {
+    let depth = NESTING_DEPTH_MAX * 20;
+    let deep = |open: &str, close: &str| format!(r#"{{"x":{}{}}}"#, open.repeat(depth), close.repeat(depth));
+    assert!(decode("ConfigMap", &deep("[", "]")).is_err());
+    let schema = Schema::builtin();
+    let id = schema.find("apps", "v1", "ControllerRevision").expect("a kind");
+    let body = format!(r#"{{"data":{}1{}}}"#, r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    let refused = json::decode(schema, id, body.as_bytes()).expect_err("too deep");
+    assert!(refused.to_string().contains("exceeded max depth"), "{refused}");
+    let id = schema.find("apiextensions.k8s.io", "v1", "CustomResourceDefinition").expect("a kind");
+    let mut bytes = Vec::new();
+    for _ in 0..10_000 {
+        // Field 26 of JSONSchemaProps is `not`, another JSONSchemaProps.
+        let mut outer = vec![0xd2, 0x01];
+        let mut len = bytes.len();
+        while len >= 0x80 {
+            outer.push((len as u8) | 0x80);
+            len >>= 7;
+        }
+        outer.push(len as u8);
+        outer.extend_from_slice(&bytes);
+        bytes = outer;
+    }
+    drop(protobuf::decode(schema, id, &bytes));
+}
+
+#[test]
+fn yaml_is_read_as_go_reads_it() {
+    let table = [
+        ("a: yes", value!({"a": true})),
+        ("a: 'yes'", value!({"a": "yes"})),
+        ("a: 0x1f\nb: 017\nc: 1_000\nd: 1e+3\ne: 1e3", value!({"a": 31, "b": 15, "c": 1000, "d": 1000.0, "e": "1e3"})),
+        ("a: 2001-01-01\nb: 12:30:45", value!({"a": "2001-01-01", "b": "12:30:45"})),
+        ("a: ~\nb:\nc: 'null'", value!({"a": null, "b": null, "c": "null"})),
+        ("1: x\ntrue: y", value!({"1": "x", "true": "y"})),
+        ("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}", value!({"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}})),
+        ("a: |\n  one\n  two\n", value!({"a": "one\ntwo\n"})),
+        ("a: !!str 7", value!({"a": "7"})),
+        ("---\na: 1\n---\nb: 2\n", value!({"a": 1})),
+    ];
+    for (text, expected) in table {
+        let (value, problems) = yaml::to_json(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(value, expected, "{text}");
+        assert!(problems.is_empty());
+    }
+    assert_eq!(yaml::to_json(b"x: [").expect_err("unfinished"), "yaml: line 1: did not find expected node content");
+}
+
+#[test]
+fn yaml_bombs_are_refused() {
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for n in 1..12 {
+        let list = vec![format!("*a{}", n - 1); 10].join(", ");
+        bomb.push_str(&format!("a{n}: &a{n} [{list}]\n"));
+    }
+    let error = yaml::to_json(bomb.as_bytes()).expect_err("a bomb");
+    assert_eq!(error, "yaml: document contains excessive aliasing");
+    assert!(yaml::to_json(format!("{}1{}", "[".repeat(5000), "]".repeat(5000)).as_bytes()).is_err());
+    assert!(yaml::to_json(b"a: &a [*a]").is_err());
+}
+
+#[test]
+fn envelopes_that_are_none_are_refused() {
+    let prefix = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
+    let table: [(&[u8], &str); 4] = [
+        (b"nope", prefix),
+        (b"", "empty data"),
+        (b"k8s\0\xff\xff", "unexpected EOF"),
+        (b"k8s\0\x12\x7f", "unexpected EOF"),
+    ];
+    for (body, expected) in table {
+        assert_eq!(protobuf::unwrap(body), Err(DecodeError::Unrecognized(expected.to_string())));
+    }
+    let wrapped = protobuf::wrap("v1", "ConfigMap", b"xyz");
+    let envelope = protobuf::unwrap(&wrapped).expect("an envelope");
+    assert_eq!((envelope.api_version, envelope.kind, envelope.raw), ("v1", "ConfigMap", &b"xyz"[..]));
+}

@@ -1,0 +1,5 @@
+//! Tables of inputs and what must come of them.
+
+mod bodies;
+mod own;
+mod patches;

@@ -1,0 +1,203 @@
+//! Patches, by their directives.
+
+use sampan_schema::limits::JSON_PATCH_OPERATIONS_MAX;
+use sampan_schema::patch::{self, PatchError};
+use sampan_schema::{Schema, managed};
+use serde_json::{Value, json as value};
+
+fn pod_spec(spec: Value) -> Value {
+    value!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec})
+}
+
+fn strategic(current: Value, change: Value) -> Result<Value, PatchError> {
+    let schema = Schema::builtin();
+    let id = schema.find("", "v1", "Pod").expect("Pod");
+    patch::strategic(schema, id, &pod_spec(current), &value!({"spec": change})).map(|mut done| done["spec"].take())
+}
+
+fn check(current: Value, change: Value, expected: Value) {
+    assert_eq!(strategic(current, change.clone()).unwrap_or_else(|e| panic!("{change}: {e}")), expected, "{change}");
+}
+
+#[test]
+fn lists_merge_by_their_keys() {
+    let two = value!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]});
+    check(
+        two.clone(),
+        value!({"containers": [{"name": "b", "image": "2"}]}),
+        value!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}]}),
+    );
+    check(
+        two.clone(),
+        value!({"containers": [{"name": "a", "$patch": "delete"}]}),
+        value!({"containers": [{"name": "b", "image": "1"}]}),
+    );
+    check(
+        two.clone(),
+        value!({"containers": [{"$patch": "replace"}, {"name": "c", "image": "3"}]}),
+        value!({"containers": [{"name": "c", "image": "3"}]}),
+    );
+    check(
+        two.clone(),
+        value!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}),
+        value!({"containers": [{"name": "b", "image": "1"}, {"name": "a", "image": "1"}]}),
+    );
+    check(
+        two.clone(),
+        value!({"containers": [{"name": "a", "image": null, "args": ["x"]}]}),
+        value!({"containers": [{"name": "a", "args": ["x"]}, {"name": "b", "image": "1"}]}),
+    );
+    check(two.clone(), value!({"containers": null, "nodeName": "n"}), value!({"nodeName": "n"}));
+    check(
+        value!({"nodeSelector": {"a": "1", "b": "2"}}),
+        value!({"nodeSelector": {"a": null, "c": "3", "d": null}}),
+        value!({"nodeSelector": {"b": "2", "c": "3"}}),
+    );
+    check(
+        value!({"nodeSelector": {"a": "1"}}),
+        value!({"nodeSelector": {"$patch": "replace", "z": "1"}}),
+        value!({"nodeSelector": {"z": "1"}}),
+    );
+    check(
+        value!({"tolerations": [{"key": "a"}]}),
+        value!({"tolerations": [{"key": "b"}]}),
+        value!({"tolerations": [{"key": "b"}]}),
+    );
+    check(
+        value!({"volumes": [{"name": "v", "emptyDir": {}}]}),
+        value!({"volumes": [{"name": "v", "$retainKeys": ["name", "configMap"], "configMap": {"name": "c"}}]}),
+        value!({"volumes": [{"name": "v", "configMap": {"name": "c"}}]}),
+    );
+}
+
+#[test]
+fn what_cannot_be_merged_is_said_as_kubernetes_says_it() {
+    let one = value!({"containers": [{"name": "a"}]});
+    let table = [
+        (value!({"containers": [{"image": "q"}]}), "map: map[image:q] does not contain declared merge key: name"),
+        (
+            value!({"containers": [{"name": "a", "$patch": "bogus"}]}),
+            "unknown patch type: bogus in map: map[$patch:bogus name:a]",
+        ),
+        (
+            value!({"containers": [{"name": "c", "image": "n"}], "$setElementOrder/containers": [{"name": "d"}]}),
+            "The order in patch list:\n[map[image:n name:c]]\n doesn't match $setElementOrder list:\n[map[name:d]]\n",
+        ),
+        (value!({"$retainKeys": ["x"], "nodeName": "n"}), "invalid patch format of retainKeys"),
+    ];
+    for (change, expected) in table {
+        assert_eq!(strategic(one.clone(), change.clone()), Err(PatchError::Internal(expected.into())), "{change}");
+    }
+}
+
+#[test]
+fn primitive_lists_merge_and_shrink() {
+    let schema = Schema::builtin();
+    let id = schema.find("", "v1", "ConfigMap").expect("ConfigMap");
+    let current = value!({"metadata": {"finalizers": ["a", "b"]}});
+    let table = [
+        (value!({"finalizers": ["c"]}), value!(["a", "b", "c"]), true),
+        (value!({"finalizers": ["a"]}), value!(["a", "b"]), true),
+        (value!({"$deleteFromPrimitiveList/finalizers": ["a"]}), value!(["b"]), true),
+        (value!({"$setElementOrder/finalizers": ["b", "n", "a"], "finalizers": ["n"]}), value!(["b", "n", "a"]), true),
+    ];
+    for (change, expected, ordered) in table {
+        let done = patch::strategic(schema, id, &current, &value!({"metadata": change})).expect("applies");
+        let mut got = done["metadata"]["finalizers"].as_array().cloned().expect("a list");
+        let mut wanted = expected.as_array().cloned().expect("a list");
+        if !ordered || change.get("finalizers") == Some(&value!(["c"])) {
+            got.sort_by_key(ToString::to_string);
+            wanted.sort_by_key(ToString::to_string);
+        }
+        assert_eq!(got, wanted, "{change}");
+    }
+}
+
+#[test]
+fn json_patches_apply_whole_or_not_at_all() {
+    let current = value!({"data": {"a": "1"}, "list": [1, 2]});
+    let apply = |change: Value| patch::json(&current, &change);
+    let good = value!([{"op": "test", "path": "/data/a", "value": "1"}, {"op": "copy", "from": "/data/a", "path": "/data/b"},
+        {"op": "add", "path": "/list/-", "value": 3}, {"op": "remove", "path": "/data/a"}]);
+    assert_eq!(apply(good), Ok(value!({"data": {"b": "1"}, "list": [1, 2, 3]})));
+    let unprocessable = |text: &str| Err(PatchError::Unprocessable(text.to_string()));
+    let table = [
+        (
+            value!([{"op": "test", "path": "/data/a", "value": "2"}]),
+            unprocessable("testing value /data/a failed: test failed"),
+        ),
+        (
+            value!([{"op": "remove", "path": "/data/z"}]),
+            unprocessable("error in remove for path: '/data/z': Unable to remove nonexistent key: z: missing value"),
+        ),
+        (
+            value!([{"op": "replace", "path": "/data/z", "value": 1}]),
+            unprocessable("replace operation does not apply: doc is missing key: /data/z: missing value"),
+        ),
+        (
+            value!([{"op": "add", "path": "/no/z", "value": 1}]),
+            unprocessable("add operation does not apply: doc is missing path: \"/no/z\": missing value"),
+        ),
+        (value!([{"op": "bogus", "path": "/a"}]), unprocessable("Unexpected kind: bogus")),
+        (
+            value!({}),
+            Err(PatchError::BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch".into())),
+        ),
+    ];
+    for (change, expected) in table {
+        assert_eq!(apply(change.clone()), expected, "{change}");
+    }
+    let one = value!({"op": "test", "path": "/data/a", "value": "1"});
+    let at = |count: usize| apply(Value::Array(vec![one.clone(); count]));
+    assert!(at(JSON_PATCH_OPERATIONS_MAX).is_ok());
+    let text = "The allowed maximum operations in a JSON patch is 10000, got 10001";
+    assert_eq!(at(JSON_PATCH_OPERATIONS_MAX + 1), Err(PatchError::TooLarge(text.into())));
+    let doubling = (0..40).map(|n| value!({"op": "copy", "from": "", "path": format!("/x{n}")}));
+    assert!(matches!(apply(doubling.collect()), Err(PatchError::TooLarge(_))));
+}
+
+#[test]
+fn managers_share_take_and_lose_fields() {
+    let schema = Schema::builtin();
+    let id = schema.find("", "v1", "ConfigMap").expect("ConfigMap");
+    let object =
+        |data: Value| value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data});
+    let write = |old: Option<&Value>, mut new: Value, manager: &str, time: &str| {
+        managed::update(schema, id, old, &mut new, managed::Writer { manager, subresource: "", time }, &[]);
+        new
+    };
+    let of = |object: &Value| -> Vec<(String, Value, String)> {
+        let list = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+        let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_string();
+        list.iter().map(|entry| (text(entry, "manager"), entry["fieldsV1"].clone(), text(entry, "time"))).collect()
+    };
+    let one = write(None, object(value!({"x": "1", "y": "1"})), "m1", "2026-01-01T00:00:01Z");
+    assert_eq!(
+        of(&one),
+        [("m1".into(), value!({"f:data": {".": {}, "f:x": {}, "f:y": {}}}), "2026-01-01T00:00:01Z".into())]
+    );
+    let two = write(Some(&one), object(value!({"x": "2", "y": "1"})), "m2", "2026-01-01T00:00:02Z");
+    assert_eq!(
+        of(&two),
+        [
+            ("m1".into(), value!({"f:data": {".": {}, "f:y": {}}}), "2026-01-01T00:00:01Z".into()),
+            ("m2".into(), value!({"f:data": {"f:x": {}}}), "2026-01-01T00:00:02Z".into()),
+        ]
+    );
+    let same = write(Some(&two), object(value!({"x": "2", "y": "1"})), "m3", "2026-01-01T00:00:03Z");
+    assert_eq!(of(&same), of(&two), "nothing changed, nothing is noted");
+    let gone = write(Some(&two), object(value!({"y": "1"})), "m1", "2026-01-01T00:00:04Z");
+    assert_eq!(of(&gone), [("m1".into(), value!({"f:data": {".": {}, "f:y": {}}}), "2026-01-01T00:00:01Z".into())]);
+    let mut forget = object(value!({"y": "1"}));
+    forget["metadata"]["managedFields"] = value!([{}]);
+    assert_eq!(of(&write(Some(&two), forget, "m1", "2026-01-01T00:00:05Z")), []);
+    let mut many = one;
+    for n in 0..20 {
+        let mut data = many["data"].clone();
+        data[format!("k{n:02}")] = "v".into();
+        many = write(Some(&many), object(data), &format!("w{n:02}"), &format!("2026-01-01T00:01:{n:02}Z"));
+    }
+    let entries = of(&many);
+    assert_eq!(entries.len(), 10);
+    assert_eq!(entries[0].0, "ancient-changes");
+}
