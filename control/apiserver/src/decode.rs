@@ -182,6 +182,11 @@ pub fn patched(
         let error = FieldError::invalid(&Path::new("patch"), shown(), why);
         Status::invalid(&GroupKind::default(), "", &FieldErrors::from_iter([error]))
     };
+    let of = (value["apiVersion"].as_str().unwrap_or(""), value["kind"].as_str().unwrap_or(""));
+    check_kind(schema, expected, of.0, of.1).map_err(|status| {
+        let why = status.message.split_once(": ").map_or(status.message.as_str(), |(_, why)| why);
+        invalid(why.to_owned())
+    })?;
     let value = match schema.type_of(expected) {
         None => value,
         Some(type_id) => {

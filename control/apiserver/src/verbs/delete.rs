@@ -8,7 +8,7 @@ use crate::respond;
 use http::Response;
 use serde_json::Value;
 use sampan_api::{Record, Status};
-use sampan_registry::options::{DeleteOptions, Propagation};
+use sampan_registry::options::DeleteOptions;
 use std::sync::Arc;
 
 pub async fn delete(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
@@ -25,11 +25,10 @@ pub async fn delete(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     if deleted.answer_object { ask.record(200, output, &deleted.record) } else { Ok(success(ask, output, &deleted.record)) }
 }
 
-/// 202 where the caller asked that dependents go first and so must wait (k8s.io/apiserver keeps 200 otherwise, for the
+/// 202 where the caller asked in the old way that dependents go too (k8s.io/apiserver keeps 200 otherwise, for the
 /// clients that were there before).
 fn code_of_going(options: &DeleteOptions) -> u16 {
-    let waits = options.orphan_dependents == Some(false) || options.propagation == Some(Propagation::Foreground);
-    if waits { 202 } else { 200 }
+    if options.orphan_dependents == Some(false) { 202 } else { 200 }
 }
 
 /// The Status of an object that is gone. It is a Status whatever shape was asked for.

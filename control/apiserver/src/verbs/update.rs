@@ -25,6 +25,7 @@ pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let how = UpdateOptions {
         subresource: ask.subresource().to_owned(),
         may_create: ask.subresource().is_empty(),
+        uid: Some(object.uid().to_owned()).filter(|uid| !uid.is_empty()),
         ..UpdateOptions::default()
     };
     let caller = ask.caller(&options);

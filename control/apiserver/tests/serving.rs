@@ -1,0 +1,96 @@
+//! The listener: TLS with both HTTP versions offered, who is at the other end, and an end that lets requests finish.
+
+mod support;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use std::sync::Arc;
+use std::time::Duration;
+use support::server;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+
+struct Listening {
+    port: u16,
+    tasks: sampan_env::Tasks,
+    connector: TlsConnector,
+}
+
+async fn listening() -> Listening {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let certificate = CertificateDer::from(made.cert.der().to_vec());
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("a pair");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).expect("a root");
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let server = server().await;
+    let tasks = server.tasks.clone();
+    let (service, owner) = (server.service.clone(), tasks.clone());
+    drop(tasks.spawn(async move {
+        sampan_apiserver::serve::serve(listener, Some(sampan_apiserver::serve::tls_config(config)), service, &owner).await;
+    }));
+    Listening { port, tasks, connector: TlsConnector::from(Arc::new(client)) }
+}
+
+impl Listening {
+    async fn connect(&self) -> impl AsyncRead + AsyncWrite + Unpin {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection");
+        let name = ServerName::try_from("localhost").expect("a name");
+        self.connector.connect(name, stream).await.expect("a handshake")
+    }
+}
+
+async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut out = vec![0; 64 * 1024];
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut out)).await.expect("in time").expect("read");
+    String::from_utf8_lossy(&out[..read]).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_over_tls_is_answered_and_the_connection_kept() {
+    let listening = listening().await;
+    let mut stream = listening.connect().await;
+    for _ in 0..2 {
+        let answer = ask(&mut stream, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("ok"), "{answer}");
+    }
+    // No identity can be given in a header: extensions are this process's alone.
+    let answer = ask(&mut stream, "GET /api/v1/namespaces HTTP/1.1\r\nHost: localhost\r\nUserInfo: admin\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let answer = ask(
+        &mut stream,
+        "GET /api/v1/namespaces HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer admin\r\n\r\n",
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_closes_watches_and_idle_connections() {
+    let listening = listening().await;
+    let mut watching = listening.connect().await;
+    let request = "GET /api/v1/namespaces?watch=1&resourceVersion=0 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer admin\r\n\r\n";
+    let answer = ask(&mut watching, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let mut idle = listening.connect().await;
+    assert!(ask(&mut idle, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.ends_with("ok"));
+    let drained = listening.tasks.drain(Duration::from_secs(8)).await;
+    assert!(drained.is_ok(), "{drained:?}");
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(5), watching.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "the watch was ended");
+}
