@@ -304,10 +304,10 @@ mod tests {
         let queue = queue();
         let mut waits = Vec::new();
         for _ in 0..6 {
-            let before = tokio::time::Instant::now();
+            let before = queue.shared.env.instant();
             queue.add_rate_limited("a");
             drop(take(&queue).await);
-            waits.push(before.elapsed().as_millis());
+            waits.push(queue.shared.env.instant().duration_since(before).as_millis());
         }
         assert_eq!(waits, [10, 20, 40, 80, 100, 100]);
         assert_eq!(queue.failures(&"a"), 6);

@@ -35,7 +35,9 @@ pub fn plan(pods: &[Arc<Pod>], missing: &HashSet<String>, finished_max: usize) -
     }
     let surplus = finished.len().saturating_sub(finished_max);
     if surplus > 0 {
-        finished.sort_by_key(|one| (one.metadata.creation_timestamp.as_ref().map(|then| then.0), owner::name(&one.metadata)));
+        finished.sort_by_key(|one| {
+            (one.metadata.creation_timestamp.as_ref().map(|then| then.0), owner::name(&one.metadata))
+        });
         go.extend(finished.into_iter().take(surplus).map(|one| (one.clone(), Why::TooManyFinished)));
     }
     go.truncate(limits::POD_GC_BATCH_MAX);

@@ -38,9 +38,9 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     };
     runtime.start(reconciler, limits::WORKERS);
 
-    let maps = context.informers.select(
-        sampan_client::InformerSpec::of::<ConfigMap>().fields(format!("metadata.name={ROOT_CA}")),
-    )?;
+    let maps = context
+        .informers
+        .select(sampan_client::InformerSpec::of::<ConfigMap>().fields(format!("metadata.name={ROOT_CA}")))?;
     let mut runtime: Runtime = Runtime::new("root-ca-cert-publisher", env, tasks);
     runtime.watch(&namespaces);
     let queue = runtime.queue().clone();
@@ -116,9 +116,7 @@ fn is_active(namespaces: &Lister<Namespace>, key: &RecordKey) -> bool {
 /// Someone else was first, or the namespace is going: nothing is left to do.
 fn settled<T>(outcome: sampan_client::Result<T>) -> Result<Requeue, Error> {
     match outcome {
-        Err(error)
-            if !(error.is_already_exists() || error.is_namespace_terminating() || error.is_not_found()) =>
-        {
+        Err(error) if !(error.is_already_exists() || error.is_namespace_terminating() || error.is_not_found()) => {
             Err(error.into())
         }
         _ => Ok(Requeue::Never),

@@ -60,7 +60,9 @@ pub fn set_new(deployment: &Deployment, target: &mut ReplicaSet, revision_now: i
             let history = get(&target.metadata, REVISION_HISTORY).unwrap_or_default();
             let mut history: Vec<&str> = history.split(',').filter(|part| !part.is_empty()).collect();
             history.push(&old);
-            while history.iter().map(|part| part.len() + 1).sum::<usize>() > limits::REVISION_HISTORY_LEN && history.len() > 1 {
+            while history.iter().map(|part| part.len() + 1).sum::<usize>() > limits::REVISION_HISTORY_LEN
+                && history.len() > 1
+            {
                 history.remove(0);
             }
             let history = history.join(",");

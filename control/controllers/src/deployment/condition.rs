@@ -181,9 +181,8 @@ pub fn progress(
         return Requeue::After(deadline + Duration::from_secs(1));
     }
     let Some(current) = current else { return Requeue::Never };
-    match current.reason.as_deref() {
-        Some(NEW_AVAILABLE | TIMED_OUT) => return Requeue::Never,
-        _ => {}
+    if matches!(current.reason.as_deref(), Some(NEW_AVAILABLE | TIMED_OUT)) {
+        return Requeue::Never;
     }
     let spent = current.last_update_time.as_ref().map_or(Duration::ZERO, |then| time::since(now, then));
     if spent > deadline {

@@ -156,7 +156,9 @@ impl Deployments {
                         let name = owner::name(&deployment.metadata);
                         let fresh: Deployment = self.client.namespaced(namespace).get(name).await?;
                         if fresh.metadata.uid != deployment.metadata.uid || owner::is_being_deleted(&fresh.metadata) {
-                            return Err(Error::Invalid(format!("deployment {name} is gone or going: it adopts nothing")));
+                            return Err(Error::Invalid(format!(
+                                "deployment {name} is gone or going: it adopts nothing"
+                            )));
                         }
                         checked = true;
                     }
@@ -204,12 +206,7 @@ impl Deployments {
                     let name = owner::name(&set.metadata);
                     let message = format!("Failed to create new replica set \"{name}\": {error}");
                     condition::create_failed(deployment, status, message.clone(), self.env.now());
-                    self.events.event(
-                        reference(&**deployment),
-                        EventType::Warning,
-                        "ReplicaSetCreateError",
-                        message,
-                    );
+                    self.events.event(reference(&**deployment), EventType::Warning, "ReplicaSetCreateError", message);
                     return Err(Error::of(format!("create replica set {name}"))(error));
                 }
             },
@@ -242,8 +239,7 @@ impl Deployments {
         status: &mut DeploymentStatus,
     ) -> Result<(), Error> {
         let name = owner::name(&set.metadata);
-        let there: ReplicaSet =
-            self.client.namespaced(owner::namespace(&deployment.metadata)).get(name).await?;
+        let there: ReplicaSet = self.client.namespaced(owner::namespace(&deployment.metadata)).get(name).await?;
         let template = |set: &ReplicaSet| set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
         if owner::is_controlled_by(&there.metadata, &deployment.metadata)
             && replicas::same_template(&template(&there), &template(set))
@@ -262,8 +258,8 @@ impl Deployments {
         revision: Option<i64>,
     ) -> Result<(), Error> {
         let mut object = Deployment::clone(deployment);
-        let noted =
-            revision.is_some_and(|number| annotations::set(&mut object.metadata, annotations::REVISION, &number.to_string()));
+        let noted = revision
+            .is_some_and(|number| annotations::set(&mut object.metadata, annotations::REVISION, &number.to_string()));
         if !noted && !condition::differs(deployment.status.as_ref(), &status) {
             return Ok(());
         }

@@ -161,7 +161,9 @@ impl<'a> Step<'a> {
         let event = (from != to).then(|| format!("Scaled {direction} replica set {name} from {from} to {to}"));
         // One write a ReplicaSet: what was planned for it before is in `set` already.
         let same = |action: &&mut Action| match action {
-            Action::Create { set: other, .. } | Action::Update { set: other, .. } => other.metadata.name == set.metadata.name,
+            Action::Create { set: other, .. } | Action::Update { set: other, .. } => {
+                other.metadata.name == set.metadata.name
+            }
             Action::Delete { .. } => false,
         };
         match actions.iter_mut().find(same) {
@@ -296,7 +298,11 @@ impl<'a> Step<'a> {
             None => self.new.as_mut(),
         };
         // Of the same size it is left alone, annotations included.
-        if let Some(set) = set.filter(|set| size(set) != to || annotations::number(&set.metadata, annotations::DESIRED_REPLICAS).is_some_and(|desired| desired != to)) {
+        if let Some(set) = set.filter(|set| {
+            size(set) != to
+                || annotations::number(&set.metadata, annotations::DESIRED_REPLICAS)
+                    .is_some_and(|desired| desired != to)
+        }) {
             Self::resize(self.deployment, &mut self.actions, set, to);
         }
     }

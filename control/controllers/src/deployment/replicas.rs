@@ -58,9 +58,12 @@ pub fn fences(deployment: &Deployment) -> (i32, i32) {
     let replicas = wanted(deployment);
     let rolling = deployment.spec.as_ref().and_then(|spec| spec.strategy.as_ref()?.rolling_update.clone());
     let rolling = rolling.unwrap_or_default();
-    let surge = rolling.max_surge.as_ref().map_or_else(|| percent(25, replicas, true), |value| resolve(value, replicas, true));
-    let unavailable =
-        rolling.max_unavailable.as_ref().map_or_else(|| percent(25, replicas, false), |value| resolve(value, replicas, false));
+    let surge =
+        rolling.max_surge.as_ref().map_or_else(|| percent(25, replicas, true), |value| resolve(value, replicas, true));
+    let unavailable = rolling
+        .max_unavailable
+        .as_ref()
+        .map_or_else(|| percent(25, replicas, false), |value| resolve(value, replicas, false));
     let unavailable = if surge == 0 && unavailable == 0 { 1 } else { unavailable };
     (surge, unavailable.min(replicas))
 }
@@ -101,7 +104,9 @@ pub fn same_template(one: &PodTemplateSpec, two: &PodTemplateSpec) -> bool {
 }
 
 pub fn by_age(one: &ReplicaSet, two: &ReplicaSet) -> Ordering {
-    let key = |set: &ReplicaSet| (set.metadata.creation_timestamp.as_ref().map(|time| time.0), owner::name(&set.metadata).to_owned());
+    let key = |set: &ReplicaSet| {
+        (set.metadata.creation_timestamp.as_ref().map(|time| time.0), owner::name(&set.metadata).to_owned())
+    };
     key(one).cmp(&key(two))
 }
 
@@ -135,8 +140,7 @@ fn share(set: &ReplicaSet, deployment: &Deployment) -> i32 {
     }
     let now_max = wanted(deployment) + fences(deployment).0;
     let before = annotations::number(&set.metadata, annotations::MAX_REPLICAS).filter(|number| *number != 0);
-    let before =
-        before.unwrap_or_else(|| deployment.status.as_ref().and_then(|status| status.replicas).unwrap_or(0));
+    let before = before.unwrap_or_else(|| deployment.status.as_ref().and_then(|status| status.replicas).unwrap_or(0));
     if before == 0 {
         return 0;
     }

@@ -59,7 +59,8 @@ impl World {
                     self.made += 1;
                     set.metadata.uid = Some(format!("set-{}", self.made));
                     set.metadata.generation = Some(1);
-                    set.metadata.creation_timestamp = Some(crate::time::of(now() + Duration::from_secs(self.made.into())));
+                    set.metadata.creation_timestamp =
+                        Some(crate::time::of(now() + Duration::from_secs(self.made.into())));
                     self.sets.push(*set);
                     event
                 }
@@ -105,10 +106,13 @@ impl World {
             let (surge, missing) = replicas::fences(&self.deployment);
             let total = replicas::total(&self.sets, replicas::size);
             assert!(total <= wanted + surge, "{total} pods of {wanted}+{surge}: {:?}", self.sizes());
-            let serving: i32 =
-                self.sets.iter().map(|set| replicas::available(set).min(replicas::size(set))).sum();
+            let serving: i32 = self.sets.iter().map(|set| replicas::available(set).min(replicas::size(set))).sum();
             if serving > 0 && self.sets.len() > 1 && replicas::is_rolling(&self.deployment) {
-                assert!(serving >= wanted - missing || self.made == 1, "{serving} of {wanted}-{missing}: {:?}", self.sizes());
+                assert!(
+                    serving >= wanted - missing || self.made == 1,
+                    "{serving} of {wanted}-{missing}: {:?}",
+                    self.sizes()
+                );
             }
             let before = self.sets.clone();
             self.settle_pods();
@@ -128,7 +132,8 @@ impl World {
     }
 
     fn condition(&self, kind: &str) -> String {
-        let conditions = self.deployment.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
+        let conditions =
+            self.deployment.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
         conditions
             .iter()
             .find(|one| one.type_ == kind)

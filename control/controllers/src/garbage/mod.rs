@@ -13,7 +13,9 @@ use parking_lot::{Mutex, RwLock};
 use sampan_api::object::OwnerReference;
 use sampan_api::{GroupVersionKind, GroupVersionResource, Object, Record, RecordKey, UserInfo};
 use sampan_client::informer::by_owner_uid;
-use sampan_client::{ApiResource, Change, Client, DeleteParams, Informer, InformerSpec, Informers, Patch, Propagation, WorkQueue};
+use sampan_client::{
+    ApiResource, Change, Client, DeleteParams, Informer, InformerSpec, Informers, Patch, Propagation, WorkQueue,
+};
 use sampan_env::{Env, Tasks};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -48,7 +50,14 @@ struct Watched {
 #[derive(Default)]
 struct Graph {
     watched: RwLock<BTreeMap<GroupVersionResource, Watched>>,
-    absent: Mutex<(HashSet<Arc<str>>, VecDeque<Arc<str>>)>,
+    absent: Mutex<Absent>,
+}
+
+/// UIDs of owners that are gone, the oldest first to be forgotten.
+#[derive(Default)]
+struct Absent {
+    uids: HashSet<Arc<str>>,
+    order: VecDeque<Arc<str>>,
 }
 
 impl Graph {
@@ -56,9 +65,9 @@ impl Graph {
         let watched = self.watched.read();
         let found = watched.values().flat_map(|one| {
             let records = one.informer.store().by_index(BY_OWNER, uid);
-            records.into_iter().map(|record| {
-                (ObjectKey { resource: one.resource.clone(), key: record.key.clone() }, record)
-            })
+            records
+                .into_iter()
+                .map(|record| (ObjectKey { resource: one.resource.clone(), key: record.key.clone() }, record))
         });
         found.collect()
     }
@@ -76,18 +85,18 @@ impl Graph {
 
     fn note_absent(&self, uid: &Arc<str>) {
         let mut absent = self.absent.lock();
-        if absent.0.insert(uid.clone()) {
-            absent.1.push_back(uid.clone());
-            if absent.1.len() > limits::ABSENT_OWNERS_MAX
-                && let Some(oldest) = absent.1.pop_front()
+        if absent.uids.insert(uid.clone()) {
+            absent.order.push_back(uid.clone());
+            if absent.order.len() > limits::ABSENT_OWNERS_MAX
+                && let Some(oldest) = absent.order.pop_front()
             {
-                absent.0.remove(&oldest);
+                absent.uids.remove(&oldest);
             }
         }
     }
 
     fn is_absent(&self, uid: &str) -> bool {
-        self.absent.lock().0.contains(uid)
+        self.absent.lock().uids.contains(uid)
     }
 }
 
@@ -238,8 +247,8 @@ impl Collector {
         if self.graph.is_absent(&owner.uid) {
             return Ok(OwnerState::Absent);
         }
-        let Some(watched) = GroupVersionKind::parse(&owner.api_version, &owner.kind)
-            .and_then(|gvk| self.graph.of_kind(&gvk))
+        let Some(watched) =
+            GroupVersionKind::parse(&owner.api_version, &owner.kind).and_then(|gvk| self.graph.of_kind(&gvk))
         else {
             tracing::debug!(kind = owner.kind, key = %dependent.key, "an owner of a kind that is not served");
             return Ok(OwnerState::Unknown);
@@ -343,10 +352,8 @@ impl Collector {
 fn drop_owners(record: &Record, uids: &[String]) -> Patch {
     let object = record.object();
     let owners = object.metadata().get("ownerReferences").and_then(Value::as_array).cloned().unwrap_or_default();
-    let left: Vec<Value> = owners
-        .into_iter()
-        .filter(|owner| !uids.iter().any(|uid| owner["uid"].as_str() == Some(uid)))
-        .collect();
+    let left: Vec<Value> =
+        owners.into_iter().filter(|owner| !uids.iter().any(|uid| owner["uid"].as_str() == Some(uid))).collect();
     Patch::Merge(json!({"metadata": {"uid": &*record.uid, "resourceVersion": record.mod_revision.to_string(),
         "ownerReferences": left}}))
 }

@@ -99,7 +99,8 @@ mod tests {
     fn who_has_lost_every_owner_goes() {
         use OwnerState::{Absent, Solid, Unknown, WaitsForDependents};
         let check = |states: &[OwnerState], finalizers: &[&str], dependents: usize, expected: Vec<Action>| {
-            let owners: Vec<_> = states.iter().enumerate().map(|(at, state)| (owner(&at.to_string()), *state)).collect();
+            let owners: Vec<_> =
+                states.iter().enumerate().map(|(at, state)| (owner(&at.to_string()), *state)).collect();
             let dependents = vec![(true, Object::default()); dependents];
             assert_eq!(plan(&object(false, finalizers), &owners, &dependents), expected, "{states:?}");
         };

@@ -37,18 +37,22 @@ impl Remaining {
 /// The conditions after a round. One that says the same as before keeps its time.
 pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: SystemTime) -> Vec<NamespaceCondition> {
     let text = |counts: &BTreeMap<String, usize>, item: &str| {
-        let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {item} {count} resource instances")).collect();
+        let parts: Vec<String> =
+            counts.iter().map(|(name, count)| format!("{name} {item} {count} resource instances")).collect();
         parts.join(", ")
     };
     let errors = remaining.errors.join(", ");
     let resources = text(&remaining.resources, "has");
     let finalizers = text(&remaining.finalizers, "in");
-    let table: [(&str, Option<(&str, String)>, (&str, &str)); 5] = [
+    // Kind; reason and message where there is a problem; reason and message where there is none.
+    type Row<'a> = (&'a str, Option<(&'a str, String)>, (&'a str, &'a str));
+    let table: [Row<'_>; 5] = [
         (
             "NamespaceDeletionDiscoveryFailure",
-            remaining.discovery.as_ref().map(|error| {
-                ("DiscoveryFailed", format!("Discovery failed for some groups, 1 failing: {error}"))
-            }),
+            remaining
+                .discovery
+                .as_ref()
+                .map(|error| ("DiscoveryFailed", format!("Discovery failed for some groups, 1 failing: {error}"))),
             ("ResourcesDiscovered", "All resources successfully discovered"),
         ),
         (
@@ -59,7 +63,10 @@ pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: System
         (
             "NamespaceDeletionContentFailure",
             (!errors.is_empty()).then(|| {
-                ("ContentDeletionFailed", format!("Failed to delete all resource types, {} remaining: {errors}", remaining.errors.len()))
+                (
+                    "ContentDeletionFailed",
+                    format!("Failed to delete all resource types, {} remaining: {errors}", remaining.errors.len()),
+                )
             }),
             ("ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
         ),
@@ -71,8 +78,12 @@ pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: System
         ),
         (
             "NamespaceFinalizersRemaining",
-            (!finalizers.is_empty())
-                .then(|| ("SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {finalizers}"))),
+            (!finalizers.is_empty()).then(|| {
+                (
+                    "SomeFinalizersRemain",
+                    format!("Some content in the namespace has finalizers remaining: {finalizers}"),
+                )
+            }),
             ("ContentHasNoFinalizers", "All content-preserving finalizers finished"),
         ),
     ];
@@ -120,7 +131,10 @@ mod tests {
             format!("{} {}", one.status, one.message.as_deref().unwrap_or_default())
         };
         assert_eq!(all.len(), 5);
-        assert_eq!(message("NamespaceContentRemaining"), "True Some resources are remaining: pods. has 2 resource instances");
+        assert_eq!(
+            message("NamespaceContentRemaining"),
+            "True Some resources are remaining: pods. has 2 resource instances"
+        );
         assert_eq!(
             message("NamespaceFinalizersRemaining"),
             "True Some content in the namespace has finalizers remaining: x/y in 1 resource instances"

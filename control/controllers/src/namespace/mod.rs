@@ -9,7 +9,7 @@ use crate::{Context, Error, limits, owner};
 use parking_lot::Mutex;
 use sampan_api::k8s::api::core::v1::{Namespace, Pod};
 use sampan_api::{GroupVersionResource, Object, RecordKey, UserInfo};
-use sampan_client::{ApiResource, Client, DeleteParams, Discovery, Lister, ListParams, Propagation};
+use sampan_client::{ApiResource, Client, DeleteParams, Discovery, ListParams, Lister, Propagation};
 use sampan_env::Env;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -59,7 +59,8 @@ pub fn rounds(served: &Discovery) -> [Vec<ApiResource>; 2] {
         one.namespaced && one.has_verb("list") && (one.has_verb("delete") || one.has_verb("deletecollection"))
     };
     let all: Vec<ApiResource> = served.preferred().filter(is_mine).cloned().collect();
-    let (pods, rest) = all.into_iter().partition(|one| one.resource.group.is_empty() && one.resource.resource == "pods");
+    let (pods, rest) =
+        all.into_iter().partition(|one| one.resource.group.is_empty() && one.resource.resource == "pods");
     [pods, rest]
 }
 
@@ -225,6 +226,9 @@ mod tests {
         };
         let names = |round: &[ApiResource]| round.iter().map(|one| one.resource.resource.clone()).collect::<Vec<_>>();
         let [first, second] = rounds(&served);
-        assert_eq!((names(&first), names(&second)), (vec!["pods".into()], vec!["configmaps".into(), "services".into()]));
+        assert_eq!(
+            (names(&first), names(&second)),
+            (vec!["pods".into()], vec!["configmaps".into(), "services".into()])
+        );
     }
 }

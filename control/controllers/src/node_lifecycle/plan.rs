@@ -217,14 +217,13 @@ mod tests {
             let taints = json!({"taints": [
                 {"key": UNREACHABLE, "effect": "NoSchedule", "timeAdded": ago(100)},
                 {"key": UNREACHABLE, "effect": "NoExecute", "timeAdded": ago(100)}]});
-            let pod: Pod = serde_json::from_value(json!({"metadata": {}, "spec": {"containers": [], "tolerations": tolerations}}))
-                .expect("a pod");
+            let pod: Pod =
+                serde_json::from_value(json!({"metadata": {}, "spec": {"containers": [], "tolerations": tolerations}}))
+                    .expect("a pod");
             let got = leaves_in(&node("Unknown", taints), &pod, now());
             assert_eq!(got, expected.map(Duration::from_secs), "{tolerations}");
         };
-        let tolerate = |seconds: Value| {
-            json!({"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds})
-        };
+        let tolerate = |seconds: Value| json!({"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds});
         check(json!([]), Some(0));
         check(json!([tolerate(json!(300))]), Some(200));
         check(json!([tolerate(json!(50))]), Some(0));

@@ -52,7 +52,8 @@ pub fn status(
 ) -> (ReplicaSetStatus, Requeue) {
     let spec = set.spec.clone().unwrap_or_default();
     let min_ready = spec.min_ready_seconds.unwrap_or(0);
-    let template = spec.template.and_then(|template| template.metadata).and_then(|meta| meta.labels).unwrap_or_default();
+    let template =
+        spec.template.and_then(|template| template.metadata).and_then(|meta| meta.labels).unwrap_or_default();
     let (mut labelled, mut ready, mut available, mut terminating, mut active) = (0, 0, 0, 0, 0);
     let mut requeue = Requeue::Never;
     for one in owned {
@@ -94,7 +95,11 @@ pub fn status(
     (status, requeue)
 }
 
-fn conditions(mut old: Vec<ReplicaSetCondition>, failure: Option<&Failure>, now: SystemTime) -> Vec<ReplicaSetCondition> {
+fn conditions(
+    mut old: Vec<ReplicaSetCondition>,
+    failure: Option<&Failure>,
+    now: SystemTime,
+) -> Vec<ReplicaSetCondition> {
     const KIND: &str = "ReplicaFailure";
     match failure {
         None => old.retain(|condition| condition.type_ != KIND),

@@ -78,10 +78,11 @@ fn the_least_worth_goes_first() {
     };
     let none = || Value::Null;
     let cost = |cost: &str| json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}}});
-    let restarted = |count: i32| {
-        json!({"status": {"containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": count}]}})
-    };
-    check(&[("a Running 9 n", none()), ("b Running - n", none()), ("c Pending - n", none()), ("d Pending - -", none())], "d c b a");
+    let restarted = |count: i32| json!({"status": {"containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": count}]}});
+    check(
+        &[("a Running 9 n", none()), ("b Running - n", none()), ("c Pending - n", none()), ("d Pending - -", none())],
+        "d c b a",
+    );
     check(&[("a Running 9 n", cost("5")), ("b Running 9 n", cost("-1")), ("c Running 9 n", cost("x"))], "b c a");
     check(&[("a Running 9 n", none()), ("b Running 9 m", none()), ("c Running 9 m", none())], "b c a");
     check(&[("a Running 900 n", none()), ("b Running 5 n", none()), ("c Running 90 n", none())], "b c a");
@@ -95,7 +96,8 @@ fn the_status_counts_and_says_when_it_will_change() {
         let owned: Vec<Arc<Pod>> = pods.iter().map(|text| plain(text)).collect();
         let (got, when) = status(&set(2, min_ready), &owned, None, now());
         let zero = |value: Option<i32>| value.unwrap_or(-1);
-        let got = [got.replicas, zero(got.ready_replicas), zero(got.available_replicas), zero(got.fully_labeled_replicas)];
+        let got =
+            [got.replicas, zero(got.ready_replicas), zero(got.available_replicas), zero(got.fully_labeled_replicas)];
         assert_eq!((got, when), (counts, requeue), "{pods:?}");
     };
     check(0, &["a Running 9 n", "b Running - n", "c Failed - n"], [2, 1, 1, 2], Requeue::Never);
@@ -124,7 +126,10 @@ fn a_new_pod_is_the_templates() {
     assert_eq!(made.metadata.generate_name.as_deref(), Some("web-"));
     assert_eq!(made.metadata.labels.expect("labels")["v"], "1");
     let owners = made.metadata.owner_references.expect("an owner");
-    assert_eq!((owners[0].kind.as_str(), owners[0].uid.as_str(), owners[0].controller), ("ReplicaSet", "set", Some(true)));
+    assert_eq!(
+        (owners[0].kind.as_str(), owners[0].uid.as_str(), owners[0].controller),
+        ("ReplicaSet", "set", Some(true))
+    );
 }
 
 #[test]

@@ -73,7 +73,6 @@ impl<K: Key> Runtime<K> {
         &self.queue
     }
 
-
     /// `map` is told each object that changed, before and after, and whether this is its last state; it adds keys.
     pub fn watch_with(&mut self, informer: &Informer, map: impl Fn(&Record, bool) + Send + Sync + 'static) {
         informer.add_handler(move |change| match change {

@@ -1,0 +1,361 @@
+//! Every controller at work on an API server in this process, under Kubernetes' own roles, with a kubelet that makes
+//! each pod ready at once.
+
+use futures::future::BoxFuture;
+use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
+use sampan_api::k8s::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, ServiceAccount};
+use sampan_api::user::{Attributes, Authorizer, Decision, GROUP_MASTERS, USER_APISERVER, UserInfo};
+use sampan_api::{GroupVersionKind, Object};
+use sampan_apiserver::{Anonymous, ApiServer, Config, NoNodes};
+use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
+use sampan_auth::rbac::RbacAuthorizer;
+use sampan_client::{Change, Client, DeleteParams, Informers, ListParams, Patch, Propagation};
+use sampan_controllers::Settings;
+use sampan_env::{Env, Tasks};
+use sampan_registry::{AdmitAll, Registry, ResourceTable, SchemaShapes};
+use sampan_store::memory::MemoryStore;
+use serde_json::{Value, json};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+struct Nobody;
+
+impl Authenticator for Nobody {
+    fn authenticate<'a>(&'a self, _: Credentials<'a>) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+}
+
+/// Kubernetes' roles, once they are there.
+#[derive(Clone, Default)]
+struct Guard(Arc<OnceLock<Arc<RbacAuthorizer>>>);
+
+impl Authorizer for Guard {
+    fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision> {
+        match self.0.get() {
+            _ if attributes.user.name == USER_APISERVER => Box::pin(std::future::ready(Decision::allow("itself"))),
+            Some(rbac) => rbac.authorize(attributes),
+            None => Box::pin(std::future::ready(Decision::no_opinion("no roles yet"))),
+        }
+    }
+}
+
+struct World {
+    admin: Client,
+    tasks: Tasks,
+}
+
+async fn world() -> World {
+    let (env, tasks) = (Env::system(), Tasks::new("test"));
+    let store = Arc::new(MemoryStore::new(env.clone(), &tasks));
+    let table = Arc::new(ResourceTable::builtin().expect("the built-in table is sound"));
+    let config = sampan_registry::Config::new(store, env.clone(), table, Arc::new(SchemaShapes));
+    let guard = Guard::default();
+    let server = ApiServer::new(Config {
+        env: env.clone(),
+        tasks: tasks.clone(),
+        registry: Registry::open(config).await.expect("an empty store opens"),
+        authenticator: Arc::new(Nobody),
+        authorizer: Arc::new(guard.clone()),
+        admission: Arc::new(AdmitAll),
+        nodes: Arc::new(NoNodes),
+        actions: Vec::new(),
+        rules: None,
+        routes: Vec::new(),
+        checks: Vec::new(),
+        anonymous: Anonymous::Health,
+        version: "v1.35.0+sampan".to_owned(),
+    })
+    .expect("every action is bound");
+    let service = server.service();
+    let own = Client::in_process(service.clone(), UserInfo::apiserver(), "test", &env);
+    for name in ["default", "kube-system", "kube-node-lease"] {
+        let namespace = json!({"metadata": {"name": name}});
+        own.all::<Namespace>().create(&of(namespace)).await.expect("a first namespace");
+    }
+    let served = own.discover().await.expect("discovery");
+    for object in sampan_auth::bootstrap::rbac_objects() {
+        let gvk: GroupVersionKind = object.gvk().expect("a kind");
+        let resource = served.by_kind(&gvk).expect("served").resource.clone();
+        let namespace = (!object.namespace().is_empty()).then(|| object.namespace().to_owned());
+        match own.dynamic(&resource, namespace.as_deref()).create(&object).await {
+            // A role of a namespace that this cluster has not.
+            Err(error) if error.is_not_found() => {}
+            other => drop(other.expect("a role")),
+        }
+    }
+    let informers = Informers::new(own, &env, &tasks);
+    let rbac = RbacAuthorizer::start(&informers, &tasks).expect("an authorizer");
+    informers.wait_synced().await.expect("roles are read");
+    guard.0.get_or_init(|| rbac);
+
+    let client_of = {
+        let (service, env) = (service.clone(), env.clone());
+        move |user: UserInfo| Ok(Client::in_process(service.clone(), user, "test", &env))
+    };
+    sampan_controllers::start(sampan_controllers::Config {
+        client_of: Arc::new(client_of),
+        env: env.clone(),
+        tasks: tasks.clone(),
+        root_ca_pem: "pem".into(),
+        settings: Settings { node_grace: Duration::from_secs(1), ..Settings::default() },
+    })
+    .expect("controllers");
+    let admin = Client::in_process(service, UserInfo::new("admin", [GROUP_MASTERS]), "test", &env);
+    kubelet(&admin, &env, &tasks);
+    World { admin, tasks }
+}
+
+/// Makes each pod ready, but for those of the image `broken`.
+fn kubelet(admin: &Client, env: &Env, tasks: &Tasks) {
+    let informers = Informers::new(admin.clone(), env, tasks);
+    let mut pods = informers.of::<Pod>().expect("an informer").subscribe();
+    let admin = admin.clone();
+    tasks.spawn_until_cancelled(async move {
+        loop {
+            let Change::Applied { old: None, new } = pods.next().await else { continue };
+            let pod = new.typed::<Pod>().expect("decodes");
+            let image = pod.spec.as_ref().and_then(|spec| spec.containers[0].image.clone());
+            if image.as_deref() == Some("broken") {
+                continue;
+            }
+            let ready = json!({"status": {"phase": "Running", "conditions": [
+                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+            let api = admin.namespaced::<Pod>(&new.key.namespace);
+            // The pod may be gone already.
+            api.patch_status(&new.key.name, &Patch::Strategic(ready)).await.ok();
+        }
+    });
+}
+
+fn of<K: serde::de::DeserializeOwned>(value: Value) -> K {
+    serde_json::from_value(value).expect("an object of the kind")
+}
+
+fn deployment(name: &str, replicas: i32, image: &str) -> Deployment {
+    of(json!({
+        "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
+            "metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": image}]}}},
+    }))
+}
+
+/// Asks until the answer is `expected`; tells what it was when it never is.
+async fn becomes<T: PartialEq + std::fmt::Debug>(expected: T, mut ask: impl AsyncFnMut() -> T) {
+    let mut last = None;
+    for _ in 0..400 {
+        let answer = ask().await;
+        if answer == expected {
+            return;
+        }
+        last = Some(answer);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("expected {expected:?}, was {last:?}");
+}
+
+impl World {
+    /// `image=pods` of each ReplicaSet with pods, by name of the image.
+    async fn running(&self, namespace: &str) -> Vec<String> {
+        let pods = self.admin.namespaced::<Pod>(namespace).list(&ListParams::default()).await.expect("pods").items;
+        let mut counts = std::collections::BTreeMap::new();
+        for pod in pods {
+            let image = pod.spec.and_then(|spec| spec.containers[0].image.clone()).unwrap_or_default();
+            *counts.entry(image).or_insert(0) += 1;
+        }
+        counts.iter().map(|(image, count)| format!("{image}={count}")).collect()
+    }
+
+    async fn condition(&self, name: &str, kind: &str) -> String {
+        let one: Deployment = self.admin.namespaced("default").get(name).await.expect("there");
+        let generation = one.metadata.generation;
+        let status = one.status.unwrap_or_default();
+        if status.observed_generation != generation {
+            return "not observed".into();
+        }
+        let conditions = status.conditions.unwrap_or_default();
+        let one = conditions.iter().find(|condition| condition.type_ == kind);
+        one.map_or(String::new(), |one| format!("{} {}", one.status, one.reason.as_deref().unwrap_or_default()))
+    }
+
+    async fn done(&self, name: &str) {
+        becomes("True NewReplicaSetAvailable".to_owned(), async || self.condition(name, "Progressing").await).await;
+    }
+
+    async fn end(self) {
+        self.tasks.drain(Duration::from_secs(5)).await.expect("everything ends");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_rolls_scales_rolls_back_and_is_collected() {
+    let world = world().await;
+    let deployments = world.admin.namespaced::<Deployment>("default");
+    deployments.create(&deployment("web", 3, "v1")).await.expect("created");
+    becomes(vec!["v1=3".to_owned()], async || world.running("default").await).await;
+    world.done("web").await;
+
+    let image = |image: &str| {
+        Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}}))
+    };
+    deployments.patch("web", &image("v2")).await.expect("patched");
+    becomes(vec!["v2=3".to_owned()], async || world.running("default").await).await;
+    world.done("web").await;
+
+    deployments.patch("web", &Patch::Merge(json!({"spec": {"replicas": 5}}))).await.expect("scaled");
+    becomes(vec!["v2=5".to_owned()], async || world.running("default").await).await;
+    world.done("web").await;
+
+    deployments.patch("web", &image("broken")).await.expect("patched");
+    becomes("True ReplicaSetUpdated".to_owned(), async || world.condition("web", "Progressing").await).await;
+    deployments.patch("web", &image("v1")).await.expect("rolled back");
+    becomes(vec!["v1=5".to_owned()], async || world.running("default").await).await;
+    world.done("web").await;
+    let web = deployments.get("web").await.expect("there");
+    let annotations = web.metadata.annotations.expect("annotations");
+    assert_eq!(annotations["deployment.kubernetes.io/revision"], "4");
+    let sets = world.admin.namespaced::<ReplicaSet>("default");
+    let all = sets.list(&ListParams::labels("app=web")).await.expect("sets").items;
+    let revisions: Vec<&str> = all
+        .iter()
+        .map(|set| {
+            set.metadata.annotations.as_ref().expect("annotations")["deployment.kubernetes.io/revision"].as_str()
+        })
+        .collect();
+    assert_eq!(revisions.len(), 3, "{revisions:?}");
+    assert!(["4", "2", "3"].iter().all(|number| revisions.contains(number)), "{revisions:?}");
+
+    let events = world.admin.namespaced::<Event>("default");
+    becomes(true, async || {
+        let told = events.list(&ListParams::default()).await.expect("events").items;
+        let has = |source: &str, reason: &str| {
+            told.iter().any(|one| {
+                one.reason.as_deref() == Some(reason)
+                    && one.source.as_ref().and_then(|source| source.component.as_deref()) == Some(source)
+            })
+        };
+        has("deployment-controller", "ScalingReplicaSet")
+            && has("replicaset-controller", "SuccessfulCreate")
+            && has("replicaset-controller", "SuccessfulDelete")
+    })
+    .await;
+
+    deployments.delete("web", &DeleteParams::default()).await.expect("deleted");
+    becomes(Vec::<String>::new(), async || world.running("default").await).await;
+    becomes(0, async || sets.list(&ListParams::default()).await.expect("sets").items.len()).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletions_in_the_foreground_wait_and_orphans_stay() {
+    let world = world().await;
+    let deployments = world.admin.namespaced::<Deployment>("default");
+    for name in ["front", "orphan"] {
+        deployments.create(&deployment(name, 2, name)).await.expect("created");
+        world.done(name).await;
+    }
+    let with = |propagation| DeleteParams { propagation: Some(propagation), ..DeleteParams::default() };
+    deployments.delete("front", &with(Propagation::Foreground)).await.expect("going");
+    becomes(true, async || deployments.get_opt("front").await.expect("answers").is_none()).await;
+    assert_eq!(world.running("default").await, ["orphan=2"]);
+
+    deployments.delete("orphan", &with(Propagation::Orphan)).await.expect("going");
+    becomes(true, async || deployments.get_opt("orphan").await.expect("answers").is_none()).await;
+    let sets = world.admin.namespaced::<ReplicaSet>("default").list(&ListParams::default()).await.expect("sets").items;
+    assert_eq!(sets.len(), 1);
+    assert!(sets[0].metadata.owner_references.iter().flatten().next().is_none());
+
+    // One of the same selector takes it over: no pod is made anew.
+    deployments.create(&deployment("orphan", 2, "orphan")).await.expect("created");
+    world.done("orphan").await;
+    assert_eq!(world.running("default").await, ["orphan=2"]);
+    let after = world.admin.namespaced::<ReplicaSet>("default").list(&ListParams::default()).await.expect("sets").items;
+    assert_eq!((after.len(), &after[0].metadata.uid), (1, &sets[0].metadata.uid));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_is_furnished_and_emptied() {
+    let world = world().await;
+    world.admin.all::<Namespace>().create(&of(json!({"metadata": {"name": "shop"}}))).await.expect("created");
+    let (accounts, maps) =
+        (world.admin.namespaced::<ServiceAccount>("shop"), world.admin.namespaced::<ConfigMap>("shop"));
+    becomes(true, async || accounts.get_opt("default").await.expect("answers").is_some()).await;
+    becomes(true, async || maps.get_opt("kube-root-ca.crt").await.expect("answers").is_some()).await;
+    maps.delete("kube-root-ca.crt", &DeleteParams::default()).await.expect("deleted");
+    becomes(true, async || maps.get_opt("kube-root-ca.crt").await.expect("answers").is_some()).await;
+
+    world.admin.namespaced::<Deployment>("shop").create(&deployment("web", 2, "v1")).await.expect("created");
+    becomes(vec!["v1=2".to_owned()], async || world.running("shop").await).await;
+    let held: ConfigMap = of(json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}}));
+    maps.create(&held).await.expect("created");
+    let namespaces = world.admin.all::<Namespace>();
+    namespaces.delete("shop", &DeleteParams::default()).await.expect("going");
+    becomes(
+        "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances".to_owned(),
+        async || {
+            let shop = namespaces.get("shop").await.expect("held");
+            let conditions = shop.status.and_then(|status| status.conditions).unwrap_or_default();
+            let one = conditions.into_iter().find(|one| one.type_ == "NamespaceFinalizersRemaining");
+            one.and_then(|one| one.message).unwrap_or_default()
+        },
+    )
+    .await;
+    maps.patch("held", &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await.expect("let go");
+    becomes(true, async || namespaces.get_opt("shop").await.expect("answers").is_none()).await;
+    assert!(world.running("shop").await.is_empty());
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_node_is_tainted_and_loses_its_pods() {
+    let world = world().await;
+    let nodes = world.admin.all::<Node>();
+    nodes.create(&of(json!({"metadata": {"name": "n"}}))).await.expect("created");
+    let status = json!({"status": {"conditions": [
+        {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]}});
+    nodes.patch_status("n", &Patch::Strategic(status)).await.expect("reported");
+    let pod = |name: &str, tolerations: Value| {
+        of::<Pod>(
+            json!({"metadata": {"name": name}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}],
+            "terminationGracePeriodSeconds": 0, "tolerations": tolerations}}),
+        )
+    };
+    let pods = world.admin.namespaced::<Pod>("default");
+    pods.create(&pod("leaves", json!([]))).await.expect("created");
+    pods.create(&pod("stays", json!([{"operator": "Exists"}]))).await.expect("created");
+    becomes(
+        vec![
+            "node.kubernetes.io/unreachable:NoExecute".to_owned(),
+            "node.kubernetes.io/unreachable:NoSchedule".to_owned(),
+        ],
+        async || {
+            let node = nodes.get("n").await.expect("there");
+            let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
+            let mut all: Vec<String> = taints.iter().map(|taint| format!("{}:{}", taint.key, taint.effect)).collect();
+            all.sort();
+            all
+        },
+    )
+    .await;
+    becomes(vec!["stays".to_owned()], async || {
+        let all = pods.list(&ListParams::default()).await.expect("pods").items;
+        all.into_iter()
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+            .filter_map(|pod| pod.metadata.name)
+            .collect()
+    })
+    .await;
+    nodes.patch("n", &Patch::Merge(json!({"spec": {"unschedulable": true}}))).await.expect("cordoned");
+    becomes(true, async || {
+        let node: Object = world
+            .admin
+            .dynamic(&sampan_api::GroupVersionResource::new("", "v1", "nodes"), None)
+            .get("n")
+            .await
+            .expect("there");
+        node.to_value().to_string().contains("node.kubernetes.io/unschedulable")
+    })
+    .await;
+    world.end().await;
+}
