@@ -119,9 +119,13 @@ impl Artifacts {
         })
     }
 
+    pub(crate) fn takes(&self, seed: &Seed) -> bool {
+        self.hashes[&seed.role] == seed.engine_hash
+    }
+
     pub(crate) fn seed(&self, seeds: &[Seed]) {
         let mut all = self.seeds.lock();
-        for seed in seeds.iter().filter(|seed| self.hashes[&seed.role] == seed.engine_hash) {
+        for seed in seeds.iter().filter(|seed| self.takes(seed)) {
             if let Ok(digest) = Digest::parse(seed.digest) {
                 all.insert((seed.role, digest), *seed);
             }

@@ -154,12 +154,23 @@ pub(crate) struct Metered<T> {
     parked_at: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
     hungry: bool,
+    /// The last poll ended by being cut off.
+    cut: bool,
     steps_back: u8,
 }
 
 impl<T> Metered<T> {
     pub(crate) fn new(meter: Meter, inner: impl Future<Output = T> + Send + 'static) -> Self {
-        Self { inner: Box::pin(inner), meter, ticket: None, parked_at: None, sleep: None, hungry: false, steps_back: 0 }
+        Self {
+            inner: Box::pin(inner),
+            meter,
+            ticket: None,
+            parked_at: None,
+            sleep: None,
+            hungry: false,
+            cut: false,
+            steps_back: 0,
+        }
     }
 
     fn set_hungry(&mut self, hungry: bool) {
@@ -169,7 +180,7 @@ impl<T> Metered<T> {
         self.hungry = hungry;
         let (fair, share) = (&self.meter.fair, &self.meter.cpu.share);
         if hungry {
-            fair.enter(share);
+            fair.enter(share, !self.cut);
         } else {
             fair.leave(share);
         }
@@ -217,9 +228,11 @@ impl<T> Future for Metered<T> {
         let polled = this.inner.as_mut().poll(cx);
         cpu.charge(thread_cpu_nanos().saturating_sub(before));
         drop(in_poll);
-        if polled.is_pending() && this.meter.cut_off.swap(false, Ordering::Relaxed) {
+        let cut = this.meter.cut_off.swap(false, Ordering::Relaxed) && polled.is_pending();
+        if cut {
             this.set_hungry(true);
         }
+        this.cut = cut;
         polled
     }
 }

@@ -41,12 +41,12 @@ impl Share {
 }
 
 impl FairQueue {
-    /// `share` was cut off and waits for its next slice.
-    pub(crate) fn enter(&self, share: &Arc<Share>) {
+    /// `share` was cut off and waits for its next slice; `rested` if it had not waited for its last one.
+    pub(crate) fn enter(&self, share: &Arc<Share>, rested: bool) {
         let mut hungry = self.hungry.lock();
         if share.hungry.fetch_add(1, Ordering::Relaxed) == 0 {
             // Who slept has no claim on the time that the others used meanwhile.
-            if let Some(least) = hungry.iter().map(|other| other.time()).min() {
+            if rested && let Some(least) = hungry.iter().map(|other| other.time()).min() {
                 share.time.fetch_max(least, Ordering::Relaxed);
             }
             hungry.push(share.clone());
@@ -82,12 +82,14 @@ mod tests {
         let queue = FairQueue::default();
         let (light, heavy) = (Arc::new(Share::new(100)), Arc::new(Share::new(900)));
         let mut ran = [0u32, 0];
-        queue.enter(&light);
-        queue.enter(&heavy);
+        queue.enter(&light, true);
+        queue.enter(&heavy, true);
         for _ in 0..1000 {
             let (index, runs) = if queue.steps_back(&light, 0) { (1, &heavy) } else { (0, &light) };
             ran[index] += 1;
+            queue.leave(runs);
             runs.charge(1_000_000);
+            queue.enter(runs, false);
         }
         assert!((95..=105).contains(&ran[0]), "{ran:?}");
     }
@@ -98,7 +100,7 @@ mod tests {
         let (light, heavy) = (Arc::new(Share::new(1)), Arc::new(Share::new(1000)));
         light.charge(1_000_000);
         assert!(!queue.steps_back(&light, 0));
-        queue.enter(&heavy);
+        queue.enter(&heavy, true);
         assert!(queue.steps_back(&light, 0));
         queue.leave(&heavy);
         assert!(!queue.steps_back(&light, 0));

@@ -47,6 +47,14 @@ pub const SERVICE_INSTANCES_MAX: u32 = 1000;
 /// Core instances in a component: the module, its shims, and the many of interpreted languages.
 pub const CORE_INSTANCES_PER_COMPONENT: u32 = 30;
 pub const SERVICE_TABLE_ELEMENTS_MAX: usize = 100_000;
+/// What a slot of the pool keeps between two requests.
+pub const SLOT_RESIDENT_MEMORY_BYTES: usize = 256 << 10;
+pub const SLOT_RESIDENT_TABLE_BYTES: usize = 8 << 10;
+pub const SLOT_RESIDENT_STACK_BYTES: usize = 32 << 10;
+/// Slots that are kept for components that are not running at the moment.
+pub const WARM_SLOTS_MAX: u32 = 32;
+/// Resets of slots that are done together.
+pub const DECOMMIT_BATCH: usize = 8;
 
 // HTTP services.
 pub const CONNECTIONS_MAX: usize = 1024;

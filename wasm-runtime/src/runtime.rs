@@ -140,6 +140,11 @@ impl Runtime {
         self.artifacts.seed(seeds);
     }
 
+    /// Whether a seed was made for this machine's engine.
+    pub fn takes(&self, seed: &Seed) -> bool {
+        self.artifacts.takes(seed)
+    }
+
     /// What pods may connect to, from the next instance on: the API server's address is known only once it listens.
     pub fn set_egress(&self, rules: EgressRules) {
         self.shared.egress.store(Arc::new(rules));
@@ -244,17 +249,5 @@ impl Runtime {
         if let Err(error) = self.shared.tasks.drain(deadline).await {
             tracing::warn!(%error, "guests outlived the shutdown");
         }
-    }
-
-    pub(crate) fn engine(&self, role: Role) -> &wasmtime::Engine {
-        self.shared.engines.get(role)
-    }
-
-    pub(crate) fn ticker(&self) -> &Ticker {
-        &self.shared.ticker
-    }
-
-    pub(crate) fn env(&self) -> &Env {
-        &self.shared.env
     }
 }

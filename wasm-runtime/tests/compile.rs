@@ -10,46 +10,8 @@ use sampan_wasm_runtime::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use support::modules::{Module, leb};
 use support::*;
-
-fn leb(mut n: usize, out: &mut Vec<u8>) {
-    loop {
-        let byte = (n & 0x7f) as u8;
-        n >>= 7;
-        if n == 0 {
-            return out.push(byte);
-        }
-        out.push(byte | 0x80);
-    }
-}
-
-fn section(id: u8, content: &[u8], out: &mut Vec<u8>) {
-    out.push(id);
-    leb(content.len(), out);
-    out.extend_from_slice(content);
-}
-
-/// A core module of `functions` functions with this body, and a memory, exporting the first as `_start`.
-fn module(functions: usize, body: &[u8]) -> Vec<u8> {
-    let mut out = b"\0asm\x01\0\0\0".to_vec();
-    section(1, &[1, 0x60, 0, 0], &mut out);
-    let mut types = Vec::new();
-    leb(functions, &mut types);
-    types.resize(types.len() + functions, 0);
-    section(3, &types, &mut out);
-    section(5, &[1, 0, 1], &mut out);
-    section(7, b"\x02\x06_start\0\0\x06memory\x02\0", &mut out);
-    let mut code = Vec::new();
-    leb(functions, &mut code);
-    for _ in 0..functions {
-        leb(body.len() + 2, &mut code);
-        code.push(0);
-        code.extend_from_slice(body);
-        code.push(0x0b);
-    }
-    section(10, &code, &mut out);
-    out
-}
 
 /// Loops within loops, each with a branch to every level: quadratic for the compiler.
 fn nested_loops(depth: usize) -> Vec<u8> {
@@ -62,7 +24,7 @@ fn nested_loops(depth: usize) -> Vec<u8> {
         leb(level, &mut body);
     }
     body.resize(body.len() + depth, 0x0b);
-    module(1, &body)
+    Module { body, ..Module::default() }.encode()
 }
 
 async fn refused(runtime: &Runtime, bytes: Vec<u8>) -> Error {
@@ -92,7 +54,7 @@ async fn bombs_are_killed_by_the_deadline_or_the_address_space_and_remembered() 
 
     let dir = tempfile::tempdir().expect("a directory");
     let runtime = bounded(dir.path(), PATIENCE, 600 << 20);
-    let error = refused(&runtime, module(1_000_000, &[])).await;
+    let error = refused(&runtime, Module { functions: 1_000_000, ..Module::default() }.encode()).await;
     assert!(matches!(&error, Error::CompileKilled { why } if why.contains("MiB")), "{error}");
     // The next job has a new child.
     assert_eq!(run(&runtime, mebibytes(32), &["print", "x"]).await.0.code, 0);
@@ -121,7 +83,7 @@ async fn what_is_no_component_is_refused_with_its_reason() {
 #[tokio::test]
 async fn a_module_of_preview_1_is_adapted() {
     let runtime = runtime();
-    let bytes = Bytes::from(module(1, &[]));
+    let bytes = Bytes::from(Module::default().encode());
     let artifact =
         runtime.load_workload(&digest_of(&bytes), false, || async { Ok(bytes.clone()) }).await.expect("adapted");
     assert_eq!(artifact.role(), Role::Command);

@@ -7,6 +7,7 @@ mod support;
 use sampan_wasm_runtime::*;
 use std::sync::Arc;
 use std::time::Duration;
+use support::modules::Module;
 use support::*;
 
 #[tokio::test]
@@ -166,4 +167,31 @@ async fn pods_talk_to_each_other_and_not_to_the_host() {
             assert!(server_log.text().contains(&format!("accepted {own}")), "{}", server_log.text());
         }
     }
+}
+
+#[tokio::test]
+async fn tables_are_bounded_and_charged() {
+    let runtime = runtime();
+    // Grows its table by 10,000 elements until it is told -1, and traps then.
+    let body = vec![
+        0x03, 0x40, 0xd0, 0x70, 0x41, 0x90, 0xce, 0x00, 0xfc, 0x0f, 0x00, 0x41, 0x7f, 0x47, 0x0d, 0x00, 0x0b, 0x00,
+    ];
+    let module = bytes::Bytes::from(Module { body, table: true, ..Module::default() }.encode());
+    let (exit, _, usage) = run_component(&runtime, &module, mebibytes(64), &[]).await;
+    assert_eq!(exit.code, 134, "{exit:?}");
+    assert!(usage.memory_peak_bytes > 7 << 20 && usage.memory_peak_bytes < 12 << 20, "{usage:?}");
+    let (exit, _, usage) = run_component(&runtime, &module, mebibytes(4), &[]).await;
+    assert_eq!((exit.code, exit.reason), (137, ExitReason::OomKilled), "{exit:?}");
+    assert_eq!(usage.memory_bytes, 0);
+}
+
+#[tokio::test]
+async fn memories_are_counted_together_and_64_bit_ones_are_refused() {
+    let runtime = runtime();
+    let many = bytes::Bytes::from(Module { memories: vec![[0, 16]; 48], ..Module::default() }.encode());
+    let (exit, _, _) = run_component(&runtime, &many, mebibytes(32), &[]).await;
+    assert_eq!((exit.code, exit.reason), (137, ExitReason::OomKilled), "{exit:?}");
+    let wide = bytes::Bytes::from(Module { memories: vec![[4, 1]], ..Module::default() }.encode());
+    let loaded = runtime.load(Role::Command, &digest_of(&wide), || async { Ok(wide.clone()) }).await;
+    assert!(matches!(loaded, Err(Error::Compile { .. })), "{loaded:?}");
 }

@@ -5,7 +5,6 @@ mod inert;
 mod lifecycle;
 mod stdio;
 
-#[allow(unused_imports, reason = "the policy module's way in")]
 pub(crate) use inert::{add_inert_to_linker, inert};
 pub(crate) use lifecycle::Termination;
 pub(crate) use stdio::GuestLog;

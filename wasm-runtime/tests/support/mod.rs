@@ -2,6 +2,7 @@
 
 #[path = "../../../plugins/embed/guests.rs"]
 mod guests;
+pub mod modules;
 
 use bytes::Bytes;
 use guests::{Guest, build};
@@ -93,7 +94,17 @@ pub fn spec(args: &[&str], log: &Arc<Log>) -> CommandSpec {
 
 /// Runs a fixture to its end.
 pub async fn run(runtime: &Runtime, limits: ContainerLimits, args: &[&str]) -> (Exit, String, Usage) {
-    let artifact = load(runtime, Role::Command, &FIXTURES).await;
+    run_component(runtime, &FIXTURES, limits, args).await
+}
+
+/// Runs a command to its end.
+pub async fn run_component(
+    runtime: &Runtime,
+    component: &Bytes,
+    limits: ContainerLimits,
+    args: &[&str],
+) -> (Exit, String, Usage) {
+    let artifact = load(runtime, Role::Command, component).await;
     let container = runtime.container(limits);
     let log = Arc::new(Log::default());
     let handle = runtime.start_command(&artifact, &container, spec(args, &log)).expect("started");
