@@ -21,7 +21,7 @@ pub const STATUS_ATTEMPTS: u32 = 3;
 pub const REVISION_HISTORY_LEN: usize = 2000;
 
 /// How long a namespace whose content does not go away at once is left before it is looked at again.
-pub const NAMESPACE_RETRY: Duration = Duration::from_secs(5);
+pub const NAMESPACE_RETRY: Duration = Duration::from_secs(1);
 /// Longest the served resources are believed before they are asked for again.
 pub const DISCOVERY_MAX_AGE: Duration = Duration::from_secs(30);
 /// Owners remembered as absent, so that a burst of dependents asks the API once for each.
