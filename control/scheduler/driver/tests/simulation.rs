@@ -229,9 +229,11 @@ fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
         now += Duration::from_millis(dice.roll(400));
         match dice.roll(12) {
             0 => {
-                let name = format!("n{}", dice.roll(6));
+                let number = dice.roll(6);
+                let name = format!("n{number}");
                 if !world.nodes.contains_key(&name) {
-                    world.add_node(&name, 1 + dice.roll(4), dice.one_in(5));
+                    // A node that comes again is as large as it was: against one that shrinks unseen no scheduler helps.
+                    world.add_node(&name, 1 + number % 4, dice.one_in(5));
                 } else if dice.one_in(4) {
                     world.nodes.remove(&name);
                     // A node's pods go with it.
