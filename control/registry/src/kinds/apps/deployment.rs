@@ -32,6 +32,16 @@ const RULES: Rules = Rules {
     }),
     validate_update: Some(validate_update),
     // The controller copies annotations to the ReplicaSet, so a change of them is a change that it must observe.
+    prepare_for_update: Some(|ctx, object, old| {
+        if ctx.subresource == "status" {
+            match old.metadata().get("labels") {
+                Some(labels) => object.set(&["metadata", "labels"], labels.clone()),
+                None => {
+                    object.remove(&["metadata", "labels"]);
+                }
+            }
+        }
+    }),
     generation: Generation::By(|new, old| {
         ["spec", "metadata"].iter().any(|part| match *part {
             "spec" => new.get(&["spec"]) != old.get(&["spec"]),

@@ -43,6 +43,9 @@ pub(super) fn v1_row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    prepare_for_create: Some(|_, object| {
+        object.set(&["status"], json!({"currentMetrics": null, "desiredReplicas": 0}))
+    }),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         spec(At::object(object).get("spec"), &mut errors);

@@ -55,6 +55,11 @@ fn prepare_for_create(_: &Context<'_>, job: &mut Object) {
     if job.get(&["spec", "manualSelector"]).and_then(Value::as_bool) == Some(true) {
         return;
     }
+    let labels = |job: &Object, path: &[&str]| job.get(path).and_then(Value::as_object).cloned().unwrap_or_default();
+    const TEMPLATE: [&str; 4] = ["spec", "template", "metadata", "labels"];
+    // Labels that the Job has from its template go on following it.
+    let own = labels(job, &["metadata", "labels"]);
+    let follows = own.is_empty() || own == labels(job, &TEMPLATE);
     let (uid, name) = (job.uid().to_owned(), job.name().to_owned());
     for (label, value) in [(UID_LABEL, &uid), (OLD_UID_LABEL, &uid), (NAME_LABEL, &name), (OLD_NAME_LABEL, &name)] {
         let path = ["spec", "template", "metadata", "labels", label];
@@ -62,6 +67,10 @@ fn prepare_for_create(_: &Context<'_>, job: &mut Object) {
         if job.get(&path).is_none() {
             job.set(&path, value.clone());
         }
+    }
+    if follows {
+        let labels = labels(job, &TEMPLATE);
+        job.set(&["metadata", "labels"], labels);
     }
     let path = ["spec", "selector", "matchLabels", UID_LABEL];
     if job.get(&path).is_none() {

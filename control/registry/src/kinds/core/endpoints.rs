@@ -16,7 +16,11 @@ pub(super) fn row() -> Resource {
     Resource::new("", "v1", "endpoints", "Endpoints").short_names(["ep"]).strategy(RULES).table(CELLS)
 }
 
+const DEPRECATED: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+
 const RULES: Rules = Rules {
+    warnings_on_create: Some(|_, _| vec![DEPRECATED.to_owned()]),
+    warnings_on_update: Some(|_, _, _| vec![DEPRECATED.to_owned()]),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         subsets(At::object(object).get("subsets"), &mut errors);

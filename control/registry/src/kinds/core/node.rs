@@ -49,9 +49,36 @@ const RULES: Rules = Rules {
         taints(at, &mut errors);
         errors
     }),
+    prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
     ..Rules::NONE
 };
+
+/// What is always written of a node, known or not.
+fn prepare_for_create(_: &Context<'_>, node: &mut Object) {
+    const INFO: [&str; 10] = [
+        "architecture",
+        "bootID",
+        "containerRuntimeVersion",
+        "kernelVersion",
+        "kubeProxyVersion",
+        "kubeletVersion",
+        "machineID",
+        "operatingSystem",
+        "osImage",
+        "systemUUID",
+    ];
+    for field in INFO {
+        let path = ["status", "nodeInfo", field];
+        if node.get(&path).is_none() {
+            node.set(&path, "");
+        }
+    }
+    let path = ["status", "daemonEndpoints", "kubeletEndpoint", "Port"];
+    if node.get(&path).is_none() {
+        node.set(&path, 0);
+    }
+}
 
 /// A node may state its status as it registers; afterwards only through the status view.
 fn prepare_for_update(ctx: &Context<'_>, node: &mut Object, old: &Object) {

@@ -27,7 +27,10 @@ const RULES: Rules = Rules {
         spec(At::object(object).get("spec"), &mut errors);
         errors
     }),
-    prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"phase": "Pending"}))),
+    prepare_for_create: Some(|ctx, object| {
+        let since = sampan_api::time::rfc3339(ctx.now);
+        object.set(&["status"], serde_json::json!({"phase": "Pending", "lastPhaseTransitionTime": since}));
+    }),
     validate_update: Some(|ctx, object, old| {
         let mut errors = FieldErrors::default();
         if ctx.subresource.is_empty() {
@@ -119,7 +122,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
         }
     }
     source(at, errors);
-    if at.get("storageClassName").len() > 0 {
+    if !at.get("storageClassName").is_empty() {
         named(at.get("storageClassName"), errors, names::dns1123_subdomain);
     }
     one_of(at.get("volumeMode"), errors, &["Block", "Filesystem"]);

@@ -32,6 +32,7 @@ const RULES: Rules = Rules {
     }),
     validate_update: Some(validate_update),
     generation: Generation::Spec,
+    orphan_by_default: true,
     prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"replicas": 0}))),
     ..Rules::NONE
 };

@@ -68,15 +68,11 @@ fn secret(at: At<'_>, errors: &mut FieldErrors) {
         }
         "kubernetes.io/dockercfg" => docker_config(data, ".dockercfg", errors),
         "kubernetes.io/dockerconfigjson" => docker_config(data, ".dockerconfigjson", errors),
-        "kubernetes.io/basic-auth" => {
-            if !data.key("username").is_set() && !data.key("password").is_set() {
-                require(&["username", "password"], errors);
-            }
+        "kubernetes.io/basic-auth" if !data.key("username").is_set() && !data.key("password").is_set() => {
+            require(&["username", "password"], errors);
         }
-        "kubernetes.io/ssh-auth" => {
-            if data.key("ssh-privatekey").is_empty() {
-                data.key("ssh-privatekey").required(errors, "");
-            }
+        "kubernetes.io/ssh-auth" if data.key("ssh-privatekey").is_empty() => {
+            data.key("ssh-privatekey").required(errors, "");
         }
         "kubernetes.io/tls" => require(&["tls.crt", "tls.key"], errors),
         _ => {}

@@ -250,6 +250,11 @@ fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
     }
     let policy = spec.get("ipFamilyPolicy");
     super::super::validation::checks::one_of(policy, errors, &["PreferDualStack", "RequireDualStack", "SingleStack"]);
+    // One family only; a Service whose addresses others make may say what it likes.
+    let own = !headless(spec) || !spec.get("selector").is_empty();
+    if policy.text() == "RequireDualStack" && own {
+        policy.invalid(errors, "this cluster is not configured for dual-stack services");
+    }
     let before = errors.len();
     for (index, address) in list.items().enumerate() {
         if index == 0 && address.text() == HEADLESS {

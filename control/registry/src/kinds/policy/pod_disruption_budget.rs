@@ -16,6 +16,12 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    prepare_for_create: Some(|_, object| {
+        let zero = serde_json::json!({
+            "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0,
+        });
+        object.set(&["status"], zero);
+    }),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         spec(At::object(object).get("spec"), &mut errors);

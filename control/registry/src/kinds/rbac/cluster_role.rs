@@ -15,6 +15,12 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    // An empty list and none are the same to Kubernetes, which writes none.
+    canonicalize: Some(|object| {
+        if object.get(&["rules"]).and_then(serde_json::Value::as_array).is_some_and(Vec::is_empty) {
+            object.set(&["rules"], serde_json::Value::Null);
+        }
+    }),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         super::rules(At::object(object).get("rules"), false, &mut errors);

@@ -392,7 +392,7 @@ fn allow_changes(munged: &mut Map<String, Value>, before: &Map<String, Value>) {
                 None => munged.remove("nodeSelector"),
             };
         }
-        if !before.get("affinity").is_some_and(|affinity| affinity.get("nodeAffinity").is_some()) {
+        if before.get("affinity").is_none_or(|affinity| affinity.get("nodeAffinity").is_none()) {
             match before.get("affinity") {
                 Some(affinity) => {
                     if let Some(map) = munged.get_mut("affinity").and_then(Value::as_object_mut) {
