@@ -1,6 +1,7 @@
 //! Creation, in the order of Kubernetes' `registry/rest/create.go`.
 
 use crate::admission::{Attributes, Mutated, Operation};
+use crate::allocate::Taken;
 use crate::encode::Revisions;
 use crate::error::Error;
 use crate::limits::{
@@ -14,11 +15,10 @@ use crate::resource::Resource;
 use crate::shapes::ManagedWrite;
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::object::Object;
-use sampan_api::record::{Record, Writer};
+use sampan_api::record::Record;
 use sampan_api::time;
 use sampan_store::{Compare, Op, Payload, Txn};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 impl Registry {
@@ -46,7 +46,6 @@ impl Registry {
         place: &Place<'_>,
         mut object: Object,
     ) -> Result<Arc<Record>, Error> {
-        let row = place.row;
         let version = object.resource_version();
         if !version.is_empty() && parse_uint(version).map_err(Error::Plain)? != 0 {
             return Err(Error::Plain("resourceVersion should not be set on objects to be created".into()));
@@ -66,7 +65,10 @@ impl Registry {
                 other => return other,
             }
         }
-        Err(Error::GeneratedNamesTaken { resource: row.group_resource(), name: object.generate_name().to_owned() })
+        Err(Error::GeneratedNamesTaken {
+            resource: place.storage.group_resource(),
+            name: object.generate_name().to_owned(),
+        })
     }
 
     /// From the request's body to what mutating admission made of it, in the row's version.
@@ -95,43 +97,43 @@ impl Registry {
     /// The object has its name: prepared, validated, written.
     async fn create_named(&self, caller: &Caller<'_>, place: &Place<'_>, object: Object) -> Result<Arc<Record>, Error> {
         let name = object.name().to_owned();
-        let (object, writer) = self.prepare_creation(caller, place, object).await?;
-        if caller.dry_run {
-            if let Some(current) = self.inner.watch.get(&place.prefix, &place.key(&name))? {
-                return Err(already_exists(place.row, &name, Some(&current)));
-            }
-            let mut object = object;
-            self.claims(place, &mut object, None, &[]).await?;
-            return self.unwritten(place, &object, &writer, Revisions::default());
-        }
         let key = place.key(&name);
+        let writer = writer(caller);
+        // Only items of pools that others took in the meantime make another round: the others need no second copy.
+        let again = place.storage.strategy.allocator().is_some().then(|| object.clone());
+        let mut object = object;
         let mut refused = Vec::new();
-        // Only items of pools that others took in the meantime make another round.
-        let allocates = place.storage.strategy.allocator().is_some();
         for _ in 0..UPDATE_ATTEMPTS_MAX {
-            let mut object = Cow::Borrowed(&object);
-            let claims =
-                if allocates { self.claims(place, object.to_mut(), None, &refused).await? } else { Vec::new() };
-            let draft = self.draft(place, &object, &writer, 1024)?;
+            let (prepared, claims) = self.prepare_creation(caller, place, object, &refused).await?;
+            if caller.dry_run {
+                if let Some(current) = self.inner.watch.get(&place.prefix, &key)? {
+                    return Err(already_exists(place.storage, &name, Some(&current)));
+                }
+                return self.unwritten(place, &prepared, &writer, Revisions::default());
+            }
+            let draft = self.draft(place, &prepared, &writer, 1024)?;
             match self.put(caller, place, &key, 0, draft, claims).await? {
                 Commit::Done(record) => return self.serve(place.row, record),
                 Commit::Lost(_) => {
                     let current = self.inner.watch.get(&place.prefix, &key)?;
-                    return Err(already_exists(place.row, &name, current.as_deref()));
+                    return Err(already_exists(place.storage, &name, current.as_deref()));
                 }
                 Commit::Taken(item) => refused.push(item),
             }
+            let Some(copy) = &again else { break };
+            object = copy.clone();
         }
         Err(Error::Internal(format!("no free item was found for {:?} {name}", place.row)))
     }
 
-    /// The strategy's and validation's part. The answer is in the stored version.
+    /// The strategy's, the allocator's and validation's part. The answer is in the stored version.
     async fn prepare_creation(
         &self,
         caller: &Caller<'_>,
         place: &Place<'_>,
         mut object: Object,
-    ) -> Result<(Object, Arc<Writer>), Error> {
+        refused: &[String],
+    ) -> Result<(Object, Vec<Taken>), Error> {
         let (row, storage) = (place.row, place.storage);
         let strategy = &*storage.strategy;
         let now = self.now();
@@ -150,10 +152,12 @@ impl Registry {
         if storage.has_status() && strategy.status_starts_empty() && !object.fields().contains_key("status") {
             object.fields_mut().insert("status".into(), Value::Object(serde_json::Map::new()));
         }
+        // Before validation, which looks at what was drawn.
+        let claims = self.claims(place, &mut object, None, refused).await?;
         let mut errors = metadata::validate(storage, &object);
         errors.extend(strategy.validate(&ctx, &object));
         if !errors.is_empty() {
-            return Err(Error::invalid(row, object.name(), errors));
+            return Err(Error::invalid(storage, object.name(), errors));
         }
         for warning in strategy.warnings_on_create(&ctx, &object) {
             caller.warnings.add(warning);
@@ -170,7 +174,7 @@ impl Registry {
                 caller.admission.validate(&attributes, Some(&served)).await?;
             }
         }
-        Ok((object, writer(caller)))
+        Ok((object, claims))
     }
 
     /// Creates several objects of one row in one transaction: all of them or none. Names must be given; allocators are
@@ -195,7 +199,8 @@ impl Registry {
             let namespace = object.namespace().to_owned();
             let place = self.place(&table, row, &namespace)?;
             self.admit(caller, &place, &mut object).await?;
-            let (object, writer) = self.prepare_creation(caller, &place, object).await?;
+            let (object, _) = self.prepare_creation(caller, &place, object, &[]).await?;
+            let writer = writer(caller);
             if caller.dry_run {
                 prepared.push(self.unwritten(&place, &object, &writer, Revisions::default())?);
                 continue;

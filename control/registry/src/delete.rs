@@ -56,12 +56,13 @@ impl Registry {
         let key = place.key(name);
         self.catch_up().await?;
         for _ in 0..UPDATE_ATTEMPTS_MAX {
-            let current = self.inner.watch.get(&place.prefix, &key)?.ok_or_else(|| Error::not_found(row, name))?;
+            let current =
+                self.inner.watch.get(&place.prefix, &key)?.ok_or_else(|| Error::not_found(place.storage, name))?;
             if let Some(deleted) = self.delete_round(caller, &place, &key, &current, options).await? {
                 return Ok(deleted);
             }
         }
-        Err(Error::modified(row, name))
+        Err(Error::modified(place.storage, name))
     }
 
     async fn delete_round(
@@ -72,7 +73,7 @@ impl Registry {
         current: &Arc<Record>,
         options: &DeleteOptions,
     ) -> Result<Option<Deleted>, Error> {
-        check_preconditions(place.row, current, options)?;
+        check_preconditions(place.storage, current, options)?;
         let old = current.object();
         let served = self.serve(place.row, current.clone())?;
         let old_served = place.row.stored_as.is_some().then(|| served.object());

@@ -235,13 +235,17 @@ pub(crate) fn settle_update(object: &mut Object, old: &Object) -> FieldErrors {
         Some(Value::String(text)) => text.is_empty(),
         Some(_) => false,
     };
-    for name in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for name in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         if unset(metadata.get(name)) {
             match old.metadata().get(name) {
                 Some(value) => drop(metadata.insert(name.to_owned(), value.clone())),
                 None => drop(metadata.remove(name)),
             }
         }
+    }
+    match old.metadata().get("creationTimestamp") {
+        Some(value) => drop(metadata.insert("creationTimestamp".to_owned(), value.clone())),
+        None => drop(metadata.remove("creationTimestamp")),
     }
     metadata.remove("selfLink");
     let mut errors = FieldErrors::default();
@@ -256,7 +260,7 @@ pub(crate) fn settle_update(object: &mut Object, old: &Object) -> FieldErrors {
             errors.push(FieldError::forbidden(&path.child("finalizers"), text));
         }
     }
-    for name in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for name in ["name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         let (new, was) = (object.metadata().get(name), old.metadata().get(name));
         if new != was {
             let shown = new.cloned().unwrap_or(Value::Null);

@@ -64,7 +64,7 @@ impl Registry {
                 self.inner.watch.get(&place.prefix, &key)?
             }
         };
-        self.serve(row, found.ok_or_else(|| Error::not_found(row, name))?)
+        self.serve(row, found.ok_or_else(|| Error::not_found(place.storage, name))?)
     }
 
     /// Several objects. Errors: BadRequest for selectors and tokens, Invalid for options that do not fit together.
@@ -319,15 +319,13 @@ fn check(options: &ListOptions, watch: bool) -> Result<(), Error> {
                     "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
                 ));
             }
-            Some(_) => {
-                if matching != "NotOlderThan" {
-                    errors.push(forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
-                    if !matching.is_empty() {
-                        errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
-                    }
+            Some(_) if matching != "NotOlderThan" => {
+                errors.push(forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+                if !matching.is_empty() {
+                    errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
                 }
             }
-            None => {}
+            Some(_) | None => {}
         }
     } else {
         if options.send_initial_events.is_some() {

@@ -55,7 +55,7 @@ pub(crate) struct Inner {
     pub(crate) watch: Watch,
 }
 
-/// One call's place: the row that was named, the row that is stored, the key.
+/// One call's place: the row that was named, the row that is stored (errors name it, as Kubernetes' do), the key.
 pub(crate) struct Place<'a> {
     pub(crate) row: &'a Resource,
     pub(crate) storage: &'a Resource,

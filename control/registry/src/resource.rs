@@ -165,12 +165,15 @@ pub struct StoredAs {
 /// Rewrites an object in place from one version's shape to the other's.
 pub type Convert = Arc<dyn Fn(&mut Object) + Send + Sync>;
 
+/// The cells of one row of a Table.
+pub type Cells = Arc<dyn Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync>;
+
 /// How a row looks as a Table.
 #[derive(Clone)]
 pub struct Columns {
     pub definitions: Arc<[Column]>,
     /// One value a column, in order, for an object of the row's own version.
-    pub cells: Arc<dyn Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync>,
+    pub cells: Cells,
     /// `TableRow.conditions`, where rows have any.
     pub conditions: Option<fn(&Object) -> Vec<Value>>,
 }

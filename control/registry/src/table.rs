@@ -157,18 +157,13 @@ impl Index {
     }
 }
 
-fn intern(label: &std::borrow::Cow<'static, str>) -> &'static str {
+fn intern(label: &str) -> &'static str {
     static INTERNED: parking_lot::Mutex<BTreeSet<&'static str>> = parking_lot::Mutex::new(BTreeSet::new());
-    match label {
-        std::borrow::Cow::Borrowed(label) => label,
-        std::borrow::Cow::Owned(label) => {
-            let mut interned = INTERNED.lock();
-            if let Some(known) = interned.get(label.as_str()) {
-                return known;
-            }
-            let leaked: &'static str = Box::leak(label.clone().into_boxed_str());
-            interned.insert(leaked);
-            leaked
-        }
+    let mut interned = INTERNED.lock();
+    if let Some(known) = interned.get(label) {
+        return known;
     }
+    let leaked: &'static str = Box::leak(label.to_owned().into_boxed_str());
+    interned.insert(leaked);
+    leaked
 }

@@ -80,7 +80,7 @@ impl Registry {
                 Round::Refused(item) => refused.push(item),
             }
         }
-        Err(Error::modified(row, name))
+        Err(Error::modified(place.storage, name))
     }
 
     async fn create_by_update(
@@ -93,7 +93,7 @@ impl Registry {
     ) -> Result<Updated, Error> {
         let may = options.may_create && place.storage.strategy.allow_create_on_update();
         if !may || !options.subresource.is_empty() {
-            return Err(Error::not_found(place.row, name));
+            return Err(Error::not_found(place.storage, name));
         }
         let mut object = transform(None)?;
         check_name(&mut object, name)?;
@@ -117,7 +117,7 @@ impl Registry {
     ) -> Result<Round, Error> {
         let (row, storage) = (place.row, place.storage);
         if let Some(uid) = options.uid.as_deref().filter(|uid| **uid != *current.uid) {
-            return Err(Error::other_uid(row, place.namespace, name, uid, &current.uid));
+            return Err(Error::other_uid(storage, place.namespace, name, uid, &current.uid));
         }
         let old = current.object();
         let served = served(row, &old);
@@ -160,11 +160,13 @@ impl Registry {
         let ctx = context(caller, now, &options.subresource, place.namespace);
         keep_deletion(&mut object, &old);
         strategy.prepare_for_update(&ctx, &mut object, &old);
+        // Before validation, which looks at what was drawn.
+        let claims = self.claims(place, &mut object, Some(&old), refused).await?;
         count_update(storage, &mut object, &old, &options.subresource);
         let mut errors = metadata::settle_update(&mut object, &old);
         errors.extend(strategy.validate_update(&ctx, &object, &old));
         if !errors.is_empty() {
-            return Err(Error::invalid(row, name, errors));
+            return Err(Error::invalid(storage, name, errors));
         }
         for warning in strategy.warnings_on_update(&ctx, &object, &old) {
             caller.warnings.add(warning);
@@ -184,7 +186,6 @@ impl Registry {
             }
             return Ok(Round::Done(self.unwritten(place, &object, &writer, Revisions::of(current))?));
         }
-        let claims = self.claims(place, &mut object, Some(&old), refused).await?;
         object.set_meta("resourceVersion", current.mod_revision.to_string());
         if object == old {
             return Ok(Round::Done(self.serve(row, Arc::new(same(current)))?));
@@ -215,11 +216,12 @@ impl Registry {
                 let errors: FieldErrors =
                     [FieldError::invalid(&path, 0, "must be specified for an update")].into_iter().collect();
                 // Go names the resource where others name the kind.
-                let kind = GroupKind { group: row.group.to_string(), kind: row.resource.to_string() };
+                let kind =
+                    GroupKind { group: place.storage.group.to_string(), kind: place.storage.resource.to_string() };
                 return Err(Error::Invalid { kind, name: name.to_owned(), errors });
             }
         } else if version != current.mod_revision {
-            return Err(Error::modified(row, name));
+            return Err(Error::modified(place.storage, name));
         }
         Ok(())
     }

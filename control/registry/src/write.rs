@@ -124,12 +124,15 @@ impl Registry {
                 Claim::Release { pool, item } => taken.push(self.inner.pools.release(pool, &item)),
                 Claim::Take { pool, item, path, shown } => {
                     let claim = self.inner.pools.take(pool, &item, &path, shown);
-                    let claim = claim.map_err(|error| Error::invalid(place.row, object.name(), error))?;
+                    let claim = claim.map_err(|error| Error::invalid(place.storage, object.name(), error))?;
+                    let taken_twice = |key: &str| {
+                        taken.iter().any(|own| matches!(own, Taken::Take { key: own, .. } if **own == *key))
+                    };
                     if let Taken::Take { key, refusal: Some(refusal) } = &claim
-                        && refused.iter().any(|refused| **refused == **key)
+                        && (taken_twice(key) || refused.iter().any(|refused| **refused == **key))
                     {
                         let errors = [refusal.clone()].into_iter().collect();
-                        return Err(Error::invalid(place.row, object.name(), errors));
+                        return Err(Error::invalid(place.storage, object.name(), errors));
                     }
                     taken.push(claim);
                 }

@@ -4,7 +4,8 @@ use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::{
-    AdmitAll, Caller, Config, DeleteOptions, ListOptions, Registry, ResourceTable, SchemaShapes, UpdateOptions, Warnings,
+    AdmitAll, Caller, Config, DeleteOptions, ListOptions, Registry, ResourceTable, SchemaShapes, UpdateOptions,
+    Warnings,
 };
 use sampan_schema::Schema;
 use sampan_store::memory::MemoryStore;
@@ -88,14 +89,16 @@ async fn a_pod_lives_and_dies_as_a_kubernetes_pod() {
     assert_eq!(bound.record.field("spec.nodeName"), Some("n1"));
     assert_eq!(bound.record.object().generation(), 1);
 
-    let deleted = registry.delete(&client.caller(), pods, "default", "web", &DeleteOptions::default()).await.expect("deleted");
+    let deleted =
+        registry.delete(&client.caller(), pods, "default", "web", &DeleteOptions::default()).await.expect("deleted");
     assert!(!deleted.gone, "a bound pod is given its time");
     assert_eq!(deleted.record.object().deletion_grace_period_seconds(), Some(30));
     let now = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
     assert!(registry.delete(&client.caller(), pods, "default", "web", &now).await.expect("deleted").gone);
 
     registry.create(&client.caller(), pods, "default", pod("idle", None)).await.expect("created");
-    let deleted = registry.delete(&client.caller(), pods, "default", "idle", &DeleteOptions::default()).await.expect("deleted");
+    let deleted =
+        registry.delete(&client.caller(), pods, "default", "idle", &DeleteOptions::default()).await.expect("deleted");
     assert!(deleted.gone, "nobody runs it");
 }
 
@@ -115,7 +118,8 @@ async fn a_service_gets_an_address_and_a_namespace_its_finalizer() {
     let namespaces = table.lookup("", "v1", "namespaces").expect("a row");
     let namespace = decode("", "v1", "Namespace", json!({"metadata": {"name": "team"}}));
     registry.create(&client.caller(), namespaces, "", namespace).await.expect("created");
-    let deleted = registry.delete(&client.caller(), namespaces, "", "team", &DeleteOptions::default()).await.expect("marked");
+    let deleted =
+        registry.delete(&client.caller(), namespaces, "", "team", &DeleteOptions::default()).await.expect("marked");
     assert!(!deleted.gone);
     assert_eq!(deleted.record.object().get_str(&["status", "phase"]), Some("Terminating"));
     let finalize = UpdateOptions { subresource: "finalize".into(), ..UpdateOptions::default() };

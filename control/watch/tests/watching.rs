@@ -146,8 +146,11 @@ fn selection(index: usize) -> Filter {
     }
 }
 
+/// A write: its revision, the object's key, and label and node after it (`None`: deleted).
+type Write = (u64, String, Option<(String, String)>);
+
 /// The model: what a watcher with `filter` that began at revision 0 must have seen of the log.
-fn expected(log: &[(u64, String, Option<(String, String)>)], filter: &Filter) -> Vec<Seen> {
+fn expected(log: &[Write], filter: &Filter) -> Vec<Seen> {
     let mut state: BTreeMap<String, (String, String)> = BTreeMap::new();
     let mut all = Vec::new();
     for (revision, key, now) in log {

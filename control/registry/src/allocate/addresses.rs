@@ -78,8 +78,14 @@ impl Allocator for AddressesAndPorts {
         let mut named = BTreeSet::new();
         for (index, port) in ports(new).iter().enumerate() {
             match node_port(port) {
-                // The same port may stand twice, for TCP and for UDP: it is one allocation.
-                Some(wanted) if !had.contains(&wanted) && named.insert(wanted) => {
+                Some(wanted) if !had.contains(&wanted) => {
+                    let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
+                    // The same port may stand twice, for TCP and for UDP: it is one allocation.
+                    let held = named.iter().any(|(port, other)| *port == wanted && *other != protocol);
+                    named.insert((wanted, protocol));
+                    if held {
+                        continue;
+                    }
                     let path = Path::new("spec").child("ports").index(index).child("nodePort");
                     let (item, shown) = (wanted.to_string(), json!(wanted).into());
                     claims.push(Claim::Take { pool: NODE_PORTS, item, path, shown });

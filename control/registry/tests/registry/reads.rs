@@ -112,7 +112,11 @@ async fn revisions_are_read_as_asked() {
 async fn an_expired_token_offers_one_that_goes_on() {
     let world = World::new().await;
     ten(&world).await;
-    let limit = |token: Option<String>| ListOptions { limit: 4, continue_token: token.unwrap_or_default(), ..ListOptions::default() };
+    let limit = |token: Option<String>| ListOptions {
+        limit: 4,
+        continue_token: token.unwrap_or_default(),
+        ..ListOptions::default()
+    };
     let page = world.list("v2/widgets", &limit(None)).await.expect("lists");
     let last = world.create("v2/widgets", widget("w6a", "red")).await.expect("created").mod_revision;
     world.store.compact("/registry/toys/widgets/", last).await.expect("compacts");

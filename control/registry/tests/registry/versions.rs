@@ -1,8 +1,13 @@
-use crate::world::{World, json_of};
+use crate::world::{World, json_of, widget};
+use bytes::Bytes;
 use futures::StreamExt;
+use sampan_api::record::EventKind;
 use sampan_api::selector::FieldSelector;
-use sampan_registry::ListOptions;
+use sampan_registry::codec::CodecError;
+use sampan_registry::{Codec, DeleteOptions, ListOptions};
+use sampan_store::Store;
 use serde_json::json;
+use std::sync::Arc;
 
 #[tokio::test]
 async fn two_versions_share_one_storage() {
@@ -54,4 +59,33 @@ async fn a_restart_finds_everything_as_it_was() {
         assert_eq!((before.to_json(), &before.labels, &before.fields), (after.to_json(), &after.labels, &after.fields));
         assert_eq!((before.version, &before.writer), (after.version, &after.writer));
     }
+}
+
+/// Turns bits over: enough to see that nothing reads past it.
+struct Inverted;
+
+impl Codec for Inverted {
+    fn seal(&self, _prefix: &str, plain: Bytes) -> Result<Bytes, CodecError> {
+        Ok(plain.iter().map(|byte| !byte).collect())
+    }
+    fn open(&self, prefix: &str, stored: Bytes) -> Result<Bytes, CodecError> {
+        self.seal(prefix, stored)
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_is_sealed() {
+    let mut world = World::sealed(Arc::new(Inverted)).await;
+    let created = world.create("v2/widgets", widget("a", "red")).await.expect("created");
+    let entry = world.store.get("/registry/toys/widgets/default/a", None).await.expect("read").expect("there");
+    assert_eq!(entry.value[0], !b'{');
+    world.restart().await;
+    assert_eq!(world.get("v2/widgets", "a").await.expect("there").to_json(), created.to_json());
+    world.delete("v2/widgets", "a", DeleteOptions::default()).await.expect("deleted");
+    let options = ListOptions { resource_version: created.mod_revision.to_string(), ..ListOptions::default() };
+    world.restart().await;
+    let mut events = world.registry.watch(world.row("v2/widgets"), "", &options).await.expect("watches");
+    let event = events.next().await.expect("an event").expect("no error");
+    assert_eq!(event.kind(), EventKind::Deleted);
+    assert_eq!(json_of(event.record().expect("one"))["spec"]["color"], "red");
 }

@@ -8,10 +8,11 @@ use sampan_api::status::Status;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::allocate::{AddressesAndPorts, Allocator};
+use sampan_registry::codec::Plain;
 use sampan_registry::{
-    Admission, AdmitAll, Attributes, Caller, Config, Context, DeleteOptions, Deleted, Error, Generation, GetOptions,
-    List, ListOptions, Mutated, Registry, Resource, ResourceTable, Shapeless, Strategy, UpdateOptions, Updated,
-    Warnings,
+    Admission, AdmitAll, Attributes, Caller, Codec, Config, Context, DeleteOptions, Deleted, Error, Generation,
+    GetOptions, List, ListOptions, Mutated, Registry, Resource, ResourceTable, Shapeless, Strategy, UpdateOptions,
+    Updated, Warnings,
 };
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -120,6 +121,7 @@ pub struct World {
     user: UserInfo,
     pub warnings: Warnings,
     pub admission: Box<dyn Admission>,
+    codec: Arc<dyn Codec>,
 }
 
 /// A Thursday.
@@ -134,12 +136,30 @@ impl World {
         let config = Config::new(store.clone(), env.clone(), table.clone(), Arc::new(Shapeless));
         let registry = Registry::open(config).await.expect("opens");
         let user = UserInfo::new("ann", ["people"]);
-        Self { registry, store, env, table, user, warnings: Warnings::default(), admission: Box::new(AdmitAll) }
+        Self {
+            registry,
+            store,
+            env,
+            table,
+            user,
+            warnings: Warnings::default(),
+            admission: Box::new(AdmitAll),
+            codec: Arc::new(Plain),
+        }
+    }
+
+    /// A world whose bytes are sealed.
+    pub async fn sealed(codec: Arc<dyn Codec>) -> Self {
+        let mut world = Self::new().await;
+        world.codec = codec;
+        world.restart().await;
+        world
     }
 
     /// The same log, read anew.
     pub async fn restart(&mut self) {
-        let config = Config::new(self.store.clone(), self.env.clone(), self.table.clone(), Arc::new(Shapeless));
+        let mut config = Config::new(self.store.clone(), self.env.clone(), self.table.clone(), Arc::new(Shapeless));
+        config.codec = self.codec.clone();
         self.registry = Registry::open(config).await.expect("opens");
     }
 
