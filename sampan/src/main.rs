@@ -7,6 +7,7 @@ mod data_dir;
 mod deferred;
 mod first_start;
 mod health;
+mod image;
 mod nodes;
 mod rules;
 mod scheduling;
@@ -28,13 +29,16 @@ struct Cli {
 enum Command {
     /// Start everything in one process, apply files, and wait until they are ready
     Up(up::UpFlags),
+    /// Components of the embedded store
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     #[command(flatten)]
     Client(sampan_cli::commands::Command),
 }
 
 fn log(filter: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
@@ -44,7 +48,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = match &cli.command {
         Command::Up(flags) => flags.server.log.clone(),
-        Command::Client(_) => "warn".to_owned(),
+        Command::Image(_) | Command::Client(_) => "warn".to_owned(),
     };
     log(&filter);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Up(flags) => up::up(flags, &env).await,
+            Command::Image(command) => image::run(&command),
             Command::Client(command) => {
                 let tasks = Tasks::new("cli");
                 sampan_cli::commands::run(command, &env, &tasks).await

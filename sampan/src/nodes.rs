@@ -20,9 +20,7 @@ impl OwnNode {
 impl NodeConnector for OwnNode {
     fn connect<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<ApiService, Status>> {
         let found = match self.inner.get() {
-            Some((name, service)) if name == node => {
-                Ok(service.lock().unwrap_or_else(PoisonError::into_inner).clone())
-            }
+            Some((name, service)) if name == node => Ok(service.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             _ => Err(Status::internal(&format!("node {node} cannot be reached from this server"))),
         };
         std::future::ready(found).boxed()

@@ -25,18 +25,15 @@ impl RuleResolver for RbacRules {
         let resource_rules: Vec<Value> = resources
             .iter()
             .map(|rule| {
-                let mut value =
-                    json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
+                let mut value = json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
                 if !rule.resource_names.is_empty() {
                     value["resourceNames"] = json!(rule.resource_names);
                 }
                 value
             })
             .collect();
-        let path_rules: Vec<Value> = paths
-            .iter()
-            .map(|rule| json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls}))
-            .collect();
+        let path_rules: Vec<Value> =
+            paths.iter().map(|rule| json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls})).collect();
         let status = json!({"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": false});
         std::future::ready(status).boxed()
     }

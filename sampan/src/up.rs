@@ -126,7 +126,12 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
 }
 
 /// What runs, where it is, and what to try next.
-async fn tell(admin: &Client, cluster: &Cluster, merged: &kubeconfig::Merged, objects: &[Object]) -> anyhow::Result<()> {
+async fn tell(
+    admin: &Client,
+    cluster: &Cluster,
+    merged: &kubeconfig::Merged,
+    objects: &[Object],
+) -> anyhow::Result<()> {
     let mut text = format!("\nSampan is up at {}\n", cluster.server_url());
     text.push_str(&format!("  kubeconfig  {} (context sampan", merged.file.display()));
     match &merged.previous_context {
@@ -140,9 +145,11 @@ async fn tell(admin: &Client, cluster: &Cluster, merged: &kubeconfig::Merged, ob
         let (metadata, status) = (&pod.metadata, pod.status.as_ref());
         let ip = status.and_then(|status| status.pod_ip.clone()).unwrap_or_default();
         let phase = status.and_then(|status| status.phase.clone()).unwrap_or_default();
-        let port = pod.spec.iter().flat_map(|spec| &spec.containers).find_map(|container| {
-            container.ports.iter().flatten().next().map(|port| port.container_port)
-        });
+        let port = pod
+            .spec
+            .iter()
+            .flat_map(|spec| &spec.containers)
+            .find_map(|container| container.ports.iter().flatten().next().map(|port| port.container_port));
         let address = match port {
             Some(port) if !ip.is_empty() => format!("http://{ip}:{port}/"),
             _ => ip,

@@ -57,8 +57,21 @@ fn daily_commands(version: &str) {
 
     // patch of three types, scale, set, label, annotate.
     k(&["patch", "deployment", "web", "--type=merge", "-p", r#"{"metadata":{"labels":{"p":"merge"}}}"#]);
-    k(&["patch", "deployment", "web", "--type=json", "-p", r#"[{"op":"add","path":"/metadata/labels/q","value":"json"}]"#]);
-    k(&["patch", "deployment", "web", "-p", r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"E","value":"1"}]}]}}}}"#]);
+    k(&[
+        "patch",
+        "deployment",
+        "web",
+        "--type=json",
+        "-p",
+        r#"[{"op":"add","path":"/metadata/labels/q","value":"json"}]"#,
+    ]);
+    k(&[
+        "patch",
+        "deployment",
+        "web",
+        "-p",
+        r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"E","value":"1"}]}]}}}}"#,
+    ]);
     let yaml = k(&["get", "deployment", "web", "-o", "yaml"]);
     contains(&yaml, &["p: merge", "q: json", "name: E", "image: sampan/hello:v1"]);
     k(&["scale", "deployment", "web", "--replicas=2"]);

@@ -14,4 +14,3 @@ pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     let env = [("SAMPAN_TIER", tier), ("SAMPAN_TOOLS", tools.as_ref())];
     run_with(root, "cargo", &["test", "--release", "--workspace", "--no-fail-fast"], &env)
 }
-

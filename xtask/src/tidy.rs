@@ -43,8 +43,21 @@ const WRAPPED: &[(&str, &str)] = &[
 const BANNED: &[&str] = &["ring", "openssl", "native-tls", "serde_yaml", "serde_yml"];
 
 const LICENSES: &[&str] = &[
-    "Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "Unicode-3.0", "MPL-2.0", "CC0-1.0", "0BSD",
-    "Unlicense", "BSL-1.0", "CDLA-Permissive-2.0", "MIT-0", "OpenSSL",
+    "Apache-2.0",
+    "MIT",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "Unicode-3.0",
+    "MPL-2.0",
+    "CC0-1.0",
+    "0BSD",
+    "Unlicense",
+    "BSL-1.0",
+    "CDLA-Permissive-2.0",
+    "MIT-0",
+    "OpenSSL",
 ];
 
 /// Lines of a hand-written source file, tests aside: never more than the second, and over the first only with a reason.
@@ -73,10 +86,8 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
 }
 
 fn rooms(metadata: &Metadata, problems: &mut Vec<String>) {
-    let allowed: BTreeMap<&str, BTreeSet<String>> = ROOMS
-        .iter()
-        .map(|(room, uses)| (*room, uses.iter().map(|one| format!("sampan-{one}")).collect()))
-        .collect();
+    let allowed: BTreeMap<&str, BTreeSet<String>> =
+        ROOMS.iter().map(|(room, uses)| (*room, uses.iter().map(|one| format!("sampan-{one}")).collect())).collect();
     for package in metadata.workspace_packages() {
         let name = package.name.as_str();
         for dependency in package.dependencies.iter().filter(|one| one.kind != DependencyKind::Development) {

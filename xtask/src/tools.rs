@@ -13,8 +13,7 @@ pub fn prepare(root: &Path) -> anyhow::Result<PathBuf> {
     if !is_there("go", "version") {
         bail!("the tests build kubectl and client-go programs: install Go 1.24 or newer");
     }
-    for (name, folder) in
-        [("kubectl-1.35", "kubectl-1.35"), ("kubectl-1.31", "kubectl-1.31"), ("informer", "informer")]
+    for (name, folder) in [("kubectl-1.35", "kubectl-1.35"), ("kubectl-1.31", "kubectl-1.31"), ("informer", "informer")]
     {
         let output = tools.join(name);
         if !output.exists() {

@@ -2,7 +2,6 @@ use crate::limits::{COMPONENT_MAX, MANIFEST_MAX};
 use crate::manifest::{Descriptor, INDEX, Index, MANIFEST, Manifest, REF_NAME, WASM_LAYER, describe, digest};
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use sampan_client::{Blob, BlobError, BlobSource, Reference};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,8 +45,6 @@ pub struct Images {
 struct Inner {
     folder: PathBuf,
     seeds: BTreeMap<&'static str, Seed>,
-    /// The index is read and replaced by one at a time.
-    index: Mutex<()>,
 }
 
 impl Images {
@@ -56,7 +53,7 @@ impl Images {
         let blobs = folder.join("sha256");
         std::fs::create_dir_all(&blobs).map_err(|error| ImageError::File { path: blobs, error })?;
         let seeds = seeds.iter().map(|seed| (seed.reference, *seed)).collect();
-        Ok(Self { inner: Arc::new(Inner { folder: folder.to_owned(), seeds, index: Mutex::new(()) }) })
+        Ok(Self { inner: Arc::new(Inner { folder: folder.to_owned(), seeds }) })
     }
 
     /// Stores a component under a name. Blocks for the files' writing. Returns the manifest's digest.
@@ -70,7 +67,7 @@ impl Images {
         self.inner.put(&config)?;
         let manifest_digest = self.inner.put(&manifest)?;
         let name = reference.to_string();
-        let _one_at_a_time = self.inner.index.lock();
+        let _one_at_a_time = self.inner.lock()?;
         let mut index = self.inner.index()?;
         index.manifests.retain(|one| one.annotations.get(REF_NAME) != Some(&name));
         index.manifests.push(Descriptor {
@@ -104,6 +101,15 @@ impl Images {
 }
 
 impl Inner {
+    /// The index is read and replaced by one at a time, whichever process it is in; freed when dropped.
+    fn lock(&self) -> Result<std::fs::File, ImageError> {
+        let path = self.folder.join("index.lock");
+        let fail = |error| ImageError::File { path: path.clone(), error };
+        let file = std::fs::File::create(&path).map_err(fail)?;
+        file.lock().map_err(fail)?;
+        Ok(file)
+    }
+
     fn blob_path(&self, digest: &str) -> Option<PathBuf> {
         let hex = digest.strip_prefix("sha256:")?;
         (hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())).then(|| self.folder.join("sha256").join(hex))

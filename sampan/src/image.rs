@@ -1,0 +1,63 @@
+//! `sampan image`: works on the files of the data directory, whether or not a cluster runs on it.
+
+use crate::config::default_data_dir;
+use crate::data_dir::DataDir;
+use anyhow::{Context, bail};
+use sampan_client::Reference;
+use sampan_images::Images;
+use std::io::Write;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum ImageCommand {
+    /// Store a component under a name; a running cluster finds it at once
+    Import {
+        /// A WebAssembly component
+        file: PathBuf,
+        /// team/app:v1
+        name: String,
+        /// The cluster's data directory [default: as `sampan up`]
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// List the names
+    Ls {
+        /// The cluster's data directory [default: as `sampan up`]
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+}
+
+fn images(data_dir: Option<&PathBuf>) -> anyhow::Result<Images> {
+    let data_dir = DataDir::open(&data_dir.cloned().unwrap_or_else(default_data_dir))?;
+    let seeds: Vec<sampan_images::Seed> = sampan_embed::COMPONENTS
+        .iter()
+        .map(|one| sampan_images::Seed { reference: one.reference, digest: one.digest(), bytes: one.bytes })
+        .collect();
+    Ok(Images::open(&data_dir.blobs(), &seeds)?)
+}
+
+pub fn run(command: &ImageCommand) -> anyhow::Result<()> {
+    let text = match command {
+        ImageCommand::Import { file, name, data_dir } => {
+            let reference = Reference::parse(name)?;
+            if reference.registry.is_some() || reference.digest.is_some() {
+                bail!("{name:?}: a name of the embedded store has neither a registry nor a digest: team/app:v1");
+            }
+            let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+            // What could never run is not stored.
+            sampan_wasm_runtime::inspect(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+            let digest = images(data_dir.as_ref())?.import(&reference, &bytes)?;
+            format!("{name}@{digest}\n")
+        }
+        ImageCommand::Ls { data_dir } => {
+            let mut text = String::new();
+            for one in images(data_dir.as_ref())?.list()? {
+                let origin = if one.embedded { "embedded" } else { "imported" };
+                text.push_str(&format!("{:<32} {:<9} {}\n", one.reference, origin, one.manifest_digest));
+            }
+            text
+        }
+    };
+    std::io::stdout().write_all(text.as_bytes()).context("standard output")
+}

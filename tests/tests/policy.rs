@@ -1,0 +1,64 @@
+//! A user's scheduling policy decides the next pod of a running cluster, and is gone when its object is.
+
+use sampan_tests::{Sampan, eventually, root};
+use std::process::Command;
+
+fn pod(name: &str, noisy: bool) -> String {
+    let annotations = if noisy { "annotations: {example.com/noisy: \"true\"}" } else { "" };
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  {annotations}\nspec:\n  containers:\n  - {{name: c, image: \"sampan/hello:v1\"}}\n"
+    )
+}
+
+#[test]
+fn a_policy_goes_live_and_goes_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &[]);
+    let built = Command::new("cargo")
+        .args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-wasip2", "--target-dir", "target/guests"])
+        .args(["-p", "quiet-nodes"])
+        .env_remove("RUSTFLAGS")
+        .current_dir(root())
+        .status()
+        .expect("cargo starts");
+    assert!(built.success());
+    let component = root().join("target/guests/wasm32-wasip2/guest/quiet_nodes.wasm");
+    let imported = Command::new(sampan_tests::binary())
+        .args(["image", "import", &component.to_string_lossy(), "example/quiet-nodes:v1", "--data-dir"])
+        .arg(folder.path().join("data"))
+        .status()
+        .expect("it starts");
+    assert!(imported.success());
+    let manifest = root().join("examples/policy/manifest.yaml");
+    sampan.kubectl("1.35", &["apply", "-f", &manifest.to_string_lossy()]);
+    let ready = ["wait", "schedulingpolicy/quiet-nodes", "--for=condition=Ready", "--timeout=60s"];
+    sampan.kubectl("1.35", &ready);
+
+    let node = sampan.kubectl("1.35", &["get", "nodes", "-o", "name"]).trim().to_owned();
+    sampan.kubectl("1.35", &["label", &node, "example.com/quiet=true"]);
+    sampan.kubectl_stdin("1.35", &["apply", "-f", "-"], &pod("noisy", true));
+    let refused = eventually("the noisy pod is refused", || {
+        let pod = sampan.get(&["pod", "noisy"])?;
+        let conditions = pod["status"]["conditions"].as_array()?.clone();
+        conditions.into_iter().find(|one| one["type"] == "PodScheduled" && one["status"] == "False")
+    });
+    assert_eq!(refused["reason"], "Unschedulable");
+    let message = refused["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("0/1 nodes are available: 1 node(s) wanted to be left in peace"), "{message}");
+    let events = sampan.kubectl("1.35", &["get", "events", "--field-selector", "reason=FailedScheduling"]);
+    assert!(events.contains("wanted to be left in peace"), "{events}");
+    let explained = Command::new(sampan_tests::binary())
+        .args(["explain", "pod", "noisy", "--kubeconfig"])
+        .arg(&sampan.kubeconfig)
+        .output()
+        .expect("it starts");
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    assert!(explained.contains("wanted to be left in peace"), "{explained}");
+
+    // A calm pod goes on being placed; and without the policy the noisy one is too.
+    sampan.kubectl_stdin("1.35", &["apply", "-f", "-"], &pod("calm", false));
+    sampan.kubectl("1.35", &["wait", "pod/calm", "--for=condition=Ready", "--timeout=60s"]);
+    sampan.kubectl("1.35", &["delete", "schedulingpolicy", "quiet-nodes"]);
+    sampan.kubectl_stdin("1.35", &["apply", "-f", "-"], &pod("noisy-too", true));
+    sampan.kubectl("1.35", &["wait", "pod/noisy-too", "--for=condition=Ready", "--timeout=60s"]);
+}
