@@ -7,6 +7,8 @@ use std::time::Duration;
 pub const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a guest in a poll after which the ticker thread parks.
 pub const IDLE_TICKS_MAX: u32 = 50;
+/// Polls of guests between two looks at sockets and timers.
+pub const POLLS_BETWEEN_EVENTS: u32 = 4;
 /// The period in which a container may use its millicores (the kernel's default `cpu.cfs_period_us`).
 pub const CPU_PERIOD: Duration = Duration::from_millis(100);
 /// How much nicer than the control plane the guests' threads are.

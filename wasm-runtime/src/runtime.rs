@@ -110,6 +110,9 @@ impl Runtime {
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(if config.workers == 0 { cores } else { config.workers })
             .thread_name("guest")
+            // A poll may take a whole slice: at tokio's default of 61 polls, guests that never rest would keep sockets and
+            // timers waiting for as many milliseconds.
+            .event_interval(limits::POLLS_BETWEEN_EVENTS)
             .enable_all()
             .on_thread_start(|| {
                 // On Linux niceness is a thread's own. Where it may not be changed guests only compete as equals.

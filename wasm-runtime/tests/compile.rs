@@ -30,7 +30,7 @@ fn nested_loops(depth: usize) -> Vec<u8> {
 async fn refused(runtime: &Runtime, bytes: Vec<u8>) -> Error {
     let bytes = Bytes::from(bytes);
     let loaded = runtime.load(Role::Command, &digest_of(&bytes), || async { Ok(bytes.clone()) }).await;
-    loaded.err().expect("refused")
+    loaded.expect_err("refused")
 }
 
 fn bounded(dir: &Path, deadline: Duration, address_space_bytes: u64) -> Runtime {
@@ -45,7 +45,7 @@ async fn bombs_are_killed_by_the_deadline_or_the_address_space_and_remembered() 
     let runtime = bounded(dir.path(), Duration::from_millis(300), 3 << 30);
     let bomb = Bytes::from(nested_loops(20_000));
     let digest = digest_of(&bomb);
-    let first = runtime.load(Role::Command, &digest, || async { Ok(bomb.clone()) }).await.err().expect("killed");
+    let first = runtime.load(Role::Command, &digest, || async { Ok(bomb.clone()) }).await.expect_err("killed");
     assert!(matches!(&first, Error::CompileKilled { why } if why.contains("longer than")), "{first}");
     // The second time nobody asks for the bytes.
     let again = runtime.load(Role::Command, &digest, || async { Err("fetched again".into()) }).await;
