@@ -7,7 +7,7 @@ use sampan_api::user::{Attributes, Authorizer, Decision};
 use sampan_api::{LabelSelector, Path, UserInfo};
 use sampan_client::{Informer, Informers};
 use sampan_env::Tasks;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// Answers out of an [`Index`] that a task rebuilds whenever a role or a binding has changed. Until the first one is
@@ -22,6 +22,8 @@ struct Sources {
     roles: Informer,
     cluster_role_bindings: Informer,
     role_bindings: Informer,
+    /// One pass at a time, so that an older one never comes after a newer.
+    pass: Mutex<()>,
 }
 
 impl RbacAuthorizer {
@@ -32,6 +34,7 @@ impl RbacAuthorizer {
             roles: informers.of::<rbac::Role>()?,
             cluster_role_bindings: informers.of::<rbac::ClusterRoleBinding>()?,
             role_bindings: informers.of::<rbac::RoleBinding>()?,
+            pass: Mutex::new(()),
         });
         let index = Arc::new(ArcSwap::from_pointee(Index::default()));
         let changed = Arc::new(Notify::new());
@@ -44,7 +47,7 @@ impl RbacAuthorizer {
             loop {
                 changed.notified().await;
                 // A change that comes during this pass leaves a permit behind: the next pass sees it.
-                into.store(Arc::new(of.index()));
+                of.refresh(&into);
             }
         });
         Ok(Arc::new(Self { index, sources }))
@@ -55,7 +58,7 @@ impl RbacAuthorizer {
         for informer in self.sources.all() {
             informer.wait_synced().await?;
         }
-        self.index.store(Arc::new(self.sources.index()));
+        self.sources.refresh(&self.index);
         Ok(())
     }
 
@@ -73,6 +76,12 @@ impl Authorizer for RbacAuthorizer {
 impl Sources {
     fn all(&self) -> [&Informer; 4] {
         [&self.cluster_roles, &self.roles, &self.cluster_role_bindings, &self.role_bindings]
+    }
+
+    /// Reads everything and puts it in force.
+    fn refresh(&self, into: &ArcSwap<Index>) {
+        let _pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        into.store(Arc::new(self.index()));
     }
 
     fn index(&self) -> Index {
