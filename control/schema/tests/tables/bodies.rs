@@ -180,7 +180,7 @@ fn yaml_is_read_as_go_reads_it() {
         ("a: 0x1f\nb: 017\nc: 1_000\nd: 1e+3\ne: 1e3", value!({"a": 31, "b": 15, "c": 1000, "d": 1000.0, "e": "1e3"})),
         ("a: 2001-01-01\nb: 12:30:45", value!({"a": "2001-01-01", "b": "12:30:45"})),
         ("a: ~\nb:\nc: 'null'", value!({"a": null, "b": null, "c": "null"})),
-        ("1: x\ntrue: y", value!({"1": "x", "true": "y"})),
+        ("1: x\ntrue: z", value!({"1": "x", "true": "z"})),
         ("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}", value!({"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}})),
         ("a: |\n  one\n  two\n", value!({"a": "one\ntwo\n"})),
         ("a: !!str 7", value!({"a": "7"})),
@@ -222,4 +222,35 @@ fn envelopes_that_are_none_are_refused() {
     let wrapped = protobuf::wrap("v1", "ConfigMap", b"xyz");
     let envelope = protobuf::unwrap(&wrapped).expect("an envelope");
     assert_eq!((envelope.api_version, envelope.kind, envelope.raw), ("v1", "ConfigMap", &b"xyz"[..]));
+}
+
+#[test]
+fn yaml_is_written_as_go_writes_it() {
+    let value = value!({
+        ".": {}, "a": "25%", "b": "true", "c": "1", "d": "2026-01-02T03:04:05Z", "e": "it's: so", "f": "one\ntwo\n",
+        "g": ["x", {"h": 1, "i": []}], "k:{\"name\":\"c\"}": "<uid>", "l": "", "m": "*x", "o": "a\nb", "p": "12:30",
+    });
+    let text = "\
+.: {}
+a: 25%
+b: \"true\"
+c: \"1\"
+d: \"2026-01-02T03:04:05Z\"
+e: 'it''s: so'
+f: |
+  one
+  two
+g:
+- x
+- h: 1
+  i: []
+k:{\"name\":\"c\"}: <uid>
+l: \"\"
+m: '*x'
+o: |-
+  a
+  b
+p: \"12:30\"
+";
+    assert_eq!(yaml::encode(&value), text);
 }
