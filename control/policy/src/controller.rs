@@ -76,13 +76,8 @@ impl PolicyController {
         let informer = config.informers.of::<SchedulingPolicy>()?;
         let backoff = Backoff { base: limits::RETRY_BASE, max: limits::RETRY_MAX };
         let queue = WorkQueue::new(&config.env, backoff);
-        let shared = Shared {
-            config,
-            live: live.clone(),
-            queue,
-            applied: Mutex::default(),
-            verdicts: Mutex::default(),
-        };
+        let shared =
+            Shared { config, live: live.clone(), queue, applied: Mutex::default(), verdicts: Mutex::default() };
         Ok(Self { shared: Arc::new(shared), informer })
     }
 
@@ -205,9 +200,8 @@ impl Shared {
         }
         let bytes = blob.bytes.clone();
         let runtime = &self.config.runtime;
-        let compile = |error: sampan_wasm_runtime::Error| {
-            Failed::new("FailedCompile", error.to_string(), Stage::Compile, false)
-        };
+        let compile =
+            |error: sampan_wasm_runtime::Error| Failed::new("FailedCompile", error.to_string(), Stage::Compile, false);
         let artifact = runtime.load(Role::Policy, &blob.digest, || async { Ok(bytes) }).await.map_err(compile)?;
         let component = runtime.policy(&artifact).map_err(compile)?;
         let spec = object.spec.clone();
@@ -394,7 +388,8 @@ impl Failed {
 
     /// What was live before stays live: then it is still ready, in its old form.
     fn verdicts(&self, old_is_live: bool) -> Vec<Verdict> {
-        let text = if old_is_live { format!("the old form stays live: {}", self.message) } else { self.message.clone() };
+        let text =
+            if old_is_live { format!("the old form stays live: {}", self.message) } else { self.message.clone() };
         let mut all = vec![verdict(condition::READY, old_is_live, self.reason, text)];
         if self.stage == Stage::Compile {
             all.push(verdict(condition::COMPILED, false, self.reason, self.message.clone()));

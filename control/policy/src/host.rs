@@ -175,12 +175,7 @@ impl Host {
         }
     }
 
-    fn answer<P: Point>(
-        &mut self,
-        unit: &Unit,
-        asked: &[&Arc<Slot>],
-        ask: &Ask<'_>,
-    ) -> Result<P::Answer, PolicyFault> {
+    fn answer<P: Point>(&mut self, unit: &Unit, asked: &[&Arc<Slot>], ask: &Ask<'_>) -> Result<P::Answer, PolicyFault> {
         let fits = self.copies.get(&unit.id).is_some_and(|copy| {
             // A new slot may want columns that the mirror was never fed.
             unit.slots.iter().all(|slot| copy.configured.contains(&slot.id))

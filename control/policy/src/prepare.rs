@@ -104,10 +104,9 @@ fn budget(spec: &SchedulingPolicySpec) -> Result<(PolicyBudget, u64), PrepareErr
         Some(text) => {
             let quantity: Quantity =
                 text.parse().map_err(|error| PrepareError::Budget(format!("memory {text:?}: {error}")))?;
-            u64::try_from(quantity.value())
-                .ok()
-                .filter(|bytes| (1..=limits::MEMORY_MAX).contains(bytes))
-                .ok_or_else(|| PrepareError::Budget(format!("memory {text:?} must be at most {}", limits::MEMORY_MAX)))?
+            u64::try_from(quantity.value()).ok().filter(|bytes| (1..=limits::MEMORY_MAX).contains(bytes)).ok_or_else(
+                || PrepareError::Budget(format!("memory {text:?} must be at most {}", limits::MEMORY_MAX)),
+            )?
         }
     };
     Ok((PolicyBudget { cpu, wall }, memory))

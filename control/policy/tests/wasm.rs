@@ -104,10 +104,8 @@ async fn components_decide_what_the_same_crates_decide_natively() {
             _ => {}
         }
         let wasm = bench.place(&pod);
-        let info = PodInfo::new(
-            Arc::new(serde_json::from_value(pod).expect("a pod")),
-            native_cluster.snapshot.strings_mut(),
-        );
+        let info =
+            PodInfo::new(Arc::new(serde_json::from_value(pod).expect("a pod")), native_cluster.snapshot.strings_mut());
         let view = native_cluster.snapshot.view(&info, native_profile.columns);
         let expected = cycle(&native_cluster.snapshot, &view, &native_profile, bench.seed, 0, &mut native);
         if let CycleResult::Placed(placed) = &expected.result {
@@ -173,7 +171,10 @@ async fn what_is_not_well_formed_does_not_go_live() {
     let with = |fixture: Fixture| SchedulingPolicySpec { fixtures: vec![fixture], ..Default::default() };
     prepare(&quiet, &with(fixture("node(s) wanted to be left in peace", 0))).expect("its fixtures hold");
     let error = prepare(&quiet, &with(fixture("Pass", 0))).expect_err("a verdict that does not hold").to_string();
-    assert!(error.contains("fixture \"f\": the filter says \"node(s) wanted to be left in peace\", not \"Pass\""), "{error}");
+    assert!(
+        error.contains("fixture \"f\": the filter says \"node(s) wanted to be left in peace\", not \"Pass\""),
+        "{error}"
+    );
     let error = prepare(&quiet, &with(fixture("node(s) wanted to be left in peace", 7))).expect_err("no such score");
     assert!(error.to_string().contains("the score is 0, not 7"), "{error}");
 }
@@ -203,7 +204,11 @@ async fn hostile_policies_are_contained_counted_and_suspended() {
         let spec = SchedulingPolicySpec {
             args: Some(json!({"what": what, "at": point})),
             failure_policy: FailurePolicy::Ignore,
-            budget: Some(sampan_api::scheduling::Budget { cpu_milliseconds: Some(10), ..Default::default() }),
+            budget: Some(sampan_api::scheduling::Budget {
+                // Touching memory takes time: who grows shall meet the memory's limit first.
+                cpu_milliseconds: Some(if what == "grow" { 500 } else { 10 }),
+                ..Default::default()
+            }),
             ..SchedulingPolicySpec::default()
         };
         live.install("hostile", prepare(&hostile, &spec).expect("its arguments are good"), false);

@@ -107,7 +107,8 @@ fn pod_cell(pod: &PodInfo, column: u32, strings: &mut Strings, out: &mut Vec<i64
         id::POD_NODE_NAME => out.extend(pod.node_name().map(|name| strings.word(name))),
         id::POD_NODE_SELECTOR => pairs(spec.node_selector.as_ref(), strings, out),
         id::POD_NODE_AFFINITY => {
-            if let Some(required) = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref())
+            if let Some(required) =
+                affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref())
             {
                 out.push(required.node_selector_terms.len() as i64);
                 required.node_selector_terms.iter().for_each(|term| term_cell(term, strings, out));
@@ -159,7 +160,8 @@ fn toleration_cell(toleration: &Toleration, strings: &mut Strings, out: &mut Vec
 
 fn term_cell(term: &NodeSelectorTerm, strings: &mut Strings, out: &mut Vec<i64>) {
     let (labels, fields) = (term.match_expressions.iter().flatten(), term.match_fields.iter().flatten());
-    let requirements: Vec<(i64, &NodeSelectorRequirement)> = labels.map(|r| (0, r)).chain(fields.map(|r| (1, r))).collect();
+    let requirements: Vec<(i64, &NodeSelectorRequirement)> =
+        labels.map(|r| (0, r)).chain(fields.map(|r| (1, r))).collect();
     out.push(requirements.len() as i64);
     for (kind, requirement) in requirements {
         let known = match requirement.operator.as_str() {

@@ -95,8 +95,11 @@ struct Faults {
 
 impl Faults {
     fn met(&mut self, group: &[&ProfilePolicy], point: &str, fault: Fault) {
-        if self.fatal.is_none() && let Some(strict) = group.iter().find(|policy| !policy.ignore_faults) {
-            self.fatal = Some(format!("running \"{}\" {point} plugin: {}: {}", strict.name, fault.cause, fault.message));
+        if self.fatal.is_none()
+            && let Some(strict) = group.iter().find(|policy| !policy.ignore_faults)
+        {
+            self.fatal =
+                Some(format!("running \"{}\" {point} plugin: {}: {}", strict.name, fault.cause, fault.message));
         }
         self.met.push(fault);
     }

@@ -91,7 +91,8 @@ impl Snapshot {
     /// What is requested of a node: resource and amount.
     pub fn requested(&self, node: &str) -> Vec<(&str, i64)> {
         let row = self.by_name.get(node).and_then(|row| self.row(*row));
-        row.map(|row| row.requested.iter().map(|(name, n)| (self.strings.text(*name), *n)).collect()).unwrap_or_default()
+        row.map(|row| row.requested.iter().map(|(name, n)| (self.strings.text(*name), *n)).collect())
+            .unwrap_or_default()
     }
 
     fn row(&self, row: u32) -> Option<&Row> {

@@ -3,9 +3,7 @@
 mod native;
 
 use native::{Native, profile};
-use sampan_scheduler_core::{
-    COLUMNS, CycleResult, Cycler, Outcome, PodInfo, Snapshot, cycle, explain, pod_requests,
-};
+use sampan_scheduler_core::{COLUMNS, CycleResult, Cycler, Outcome, PodInfo, Snapshot, cycle, explain, pod_requests};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -106,8 +104,9 @@ fn the_emptier_node_wins_and_the_seed_breaks_ties() {
     let mut cluster = snapshot(&[node("a", json!({})), node("b", json!({})), node("c", json!({}))]);
     let other = info(&mut cluster, &pod("x", json!({})));
     cluster.seat("a", &other.uid, &other.usage);
-    let winners: Vec<String> =
-        (0..4).map(|seed| placed(&decide(&mut cluster, &pod("p", json!({})), seed)).expect("placed").to_owned()).collect();
+    let winners: Vec<String> = (0..4)
+        .map(|seed| placed(&decide(&mut cluster, &pod("p", json!({})), seed)).expect("placed").to_owned())
+        .collect();
     assert_eq!(winners, ["b", "c", "b", "c"]);
     let preferred = json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
         {"weight": 1, "preference": {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}}]}}});

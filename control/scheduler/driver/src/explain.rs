@@ -5,9 +5,7 @@ use crate::limits;
 use crate::record::{Records, outcome};
 use crate::text::text;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
-use sampan_api::scheduling::{
-    Decision, ExplainedCell, ExplainedMatrix, ExplainedNode, ExplainedPolicy, Explanation,
-};
+use sampan_api::scheduling::{Decision, ExplainedCell, ExplainedMatrix, ExplainedNode, ExplainedPolicy, Explanation};
 use sampan_api::{GroupResource, Record, Status};
 use sampan_client::{Client, ListParams};
 use sampan_scheduler_core::{LivePolicies, Matrix, PodInfo, PolicyHosts, Profile, Snapshot, explain};
@@ -81,7 +79,8 @@ impl Explainer {
             exact: true,
             ..ListParams::default()
         };
-        let gone = |what: &str, error: sampan_client::Error| format!("the {what} of that moment cannot be read: {error}");
+        let gone =
+            |what: &str, error: sampan_client::Error| format!("the {what} of that moment cannot be read: {error}");
         let nodes = self.client.all::<Node>().list_all_records(&at(&decision.inputs.nodes)).await;
         let pods = self.client.all::<Pod>().list_all_records(&at(&decision.inputs.pods)).await;
         let mut assumed = HashMap::new();

@@ -40,9 +40,16 @@ type Uid = Arc<str>;
 
 #[derive(Clone, Debug)]
 enum Place {
-    Active { key: (i64, u64) },
-    Backoff { until: Instant },
-    Waiting { since: Instant, refused_by: Vec<u32> },
+    Active {
+        key: (i64, u64),
+    },
+    Backoff {
+        until: Instant,
+    },
+    Waiting {
+        since: Instant,
+        refused_by: Vec<u32>,
+    },
     /// Handed out: its cycle has not ended.
     Out,
 }
@@ -80,13 +87,8 @@ impl Queue {
         self.remove(uid);
         self.tickets += 1;
         let key = (-i64::from(priority), self.tickets);
-        let entry = Entry {
-            place: Place::Active { key },
-            priority,
-            ticket: self.tickets,
-            attempts: 0,
-            last_attempt: None,
-        };
+        let entry =
+            Entry { place: Place::Active { key }, priority, ticket: self.tickets, attempts: 0, last_attempt: None };
         self.active.insert((key, Arc::clone(uid)));
         self.entries.insert(Arc::clone(uid), entry);
     }
@@ -95,7 +97,6 @@ impl Queue {
         let Some(entry) = self.entries.remove(uid) else { return };
         self.leave(uid, &entry.place);
     }
-
 
     fn leave(&mut self, uid: &Uid, place: &Place) {
         match place {

@@ -4,9 +4,7 @@
 use crate::limits;
 use crate::queue::{ClusterEvent, Queue};
 use sampan_api::k8s::api::core::v1::{Node, Pod};
-use sampan_scheduler_core::{
-    CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Profile, Snapshot,
-};
+use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Profile, Snapshot};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -27,8 +25,14 @@ enum Place {
     /// Not ours, gated, or on its way out: it needs nothing of us.
     Aside,
     /// Placed by us; its binding is not answered, or not seen, yet.
-    Assumed { node: String, sequence: u64, answered: bool },
-    Bound { node: String },
+    Assumed {
+        node: String,
+        sequence: u64,
+        answered: bool,
+    },
+    Bound {
+        node: String,
+    },
 }
 
 /// A pod as the watch shows it.

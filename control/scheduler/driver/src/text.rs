@@ -11,12 +11,7 @@ pub(crate) fn text(decision: &Decision, matrix: Option<&ExplainedMatrix>, note: 
     out
 }
 
-fn render(
-    out: &mut String,
-    decision: &Decision,
-    matrix: Option<&ExplainedMatrix>,
-    note: &str,
-) -> std::fmt::Result {
+fn render(out: &mut String, decision: &Decision, matrix: Option<&ExplainedMatrix>, note: &str) -> std::fmt::Result {
     let (pod, outcome) = (&decision.pod, &decision.outcome);
     match &outcome.node {
         Some(node) => writeln!(out, "Pod {}/{} was placed on {node}.", pod.namespace, pod.name)?,
@@ -32,7 +27,13 @@ fn render(
     }
     for refusal in &outcome.refusals {
         let helpless = if refusal.unresolvable { ", and no eviction would change it" } else { "" };
-        writeln!(out, "{} nodes refused by {}: {}{helpless}", refusal.count, refusal.policy, refusal.reasons.join(", "))?;
+        writeln!(
+            out,
+            "{} nodes refused by {}: {}{helpless}",
+            refusal.count,
+            refusal.policy,
+            refusal.reasons.join(", ")
+        )?;
     }
     let Some(matrix) = matrix else { return writeln!(out, "The whole cannot be computed again: {note}.") };
     if matrix.agrees {
@@ -54,7 +55,9 @@ fn table(out: &mut String, matrix: &ExplainedMatrix, winner: Option<&str>) -> st
     }
     lines[0].push("REFUSED BY".to_owned());
     let mut nodes: Vec<&ExplainedNode> = matrix.nodes.iter().collect();
-    nodes.sort_by(|a, b| (winner != Some(&a.node), -a.total.unwrap_or(-1)).cmp(&(winner != Some(&b.node), -b.total.unwrap_or(-1))));
+    nodes.sort_by(|a, b| {
+        (winner != Some(&a.node), -a.total.unwrap_or(-1)).cmp(&(winner != Some(&b.node), -b.total.unwrap_or(-1)))
+    });
     for node in nodes.iter().take(limits::EXPLAINED_NODES) {
         let mut line = vec![node.node.clone(), node.total.map_or("-".to_owned(), |total| total.to_string())];
         for at in &scored {
@@ -102,7 +105,10 @@ mod tests {
             feasible: total.is_some(),
             total,
             cells: vec![
-                ExplainedCell { refused: refused.iter().map(|text| (*text).to_owned()).collect(), ..Default::default() },
+                ExplainedCell {
+                    refused: refused.iter().map(|text| (*text).to_owned()).collect(),
+                    ..Default::default()
+                },
                 ExplainedCell { score, raw: score, ..Default::default() },
             ],
         };

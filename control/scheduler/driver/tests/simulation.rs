@@ -8,9 +8,7 @@ mod native;
 
 use native::Native;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
-use sampan_scheduler_core::{
-    Ask, Fault, LivePolicies, Policies, Profile, Scores, Unfit, amounts, pod_requests,
-};
+use sampan_scheduler_core::{Ask, Fault, LivePolicies, Policies, Profile, Scores, Unfit, amounts, pod_requests};
 use sampan_scheduler_driver::{Bind, BindResult, PodChange, Scheduler, SchedulerSettings};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -348,7 +346,8 @@ fn settle(world: &mut World, scheduler: &mut Scheduler, dice: &mut Dice, mut now
             .filter(|pod| World::node_of(pod) == Some(name) && !finished(pod))
             .map(|pod| World::cpu(pod))
             .sum();
-        let counted = scheduler.snapshot().requested(name).iter().find(|(name, _)| *name == "cpu").map_or(0, |(_, n)| *n);
+        let counted =
+            scheduler.snapshot().requested(name).iter().find(|(name, _)| *name == "cpu").map_or(0, |(_, n)| *n);
         assert_eq!(counted, cpu, "seed {seed}: node {name}");
     }
 }

@@ -136,7 +136,8 @@ mod tests {
             let pod = cluster.pod("p").required(key, operator, values).row();
             check(&cluster, pod, expected, &format!("{operator:?} {key} {values:?}"));
         }
-        let pod = cluster.pod("p").required("zone", Operator::In, &["z1"]).required("zone", Operator::In, &["z2"]).row();
+        let pod =
+            cluster.pod("p").required("zone", Operator::In, &["z1"]).required("zone", Operator::In, &["z2"]).row();
         check(&cluster, pod, [true, true], "one of two terms");
         let pod = cluster.pod("p").required_term(&[]).row();
         check(&cluster, pod, [false, false], "an empty term matches nothing");

@@ -254,12 +254,8 @@ mod tests {
         let mut cluster = Cluster::new();
         let pod = cluster.pod("p").request_nonzero(100, GI).row();
         let empty = cluster.node("a").allocatable("cpu", 1000).allocatable("memory", 4 * GI).row();
-        let half = cluster
-            .node("b")
-            .allocatable("cpu", 1000)
-            .allocatable("memory", 4 * GI)
-            .requested_nonzero(400, GI)
-            .row();
+        let half =
+            cluster.node("b").allocatable("cpu", 1000).allocatable("memory", 4 * GI).requested_nonzero(400, GI).row();
         let over = cluster.node("c").allocatable("cpu", 50).allocatable("memory", GI).row();
         // ((900*100/1000) + (3*100/4)) / 2 and so on: the arithmetic of leastRequestedScore, integer division and all.
         for (node, score) in [(empty, (90 + 75) / 2), (half, (50 + 50) / 2), (over, 0)] {

@@ -81,11 +81,8 @@ impl Cluster {
         if let Some(symbol) = self.mirror.symbol(text) {
             return i64::from(symbol.0);
         }
-        let changes = Changes {
-            strings: text.as_bytes().to_vec(),
-            string_ends: vec![text.len() as u32],
-            ..Changes::default()
-        };
+        let changes =
+            Changes { strings: text.as_bytes().to_vec(), string_ends: vec![text.len() as u32], ..Changes::default() };
         self.mirror.apply(&changes).expect("one string is well formed");
         self.strings += 1;
         i64::from(self.strings - 1)

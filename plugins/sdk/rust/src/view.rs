@@ -71,9 +71,9 @@ impl<'a> Node<'a> {
     }
     /// Key, value, effect. Needs [`Column::NodeTaints`].
     pub fn taints(&self) -> impl Iterator<Item = (Symbol, Symbol, Effect)> + 'a {
-        self.cell(Column::NodeTaints).chunks_exact(3).filter_map(|taint| {
-            Some((Symbol(taint[0] as u32), Symbol(taint[1] as u32), Effect::from_word(taint[2])?))
-        })
+        self.cell(Column::NodeTaints)
+            .chunks_exact(3)
+            .filter_map(|taint| Some((Symbol(taint[0] as u32), Symbol(taint[1] as u32), Effect::from_word(taint[2])?)))
     }
     /// cpu in thousandths, the rest in units. Needs [`Column::NodeAllocatable`].
     pub fn allocatable(&self, resource: &str) -> i64 {
