@@ -39,8 +39,11 @@ impl Authorizer for Masters {
             && attributes.verb == "get"
             && attributes.user.in_group(GROUP_AUTHENTICATED)
             && OPEN.iter().any(|prefix| attributes.path.starts_with(prefix));
-        let decision =
-            if looks || attributes.user.in_group(GROUP_MASTERS) { Decision::allow("") } else { Decision::no_opinion("") };
+        let decision = if looks || attributes.user.in_group(GROUP_MASTERS) {
+            Decision::allow("")
+        } else {
+            Decision::no_opinion("")
+        };
         Box::pin(std::future::ready(decision))
     }
 }

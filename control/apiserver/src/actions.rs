@@ -73,9 +73,12 @@ pub(crate) fn unbound(table: &ResourceTable, bound: &HashMap<String, Arc<dyn Act
             SubresourceBody::Action(name) => Some((name, format!("{}/{}", row.resource, subresource.name))),
             SubresourceBody::View | SubresourceBody::Connect(_) => None,
         });
-        missing.extend(own.into_iter().chain(below).filter(|(name, _)| !bound.contains_key(name.as_ref())).map(
-            |(name, of)| format!("{name} of {of}"),
-        ));
+        missing.extend(
+            own.into_iter()
+                .chain(below)
+                .filter(|(name, _)| !bound.contains_key(name.as_ref()))
+                .map(|(name, of)| format!("{name} of {of}")),
+        );
     }
     missing
 }

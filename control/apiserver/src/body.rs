@@ -41,7 +41,8 @@ async fn collect(mut body: Body) -> Result<Bytes, Status> {
     let mut first: Option<Bytes> = None;
     let mut rest: Option<BytesMut> = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Status::bad_request(format!("the body of the request broke off: {error}")))?;
+        let frame =
+            frame.map_err(|error| Status::bad_request(format!("the body of the request broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         let so_far = rest.as_ref().map_or_else(|| first.as_ref().map_or(0, Bytes::len), BytesMut::len);
         if so_far + data.len() > REQUEST_BODY_MAX {

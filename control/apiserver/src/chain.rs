@@ -3,8 +3,8 @@
 
 mod authenticate;
 mod authorize;
-mod in_flight;
 mod impersonate;
+mod in_flight;
 mod receive;
 
 pub use authenticate::{Anonymous, Authenticate};

@@ -40,7 +40,8 @@ pub(crate) async fn connect(ask: &Ask, stream: &str) -> Result<Response<Body>, S
 }
 
 /// Query parameters of a log that the node is asked with, as they are.
-const LOG_OPTIONS: [&str; 7] = ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes"];
+const LOG_OPTIONS: [&str; 7] =
+    ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes"];
 
 async fn log(ask: &Ask) -> Result<Response<Body>, Status> {
     check_log_options(ask)?;
@@ -91,7 +92,10 @@ async fn refused_by_node(ask: &Ask, response: Response<Body>) -> Status {
     let text = text.trim_end();
     match code {
         400 => Status::bad_request(text),
-        404 => Status { message: format!("the server could not find the requested resource: {text}"), ..Status::not_found(&ask.row().group_resource(), ask.name()) },
+        404 => Status {
+            message: format!("the server could not find the requested resource: {text}"),
+            ..Status::not_found(&ask.row().group_resource(), ask.name())
+        },
         503 => Status::service_unavailable(text),
         _ => Status::internal(text),
     }
@@ -116,7 +120,10 @@ fn check_log_options(ask: &Ask) -> Result<(), Status> {
     let mut at_least = |name: &str, least: i64, text: &str| -> Result<(), Status> {
         let Some(value) = query.get(name) else { return Ok(()) };
         let number: i64 = value.parse().map_err(|_| {
-            Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", sampan_api::field::go_quote(value)))
+            Status::bad_request(format!(
+                "strconv.ParseInt: parsing {}: invalid syntax",
+                sampan_api::field::go_quote(value)
+            ))
         })?;
         if number < least {
             errors.push(FieldError::invalid(&Path::new(name), number, text));
@@ -127,9 +134,16 @@ fn check_log_options(ask: &Ask) -> Result<(), Status> {
     at_least("limitBytes", 1, "must be greater than 0")?;
     at_least("sinceSeconds", 1, "must be greater than 0")?;
     if query.has("sinceSeconds") && query.has("sinceTime") {
-        errors.push(FieldError::forbidden(&Path::root(), "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+        errors.push(FieldError::forbidden(
+            &Path::root(),
+            "at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ));
     }
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&GroupKind::new("", "PodLogOptions"), ask.name(), &errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(&GroupKind::new("", "PodLogOptions"), ask.name(), &errors))
+    }
 }
 
 /// The container that is meant: the one named, or the only one.
@@ -147,10 +161,10 @@ fn container<'a>(object: &'a Object, wanted: &'a str) -> Result<&'a str, Status>
             Err(Status::bad_request(format!("container {wanted} is not valid for pod {name}")))
         };
     }
-    if let Some(named) = object.annotation("kubectl.kubernetes.io/default-container") {
-        if containers.contains(&named) {
-            return Ok(named);
-        }
+    if let Some(named) = object.annotation("kubectl.kubernetes.io/default-container")
+        && containers.contains(&named)
+    {
+        return Ok(named);
     }
     if let ([only], true, true) = (containers.as_slice(), init.is_empty(), ephemeral.is_empty()) {
         return Ok(only);
@@ -188,7 +202,9 @@ mod tests {
         check(
             two,
             "",
-            Err("a container name must be specified for pod p, choose one of: [a b] or one of the init containers: [i]"),
+            Err(
+                "a container name must be specified for pod p, choose one of: [a b] or one of the init containers: [i]",
+            ),
         );
     }
 }

@@ -132,8 +132,9 @@ impl Ask {
 
     /// The media types in which the row's objects are served.
     fn served(&self) -> &'static [&'static str] {
-        let known = Schema::builtin().find(&self.row.group, &self.row.version, &self.row.kind).is_some();
-        if known { &SERVED } else { &SERVED_WITHOUT_SCHEMA }
+        let schema = Schema::builtin();
+        let type_id = schema.find(&self.row.group, &self.row.version, &self.row.kind);
+        if type_id.is_some_and(|id| schema.get(id).has_protobuf()) { &SERVED } else { &SERVED_WITHOUT_SCHEMA }
     }
 
     pub fn output(&self, endpoint: Endpoint) -> Result<Output, Status> {

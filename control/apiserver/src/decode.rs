@@ -67,10 +67,12 @@ fn of_protobuf(
         Status::bad_request(error.message(&expected.kind, kind, version, body))
     };
     let envelope = protobuf::unwrap(body).map_err(|error| message(&error, &expected.kind, &expected.version))?;
-    check_kind(schema, expected, &envelope.api_version, &envelope.kind)?;
-    let Some(type_id) = type_id else { return Err(Status::unsupported_media_type(&crate::negotiate::SERVED_WITHOUT_SCHEMA)) };
+    check_kind(schema, expected, envelope.api_version, envelope.kind)?;
+    let Some(type_id) = type_id.filter(|id| schema.get(*id).has_protobuf()) else {
+        return Err(Status::unsupported_media_type(&crate::negotiate::SERVED_WITHOUT_SCHEMA));
+    };
     let mut decoded = protobuf::decode(schema, type_id, envelope.raw)
-        .map_err(|error| message(&error, &expected.kind, version_of(&envelope.api_version, expected)))?;
+        .map_err(|error| message(&error, &expected.kind, version_of(envelope.api_version, expected)))?;
     // The payload holds no type: the envelope does.
     if let Value::Object(map) = &mut decoded.value {
         map.insert("apiVersion".into(), envelope.api_version.to_string().into());
@@ -130,10 +132,7 @@ fn check_kind(schema: &Schema, expected: &GroupVersionKind, api_version: &str, k
         let package = expected.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
         format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", expected.kind)
     };
-    Err(Status::bad_request(format!(
-        "{kind} in version \"{version}\" cannot be handled as a {}: {why}",
-        expected.kind
-    )))
+    Err(Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {}: {why}", expected.kind)))
 }
 
 impl Body {

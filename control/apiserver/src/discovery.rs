@@ -141,7 +141,9 @@ fn openapi_document(made: &Made, parts: &Parts, rest: &str) -> Result<Response<B
             let mut response = cacheable(parts, document, negotiate::JSON);
             if parts.uri.query().is_some_and(|query| query.contains(&document.hash)) {
                 // The address names the content: it never changes.
-                response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+                response
+                    .headers_mut()
+                    .insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
             }
             Ok(response)
         }

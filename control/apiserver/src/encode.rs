@@ -34,9 +34,9 @@ impl Encoder {
     fn payload(&self, record: &Record) -> Bytes {
         record.protobuf(|record| {
             let mut out = Vec::with_capacity(record.json.len());
-            let encoded = self.type_id().map(|type_id| {
-                protobuf::encode(Schema::builtin(), type_id, &record.object().into_value(), &mut out)
-            });
+            let encoded = self
+                .type_id()
+                .map(|type_id| protobuf::encode(Schema::builtin(), type_id, &record.object().into_value(), &mut out));
             if let Some(Err(error)) = encoded {
                 // What was decoded with the schema encodes with it; a record that does not is a defect of ours.
                 tracing::error!(%error, key = %record.key, kind = %record.kind, "no protobuf form");
@@ -58,7 +58,9 @@ impl Encoder {
             }
             (Shape::Metadata(_), Format::Protobuf) => {
                 let payload = self.payload(record);
-                return Ok(protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", metadata::of_protobuf(&payload)).into());
+                return Ok(
+                    protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", metadata::of_protobuf(&payload)).into()
+                );
             }
             (Shape::Whole | Shape::Discovery, Format::Protobuf) | (Shape::Table(_), Format::Protobuf) => {
                 return Ok(protobuf::wrap(&record.api_version, &record.kind, &self.payload(record)).into());
@@ -93,7 +95,7 @@ impl Encoder {
             }
             Shape::MetadataList(version) => {
                 begin_list(&mut out, "PartialObjectMetadata", version.api_version(), &meta);
-                join(&mut out, &list.items, |out, record| metadata::write_item_json(out, record));
+                join(&mut out, &list.items, metadata::write_item_json);
                 out.extend_from_slice(b"]}");
             }
             Shape::Whole | Shape::Discovery => {
@@ -116,7 +118,9 @@ impl Encoder {
     fn list_protobuf(&self, list: &List) -> Result<Bytes, Status> {
         let (api_version, kind, whole) = match self.output.shape {
             Shape::Metadata(_) => return Err(self.list_as_metadata()),
-            Shape::MetadataList(version) => (version.api_version().to_owned(), "PartialObjectMetadataList".into(), false),
+            Shape::MetadataList(version) => {
+                (version.api_version().to_owned(), "PartialObjectMetadataList".into(), false)
+            }
             _ => (self.row.api_version(), format!("{}List", self.row.kind), true),
         };
         let meta: Value = serde_json::from_slice(&list_metadata(list)).unwrap_or_default();
@@ -137,7 +141,9 @@ impl Encoder {
     /// JSON into what was asked for: itself with a newline, indented, or YAML.
     fn finish(&self, mut json: Vec<u8>) -> Bytes {
         match (self.output.format, self.output.pretty) {
-            (Format::Yaml, _) => serde_json::from_slice::<Value>(&json).map(|v| yaml::encode(&v)).unwrap_or_default().into(),
+            (Format::Yaml, _) => {
+                serde_json::from_slice::<Value>(&json).map(|v| yaml::encode(&v)).unwrap_or_default().into()
+            }
             (_, true) => serde_json::from_slice::<Value>(&json).map(|v| pretty(&v)).unwrap_or_default().into(),
             _ => {
                 json.push(b'\n');
@@ -151,14 +157,20 @@ impl Encoder {
         let kind = event.kind().as_str();
         if self.output.format == Format::Protobuf {
             let object = match (event, self.output.shape) {
-                (RecordEvent::Bookmark { revision, initial_events_end }, _) => self.bookmark_protobuf(*revision, *initial_events_end),
-                (_, Shape::Whole) => event.record().map(|record| {
-                    protobuf::wrap(&record.api_version, &record.kind, &self.payload(record))
-                }).unwrap_or_default(),
-                (_, _) => event.record().map(|record| {
-                    let payload = self.payload(record);
-                    protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", metadata::of_protobuf(&payload))
-                }).unwrap_or_default(),
+                (RecordEvent::Bookmark { revision, initial_events_end }, _) => {
+                    self.bookmark_protobuf(*revision, *initial_events_end)
+                }
+                (_, Shape::Whole) => event
+                    .record()
+                    .map(|record| protobuf::wrap(&record.api_version, &record.kind, &self.payload(record)))
+                    .unwrap_or_default(),
+                (_, _) => event
+                    .record()
+                    .map(|record| {
+                        let payload = self.payload(record);
+                        protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", metadata::of_protobuf(&payload))
+                    })
+                    .unwrap_or_default(),
             };
             out.extend_from_slice(&protobuf::watch_frame(kind, &object));
             return;
@@ -309,17 +321,16 @@ pub fn pretty(value: &Value) -> Vec<u8> {
 
 /// Any other object (Status, discovery, a Scale) in the format asked for. `gvk` finds its protobuf form.
 pub fn value(output: Output, gvk: Option<&GroupVersionKind>, value: &Value) -> (&'static str, Bytes) {
-    let type_id = gvk.and_then(|gvk| Schema::builtin().type_of(gvk));
+    let schema = Schema::builtin();
+    let type_id = gvk.and_then(|gvk| schema.type_of(gvk)).filter(|id| schema.get(*id).has_protobuf());
     match (output.format, type_id) {
-        (Format::Protobuf, Some(type_id)) => {
-            match protobuf::encode_object(Schema::builtin(), type_id, value) {
-                Ok(bytes) => (Format::Protobuf.media_type(), bytes.into()),
-                Err(error) => {
-                    tracing::error!(%error, "no protobuf form");
-                    (Format::Json.media_type(), serde_json::to_vec(value).unwrap_or_default().into())
-                }
+        (Format::Protobuf, Some(type_id)) => match protobuf::encode_object(schema, type_id, value) {
+            Ok(bytes) => (Format::Protobuf.media_type(), bytes.into()),
+            Err(error) => {
+                tracing::error!(%error, "no protobuf form");
+                (Format::Json.media_type(), serde_json::to_vec(value).unwrap_or_default().into())
             }
-        }
+        },
         (Format::Yaml, _) => (Format::Yaml.media_type(), yaml::encode(value).into()),
         _ if output.pretty => (Format::Json.media_type(), pretty(value).into()),
         _ => {

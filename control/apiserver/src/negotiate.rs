@@ -184,9 +184,10 @@ fn accept(headers: &HeaderMap) -> Option<std::borrow::Cow<'_, str>> {
 
 /// go-restful's look at the header: parameters and wildcards other than `*/*` mean nothing to it.
 fn names_a_served_type(accept: &str) -> bool {
-    accept.split(',').map(|clause| clause.split(';').next().unwrap_or("").trim()).any(|media_type| {
-        media_type == "*/*" || SERVED.contains(&media_type)
-    })
+    accept
+        .split(',')
+        .map(|clause| clause.split(';').next().unwrap_or("").trim())
+        .any(|media_type| media_type == "*/*" || SERVED.contains(&media_type))
 }
 
 fn restful_not_acceptable(streams: bool) -> Status {
@@ -301,10 +302,10 @@ fn shape(parameters: &[(&str, &str)], endpoint: Endpoint, format: Format) -> Opt
 
 /// `pretty=` decides; else whether the client is one that people look at.
 pub fn wants_pretty(headers: &HeaderMap, query: Option<&str>) -> bool {
-    if let Some(query) = query.filter(|query| query.contains("pretty")) {
-        if let Some(value) = Query::parse(Some(query)).get("pretty").filter(|value| !value.is_empty()) {
-            return matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True");
-        }
+    if let Some(query) = query.filter(|query| query.contains("pretty"))
+        && let Some(value) = Query::parse(Some(query)).get("pretty").filter(|value| !value.is_empty())
+    {
+        return matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True");
     }
     let agent = headers.get(USER_AGENT).map_or(&[][..], |value| value.as_bytes());
     [&b"curl"[..], b"Wget", b"Mozilla/5.0"].iter().any(|prefix| agent.starts_with(prefix))
@@ -358,7 +359,8 @@ mod tests {
 
     #[test]
     fn refusals_have_the_texts_of_kubernetes() {
-        let text = |accept: &str, endpoint| output(&headers(accept), None, endpoint, &SERVED).expect_err("refused").message;
+        let text =
+            |accept: &str, endpoint| output(&headers(accept), None, endpoint, &SERVED).expect_err("refused").message;
         assert_eq!(
             text("application/json;as=Table;v=v2;g=meta.k8s.io", Endpoint::List),
             "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"

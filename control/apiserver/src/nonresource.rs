@@ -40,7 +40,9 @@ async fn answer(core: &Core, parts: &Parts, path: &str, output: Output) -> Resul
             only_get(parts)?;
             Ok(respond::object(200, Output { pretty: true, ..output }, None, &version(&core.version)))
         }
-        "/metrics" => Ok(respond::bytes(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", core.metrics.text())),
+        "/metrics" => {
+            Ok(respond::bytes(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", core.metrics.text()))
+        }
         "" => Ok(respond::object(200, Output { pretty: true, ..output }, None, &json!({ "paths": paths(core) }))),
         _ if is_under(path, "/openapi") || is_under(path, "/api") || is_under(path, "/apis") => {
             discovery::serve(core, parts, path)
@@ -86,9 +88,10 @@ fn go_arch() -> &'static str {
 
 /// The paths that are served, for those who look around.
 fn paths(core: &Core) -> Vec<String> {
-    let mut paths: Vec<String> = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
-        .map(str::to_owned)
-        .into();
+    let mut paths: Vec<String> =
+        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+            .map(str::to_owned)
+            .into();
     for row in core.registry.table().iter() {
         let gv = row.gvr().base_path();
         if let Some((group, _)) = gv.rsplit_once('/') {

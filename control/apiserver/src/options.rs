@@ -245,7 +245,7 @@ fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
         }
         Format::Protobuf => {
             let envelope = sampan_schema::protobuf::unwrap(body).map_err(bad)?;
-            check(&envelope.api_version, &envelope.kind)?;
+            check(envelope.api_version, envelope.kind)?;
             sampan_schema::protobuf::decode(schema, type_id, envelope.raw)
         }
     };
@@ -299,7 +299,10 @@ mod tests {
     fn delete_options_come_from_the_body_or_the_query() {
         let from_query = |query: &str| delete(&Query::parse(Some(query)), &HeaderMap::new(), b"");
         let (options, dry) = from_query("gracePeriodSeconds=5&propagationPolicy=Orphan&dryRun=All").expect("valid");
-        assert_eq!((options.grace_period_seconds, options.propagation, dry), (Some(5), Some(Propagation::Orphan), true));
+        assert_eq!(
+            (options.grace_period_seconds, options.propagation, dry),
+            (Some(5), Some(Propagation::Orphan), true)
+        );
         assert_eq!(
             from_query("dryRun=Some").expect_err("unknown").message,
             "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\""

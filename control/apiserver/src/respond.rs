@@ -26,7 +26,8 @@ pub fn compressible(headers: &HeaderMap, code: u16, content_type: &'static str, 
     if plain.len() < GZIP_MIN_BYTES || !accepts_gzip(headers) {
         return bytes(code, content_type, plain);
     }
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(plain.len() / 4), flate2::Compression::new(GZIP_LEVEL));
+    let mut encoder =
+        flate2::write::GzEncoder::new(Vec::with_capacity(plain.len() / 4), flate2::Compression::new(GZIP_LEVEL));
     match encoder.write_all(&plain).and_then(|()| encoder.finish()) {
         Ok(packed) => {
             let mut response = bytes(code, content_type, packed);

@@ -102,13 +102,8 @@ fn definition(column: &Column) -> Value {
 
 /// What kinds without columns of their own show (k8s.io/apiserver's defaultTableConvertor).
 fn default_columns() -> Vec<Value> {
-    let column = |name: &str, kind: &str, format: &str, text: &str| {
-        json!({"name": name, "type": kind, "format": format, "description": text, "priority": 0})
-    };
-    vec![
-        column("Name", "string", "name", NAME_DESCRIPTION),
-        column("Created At", "date", "", CREATED_DESCRIPTION),
-    ]
+    let column = |name: &str, kind: &str, format: &str, text: &str| json!({"name": name, "type": kind, "format": format, "description": text, "priority": 0});
+    vec![column("Name", "string", "name", NAME_DESCRIPTION), column("Created At", "date", "", CREATED_DESCRIPTION)]
 }
 
 const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
@@ -120,8 +115,6 @@ fn default_cells(object: &Object) -> Vec<Value> {
 
 /// An age as columns show it; `<unknown>` without a time.
 pub fn age(timestamp: &str, now: SystemTime) -> String {
-    parse(timestamp).map_or_else(
-        || "<unknown>".to_owned(),
-        |time| human_duration(now.duration_since(time).unwrap_or_default()),
-    )
+    parse(timestamp)
+        .map_or_else(|| "<unknown>".to_owned(), |time| human_duration(now.duration_since(time).unwrap_or_default()))
 }

@@ -32,7 +32,8 @@ async fn a_user_without_rights_is_refused_everywhere() {
             format!("{base}/{}", row.resource)
         };
         let scope = if row.namespaced { "in the namespace \"default\"" } else { "at the cluster scope" };
-        let below = row.subresources.iter().map(|one| (format!("{}/{}", row.resource, one.name), Some(&one.name), one.verbs));
+        let below =
+            row.subresources.iter().map(|one| (format!("{}/{}", row.resource, one.name), Some(&one.name), one.verbs));
         let all = [(row.resource.to_string(), None, row.verbs)].into_iter().chain(below);
         for (shown, subresource, verbs) in all {
             for verb in verbs.names() {

@@ -89,10 +89,7 @@ async fn unknown_fields_are_warned_about_and_dropped() {
 async fn bodies_that_are_too_large() {
     let server = server().await;
     let answer = server.call("POST", CONFIG_MAPS, &" ".repeat(3 * 1024 * 1024 + 1)).await;
-    assert_eq!(
-        (answer.code, answer.message().as_str()),
-        (413, "Request entity is too large: limit is 3145728")
-    );
+    assert_eq!((answer.code, answer.message().as_str()), (413, "Request entity is too large: limit is 3145728"));
 }
 
 #[tokio::test]
@@ -104,16 +101,11 @@ async fn names_versions_and_selectors() {
         assert_eq!((answer.code, answer.message().as_str()), (code, message), "{method} {path} {body}");
     };
     let named = |name: &str, version: &str| {
-        format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#)
+        format!(
+            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#
+        )
     };
-    check(
-        "PUT",
-        "/a",
-        &named("b", ""),
-        400,
-        "the name of the object (b) does not match the name on the URL (a)",
-    )
-    .await;
+    check("PUT", "/a", &named("b", ""), 400, "the name of the object (b) does not match the name on the URL (a)").await;
     check(
         "PUT",
         "/a",

@@ -52,7 +52,10 @@ async fn objects_are_shown_as_asked() {
     assert_eq!((&metadata["kind"], &metadata["metadata"]["name"]), (&json!("PartialObjectMetadata"), &json!("a")));
     assert!(metadata.get("data").is_none() && metadata["metadata"]["resourceVersion"].is_string());
     let list = get(CONFIG_MAPS, METADATA_LIST).await.json();
-    assert_eq!((&list["kind"], &list["items"][0]["metadata"]["name"]), (&json!("PartialObjectMetadataList"), &json!("a")));
+    assert_eq!(
+        (&list["kind"], &list["items"][0]["metadata"]["name"]),
+        (&json!("PartialObjectMetadataList"), &json!("a"))
+    );
 
     let yaml = get(&path, "application/yaml").await;
     assert_eq!(yaml.header("content-type"), "application/yaml");
@@ -74,7 +77,8 @@ async fn objects_are_shown_as_asked() {
 #[tokio::test]
 async fn watches_show_what_changes() {
     let server = server().await;
-    let revision = server.get(CONFIG_MAPS).await.json()["metadata"]["resourceVersion"].as_str().expect("one").to_owned();
+    let revision =
+        server.get(CONFIG_MAPS).await.json()["metadata"]["resourceVersion"].as_str().expect("one").to_owned();
     server.create(CONFIG_MAPS, &config_map("a")).await;
     server.call("PATCH", &format!("{CONFIG_MAPS}/a"), r#"{"metadata":{"labels":{"x":"y"}}}"#).await;
     server.call("DELETE", &format!("{CONFIG_MAPS}/a"), "").await;
@@ -82,7 +86,9 @@ async fn watches_show_what_changes() {
         let path = format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1&{query}");
         server.call_with("GET", &path, &[("accept", accept)], "").await
     };
-    let types = |events: &[Value]| events.iter().map(|event| event["type"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>();
+    let types = |events: &[Value]| {
+        events.iter().map(|event| event["type"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>()
+    };
     let since = format!("resourceVersion={revision}");
     let all = watch(&since, "application/json").await;
     assert_eq!(all.header("content-type"), "application/json");

@@ -40,7 +40,8 @@ async fn listening() -> Listening {
     let tasks = server.tasks.clone();
     let (service, owner) = (server.service.clone(), tasks.clone());
     drop(tasks.spawn(async move {
-        sampan_apiserver::serve::serve(listener, Some(sampan_apiserver::serve::tls_config(config)), service, &owner).await;
+        sampan_apiserver::serve::serve(listener, Some(sampan_apiserver::serve::tls_config(config)), service, &owner)
+            .await;
     }));
     Listening { port, tasks, connector: TlsConnector::from(Arc::new(client)) }
 }
@@ -56,7 +57,8 @@ impl Listening {
 async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> String {
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut out = vec![0; 64 * 1024];
-    let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut out)).await.expect("in time").expect("read");
+    let read =
+        tokio::time::timeout(Duration::from_secs(10), stream.read(&mut out)).await.expect("in time").expect("read");
     String::from_utf8_lossy(&out[..read]).into_owned()
 }
 
@@ -69,13 +71,12 @@ async fn a_request_over_tls_is_answered_and_the_connection_kept() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("ok"), "{answer}");
     }
     // No identity can be given in a header: extensions are this process's alone.
-    let answer = ask(&mut stream, "GET /api/v1/namespaces HTTP/1.1\r\nHost: localhost\r\nUserInfo: admin\r\n\r\n").await;
+    let answer =
+        ask(&mut stream, "GET /api/v1/namespaces HTTP/1.1\r\nHost: localhost\r\nUserInfo: admin\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-    let answer = ask(
-        &mut stream,
-        "GET /api/v1/namespaces HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer admin\r\n\r\n",
-    )
-    .await;
+    let answer =
+        ask(&mut stream, "GET /api/v1/namespaces HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer admin\r\n\r\n")
+            .await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 

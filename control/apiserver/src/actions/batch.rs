@@ -27,8 +27,7 @@ impl Action for CreateBatch {
         let mut objects = Vec::with_capacity(items.len());
         for item in items {
             let shown = || "{...}".to_owned();
-            let mut object =
-                decode::patched(&expected, item, FieldValidation::Ignore, &ask.exchange.warnings, &shown)?;
+            let mut object = decode::patched(&expected, item, FieldValidation::Ignore, &ask.exchange.warnings, &shown)?;
             object.set_gvk(&expected);
             objects.push(object);
         }

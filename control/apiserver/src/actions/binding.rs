@@ -106,7 +106,8 @@ fn bind(row: &Resource, current: &Object, binding: &Object, node: &str, now: Sys
 
 /// Sets a condition of the status: its time moves only when its status does.
 pub(super) fn set_condition(object: &mut Object, kind: &str, status: &str, why: Option<(&str, &str)>, now: SystemTime) {
-    let mut condition = json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": rfc3339(now)});
+    let mut condition =
+        json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": rfc3339(now)});
     if let Some((reason, message)) = why {
         condition["reason"] = reason.into();
         condition["message"] = message.into();
@@ -136,7 +137,8 @@ mod tests {
         let check = |current: Value, expected: Result<&str, &str>| {
             let current = Object::from_value(current).expect("an object");
             let bound = bind(&row, &current, &Object::default(), "n1", SystemTime::UNIX_EPOCH);
-            let found = bound.as_ref().map(|o| o.get_str(&["spec", "nodeName"]).unwrap_or("")).map_err(|s| s.message.as_str());
+            let found =
+                bound.as_ref().map(|o| o.get_str(&["spec", "nodeName"]).unwrap_or("")).map_err(|s| s.message.as_str());
             assert_eq!(found, expected);
         };
         let conflict = |why: &str| format!("Operation cannot be fulfilled on pods/binding \"p\": {why}");

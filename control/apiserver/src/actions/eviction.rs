@@ -38,7 +38,8 @@ impl Action for Evict {
         }
         let caller = ask.caller(&write);
         if object.deletion_timestamp().is_none() {
-            let how = UpdateOptions { subresource: "eviction".into(), uid: delete.uid.clone(), ..UpdateOptions::default() };
+            let how =
+                UpdateOptions { subresource: "eviction".into(), uid: delete.uid.clone(), ..UpdateOptions::default() };
             let now = ask.env().now();
             let transform = |current: Option<&Object>| {
                 let Some(current) = current else { return Err(Status::not_found(&row.group_resource(), name)) };
@@ -72,7 +73,8 @@ async fn take_budget(ask: &Ask, record: &Arc<Record>, dry_run: bool) -> Result<(
         [] => return Ok(()),
         [budget] => *budget,
         _ => {
-            let text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            let text =
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
             return Err(Status { reason: String::new(), ..Status::failure(Reason::Unknown, text) });
         }
     };
@@ -138,7 +140,8 @@ fn spend(budget: &Object, ask: &Ask, record: &Record) -> Result<Object, Status> 
             "lastTransitionTime": now,
             "observedGeneration": count("observedGeneration"),
         });
-        let mut conditions = object.get(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut conditions =
+            object.get(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
         conditions.retain(|one| one["type"] != condition["type"]);
         conditions.push(condition);
         object.set(&["status", "conditions"], Value::Array(conditions));

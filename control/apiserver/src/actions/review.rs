@@ -106,7 +106,10 @@ fn check_selectors(errors: &mut FieldErrors, path: &Path, resource: &Value) {
             errors.push(FieldError::invalid(&path, raw, "may not specified at the same time as requirements"));
         }
         if raw.is_empty() && requirements == 0 {
-            errors.push(FieldError::required(&path.child(name).child("requirements"), "when specifying a selector, requirements or rawSelector is required"));
+            errors.push(FieldError::required(
+                &path.child(name).child("requirements"),
+                "when specifying a selector, requirements or rawSelector is required",
+            ));
         }
     }
 }
@@ -169,7 +172,14 @@ impl Action for WhoAmI {
             info.insert("groups".into(), user.groups.clone().into());
         }
         if !user.extra.is_empty() {
-            info.insert("extra".into(), user.extra.iter().map(|(key, values)| (key.clone(), values.clone().into())).collect::<Map<_, Value>>().into());
+            info.insert(
+                "extra".into(),
+                user.extra
+                    .iter()
+                    .map(|(key, values)| (key.clone(), values.clone().into()))
+                    .collect::<Map<_, Value>>()
+                    .into(),
+            );
         }
         review.set_meta("creationTimestamp", sampan_api::time::rfc3339(ask.env().now()));
         review.set(&["status", "userInfo"], Value::Object(info));

@@ -27,7 +27,8 @@ impl Action for Scale {
             "get" => {
                 let options = options::get(&ask.query());
                 let registry = ask.registry();
-                let record = registry.get(ask.row(), ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
+                let record =
+                    registry.get(ask.row(), ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
                 ask.answer(200, &kind(), &scale_of(&record.object()))
             }
             "update" => {
@@ -130,7 +131,8 @@ mod tests {
     #[test]
     fn the_scale_shows_replicas_and_the_selector_as_text() {
         let check = |spec: Value, selector: &str| {
-            let object = json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": spec, "status": {"replicas": 2}});
+            let object =
+                json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": spec, "status": {"replicas": 2}});
             let scale = scale_of(&Object::from_value(object).expect("an object"));
             assert_eq!(scale["status"], json!({"replicas": 2, "selector": selector}));
             assert_eq!((&scale["metadata"], &scale["spec"]), (&json!({"name": "a"}), &json!({"replicas": 3})));

@@ -35,7 +35,9 @@ impl Authenticate {
         const HEALTH: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
         let path = request.uri().path();
         self.anonymous == Anonymous::All
-            || HEALTH.iter().any(|one| path.strip_prefix(one).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+            || HEALTH
+                .iter()
+                .any(|one| path.strip_prefix(one).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 }
 

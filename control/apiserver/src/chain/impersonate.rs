@@ -43,7 +43,8 @@ impl Impersonate {
             return refuse(&request, &status);
         }
         tracing::debug!(user = %user.name, impersonated = %wanted.name, "impersonates");
-        let names: Vec<_> = request.headers().keys().filter(|name| name.as_str().starts_with("impersonate-")).cloned().collect();
+        let names: Vec<_> =
+            request.headers().keys().filter(|name| name.as_str().starts_with("impersonate-")).cloned().collect();
         for name in names {
             request.headers_mut().remove(name);
         }
@@ -93,12 +94,12 @@ fn completed(mut user: UserInfo) -> UserInfo {
             user.groups.push(group);
         }
     };
-    if user.groups.is_empty() {
-        if let Some((namespace, _)) = service_account(&user.name) {
-            let of_namespace = format!("{GROUP_SERVICE_ACCOUNTS}:{namespace}");
-            add(&mut user, GROUP_SERVICE_ACCOUNTS.to_owned());
-            add(&mut user, of_namespace);
-        }
+    if user.groups.is_empty()
+        && let Some((namespace, _)) = service_account(&user.name)
+    {
+        let of_namespace = format!("{GROUP_SERVICE_ACCOUNTS}:{namespace}");
+        add(&mut user, GROUP_SERVICE_ACCOUNTS.to_owned());
+        add(&mut user, of_namespace);
     }
     let marked = user.in_group(GROUP_AUTHENTICATED) || user.in_group(GROUP_UNAUTHENTICATED);
     if user.name == USER_ANONYMOUS {
@@ -164,7 +165,8 @@ mod tests {
                 );
             }
             let found = wanted(&map).expect("readable").map(completed);
-            let found = found.as_ref().map(|user| (user.name.as_str(), user.groups.iter().map(String::as_str).collect()));
+            let found =
+                found.as_ref().map(|user| (user.name.as_str(), user.groups.iter().map(String::as_str).collect()));
             assert_eq!(found, expected.map(|(name, groups)| (name, groups.to_vec())));
         };
         check(&[], None);
@@ -174,7 +176,10 @@ mod tests {
         check(&[(USER, "system:anonymous")], Some(("system:anonymous", &["system:unauthenticated"])));
         check(
             &[(USER, "system:serviceaccount:n:s")],
-            Some(("system:serviceaccount:n:s", &["system:serviceaccounts", "system:serviceaccounts:n", "system:authenticated"])),
+            Some((
+                "system:serviceaccount:n:s",
+                &["system:serviceaccounts", "system:serviceaccounts:n", "system:authenticated"],
+            )),
         );
     }
 }

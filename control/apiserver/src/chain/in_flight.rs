@@ -1,6 +1,6 @@
 //! How many requests are under way at once, and for how long. What is too much is told to come again; nothing queues.
 
-use super::{Filter, Next, refuse, refusal_output};
+use super::{Filter, Next, refusal_output, refuse};
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::limits::{READS_IN_FLIGHT_MAX, REQUEST_TIMEOUT, RETRY_AFTER_SECONDS, WRITES_IN_FLIGHT_MAX};

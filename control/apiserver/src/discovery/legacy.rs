@@ -33,10 +33,7 @@ pub(super) fn documents(table: &ResourceTable) -> BTreeMap<String, Value> {
         list.push(body);
     }
     all.insert("/apis".into(), json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list}));
-    all.insert(
-        "/api".into(),
-        json!({"kind": "APIVersions", "versions": core, "serverAddressByClientCIDRs": []}),
-    );
+    all.insert("/api".into(), json!({"kind": "APIVersions", "versions": core, "serverAddressByClientCIDRs": []}));
     all
 }
 
@@ -70,7 +67,11 @@ fn resource_list(table: &ResourceTable, gv: &sampan_api::GroupVersion) -> Value 
                 entry.insert("version".into(), kind.version.clone().into());
             }
             // The log's own options are no kind that anybody sends.
-            let shown = if matches!(&one.body, SubresourceBody::Connect(name) if name == "log") { row.kind.to_string() } else { kind.kind };
+            let shown = if matches!(&one.body, SubresourceBody::Connect(name) if name == "log") {
+                row.kind.to_string()
+            } else {
+                kind.kind
+            };
             entry.insert("kind".into(), shown.into());
             entry.insert("name".into(), format!("{}/{}", row.resource, one.name).into());
             entry.insert("namespaced".into(), row.namespaced.into());

@@ -71,7 +71,11 @@ fn ok() -> Value {
 }
 
 fn add_row(all: &mut Map<String, Value>, row: &Resource, base: &str) {
-    let at = if row.namespaced { format!("{base}/namespaces/{{namespace}}/{}", row.resource) } else { format!("{base}/{}", row.resource) };
+    let at = if row.namespaced {
+        format!("{base}/namespaces/{{namespace}}/{}", row.resource)
+    } else {
+        format!("{base}/{}", row.resource)
+    };
     let gvk = row.gvk();
     let mut collection = Map::new();
     let mut object = Map::new();

@@ -6,8 +6,8 @@ use crate::negotiate::Endpoint;
 use crate::options;
 use crate::respond;
 use http::Response;
-use serde_json::Value;
 use sampan_api::Status;
+use serde_json::Value;
 
 pub async fn delete_collection(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;

@@ -6,9 +6,9 @@ use crate::negotiate::{Endpoint, Output, Shape};
 use crate::options;
 use crate::respond;
 use http::Response;
-use serde_json::Value;
 use sampan_api::{Record, Status};
 use sampan_registry::options::DeleteOptions;
+use serde_json::Value;
 use std::sync::Arc;
 
 pub async fn delete(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
@@ -22,7 +22,11 @@ pub async fn delete(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     if !deleted.gone {
         return ask.record(code_of_going(&options), output, &deleted.record);
     }
-    if deleted.answer_object { ask.record(200, output, &deleted.record) } else { Ok(success(ask, output, &deleted.record)) }
+    if deleted.answer_object {
+        ask.record(200, output, &deleted.record)
+    } else {
+        Ok(success(ask, output, &deleted.record))
+    }
 }
 
 /// 202 where the caller asked in the old way that dependents go too (k8s.io/apiserver keeps 200 otherwise, for the

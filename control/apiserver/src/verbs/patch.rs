@@ -23,7 +23,9 @@ pub const PATCHES: [&str; 4] = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH, STRATEGIC_
 
 pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let expected = ask.row.gvk();
-    let type_id = Schema::builtin().type_of(&expected);
+    let schema = Schema::builtin();
+    // Kinds whose schema is structural, like custom ones, have no merge keys to go by.
+    let type_id = schema.type_of(&expected).filter(|id| schema.get(*id).has_protobuf());
     let accepted = if type_id.is_some() { &PATCHES[..] } else { &PATCHES[..3] };
     let media_type = negotiate::patch_type(&ask.parts.headers, accepted)?;
     let output = ask.output(Endpoint::Resource)?;
@@ -121,9 +123,9 @@ impl Patch<'_> {
                 )))
             }
             (JSON_PATCH, Value::Array(_)) => Ok(value),
-            (JSON_PATCH, _) => Err(Status::bad_request(
-                "json: cannot unmarshal object into Go value of type jsonpatch.Patch",
-            )),
+            (JSON_PATCH, _) => {
+                Err(Status::bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch"))
+            }
             (_, Value::Object(_)) => Ok(value),
             (STRATEGIC_PATCH, _) => Err(Status::bad_request("Invalid JSON document")),
             _ => Err(Status::bad_request("Invalid JSON Patch")),
