@@ -46,7 +46,7 @@ pub use registry::{Config, Registry};
 pub use resource::{
     Body, Column, Columns, Extract, HistoryClass, Resource, SelectableField, Subresource, SubresourceBody, Verbs,
 };
-pub use shapes::{SchemaShapes, ManagedWrite, Shapeless, Shapes};
+pub use shapes::{ManagedWrite, SchemaShapes, Shapeless, Shapes};
 pub use strategy::{Context, Generation, Strategy};
 pub use table::{ResourceTable, TableError};
 pub use update::{Transform, Updated};
