@@ -73,7 +73,11 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
 fn go_words(info: &str) -> &str {
     match info {
         _ if info.contains("tab") => "found character that cannot start any token",
-        _ if info.contains("end of file") || info.contains("while parsing a flow") || info.contains("EOF") => {
+        _ if info.contains("unclosed")
+            || info.contains("end of file")
+            || info.contains("while parsing a flow")
+            || info.contains("EOF") =>
+        {
             "did not find expected node content"
         }
         _ => info,
