@@ -48,7 +48,7 @@ impl PodRuntime for SharedProcess {
     }
 
     fn pods_max(&self) -> u64 {
-        self.runtime.capacity().pods_max as u64
+        self.runtime.capacity().pods_max
     }
 
     async fn pull(&self, image: &str, policy: &str) -> Result<PulledImage, ImageError> {
@@ -58,10 +58,10 @@ impl PodRuntime for SharedProcess {
             digest: blob.digest.clone(),
             size: blob.bytes.len() as u64,
         };
-        if policy != "Always" {
-            if let Some(blob) = self.present.lock().get(asked) {
-                return Ok(pulled(blob));
-            }
+        if policy != "Always"
+            && let Some(blob) = self.present.lock().get(asked)
+        {
+            return Ok(pulled(blob));
         }
         let reference = Reference::parse(asked).map_err(|error| image_error(&error.into()))?;
         // Embedded images are on this machine already: for them Never is satisfied too.

@@ -85,10 +85,8 @@ fn refusals_read_as_kubernetes_writes_them() {
     assert_eq!(outcome.refusals.iter().map(|r| r.count).sum::<u32>(), 3);
 
     let big = json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "3500m"}}}]});
-    for uid in ["x"] {
-        let other = info(&mut cluster, &pod(uid, json!({})));
-        cluster.seat("d", &other.uid, &other.usage);
-    }
+    let other = info(&mut cluster, &pod("x", json!({})));
+    cluster.seat("d", &other.uid, &other.usage);
     let outcome = decide(&mut cluster, &pod("p", big), 0);
     assert_eq!(
         outcome.message,

@@ -245,7 +245,7 @@ fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
                     world.watch.push(Word::NodeGone(name));
                 }
             }
-            1 | 2 | 3 => world.add_pod(&mut dice),
+            1..=3 => world.add_pod(&mut dice),
             4 => {
                 let uids: Vec<String> = world.pods.keys().cloned().collect();
                 if !uids.is_empty() {
@@ -259,7 +259,7 @@ fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
                     }
                 }
             }
-            5 | 6 | 7 => {
+            5..=7 => {
                 let count = dice.roll(4).min(world.watch.len() as u64) as usize;
                 for word in world.watch.drain(..count).collect::<Vec<_>>() {
                     hear(&mut scheduler, word, now);
@@ -339,7 +339,7 @@ fn settle(world: &mut World, scheduler: &mut Scheduler, dice: &mut Dice, mut now
         }
     }
     // What the scheduler counts is what is there.
-    for (name, _) in &world.nodes {
+    for name in world.nodes.keys() {
         let cpu: i64 = world
             .pods
             .values()
