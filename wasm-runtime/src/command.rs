@@ -108,7 +108,7 @@ async fn run(
     listens: bool,
 ) {
     let _end = EndsWith(&running.exit);
-    let meter = container.meter(&running.shared);
+    let meter = container.meter(&running.shared, &running.shared.commands);
     let mut store = store(
         &running.shared,
         &container,

@@ -1,6 +1,6 @@
 use crate::cpu::{Meter, PodCpu};
 use crate::memory::PodMem;
-use crate::runtime::Shared;
+use crate::runtime::{Lane, Shared};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -65,11 +65,11 @@ impl Container {
         }
     }
 
-    pub(crate) fn meter(&self, shared: &Shared) -> Meter {
+    pub(crate) fn meter(&self, shared: &Shared, lane: &Lane) -> Meter {
         Meter {
             cpu: self.cpu.clone(),
             ticker: shared.ticker.clone(),
-            fair: shared.fair.clone(),
+            fair: lane.fair.clone(),
             cut_off: Arc::new(AtomicBool::new(false)),
         }
     }

@@ -27,7 +27,7 @@ pub struct RuntimeConfig {
     pub cache_dir: PathBuf,
     pub compiler: Compiler,
     pub compile_bounds: CompileBounds,
-    /// Threads that run guests; 0: as many as there are cores.
+    /// Threads that run commands, and as many that run services; 0: as many as there are cores.
     pub workers: usize,
     pub egress: EgressRules,
     pub tick: Tick,
@@ -51,21 +51,28 @@ pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) engines: Arc<EngineSet>,
     pub(crate) ticker: Arc<Ticker>,
-    pub(crate) fair: Arc<FairQueue>,
+    pub(crate) commands: Lane,
+    pub(crate) services: Lane,
     pub(crate) egress: ArcSwap<EgressRules>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tasks: Tasks,
+}
+
+/// Threads that run one kind of guest. Commands and services have threads of their own: a request waits for the kernel to
+/// wake a thread that slept, not for the slices of commands that never rest.
+pub(crate) struct Lane {
     pub(crate) handle: tokio::runtime::Handle,
+    pub(crate) fair: Arc<FairQueue>,
 }
 
 impl Shared {
-    /// Runs `future` on the guests' threads, whatever runtime the caller is on.
+    /// Runs `future` on the commands' threads, whatever runtime the caller is on.
     pub(crate) fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let _entered = self.handle.enter();
+        let _entered = self.commands.handle.enter();
         self.tasks.spawn(future)
     }
 }
@@ -76,7 +83,7 @@ impl Shared {
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
     artifacts: Arc<Artifacts>,
-    _threads: Arc<Threads>,
+    _threads: Arc<[Threads; 2]>,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -86,6 +93,33 @@ impl std::fmt::Debug for Runtime {
 }
 
 struct Threads(Option<tokio::runtime::Runtime>);
+
+impl Threads {
+    fn start(name: &str, workers: usize) -> Result<Self, Error> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(if workers == 0 { cores } else { workers })
+            .thread_name(name)
+            // A poll may take a whole slice: at tokio's default of 61 polls, guests that never rest would keep sockets and
+            // timers waiting for as many milliseconds.
+            .event_interval(limits::POLLS_BETWEEN_EVENTS)
+            .enable_all()
+            .on_thread_start(|| {
+                // On Linux niceness is a thread's own. Where it may not be changed guests only compete as equals.
+                if let Err(error) = rustix::process::nice(limits::GUEST_NICE) {
+                    tracing::debug!(%error, "a guests' thread keeps its priority");
+                }
+            })
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+            .map_err(|e| Error::io("starting the guests' threads", e))
+    }
+
+    fn lane(&self) -> Result<Lane, Error> {
+        let runtime = self.0.as_ref().ok_or(Error::ShuttingDown)?;
+        Ok(Lane { handle: runtime.handle().clone(), fair: Arc::default() })
+    }
+}
 
 impl Drop for Threads {
     fn drop(&mut self) {
@@ -106,36 +140,22 @@ pub struct Capacity {
 
 impl Runtime {
     pub fn new(config: RuntimeConfig, env: Env) -> Result<Self, Error> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(if config.workers == 0 { cores } else { config.workers })
-            .thread_name("guest")
-            // A poll may take a whole slice: at tokio's default of 61 polls, guests that never rest would keep sockets and
-            // timers waiting for as many milliseconds.
-            .event_interval(limits::POLLS_BETWEEN_EVENTS)
-            .enable_all()
-            .on_thread_start(|| {
-                // On Linux niceness is a thread's own. Where it may not be changed guests only compete as equals.
-                if let Err(error) = rustix::process::nice(limits::GUEST_NICE) {
-                    tracing::debug!(%error, "a guests' thread keeps its priority");
-                }
-            })
-            .build()
-            .map_err(|e| Error::io("starting the guests' threads", e))?;
+        let command_threads = Threads::start("command", config.workers)?;
+        let service_threads = Threads::start("service", config.workers)?;
         let engines = Arc::new(EngineSet::new(Cpu::of_this_machine())?);
         let shared = Arc::new(Shared {
             env,
             ticker: Arc::new(Ticker::new(engines.all(), config.tick)?),
-            fair: Arc::default(),
+            commands: command_threads.lane()?,
+            services: service_threads.lane()?,
             egress: ArcSwap::from_pointee(config.egress),
             counters: Arc::default(),
             tasks: Tasks::new("guests"),
-            handle: threads.handle().clone(),
             engines: engines.clone(),
         });
         let compilers = CompilerPool::new(config.compiler, config.compile_bounds, shared.tasks.clone());
         let artifacts = Artifacts::new(shared.clone(), &config.cache_dir, Arc::new(compilers))?;
-        Ok(Self { shared, artifacts: Arc::new(artifacts), _threads: Arc::new(Threads(Some(threads))) })
+        Ok(Self { shared, artifacts: Arc::new(artifacts), _threads: Arc::new([command_threads, service_threads]) })
     }
 
     /// Makes the build's artefacts known; those for other engines than this machine's are left out.

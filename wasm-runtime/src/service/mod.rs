@@ -110,10 +110,8 @@ pub(crate) fn start(
         return Err(Error::MissingWorld { wanted: "wasi:http/incoming-handler", found });
     };
     let bind = |source| Error::Bind { address: spec.listen, source: Arc::new(source) };
-    let listener = {
-        let _entered = shared.handle.enter();
-        listen(spec.listen).map_err(bind)?
-    };
+    let _on_services = shared.services.handle.enter();
+    let listener = listen(spec.listen).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     let running = Arc::new(Running::new(shared.clone()));
     let service = Arc::new(Service {
@@ -137,7 +135,7 @@ pub(crate) fn start(
         },
         tasks: shared.tasks.child("service"),
     });
-    shared.spawn(serve(service, listener));
+    shared.tasks.spawn(serve(service, listener));
     Ok(ServiceHandle { running, address })
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn answer(service: Arc<Service>, request: Request<Incoming>) ->
         return plain(StatusCode::SERVICE_UNAVAILABLE, "too many requests are waiting");
     };
     let (head, mut answered) = oneshot::channel();
-    let meter = service.container.meter(&service.running.shared);
+    let meter = service.container.meter(&service.running.shared, &service.running.shared.services);
     let cut_off = meter.cut_off.clone();
     let mut guest = Metered::new(meter, call(service.clone(), request, head, cut_off));
     tokio::select! {
