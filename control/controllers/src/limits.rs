@@ -31,6 +31,11 @@ pub const GARBAGE_RESOURCES_MAX: usize = 200;
 /// How often the garbage collector looks for new resources.
 pub const GARBAGE_RESYNC: Duration = Duration::from_secs(30);
 
+/// How soon it asks again as long as the server has not answered at all.
+pub const GARBAGE_RETRY: Duration = Duration::from_secs(1);
+/// How long the garbage collector waits for its first copies (`initialSyncTimeout` of Kubernetes' is 30 s, too).
+pub const GARBAGE_SYNC_MAX: Duration = Duration::from_secs(30);
+
 /// A node that has not been heard of for so long is Unknown (`--node-monitor-grace-period`: 40 s before 1.32, then 50 s).
 pub const NODE_GRACE: Duration = Duration::from_secs(40);
 /// How long a node that has never reported is waited for (`--node-startup-grace-period`).

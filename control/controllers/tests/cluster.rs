@@ -86,7 +86,7 @@ async fn world() -> World {
     }
     let informers = Informers::new(own, &env, &tasks);
     let rbac = RbacAuthorizer::start(&informers, &tasks).expect("an authorizer");
-    informers.wait_synced().await.expect("roles are read");
+    rbac.wait_synced().await.expect("roles are read");
     guard.0.get_or_init(|| rbac);
 
     let client_of = {

@@ -117,9 +117,9 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
         informers: context.informers.clone(),
         env: context.config.env.clone(),
     };
-    runtime.start(Collector { graph, client }, limits::GARBAGE_WORKERS);
     let tasks: &Tasks = &context.config.tasks;
-    tasks.spawn_until_cancelled(watcher.run());
+    let start = move || runtime.start(Collector { graph, client }, limits::GARBAGE_WORKERS);
+    tasks.spawn_until_cancelled(watcher.run(start));
     Ok(())
 }
 
@@ -133,13 +133,35 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn run(self) {
+    /// `start` is called once everything served at first has been read: an owner whose dependents are not known yet
+    /// must not be let go as one that has none.
+    async fn run(self, start: impl FnOnce()) {
+        let mut start = Some(start);
         loop {
             match self.client.discover().await {
-                Ok(served) => served.preferred().filter(|one| is_collectable(one)).for_each(|one| self.watch(one)),
+                Ok(served) => {
+                    served.preferred().filter(|one| is_collectable(one)).for_each(|one| self.watch(one));
+                    if let Some(start) = start.take() {
+                        self.wait_synced().await;
+                        start();
+                    }
+                }
                 Err(error) => tracing::warn!(%error, "the garbage collector cannot see what is served"),
             }
-            self.env.sleep(limits::GARBAGE_RESYNC).await;
+            self.env.sleep(if start.is_some() { limits::GARBAGE_RETRY } else { limits::GARBAGE_RESYNC }).await;
+        }
+    }
+
+    async fn wait_synced(&self) {
+        let watched: Vec<Watched> = self.graph.watched.read().values().cloned().collect();
+        let all = futures::future::join_all(watched.iter().map(|one| one.informer.wait_synced()));
+        if tokio::time::timeout(limits::GARBAGE_SYNC_MAX, all).await.is_err() {
+            let late: Vec<String> = watched
+                .iter()
+                .filter(|one| !one.informer.is_synced())
+                .map(|one| one.resource.group_resource().to_string())
+                .collect();
+            tracing::warn!(?late, "the garbage collector starts without having read everything");
         }
     }
 
@@ -284,10 +306,7 @@ impl Collector {
         let api = self.api(&watched.resource, watched.namespaced, &record.key.namespace);
         let name = &*record.key.name;
         let outcome = match action {
-            Action::Delete(propagation) => {
-                let params = DeleteParams { propagation: Some(propagation), ..DeleteParams::uid(&*record.uid) };
-                api.delete(name, &params).await.map(drop)
-            }
+            Action::Delete(propagation) => api.delete(name, &as_seen(record, propagation)).await.map(drop),
             Action::DropOwners(uids) => api.patch(name, &drop_owners(record, &uids)).await.map(drop),
             Action::RemoveFinalizer(finalizer) => {
                 let left: Vec<Value> =
@@ -317,9 +336,8 @@ impl Collector {
                     }
                     let has_own = !self.graph.dependents(&dependent.uid).is_empty();
                     let propagation = if has_own { Propagation::Foreground } else { Propagation::Background };
-                    let params = DeleteParams { propagation: Some(propagation), ..DeleteParams::uid(&*dependent.uid) };
-                    match api.delete(&dependent.key.name, &params).await {
-                        Err(error) if !error.is_not_found() && !error.is_conflict() => {
+                    match api.delete(&dependent.key.name, &as_seen(dependent, propagation)).await {
+                        Err(error) if !error.is_not_found() => {
                             return Err(Error::of(format!("delete {key}"))(error));
                         }
                         _ => {}
@@ -344,6 +362,16 @@ impl Collector {
             }
         }
         Ok(true)
+    }
+}
+
+/// Deletes the object only if it is still as the copy has it: one that was orphaned a moment ago has another owner list
+/// by now, and the copies of different resources do not move together. A conflict is tried again on a newer copy.
+fn as_seen(record: &Record, propagation: Propagation) -> DeleteParams {
+    DeleteParams {
+        propagation: Some(propagation),
+        resource_version: Some(record.mod_revision.to_string()),
+        ..DeleteParams::uid(&*record.uid)
     }
 }
 
