@@ -45,7 +45,8 @@ impl NodeFacts {
     }
 }
 
-fn memory_total() -> u64 {
+/// This machine's memory, bytes.
+pub(crate) fn memory_total() -> u64 {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     line.and_then(|text| text.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024

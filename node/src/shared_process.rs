@@ -2,6 +2,7 @@
 
 use crate::container::ContainerPlan;
 use crate::logs::{RunLog, Stream};
+use crate::register::memory_total;
 use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodRuntime, PulledImage, Running};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -17,13 +18,15 @@ pub struct SharedProcess {
     blobs: Arc<dyn BlobSource>,
     /// Image names that well-known ones stand for (`imageAliases`).
     aliases: HashMap<String, String>,
+    /// The bound of a container that sets none: the node's allocatable memory.
+    memory_bytes: u64,
     /// What was pulled, by the name it was asked for: `IfNotPresent` and `Never` look here.
     present: Mutex<HashMap<String, Blob>>,
 }
 
 impl SharedProcess {
     pub fn new(runtime: wasm::Runtime, blobs: Arc<dyn BlobSource>, aliases: HashMap<String, String>) -> Self {
-        Self { runtime, blobs, aliases, present: Mutex::default() }
+        Self { runtime, blobs, aliases, memory_bytes: memory_total(), present: Mutex::default() }
     }
 }
 
@@ -89,7 +92,7 @@ impl PodRuntime for SharedProcess {
         let failed = |error: wasm::Error| LaunchError::Failed(error.to_string());
         let artifact = self.runtime.load_workload(&image.digest, prefer_command, fetch).await.map_err(failed)?;
         let container = self.runtime.container(wasm::ContainerLimits {
-            memory_bytes: plan.memory_limit_bytes,
+            memory_bytes: Some(plan.memory_limit_bytes.unwrap_or(self.memory_bytes)),
             cpu_millis: plan.cpu_limit_millis,
             cpu_request_millis: plan.cpu_request_millis,
         });

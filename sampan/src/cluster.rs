@@ -21,7 +21,7 @@ use sampan_env::{Env, Tasks};
 use sampan_registry::{Registry, ResourceTable, SchemaShapes};
 use sampan_store::Store;
 use sampan_store::sqlite::{Options, SqliteStore};
-use sampan_wasm_runtime::{Runtime, RuntimeConfig};
+use sampan_wasm_runtime::{EgressRules, Runtime, RuntimeConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -193,6 +193,8 @@ impl Cluster {
     fn wasm_runtime(&mut self) -> anyhow::Result<Runtime> {
         let runtime = Runtime::new(RuntimeConfig::new(self.data_dir.cache()), self.env.clone())?;
         runtime.seed(&sampan_embed::seeds());
+        // Guests do not reach the API server; it is one of this host's addresses, whatever the ranges say.
+        runtime.set_egress(EgressRules { denied: vec![self.address], ..EgressRules::default() });
         self.runtime = Some(runtime.clone());
         Ok(runtime)
     }
