@@ -3,18 +3,17 @@
 //! Absolute figures depend on the machine and on what else runs; the server's CPU per request does so least, and is what to
 //! compare. Rates beside another API server come from the same load against both, in turn.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use futures::stream::{self, StreamExt};
 use sampan_api::k8s::api::core::v1::{ConfigMap, Node, Pod};
 use sampan_api::{GroupVersionResource, Object};
-use sampan_client::{Client, Kubeconfig, ListParams, Patch};
-use sampan_env::{Env, Tasks};
+use sampan_client::{Client, ListParams, Patch};
+use sampan_tests::measure::{Measure, connect, creates, gets, resident_kib};
 use sampan_tests::{Sampan, now};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 const OBJECTS: usize = 2_000;
-const VALUE_BYTES: usize = 1_024;
 const NODES: usize = 1_000;
 const PODS: usize = 2_000;
 
@@ -44,82 +43,22 @@ fn startup(folder: &std::path::Path) {
     }
 }
 
-fn connect(sampan: &Sampan) -> anyhow::Result<Client> {
-    let config = Kubeconfig::load_file(&sampan.kubeconfig)?.remote_config(None)?;
-    Ok(Client::remote(config, "sampan-bench", &Env::system(), &Tasks::new("bench"))?)
-}
-
 fn millis(since: Instant) -> u128 {
     now().duration_since(since).as_millis()
 }
 
-fn resident_kib(pid: u32) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
-}
-
-/// User and system time of a process. Linux counts it in hundredths of a second.
-fn cpu(pid: u32) -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    Ok(Duration::from_millis(ticks * 10))
-}
-
-struct Measure {
-    pid: u32,
-    began: Instant,
-    cpu: Duration,
-}
-
-impl Measure {
-    fn begin(pid: u32) -> anyhow::Result<Self> {
-        Ok(Self { pid, began: now(), cpu: cpu(pid)? })
-    }
-
-    fn end(&self, what: &str, count: usize) -> anyhow::Result<()> {
-        let elapsed = now().duration_since(self.began).as_secs_f64();
-        let spent = cpu(self.pid)?.saturating_sub(self.cpu).as_micros() as f64;
-        let (rate, each) = (count as f64 / elapsed, spent / count as f64);
-        println!("{what}: {rate:.0}/s, {each:.0} us of the server's CPU each");
-        Ok(())
-    }
-}
-
 async fn creates_and_gets(client: &Client, sampan: &Sampan) -> anyhow::Result<()> {
-    let maps = client.namespaced::<ConfigMap>("default");
-    let value = "x".repeat(VALUE_BYTES);
     for clients in [1, 16, 64] {
         let count = if clients == 1 { OBJECTS / 4 } else { OBJECTS };
-        let measure = Measure::begin(sampan.pid())?;
-        let made = stream::iter(0..count).map(|i| {
-            let object: ConfigMap = serde_json::from_value(json!({
-                "metadata": {"name": format!("bench-{clients}-{i}")}, "data": {"value": value},
-            }))
-            .unwrap_or_default();
-            let maps = maps.clone();
-            async move { maps.create(&object).await }
-        });
-        let failed = made.buffer_unordered(clients).filter(|result| std::future::ready(result.is_err())).count().await;
-        if failed > 0 {
-            bail!("{failed} of {count} creates failed");
-        }
-        measure.end(&format!("creates, {clients} at once"), count)?;
+        let cost = creates(client, sampan.pid(), &format!("bench-{clients}"), count, clients).await?;
+        println!("creates, {clients} at once: {cost}");
     }
     for clients in [16, 64] {
-        let measure = Measure::begin(sampan.pid())?;
-        let read = stream::iter(0..OBJECTS * 2).map(|i| {
-            let maps = maps.clone();
-            async move { maps.get_record(&format!("bench-16-{}", i % OBJECTS)).await }
-        });
-        let failed = read.buffer_unordered(clients).filter(|result| std::future::ready(result.is_err())).count().await;
-        if failed > 0 {
-            bail!("{failed} GETs failed");
-        }
-        measure.end(&format!("GETs, {clients} at once"), OBJECTS * 2)?;
+        let cost = gets(client, sampan.pid(), "bench-16", OBJECTS, OBJECTS * 2, clients).await?;
+        println!("GETs, {clients} at once: {cost}");
     }
     let began = now();
+    let maps = client.namespaced::<ConfigMap>("default");
     let listed = maps.list_records(&ListParams::default()).await?.items.len();
     println!("LIST of {listed} objects, decoded: {} ms", millis(began));
     Ok(())
@@ -170,5 +109,6 @@ async fn scheduling(client: &Client, sampan: &Sampan) -> anyhow::Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    measure.end(&format!("pods made and scheduled onto {NODES} nodes"), PODS)
+    println!("pods made and scheduled onto {NODES} nodes: {}", measure.end(PODS)?);
+    Ok(())
 }

@@ -3,6 +3,8 @@
 //! Programs are found where `cargo xtask tools` puts them (`SAMPAN_TOOLS`, else `target/tools`), the binary where cargo
 //! does. Every process that is started here is ended here, by its id.
 
+pub mod measure;
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -34,6 +36,15 @@ pub fn tool(name: &str) -> PathBuf {
     let path = folder.join(name);
     assert!(path.exists(), "{} is not there: run `cargo xtask tools` first", path.display());
     path
+}
+
+/// A table of `bench/ratchet.toml`: names and numbers.
+pub fn ratchet(table: &str) -> Vec<(String, f64)> {
+    let text = std::fs::read_to_string(root().join("bench/ratchet.toml")).expect("bench/ratchet.toml");
+    let head = format!("[{table}]");
+    let body = text.lines().skip_while(|line| line.trim() != head).skip(1).take_while(|line| !line.starts_with('['));
+    let entries = body.filter_map(|line| line.split_once('='));
+    entries.map(|(name, value)| (name.trim().to_owned(), value.trim().parse().expect("a number"))).collect()
 }
 
 /// Reference data beside the checkout, where there is any.
