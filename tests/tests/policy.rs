@@ -10,25 +10,63 @@ fn pod(name: &str, noisy: bool) -> String {
     )
 }
 
-#[test]
-fn a_policy_goes_live_and_goes_again() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let sampan = Sampan::up(folder.path(), &[]);
+/// Builds a guest and puts it into the running cluster's store.
+fn import(sampan: &Sampan, package: &str, file: &str, name: &str) {
     let built = Command::new("cargo")
         .args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-wasip2", "--target-dir", "target/guests"])
-        .args(["-p", "quiet-nodes"])
+        .args(["-p", package])
         .env_remove("RUSTFLAGS")
         .current_dir(root())
         .status()
         .expect("cargo starts");
     assert!(built.success());
-    let component = root().join("target/guests/wasm32-wasip2/guest/quiet_nodes.wasm");
+    let component = root().join("target/guests/wasm32-wasip2/guest").join(file);
     let imported = Command::new(sampan_tests::binary())
-        .args(["image", "import", &component.to_string_lossy(), "example/quiet-nodes:v1", "--data-dir"])
-        .arg(folder.path().join("data"))
+        .args(["image", "import", &component.to_string_lossy(), name, "--data-dir"])
+        .arg(sampan.folder.join("data"))
         .status()
         .expect("it starts");
     assert!(imported.success());
+}
+
+#[test]
+fn a_hostile_policy_is_named_and_pods_go_on_being_bound() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &[]);
+    import(&sampan, "sampan-hostile-policy", "sampan_hostile_policy.wasm", "example/hostile:v1");
+    for what in ["trap", "loop", "wait", "grow"] {
+        let policy = format!(
+            "apiVersion: scheduling.sampan.dev/v1alpha1\nkind: SchedulingPolicy\nmetadata: {{name: {what}}}\nspec:\n  \
+             component: example/hostile:v1\n  failurePolicy: Ignore\n  args: {{what: {what}, at: filter}}\n"
+        );
+        sampan.kubectl_stdin("1.35", &["apply", "-f", "-"], &policy);
+        sampan.kubectl("1.35", &["wait", "schedulingpolicy", what, "--for=condition=Ready", "--timeout=60s"]);
+        for i in 0..4 {
+            let name = format!("{what}-{i}");
+            sampan.kubectl_stdin("1.35", &["apply", "-f", "-"], &pod(&name, false));
+            sampan.kubectl("1.35", &["wait", &format!("pod/{name}"), "--for=condition=Ready", "--timeout=60s"]);
+        }
+        let suspended = eventually(&format!("{what} is suspended"), || {
+            let policy = sampan.get(&["schedulingpolicy", what])?;
+            let conditions = policy["status"]["conditions"].as_array()?.clone();
+            conditions.into_iter().find(|one| one["type"] == "Ready" && one["reason"] == "Suspended")
+        });
+        assert_eq!(suspended["status"], "False");
+        let selector = format!("involvedObject.name={what}");
+        let events = eventually(&format!("an event names {what}"), || {
+            let events = sampan.kubectl("1.35", &["get", "events", "-A", "--field-selector", &selector]);
+            events.contains("Suspended").then_some(events)
+        });
+        assert!(events.contains("PolicyFault"), "{events}");
+        sampan.kubectl("1.35", &["delete", "schedulingpolicy", what]);
+    }
+}
+
+#[test]
+fn a_policy_goes_live_and_goes_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &[]);
+    import(&sampan, "quiet-nodes", "quiet_nodes.wasm", "example/quiet-nodes:v1");
     let manifest = root().join("examples/policy/manifest.yaml");
     sampan.kubectl("1.35", &["apply", "-f", &manifest.to_string_lossy()]);
     let ready = ["wait", "schedulingpolicy/quiet-nodes", "--for=condition=Ready", "--timeout=60s"];
