@@ -70,6 +70,13 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A lock that all tests of this machine share, whichever process they are in.
+fn one_node_at_a_time() -> std::fs::File {
+    let file = std::fs::File::create(std::env::temp_dir().join("sampan-tests.lock")).expect("a lock file");
+    file.lock().expect("the lock");
+    file
+}
+
 /// A running `sampan up`.
 pub struct Sampan {
     child: Child,
@@ -78,6 +85,8 @@ pub struct Sampan {
     pub kubeconfig: PathBuf,
     /// What it wrote to standard error, for the report of a failure.
     log: PathBuf,
+    /// Held while a node runs: two nodes of one machine would give their pods the same addresses.
+    _node: Option<std::fs::File>,
 }
 
 impl Sampan {
@@ -88,6 +97,8 @@ impl Sampan {
 
     /// As [`Sampan::up`]; `Err`: what it said instead of becoming ready.
     pub fn try_up(folder: &Path, arguments: &[&str]) -> Result<Self, String> {
+        let node = (!arguments.contains(&"--components") || arguments.iter().any(|one| one.contains("node")))
+            .then(one_node_at_a_time);
         let kubeconfig = folder.join("kubeconfig");
         let log = folder.join("stderr.log");
         let stderr = std::fs::File::create(&log).expect("a log file");
@@ -109,7 +120,7 @@ impl Sampan {
             }
         });
         let ready = lines.recv_timeout(PATIENCE).ok().and_then(|line| serde_json::from_str::<Value>(&line).ok());
-        let mut sampan = Self { child, folder: folder.to_owned(), server: String::new(), kubeconfig, log };
+        let mut sampan = Self { child, folder: folder.to_owned(), server: String::new(), kubeconfig, log, _node: node };
         match ready {
             Some(ready) if ready["event"] == "ready" => {
                 ready["server"].as_str().unwrap_or_default().clone_into(&mut sampan.server);
@@ -139,9 +150,7 @@ impl Sampan {
     /// Ctrl-C, and the wait for the end. Returns the exit status.
     pub fn interrupt(mut self) -> std::process::ExitStatus {
         self.signal(rustix::process::Signal::INT);
-        let status = eventually("the end after an interrupt", || self.child.try_wait().expect("a child"));
-        std::mem::forget(std::mem::replace(&mut self.log, PathBuf::new()));
-        status
+        eventually("the end after an interrupt", || self.child.try_wait().expect("a child"))
     }
 
     /// kill -9.
