@@ -59,14 +59,13 @@ struct Description {
 #[derive(Debug)]
 pub(crate) struct Cache {
     dir: PathBuf,
-    unique: AtomicU64,
 }
 
 impl Cache {
     pub(crate) fn open(root: &Path, engine_hash: u64) -> Result<Self, Error> {
         let dir = root.join(format!("{engine_hash:016x}"));
         fs::create_dir_all(&dir).map_err(|e| Error::io(format!("making {}", dir.display()), e))?;
-        Ok(Self { dir, unique: AtomicU64::new(0) })
+        Ok(Self { dir })
     }
 
     fn path(&self, digest: &Digest, extension: &str) -> PathBuf {
@@ -106,7 +105,9 @@ impl Cache {
 
     /// A temporary name, a sync, a rename: a reader sees all of the file or none.
     fn write(&self, path: &Path, content: &[u8]) -> Result<(), Error> {
-        let unique = self.unique.fetch_add(1, Ordering::Relaxed);
+        // Of the process, not of this cache: two runtimes may keep theirs in one folder.
+        static UNIQUE: AtomicU64 = AtomicU64::new(0);
+        let unique = UNIQUE.fetch_add(1, Ordering::Relaxed);
         let temporary = self.dir.join(format!(".{}-{unique}.tmp", std::process::id()));
         let written = (|| {
             let mut file = fs::File::create(&temporary)?;

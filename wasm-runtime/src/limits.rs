@@ -11,8 +11,10 @@ pub const IDLE_TICKS_MAX: u32 = 50;
 pub const POLLS_BETWEEN_EVENTS: u32 = 4;
 /// The period in which a container may use its millicores (the kernel's default `cpu.cfs_period_us`).
 pub const CPU_PERIOD: Duration = Duration::from_millis(100);
-/// How much nicer than the control plane the guests' threads are.
-pub const GUEST_NICE: i32 = 5;
+/// How much nicer than the control plane the threads are that answer requests.
+pub const SERVICE_NICE: i32 = 1;
+/// And those that run commands: what computes steps back for what somebody waits for.
+pub const COMMAND_NICE: i32 = 19;
 /// The weight of a container without a CPU request, in millicores (Kubernetes gives it 2 shares).
 pub const BEST_EFFORT_CPU_MILLIS: u64 = 2;
 

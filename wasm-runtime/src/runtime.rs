@@ -95,7 +95,7 @@ impl std::fmt::Debug for Runtime {
 struct Threads(Option<tokio::runtime::Runtime>);
 
 impl Threads {
-    fn start(name: &str, workers: usize) -> Result<Self, Error> {
+    fn start(name: &str, workers: usize, nice: i32) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(if workers == 0 { cores } else { workers })
@@ -104,9 +104,9 @@ impl Threads {
             // timers waiting for as many milliseconds.
             .event_interval(limits::POLLS_BETWEEN_EVENTS)
             .enable_all()
-            .on_thread_start(|| {
+            .on_thread_start(move || {
                 // On Linux niceness is a thread's own. Where it may not be changed guests only compete as equals.
-                if let Err(error) = rustix::process::nice(limits::GUEST_NICE) {
+                if let Err(error) = rustix::process::nice(nice) {
                     tracing::debug!(%error, "a guests' thread keeps its priority");
                 }
             })
@@ -140,8 +140,8 @@ pub struct Capacity {
 
 impl Runtime {
     pub fn new(config: RuntimeConfig, env: Env) -> Result<Self, Error> {
-        let command_threads = Threads::start("command", config.workers)?;
-        let service_threads = Threads::start("service", config.workers)?;
+        let command_threads = Threads::start("command", config.workers, limits::COMMAND_NICE)?;
+        let service_threads = Threads::start("service", config.workers, limits::SERVICE_NICE)?;
         let engines = Arc::new(EngineSet::new(Cpu::of_this_machine())?);
         let shared = Arc::new(Shared {
             env,
