@@ -31,6 +31,7 @@ mod memory;
 mod metrics;
 mod net;
 pub mod policy;
+mod priority;
 mod runtime;
 mod service;
 mod ticker;

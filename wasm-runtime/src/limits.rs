@@ -13,8 +13,12 @@ pub const POLLS_BETWEEN_EVENTS: u32 = 4;
 pub const CPU_PERIOD: Duration = Duration::from_millis(100);
 /// How much nicer than the control plane the threads are that answer requests.
 pub const SERVICE_NICE: i32 = 1;
-/// And those that run commands: what computes steps back for what somebody waits for.
-pub const COMMAND_NICE: i32 = 19;
+/// And those that run commands. Not more: on a machine with other work a batch would never end.
+pub const COMMAND_NICE: i32 = 5;
+/// How long such a thread asks to keep a core. A request is wanted at once, and soon done.
+pub const SERVICE_SLICE: Duration = Duration::from_micros(500);
+/// What computes has its share in long pieces, so that whoever wakes goes first.
+pub const COMMAND_SLICE: Duration = Duration::from_millis(100);
 /// The weight of a container without a CPU request, in millicores (Kubernetes gives it 2 shares).
 pub const BEST_EFFORT_CPU_MILLIS: u64 = 2;
 

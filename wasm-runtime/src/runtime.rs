@@ -10,6 +10,7 @@ use crate::inspect::inspect;
 use crate::limits;
 use crate::metrics::{Counters, RuntimeMetrics};
 use crate::net::EgressRules;
+use crate::priority::Priority;
 use crate::service::{ServiceHandle, ServiceSpec};
 use crate::ticker::{Tick, Ticker};
 use arc_swap::ArcSwap;
@@ -92,10 +93,13 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
+const COMMANDS: Priority = Priority { nice: limits::COMMAND_NICE, slice: limits::COMMAND_SLICE };
+const SERVICES: Priority = Priority { nice: limits::SERVICE_NICE, slice: limits::SERVICE_SLICE };
+
 struct Threads(Option<tokio::runtime::Runtime>);
 
 impl Threads {
-    fn start(name: &str, workers: usize, nice: i32) -> Result<Self, Error> {
+    fn start(name: &str, workers: usize, priority: Priority) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(if workers == 0 { cores } else { workers })
@@ -105,8 +109,8 @@ impl Threads {
             .event_interval(limits::POLLS_BETWEEN_EVENTS)
             .enable_all()
             .on_thread_start(move || {
-                // On Linux niceness is a thread's own. Where it may not be changed guests only compete as equals.
-                if let Err(error) = rustix::process::nice(nice) {
+                // Where it may not be changed, guests only compete as equals.
+                if let Err(error) = priority.apply() {
                     tracing::debug!(%error, "a guests' thread keeps its priority");
                 }
             })
@@ -140,8 +144,8 @@ pub struct Capacity {
 
 impl Runtime {
     pub fn new(config: RuntimeConfig, env: Env) -> Result<Self, Error> {
-        let command_threads = Threads::start("command", config.workers, limits::COMMAND_NICE)?;
-        let service_threads = Threads::start("service", config.workers, limits::SERVICE_NICE)?;
+        let command_threads = Threads::start("command", config.workers, COMMANDS)?;
+        let service_threads = Threads::start("service", config.workers, SERVICES)?;
         let engines = Arc::new(EngineSet::new(Cpu::of_this_machine())?);
         let shared = Arc::new(Shared {
             env,
