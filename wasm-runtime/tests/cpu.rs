@@ -33,22 +33,27 @@ async fn steps(runtime: &Runtime, cpu_millis: Option<u64>, cpu_request_millis: u
 async fn a_tenth_and_a_half_of_a_core_make_a_tenth_and_a_half_of_the_progress() {
     let _turn = TURN.lock().await;
     let runtime = runtime();
-    // Progress per second of CPU, not of wall time: other work on the machine must not count as throttling.
+    // Progress per second of CPU, not of wall time: other work on the machine must not count as throttling. Beside another
+    // burner, as what is measured is: cores that share a cache or an execution unit slow each other.
     let artifact = load(&runtime, Role::Command, &BURNER).await;
-    let container = runtime.container(mebibytes(32));
-    let log = Arc::new(Log::default());
-    let handle = runtime.start_command(&artifact, &container, spec(&["1500"], &log)).expect("started");
-    assert_eq!(handle.wait().await.code, 0);
-    let text = log.text();
-    let all: f64 = text.lines().last().and_then(|l| l.split(' ').nth(1)).and_then(|n| n.parse().ok()).expect("steps");
-    let full = all / (container.usage().cpu_nanos as f64 / 1e9) * (RUN_MILLIS as f64 / 1e3);
+    let unthrottled = || async {
+        let container = runtime.container(mebibytes(32));
+        let log = Arc::new(Log::default());
+        let handle = runtime.start_command(&artifact, &container, spec(&["1500"], &log)).expect("started");
+        assert_eq!(handle.wait().await.code, 0);
+        let text = log.text();
+        let steps = text.lines().last().and_then(|line| line.split(' ').nth(1)).and_then(|number| number.parse().ok());
+        let steps: f64 = steps.unwrap_or_else(|| panic!("no steps in {text}"));
+        steps / (container.usage().cpu_nanos as f64 / 1e9)
+    };
+    let (one, other) = tokio::join!(unthrottled(), unthrottled());
+    let full = (one + other) / 2.0 * (RUN_MILLIS as f64 / 1e3);
 
     let (tenth, half) = tokio::join!(steps(&runtime, Some(100), 0), steps(&runtime, Some(500), 0));
     let (tenth, half) = (tenth / full, half / full);
     println!("100m made {tenth:.4} of the progress of a whole core, 500m made {half:.4}");
     assert!((0.09..=0.11).contains(&tenth), "{tenth}");
-    // A busy machine may have less than half a core left for it; more than its limit it never gets.
-    assert!((0.30..=0.55).contains(&half), "{half}");
+    assert!((0.45..=0.55).contains(&half), "{half}");
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     command::run(root, "cargo", &["fmt", "--all", "--check"])?;
     tidy::run(root)?;
     let tools = tools::prepare(root)?;
+    let deny = tools.join(tools::DENY).to_string_lossy().into_owned();
+    command::run(root, &deny, &["deny", "check", "bans", "licenses", "sources"])?;
     command::run(root, "cargo", &["build", "--release", "--workspace", "--bins"])?;
     command::run(root, "cargo", &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     let tools = tools.to_string_lossy();

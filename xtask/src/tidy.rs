@@ -1,5 +1,5 @@
 //! The rules of the house that the compiler does not know: who may depend on whom, how long files are, what names and
-//! words do not occur, which licenses and sources dependencies have.
+//! words do not occur. Who may use what from outside, and under which license, is `cargo deny`'s (deny.toml).
 
 use anyhow::{Context, bail};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
@@ -30,42 +30,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sampan-embed", &["wasm-runtime"]),
 ];
 
-/// Crates that one member alone may depend on.
-const WRAPPED: &[(&str, &str)] = &[
-    ("sqlx", "sampan-store"),
-    ("wasmtime", "sampan-wasm-runtime"),
-    ("wasmtime-wasi", "sampan-wasm-runtime"),
-    ("wasmtime-wasi-http", "sampan-wasm-runtime"),
-    ("wasmtime-wasi-io", "sampan-wasm-runtime"),
-];
-
-/// Crates that must not be in the tree: there is one crypto provider, and one YAML reader.
-const BANNED: &[&str] = &["ring", "openssl", "native-tls", "serde_yaml", "serde_yml"];
-
-const LICENSES: &[&str] = &[
-    "Apache-2.0",
-    "MIT",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "ISC",
-    "Zlib",
-    "Unicode-3.0",
-    "MPL-2.0",
-    "CC0-1.0",
-    "0BSD",
-    "Unlicense",
-    "BSL-1.0",
-    "CDLA-Permissive-2.0",
-    "MIT-0",
-    "OpenSSL",
-    "MPL-2.0+",
-];
-
 /// Lines of a hand-written source file, tests aside: never more than the second, and over the first only with a reason.
 const FILE_LINES: usize = 500;
 const FILE_LINES_MAX: usize = 1000;
 /// Files over [`FILE_LINES`], each with the reason why it stays whole.
 const LONG_FILES: &str = include_str!("../long-files.txt");
+
+/// Where no kind is named, since kinds are rows of a table: all but [`KINDS`] and what [`KIND_NAMES`] gives a reason for.
+const KINDLESS: &[&str] = &["api", "schema", "store", "watch", "registry", "apiserver", "images"];
+const KINDS: &str = "control/registry/src/kinds/";
+/// Files that name a kind all the same, each with the reason.
+const KIND_NAMES: &str = include_str!("../kind-names.txt");
 
 /// Names that hide what is inside.
 const VAGUE: &[&str] = &["utils", "util", "common", "helpers", "helper", "misc", "manager"];
@@ -74,8 +49,8 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
     let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).exec().context("cargo metadata")?;
     let mut problems = Vec::new();
     rooms(&metadata, &mut problems);
-    dependencies(root, &metadata, &mut problems)?;
     files(root, &mut problems)?;
+    kinds(root, &mut problems)?;
     if problems.is_empty() {
         println!("tidy: {} packages, nothing to say", metadata.packages.len());
         return Ok(());
@@ -100,60 +75,70 @@ fn rooms(metadata: &Metadata, problems: &mut Vec<String>) {
             if uses == "sampan-embed" && name != "sampan" {
                 problems.push(format!("{name} depends on sampan-embed; only the binary may"));
             }
-            for (wrapped, owner) in WRAPPED {
-                if uses == *wrapped && name != *owner {
-                    problems.push(format!("{name} depends on {wrapped}; only {owner} may"));
-                }
-            }
         }
     }
 }
 
-fn dependencies(root: &Path, metadata: &Metadata, problems: &mut Vec<String>) -> anyhow::Result<()> {
-    let built = built(root)?;
-    let members: BTreeSet<&str> = metadata.workspace_packages().iter().map(|one| one.name.as_str()).collect();
-    for package in metadata.packages.iter().filter(|one| !members.contains(one.name.as_str())) {
-        let name = &package.name;
-        if package.source.as_ref().is_none_or(|source| !source.is_crates_io()) {
-            problems.push(format!("{name}: it does not come from crates.io"));
+/// What git knows of.
+fn listed(root: &Path) -> anyhow::Result<Vec<String>> {
+    let listed = Command::new("git").args(["ls-files"]).current_dir(root).output().context("git ls-files")?;
+    Ok(String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect())
+}
+
+/// Lines of `file: reason`.
+fn reasons(list: &str) -> BTreeMap<&str, &str> {
+    list.lines().filter_map(|line| line.split_once(": ")).map(|(file, why)| (file.trim(), why)).collect()
+}
+
+fn without_tests(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+}
+
+/// Kinds are data: outside their own files nothing on a request's way knows one by name.
+fn kinds(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
+    let files = listed(root)?;
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).with_context(|| file.to_owned());
+    let mut names = BTreeSet::new();
+    for file in files.iter().filter(|file| file.starts_with(KINDS) && root.join(file).exists()) {
+        for row in read(file)?.split("Resource::new(").skip(1) {
+            // Group, version, resource, kind.
+            let arguments = row.split(')').next().unwrap_or_default().split(',').map(str::trim).skip(2).take(2);
+            names.extend(arguments.filter(|one| one.starts_with('"')).map(str::to_owned));
         }
-        if BANNED.contains(&name.as_str()) && built.contains(name.as_str()) {
-            problems.push(format!("{name}: it must not be in the tree"));
+    }
+    if names.len() < 100 {
+        bail!("only {} names of kinds were found under {KINDS}", names.len());
+    }
+    let reasons = reasons(KIND_NAMES);
+    let mut named = BTreeSet::new();
+    for file in &files {
+        let kindless = KINDLESS.iter().any(|room| file.starts_with(&format!("control/{room}/src/")));
+        let test = file.ends_with("tests.rs") || file.ends_with("testing.rs");
+        if !kindless || test || file.starts_with(KINDS) || !file.ends_with(".rs") || !root.join(file).exists() {
+            continue;
         }
-        let license = package.license.as_deref().unwrap_or_default();
-        if !license_is_fine(license) {
-            problems.push(format!("{name}: its license is {license:?}"));
+        let text = read(file)?;
+        for (i, line) in without_tests(&text).lines().enumerate() {
+            let Some(name) = names.iter().find(|name| line.contains(name.as_str())) else { continue };
+            if line.trim_start().starts_with("//") {
+                continue;
+            }
+            named.insert(file.as_str());
+            if !reasons.contains_key(file.as_str()) {
+                problems.push(format!("{file}:{}: it knows {name}; kinds are data (xtask/kind-names.txt)", i + 1));
+            }
         }
+    }
+    for file in reasons.keys().filter(|file| !named.contains(*file)) {
+        problems.push(format!("xtask/kind-names.txt: {file} names no kind any more"));
     }
     Ok(())
 }
 
-/// What is really built. `cargo metadata` also resolves optional dependencies that only a weak feature names; `cargo tree`
-/// does not.
-fn built(root: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let words =
-        ["tree", "--workspace", "--prefix", "none", "--format", "{p}", "--edges", "normal,build", "--target", "all"];
-    let output = Command::new("cargo").args(words).current_dir(root).output().context("cargo tree")?;
-    if !output.status.success() {
-        bail!("cargo tree: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
-}
-
-/// Any alternative of an `OR`, all parts of an `AND`.
-fn license_is_fine(license: &str) -> bool {
-    let plain = license.replace(['(', ')'], " ").replace(" WITH LLVM-exception", "").replace('/', " OR ");
-    let known = |part: &str| LICENSES.contains(&part.trim());
-    plain.split(" AND ").all(|part| part.split(" OR ").any(known))
-}
-
 fn files(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
-    let listed = Command::new("git").args(["ls-files"]).current_dir(root).output().context("git ls-files")?;
-    let reasons: BTreeMap<&str, &str> =
-        LONG_FILES.lines().filter_map(|line| line.split_once(": ")).map(|(file, why)| (file.trim(), why)).collect();
-    for file in String::from_utf8_lossy(&listed.stdout).lines() {
-        let path = Path::new(file);
+    let reasons = reasons(LONG_FILES);
+    for file in &listed(root)? {
+        let path = Path::new(file.as_str());
         let extension = path.extension().and_then(|one| one.to_str()).unwrap_or_default();
         if !matches!(extension, "rs" | "go" | "py" | "ts") || !root.join(file).exists() {
             continue;
@@ -166,10 +151,10 @@ fn files(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
         }
         let text = std::fs::read_to_string(root.join(file)).with_context(|| file.to_owned())?;
         let is_test = path.components().any(|part| part.as_os_str() == "tests") || file.ends_with("tests.rs");
-        let own = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count();
+        let own = without_tests(&text).lines().count();
         if !is_test && own > FILE_LINES_MAX {
             problems.push(format!("{file}: {own} lines; never more than {FILE_LINES_MAX}"));
-        } else if !is_test && own > FILE_LINES && !reasons.contains_key(file) {
+        } else if !is_test && own > FILE_LINES && !reasons.contains_key(file.as_str()) {
             problems.push(format!("{file}: {own} lines; over {FILE_LINES} needs a reason in xtask/long-files.txt"));
         }
         words(file, &text, problems);

@@ -4,12 +4,17 @@ use crate::command::{is_there, run, run_with};
 use anyhow::bail;
 use std::path::{Path, PathBuf};
 
+/// Where `cargo deny` is, under the tools' folder.
+pub const DENY: &str = "deny/bin/cargo-deny";
+const DENY_VERSION: &str = "0.20.2";
+
 /// Everything the tests start. What exists already is not made again.
 pub fn prepare(root: &Path) -> anyhow::Result<PathBuf> {
     let tools = root.join("target/tools");
     std::fs::create_dir_all(&tools)?;
     wasm_target(root)?;
     strace(root)?;
+    deny(root, &tools)?;
     if !is_there("go", "version") {
         bail!("the tests build kubectl and client-go programs: install Go 1.24 or newer");
     }
@@ -31,6 +36,19 @@ fn wasm_target(root: &Path) -> anyhow::Result<()> {
         run(root, "rustup", &["target", "add", "wasm32-wasip2"])?;
         run(root, "rustup", &["component", "add", "clippy", "rustfmt"])?;
     }
+    Ok(())
+}
+
+/// Built without optimisation: it runs for two seconds, and an optimised build takes a minute longer than that.
+fn deny(root: &Path, tools: &Path) -> anyhow::Result<()> {
+    if tools.join(DENY).exists() {
+        return Ok(());
+    }
+    let (folder, build) = (tools.join("deny"), tools.join("deny-build"));
+    let (into, target) = (folder.to_string_lossy(), build.to_string_lossy());
+    let words = ["install", "cargo-deny", "--version", DENY_VERSION, "--locked", "--debug", "--no-track", "--quiet"];
+    run(root, "cargo", &[&words[..], &["--root", &into, "--target-dir", &target]].concat())?;
+    std::fs::remove_dir_all(&build)?;
     Ok(())
 }
 
