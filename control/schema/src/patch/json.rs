@@ -2,6 +2,7 @@
 
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
+use sampan_api::limits::NESTING_MAX;
 use serde_json::Value;
 
 use super::PatchError;
@@ -42,10 +43,46 @@ pub fn json(current: &Value, patch: &Value) -> Result<Value, PatchError> {
                 )));
             }
         }
+        check_nesting(&operation, &value)?;
         json_patch::patch_unsafe(&mut value, std::slice::from_ref(&operation))
             .map_err(|_| PatchError::Unprocessable(reason(&operation, &value)))?;
     }
     Ok(value)
+}
+
+/// Refuses what would make the document nest too deeply. The patch and the object are each read with a bound on their
+/// nesting, but operations that put one below the other add up, and a tree is cloned, written and dropped by recursion.
+fn check_nesting(operation: &PatchOperation, document: &Value) -> Result<(), PatchError> {
+    let resolved = |from: &Pointer| from.resolve(document).map_or(0, nesting);
+    let (path, below) = match operation {
+        PatchOperation::Add(add) => (&add.path, nesting(&add.value)),
+        PatchOperation::Replace(replace) => (&replace.path, nesting(&replace.value)),
+        PatchOperation::Copy(copy) => (&copy.path, resolved(&copy.from)),
+        // What does not come to stand deeper than it stood is not measured: a patch may move much, many times.
+        PatchOperation::Move(step) if step.path.count() > step.from.count() => (&step.path, resolved(&step.from)),
+        PatchOperation::Move(_) | PatchOperation::Remove(_) | PatchOperation::Test(_) => return Ok(()),
+    };
+    let depth = path.count() + below;
+    if depth > NESTING_MAX {
+        return Err(PatchError::Unprocessable(format!(
+            "the patched object would nest {depth} deep, exceeding the limit {NESTING_MAX}"
+        )));
+    }
+    Ok(())
+}
+
+/// How many objects and lists stand within each other at most: 0 for a scalar.
+fn nesting(value: &Value) -> usize {
+    let (mut deepest, mut left) = (0, vec![(value, 0)]);
+    while let Some((value, above)) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items.iter().map(|item| (item, above + 1))),
+            Value::Object(fields) => left.extend(fields.values().map(|field| (field, above + 1))),
+            _ => continue,
+        }
+        deepest = deepest.max(above + 1);
+    }
+    deepest
 }
 
 fn parse(operation: &Value) -> Result<PatchOperation, PatchError> {
@@ -98,5 +135,42 @@ fn reason(operation: &PatchOperation, value: &Value) -> String {
         PatchOperation::Copy(step) => {
             format!("copy operation does not apply: doc is missing from path: {}: missing value", step.from)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn nested(depth: usize) -> Value {
+        (0..depth).fold(json!(1), |inner, _| json!({ "a": inner }))
+    }
+
+    #[test]
+    fn a_patch_nests_no_deeper_than_a_body_may() {
+        let check = |document: Value, operations: Value, expected: Option<usize>| {
+            let patched = json(&document, &operations);
+            match (patched, expected) {
+                (Ok(value), Some(depth)) => assert_eq!(nesting(&value), depth, "{operations}"),
+                (Err(PatchError::Unprocessable(text)), None) => assert!(text.contains("nest"), "{text}"),
+                (found, _) => panic!("{operations}: {found:?}"),
+            }
+        };
+        let leaf = "/a".repeat(120);
+        let add = |path: &str, depth: usize| json!({"op": "add", "path": path, "value": nested(depth)});
+        let copy = |from: &str, path: &str| json!({"op": "copy", "from": from, "path": path});
+        check(json!({}), json!([add("/x", NESTING_MAX - 1)]), Some(NESTING_MAX));
+        check(json!({}), json!([add("/x", NESTING_MAX)]), None);
+        check(json!({"x": 1}), json!([{"op": "replace", "path": "/x", "value": nested(NESTING_MAX)}]), None);
+        // Each copy below its own deepest leaf doubles the depth.
+        check(nested(120), json!([copy("/a", &leaf)]), None);
+        let doubling: Vec<Value> = (0..11).map(|_| copy("", &leaf)).collect();
+        check(nested(120), Value::Array(doubling), None);
+        check(nested(120), json!([copy("/a", "/b")]), Some(120));
+        let two = json!({"deep": nested(100), "x": nested(50)});
+        let below = format!("/deep{}", "/a".repeat(100));
+        check(two.clone(), json!([{"op": "move", "from": "/x", "path": below}]), None);
+        check(two, json!([{"op": "move", "from": "/x", "path": "/y"}]), Some(101));
     }
 }

@@ -11,7 +11,8 @@ use sampan_api::names;
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "secrets", "Secret")
         .selectable("type")
-        .history(HistoryClass::Ample)
+        // What a secret was must not outlive its rotation by longer than open lists and watches need.
+        .history(HistoryClass::Usual)
         .strategy(RULES)
         .table(&[])
 }
@@ -142,4 +143,16 @@ fn json_problem(bytes: &[u8]) -> Option<String> {
         }
     }
     Some(format!("invalid character '{}' looking for beginning of value", char::from(bytes[0])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::history_retention;
+    use std::time::Duration;
+
+    #[test]
+    fn what_a_secret_was_is_soon_forgotten() {
+        assert!(history_retention(row().history) <= Duration::from_secs(5 * 60));
+    }
 }
