@@ -274,6 +274,76 @@ async fn deletions_in_the_foreground_wait_and_orphans_stay() {
     world.end().await;
 }
 
+/// A ConfigMap with these owners, each of which may be made to wait for it.
+fn map(name: &str, owners: &[Value]) -> ConfigMap {
+    of(json!({"metadata": {"name": name, "ownerReferences": owners}}))
+}
+
+fn owned_by(kind: &str, name: &str, uid: Option<&str>) -> Value {
+    json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": uid.expect("a uid"), "blockOwnerDeletion": true})
+}
+
+impl World {
+    /// Names of the owners of a ConfigMap; `None`: it is gone.
+    async fn owners(&self, name: &str) -> Option<Vec<String>> {
+        let found = self.admin.namespaced::<ConfigMap>("default").get_opt(name).await.expect("answers")?;
+        Some(found.metadata.owner_references.into_iter().flatten().map(|owner| owner.name).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_false_reference_to_a_living_owner_costs_only_itself() {
+    let world = world().await;
+    world.admin.all::<Namespace>().create(&of(json!({"metadata": {"name": "other"}}))).await.expect("created");
+    let (own, other) = (world.admin.namespaced::<ConfigMap>("default"), world.admin.namespaced::<ConfigMap>("other"));
+    let owner = own.create(&map("owner", &[])).await.expect("created").metadata.uid;
+    own.create(&map("kept", &[owned_by("ConfigMap", "owner", owner.as_deref())])).await.expect("created");
+    // The same UID: of another kind, under another name, from another namespace.
+    let lies = [("Secret", "owner"), ("ConfigMap", "nobody"), ("ConfigMap", "owner")];
+    for (at, (kind, name)) in lies.iter().enumerate() {
+        let lie = map(&format!("lie-{at}"), &[owned_by(kind, name, owner.as_deref())]);
+        other.create(&lie).await.expect("created");
+        becomes(true, async || other.get_opt(&format!("lie-{at}")).await.expect("answers").is_none()).await;
+    }
+    // It is looked at again, and stays.
+    let owners = [owned_by("ConfigMap", "owner", owner.as_deref()), owned_by("ConfigMap", "gone", Some("never"))];
+    own.patch("kept", &Patch::Merge(json!({"metadata": {"ownerReferences": owners}}))).await.expect("patched");
+    becomes(Some(vec!["owner".to_owned()]), async || world.owners("kept").await).await;
+    own.delete("owner", &DeleteParams::default()).await.expect("deleted");
+    becomes(None, async || world.owners("kept").await).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_in_the_foreground_waits_for_nobody_that_another_keeps_or_that_no_longer_blocks() {
+    let world = world().await;
+    let maps = world.admin.namespaced::<ConfigMap>("default");
+    let mut uids = Vec::new();
+    for name in ["goes", "stays", "waits"] {
+        uids.push(maps.create(&map(name, &[])).await.expect("created").metadata.uid);
+    }
+    let owners =
+        [owned_by("ConfigMap", "goes", uids[0].as_deref()), owned_by("ConfigMap", "stays", uids[1].as_deref())];
+    maps.create(&map("shared", &owners)).await.expect("created");
+    let mut held = map("held", &[owned_by("ConfigMap", "waits", uids[2].as_deref())]);
+    held.metadata.finalizers = Some(vec!["example.com/hold".to_owned()]);
+    maps.create(&held).await.expect("created");
+
+    let foreground = DeleteParams { propagation: Some(Propagation::Foreground), ..DeleteParams::default() };
+    maps.delete("goes", &foreground).await.expect("going");
+    becomes(None, async || world.owners("goes").await).await;
+    assert_eq!(world.owners("shared").await, Some(vec!["stays".to_owned()]));
+
+    maps.delete("waits", &foreground).await.expect("going");
+    becomes(true, async || maps.get("held").await.expect("held").metadata.deletion_timestamp.is_some()).await;
+    assert!(world.owners("waits").await.is_some());
+    let mut owner = owned_by("ConfigMap", "waits", uids[2].as_deref());
+    owner["blockOwnerDeletion"] = false.into();
+    maps.patch("held", &Patch::Merge(json!({"metadata": {"ownerReferences": [owner]}}))).await.expect("patched");
+    becomes(None, async || world.owners("waits").await).await;
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_is_furnished_and_emptied() {
     let world = world().await;

@@ -3,8 +3,10 @@
 //! Every resource that can be listed and deleted is watched, but for Events. The informers' records are the server's own
 //! in one process, so a copy of everything costs pointers.
 
+mod absent;
 mod plan;
 
+use absent::{Absent, Reference};
 pub use plan::{Action, OwnerState, plan};
 
 use crate::runtime::{Reconcile, Requeue, Runtime};
@@ -18,7 +20,7 @@ use sampan_client::{
 };
 use sampan_env::{Env, Tasks};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -53,13 +55,6 @@ struct Graph {
     absent: Mutex<Absent>,
 }
 
-/// UIDs of owners that are gone, the oldest first to be forgotten.
-#[derive(Default)]
-struct Absent {
-    uids: HashSet<Arc<str>>,
-    order: VecDeque<Arc<str>>,
-}
-
 impl Graph {
     fn dependents(&self, uid: &str) -> Vec<(ObjectKey, Arc<Record>)> {
         let watched = self.watched.read();
@@ -83,20 +78,12 @@ impl Graph {
         watched.values().find(|one| one.kind == gvk.kind && one.resource.group == gvk.group).cloned()
     }
 
-    fn note_absent(&self, uid: &Arc<str>) {
-        let mut absent = self.absent.lock();
-        if absent.uids.insert(uid.clone()) {
-            absent.order.push_back(uid.clone());
-            if absent.order.len() > limits::ABSENT_OWNERS_MAX
-                && let Some(oldest) = absent.order.pop_front()
-            {
-                absent.uids.remove(&oldest);
-            }
-        }
-    }
-
-    fn is_absent(&self, uid: &str) -> bool {
-        self.absent.lock().uids.contains(uid)
+    /// Owners that no longer have to wait for the object that was `old`: their references are gone, or no longer block.
+    fn unblocked(&self, old: &Record, new: &Record) -> Vec<ObjectKey> {
+        let still =
+            |owner: &OwnerReference| new.owners.iter().any(|one| one.uid == owner.uid && one.block_owner_deletion);
+        let freed = old.owners.iter().filter(|owner| owner.block_owner_deletion && !still(owner));
+        freed.filter_map(|owner| self.owner_key(owner, &old.key.namespace)).collect()
     }
 }
 
@@ -196,9 +183,14 @@ impl Watcher {
                 if owners_changed || is_going(new) {
                     queue.add(ObjectKey { resource: resource.clone(), key: new.key.clone() });
                 }
+                if let Some(old) = old
+                    && old.owners != new.owners
+                {
+                    graph.unblocked(old, new).into_iter().for_each(|key| queue.add(key));
+                }
             }
             Change::Deleted { last } => {
-                graph.note_absent(&last.uid);
+                graph.absent.lock().deleted(&last.uid);
                 for (key, _) in graph.dependents(&last.uid) {
                     queue.add(key);
                 }
@@ -264,33 +256,45 @@ impl Collector {
         self.client.dynamic(resource, namespaced.then_some(namespace))
     }
 
-    /// What the copies say, and where they know nothing of the owner, the server itself.
+    /// What the copies say, and where they know nothing of the owner, the server itself. What anyone can write into a
+    /// reference proves nothing of the owner's UID: only this very reference, from this namespace, is known to be absent.
     async fn state_of(&self, owner: &OwnerReference, dependent: &Record) -> Result<OwnerState, Error> {
-        if self.graph.is_absent(&owner.uid) {
+        let watched = GroupVersionKind::parse(&owner.api_version, &owner.kind).and_then(|gvk| self.graph.of_kind(&gvk));
+        let namespace = match &watched {
+            Some(watched) if !watched.namespaced => "",
+            _ => &*dependent.key.namespace,
+        };
+        let found = watched.as_ref().and_then(|watched| {
+            let found = watched.informer.store().get(&RecordKey::new(namespace, owner.name.as_str()));
+            found.filter(|record| *record.uid == owner.uid)
+        });
+        if found.is_none() && self.graph.absent.lock().was_deleted(&owner.uid) {
             return Ok(OwnerState::Absent);
         }
-        let Some(watched) =
-            GroupVersionKind::parse(&owner.api_version, &owner.kind).and_then(|gvk| self.graph.of_kind(&gvk))
-        else {
+        let Some(watched) = watched else {
             tracing::debug!(kind = owner.kind, key = %dependent.key, "an owner of a kind that is not served");
             return Ok(OwnerState::Unknown);
         };
-        let namespace = if watched.namespaced { &*dependent.key.namespace } else { "" };
         if watched.namespaced && namespace.is_empty() {
             // A cluster-scoped object cannot be owned by a namespaced one: nobody can say which it means.
             return Ok(OwnerState::Unknown);
         }
-        let found = watched.informer.store().get(&RecordKey::new(namespace, owner.name.as_str()));
-        let object = match found.filter(|record| *record.uid == owner.uid) {
+        let object = match found {
             Some(record) if !is_going(&record) => return Ok(OwnerState::Solid),
             Some(record) => record.object(),
-            None => match self.api(&watched.resource, watched.namespaced, namespace).get_opt(&owner.name).await? {
-                Some(object) if object.uid() == owner.uid => object,
-                _ => {
-                    self.graph.note_absent(&owner.uid.as_str().into());
+            None => {
+                let reference = Reference::new(owner, namespace);
+                if self.graph.absent.lock().has(&reference) {
                     return Ok(OwnerState::Absent);
                 }
-            },
+                match self.api(&watched.resource, watched.namespaced, namespace).get_opt(&owner.name).await? {
+                    Some(object) if object.uid() == owner.uid => object,
+                    _ => {
+                        self.graph.absent.lock().note(reference);
+                        return Ok(OwnerState::Absent);
+                    }
+                }
+            }
         };
         let waits = object.deletion_timestamp().is_some() && object.finalizers().any(|one| one == plan::FOREGROUND);
         Ok(if waits { OwnerState::WaitsForDependents } else { OwnerState::Solid })
@@ -329,19 +333,7 @@ impl Collector {
             }
             Action::DeleteDependents => {
                 for (key, dependent) in dependents {
-                    let namespace = &*dependent.key.namespace;
-                    let api = self.api(&key.resource, !namespace.is_empty(), namespace);
-                    if is_going(dependent) || !self.waits_only_for(dependent, record).await? {
-                        continue;
-                    }
-                    let has_own = !self.graph.dependents(&dependent.uid).is_empty();
-                    let propagation = if has_own { Propagation::Foreground } else { Propagation::Background };
-                    match api.delete(&dependent.key.name, &as_seen(dependent, propagation)).await {
-                        Err(error) if !error.is_not_found() => {
-                            return Err(Error::of(format!("delete {key}"))(error));
-                        }
-                        _ => {}
-                    }
+                    self.let_go(key, dependent, record).await?;
                 }
                 Ok(())
             }
@@ -351,6 +343,25 @@ impl Collector {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(Error::of(format!("{} {}", watched.resource.group_resource(), record.key))(error)),
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// Deletes what no other owner keeps; what one keeps no longer holds up the deletion of this one.
+    async fn let_go(&self, key: &ObjectKey, dependent: &Record, owner: &Record) -> Result<(), Error> {
+        let namespace = &*dependent.key.namespace;
+        let api = self.api(&key.resource, !namespace.is_empty(), namespace);
+        let outcome = if is_going(dependent) {
+            Ok(())
+        } else if self.waits_only_for(dependent, owner).await? {
+            let has_own = !self.graph.dependents(&dependent.uid).is_empty();
+            let propagation = if has_own { Propagation::Foreground } else { Propagation::Background };
+            api.delete(&dependent.key.name, &as_seen(dependent, propagation)).await.map(drop)
+        } else {
+            api.patch(&dependent.key.name, &drop_owners(dependent, &[owner.uid.to_string()])).await.map(drop)
+        };
+        match outcome {
+            Err(error) if !error.is_not_found() => Err(Error::of(format!("let go of {key}"))(error)),
+            _ => Ok(()),
         }
     }
 
