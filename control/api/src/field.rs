@@ -1,6 +1,8 @@
 //! Field paths and field errors, worded as `k8s.io/apimachinery/pkg/util/validation/field` words them.
 
+use crate::limits::FIELD_ERRORS_MAX;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 /// The path to a field: `spec.containers[0].image`, `metadata.labels[a/b]`.
@@ -222,19 +224,22 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// All that is wrong with an object.
+/// All that is wrong with an object, up to [`FIELD_ERRORS_MAX`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct FieldErrors(pub Vec<FieldError>);
+pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
     pub fn new() -> Self {
         Self::default()
     }
     pub fn push(&mut self, error: FieldError) {
-        self.0.push(error);
+        if self.0.len() < FIELD_ERRORS_MAX {
+            self.0.push(error);
+        }
     }
     pub fn extend(&mut self, errors: impl IntoIterator<Item = FieldError>) {
-        self.0.extend(errors);
+        let left = FIELD_ERRORS_MAX - self.0.len();
+        self.0.extend(errors.into_iter().take(left));
     }
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -257,21 +262,17 @@ impl IntoIterator for FieldErrors {
 
 impl FromIterator<FieldError> for FieldErrors {
     fn from_iter<I: IntoIterator<Item = FieldError>>(errors: I) -> Self {
-        Self(errors.into_iter().collect())
+        Self(errors.into_iter().take(FIELD_ERRORS_MAX).collect())
     }
 }
 
 /// As Go's aggregate prints itself: one alone, several in brackets, each text once.
 impl fmt::Display for FieldErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut seen: Vec<String> = Vec::with_capacity(self.0.len());
-        for error in &self.0 {
-            let text = error.to_string();
-            if !seen.contains(&text) {
-                seen.push(text);
-            }
-        }
-        match seen.as_slice() {
+        let mut seen: HashSet<String> = HashSet::with_capacity(self.0.len());
+        let texts = self.0.iter().map(ToString::to_string);
+        let once: Vec<String> = texts.filter(|text| seen.insert(text.clone())).collect();
+        match once.as_slice() {
             [one] => f.write_str(one),
             many => write!(f, "[{}]", many.join(", ")),
         }
@@ -332,5 +333,15 @@ mod tests {
         let two = FieldError::required(&Path::new("b"), "");
         let errors: FieldErrors = [one.clone(), two, one].into_iter().collect();
         assert_eq!(errors.to_string(), "[a: Required value, b: Required value]");
+    }
+
+    #[test]
+    fn errors_are_kept_up_to_a_limit() {
+        let error = || FieldError::required(&Path::new("a"), "");
+        let mut errors: FieldErrors = std::iter::repeat_with(error).take(FIELD_ERRORS_MAX + 1).collect();
+        assert_eq!(errors.len(), FIELD_ERRORS_MAX);
+        errors.push(error());
+        errors.extend([error()]);
+        assert_eq!(errors.len(), FIELD_ERRORS_MAX);
     }
 }

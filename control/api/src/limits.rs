@@ -8,7 +8,17 @@ pub const OBJECT_MAX: usize = 1536 * 1024;
 pub const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;
 /// Total size of an object's annotations, bytes (apimachinery's `TotalAnnotationSizeLimitB`).
 pub const ANNOTATIONS_MAX: usize = 256 * 1024;
-/// Depth to which JSON, YAML and protobuf may nest.
-pub const NESTING_MAX: usize = 128;
-/// Longest selector string, bytes.
+/// Depth to which the lists and objects of an object may nest, in JSON, YAML and protobuf alike. Go's decoder goes to
+/// 10,000; nothing that a kind describes comes near this, and whoever reads the object must get through it.
+pub const NESTING_MAX: usize = 120;
+/// Depth to which serde_json reads: a list, a watch event or a review around the deepest object must stay below it.
+const READERS_NESTING_MAX: usize = 127;
+/// Longest selector in a query, bytes.
 pub const SELECTOR_MAX: usize = 64 * 1024;
+/// Characters of a field manager's name, and of a subresource's in managedFields (apimachinery's limits).
+pub const FIELD_MANAGER_MAX: usize = 128;
+/// Field errors that are kept of one object; later ones are dropped.
+pub const FIELD_ERRORS_MAX: usize = 1_000;
+
+const _: () = assert!(NESTING_MAX + 5 <= READERS_NESTING_MAX);
+const _: () = assert!(OBJECT_MAX < REQUEST_BODY_MAX);

@@ -109,7 +109,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
         }
         _ => {
             errors.push(format!(
-                "a qualified name {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+                "a valid label key {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
                 regex_error(MESSAGE, QUALIFIED_NAME_FMT, &["MyName", "my.name", "123-abc"])
             ));
             return errors;
@@ -223,5 +223,6 @@ mod tests {
         check(config_map_key, &["a", "A_b-c.d"], &["", "..", "..a", "a b"]);
         check(port_name, &["http", "a-1"], &["", "1", "a--b", "-a", "sixteen-letters-"]);
         assert_eq!(dns1123_label("a.b"), ["must not contain dots"]);
+        assert!(qualified_name("a/b/c")[0].starts_with("a valid label key must consist of"));
     }
 }

@@ -133,7 +133,8 @@ impl Record {
         out
     }
 
-    /// The object as a value tree, `resourceVersion` included. Parses: not for hot paths.
+    /// The object as a value tree, `resourceVersion` included. Parses: not for hot paths. It cannot fail: whoever makes
+    /// a record has encoded its bytes within [`crate::limits::NESTING_MAX`], or has read them whole.
     pub fn object(&self) -> Object {
         self.decode()
             .ok()

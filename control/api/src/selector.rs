@@ -1,6 +1,7 @@
 //! Label and field selectors: the grammars of `k8s.io/apimachinery/pkg/labels` and `pkg/fields`.
 
 use crate::field::{FieldError, FieldErrors, Path};
+use crate::limits::SELECTOR_MAX;
 use crate::names;
 use serde_json::Value;
 use std::fmt;
@@ -35,6 +36,13 @@ pub struct LabelSelector {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SelectorError(pub String);
+
+fn check_length(text: &str) -> Result<(), SelectorError> {
+    if text.len() <= SELECTOR_MAX {
+        return Ok(());
+    }
+    Err(SelectorError(format!("invalid selector: may not be more than {SELECTOR_MAX} bytes")))
+}
 
 impl Requirement {
     /// Checks what can be checked of a key, an operator and its values.
@@ -152,6 +160,7 @@ impl LabelSelector {
 
     /// Reads the form of query parameters: `a=b,c in (x, y),!d`.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        check_length(text)?;
         let mut parser = Parser { tokens: lex(text), at: 0 };
         let mut requirements = parser.requirements().map_err(SelectorError)?;
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
@@ -180,11 +189,9 @@ impl LabelSelector {
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
                 other => {
-                    add(Err(FieldErrors(vec![FieldError::invalid(
-                        &path.child("operator"),
-                        other,
-                        "not a valid selector operator",
-                    )])));
+                    let at = path.child("operator");
+                    let error = FieldError::invalid(&at, other, "not a valid selector operator");
+                    add(Err([error].into_iter().collect()));
                     continue;
                 }
             };
@@ -387,6 +394,7 @@ impl FieldSelector {
     }
 
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        check_length(text)?;
         let mut requirements = Vec::new();
         for term in split_terms(text) {
             if term.is_empty() {
@@ -464,7 +472,9 @@ fn unescape(value: &str) -> Result<String, SelectorError> {
                 None => return Err(SelectorError("invalid field selector: invalid escape sequence: \\".into())),
             },
             ',' | '=' => {
-                return Err(SelectorError(format!("invalid field selector: unescaped character in value: {c}")));
+                // Go prints the rune as a number.
+                let rune = u32::from(c);
+                return Err(SelectorError(format!("invalid field selector: unescaped character in value: {rune}")));
             }
             c => out.push(c),
         }
@@ -546,9 +556,17 @@ mod tests {
             _ => None,
         };
         assert!(selector.matches(fields));
-        assert_eq!(
-            FieldSelector::parse("nonsense").expect_err("no operator").0,
-            "invalid selector: 'nonsense'; can't understand 'nonsense'"
-        );
+        let check = |text: &str, error: &str| assert_eq!(FieldSelector::parse(text).expect_err(text).0, error);
+        check("nonsense", "invalid selector: 'nonsense'; can't understand 'nonsense'");
+        check("a=b=c", "invalid field selector: unescaped character in value: 61");
+        check(r"a=b\c", r"invalid field selector: invalid escape sequence: \c");
+    }
+
+    #[test]
+    fn a_selector_has_a_longest_form() {
+        let fits = "a".repeat(63) + &",a".repeat((SELECTOR_MAX - 63) / 2);
+        LabelSelector::parse(&fits).expect("not too long");
+        let text = format!("a={}", "b".repeat(SELECTOR_MAX));
+        assert!(LabelSelector::parse(&text).is_err() && FieldSelector::parse(&text).is_err());
     }
 }

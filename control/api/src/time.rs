@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use std::time::{Duration, SystemTime};
 
+/// What lies beyond the years that can be written (9999) becomes the last moment, or the first, that can.
 fn timestamp(time: SystemTime) -> Timestamp {
-    Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH)
+    let edge = if time > SystemTime::UNIX_EPOCH { Timestamp::MAX } else { Timestamp::MIN };
+    Timestamp::try_from(time).unwrap_or(edge)
 }
 
 /// `metav1.Time`: whole seconds, UTC, `2026-01-02T03:04:05Z`.
@@ -73,6 +75,8 @@ mod tests {
         assert_eq!(parse("2026-01-02T03:04:05.000006Z"), Some(time));
         assert_eq!(parse("2026-01-02T04:04:05.000006+01:00"), Some(time));
         assert_eq!(parse("yesterday"), None);
+        let beyond = SystemTime::UNIX_EPOCH + Duration::from_secs(i64::MAX as u64);
+        assert_eq!(rfc3339(beyond), "9999-12-30T22:00:00Z", "a time too late to be written is the last that can be");
     }
 
     #[test]

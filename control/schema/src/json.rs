@@ -4,9 +4,10 @@
 
 use std::borrow::Cow;
 
+use sampan_api::limits::NESTING_MAX;
 use serde_json::{Map, Number, Value};
 
-use crate::limits::{NESTING_DEPTH_MAX, PROBLEMS_MAX};
+use crate::limits::PROBLEMS_MAX;
 use crate::problems::{DecodeError, Decoded, Problem, ProblemKind};
 use crate::table::{Field, Schema, Shape, Type, TypeDef, TypeId};
 use crate::{scalar, syntax, zero};
@@ -22,6 +23,7 @@ pub fn decode(schema: &Schema, id: TypeId, body: &[u8]) -> Result<Decoded, Decod
         text: &text,
         bytes: text.as_bytes(),
         at: 0,
+        depth: 0,
         path: Vec::with_capacity(16),
         owner: None,
         mismatch: None,
@@ -139,6 +141,8 @@ struct Decoder<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// Lists and objects that are open here.
+    depth: usize,
     path: Vec<Step<'a>>,
     /// The struct whose field is being read.
     owner: Option<&'a TypeDef>,
@@ -299,12 +303,12 @@ impl<'a> Decoder<'a> {
                 }
             }
             (Type::Strings, b'[') => return self.strings(field).map(Some),
-            (Type::FieldsV1 | Type::Raw | Type::Json, _) => self.tree(0)?,
+            (Type::FieldsV1 | Type::Raw | Type::Json, _) => self.tree()?,
             (Type::SchemaOrArray(id), b'{') | (Type::SchemaOrBool(id), b'{') | (Type::SchemaOrStrings(id), b'{') => {
                 Value::Object(self.object(id)?)
             }
             (Type::SchemaOrArray(id), b'[') => self.schemas(id)?,
-            (Type::SchemaOrBool(_), b't' | b'f') | (Type::SchemaOrStrings(_), b'[') => self.tree(0)?,
+            (Type::SchemaOrBool(_), b't' | b'f') | (Type::SchemaOrStrings(_), b'[') => self.tree()?,
             (Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_), _) => {
                 self.skip()?;
                 return Err(Stop::Invalid(match field.ty {
@@ -388,17 +392,14 @@ impl<'a> Decoder<'a> {
     }
 
     /// Any JSON, as it stands.
-    fn tree(&mut self, depth: usize) -> Parsed<Value> {
-        if depth > NESTING_DEPTH_MAX {
-            return Err(Stop::Syntax);
-        }
+    fn tree(&mut self) -> Parsed<Value> {
         match self.peek() {
             Some(b'{') => {
                 let mut map = Map::new();
                 let mut first = true;
                 self.enter()?;
                 while let Some(key) = self.key(&mut first)? {
-                    let value = self.tree(depth + 1)?;
+                    let value = self.tree()?;
                     map.insert(key.into_owned(), value);
                 }
                 Ok(Value::Object(map))
@@ -412,7 +413,7 @@ impl<'a> Decoder<'a> {
                     if self.closed(b']', &mut first)? {
                         return Ok(Value::Array(list));
                     }
-                    list.push(self.tree(depth + 1)?);
+                    list.push(self.tree()?);
                 }
             }
             Some(b'"') => Ok(Value::String(self.string()?.into_owned())),
@@ -538,11 +539,12 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Passes the opening bracket. Depth is the path's: only free trees nest without one, and they count.
+    /// Passes the opening bracket; [`Decoder::closed`] passes its closing one.
     fn enter(&mut self) -> Parsed<()> {
-        if self.path.len() > NESTING_DEPTH_MAX {
+        if self.depth == NESTING_MAX {
             return Err(Stop::Syntax);
         }
+        self.depth += 1;
         self.at += 1;
         Ok(())
     }
@@ -550,6 +552,7 @@ impl<'a> Decoder<'a> {
     /// Whether the list or object ends here; else passes the comma before its next element.
     fn closed(&mut self, bracket: u8, first: &mut bool) -> Parsed<bool> {
         if self.peek() == Some(bracket) {
+            self.depth -= 1;
             self.at += 1;
             return Ok(true);
         }

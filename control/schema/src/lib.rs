@@ -7,13 +7,14 @@
 //! `k8s-openapi`. What no crate has is data in `data/`: Go's struct forms, defaults, our own kinds.
 //! Invariant: a decoded value is what Go's own decode and encode of the same bytes would give: quantities and times
 //! canonical, nulls and empty `omitempty` fields gone, structs held by value present.
-//! Invariant: input is hostile; every recursion and expansion has a limit in [`limits`].
+//! Invariant: input is hostile; every recursion and expansion has a limit in [`limits`] or in `sampan_api::limits`.
 
 pub mod default;
 pub mod fields;
 pub mod json;
 pub mod limits;
 pub mod managed;
+pub mod nesting;
 pub mod patch;
 pub mod problems;
 pub mod protobuf;

@@ -1,20 +1,17 @@
 //! Every limit of this crate.
 
-/// Deepest nesting of objects and lists that a decoder follows (Go's decoder stops at 10,000; nothing that a kind
-/// describes comes near this, and a thread's stack must hold it).
-pub const NESTING_DEPTH_MAX: usize = 500;
-
 /// Unknown and duplicate fields reported for one body; later ones are dropped silently, as sigs.k8s.io/json does.
 pub const PROBLEMS_MAX: usize = 100;
 
 /// Nodes of a YAML document after its aliases are expanded. A 3 MiB body without aliases stays below it.
 pub const YAML_NODES_MAX: usize = 3_000_000;
 
-/// Nodes that aliases alone may add to a YAML document.
+/// Nodes that anchors and aliases alone may add to a YAML document: a copy is kept of each anchored node, and each
+/// alias makes another.
 pub const YAML_ALIAS_NODES_MAX: usize = 100_000;
 
-/// Operations in one JSON patch, as the real API server limits them.
-pub const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;
+/// Bytes of text in those copies.
+pub const YAML_ALIAS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Bytes that the `copy` operations of one JSON patch may make, as kube-apiserver's `JSONPatchMaxCopyBytes`.
 pub const JSON_PATCH_COPY_BYTES_MAX: usize = 3 * 1024 * 1024;

@@ -1,6 +1,6 @@
 //! The well-formedness of JSON, in the words of Go's `encoding/json`. Slow and exact: run when the decoder has failed.
 
-use crate::limits::NESTING_DEPTH_MAX;
+use sampan_api::limits::NESTING_MAX;
 
 /// The error that Go's scanner reports for these bytes, if any.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
@@ -46,10 +46,8 @@ impl Scan<'_> {
     }
 
     fn value(&mut self, depth: usize) -> Result<(), String> {
-        if depth > NESTING_DEPTH_MAX {
-            return Err("exceeded max depth".to_string());
-        }
         match self.peek() {
+            Some(b'{' | b'[') if depth == NESTING_MAX => Err("exceeded max depth".to_string()),
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
             Some(b'"') => self.string(),

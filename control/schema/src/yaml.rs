@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 
+use sampan_api::limits::NESTING_MAX;
 use serde_json::{Map, Number, Value};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
 
 use crate::json::{self, TypeMeta};
-use crate::limits::{PROBLEMS_MAX, YAML_ALIAS_NODES_MAX, YAML_NODES_MAX};
+use crate::limits::{PROBLEMS_MAX, YAML_ALIAS_BYTES_MAX, YAML_ALIAS_NODES_MAX, YAML_NODES_MAX};
 use crate::problems::{DecodeError, Decoded, Problem, ProblemKind};
 use crate::table::{Schema, TypeId};
 
@@ -38,7 +39,7 @@ pub fn type_meta(body: &[u8]) -> Result<TypeMeta, DecodeError> {
 /// The first document as JSON, and the keys that stand twice in a map (the last one counts).
 ///
 /// # Errors
-/// `yaml: line 2: ...`; also when the document has too many nodes, its aliases expanded.
+/// `yaml: line 2: ...`; also when the document has too many nodes or is too deep, its aliases expanded.
 pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
     let text = std::str::from_utf8(body).map_err(|_| "yaml: invalid leading UTF-8 octet".to_string())?;
     let mut build = Build::default();
@@ -56,10 +57,11 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
                     Some(_) => resolve(&text),
                     None => Value::String(text.into_owned()),
                 };
-                build.add(value, anchor, 1, line)?;
+                let size = Size { nodes: 1, bytes: value.as_str().map_or(0, str::len), depth: 0 };
+                build.add(value, anchor, size, line)?;
             }
-            Event::SequenceStart(_, anchor, _) => build.open(Value::Array(Vec::new()), anchor, line),
-            Event::MappingStart(_, anchor, _) => build.open(Value::Object(Map::new()), anchor, line),
+            Event::SequenceStart(_, anchor, _) => build.open(Value::Array(Vec::new()), anchor, line)?,
+            Event::MappingStart(_, anchor, _) => build.open(Value::Object(Map::new()), anchor, line)?,
             Event::SequenceEnd | Event::MappingEnd => build.close()?,
             Event::Alias(id) => build.alias(id, line)?,
             Event::DocumentEnd => break,
@@ -84,61 +86,102 @@ fn go_words(info: &str) -> &str {
     }
 }
 
+/// What a node costs whoever copies it.
+#[derive(Clone, Copy)]
+struct Size {
+    nodes: usize,
+    /// Of text.
+    bytes: usize,
+    /// Lists and maps within each other, itself included.
+    depth: usize,
+}
+
+impl Size {
+    fn take_in(&mut self, part: Size) {
+        self.nodes += part.nodes;
+        self.bytes += part.bytes;
+        self.depth = self.depth.max(part.depth + 1);
+    }
+}
+
 struct Open {
     value: Value,
     /// Of a map: the key whose value comes next, and whether it is the merge key.
     key: Option<String>,
     seen: std::collections::HashSet<String>,
     anchor: usize,
-    nodes: usize,
+    size: Size,
     line: usize,
 }
 
 #[derive(Default)]
 struct Build {
     stack: Vec<Open>,
-    anchors: HashMap<usize, (Value, usize)>,
+    anchors: HashMap<usize, (Value, Size)>,
     root: Option<Value>,
     nodes: usize,
-    alias_nodes: usize,
+    /// Of the copies that anchors and aliases make.
+    copied_nodes: usize,
+    copied_bytes: usize,
     problems: Vec<Problem>,
 }
 
 impl Build {
-    fn open(&mut self, value: Value, anchor: usize, line: usize) {
-        self.stack.push(Open { value, key: None, seen: std::collections::HashSet::default(), anchor, nodes: 1, line });
+    fn open(&mut self, value: Value, anchor: usize, line: usize) -> Result<(), String> {
+        let size = Size { nodes: 1, bytes: 0, depth: 1 };
+        self.check_depth(size)?;
+        self.stack.push(Open { value, key: None, seen: std::collections::HashSet::default(), anchor, size, line });
+        Ok(())
+    }
+
+    /// Whether a node of this size may stand here.
+    fn check_depth(&self, size: Size) -> Result<(), String> {
+        if self.stack.len() + size.depth > NESTING_MAX {
+            return Err("yaml: exceeded max depth".to_string());
+        }
+        Ok(())
     }
 
     fn close(&mut self) -> Result<(), String> {
         let Some(done) = self.stack.pop() else { return Ok(()) };
-        self.add(done.value, done.anchor, done.nodes, done.line)
+        self.add(done.value, done.anchor, done.size, done.line)
     }
 
     fn alias(&mut self, id: usize, line: usize) -> Result<(), String> {
-        let Some((value, nodes)) = self.anchors.get(&id).cloned() else {
+        let Some(size) = self.anchors.get(&id).map(|(_, size)| *size) else {
             return Err(format!("yaml: line {line}: an alias stands inside its own anchor"));
         };
-        self.alias_nodes += nodes;
-        if self.alias_nodes > YAML_ALIAS_NODES_MAX {
+        self.check_depth(size)?;
+        self.charge(size)?;
+        let value = self.anchors[&id].0.clone();
+        self.add(value, 0, size, line)
+    }
+
+    /// Counts a copy before it is made.
+    fn charge(&mut self, size: Size) -> Result<(), String> {
+        self.copied_nodes += size.nodes;
+        self.copied_bytes += size.bytes;
+        if self.copied_nodes > YAML_ALIAS_NODES_MAX || self.copied_bytes > YAML_ALIAS_BYTES_MAX {
             return Err("yaml: document contains excessive aliasing".to_string());
         }
-        self.add(value, 0, nodes, line)
+        Ok(())
     }
 
     /// Puts a finished node where it belongs.
-    fn add(&mut self, value: Value, anchor: usize, nodes: usize, line: usize) -> Result<(), String> {
+    fn add(&mut self, value: Value, anchor: usize, size: Size, line: usize) -> Result<(), String> {
         self.nodes += 1;
         if self.nodes > YAML_NODES_MAX {
             return Err("yaml: document has too many nodes".to_string());
         }
         if anchor != 0 {
-            self.anchors.insert(anchor, (value.clone(), nodes));
+            self.charge(size)?;
+            self.anchors.insert(anchor, (value.clone(), size));
         }
         let Some(open) = self.stack.last_mut() else {
             self.root = Some(value);
             return Ok(());
         };
-        open.nodes += nodes;
+        open.size.take_in(size);
         match &mut open.value {
             Value::Array(list) => list.push(value),
             Value::Object(map) => match open.key.take() {

@@ -4,6 +4,8 @@
 //! `$setElementOrder/<field>`. The rules, the order of results and the words of errors are those of
 //! `k8s.io/apimachinery/pkg/util/strategicpatch`.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::PatchError;
@@ -141,7 +143,7 @@ impl<'a> Merge<'a> {
                 (Some(from), Some(to)) if how.merges => self.list(from, to, &how, false)?,
                 (Some(_), Some(to)) => to,
             };
-            let (ours, theirs) = partition(merged, &order, how.key)?;
+            let (ours, theirs) = partition(merged, &Places::new(&order, how.key))?;
             let both = in_order(ours, theirs, &order, &server_order, how.key)?;
             original.insert(name.to_string(), Value::Array(both));
             patch.remove(name);
@@ -155,16 +157,14 @@ impl<'a> Merge<'a> {
             return fail("lists of lists are not supported");
         }
         if !sample.is_object() {
+            let places = Places::new(&patch, "");
             if deletes {
-                return Ok(original.into_iter().filter(|value| !patch.contains(value)).collect());
+                return Ok(original.into_iter().filter(|value| places.of(value).is_none()).collect());
             }
-            let mut merged: Vec<Value> = Vec::with_capacity(original.len() + patch.len());
-            for value in original.iter().chain(&patch) {
-                if !merged.contains(value) {
-                    merged.push(value.clone());
-                }
-            }
-            let (ours, theirs) = partition(merged, &patch, "")?;
+            let mut seen = HashSet::with_capacity(original.len() + patch.len());
+            let both = original.iter().chain(&patch);
+            let merged = both.filter(|value| seen.insert(value.to_string())).cloned().collect();
+            let (ours, theirs) = partition(merged, &places)?;
             return in_order(ours, theirs, &patch, &original, "");
         }
         if how.key.is_empty() {
@@ -173,13 +173,14 @@ impl<'a> Merge<'a> {
         }
         let (original, patch) = special_elements(original, patch, how.key)?;
         let server_order = original.clone();
+        let mut places = Places::new(&original, how.key);
         let mut merged = original;
         for element in &patch {
             let Value::Object(element) = element else {
                 return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(element)));
             };
             let Some(key) = element.get(how.key) else { return fail(no_merge_key(element, how.key)) };
-            match position(&merged, how.key, key) {
+            match places.by_name.get(&key.to_string()).copied() {
                 Some(at) => {
                     let from = match merged[at].take() {
                         Value::Object(map) => map,
@@ -187,17 +188,20 @@ impl<'a> Merge<'a> {
                     };
                     merged[at] = Value::Object(self.map(from, element.clone(), how.inner)?);
                 }
-                None => merged.push(Value::Object(element.clone())),
+                None => {
+                    places.by_name.insert(key.to_string(), merged.len());
+                    merged.push(Value::Object(element.clone()));
+                }
             }
         }
-        let (ours, theirs) = partition(merged, &patch, how.key)?;
+        let (ours, theirs) = partition(merged, &Places::new(&patch, how.key))?;
         in_order(ours, theirs, &patch, &server_order, how.key)
     }
 }
 
 /// Elements that say `$patch`: what they delete is gone from the original; `replace` leaves the patch alone.
 fn special_elements(mut original: Vec<Value>, patch: Vec<Value>, key: &str) -> Merged<(Vec<Value>, Vec<Value>)> {
-    let (mut plain, mut replace) = (Vec::new(), false);
+    let (mut plain, mut replace, mut deleted) = (Vec::new(), false, HashSet::new());
     for element in patch {
         let directive = element.get(DIRECTIVE).cloned();
         let (Some(directive), Value::Object(map)) = (directive, &element) else {
@@ -207,12 +211,15 @@ fn special_elements(mut original: Vec<Value>, patch: Vec<Value>, key: &str) -> M
         match directive.as_str() {
             Some("delete") => {
                 let Some(wanted) = map.get(key) else { return fail(no_merge_key(map, key)) };
-                original.retain(|value| value.get(key) != Some(wanted));
+                deleted.insert(wanted.to_string());
             }
             Some("replace") => replace = true,
             Some("merge") => return fail("merging lists cannot yet be specified in the patch"),
             _ => return fail(bad_patch_type(&directive, map)),
         }
+    }
+    if !deleted.is_empty() {
+        original.retain(|value| value.get(key).is_none_or(|name| !deleted.contains(&name.to_string())));
     }
     Ok(if replace { (plain, Vec::new()) } else { (original, plain) })
 }
@@ -220,7 +227,8 @@ fn special_elements(mut original: Vec<Value>, patch: Vec<Value>, key: &str) -> M
 fn retain_keys(original: &mut Object, patch: &mut Object) -> Merged<()> {
     let Some(list) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
     let Value::Array(list) = list else { return fail("invalid patch format of retainKeys") };
-    let kept = |name: &String| list.iter().any(|one| one.as_str() == Some(name));
+    let names: HashSet<&str> = list.iter().filter_map(Value::as_str).collect();
+    let kept = |name: &String| names.contains(name.as_str());
     for (name, value) in patch.iter() {
         let counts = !value.is_null() && !name.starts_with(DELETE_FROM) && !name.starts_with(SET_ORDER);
         if counts && !kept(name) {
@@ -255,20 +263,36 @@ fn without_directives(value: Value) -> Option<Value> {
     }
 }
 
-fn position(list: &[Value], key: &str, wanted: &Value) -> Option<usize> {
-    list.iter().position(|value| value.get(key) == Some(wanted))
+/// Where the elements of a list stand: by their key as it is written, or by themselves where there is none. The first of
+/// several counts.
+struct Places<'a> {
+    key: &'a str,
+    by_name: HashMap<String, usize>,
 }
 
-/// Where an element stands in a list: by its key, or by itself where there is none.
-fn index(order: &[Value], element: &Value, key: &str) -> Option<usize> {
-    if key.is_empty() {
-        return order.iter().position(|value| value == element);
+impl<'a> Places<'a> {
+    fn new(list: &[Value], key: &'a str) -> Self {
+        let mut places = Self { key, by_name: HashMap::with_capacity(list.len()) };
+        for (at, element) in list.iter().enumerate() {
+            if let Some(name) = places.name(element) {
+                places.by_name.entry(name).or_insert(at);
+            }
+        }
+        places
     }
-    element.get(key).and_then(|wanted| position(order, key, wanted))
+
+    fn name(&self, element: &Value) -> Option<String> {
+        if self.key.is_empty() { Some(element.to_string()) } else { element.get(self.key).map(Value::to_string) }
+    }
+
+    fn of(&self, element: &Value) -> Option<usize> {
+        self.name(element).and_then(|name| self.by_name.get(&name).copied())
+    }
 }
 
 /// Splits a merged list into what the patch names and what only the server has.
-fn partition(merged: Vec<Value>, by: &[Value], key: &str) -> Merged<(Vec<Value>, Vec<Value>)> {
+fn partition(merged: Vec<Value>, by: &Places<'_>) -> Merged<(Vec<Value>, Vec<Value>)> {
+    let key = by.key;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for element in merged {
         if !key.is_empty() {
@@ -280,15 +304,15 @@ fn partition(merged: Vec<Value>, by: &[Value], key: &str) -> Merged<(Vec<Value>,
                 }
             }
         }
-        if index(by, &element, key).is_some() { ours.push(element) } else { theirs.push(element) }
+        if by.of(&element).is_some() { ours.push(element) } else { theirs.push(element) }
     }
     Ok((ours, theirs))
 }
 
 /// Ours in the patch's order, theirs in the server's, woven so that the server's order holds between them.
 fn in_order(
-    mut ours: Vec<Value>,
-    mut theirs: Vec<Value>,
+    ours: Vec<Value>,
+    theirs: Vec<Value>,
     patch_order: &[Value],
     server_order: &[Value],
     key: &str,
@@ -298,25 +322,23 @@ fn in_order(
     {
         return fail(no_merge_key(map, key));
     }
-    let place = |order: &[Value], value: &Value| index(order, value, key).unwrap_or(usize::MAX);
-    ours.sort_by_key(|value| place(patch_order, value));
-    theirs.sort_by_key(|value| place(server_order, value));
+    let (in_patch, on_server) = (Places::new(patch_order, key), Places::new(server_order, key));
     let mut both = Vec::with_capacity(ours.len() + theirs.len());
+    // Each with its place on the server, which is asked for more than once.
+    let placed = |list: Vec<Value>| list.into_iter().map(|value| (on_server.of(&value), value)).collect::<Vec<_>>();
+    let (mut ours, mut theirs) = (placed(ours), placed(theirs));
+    ours.sort_by_cached_key(|(_, value)| in_patch.of(value).unwrap_or(usize::MAX));
+    theirs.sort_by_key(|(place, _)| place.unwrap_or(usize::MAX));
     let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
     loop {
         let next = match (theirs.peek(), ours.peek()) {
             (None, None) => return Ok(both),
             (Some(_), None) => theirs.next(),
             (None, Some(_)) => ours.next(),
-            (Some(left), Some(right)) => {
-                let first = match (index(server_order, left, key), index(server_order, right, key)) {
-                    (Some(left), Some(right)) => left < right,
-                    _ => false,
-                };
-                if first { theirs.next() } else { ours.next() }
-            }
+            (Some((Some(left), _)), Some((Some(right), _))) if left < right => theirs.next(),
+            (Some(_), Some(_)) => ours.next(),
         };
-        both.extend(next);
+        both.extend(next.map(|(_, value)| value));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Messages to values. What results is what Go would write as JSON after reading the same bytes.
 
+use sampan_api::limits::NESTING_MAX;
 use serde_json::{Map, Number, Value};
 
 use super::envelope;
 use super::wire::{Item, Reader};
-use crate::limits::NESTING_DEPTH_MAX;
+use crate::nesting;
 use crate::problems::{DecodeError, Decoded};
 use crate::scalar::{self, Instant};
 use crate::table::{Field, Schema, Shape, Type, TypeDef, TypeId, WireEntry};
@@ -20,8 +21,15 @@ pub fn decode(schema: &Schema, id: TypeId, payload: &[u8]) -> Result<Decoded, De
         return Err(DecodeError::Mismatch(format!("{} has no protobuf form", schema.get(id).name)));
     }
     let map = Decoder { schema, depth: 0 }.object(id, payload).map_err(DecodeError::Mismatch)?;
-    Ok(Decoded { value: Value::Object(map), problems: Vec::new() })
+    let value = Value::Object(map);
+    // Messages were counted on the way; lists, maps and JSON within messages are deeper than these.
+    if nesting::exceeds(&value, NESTING_MAX) {
+        return Err(DecodeError::Mismatch(TOO_DEEP.to_string()));
+    }
+    Ok(Decoded { value, problems: Vec::new() })
 }
+
+const TOO_DEEP: &str = "exceeded max depth";
 
 struct Decoder<'a> {
     schema: &'a Schema,
@@ -32,8 +40,8 @@ type Parsed<T> = Result<T, String>;
 
 impl Decoder<'_> {
     fn object(&mut self, id: TypeId, bytes: &[u8]) -> Parsed<Map<String, Value>> {
-        if self.depth > NESTING_DEPTH_MAX {
-            return Err("exceeded max depth".to_string());
+        if self.depth == NESTING_MAX {
+            return Err(TOO_DEEP.to_string());
         }
         self.depth += 1;
         let ty = self.schema.get(id);

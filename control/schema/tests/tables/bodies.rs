@@ -1,6 +1,7 @@
 //! Bodies: what decoders make of them, and in which words they refuse.
 
-use sampan_schema::limits::{NESTING_DEPTH_MAX, PROBLEMS_MAX};
+use sampan_api::limits::NESTING_MAX;
+use sampan_schema::limits::PROBLEMS_MAX;
 use sampan_schema::{DecodeError, Schema, json, protobuf, yaml};
 use serde_json::{Value, json as value};
 
@@ -147,14 +148,46 @@ fn dropped_fields_are_reported_in_order_and_within_a_limit() {
 
 #[test]
 fn depth_is_bounded() {
-    let depth = NESTING_DEPTH_MAX * 20;
-    let deep = |open: &str, close: &str| format!(r#"{{"x":{}{}}}"#, open.repeat(depth), close.repeat(depth));
-    assert!(decode("ConfigMap", &deep("[", "]")).is_err());
     let schema = Schema::builtin();
     let id = schema.find("apps", "v1", "ControllerRevision").expect("a kind");
+    let nested = |depth: usize| {
+        (0..depth).fold(value!(1), |inner, n| if n % 2 == 0 { value!([inner]) } else { value!({"a": inner}) })
+    };
+    // What a decoder takes whole is within the limit, the object around the data counted, and a reader gets through it.
+    let check = |data: Value, refusal: Option<&str>| {
+        let object = value!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {}, "revision": 0, "data": data});
+        let body = object.to_string();
+        let mut message = Vec::new();
+        protobuf::encode(schema, id, &object, &mut message).expect("encodes");
+        for decoded in [
+            json::decode(schema, id, body.as_bytes()),
+            yaml::decode(schema, id, body.as_bytes()),
+            protobuf::decode(schema, id, &message),
+        ] {
+            match (decoded, refusal) {
+                (Ok(decoded), None) => {
+                    assert_eq!(decoded.value["data"], data);
+                    serde_json::from_slice::<Value>(decoded.value.to_string().as_bytes()).expect("is read again");
+                }
+                (Err(error), Some(refusal)) => assert!(error.to_string().contains(refusal), "{error}"),
+                (decoded, _) => panic!("{decoded:?}"),
+            }
+        }
+    };
+    check(nested(NESTING_MAX - 1), None);
+    check(nested(NESTING_MAX), Some("exceeded max depth"));
+    check(value!([nested(NESTING_MAX)]), Some("exceeded max depth"));
+
+    let depth = NESTING_MAX * 100;
+    let deep = |open: &str, close: &str| format!(r#"{{"x":{}{}}}"#, open.repeat(depth), close.repeat(depth));
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        assert!(decode("ConfigMap", &deep(open, close)).is_err());
+        assert!(yaml::to_json(deep(open, close).as_bytes()).is_err());
+    }
     let body = format!(r#"{{"data":{}1{}}}"#, r#"{"a":"#.repeat(depth), "}".repeat(depth));
     let refused = json::decode(schema, id, body.as_bytes()).expect_err("too deep");
     assert!(refused.to_string().contains("exceeded max depth"), "{refused}");
+
     let id = schema.find("apiextensions.k8s.io", "v1", "CustomResourceDefinition").expect("a kind");
     let mut bytes = Vec::new();
     for _ in 0..10_000 {
@@ -205,6 +238,16 @@ fn yaml_bombs_are_refused() {
     assert_eq!(error, "yaml: document contains excessive aliasing");
     assert!(yaml::to_json(format!("{}1{}", "[".repeat(5000), "]".repeat(5000)).as_bytes()).is_err());
     assert!(yaml::to_json(b"a: &a [*a]").is_err());
+    // A copy is kept of each anchored node, so anchors around anchors cost as aliases do.
+    let anchors: String = (0..100).map(|n| format!("&a{n} [")).collect();
+    let nested = format!("{anchors}{}{}", "x, ".repeat(2000), "]".repeat(100));
+    assert_eq!(yaml::to_json(nested.as_bytes()).expect_err("copies"), "yaml: document contains excessive aliasing");
+    let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(20));
+    assert_eq!(yaml::to_json(text.as_bytes()).expect_err("long text"), "yaml: document contains excessive aliasing");
+    // Each alias stands one deeper than what it names, though no line is deep.
+    let chain: String = (1..200).map(|n| format!("a{n}: &a{n} [*a{}]\n", n - 1)).collect();
+    let chain = format!("a0: &a0 [x]\n{chain}");
+    assert_eq!(yaml::to_json(chain.as_bytes()).expect_err("a chain"), "yaml: exceeded max depth");
 }
 
 #[test]

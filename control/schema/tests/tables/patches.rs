@@ -1,6 +1,6 @@
 //! Patches, by their directives.
 
-use sampan_schema::limits::JSON_PATCH_OPERATIONS_MAX;
+use sampan_api::limits::JSON_PATCH_OPERATIONS_MAX;
 use sampan_schema::patch::{self, PatchError};
 use sampan_schema::{Schema, managed};
 use serde_json::{Value, json as value};
@@ -111,6 +111,40 @@ fn primitive_lists_merge_and_shrink() {
         }
         assert_eq!(got, wanted, "{change}");
     }
+}
+
+#[test]
+fn long_lists_merge_in_time() {
+    const LONG: usize = 20_000;
+    let schema = Schema::builtin();
+    let id = schema.find("", "v1", "ConfigMap").expect("ConfigMap");
+    let names = |from: usize| -> Value { (from..from + LONG).map(|n| format!("example.com/{n}")).collect() };
+    let current = value!({"metadata": {"finalizers": names(0)}});
+    let merged = |change: Value| {
+        let mut done = patch::strategic(schema, id, &current, &value!({"metadata": change})).expect("applies");
+        done["metadata"]["finalizers"].take()
+    };
+    let half = LONG / 2;
+    let both = merged(value!({"finalizers": names(half)}));
+    assert_eq!(both.as_array().map(Vec::len), Some(LONG + half));
+    let order = merged(value!({"$setElementOrder/finalizers": names(0), "finalizers": names(0)}));
+    assert_eq!(order, names(0));
+    let left = merged(value!({"$deleteFromPrimitiveList/finalizers": names(half)}));
+    assert_eq!(left.as_array().map(Vec::len), Some(half));
+
+    let containers =
+        |image: &str| -> Value { (0..LONG).map(|n| value!({"name": format!("c{n}"), "image": image})).collect() };
+    check(
+        value!({"containers": containers("1")}),
+        value!({"containers": containers("2")}),
+        value!({"containers": containers("2")}),
+    );
+    let deleted: Value = (1..LONG).map(|n| value!({"name": format!("c{n}"), "$patch": "delete"})).collect();
+    check(
+        value!({"containers": containers("1")}),
+        value!({"containers": deleted}),
+        value!({"containers": [{"name": "c0", "image": "1"}]}),
+    );
 }
 
 #[test]
