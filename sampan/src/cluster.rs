@@ -6,6 +6,7 @@ use crate::data_dir::DataDir;
 use crate::deferred::DeferredAuthorizer;
 use crate::first_start;
 use crate::health::{Ready, StoreCheck};
+use crate::metrics;
 use crate::nodes::OwnNode;
 use crate::rules::RbacRules;
 use crate::scheduling;
@@ -13,7 +14,7 @@ use anyhow::{Context, bail};
 use sampan_api::UserInfo;
 use sampan_api::k8s::api::core::v1::Namespace;
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
-use sampan_apiserver::{Anonymous, ApiServer, ApiService};
+use sampan_apiserver::{Anonymous, ApiServer, ApiService, Metrics};
 use sampan_auth::union::{Authenticators, Authorizers};
 use sampan_auth::{Authenticator, Pki};
 use sampan_client::{Client, Informers};
@@ -37,6 +38,7 @@ pub struct Cluster {
     pub pki: Arc<Pki>,
     pub data_dir: DataDir,
     pub service: ApiService,
+    metrics: Arc<Metrics>,
     env: Env,
     node: Option<sampan_node::Agent>,
     runtime: Option<Runtime>,
@@ -90,6 +92,8 @@ impl Cluster {
             anonymous: if config.authentication.anonymous { Anonymous::All } else { Anonymous::Health },
             version: VERSION.into(),
         })?;
+        let metrics = apiserver.metrics().clone();
+        metrics::of_the_store(&metrics, store.clone());
         let service = apiserver.service();
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
         first_start::ensure(&own, &table, config).await.context("what a cluster has from its first start")?;
@@ -100,6 +104,7 @@ impl Cluster {
             pki,
             data_dir,
             service,
+            metrics,
             env: env.clone(),
             node: None,
             runtime: None,
@@ -163,7 +168,9 @@ impl Cluster {
         let images = Arc::new(sampan_images::Images::open(&self.data_dir.blobs(), &seeds)?);
         if components.scheduler {
             let client = self.client(UserInfo::scheduler(), "kube-scheduler");
-            explain.set(scheduling::start(client, &runtime, images.clone(), &self.env, &self.parts)?);
+            let scheduler = scheduling::start(client, &runtime, images.clone(), &self.env, &self.parts)?;
+            explain.set(scheduler.explainer);
+            metrics::of_the_scheduler(&self.metrics, scheduler.metrics);
             progress("scheduler started");
         }
         if components.node {
@@ -195,6 +202,7 @@ impl Cluster {
         runtime.seed(&sampan_embed::seeds());
         // Guests do not reach the API server; it is one of this host's addresses, whatever the ranges say.
         runtime.set_egress(EgressRules { denied: vec![self.address], ..EgressRules::default() });
+        metrics::of_the_runtime(&self.metrics, runtime.clone());
         self.runtime = Some(runtime.clone());
         Ok(runtime)
     }

@@ -8,6 +8,7 @@ mod deferred;
 mod first_start;
 mod health;
 mod image;
+mod metrics;
 mod nodes;
 mod rules;
 mod scheduling;

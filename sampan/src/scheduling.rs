@@ -7,9 +7,15 @@ use sampan_apiserver::{Action, Ask, Body};
 use sampan_client::{BlobSource, Client, EventRecorder, Informers};
 use sampan_env::{Env, Tasks};
 use sampan_policy::{Live, PolicyController, PolicyControllerConfig, ProfileConfig};
-use sampan_scheduler_driver::{Driver, DriverConfig, Explainer};
+use sampan_scheduler_driver::{Driver, DriverConfig, Explainer, Metrics};
 use sampan_wasm_runtime::Runtime;
 use std::sync::{Arc, OnceLock};
+
+/// What others need of a running scheduler.
+pub struct Scheduler {
+    pub explainer: Explainer,
+    pub metrics: Arc<Metrics>,
+}
 
 /// Starts policies and scheduler; they end with `tasks`. `client` speaks as `system:kube-scheduler`.
 pub fn start(
@@ -18,7 +24,7 @@ pub fn start(
     blobs: Arc<dyn BlobSource>,
     env: &Env,
     tasks: &Tasks,
-) -> anyhow::Result<Explainer> {
+) -> anyhow::Result<Scheduler> {
     let informers = Informers::new(client.clone(), env, tasks);
     let events = EventRecorder::new(client.clone(), "default-scheduler", None, env, tasks);
     let live = Live::new(env, vec![ProfileConfig::default()]);
@@ -41,10 +47,10 @@ pub fn start(
         tasks: tasks.clone(),
     })?;
     live.on_change(driver.waker());
-    let explainer = driver.explainer();
+    let scheduler = Scheduler { explainer: driver.explainer(), metrics: driver.metrics() };
     controller.start();
     driver.start()?;
-    Ok(explainer)
+    Ok(scheduler)
 }
 
 /// The name under which the pods' row asks for [`Explain`].

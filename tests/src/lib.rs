@@ -4,8 +4,10 @@
 //! does. Every process that is started here is ended here, by its id.
 
 pub mod measure;
+pub mod scheduling;
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -38,13 +40,16 @@ pub fn tool(name: &str) -> PathBuf {
     path
 }
 
-/// A table of `bench/ratchet.toml`: names and numbers.
-pub fn ratchet(table: &str) -> Vec<(String, f64)> {
+/// A table of `bench/ratchet.toml`: names and numbers. Fails the test where there is none.
+pub fn ratchet(table: &str) -> BTreeMap<String, f64> {
     let text = std::fs::read_to_string(root().join("bench/ratchet.toml")).expect("bench/ratchet.toml");
     let head = format!("[{table}]");
     let body = text.lines().skip_while(|line| line.trim() != head).skip(1).take_while(|line| !line.starts_with('['));
     let entries = body.filter_map(|line| line.split_once('='));
-    entries.map(|(name, value)| (name.trim().to_owned(), value.trim().parse().expect("a number"))).collect()
+    let found: BTreeMap<String, f64> =
+        entries.map(|(name, value)| (name.trim().to_owned(), value.trim().parse().expect("a number"))).collect();
+    assert!(!found.is_empty(), "bench/ratchet.toml has no table {table}");
+    found
 }
 
 /// Reference data beside the checkout, where there is any.

@@ -2,11 +2,13 @@
 
 use crate::{Sampan, now};
 use anyhow::{Context, bail};
-use futures::stream::{self, StreamExt};
 use sampan_api::k8s::api::core::v1::ConfigMap;
 use sampan_client::{Client, Kubeconfig};
 use sampan_env::{Env, Tasks};
-use serde_json::json;
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// What each ConfigMap of the load holds, bytes.
@@ -16,6 +18,11 @@ const VALUE_BYTES: usize = 1_024;
 pub fn connect(sampan: &Sampan) -> anyhow::Result<Client> {
     let config = Kubeconfig::load_file(&sampan.kubeconfig)?.remote_config(None)?;
     Ok(Client::remote(config, "sampan-bench", &Env::system(), &Tasks::new("bench"))?)
+}
+
+/// Clients that each have a connection of their own, as clients of other processes would.
+pub fn connections(sampan: &Sampan, count: usize) -> anyhow::Result<Vec<Client>> {
+    (0..count).map(|_| connect(sampan)).collect()
 }
 
 /// Memory that a process holds now.
@@ -65,44 +72,106 @@ impl Measure {
     }
 }
 
-/// Creates `count` ConfigMaps `<prefix>-0`, ..., `clients` at once.
-pub async fn creates(client: &Client, pid: u32, prefix: &str, count: usize, clients: usize) -> anyhow::Result<Cost> {
-    let maps = client.namespaced::<ConfigMap>("default");
-    let value = "x".repeat(VALUE_BYTES);
+/// The value below which `percent` of sorted times lie.
+pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+pub fn configmap(name: &str) -> ConfigMap {
+    let mut map = ConfigMap::default();
+    map.metadata.name = Some(name.to_owned());
+    map.data = Some([("value".to_owned(), "x".repeat(VALUE_BYTES))].into());
+    map
+}
+
+/// Creates `count` ConfigMaps `<prefix>-0`, ..., on each connection one after the other.
+pub async fn creates(clients: &[Client], pid: u32, prefix: &str, count: usize) -> anyhow::Result<Cost> {
     let measure = Measure::begin(pid)?;
-    let made = stream::iter(0..count).map(|i| {
-        let object: ConfigMap = serde_json::from_value(json!({
-            "metadata": {"name": format!("{prefix}-{i}")}, "data": {"value": value},
-        }))
-        .unwrap_or_default();
-        let maps = maps.clone();
-        async move { maps.create(&object).await }
-    });
-    let failed = made.buffer_unordered(clients).filter(|result| std::future::ready(result.is_err())).count().await;
-    if failed > 0 {
-        bail!("{failed} of {count} creates failed");
-    }
+    each(clients, count, |client, n| {
+        let maps = client.namespaced::<ConfigMap>("default");
+        let map = configmap(&format!("{prefix}-{n}"));
+        async move { maps.create(&map).await.map(drop) }
+    })
+    .await?;
     measure.end(count)
 }
 
-/// Reads ConfigMaps of `<prefix>-0` to `<prefix>-<keys - 1>` in turn, `clients` at once.
-pub async fn gets(
-    client: &Client,
-    pid: u32,
-    prefix: &str,
-    keys: usize,
-    count: usize,
-    clients: usize,
-) -> anyhow::Result<Cost> {
-    let maps = client.namespaced::<ConfigMap>("default");
+/// Reads ConfigMaps of `<prefix>-0` to `<prefix>-<keys - 1>` in turn.
+pub async fn gets(clients: &[Client], pid: u32, prefix: &str, keys: usize, count: usize) -> anyhow::Result<Cost> {
     let measure = Measure::begin(pid)?;
-    let read = stream::iter(0..count).map(|i| {
-        let maps = maps.clone();
-        async move { maps.get_record(&format!("{prefix}-{}", i % keys)).await }
-    });
-    let failed = read.buffer_unordered(clients).filter(|result| std::future::ready(result.is_err())).count().await;
-    if failed > 0 {
-        bail!("{failed} of {count} GETs failed");
-    }
+    each(clients, count, |client, n| {
+        let maps = client.namespaced::<ConfigMap>("default");
+        async move { maps.get_record(&format!("{prefix}-{}", n % keys)).await.map(drop) }
+    })
+    .await?;
     measure.end(count)
+}
+
+/// Does something `count` times, on all connections at once and on each one after the other.
+pub async fn each<F, Fut>(clients: &[Client], count: usize, one: F) -> anyhow::Result<()>
+where
+    F: Fn(Client, usize) -> Fut,
+    Fut: Future<Output = Result<(), sampan_client::Error>>,
+{
+    let next = AtomicUsize::new(0);
+    let workers = clients.iter().map(|client| {
+        let (next, one) = (&next, &one);
+        async move {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= count {
+                    return Ok::<(), sampan_client::Error>(());
+                }
+                one(client.clone(), n).await?;
+            }
+        }
+    });
+    futures::future::try_join_all(workers).await?;
+    Ok(())
+}
+
+/// What the server's `/metrics` says, without labels.
+pub async fn counters(client: &Client) -> anyhow::Result<HashMap<String, f64>> {
+    let text = client.request_bytes(http::Request::get("/metrics").body(bytes::Bytes::new())?).await?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.contains('{'));
+    Ok(lines
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        .collect())
+}
+
+/// A look at a process's syncs of files.
+pub struct Syncs {
+    strace: Child,
+    report: tempfile::NamedTempFile,
+}
+
+/// Begins to count the syncs of all threads of a process, with `strace`.
+pub fn stored_syncs(pid: u32) -> anyhow::Result<Syncs> {
+    let report = tempfile::NamedTempFile::new()?;
+    let mut command = Command::new("strace");
+    command.args(["-f", "-e", "trace=fdatasync,fsync,sync_file_range,sync"]).arg("-o").arg(report.path());
+    let mut strace = command.arg("-p").arg(pid.to_string()).stderr(Stdio::piped()).spawn().context("strace")?;
+    let stderr = strace.stderr.take().context("strace's words")?;
+    let mut lines = BufReader::new(stderr).lines();
+    let first = lines.next().context("strace said nothing")??;
+    if !first.contains("attached") {
+        bail!("strace: {first}");
+    }
+    // It goes on to say which threads it found; nobody needs to know.
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    Ok(Syncs { strace, report })
+}
+
+impl Syncs {
+    /// How many there were.
+    pub fn end(mut self) -> anyhow::Result<u32> {
+        let pid = i32::try_from(self.strace.id()).ok().and_then(rustix::process::Pid::from_raw).context("a process")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
+        self.strace.wait()?;
+        let text = std::fs::read_to_string(self.report.path())?;
+        let calls = text.lines().filter(|line| line.contains("sync") && !line.contains("resumed>"));
+        Ok(u32::try_from(calls.count())?)
+    }
 }

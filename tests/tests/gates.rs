@@ -1,7 +1,9 @@
 //! What a request may cost the server: counts that hardly depend on who else is on the machine.
 
-use sampan_tests::measure::{connect, creates, gets};
+use sampan_tests::measure::{connections, creates, gets};
 use sampan_tests::{Sampan, ratchet};
+
+const CLIENTS: usize = 16;
 
 #[test]
 fn a_create_and_a_get_stay_within_their_cpu() {
@@ -9,14 +11,24 @@ fn a_create_and_a_get_stay_within_their_cpu() {
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver"]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let (create, get) = runtime.block_on(async {
-        let client = connect(&sampan).expect("a client");
-        let create = creates(&client, sampan.pid(), "gate", 2_000, 16).await.expect("creates");
-        let get = gets(&client, sampan.pid(), "gate", 2_000, 4_000, 16).await.expect("gets");
+        let clients = connections(&sampan, CLIENTS).expect("clients");
+        let create = creates(&clients, sampan.pid(), "gate", 2_000).await.expect("creates");
+        let get = gets(&clients, sampan.pid(), "gate", 2_000, 4_000).await.expect("gets");
         (create, get)
     });
     println!("create: {create}\nget: {get}");
-    for (name, max) in ratchet("cpu_us_max") {
-        let found = if name == "create" { create.cpu_us } else { get.cpu_us };
-        assert!(found <= max, "{name}: {found:.0} us of CPU, at most {max}");
+    let limits = ratchet("cpu_us_max");
+    for (name, cost) in [("create", create), ("get", get)] {
+        let max = limits.get(name).unwrap_or_else(|| panic!("bench/ratchet.toml has no {name}"));
+        assert!(cost.cpu_us <= *max, "{name}: {:.0} us of CPU, at most {max}", cost.cpu_us);
     }
+}
+
+#[test]
+fn what_a_scheduled_pod_costs_beyond_its_create_stays_within_its_cpu() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let cost = runtime.block_on(sampan_tests::scheduling::of_the_scheduler(1_000, 2_000)).expect("a measurement");
+    println!("{cost}");
+    let max = ratchet("cpu_us_max")["schedule"];
+    assert!(cost.scheduler_us <= max, "{:.0} us of CPU a pod, at most {max}", cost.scheduler_us);
 }
