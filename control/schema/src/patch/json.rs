@@ -63,10 +63,9 @@ fn check_nesting(operation: &PatchOperation, document: &Value) -> Result<(), Pat
         PatchOperation::Move(_) | PatchOperation::Remove(_) | PatchOperation::Test(_) => return Ok(()),
     };
     let depth = path.count() + below;
-    // serde_json, which reads what is stored, gives up at this depth itself.
-    if depth >= NESTING_MAX {
+    if depth > NESTING_MAX {
         return Err(PatchError::Unprocessable(format!(
-            "the patched object would nest {depth} deep, reaching the limit {NESTING_MAX}"
+            "the patched object would nest {depth} deep, exceeding the limit {NESTING_MAX}"
         )));
     }
     Ok(())
@@ -161,17 +160,17 @@ mod tests {
                 (found, _) => panic!("{operations}: {found:?}"),
             }
         };
-        let leaf = "/a".repeat(120);
+        let leaf = "/a".repeat(NESTING_MAX - 1);
         let add = |path: &str, depth: usize| json!({"op": "add", "path": path, "value": nested(depth)});
         let copy = |from: &str, path: &str| json!({"op": "copy", "from": from, "path": path});
-        check(json!({}), json!([add("/x", NESTING_MAX - 2)]), Some(NESTING_MAX - 1));
-        check(json!({}), json!([add("/x", NESTING_MAX - 1)]), None);
-        check(json!({"x": 1}), json!([{"op": "replace", "path": "/x", "value": nested(NESTING_MAX - 1)}]), None);
+        check(json!({}), json!([add("/x", NESTING_MAX - 1)]), Some(NESTING_MAX));
+        check(json!({}), json!([add("/x", NESTING_MAX)]), None);
+        check(json!({"x": 1}), json!([{"op": "replace", "path": "/x", "value": nested(NESTING_MAX)}]), None);
         // Each copy below its own deepest leaf doubles the depth.
-        check(nested(120), json!([copy("/a", &leaf)]), None);
+        check(nested(NESTING_MAX - 1), json!([copy("/a", &leaf)]), None);
         let doubling: Vec<Value> = (0..11).map(|_| copy("", &leaf)).collect();
-        check(nested(120), Value::Array(doubling), None);
-        check(nested(120), json!([copy("/a", "/b")]), Some(120));
+        check(nested(NESTING_MAX - 1), Value::Array(doubling), None);
+        check(nested(NESTING_MAX), json!([copy("/a", "/b")]), Some(NESTING_MAX));
         let two = json!({"deep": nested(100), "x": nested(50)});
         let below = format!("/deep{}", "/a".repeat(100));
         check(two.clone(), json!([{"op": "move", "from": "/x", "path": below}]), None);
