@@ -6,7 +6,7 @@ mod tidy;
 mod tools;
 
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Parser)]
 struct Cli {
@@ -39,11 +39,20 @@ fn main() -> anyhow::Result<()> {
         Task::Test { tier } => test::run(&root, &tier),
         Task::Tidy => tidy::run(&root),
         Task::Tools => tools::prepare(&root).map(|_| ()),
-        Task::Bench { arguments } => {
-            command::run(&root, "cargo", &["build", "--release", "--package", "sampan"])?;
-            let mut words = vec!["run", "--release", "--quiet", "--package", "sampan-tests", "--bin", "bench", "--"];
-            words.extend(arguments.iter().map(String::as_str));
-            command::run(&root, "cargo", &words)
-        }
+        Task::Bench { arguments } => bench(&root, &arguments),
     }
+}
+
+/// `arguments`: the parts to run, all by default. The peer is built only for the part that wants it.
+fn bench(root: &Path, arguments: &[String]) -> anyhow::Result<()> {
+    let tools = tools::prepare(root)?;
+    command::run(root, "cargo", &["build", "--release", "--package", "sampan"])?;
+    let mut words = vec!["run", "--release", "--quiet", "--package", "sampan-tests", "--bin", "bench", "--"];
+    words.extend(arguments.iter().map(String::as_str));
+    let peer;
+    if arguments.is_empty() || arguments.iter().any(|one| one == "http") {
+        peer = tools::wasmtime(root, &tools)?;
+        words.extend(["--wasmtime", &peer]);
+    }
+    command::run(root, "cargo", &words)
 }

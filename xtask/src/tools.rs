@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Where `cargo deny` is, under the tools' folder.
 pub const DENY: &str = "deny/bin/cargo-deny";
 const DENY_VERSION: &str = "0.20.2";
+const WASMTIME_VERSION: &str = "48.0.8";
 
 /// Everything the tests start. What exists already is not made again.
 pub fn prepare(root: &Path) -> anyhow::Result<PathBuf> {
@@ -20,11 +21,9 @@ pub fn prepare(root: &Path) -> anyhow::Result<PathBuf> {
     }
     for (name, folder) in [("kubectl-1.35", "kubectl-1.35"), ("kubectl-1.31", "kubectl-1.31"), ("informer", "informer")]
     {
-        let output = tools.join(name);
-        if !output.exists() {
-            let source = root.join("tests/clients").join(folder);
-            run(&source, "go", &["build", "-trimpath", "-o", &output.to_string_lossy(), "."])?;
-        }
+        // Always: Go itself knows whether the sources have changed.
+        let (source, output) = (root.join("tests/clients").join(folder), tools.join(name));
+        run(&source, "go", &["build", "-trimpath", "-o", &output.to_string_lossy(), "."])?;
     }
     python(root, &tools)?;
     Ok(tools)
@@ -41,13 +40,26 @@ fn wasm_target(root: &Path) -> anyhow::Result<()> {
 
 /// Built without optimisation: it runs for two seconds, and an optimised build takes a minute longer than that.
 fn deny(root: &Path, tools: &Path) -> anyhow::Result<()> {
-    if tools.join(DENY).exists() {
+    install(root, tools, "deny", &["cargo-deny", "--version", DENY_VERSION, "--debug"])
+}
+
+/// The peer that HTTP components are compared with: the release of the engine that Sampan is built with.
+pub fn wasmtime(root: &Path, tools: &Path) -> anyhow::Result<String> {
+    let features = "serve,cranelift,component-model,pooling-allocator,parallel-compilation";
+    let version = ["wasmtime-cli", "--version", WASMTIME_VERSION];
+    install(root, tools, "wasmtime", &[&version[..], &["--no-default-features", "--features", features]].concat())?;
+    Ok(tools.join("wasmtime/bin/wasmtime").to_string_lossy().into_owned())
+}
+
+/// `cargo install` into a folder of its own under the tools'. What is there already is not made again.
+fn install(root: &Path, tools: &Path, name: &str, what: &[&str]) -> anyhow::Result<()> {
+    let (folder, build) = (tools.join(name), tools.join(format!("{name}-build")));
+    if folder.join("bin").exists() {
         return Ok(());
     }
-    let (folder, build) = (tools.join("deny"), tools.join("deny-build"));
     let (into, target) = (folder.to_string_lossy(), build.to_string_lossy());
-    let words = ["install", "cargo-deny", "--version", DENY_VERSION, "--locked", "--debug", "--no-track", "--quiet"];
-    run(root, "cargo", &[&words[..], &["--root", &into, "--target-dir", &target]].concat())?;
+    let how = ["--locked", "--no-track", "--quiet", "--root", &into, "--target-dir", &target];
+    run(root, "cargo", &[&["install"], what, &how].concat())?;
     std::fs::remove_dir_all(&build)?;
     Ok(())
 }
