@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, Weak};
+use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
@@ -193,35 +194,34 @@ impl Artifacts {
         Fut: Future<Output = Result<Bytes, String>>,
     {
         let (role, digest) = key;
-        let engine = self.shared.engines.get(*role);
         let seed = self.seeds.lock().get(key).copied();
-        let cache = &self.caches[role];
-        let (component, worlds) = if let Some(seed) = seed {
-            // SAFETY: the build made these bytes with this very engine (the hashes agree) and they are part of this
-            // executable.
-            let component = unsafe { Component::deserialize(engine, seed.artefact) };
-            Counters::add(&self.shared.counters.cache_hits, 1);
-            (component.map_err(Error::engine)?, seed.worlds)
-        } else if let Some((path, worlds)) = cache.get(digest) {
-            Counters::add(&self.shared.counters.cache_hits, 1);
-            // SAFETY: our own cache, written by our compiler for this engine, and its checksum was just verified.
-            (unsafe { Component::deserialize_file(engine, path) }.map_err(Error::engine)?, worlds)
-        } else {
-            let bytes = fetch().await.map_err(Error::Fetch)?;
-            let actual = Digest::of(&bytes);
-            if actual != *digest {
-                let (expected, actual) = (digest.as_str().to_owned(), actual.as_str().to_owned());
-                return Err(Error::DigestMismatch { expected, actual });
+        let found = {
+            let (engine, cache, digest) = self.on_disk(key);
+            // Hashing, reading and mapping many mebibytes: never on a thread that serves others.
+            self.shared.blocking(move || known_artefact(&engine, seed, &cache, &digest)).await??
+        };
+        let (component, worlds) = match found {
+            Some(found) => {
+                Counters::add(&self.shared.counters.cache_hits, 1);
+                found
             }
-            let worlds = inspect(&bytes)?.worlds;
-            Counters::add(&self.shared.counters.compiles, 1);
-            // On the guests' runtime: the child outlives this call there, and serves the next one.
-            let (compilers, role) = (self.compilers.clone(), *role);
-            let job = self.shared.spawn(async move { compilers.compile(role, bytes).await });
-            let artefact = job.await.map_err(|_| Error::ShuttingDown)??;
-            let path = cache.put(digest, &artefact, worlds)?;
-            // SAFETY: as above; it was written a moment ago.
-            (unsafe { Component::deserialize_file(engine, path) }.map_err(Error::engine)?, worlds)
+            None => {
+                let bytes = fetch().await.map_err(Error::Fetch)?;
+                let (wanted, content) = (digest.clone(), bytes.clone());
+                let worlds = self.shared.blocking(move || verified(&wanted, &content)).await??;
+                Counters::add(&self.shared.counters.compiles, 1);
+                // On the guests' runtime: the child outlives this call there, and serves the next one.
+                let (compilers, role) = (self.compilers.clone(), *role);
+                let job = self.shared.spawn(async move { compilers.compile(role, bytes).await });
+                let artefact = job.await.map_err(|_| Error::ShuttingDown)??;
+                let (engine, cache, digest) = self.on_disk(key);
+                let stored = self.shared.blocking(move || {
+                    let path = cache.put(&digest, &artefact, worlds)?;
+                    // SAFETY: our own cache, written a moment ago by our compiler for this engine.
+                    unsafe { Component::deserialize_file(&engine, path) }.map_err(Error::engine)
+                });
+                (stored.await??, worlds)
+            }
         };
         let linked = self.link(*role, worlds, &component)?;
         let inner = Arc::new(Inner { digest: digest.clone(), role: *role, worlds, component, linked });
@@ -229,6 +229,10 @@ impl Artifacts {
         live.retain(|_, weak| weak.strong_count() > 0);
         live.insert(key.clone(), Arc::downgrade(&inner));
         Ok(Artifact(inner))
+    }
+
+    fn on_disk(&self, (role, digest): &Key) -> (Engine, Cache, Digest) {
+        (self.shared.engines.get(*role).clone(), self.caches[role].clone(), digest.clone())
     }
 
     fn link(&self, role: Role, worlds: Worlds, component: &Component) -> Result<Linked, Error> {
@@ -249,4 +253,33 @@ impl Artifacts {
             Role::Policy => Ok(Linked::Policy),
         }
     }
+}
+
+/// What the build or an earlier compilation made. Blocks.
+fn known_artefact(
+    engine: &Engine,
+    seed: Option<Seed>,
+    cache: &Cache,
+    digest: &Digest,
+) -> Result<Option<(Component, Worlds)>, Error> {
+    if let Some(seed) = seed {
+        // SAFETY: the build made these bytes with this very engine (the hashes agree) and they are part of this
+        // executable.
+        let component = unsafe { Component::deserialize(engine, seed.artefact) };
+        return Ok(Some((component.map_err(Error::engine)?, seed.worlds)));
+    }
+    let Some((path, worlds)) = cache.get(digest) else { return Ok(None) };
+    // SAFETY: our own cache, written by our compiler for this engine, and its checksum was just verified.
+    let component = unsafe { Component::deserialize_file(engine, path) };
+    Ok(Some((component.map_err(Error::engine)?, worlds)))
+}
+
+/// What `bytes` export, if they are those of `digest`. Blocks.
+fn verified(digest: &Digest, bytes: &[u8]) -> Result<Worlds, Error> {
+    let actual = Digest::of(bytes);
+    if actual != *digest {
+        let (expected, actual) = (digest.as_str().to_owned(), actual.as_str().to_owned());
+        return Err(Error::DigestMismatch { expected, actual });
+    }
+    Ok(inspect(bytes)?.worlds)
 }

@@ -56,7 +56,7 @@ struct Description {
 }
 
 /// The artefacts of one engine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cache {
     dir: PathBuf,
 }

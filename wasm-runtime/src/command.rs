@@ -109,14 +109,8 @@ async fn run(
 ) {
     let _end = EndsWith(&running.exit);
     let meter = container.meter(&running.shared, &running.shared.commands);
-    let mut store = store(
-        &running.shared,
-        &container,
-        Role::Command,
-        &surroundings,
-        running.termination.clone(),
-        meter.cut_off.clone(),
-    );
+    let mut store =
+        store(&running.shared, &container, Role::Command, &surroundings, running.termination.clone(), &meter);
     let call = async move {
         let command = pre.instantiate_async(&mut store).await?;
         command.wasi_cli_run().call_run(&mut store).await

@@ -1,5 +1,6 @@
 use crate::cpu::{Meter, PodCpu};
 use crate::memory::PodMem;
+use crate::net::SocketBudget;
 use crate::runtime::{Lane, Shared};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +21,7 @@ pub struct ContainerLimits {
 pub struct Container {
     pub(crate) mem: Arc<PodMem>,
     pub(crate) cpu: Arc<PodCpu>,
+    pub(crate) sockets: SocketBudget,
     pub(crate) log_bytes_dropped: Arc<AtomicU64>,
     pub(crate) requests: Arc<AtomicU64>,
     pub(crate) request_errors: Arc<AtomicU64>,
@@ -45,6 +47,7 @@ impl Container {
         Self {
             mem: Arc::new(PodMem::new(limits.memory_bytes)),
             cpu: Arc::new(PodCpu::new(shared.env.clone(), limits.cpu_millis, limits.cpu_request_millis)),
+            sockets: shared.sockets.budget(),
             log_bytes_dropped: Arc::default(),
             requests: Arc::default(),
             request_errors: Arc::default(),

@@ -23,10 +23,19 @@ pub(crate) fn thread_cpu_nanos() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
+/// A random moment of the period that is under way: buckets that were all filled at the same edge would let all of their
+/// containers run at once, and then none.
+fn phased(env: &Env) -> Instant {
+    let now = env.instant();
+    let phase = Duration::from_nanos(env.random_u64() % nanos(CPU_PERIOD));
+    now.checked_sub(phase).unwrap_or(now)
+}
+
 /// The bucket of one container, and what it used.
 pub(crate) struct PodCpu {
     /// Nanoseconds that each period adds; also the most that the bucket holds. None: no limit.
     quota: Option<i64>,
+    /// Where its periods are counted from.
     origin: Instant,
     env: Env,
     bucket: Mutex<Bucket>,
@@ -60,7 +69,7 @@ impl PodCpu {
         });
         Self {
             quota,
-            origin: env.instant(),
+            origin: phased(&env),
             env,
             bucket: Mutex::new(Bucket { balance: quota.unwrap_or(0), ..Bucket::default() }),
             used_nanos: AtomicU64::new(0),
@@ -79,9 +88,11 @@ impl PodCpu {
 
     fn admit(&self, ticket: &mut Option<u64>, waker: &Waker) -> Admitted {
         let Some(quota) = self.quota else { return Admitted::Yes };
-        let elapsed = self.env.instant().duration_since(self.origin);
         let mut bucket = self.bucket.lock();
-        let period = u64::try_from(elapsed.as_nanos() / CPU_PERIOD.as_nanos()).unwrap_or(u64::MAX);
+        // Under the lock, so that no thread brings an older time than the one before it.
+        let elapsed = self.env.instant().duration_since(self.origin);
+        let now = u64::try_from(elapsed.as_nanos() / CPU_PERIOD.as_nanos()).unwrap_or(u64::MAX);
+        let period = now.max(bucket.period);
         let filled = i64::try_from(period - bucket.period).unwrap_or(i64::MAX);
         bucket.balance = bucket.balance.saturating_add(quota.saturating_mul(filled)).min(quota);
         bucket.period = period;
@@ -256,7 +267,9 @@ mod tests {
     use std::time::SystemTime;
 
     fn cpu(millis: u64) -> PodCpu {
-        PodCpu::new(Env::simulated(1, SystemTime::UNIX_EPOCH), Some(millis), 0)
+        let mut cpu = PodCpu::new(Env::simulated(1, SystemTime::UNIX_EPOCH), Some(millis), 0);
+        cpu.origin = cpu.env.instant();
+        cpu
     }
 
     fn admitted(cpu: &PodCpu, ticket: &mut Option<u64>) -> bool {
@@ -304,6 +317,33 @@ mod tests {
         assert!(!admitted(&cpu, &mut second), "the first is still before it");
         assert!(admitted(&cpu, &mut first));
         assert!(admitted(&cpu, &mut second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn buckets_of_a_burst_are_not_filled_at_one_edge() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let env = Env::simulated(1, SystemTime::UNIX_EPOCH);
+        let mut tenths = [0; 10];
+        for _ in 0..1000 {
+            let phase = env.instant().duration_since(PodCpu::new(env.clone(), Some(100), 0).origin);
+            assert!(phase < CPU_PERIOD, "{phase:?}");
+            tenths[usize::try_from(phase.as_nanos() * 10 / CPU_PERIOD.as_nanos()).expect("below ten")] += 1;
+        }
+        assert!(tenths.iter().all(|n| (60..140).contains(n)), "{tenths:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_read_late_fills_nothing_and_takes_nothing() {
+        let cpu = cpu(100);
+        tokio::time::advance(CPU_PERIOD * 3).await;
+        let mut ticket = None;
+        assert!(admitted(&cpu, &mut ticket));
+        cpu.charge(nanos(Duration::from_millis(5)));
+        // Another thread was there with a later time.
+        cpu.bucket.lock().period = 7;
+        assert!(admitted(&cpu, &mut ticket));
+        let bucket = cpu.bucket.lock();
+        assert_eq!((bucket.period, bucket.balance), (7, 5_000_000));
     }
 
     #[test]

@@ -118,8 +118,8 @@ pub(crate) fn engine(role: Role, purpose: Purpose, cpu: Cpu) -> Result<Engine, E
     config.wasm_memory64(false);
     config.wasm_custom_page_sizes(false);
     // One setting for all roles: each is part of the artefact.
-    config.memory_reservation(4 << 30);
-    config.memory_guard_size(32 << 20);
+    config.memory_reservation(limits::MEMORY_RESERVATION_BYTES);
+    config.memory_guard_size(limits::MEMORY_GUARD_BYTES);
     config.guard_before_linear_memory(true);
     config.memory_init_cow(true);
     config.async_stack_zeroing(true);
@@ -137,11 +137,14 @@ fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(limits::SERVICE_INSTANCES_MAX);
     pool.total_stacks(limits::SERVICE_INSTANCES_MAX);
-    pool.total_core_instances(limits::SERVICE_INSTANCES_MAX * 4);
+    // A count and no memory: as many as components may hold, so that none is short of them.
+    pool.total_core_instances(limits::SERVICE_INSTANCES_MAX * limits::CORE_INSTANCES_PER_COMPONENT);
     pool.total_memories(limits::SERVICE_INSTANCES_MAX);
-    pool.total_tables(limits::SERVICE_INSTANCES_MAX * 4);
+    pool.total_tables(limits::SERVICE_TABLES_MAX);
     pool.max_core_instances_per_component(limits::CORE_INSTANCES_PER_COMPONENT);
-    pool.max_tables_per_module(4);
+    pool.max_memories_per_component(limits::SERVICE_MEMORIES_PER_COMPONENT);
+    pool.max_tables_per_component(limits::SERVICE_TABLES_PER_COMPONENT);
+    pool.max_tables_per_module(limits::SERVICE_TABLES_PER_MODULE);
     pool.table_elements(limits::SERVICE_TABLE_ELEMENTS_MAX);
     // A slot that is used again and again keeps the few pages that a small guest touches: wiping them costs less than
     // giving them back and faulting them in anew, which was most of a request's cost.

@@ -15,6 +15,9 @@ pub enum Error {
     Compile { message: String },
     #[error("compiling was stopped: {why}")]
     CompileKilled { why: String },
+    /// The machine's doing, not the component's: it may be tried again.
+    #[error("compiling was put off: {why}")]
+    CompileStarved { why: String },
     #[error("the component exports no {wanted}; it exports {found}")]
     MissingWorld { wanted: &'static str, found: String },
     #[error("the component cannot be linked: {message}")]

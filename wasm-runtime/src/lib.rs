@@ -9,7 +9,9 @@
 //! Invariants:
 //! - No type of the engine stands in a public signature.
 //! - Guests run on threads of their own, never on the caller's runtime.
-//! - Every guest future is polled inside [`cpu::Metered`]; every store is made by `guest::store`, which sets every limit.
+//! - Every store is made by `guest::limited`, which sets every limit that a store has.
+//! - A workload's futures, those of its outgoing HTTP too, are polled inside [`cpu::Metered`]; a policy's call is polled
+//!   once, on its caller's thread, under the budget of [`call`].
 //! - Nothing is deserialised but the build's seeds and our own cache, after its checksum was verified.
 //! - Every `main` of a program that makes a [`Runtime`] calls [`compile_child_main`] first.
 

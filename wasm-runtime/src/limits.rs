@@ -11,13 +11,13 @@ pub const IDLE_TICKS_MAX: u32 = 50;
 pub const POLLS_BETWEEN_EVENTS: u32 = 4;
 /// The period in which a container may use its millicores (the kernel's default `cpu.cfs_period_us`).
 pub const CPU_PERIOD: Duration = Duration::from_millis(100);
-/// How much nicer than the control plane the threads are that answer requests.
+/// How much nicer than the control plane the threads are that answer requests. They keep the kernel's slice: a shorter
+/// one would let them break the slices of the store's writer.
 pub const SERVICE_NICE: i32 = 1;
 /// And those that run commands. Not more: on a machine with other work a batch would never end.
 pub const COMMAND_NICE: i32 = 5;
-/// How long such a thread asks to keep a core. A request is wanted at once, and soon done.
-pub const SERVICE_SLICE: Duration = Duration::from_micros(500);
-/// What computes has its share in long pieces, so that whoever wakes goes first.
+/// How long such a thread asks to keep a core: what computes has its share in long pieces, so that whoever wakes goes
+/// first. Kernels before 6.12 ignore it; there only niceness tells commands from the rest.
 pub const COMMAND_SLICE: Duration = Duration::from_millis(100);
 /// The weight of a container without a CPU request, in millicores (Kubernetes gives it 2 shares).
 pub const BEST_EFFORT_CPU_MILLIS: u64 = 2;
@@ -26,6 +26,10 @@ pub const BEST_EFFORT_CPU_MILLIS: u64 = 2;
 pub const INSTANCES_PER_STORE_MAX: usize = 100;
 pub const TABLES_PER_STORE_MAX: usize = 100;
 pub const MEMORIES_PER_STORE_MAX: usize = 64;
+/// What an engine reserves of address space for a linear memory: all that 32 bits reach, so that no access is checked.
+pub const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
+/// And after it, for constant offsets of accesses.
+pub const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 /// Elements of all tables of one store together, each charged as 8 bytes to the container's memory too.
 pub const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 /// What a table element costs the host.
@@ -36,7 +40,7 @@ pub const HOSTCALL_BYTES_MAX: usize = 4 << 20;
 pub const COMPONENT_HANDLES_MAX: usize = 10_000;
 /// Host resources (streams, pollables, sockets, HTTP bodies) of one store.
 pub const HOST_RESOURCES_MAX: usize = 10_000;
-/// Sockets of one store: each is a file descriptor of the whole process.
+/// Sockets of one container, outgoing HTTP with them: each is a file descriptor of the whole process.
 pub const SOCKETS_MAX: usize = 256;
 /// Bytes of one `get-random-bytes`.
 pub const RANDOM_BYTES_MAX: u64 = 1 << 20;
@@ -55,6 +59,15 @@ pub const SERVICE_INSTANCES_MAX: u32 = 1000;
 /// Core instances in a component: the module, its shims, and the many of interpreted languages.
 pub const CORE_INSTANCES_PER_COMPONENT: u32 = 30;
 pub const SERVICE_TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Memories of one component of a service: one request must not take what many others need.
+pub const SERVICE_MEMORIES_PER_COMPONENT: u32 = 4;
+/// Tables of one module of it, and of all of them together.
+pub const SERVICE_TABLES_PER_MODULE: u32 = 4;
+pub const SERVICE_TABLES_PER_COMPONENT: u32 = 8;
+/// Tables of the pool: each reserves [`SERVICE_TABLE_ELEMENTS_MAX`] pointers of address space.
+pub const SERVICE_TABLES_MAX: u32 = SERVICE_INSTANCES_MAX * 4;
+/// The part of the pool that the requests of one container may take at once.
+pub const SERVICE_POOL_SHARE: u32 = 4;
 /// What a slot of the pool keeps between two requests.
 pub const SLOT_RESIDENT_MEMORY_BYTES: usize = 256 << 10;
 pub const SLOT_RESIDENT_TABLE_BYTES: usize = 8 << 10;
@@ -66,12 +79,21 @@ pub const DECOMMIT_BATCH: usize = 8;
 
 // HTTP services.
 pub const CONNECTIONS_MAX: usize = 1024;
+/// From a connection's start to the end of its first head, and between two heads.
 pub const HTTP_HEADER_DEADLINE: Duration = Duration::from_secs(30);
 pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
 pub const HTTP2_STREAMS_MAX: u32 = 128;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Requests that a service works on at once, where its memory limit does not say fewer.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
+/// What a request is taken to need beside its instance's first memory, until requests have shown it.
+pub const REQUEST_HEADROOM_BYTES: u64 = 256 << 10;
+/// What is remembered of the largest request comes down to what the others need by this part each time.
+pub const REQUEST_BYTES_DECAY: u64 = 64;
+/// A page of linear memory: custom page sizes are not taken.
+pub const WASM_PAGE_BYTES: u64 = 64 << 10;
+/// What an instance is taken to need whose component does not say it.
+pub const INSTANCE_BYTES_UNKNOWN: u64 = 1 << 20;
 /// Requests that wait for a turn; the next one is answered 503.
 pub const REQUESTS_QUEUED_MAX: usize = 1024;
 pub const LISTEN_BACKLOG: u32 = 1024;
@@ -89,10 +111,12 @@ pub const COMPONENT_BYTES_MAX: usize = 128 << 20;
 pub const ARTEFACT_BYTES_MAX: u64 = 1 << 30;
 /// Address space of the compiler child.
 pub const COMPILE_ADDRESS_SPACE_MAX: u64 = 3 << 30;
-/// Wall time of one compilation.
-pub const COMPILE_DEADLINE: Duration = Duration::from_secs(60);
-/// CPU seconds of one compiler child (over all of its jobs).
-pub const COMPILE_CPU_SECONDS_MAX: u64 = 600;
+/// CPU time of one compilation: what needs more is the component's own fault, and remembered.
+pub const COMPILE_CPU_MAX: Duration = Duration::from_secs(60);
+/// Wall time of one compilation. Whoever reaches this first had a busy machine, and may be tried again.
+pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a compiler child that stopped answering may take to be reaped.
+pub const COMPILE_REAP: Duration = Duration::from_secs(1);
 pub const COMPILE_NICE: i32 = 10;
 /// How long a compiler child waits for a next job before it is ended.
 pub const COMPILE_WORKER_IDLE: Duration = Duration::from_secs(3);
@@ -107,3 +131,10 @@ pub const MAPPINGS_PER_POD: u64 = 6;
 pub const MAPPINGS_RESERVED: u64 = 8_000;
 pub const DESCRIPTORS_PER_POD: u64 = 2;
 pub const DESCRIPTORS_RESERVED: u64 = 512;
+/// One part in so many of the other descriptors is for the sockets of guests and the connections of services, and the
+/// rest for the pods themselves.
+pub const GUEST_SOCKETS_PART: u64 = 2;
+/// So many there are however few descriptors the process may have.
+pub const GUEST_SOCKETS_MIN: usize = 64;
+/// One container may hold one part in so many of them.
+pub const SOCKETS_SHARE: usize = 4;

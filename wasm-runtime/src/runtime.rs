@@ -9,7 +9,7 @@ use crate::fair::FairQueue;
 use crate::inspect::inspect;
 use crate::limits;
 use crate::metrics::{Counters, RuntimeMetrics};
-use crate::net::EgressRules;
+use crate::net::{EgressRules, GuestSockets};
 use crate::priority::Priority;
 use crate::service::{ServiceHandle, ServiceSpec};
 use crate::ticker::{Tick, Ticker};
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use sampan_env::{Env, Tasks};
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 /// How a [`Runtime`] is made.
@@ -55,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) commands: Lane,
     pub(crate) services: Lane,
     pub(crate) egress: ArcSwap<EgressRules>,
+    pub(crate) sockets: GuestSockets,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tasks: Tasks,
 }
@@ -76,6 +77,18 @@ impl Shared {
         let _entered = self.commands.handle.enter();
         self.tasks.spawn(future)
     }
+
+    /// Runs what blocks (hashing, files, mapping machine code) on a thread that no one waits on.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        match self.commands.handle.spawn_blocking(work).await {
+            Ok(done) => Ok(done),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Error::ShuttingDown),
+        }
+    }
 }
 
 /// Runs components: engines, their artefacts, and the threads that guests run on. Cheap to clone; the last clone's end
@@ -93,8 +106,8 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
-const COMMANDS: Priority = Priority { nice: limits::COMMAND_NICE, slice: limits::COMMAND_SLICE };
-const SERVICES: Priority = Priority { nice: limits::SERVICE_NICE, slice: limits::SERVICE_SLICE };
+const COMMANDS: Priority = Priority { nicer: limits::COMMAND_NICE, slice: Some(limits::COMMAND_SLICE) };
+const SERVICES: Priority = Priority { nicer: limits::SERVICE_NICE, slice: None };
 
 struct Threads(Option<tokio::runtime::Runtime>);
 
@@ -109,9 +122,10 @@ impl Threads {
             .event_interval(limits::POLLS_BETWEEN_EVENTS)
             .enable_all()
             .on_thread_start(move || {
-                // Where it may not be changed, guests only compete as equals.
+                // Where it may not be changed, guests only compete as equals. Said once: it is so for each thread.
+                static TOLD: Once = Once::new();
                 if let Err(error) = priority.apply() {
-                    tracing::debug!(%error, "a guests' thread keeps its priority");
+                    TOLD.call_once(|| tracing::warn!(%error, "guests' threads keep the process's priority"));
                 }
             })
             .build()
@@ -134,6 +148,11 @@ impl Drop for Threads {
     }
 }
 
+/// How many descriptors this process may have open; None: any number.
+fn descriptors_max() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
 /// How many pods the machine's limits allow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
@@ -153,6 +172,7 @@ impl Runtime {
             commands: command_threads.lane()?,
             services: service_threads.lane()?,
             egress: ArcSwap::from_pointee(config.egress),
+            sockets: GuestSockets::new(descriptors_max()),
             counters: Arc::default(),
             tasks: Tasks::new("guests"),
             engines: engines.clone(),
@@ -204,9 +224,10 @@ impl Runtime {
                     Some(fetch) => fetch().await.map_err(Error::Fetch)?,
                     None => Bytes::new(),
                 };
-                let worlds = inspect(&bytes)?.worlds;
+                let inspected = bytes.clone();
+                let inspection = self.shared.blocking(move || inspect(&inspected)).await??;
                 fetched = Some(bytes);
-                worlds
+                inspection.worlds
             }
         };
         let role = match (worlds.command, worlds.service) {
@@ -256,10 +277,10 @@ impl Runtime {
     /// How many pods this process can hold, by the kernel's limits.
     pub fn capacity(&self) -> Capacity {
         let maps = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
-        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let files = descriptors_max();
         let by_maps = maps.unwrap_or(65_530u64).saturating_sub(limits::MAPPINGS_RESERVED) / limits::MAPPINGS_PER_POD;
-        let by_files =
-            files.unwrap_or(u64::MAX).saturating_sub(limits::DESCRIPTORS_RESERVED) / limits::DESCRIPTORS_PER_POD;
+        let spare = files.unwrap_or(u64::MAX).saturating_sub(limits::DESCRIPTORS_RESERVED);
+        let by_files = (spare - spare / limits::GUEST_SOCKETS_PART) / limits::DESCRIPTORS_PER_POD;
         if by_maps <= by_files {
             Capacity { pods_max: by_maps, bound_by: "vm.max_map_count" }
         } else {

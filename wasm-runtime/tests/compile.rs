@@ -33,31 +33,49 @@ async fn refused(runtime: &Runtime, bytes: Vec<u8>) -> Error {
     loaded.expect_err("refused")
 }
 
-fn bounded(dir: &Path, deadline: Duration, address_space_bytes: u64) -> Runtime {
+fn bounded(dir: &Path, compile_bounds: CompileBounds) -> Runtime {
     let mut config = config(dir);
-    config.compile_bounds = CompileBounds { deadline, address_space_bytes };
+    config.compile_bounds = compile_bounds;
     Runtime::new(config, Env::system()).expect("a runtime")
 }
 
 #[tokio::test]
-async fn bombs_are_killed_by_the_deadline_or_the_address_space_and_remembered() {
+async fn bombs_are_killed_by_their_cpu_time_or_the_address_space_and_remembered() {
     let dir = tempfile::tempdir().expect("a directory");
-    let runtime = bounded(dir.path(), Duration::from_millis(300), 3 << 30);
+    let bounds = CompileBounds { cpu: Duration::from_secs(1), ..CompileBounds::default() };
+    let runtime = bounded(dir.path(), bounds);
+    // The child has used CPU time before: only the job's own counts.
+    load(&runtime, Role::Command, &BURNER).await;
+    let before = runtime.metrics().compiles;
     let bomb = Bytes::from(nested_loops(20_000));
     let digest = digest_of(&bomb);
     let first = runtime.load(Role::Command, &digest, || async { Ok(bomb.clone()) }).await.expect_err("killed");
-    assert!(matches!(&first, Error::CompileKilled { why } if why.contains("longer than")), "{first}");
+    assert!(matches!(&first, Error::CompileKilled { why } if why.contains("1 s of CPU time")), "{first}");
     // The second time nobody asks for the bytes.
     let again = runtime.load(Role::Command, &digest, || async { Err("fetched again".into()) }).await;
     assert!(matches!(again, Err(Error::CompileKilled { .. })));
-    assert_eq!((runtime.metrics().compiles, runtime.metrics().bad_digests), (1, 1));
+    assert_eq!((runtime.metrics().compiles - before, runtime.metrics().bad_digests), (1, 1));
 
     let dir = tempfile::tempdir().expect("a directory");
-    let runtime = bounded(dir.path(), PATIENCE, 600 << 20);
+    let bounds = CompileBounds { address_space_bytes: 600 << 20, ..CompileBounds::default() };
+    let runtime = bounded(dir.path(), bounds);
     let error = refused(&runtime, Module { functions: 1_000_000, ..Module::default() }.encode()).await;
     assert!(matches!(&error, Error::CompileKilled { why } if why.contains("MiB")), "{error}");
     // The next job has a new child.
     assert_eq!(run(&runtime, mebibytes(32), &["print", "x"]).await.0.code, 0);
+}
+
+#[tokio::test]
+async fn a_busy_machine_is_not_the_components_fault() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bounds = CompileBounds { deadline: Duration::from_millis(1), ..CompileBounds::default() };
+    let runtime = bounded(dir.path(), bounds);
+    let digest = digest_of(&BURNER);
+    for _ in 0..2 {
+        let error = runtime.load(Role::Command, &digest, || async { Ok(BURNER.clone()) }).await.expect_err("late");
+        assert!(matches!(&error, Error::CompileStarved { why } if why.contains("in 0.001 s")), "{error}");
+    }
+    assert_eq!((runtime.metrics().compiles, runtime.metrics().bad_digests), (2, 0));
 }
 
 #[tokio::test]

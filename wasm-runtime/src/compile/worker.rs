@@ -1,4 +1,4 @@
-//! The parent's side: one child at a time, kept for a moment, killed at the deadline.
+//! The parent's side: one child at a time, kept for a moment, killed where a job takes too much.
 
 use super::child::{ANSWER_ARTEFACT, ANSWER_ERROR, CHILD_ENV};
 use super::{Compiler, compile};
@@ -31,17 +31,32 @@ pub(crate) struct CompilerPool {
 /// What one compilation may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CompileBounds {
+    /// CPU time, in whole seconds: the kernel counts no finer.
+    pub cpu: Duration,
+    /// Wall time.
     pub deadline: Duration,
     pub address_space_bytes: u64,
 }
 
 impl Default for CompileBounds {
     fn default() -> Self {
-        Self { deadline: COMPILE_DEADLINE, address_space_bytes: COMPILE_ADDRESS_SPACE_MAX }
+        Self { cpu: COMPILE_CPU_MAX, deadline: COMPILE_DEADLINE, address_space_bytes: COMPILE_ADDRESS_SPACE_MAX }
     }
 }
 
+/// Why a job has no answer.
+#[derive(Debug)]
+enum Stopped {
+    /// It used up its CPU time: its own doing.
+    Cpu,
+    /// The wall's deadline came before it had its CPU time: the machine's doing.
+    Late { cpu: Duration },
+    /// The child ended: for want of memory, most likely the job's doing.
+    Died(String),
+}
+
 struct Worker {
+    pid: Pid,
     child: Child,
     stdin: ChildStdin,
     stdout: ChildStdout,
@@ -70,23 +85,55 @@ impl CompilerPool {
                 return compile(&engine, &bytes).map_err(|message| Error::Compile { message });
             }
         };
+        let io = |e| Error::io("starting the compiler", e);
         let idle = self.idle.lock().take();
-        let mut worker = match idle {
+        let worker = match idle {
             Some(worker) => worker,
-            None => start(program, self.bounds).map_err(|e| Error::io("starting the compiler", e))?,
+            None => start(program, self.bounds).map_err(io)?,
         };
-        worker.job = self.jobs.fetch_add(1, Ordering::Relaxed);
-        // A worker that failed is dropped, and killed by that; the next job has a new one.
-        match tokio::time::timeout(self.bounds.deadline, exchange(&mut worker, role, &bytes)).await {
-            Err(_) => Err(Error::CompileKilled {
-                why: format!("it took longer than {} s", self.bounds.deadline.as_secs_f32()),
-            }),
-            Ok(Err(_)) => Err(Error::CompileKilled { why: ended(&mut worker, self.bounds).await }),
-            Ok(Ok(answer)) => {
-                self.keep(worker);
-                answer.map_err(|message| Error::Compile { message })
+        let mut done = self.attempt(worker, role, &bytes).await.map_err(io)?;
+        if let Err(Stopped::Died(why)) = &done {
+            // What a child carries from its earlier jobs, or a machine short of memory, is not this component's fault.
+            tracing::debug!(why, "a compiler ended, and the job is tried once more in a new one");
+            done = self.attempt(start(program, self.bounds).map_err(io)?, role, &bytes).await.map_err(io)?;
+        }
+        match done {
+            Ok(answer) => answer.map_err(|message| Error::Compile { message }),
+            Err(Stopped::Died(why)) => Err(Error::CompileKilled { why }),
+            Err(Stopped::Cpu) => {
+                let why = format!("it needed more than {} s of CPU time", self.bounds.cpu.as_secs());
+                Err(Error::CompileKilled { why })
+            }
+            Err(Stopped::Late { cpu }) => {
+                let (cpu, wall) = (cpu.as_secs_f32(), self.bounds.deadline.as_secs_f32());
+                Err(Error::CompileStarved { why: format!("it had only {cpu} s of CPU time in {wall} s") })
             }
         }
+    }
+
+    /// One job in `worker`, which is kept if it answers, and dropped, which kills it, if not.
+    async fn attempt(
+        &self,
+        mut worker: Worker,
+        role: Role,
+        bytes: &[u8],
+    ) -> std::io::Result<Result<Result<Vec<u8>, String>, Stopped>> {
+        worker.job = self.jobs.fetch_add(1, Ordering::Relaxed);
+        let before = cpu_time(worker.pid)?;
+        allow_cpu(worker.pid, before + self.bounds.cpu)?;
+        let answered = tokio::time::timeout(self.bounds.deadline, exchange(&mut worker, role, bytes)).await;
+        Ok(match answered {
+            Ok(Ok(answer)) => {
+                self.keep(worker);
+                Ok(answer)
+            }
+            Ok(Err(_)) => Err(ended(&mut worker, self.bounds).await),
+            Err(_) => {
+                // One that ended just now used what it had.
+                let cpu = cpu_time(worker.pid).map_or(self.bounds.cpu, |now| now.saturating_sub(before));
+                Err(if cpu < self.bounds.cpu { Stopped::Late { cpu } } else { Stopped::Cpu })
+            }
+        })
     }
 
     fn keep(&self, worker: Worker) {
@@ -116,12 +163,32 @@ fn start(program: &Path, bounds: CompileBounds) -> std::io::Result<Worker> {
     let Some(pid) = pid else { return Err(std::io::Error::other("the compiler ended at once")) };
     let limit = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
     prlimit(Some(pid), Resource::As, limit(bounds.address_space_bytes))?;
-    prlimit(Some(pid), Resource::Cpu, limit(COMPILE_CPU_SECONDS_MAX))?;
     prlimit(Some(pid), Resource::Core, limit(0))?;
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(std::io::Error::other("the compiler has no pipes"));
     };
-    Ok(Worker { child, stdin, stdout, job: 0 })
+    Ok(Worker { pid, child, stdin, stdout, job: 0 })
+}
+
+/// The CPU time of all threads of a child so far.
+fn cpu_time(pid: Pid) -> std::io::Result<Duration> {
+    let malformed = || std::io::Error::other("/proc/PID/stat is not as proc(5) says");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
+    // The name is in parentheses and may hold anything; user and system time are the 12th and 13th after it.
+    let (_, after) = stat.rsplit_once(')').ok_or_else(malformed)?;
+    let times = after.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().ok());
+    let ticks = times.sum::<Option<u64>>().ok_or_else(malformed)?;
+    Ok(Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1)))
+}
+
+/// Has the kernel end a child that uses more CPU time than this in all.
+fn allow_cpu(pid: Pid, total: Duration) -> std::io::Result<()> {
+    // Only the soft limit: one that was lowered could not be raised again for the next job.
+    let maximum = rustix::process::getrlimit(Resource::Cpu).maximum;
+    let wanted = total.as_secs() + u64::from(total.subsec_nanos() > 0);
+    let current = Some(maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+    prlimit(Some(pid), Resource::Cpu, Rlimit { current, maximum })?;
+    Ok(())
 }
 
 /// The inner error is the compiler's answer; the outer one means that it ended.
@@ -148,21 +215,22 @@ async fn exchange(worker: &mut Worker, role: Role, bytes: &[u8]) -> std::io::Res
     }
 }
 
-async fn ended(worker: &mut Worker, bounds: CompileBounds) -> String {
-    let status = tokio::time::timeout(Duration::from_secs(1), worker.child.wait()).await;
+async fn ended(worker: &mut Worker, bounds: CompileBounds) -> Stopped {
+    let status = tokio::time::timeout(COMPILE_REAP, worker.child.wait()).await;
     let memory = format!("it needed more than {} MiB", bounds.address_space_bytes >> 20);
-    match status {
+    let why = match status {
         Ok(Ok(status)) => {
             use std::os::unix::process::ExitStatusExt;
             match status.signal() {
+                Some(libc::SIGXCPU) => return Stopped::Cpu,
                 // An allocation that fails aborts the process.
-                Some(6) => memory,
-                Some(24) => "it used up its CPU time".to_owned(),
+                Some(libc::SIGABRT) => memory,
                 Some(signal) => format!("the compiler was ended by signal {signal}"),
                 // A thread or mapping that could not be had ends it with a panic.
                 None => format!("{memory}, or the compiler failed ({status})"),
             }
         }
         _ => "the compiler stopped answering".to_owned(),
-    }
+    };
+    Stopped::Died(why)
 }

@@ -1,8 +1,9 @@
 //! Outgoing `wasi:http`: plain HTTP to addresses that the pod may reach. The engine's own handler connects by itself and
 //! asks nobody, so it is not used (nor compiled).
 
-use super::PodNet;
-use crate::limits::{CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, HTTP_BODY_CHUNK_BYTES};
+use super::{PodNet, SocketBudget};
+use crate::cpu::{Meter, Metered};
+use crate::limits::{CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, HTTP_BODY_CHUNK_BYTES, HTTP_HEAD_BYTES_MAX};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use std::future::Future;
@@ -13,6 +14,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 /// The hooks of one store.
 pub(crate) struct OutgoingHttp {
     pub(crate) net: PodNet,
+    pub(crate) budget: SocketBudget,
+    /// The engine spawns what is returned here as tasks of their own: they run at the container's cost all the same.
+    pub(crate) meter: Meter,
 }
 
 type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -25,7 +29,8 @@ impl WasiHttpHooks for OutgoingHttp {
         options: Option<RequestOptions>,
         _done: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Answer> + Send> {
-        Box::new(send(self.net.clone(), request, options.unwrap_or_default()))
+        let (net, budget, meter) = (self.net.clone(), self.budget.clone(), self.meter.clone());
+        Box::new(Metered::new(self.meter.clone(), send(net, budget, meter, request, options.unwrap_or_default())))
     }
 
     fn default_scheme(&mut self) -> Option<http::uri::Scheme> {
@@ -37,11 +42,19 @@ impl WasiHttpHooks for OutgoingHttp {
     }
 }
 
-async fn send(net: PodNet, mut request: http::Request<WasiBody>, options: RequestOptions) -> Answer {
+async fn send(
+    net: PodNet,
+    budget: SocketBudget,
+    meter: Meter,
+    mut request: http::Request<WasiBody>,
+    options: RequestOptions,
+) -> Answer {
     if request.uri().scheme() == Some(&http::uri::Scheme::HTTPS) {
         return Err(Error::InternalError(Some("outgoing https is not built yet: use http".into())));
     }
     let to = destination(&net, request.uri())?;
+    // Held as long as the connection's driver.
+    let permit = budget.take().ok_or(Error::ConnectionLimitReached)?;
     let connect = async {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::new(IpAddr::V4(net.ip), 0))?;
@@ -51,7 +64,10 @@ async fn send(net: PodNet, mut request: http::Request<WasiBody>, options: Reques
         .await
         .map_err(|_| Error::ConnectionTimeout)?
         .map_err(Error::Connect)?;
-    let (mut sender, mut connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, mut connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(HTTP_HEAD_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await?;
 
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
@@ -67,7 +83,12 @@ async fn send(net: PodNet, mut request: http::Request<WasiBody>, options: Reques
     };
     let response = response.map_err(|_| Error::ConnectionReadTimeout)??;
     let response = response.map(|body| body.map_err(Error::from).boxed_unsync());
-    Ok((response, Box::new(async move { connection.await.map_err(Error::from) })))
+    let driver = async move {
+        let ended = connection.await.map_err(Error::from);
+        drop(permit);
+        ended
+    };
+    Ok((response, Box::new(Metered::new(meter, driver))))
 }
 
 fn destination(net: &PodNet, uri: &http::Uri) -> Result<SocketAddr, Error> {
@@ -80,4 +101,91 @@ fn destination(net: &PodNet, uri: &http::Uri) -> Result<SocketAddr, Error> {
     };
     let to = SocketAddr::new(ip, uri.port_u16().unwrap_or(80));
     net.destination(to).ok_or(Error::DestinationIpProhibited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::PodCpu;
+    use crate::limits::SOCKETS_MAX;
+    use crate::net::{EgressRules, GuestSockets};
+    use crate::ticker::{Tick, Ticker};
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use sampan_env::{Env, Tasks};
+    use std::net::Ipv4Addr;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    const BODY_BYTES: usize = 8 << 20;
+
+    /// Answers each connection with a body of [`BODY_BYTES`].
+    async fn server(tasks: &Tasks) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::new(127, 79, 255, 1), 0)).await.expect("listening");
+        let address = listener.local_addr().expect("an address");
+        let own = tasks.clone();
+        tasks.spawn_until_cancelled(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                own.spawn_until_cancelled(async move {
+                    let mut head = [0; 1024];
+                    let read = stream.read(&mut head).await.expect("a request");
+                    assert!(read > 0);
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {BODY_BYTES}\r\n\r\n");
+                    stream.write_all(head.as_bytes()).await.expect("written");
+                    // The reader may have gone before the end.
+                    drop(stream.write_all(&vec![1; BODY_BYTES]).await);
+                });
+            }
+        });
+        address
+    }
+
+    fn outgoing() -> OutgoingHttp {
+        let env = Env::system();
+        OutgoingHttp {
+            net: PodNet::new(Ipv4Addr::new(127, 79, 255, 2), Arc::new(EgressRules::default())),
+            budget: GuestSockets::new(None).budget(),
+            meter: Meter {
+                cpu: Arc::new(PodCpu::new(env, None, 0)),
+                ticker: Arc::new(Ticker::new(Vec::new(), Tick::Never).expect("no thread is needed")),
+                fair: Arc::default(),
+                cut_off: Arc::default(),
+            },
+        }
+    }
+
+    fn get(outgoing: &mut OutgoingHttp, to: SocketAddr) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        let body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync();
+        let request = http::Request::get(format!("http://{to}/")).header("host", "x").body(body).expect("a request");
+        Pin::from(outgoing.send_request(request, None, Box::new(async { Ok(()) })))
+    }
+
+    #[tokio::test]
+    async fn a_connection_counts_until_its_driver_ends_and_costs_its_container() {
+        let tasks = Tasks::new("test");
+        let to = server(&tasks).await;
+        let mut outgoing = outgoing();
+        let mut held = Vec::new();
+        for taken in 1..=SOCKETS_MAX {
+            held.push(get(&mut outgoing, to).await.expect("answered"));
+            assert_eq!(outgoing.budget.free(), SOCKETS_MAX - taken);
+        }
+        assert!(matches!(get(&mut outgoing, to).await, Err(Error::ConnectionLimitReached)));
+        let (response, driver) = held.pop().expect("the last one");
+        held.clear();
+        assert_eq!(outgoing.budget.free(), SOCKETS_MAX - 1);
+
+        let before = outgoing.meter.cpu.used_nanos();
+        let driver = tasks.spawn(Pin::from(driver));
+        let body = response.into_body().collect().await.expect("the body").to_bytes();
+        assert_eq!(body.len(), BODY_BYTES);
+        driver.await.expect("no panic").expect("the connection ends well");
+        assert_eq!(outgoing.budget.free(), SOCKETS_MAX);
+        // Moving so many bytes takes far more than this on any machine.
+        let cost = outgoing.meter.cpu.used_nanos() - before;
+        assert!(cost > 100_000, "{cost} ns for {BODY_BYTES} bytes");
+        tasks.drain(std::time::Duration::from_secs(5)).await.expect("all ended");
+    }
 }

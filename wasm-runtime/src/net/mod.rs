@@ -1,9 +1,11 @@
 //! The network as a pod sees it: one address of its own, which `0.0.0.0` and `localhost` mean too.
 
+mod budget;
 mod egress;
 mod http;
 mod tcp;
 
+pub(crate) use budget::{GuestSockets, SocketBudget, SocketPermit};
 pub use egress::{Cidr, EgressRules};
 pub(crate) use http::OutgoingHttp;
 pub(crate) use tcp::{PodSockets, PodSocketsView};
@@ -16,13 +18,11 @@ use std::sync::Arc;
 pub(crate) struct PodNet {
     pub(crate) ip: Ipv4Addr,
     pub(crate) egress: Arc<EgressRules>,
-    /// Sockets that this store holds.
-    pub(crate) sockets: usize,
 }
 
 impl PodNet {
     pub(crate) fn new(ip: Ipv4Addr, egress: Arc<EgressRules>) -> Self {
-        Self { ip, egress, sockets: 0 }
+        Self { ip, egress }
     }
 
     /// The address that a guest means: inside a pod, localhost is the pod.

@@ -1,7 +1,6 @@
 //! `wasi:sockets/tcp` for pods: addresses are mapped and checked here, the rest is the engine's own implementation.
 
-use super::PodNet;
-use crate::limits::SOCKETS_MAX;
+use super::{PodNet, SocketBudget, SocketPermit};
 use std::net::{IpAddr, SocketAddr};
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddressFamily, IpSocketAddress, Network};
@@ -17,7 +16,10 @@ pub(crate) struct PodSockets;
 /// The engine's sockets under a pod's view of the network.
 pub(crate) struct PodSocketsView<'a> {
     pub(crate) inner: WasiSocketsCtxView<'a>,
-    pub(crate) net: &'a mut PodNet,
+    pub(crate) net: &'a PodNet,
+    pub(crate) budget: &'a SocketBudget,
+    /// One for each socket that the store holds.
+    pub(crate) held: &'a mut Vec<SocketPermit>,
 }
 
 impl HasData for PodSockets {
@@ -25,12 +27,8 @@ impl HasData for PodSockets {
 }
 
 impl PodSocketsView<'_> {
-    fn count_socket(&mut self) -> SocketResult<()> {
-        if self.net.sockets >= SOCKETS_MAX {
-            return Err(ErrorCode::NewSocketLimit.into());
-        }
-        self.net.sockets += 1;
-        Ok(())
+    fn permit(&self) -> SocketResult<SocketPermit> {
+        self.budget.take().ok_or_else(|| ErrorCode::NewSocketLimit.into())
     }
 
     fn own_address(&self) -> SocketAddr {
@@ -44,12 +42,10 @@ impl tcp_create_socket::Host for PodSocketsView<'_> {
             // Pods have no IPv6 address.
             return Err(ErrorCode::NotSupported.into());
         }
-        self.count_socket()?;
-        let made = tcp_create_socket::Host::create_tcp_socket(&mut self.inner, family);
-        if made.is_err() {
-            self.net.sockets -= 1;
-        }
-        made
+        let permit = self.permit()?;
+        let made = tcp_create_socket::Host::create_tcp_socket(&mut self.inner, family)?;
+        self.held.push(permit);
+        Ok(made)
     }
 }
 
@@ -110,17 +106,17 @@ impl HostTcpSocket for PodSocketsView<'_> {
         &mut self,
         this: Resource<TcpSocket>,
     ) -> SocketResult<(Resource<TcpSocket>, Resource<DynInputStream>, Resource<DynOutputStream>)> {
-        self.count_socket()?;
-        let accepted = self.inner.accept(this);
-        if accepted.is_err() {
-            self.net.sockets -= 1;
-        }
-        accepted
+        let permit = self.permit()?;
+        let accepted = self.inner.accept(this)?;
+        self.held.push(permit);
+        Ok(accepted)
     }
 
     fn drop(&mut self, this: Resource<TcpSocket>) -> wasmtime::Result<()> {
-        self.net.sockets = self.net.sockets.saturating_sub(1);
-        HostTcpSocket::drop(&mut self.inner, this)
+        HostTcpSocket::drop(&mut self.inner, this)?;
+        // Its streams are its children, and gone before it: the descriptor is closed.
+        self.held.pop();
+        Ok(())
     }
 
     async fn start_listen(&mut self, this: Resource<TcpSocket>) -> SocketResult<()> {

@@ -7,7 +7,7 @@ use crate::cpu::thread_cpu_nanos;
 use crate::engine::Role;
 use crate::error::Error;
 use crate::exit::{Fault, FaultKind};
-use crate::limits;
+use crate::guest::{limited, resource_table};
 use crate::memory::{PodMem, StoreMem};
 use crate::runtime::{Runtime, Shared};
 use crate::wasi::{LogSink, add_inert_to_linker, inert};
@@ -162,17 +162,12 @@ impl PolicyComponent {
     /// randomness is a function of `seed`.
     pub fn instantiate(&self, budget: PolicyBudget, memory: u64, seed: u64) -> Result<PolicyInstance, PolicyFault> {
         let linked = &self.0;
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(limits::HOST_RESOURCES_MAX);
         let state = State {
             wasi: inert(seed, Duration::ZERO, Arc::new(Silence)),
-            table,
+            table: resource_table(),
             mem: StoreMem::new(Arc::new(PodMem::new(Some(memory)))),
         };
-        let mut store = Store::new(linked.shared.engines.get(Role::Policy), state);
-        store.limiter(|state| &mut state.mem);
-        store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
-        store.set_max_component_handles(limits::COMPONENT_HANDLES_MAX);
+        let mut store = limited(linked.shared.engines.get(Role::Policy), state, |state| &mut state.mem);
         let shared = Arc::clone(&linked.shared);
         let instance = guarded(&shared, &mut store, budget, async |store| linked.pre.instantiate_async(store).await)?;
         let mut made = PolicyInstance {

@@ -1,5 +1,6 @@
 //! How many requests a service works on at once: as many as its memory limit surely holds; the rest queue.
 
+use crate::limits::REQUEST_BYTES_DECAY;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,12 +13,14 @@ pub(crate) struct Gate {
     in_flight_max: usize,
     queued_max: usize,
     memory_limit: u64,
+    /// What an instance starts with.
+    initial_bytes: u64,
 }
 
 #[derive(Debug)]
 struct State {
     in_flight: usize,
-    /// The most that one request has needed so far; at first what an instance starts with.
+    /// The most that one request has needed lately; at first what an instance starts with.
     request_bytes: u64,
     queue: VecDeque<oneshot::Sender<()>>,
 }
@@ -32,8 +35,9 @@ pub(crate) struct Permit(Arc<Gate>);
 
 impl Gate {
     pub(crate) fn new(in_flight_max: usize, queued_max: usize, memory_limit: u64, initial_bytes: u64) -> Self {
-        let state = State { in_flight: 0, request_bytes: initial_bytes.max(1), queue: VecDeque::new() };
-        Self { state: Mutex::new(state), in_flight_max: in_flight_max.max(1), queued_max, memory_limit }
+        let initial_bytes = initial_bytes.max(1);
+        let state = State { in_flight: 0, request_bytes: initial_bytes, queue: VecDeque::new() };
+        Self { state: Mutex::new(state), in_flight_max: in_flight_max.max(1), queued_max, memory_limit, initial_bytes }
     }
 
     fn allowed(&self, state: &State) -> usize {
@@ -67,10 +71,12 @@ impl Gate {
         }
     }
 
-    /// A request needed `bytes`: so may the next ones.
+    /// A request needed `bytes`: so may the next ones. One large request is forgotten after many small ones.
     pub(crate) fn observed(&self, bytes: u64) {
         let mut state = self.state.lock();
-        state.request_bytes = state.request_bytes.max(bytes);
+        let bytes = bytes.max(self.initial_bytes);
+        let less = state.request_bytes.saturating_sub(bytes).div_ceil(REQUEST_BYTES_DECAY);
+        state.request_bytes = bytes.max(state.request_bytes - less);
     }
 
     fn leave(&self) {
@@ -130,6 +136,26 @@ mod tests {
         gate.observed(9_000);
         drop(third);
         assert!(fourth.as_mut().now_or_never().is_none(), "one request may need nearly all");
+    }
+
+    #[test]
+    fn one_large_request_is_forgotten_but_not_at_once() {
+        let gate = Gate::new(100, 0, 100_000, 1_000);
+        let allowed = || gate.allowed(&gate.state.lock());
+        assert_eq!(allowed(), 100);
+        gate.observed(50_000);
+        assert_eq!(allowed(), 2);
+        gate.observed(2_000);
+        assert_eq!(allowed(), 2);
+        for _ in 0..1000 {
+            gate.observed(2_000);
+        }
+        assert_eq!(allowed(), 50);
+        // One that failed before it had all of its memory says nothing of the others.
+        for _ in 0..1000 {
+            gate.observed(0);
+        }
+        assert_eq!(allowed(), 100);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::exit::{EndsWith, Exit};
 use crate::guest::{GuestState, Surroundings};
 use crate::limits;
+use crate::net::SocketPermit;
 use crate::runtime::Shared;
 use crate::wasi::LogSink;
 use gate::Gate;
@@ -17,7 +18,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use sampan_env::Tasks;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -35,8 +37,10 @@ pub struct ServiceSpec {
     pub listen: SocketAddr,
     /// From a request's first byte to the end of its answer.
     pub request_timeout: Duration,
-    /// The most requests at once; the memory limit may say fewer.
+    /// The most requests at once; the memory limit and the pool may say fewer.
     pub in_flight_max: usize,
+    /// From a connection's start to the end of its first request's head, and between two requests of HTTP/1.
+    pub header_deadline: Duration,
 }
 
 impl ServiceSpec {
@@ -51,6 +55,7 @@ impl ServiceSpec {
             listen,
             request_timeout: limits::REQUEST_TIMEOUT,
             in_flight_max: limits::REQUESTS_IN_FLIGHT_MAX,
+            header_deadline: limits::HTTP_HEADER_DEADLINE,
         }
     }
 }
@@ -94,7 +99,10 @@ struct Service {
     container: Container,
     surroundings: Surroundings,
     request_timeout: Duration,
+    header_deadline: Duration,
     gate: Arc<Gate>,
+    /// The end that a request brought upon the container, told once nobody listens any more.
+    verdict: OnceLock<Exit>,
     /// Owns connections and the rests of requests whose answer is under way.
     tasks: Tasks,
 }
@@ -114,17 +122,20 @@ pub(crate) fn start(
     let listener = listen(spec.listen).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     let running = Arc::new(Running::new(shared.clone()));
+    let needs = Needs::of(artifact);
     let service = Arc::new(Service {
         running: running.clone(),
         pre: pre.clone(),
         container: container.clone(),
         request_timeout: spec.request_timeout,
+        header_deadline: spec.header_deadline,
         gate: Arc::new(Gate::new(
-            spec.in_flight_max,
+            spec.in_flight_max.min(needs.in_flight_max()),
             limits::REQUESTS_QUEUED_MAX,
             container.mem.limit(),
-            initial_bytes(artifact),
+            needs.initial_bytes(),
         )),
+        verdict: OnceLock::new(),
         surroundings: Surroundings {
             args: spec.args,
             env: spec.env,
@@ -140,12 +151,48 @@ pub(crate) fn start(
 }
 
 /// What an instance takes before it does anything.
-fn initial_bytes(artifact: &Artifact) -> u64 {
-    artifact.component().resources_required().map_or(1 << 20, |needs| {
-        let memories = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(u64::from(needs.num_memories));
-        let elements = needs.max_initial_table_size.unwrap_or(0).saturating_mul(u64::from(needs.num_tables));
-        memories.saturating_add(elements.saturating_mul(limits::TABLE_ELEMENT_BYTES))
-    })
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Needs {
+    memories: u32,
+    /// Of the largest one.
+    memory_pages: u64,
+    tables: u32,
+    /// Of the largest one.
+    table_elements: u64,
+}
+
+impl Needs {
+    fn of(artifact: &Artifact) -> Self {
+        let unknown = Self {
+            memories: limits::SERVICE_MEMORIES_PER_COMPONENT,
+            memory_pages: limits::INSTANCE_BYTES_UNKNOWN / limits::WASM_PAGE_BYTES,
+            tables: limits::SERVICE_TABLES_PER_COMPONENT,
+            table_elements: 0,
+        };
+        artifact.component().resources_required().map_or(unknown, |needs| Self {
+            memories: needs.num_memories,
+            memory_pages: needs.max_initial_memory_size.unwrap_or(0),
+            tables: needs.num_tables,
+            table_elements: needs.max_initial_table_size.unwrap_or(0),
+        })
+    }
+
+    /// What the first requests are taken to need: they come before any has shown it.
+    fn initial_bytes(self) -> u64 {
+        let pages = self.memory_pages.saturating_mul(u64::from(self.memories));
+        let elements = self.table_elements.saturating_mul(u64::from(self.tables));
+        let memories = pages.saturating_mul(limits::WASM_PAGE_BYTES);
+        let tables = elements.saturating_mul(limits::TABLE_ELEMENT_BYTES);
+        memories.saturating_add(tables).saturating_add(limits::REQUEST_HEADROOM_BYTES)
+    }
+
+    /// How many of its instances one container may have at once, for the other containers' sake.
+    fn in_flight_max(self) -> usize {
+        let share = |total: u32, each: u32| total / limits::SERVICE_POOL_SHARE / each.max(1);
+        let memories = share(limits::SERVICE_INSTANCES_MAX, self.memories);
+        let tables = share(limits::SERVICE_TABLES_MAX, self.tables);
+        usize::try_from(memories.min(tables).max(1)).unwrap_or(usize::MAX)
+    }
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -159,7 +206,10 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 async fn serve(service: Arc<Service>, listener: TcpListener) {
     let running = service.running.clone();
     let _end = EndsWith(&running.exit);
-    let connections = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+    // Closed before the end is told, also where this task is dropped.
+    let listener = listener;
+    let connections_max = running.shared.sockets.share(limits::CONNECTIONS_MAX);
+    let connections = Arc::new(Semaphore::new(connections_max));
     let killed = tokio::select! {
         biased;
         () = running.kill.cancelled() => true,
@@ -169,15 +219,17 @@ async fn serve(service: Arc<Service>, listener: TcpListener) {
     drop(listener);
     if !killed {
         // Each connection hears the termination too, and closes after the request that it works on.
-        let all = u32::try_from(limits::CONNECTIONS_MAX).unwrap_or(u32::MAX);
+        let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
         tokio::select! {
             biased;
             () = running.kill.cancelled() => {}
-            _ = connections.acquire_many(all) => running.exit.set(Exit::terminated()),
+            _ = connections.acquire_many(all) => {
+                running.exit.set(service.verdict.get().cloned().unwrap_or_else(Exit::terminated));
+            }
         }
     }
-    // An out-of-memory verdict is there before its kill.
-    running.exit.set(Exit::killed("killed"));
+    // A verdict is there before its kill.
+    running.exit.set(service.verdict.get().cloned().unwrap_or_else(|| Exit::killed("killed")));
     running.kill.cancel();
 }
 
@@ -187,7 +239,9 @@ async fn accept(service: &Arc<Service>, listener: &TcpListener, connections: &Ar
         let Ok(permit) = connections.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                service.tasks.spawn(connection(service.clone(), stream, permit));
+                // Not before: services that nobody talks to must not hold what others need.
+                let Some(socket) = service.running.shared.sockets.wait().await else { return };
+                service.tasks.spawn(connection(service.clone(), stream, (permit, socket)));
             }
             Err(error) => {
                 // Of one connection (reset before it was accepted), or for want of descriptors, which may come back.
@@ -198,7 +252,7 @@ async fn accept(service: &Arc<Service>, listener: &TcpListener, connections: &Ar
     }
 }
 
-async fn connection(service: Arc<Service>, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+async fn connection(service: Arc<Service>, stream: TcpStream, _permits: (OwnedSemaphorePermit, SocketPermit)) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
@@ -206,7 +260,7 @@ async fn connection(service: Arc<Service>, stream: TcpStream, _permit: OwnedSema
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits::HTTP_HEADER_DEADLINE)
+        .header_read_timeout(service.header_deadline)
         .max_buf_size(limits::HTTP_HEAD_BYTES_MAX);
     builder
         .http2()
@@ -215,15 +269,21 @@ async fn connection(service: Arc<Service>, stream: TcpStream, _permit: OwnedSema
         .max_header_list_size(u32::try_from(limits::HTTP_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .keep_alive_interval(limits::HTTP_HEADER_DEADLINE);
     let running = service.running.clone();
+    // Which protocol it is to be is read without any clock: until the first request there is this one.
+    let silence = tokio::time::sleep(service.header_deadline);
+    let mut silence = std::pin::pin!(silence);
+    let asked = Arc::new(AtomicBool::new(false));
+    let asks = asked.clone();
     let serve = builder.serve_connection(
         TokioIo::new(stream),
         hyper::service::service_fn(move |request| {
+            asks.store(true, Ordering::Relaxed);
             let service = service.clone();
             async move { Ok::<_, std::convert::Infallible>(request::answer(service, request).await) }
         }),
     );
     let mut serve = std::pin::pin!(serve);
-    let mut draining = false;
+    let (mut draining, mut waited) = (false, false);
     loop {
         tokio::select! {
             biased;
@@ -232,6 +292,12 @@ async fn connection(service: Arc<Service>, stream: TcpStream, _permit: OwnedSema
                 draining = true;
                 serve.as_mut().graceful_shutdown();
             }
+            () = silence.as_mut(), if !waited => {
+                waited = true;
+                if !asked.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
             ended = serve.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
@@ -239,5 +305,23 @@ async fn connection(service: Arc<Service>, stream: TcpStream, _permit: OwnedSema
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_not_bytes_and_no_container_takes_the_whole_pool() {
+        let check = |needs: Needs, bytes: u64, in_flight: usize| {
+            assert_eq!((needs.initial_bytes(), needs.in_flight_max()), (bytes, in_flight), "{needs:?}");
+        };
+        let small = Needs { memories: 1, memory_pages: 17, tables: 1, table_elements: 100 };
+        check(small, (17 << 16) + 800 + (256 << 10), 250);
+        check(Needs { memories: 4, ..small }, (4 * 17 << 16) + 800 + (256 << 10), 62);
+        check(Needs { tables: 8, ..small }, (17 << 16) + 6400 + (256 << 10), 125);
+        check(Needs { memories: 0, memory_pages: 0, tables: 0, table_elements: 0 }, 256 << 10, 250);
+        check(Needs { memory_pages: u64::MAX, ..small }, u64::MAX, 250);
     }
 }

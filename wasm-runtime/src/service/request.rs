@@ -2,7 +2,7 @@
 
 use super::Service;
 use crate::command::count;
-use crate::cpu::Metered;
+use crate::cpu::{Meter, Metered};
 use crate::engine::Role;
 use crate::exit::{Exit, Fault, FaultKind};
 use crate::guest::store;
@@ -49,13 +49,14 @@ pub(super) async fn answer(service: Arc<Service>, request: Request<Incoming>) ->
     };
     let (head, mut answered) = oneshot::channel();
     let meter = service.container.meter(&service.running.shared, &service.running.shared.services);
-    let cut_off = meter.cut_off.clone();
-    let mut guest = Metered::new(meter, call(service.clone(), request, head, cut_off));
+    let mut guest = Metered::new(meter.clone(), call(service.clone(), request, head, meter));
     tokio::select! {
         biased;
         called = &mut guest => {
+            let answer = finished(&service, called, &mut answered);
+            // Only now: whoever goes next is let in by what this one needed.
             drop(permit);
-            finished(&service, called, &mut answered)
+            answer
         }
         head = &mut answered => {
             // The guest goes on writing the body; the rest of its time is bounded by the same deadline.
@@ -82,7 +83,7 @@ async fn call(
     service: Arc<Service>,
     request: Request<Incoming>,
     head: oneshot::Sender<Result<Answer, ErrorCode>>,
-    cut_off: Arc<std::sync::atomic::AtomicBool>,
+    meter: Meter,
 ) -> Called {
     let running = &service.running;
     let mut store = store(
@@ -91,7 +92,7 @@ async fn call(
         Role::Service,
         &service.surroundings,
         running.termination.clone(),
-        cut_off,
+        &meter,
     );
     let result = async {
         let mut http = store.data_mut().http();
@@ -127,7 +128,10 @@ fn judge(service: &Service, called: &Called) {
     service.container.request_errors.fetch_add(1, Ordering::Relaxed);
     match fault.kind {
         FaultKind::OutOfMemory => {
-            service.running.exit.set(Exit::out_of_memory(&fault.message));
+            // Published once nobody listens any more: the next start needs the address.
+            if service.verdict.set(Exit::out_of_memory(&fault.message)).is_err() {
+                tracing::debug!("another request ended the container first");
+            }
             service.running.kill.cancel();
         }
         _ => tracing::debug!(message = %fault.message, "a request failed in the component"),
