@@ -82,16 +82,13 @@ impl Head {
         batch.events
     }
 
-    /// Transactions that delete what hangs on the lease.
-    pub(crate) fn revocation(&self, id: LeaseId, verb: &str) -> Result<Vec<Txn>, Error> {
+    /// A transaction that deletes what hangs on the lease now, or as much of it as one may; `None` when nothing does. Asked
+    /// for anew after each one: keys may be taken off the lease while it ends.
+    pub(crate) fn revocation(&self, id: LeaseId, verb: &str) -> Option<Txn> {
+        let keys = self.leases.keys(id, TXN_OPS_MAX);
         let writer = Writer { user: "system:store".into(), verb: verb.into(), ..Writer::default() };
-        let keys = self.leases.keys(id)?;
-        let txn = |keys: &[Arc<str>]| Txn {
-            compares: Vec::new(),
-            ops: keys.iter().cloned().map(Op::delete).collect(),
-            writer: writer.clone(),
-        };
-        Ok(keys.chunks(TXN_OPS_MAX).map(txn).collect())
+        let ops = keys.into_iter().map(Op::delete).collect::<Vec<_>>();
+        (!ops.is_empty()).then_some(Txn { compares: Vec::new(), ops, writer })
     }
 }
 
@@ -115,7 +112,7 @@ impl Batch {
         }
         for op in &txn.ops {
             if let Op::Put { lease: Some(lease), .. } = op
-                && !head.leases.contains(*lease)
+                && !head.leases.takes_keys(*lease)
             {
                 return Err(Error::LeaseNotFound(*lease));
             }

@@ -23,6 +23,8 @@ struct Lease {
     ttl: Duration,
     deadline: Instant,
     keys: BTreeSet<Arc<str>>,
+    /// Its keys are being deleted: it takes no new ones.
+    ending: bool,
 }
 
 #[derive(Default)]
@@ -65,12 +67,12 @@ impl Leases {
 
     pub(crate) fn insert(&mut self, id: LeaseId, ttl: Duration, now: Instant) {
         let deadline = now + ttl;
-        self.by_id.insert(id, Lease { ttl, deadline, keys: BTreeSet::new() });
+        self.by_id.insert(id, Lease { ttl, deadline, keys: BTreeSet::new(), ending: false });
         self.by_deadline.insert((deadline, id));
     }
 
     pub(crate) fn keep_alive(&mut self, id: LeaseId, now: Instant) -> Result<Duration, Error> {
-        let lease = self.by_id.get_mut(&id).ok_or(Error::LeaseNotFound(id))?;
+        let lease = self.by_id.get_mut(&id).filter(|lease| !lease.ending).ok_or(Error::LeaseNotFound(id))?;
         self.by_deadline.remove(&(lease.deadline, id));
         lease.deadline = now + lease.ttl;
         self.by_deadline.insert((lease.deadline, id));
@@ -83,8 +85,26 @@ impl Leases {
         }
     }
 
-    pub(crate) fn keys(&self, id: LeaseId) -> Result<Vec<Arc<str>>, Error> {
-        self.by_id.get(&id).map(|lease| lease.keys.iter().cloned().collect()).ok_or(Error::LeaseNotFound(id))
+    /// Whether a key may be put under it.
+    pub(crate) fn takes_keys(&self, id: LeaseId) -> bool {
+        self.by_id.get(&id).is_some_and(|lease| !lease.ending)
+    }
+
+    /// From now on it takes no keys.
+    pub(crate) fn begin_end(&mut self, id: LeaseId) -> Result<(), Error> {
+        self.by_id.get_mut(&id).map(|lease| lease.ending = true).ok_or(Error::LeaseNotFound(id))
+    }
+
+    /// The end did not come about.
+    pub(crate) fn call_off_end(&mut self, id: LeaseId) {
+        if let Some(lease) = self.by_id.get_mut(&id) {
+            lease.ending = false;
+        }
+    }
+
+    /// Some of the keys that hang on it, in order.
+    pub(crate) fn keys(&self, id: LeaseId, max: usize) -> Vec<Arc<str>> {
+        self.by_id.get(&id).map(|lease| lease.keys.iter().take(max).cloned().collect()).unwrap_or_default()
     }
 
     pub(crate) fn status(&self, id: LeaseId, now: Instant) -> Result<LeaseStatus, Error> {

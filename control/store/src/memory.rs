@@ -12,7 +12,7 @@ use crate::statistics::Statistics;
 use crate::store::{Range, RangeResult, Sink, Store};
 use crate::txn::{Committed, Op, Txn};
 use async_trait::async_trait;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use sampan_env::{Env, Tasks};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -59,7 +59,9 @@ impl MemoryStore {
         let weak = Arc::downgrade(&shared);
         tasks.spawn_until_cancelled(async move {
             while let Some(shared) = weak.upgrade() {
-                shared.end_leases().await;
+                if shared.end_leases().await.is_err() {
+                    return;
+                }
             }
         });
         Self { shared, tasks }
@@ -67,16 +69,19 @@ impl MemoryStore {
 }
 
 impl Shared {
-    /// Waits for the next lease to end, or for a change, and ends those that have.
-    async fn end_leases(&self) {
+    /// Waits for the next lease to end, or for a change, and ends those that have. Errors: `Closed`.
+    async fn end_leases(&self) -> Result<(), Error> {
         let changed = self.leases_changed.notified();
         let (expired, next) = {
             let leases = &self.state.lock().head.leases;
             (leases.expired(self.env.instant()), leases.next_deadline())
         };
         match (expired, next) {
-            // The lease may have been revoked meanwhile; nothing else can go wrong in memory.
-            (Some(id), _) => drop(self.revoke(id, "expire")),
+            (Some(id), _) => match self.revoke(id, "expire") {
+                // It has been revoked meanwhile.
+                Ok(_) | Err(Error::LeaseNotFound(_)) => {}
+                Err(error) => return Err(error),
+            },
             (None, Some(deadline)) => {
                 tokio::select! {
                     () = changed => {}
@@ -85,15 +90,20 @@ impl Shared {
             }
             (None, None) => changed.await,
         }
+        Ok(())
     }
 
     fn open(&self) -> Result<(), Error> {
         if self.publisher.is_closed() { Err(Error::Closed) } else { Ok(()) }
     }
 
-    fn commit(&self, mut txn: Txn) -> Result<Committed, Error> {
+    fn commit(&self, txn: Txn) -> Result<Committed, Error> {
+        let writing = self.writing.lock();
+        self.commit_one(txn, &writing)
+    }
+
+    fn commit_one(&self, mut txn: Txn, _writing: &MutexGuard<'_, ()>) -> Result<Committed, Error> {
         self.open()?;
-        let _writing = self.writing.lock();
         let committed = {
             let mut guard = self.state.lock();
             let state = &mut *guard;
@@ -128,9 +138,13 @@ impl Shared {
     }
 
     fn revoke(&self, id: LeaseId, verb: &str) -> Result<u64, Error> {
-        let txns = self.state.lock().head.revocation(id, verb)?;
-        for txn in txns {
-            self.commit(txn)?;
+        self.open()?;
+        let writing = self.writing.lock();
+        self.state.lock().head.leases.begin_end(id)?;
+        loop {
+            // The lock must be free again for the commit.
+            let Some(txn) = self.state.lock().head.revocation(id, verb) else { break };
+            self.commit_one(txn, &writing).inspect_err(|_| self.state.lock().head.leases.call_off_end(id))?;
         }
         let mut state = self.state.lock();
         state.head.leases.remove(id);

@@ -71,8 +71,9 @@ pub trait Store: Send + Sync + 'static {
     /// Errors: `Compacted` if `after` lies below the floor, `Future` if `after` is ahead of the log.
     async fn history(&self, prefix: &str, after: u64, up_to: u64, limit: usize) -> Result<Vec<Event>, Error>;
 
-    /// Adds a sink, for the life of the store; returns the last revision that it will not be handed. (Subscribe, then read
-    /// a range: what it has beyond its revision comes through the sink.)
+    /// Adds a sink, for the life of the store; returns the last revision that it will not be handed. That one may still be
+    /// on its way to the other sinks, and reads do not show it before it has arrived. (Subscribe, `wait_for` what is
+    /// returned, then read a range: what the log has beyond the range's revision comes through the sink.)
     fn subscribe(&self, sink: Arc<dyn Sink>) -> u64;
 
     /// Forgets history of the prefix below `revision`, which remains readable itself. Returns the floor in force: another
@@ -92,6 +93,7 @@ pub trait Store: Send + Sync + 'static {
     async fn lease_keep_alive(&self, id: LeaseId) -> Result<Duration, Error>;
 
     /// Ends the lease and deletes its keys (one transaction, or several if they exceed one's limit). Returns the revision.
+    /// From its beginning on the lease takes no further keys.
     async fn lease_revoke(&self, id: LeaseId) -> Result<u64, Error>;
 
     /// Errors: `LeaseNotFound`.

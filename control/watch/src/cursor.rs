@@ -80,21 +80,21 @@ impl Cursor {
 
     /// A revision up to which everything of the selection has been handed out; `None` while there is more to take.
     pub fn caught_up(&mut self) -> Option<u64> {
-        // Before the look: what comes after it is not promised.
-        let seen = self.core.revision();
         loop {
             if !self.ready.is_empty() {
                 return None;
             }
             match self.fill() {
                 Filled::Some => {}
-                Filled::Empty => return Some(seen.max(self.at.revision)),
+                Filled::Empty => return Some(self.at.revision),
                 Filled::Behind => return None,
             }
         }
     }
 
     fn fill(&mut self) -> Filled {
+        // Before the look: what comes after it is not promised.
+        let seen = self.core.revision();
         let Self { state, interest, at, bucket_at, .. } = self;
         let (items, attached) = state.with_ring(|ring| match bucket_at {
             Some(place) => match ring.pull(interest, place, CURSOR_BATCH_MAX) {
@@ -114,6 +114,8 @@ impl Cursor {
             return Filled::Behind;
         };
         if items.is_empty() {
+            // Nothing up to there is of this selection: who falls off the ring later need not read it in the history.
+            self.at = self.at.max(Position::after(seen));
             return if attached { Filled::Some } else { Filled::Empty };
         }
         for item in items {
@@ -148,8 +150,9 @@ impl Cursor {
         let mut found = Vec::new();
         for event in &page {
             let at = Position { revision: event.revision(), index: event.index };
-            let item = self.item(event, at, &mut seen).await?;
-            if at > self.at {
+            if let Some(item) = self.item(event, at, &mut seen).await?
+                && at > self.at
+            {
                 found.extend(self.filter.event(&item));
             }
         }
@@ -159,15 +162,15 @@ impl Cursor {
         Ok(())
     }
 
+    /// `None`: its value cannot be decoded, and it is left out as it was when it was committed.
     async fn item(
         &self,
         event: &Event,
         at: Position,
         seen: &mut HashMap<Arc<str>, Option<Arc<Record>>>,
-    ) -> Result<Item, Error> {
+    ) -> Result<Option<Item>, Error> {
         let entry = &event.entry;
-        let undecodable = |reason| Error::Undecodable { key: entry.key.to_string(), reason };
-        let record = Arc::new(self.state.record(entry, &*self.core.decoder).map_err(undecodable)?);
+        let Some(record) = self.state.record_or_log(entry, &*self.core.decoder) else { return Ok(None) };
         let (change, previous) = match event.kind {
             EventKind::Delete => (Change::Delete, None),
             EventKind::Put if entry.version == 1 || !self.filter.is_selective() => (Change::Put, None),
@@ -180,15 +183,14 @@ impl Cursor {
             ),
         };
         seen.insert(entry.key.clone(), (change == Change::Put).then(|| record.clone()));
-        Ok(Item { change, record, previous, at })
+        Ok(Some(Item { change, record, previous, at }))
     }
 
     async fn stored_before(&self, key: &str, revision: u64) -> Result<Option<Arc<Record>>, Error> {
         let before = revision.saturating_sub(1);
         let entry = self.core.store.get(key, Some(before)).await.map_err(|e| self.expired(e))?;
         let Some(entry) = entry else { return Ok(None) };
-        let undecodable = |reason| Error::Undecodable { key: key.to_owned(), reason };
-        self.state.record(&entry, &*self.core.decoder).map(|record| Some(Arc::new(record))).map_err(undecodable)
+        Ok(self.state.record_or_log(&entry, &*self.core.decoder))
     }
 
     fn expired(&self, error: sampan_store::Error) -> Error {

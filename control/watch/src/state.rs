@@ -1,5 +1,6 @@
 //! The current records of one resource.
 
+use crate::Error;
 use crate::draft::{Decoder, Draft, record_of, writer_of};
 use crate::filter::Filter;
 use crate::ring::{Change, Item, Position, Ring};
@@ -10,7 +11,7 @@ use sampan_api::record::{Record, Writer};
 use sampan_store::{Entry, Event, EventKind};
 use std::ops::Bound;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub(crate) type Map = OrdMap<Arc<str>, Arc<Record>>;
 
@@ -77,6 +78,8 @@ pub(crate) struct ResourceState {
     pub(crate) namespaced: bool,
     published: ArcSwap<Published>,
     inner: Mutex<Inner>,
+    /// Whether the loading succeeded; `None` while it goes on.
+    loaded: watch::Sender<Option<bool>>,
 }
 
 struct Inner {
@@ -96,7 +99,27 @@ impl ResourceState {
             namespaced,
             published: ArcSwap::from_pointee(Published { map: Map::new(), revision: 0 }),
             inner: Mutex::new(Inner { map: Map::new(), ring, loading: Some(Vec::new()) }),
+            loaded: watch::Sender::new(None),
         }
+    }
+
+    /// Whether its state can be had.
+    pub(crate) fn is_loaded(&self) -> bool {
+        *self.loaded.borrow() == Some(true)
+    }
+
+    /// Returns once the loading, which somebody else has in hand, is over.
+    pub(crate) async fn until_loaded(&self) -> Result<(), Error> {
+        let mut loaded = self.loaded.subscribe();
+        match loaded.wait_for(Option::is_some).await.map(|loaded| *loaded) {
+            Ok(Some(true)) => Ok(()),
+            _ => Err(Error::UnknownResource(self.prefix.to_string())),
+        }
+    }
+
+    /// The loading did not succeed.
+    pub(crate) fn failed(&self) {
+        self.loaded.send_replace(Some(false));
     }
 
     /// Takes the state of `revision`, then the events that came meanwhile.
@@ -112,6 +135,7 @@ impl ResourceState {
             last = event.revision();
         }
         self.published.store(Arc::new(Published { map: inner.map.clone(), revision: last }));
+        self.loaded.send_replace(Some(true));
     }
 
     /// Applies events of this resource, in revision order; leaves in `wake` whom to wake afterwards.
@@ -132,18 +156,11 @@ impl ResourceState {
         let entry = &event.entry;
         let at = Position { revision: entry.mod_revision, index: event.index };
         let item = match event.kind {
-            EventKind::Put => match self.record(entry, decoder) {
-                Ok(record) => {
-                    let record = Arc::new(record);
-                    let previous = inner.map.insert(entry.key.clone(), record.clone());
-                    Item { change: Change::Put, record, previous, at }
-                }
-                // Only what another process wrote can be unreadable here; there is nobody to tell but the log.
-                Err(reason) => {
-                    tracing::error!(key = %entry.key, reason, "a committed value cannot be decoded and is left out");
-                    return;
-                }
-            },
+            EventKind::Put => {
+                let Some(record) = self.record_or_log(entry, decoder) else { return };
+                let previous = inner.map.insert(entry.key.clone(), record.clone());
+                Item { change: Change::Put, record, previous, at }
+            }
             EventKind::Delete => {
                 let Some(last) = inner.map.remove(&*entry.key) else { return };
                 let writer = entry.payload.clone().and_then(|payload| payload.downcast::<Writer>().ok());
@@ -160,6 +177,18 @@ impl ResourceState {
             return Ok(record_of(&self.prefix, entry, draft));
         }
         decoder.decode(&self.prefix, &entry.value).map(|draft| record_of(&self.prefix, entry, &draft))
+    }
+
+    /// As [`ResourceState::record`], for where there is nobody to tell but the log. Only what another program wrote, or a
+    /// broken disk, can be unreadable; it is left out, so that all else can be served.
+    pub(crate) fn record_or_log(&self, entry: &Entry, decoder: &dyn Decoder) -> Option<Arc<Record>> {
+        match self.record(entry, decoder) {
+            Ok(record) => Some(Arc::new(record)),
+            Err(reason) => {
+                tracing::error!(key = %entry.key, reason, "a stored value cannot be decoded and is left out");
+                None
+            }
+        }
     }
 
     /// The current state. `seen` is a global revision read *before*: the state is that of the later of the two.

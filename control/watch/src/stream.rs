@@ -3,10 +3,11 @@
 use crate::Error;
 use crate::cursor::Cursor;
 use crate::filter::Filter;
-use crate::limits::{BOOKMARK_PERIOD, SNAPSHOT_CHUNK};
+use crate::limits::{BOOKMARK_PERIOD, SNAPSHOT_CHUNK, WATCH_TIMEOUT_MAX};
 use crate::state::Snapshot;
 use crate::watch::Watch;
 use sampan_api::record::RecordEvent;
+use sampan_env::Env;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,18 +27,19 @@ pub struct StreamOptions {
     pub start: Start,
     /// Bookmarks each [`BOOKMARK_PERIOD`] and at the end.
     pub bookmarks: bool,
-    /// When the stream ends by itself.
+    /// When the stream ends by itself; [`WATCH_TIMEOUT_MAX`] at the latest.
     pub timeout: Duration,
 }
 
 /// The events of one watch. After an error, and after the timeout, it is over.
 pub struct EventStream {
+    env: Env,
     cursor: Cursor,
     filter: Filter,
     initial: Option<Initial>,
     ready: VecDeque<RecordEvent>,
     bookmarks: bool,
-    next_bookmark: Instant,
+    next_look: Instant,
     deadline: Instant,
     over: bool,
 }
@@ -64,13 +66,14 @@ impl Watch {
         };
         let now = self.env().instant();
         Ok(EventStream {
+            env: self.env().clone(),
             cursor: self.cursor(prefix, filter.clone(), revision)?,
             filter,
             initial,
             ready: VecDeque::new(),
             bookmarks,
-            next_bookmark: now + BOOKMARK_PERIOD,
-            deadline: now + timeout,
+            next_look: now + BOOKMARK_PERIOD,
+            deadline: now + timeout.min(WATCH_TIMEOUT_MAX),
             over: false,
         })
     }
@@ -90,7 +93,12 @@ impl EventStream {
                 self.initial = self.initial_events(initial);
                 continue;
             }
-            let until = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+            let until = self.next_look.min(self.deadline);
+            // First: a backlog that never ends must not keep the stream from its own end.
+            if self.env.instant() >= until {
+                self.look();
+                continue;
+            }
             tokio::select! {
                 biased;
                 event = self.cursor.next() => match event {
@@ -100,14 +108,20 @@ impl EventStream {
                         return Some(Err(error));
                     }
                 },
-                () = tokio::time::sleep_until(until) => {
-                    self.over = until == self.deadline;
-                    self.next_bookmark = until + BOOKMARK_PERIOD;
-                    if self.bookmarks && let Some(revision) = self.cursor.caught_up() {
-                        self.ready.push_back(RecordEvent::Bookmark { revision, initial_events_end: false });
-                    }
-                }
+                () = tokio::time::sleep_until(until) => {}
             }
+        }
+    }
+
+    /// What is done at the end, and from time to time: the cursor moves on past what does not concern it, and tells.
+    fn look(&mut self) {
+        let now = self.env.instant();
+        self.over = now >= self.deadline;
+        self.next_look = now + BOOKMARK_PERIOD;
+        if let Some(revision) = self.cursor.caught_up()
+            && self.bookmarks
+        {
+            self.ready.push_back(RecordEvent::Bookmark { revision, initial_events_end: false });
         }
     }
 

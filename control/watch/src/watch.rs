@@ -62,6 +62,8 @@ impl Sink for Feed {
 impl Core {
     fn committed(&self, events: &[Event]) {
         let Some(last) = events.last() else { return };
+        // Until the revision is out: a resource that is registered meanwhile must not believe that it was told of these.
+        let registering = self.registering.lock();
         let resources = self.resources.load();
         // Few resources change in one batch: a short list beats a map.
         let mut groups: Vec<(&Arc<ResourceState>, Vec<&Event>)> = Vec::new();
@@ -81,6 +83,7 @@ impl Core {
             *reached = last.revision().max(*reached);
             true
         });
+        drop(registering);
         // Woken after the revision is out: a cursor that finds nothing more may then tell how far it has come.
         let mut previous: Option<&Arc<Notify>> = None;
         for notify in &wake {
@@ -110,9 +113,9 @@ impl Core {
             let page = self.store.range(range, at).await?;
             for entry in &page.entries {
                 let Some(index) = prefix_of(&entry.key).and_then(|prefix| by_prefix.get(prefix)) else { continue };
-                let record = states[*index].record(entry, &*self.decoder);
-                let record = record.map_err(|reason| Error::Undecodable { key: entry.key.to_string(), reason })?;
-                maps[*index].insert(entry.key.clone(), Arc::new(record));
+                if let Some(record) = states[*index].record_or_log(entry, &*self.decoder) {
+                    maps[*index].insert(entry.key.clone(), record);
+                }
             }
             at = Some(page.revision);
             match page.entries.last() {
@@ -158,7 +161,9 @@ impl Watch {
             reached: watch::Sender::new(0),
             wakes: AtomicU64::new(0),
         });
-        store.subscribe(Arc::new(Feed(Arc::downgrade(&core))));
+        let from = store.subscribe(Arc::new(Feed(Arc::downgrade(&core))));
+        // What is being handed to others at this moment is not handed to us: it must be in what is read.
+        store.wait_for(from).await?;
         let revision = core.load(ROOT, &states).await?;
         core.revision.fetch_max(revision, Ordering::Release);
         core.reached.send_if_modified(|reached| {
@@ -168,22 +173,32 @@ impl Watch {
         Ok(Self { core })
     }
 
-    /// Begins to keep another resource (a CRD's). Does nothing for one that is kept already.
+    /// Begins to keep another resource (a CRD's), and returns once its state can be had. Does nothing more for one that
+    /// is kept already.
     pub async fn register(&self, spec: Spec) -> Result<(), Error> {
-        let state = {
+        let (state, other) = {
             let _registering = self.core.registering.lock();
             let now = self.core.resources.load_full();
-            if now.contains_key(&spec.prefix) {
-                return Ok(());
+            match now.get(&spec.prefix) {
+                Some(state) => (state.clone(), true),
+                None => {
+                    let state = Arc::new(ResourceState::loading(spec.prefix.clone(), spec.dispatch, spec.namespaced));
+                    let mut next = HashMap::clone(&now);
+                    next.insert(spec.prefix, state.clone());
+                    self.core.resources.store(Arc::new(next));
+                    (state, false)
+                }
             }
-            let state = Arc::new(ResourceState::loading(spec.prefix.clone(), spec.dispatch, spec.namespaced));
-            let mut next = HashMap::clone(&now);
-            next.insert(spec.prefix, state.clone());
-            self.core.resources.store(Arc::new(next));
-            state
         };
-        let prefix = state.prefix.clone();
-        self.core.load(&prefix, &[state]).await.map(|_| ())
+        if other {
+            return state.until_loaded().await;
+        }
+        let unregister = Unregister { core: &self.core, state: &state };
+        // What was committed before the resource was entered is not in its events: it must be in what is read.
+        self.core.store.wait_for(self.core.revision()).await?;
+        let loaded = self.core.load(&state.prefix, std::slice::from_ref(&state)).await;
+        drop(unregister);
+        loaded.map(|_| ())
     }
 
     /// The last revision that all snapshots show.
@@ -246,6 +261,26 @@ impl Watch {
     }
 
     fn state(&self, prefix: &str) -> Result<Arc<ResourceState>, Error> {
-        self.core.resources.load().get(prefix).cloned().ok_or_else(|| Error::UnknownResource(prefix.to_owned()))
+        let state = self.core.resources.load().get(prefix).filter(|state| state.is_loaded()).cloned();
+        state.ok_or_else(|| Error::UnknownResource(prefix.to_owned()))
+    }
+}
+
+/// Takes a resource out again whose loading failed or was given up.
+struct Unregister<'a> {
+    core: &'a Core,
+    state: &'a Arc<ResourceState>,
+}
+
+impl Drop for Unregister<'_> {
+    fn drop(&mut self) {
+        if self.state.is_loaded() {
+            return;
+        }
+        let _registering = self.core.registering.lock();
+        let mut next = HashMap::clone(&self.core.resources.load());
+        next.remove(&self.state.prefix);
+        self.core.resources.store(Arc::new(next));
+        self.state.failed();
     }
 }

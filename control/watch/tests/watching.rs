@@ -6,7 +6,7 @@ use sampan_api::record::{EventKind, RecordEvent};
 use sampan_api::selector::{FieldSelector, LabelSelector};
 use sampan_env::{Env, Tasks};
 use sampan_store::memory::MemoryStore;
-use sampan_store::{Compare, Op, Store, Txn, Writer};
+use sampan_store::{Compare, Event, Op, Sink, Store, Txn, Writer};
 use sampan_watch::{Cursor, Decoder, Draft, Error, Filter, Spec, Start, StreamOptions, Watch};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -389,4 +389,139 @@ async fn readers_wait_for_a_revision_but_not_for_ever() {
     world.delete(&key("default", "a")).await;
     assert!(before.get(&key("default", "a")).is_some(), "a snapshot does not change");
     assert!(world.watch.get(PREFIX, &key("default", "a")).expect("kept").is_none());
+}
+
+/// Nothing of its own happened for so long that what it last saw has been compacted; then more than the ring holds.
+#[tokio::test(start_paused = true)]
+async fn an_idle_watch_does_not_grow_too_old() {
+    let world = World::new().await;
+    world.watch.shrink_ring(PREFIX, 4).expect("kept");
+    let options = StreamOptions {
+        filter: filter("mine", "", ""),
+        start: Start::After(0),
+        bookmarks: false,
+        timeout: Duration::from_secs(3600),
+    };
+    let mut stream = world.watch.stream(PREFIX, true, options).expect("kept");
+    for minute in 0..10 {
+        world.put(&key("others", &format!("t{minute}")), value("t", "x", "")).await;
+        tokio::time::timeout(Duration::from_secs(61), stream.next()).await.expect_err("nothing of its own");
+    }
+    let floor = world.watch.revision();
+    world.store.compact(PREFIX, floor).await.expect("compacts");
+    for i in 0..10 {
+        world.put(&key("mine", &format!("t{i}")), value("t", "x", "")).await;
+    }
+    for i in 1..=10 {
+        let event = stream.next().await.expect("an event").expect("nothing of its own is compacted");
+        assert_eq!(seen(&event).2, floor + i);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_does_not_keep_a_watch_from_its_end() {
+    let world = World::new().await;
+    let stream = |timeout| {
+        let options = StreamOptions { filter: Filter::default(), start: Start::After(0), bookmarks: false, timeout };
+        world.watch.stream(PREFIX, true, options).expect("kept")
+    };
+    let mut short = stream(Duration::from_secs(10));
+    let mut endless = stream(Duration::from_secs(u64::MAX));
+    for i in 0..200 {
+        world.put(&key("default", &format!("t{i}")), value("t", "x", "")).await;
+    }
+    assert!(short.next().await.is_some());
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert!(short.next().await.is_none(), "more is there, but its time is over");
+    assert!(endless.next().await.is_some());
+}
+
+/// Keeps the writer in the middle of publishing until its other end is dropped.
+struct Gate {
+    entered: tokio::sync::mpsc::UnboundedSender<()>,
+    release: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Sink for Gate {
+    fn committed(&self, _: &[Event]) {
+        // Whoever no longer listens has seen enough; whoever lets go does so by going away.
+        self.entered.send(()).unwrap_or_default();
+        self.release.lock().expect("not poisoned").recv().unwrap_or_default();
+    }
+}
+
+/// Writes `/registry/core/things/default/a` and stops while it is being published.
+async fn write_half_published(world: &World) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<u64>) {
+    let (entered, mut entering) = tokio::sync::mpsc::unbounded_channel();
+    let (release, held) = std::sync::mpsc::channel();
+    world.store.subscribe(Arc::new(Gate { entered, release: std::sync::Mutex::new(held) }));
+    let store = world.store.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let write = tokio::task::spawn_blocking(move || {
+        let ops = vec![Op::put(key("default", "a"), value("a", "x", ""))];
+        let txn = Txn { compares: Vec::new(), ops, writer: Writer::default() };
+        runtime.block_on(store.txn(txn)).expect("a write").revision
+    });
+    entering.recv().await.expect("it is being published");
+    (release, write)
+}
+
+#[tokio::test]
+async fn what_is_published_while_a_watch_opens_is_in_it() {
+    let env = Env::simulated(1, SystemTime::UNIX_EPOCH);
+    let spec = || Spec { prefix: PREFIX.into(), namespaced: true, dispatch: Arc::new([NODE]) };
+    for registers in [false, true] {
+        let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
+        let watch = Watch::open(store.clone(), env.clone(), Arc::new(Json), []).await.expect("opens");
+        let world = World { store, watch: watch.clone(), env: env.clone() };
+        let (release, write) = write_half_published(&world).await;
+        let opening = async {
+            if registers {
+                watch.register(spec()).await.expect("is kept from now on");
+                watch.clone()
+            } else {
+                open(&world.store, &env).await
+            }
+        };
+        tokio::pin!(opening);
+        let early = tokio::select! {
+            biased;
+            watch = &mut opening => Some(watch),
+            () = std::future::ready(()) => None,
+        };
+        let second = async {
+            if registers {
+                watch.register(spec()).await.expect("somebody else has it in hand");
+                assert_eq!(watch.snapshot(PREFIX).expect("loaded").len(), 1);
+            }
+        };
+        if registers && early.is_none() {
+            watch.snapshot(PREFIX).map(|_| ()).expect_err("it is not loaded yet");
+        }
+        drop(release);
+        let opened = async {
+            match early {
+                Some(watch) => watch,
+                None => opening.await,
+            }
+        };
+        let (opened, ()) = tokio::join!(opened, second);
+        let revision = write.await.expect("written");
+        let found = opened.get(PREFIX, &key("default", "a")).expect("kept").expect("written before");
+        assert_eq!(found.mod_revision, revision, "registers: {registers}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_decoded_is_left_out() {
+    let world = World::new().await;
+    world.put(&key("default", "a"), value("a", "x", "")).await;
+    world.put(&key("default", "broken"), "{".into()).await;
+    world.put(&key("default", "b"), value("b", "x", "")).await;
+    let watch = open(&world.store, &world.env).await;
+    assert_eq!(watch.snapshot(PREFIX).expect("kept").len(), 2);
+    let mut cursor = watch.cursor(PREFIX, Filter::default(), 0).expect("kept");
+    let mut all = Vec::new();
+    drain(&mut cursor, &mut all).await;
+    assert_eq!(all.iter().map(|(_, key, ..)| key.as_str()).collect::<Vec<_>>(), ["default/a", "default/b"]);
 }

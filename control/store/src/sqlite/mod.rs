@@ -92,9 +92,10 @@ impl Shared {
     /// Ends the store, and normally the process, after a failed sync.
     fn fail(&self, what: &str) {
         tracing::error!(what, "the log failed: nothing more is written");
-        self.failed.store(true, Relaxed);
+        let first = !self.failed.swap(true, Relaxed);
         self.publisher.close();
-        if let Some(on_fatal) = &self.on_fatal {
+        // The writer and the checkpoints can fail at once.
+        if let Some(on_fatal) = self.on_fatal.as_ref().filter(|_| first) {
             on_fatal(what);
         }
     }

@@ -76,6 +76,15 @@ pub(super) struct Scanned {
     pub deletion: bool,
 }
 
+/// The row's own event, over a connection of the caller's.
+pub(super) async fn row(connection: &mut SqliteConnection, id: u64) -> Result<Event, Error> {
+    let parameters = Parameters::default().with(id as i64).finish()?;
+    let row = sqlx::query_with(ROW, parameters).fetch_optional(connection).await;
+    let row = row.map_err(|error| fault::error("table log", &error))?;
+    let row = row.ok_or_else(|| Error::Damaged { what: format!("table log: row {} is missing", row_revision(id)) })?;
+    decode(&row)
+}
+
 impl Readers {
     pub(super) fn new(options: SqliteConnectOptions) -> Self {
         Self { options, idle: Mutex::default(), permits: Semaphore::new(READERS_MAX) }
@@ -122,12 +131,6 @@ impl Readers {
     pub(super) async fn get(&self, key: &str, revision: u64) -> Result<Option<Entry>, Error> {
         let event = self.last(key, row_id(revision + 1, 0)).await?;
         Ok(event.filter(|event| event.kind == EventKind::Put).map(|event| event.entry))
-    }
-
-    /// The row's own event.
-    pub(super) async fn row(&self, id: u64) -> Result<Event, Error> {
-        let row = self.events(ROW, Parameters::default().with(id as i64)).await?.pop();
-        row.ok_or_else(|| Error::Damaged { what: format!("table log: row {} is missing", row_revision(id)) })
     }
 
     /// Entries in key order, and whether there are more than the limit.
@@ -234,5 +237,28 @@ impl Readers {
     async fn texts(&self, sql: &'static str) -> Result<Vec<String>, Error> {
         let rows = self.rows(sql, Parameters::default()).await?;
         rows.iter().map(|row| row.try_get(0).map_err(|error| fault::error(sql, &error))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{Options, SqliteStore};
+    use crate::{Op, Store, Txn, Writer};
+    use sampan_env::{Env, Tasks};
+
+    #[tokio::test]
+    async fn a_deletion_waits_for_no_reader() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let tasks = Tasks::new("test");
+        let store = SqliteStore::open(&directory.path().join("log"), Options::new(Env::system(), &tasks)).await;
+        let store = store.expect("fresh");
+        let write = |op| store.txn(Txn { compares: Vec::new(), ops: vec![op], writer: Writer::default() });
+        write(Op::put("/a", "x")).await.expect("nothing to refuse");
+        let all = store.shared.readers.permits.acquire_many(READERS_MAX as u32).await.expect("open");
+        let deleted = write(Op::delete("/a")).await.expect("nothing to refuse");
+        assert_eq!(&*deleted.events[0].entry.value, b"x");
+        drop(all);
+        store.close().await;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fault::{self, Fault};
 use super::row::{COLUMNS, bind, small_sum};
-use super::{Command, Shared};
+use super::{Command, Shared, readers};
 use crate::entry::{Event, LeaseId};
 use crate::error::Error;
 use crate::head::{Batch, Head, Staged};
@@ -221,13 +221,14 @@ impl LogWriter {
         }
     }
 
-    /// Looks up the values that the transaction deletes and does not bring along.
-    async fn complete(&self, batch: &Batch, txn: &mut Txn) -> Result<(), Error> {
+    /// Looks up the values that the transaction deletes and does not bring along, over the writer's own connection: those
+    /// of the readers may all be taken for as long as somebody reads history, and every write waits here.
+    async fn complete(&mut self, batch: &Batch, txn: &mut Txn) -> Result<(), Error> {
         for op in &mut txn.ops {
             if let Op::Delete { key, last: last @ None, .. } = op
                 && let Some(row) = batch.last_row(&self.head, key)
             {
-                *last = Some(self.shared.readers.row(row).await?.entry.value);
+                *last = Some(readers::row(&mut self.connection, row).await?.entry.value);
             }
         }
         Ok(())
@@ -324,19 +325,22 @@ impl LogWriter {
     }
 
     async fn revoke(&mut self, id: LeaseId, verb: &str) -> Result<Result<u64, Error>, Fatal> {
-        let txns = match self.head.revocation(id, verb) {
-            Ok(txns) => txns,
-            Err(error) => return Ok(Err(error)),
-        };
-        for txn in txns {
+        if let Err(error) = self.head.leases.begin_end(id) {
+            return Ok(Err(error));
+        }
+        while let Some(txn) = self.head.revocation(id, verb) {
             let (reply, mut done) = oneshot::channel();
             self.group(txn, reply).await?;
             if let Ok(Err(error)) = done.try_recv() {
+                self.head.leases.call_off_end(id);
                 return Ok(Err(error));
             }
         }
         let sql = format!("DELETE FROM lease WHERE id = {}", id.0);
         let written = self.write("revoking a lease", sql, SqliteArguments::default()).await?;
+        if written.is_err() {
+            self.head.leases.call_off_end(id);
+        }
         Ok(written.map(|()| {
             self.head.leases.remove(id);
             self.count_leases();

@@ -4,6 +4,7 @@ use super::{Case, World, show};
 use crate::entry::LeaseId;
 use crate::error::Error;
 use crate::limits::TXN_OPS_MAX;
+use crate::store::Range;
 use crate::txn::Op;
 use futures::FutureExt;
 use std::time::Duration;
@@ -13,6 +14,8 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("keeping alive begins the time anew", |w| keep_alive(w).boxed()),
     ("revoking deletes at once", |w| revoke(w).boxed()),
     ("revoking more keys than a transaction holds", |w| revoke_many(w).boxed()),
+    ("a closed log ends no leases, and its tasks end", |w| closed(w).boxed()),
+    ("a lease that ends takes no key with it but its own", |w| ending(w).boxed()),
     ("a put without the lease, or a delete, takes the key off it", |w| detach(w).boxed()),
     ("a put moves a key from lease to lease", |w| moved(w).boxed()),
     ("leases end each in its time", |w| several(w).boxed()),
@@ -76,6 +79,41 @@ async fn revoke_many(w: World) {
     }
     assert_eq!(w.store.lease_revoke(lease).await, Ok(4));
     assert_eq!(w.store.range(Default::default(), None).await.map(|result| result.entries.len()), Ok(0));
+}
+
+async fn closed(w: World) {
+    let lease = w.store.lease_grant(TTL, None).await.expect("granted");
+    w.put_leased("/a", lease).await.expect("it is alive");
+    tokio::time::advance(TTL - Duration::from_millis(1)).await;
+    w.store.close().await;
+    tokio::time::advance(Duration::from_millis(2)).await;
+    w.tasks.drain(Duration::from_secs(10)).await.expect("nothing keeps them");
+    assert_eq!(w.store.lease_keep_alive(lease).await, Err(Error::Closed));
+}
+
+async fn ending(w: World) {
+    const KEYS: usize = TXN_OPS_MAX + 1;
+    let lease = w.store.lease_grant(TTL, None).await.expect("granted");
+    let key = |i: usize| format!("/a/{i:05}");
+    for part in [0..TXN_OPS_MAX, TXN_OPS_MAX..KEYS] {
+        let put = |i| Op::Put { key: key(i).into(), value: "x".into(), payload: None, lease: Some(lease) };
+        w.txn(vec![], part.map(put).collect()).await.expect("it is alive");
+    }
+    // Together, so that an engine that batches puts them into one: a key that comes too late, and the lease's last key,
+    // which is taken off it while it ends in more than one transaction.
+    let last = key(KEYS - 1);
+    let (revoked, late, taken_off) = futures::join!(
+        w.store.lease_revoke(lease),
+        w.put_leased("/b", lease),
+        w.txn(vec![], vec![Op::put(last.as_str(), "mine")])
+    );
+    revoked.expect("it was alive");
+    assert_eq!(late.map(|_| ()), Err(Error::LeaseNotFound(lease)));
+    taken_off.expect("nothing to refuse");
+    let left = w.store.range(Range::default(), None).await.expect("readable").entries;
+    let left: Vec<(&str, &[u8])> = left.iter().map(|entry| (&*entry.key, &*entry.value)).collect();
+    assert_eq!(left, [(last.as_str(), &b"mine"[..])]);
+    assert_eq!(w.store.lease_status(lease).await.map(|_| ()), Err(Error::LeaseNotFound(lease)));
 }
 
 async fn detach(w: World) {
