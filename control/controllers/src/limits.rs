@@ -6,6 +6,8 @@ use std::time::Duration;
 /// namespaces, 20 for the garbage collector).
 pub const WORKERS: usize = 5;
 pub const NAMESPACE_WORKERS: usize = 10;
+/// Kinds of one namespace that are emptied at the same time.
+pub const NAMESPACE_KINDS: usize = 8;
 pub const GARBAGE_WORKERS: usize = 20;
 /// Longest one reconcile may take before it is given up and tried again.
 pub const RECONCILE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -40,10 +42,12 @@ pub const GARBAGE_SYNC_MAX: Duration = Duration::from_secs(30);
 pub const NODE_GRACE: Duration = Duration::from_secs(40);
 /// How long a node that has never reported is waited for (`--node-startup-grace-period`).
 pub const NODE_STARTUP_GRACE: Duration = Duration::from_secs(60);
-/// How often nodes are looked at (`--node-monitor-period`).
+/// How soon the pods of a node that are too many for one reconcile are gone on with (`--node-monitor-period`).
 pub const NODE_MONITOR_PERIOD: Duration = Duration::from_secs(5);
-/// Nodes of which pods are taken away each second for being unreachable (`--node-eviction-rate`: 0.1), so that a fault
-/// of the control plane's own network does not empty the cluster at once.
+/// A node about to fall silent is looked at again no sooner than after this.
+pub const NODE_RECHECK_MIN: Duration = Duration::from_millis(100);
+/// Pods of one node that one reconcile marks not ready or takes away; the others follow after NODE_MONITOR_PERIOD. It
+/// keeps one large node from holding up the rest, and is no rate for the cluster (`--node-eviction-rate` is one).
 pub const EVICTION_BATCH_MAX: usize = 500;
 
 /// Pods of nodes that are gone are collected when the node has been gone for so long (podgc's quarantine).

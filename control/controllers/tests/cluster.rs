@@ -17,6 +17,7 @@ use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::watch;
 
 struct Nobody;
 
@@ -42,6 +43,7 @@ impl Authorizer for Guard {
 
 struct World {
     admin: Client,
+    changes: watch::Receiver<u64>,
     tasks: Tasks,
 }
 
@@ -103,7 +105,8 @@ async fn world() -> World {
     .expect("controllers");
     let admin = Client::in_process(service, UserInfo::new("admin", [GROUP_MASTERS]), "test", &env);
     kubelet(&admin, &env, &tasks);
-    World { admin, tasks }
+    let changes = changes(&admin, &env, &tasks);
+    World { admin, changes, tasks }
 }
 
 /// Makes each pod ready, but for those of the image `broken`.
@@ -140,21 +143,51 @@ fn deployment(name: &str, replicas: i32, image: &str) -> Deployment {
     }))
 }
 
-/// Asks until the answer is `expected`; tells what it was when it never is.
-async fn becomes<T: PartialEq + std::fmt::Debug>(expected: T, mut ask: impl AsyncFnMut() -> T) {
-    let mut last = None;
-    for _ in 0..400 {
-        let answer = ask().await;
-        if answer == expected {
-            return;
-        }
-        last = Some(answer);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+/// Longest anything takes to become what it should.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Counts changes of everything that tests ask about.
+fn changes(admin: &Client, env: &Env, tasks: &Tasks) -> watch::Receiver<u64> {
+    let (sender, receiver) = watch::channel(0);
+    let (sender, informers) = (Arc::new(sender), Informers::new(admin.clone(), env, tasks));
+    let all = [
+        informers.of::<ConfigMap>(),
+        informers.of::<Deployment>(),
+        informers.of::<Event>(),
+        informers.of::<Namespace>(),
+        informers.of::<Node>(),
+        informers.of::<Pod>(),
+        informers.of::<ReplicaSet>(),
+        informers.of::<ServiceAccount>(),
+    ];
+    for informer in all {
+        let sender = sender.clone();
+        informer.expect("an informer").add_handler(move |_| sender.send_modify(|count| *count += 1));
     }
-    panic!("expected {expected:?}, was {last:?}");
+    receiver
 }
 
 impl World {
+    /// Asks after each change until the answer is `expected`; tells what it was when it never is.
+    async fn becomes<T: PartialEq + std::fmt::Debug>(&self, expected: T, mut ask: impl AsyncFnMut() -> T) {
+        let mut changes = self.changes.clone();
+        let mut last = None;
+        let wait = async {
+            loop {
+                changes.mark_unchanged();
+                let answer = ask().await;
+                if answer == expected {
+                    return;
+                }
+                last = Some(answer);
+                changes.changed().await.expect("the informers live");
+            }
+        };
+        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+            panic!("expected {expected:?}, was {last:?}");
+        }
+    }
+
     /// `image=pods` of each ReplicaSet with pods, by name of the image.
     async fn running(&self, namespace: &str) -> Vec<String> {
         let pods = self.admin.namespaced::<Pod>(namespace).list(&ListParams::default()).await.expect("pods").items;
@@ -179,7 +212,8 @@ impl World {
     }
 
     async fn done(&self, name: &str) {
-        becomes("True NewReplicaSetAvailable".to_owned(), async || self.condition(name, "Progressing").await).await;
+        self.becomes("True NewReplicaSetAvailable".to_owned(), async || self.condition(name, "Progressing").await)
+            .await;
     }
 
     async fn end(self) {
@@ -192,24 +226,24 @@ async fn a_deployment_rolls_scales_rolls_back_and_is_collected() {
     let world = world().await;
     let deployments = world.admin.namespaced::<Deployment>("default");
     deployments.create(&deployment("web", 3, "v1")).await.expect("created");
-    becomes(vec!["v1=3".to_owned()], async || world.running("default").await).await;
+    world.becomes(vec!["v1=3".to_owned()], async || world.running("default").await).await;
     world.done("web").await;
 
     let image = |image: &str| {
         Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}}))
     };
     deployments.patch("web", &image("v2")).await.expect("patched");
-    becomes(vec!["v2=3".to_owned()], async || world.running("default").await).await;
+    world.becomes(vec!["v2=3".to_owned()], async || world.running("default").await).await;
     world.done("web").await;
 
     deployments.patch("web", &Patch::Merge(json!({"spec": {"replicas": 5}}))).await.expect("scaled");
-    becomes(vec!["v2=5".to_owned()], async || world.running("default").await).await;
+    world.becomes(vec!["v2=5".to_owned()], async || world.running("default").await).await;
     world.done("web").await;
 
     deployments.patch("web", &image("broken")).await.expect("patched");
-    becomes("True ReplicaSetUpdated".to_owned(), async || world.condition("web", "Progressing").await).await;
+    world.becomes("True ReplicaSetUpdated".to_owned(), async || world.condition("web", "Progressing").await).await;
     deployments.patch("web", &image("v1")).await.expect("rolled back");
-    becomes(vec!["v1=5".to_owned()], async || world.running("default").await).await;
+    world.becomes(vec!["v1=5".to_owned()], async || world.running("default").await).await;
     world.done("web").await;
     let web = deployments.get("web").await.expect("there");
     let annotations = web.metadata.annotations.expect("annotations");
@@ -226,23 +260,24 @@ async fn a_deployment_rolls_scales_rolls_back_and_is_collected() {
     assert!(["4", "2", "3"].iter().all(|number| revisions.contains(number)), "{revisions:?}");
 
     let events = world.admin.namespaced::<Event>("default");
-    becomes(true, async || {
-        let told = events.list(&ListParams::default()).await.expect("events").items;
-        let has = |source: &str, reason: &str| {
-            told.iter().any(|one| {
-                one.reason.as_deref() == Some(reason)
-                    && one.source.as_ref().and_then(|source| source.component.as_deref()) == Some(source)
-            })
-        };
-        has("deployment-controller", "ScalingReplicaSet")
-            && has("replicaset-controller", "SuccessfulCreate")
-            && has("replicaset-controller", "SuccessfulDelete")
-    })
-    .await;
+    world
+        .becomes(true, async || {
+            let told = events.list(&ListParams::default()).await.expect("events").items;
+            let has = |source: &str, reason: &str| {
+                told.iter().any(|one| {
+                    one.reason.as_deref() == Some(reason)
+                        && one.source.as_ref().and_then(|source| source.component.as_deref()) == Some(source)
+                })
+            };
+            has("deployment-controller", "ScalingReplicaSet")
+                && has("replicaset-controller", "SuccessfulCreate")
+                && has("replicaset-controller", "SuccessfulDelete")
+        })
+        .await;
 
     deployments.delete("web", &DeleteParams::default()).await.expect("deleted");
-    becomes(Vec::<String>::new(), async || world.running("default").await).await;
-    becomes(0, async || sets.list(&ListParams::default()).await.expect("sets").items.len()).await;
+    world.becomes(Vec::<String>::new(), async || world.running("default").await).await;
+    world.becomes(0, async || sets.list(&ListParams::default()).await.expect("sets").items.len()).await;
     world.end().await;
 }
 
@@ -256,11 +291,11 @@ async fn deletions_in_the_foreground_wait_and_orphans_stay() {
     }
     let with = |propagation| DeleteParams { propagation: Some(propagation), ..DeleteParams::default() };
     deployments.delete("front", &with(Propagation::Foreground)).await.expect("going");
-    becomes(true, async || deployments.get_opt("front").await.expect("answers").is_none()).await;
+    world.becomes(true, async || deployments.get_opt("front").await.expect("answers").is_none()).await;
     assert_eq!(world.running("default").await, ["orphan=2"]);
 
     deployments.delete("orphan", &with(Propagation::Orphan)).await.expect("going");
-    becomes(true, async || deployments.get_opt("orphan").await.expect("answers").is_none()).await;
+    world.becomes(true, async || deployments.get_opt("orphan").await.expect("answers").is_none()).await;
     let sets = world.admin.namespaced::<ReplicaSet>("default").list(&ListParams::default()).await.expect("sets").items;
     assert_eq!(sets.len(), 1);
     assert!(sets[0].metadata.owner_references.iter().flatten().next().is_none());
@@ -303,14 +338,14 @@ async fn a_false_reference_to_a_living_owner_costs_only_itself() {
     for (at, (kind, name)) in lies.iter().enumerate() {
         let lie = map(&format!("lie-{at}"), &[owned_by(kind, name, owner.as_deref())]);
         other.create(&lie).await.expect("created");
-        becomes(true, async || other.get_opt(&format!("lie-{at}")).await.expect("answers").is_none()).await;
+        world.becomes(true, async || other.get_opt(&format!("lie-{at}")).await.expect("answers").is_none()).await;
     }
     // It is looked at again, and stays.
     let owners = [owned_by("ConfigMap", "owner", owner.as_deref()), owned_by("ConfigMap", "gone", Some("never"))];
     own.patch("kept", &Patch::Merge(json!({"metadata": {"ownerReferences": owners}}))).await.expect("patched");
-    becomes(Some(vec!["owner".to_owned()]), async || world.owners("kept").await).await;
+    world.becomes(Some(vec!["owner".to_owned()]), async || world.owners("kept").await).await;
     own.delete("owner", &DeleteParams::default()).await.expect("deleted");
-    becomes(None, async || world.owners("kept").await).await;
+    world.becomes(None, async || world.owners("kept").await).await;
     world.end().await;
 }
 
@@ -331,16 +366,16 @@ async fn a_deletion_in_the_foreground_waits_for_nobody_that_another_keeps_or_tha
 
     let foreground = DeleteParams { propagation: Some(Propagation::Foreground), ..DeleteParams::default() };
     maps.delete("goes", &foreground).await.expect("going");
-    becomes(None, async || world.owners("goes").await).await;
+    world.becomes(None, async || world.owners("goes").await).await;
     assert_eq!(world.owners("shared").await, Some(vec!["stays".to_owned()]));
 
     maps.delete("waits", &foreground).await.expect("going");
-    becomes(true, async || maps.get("held").await.expect("held").metadata.deletion_timestamp.is_some()).await;
+    world.becomes(true, async || maps.get("held").await.expect("held").metadata.deletion_timestamp.is_some()).await;
     assert!(world.owners("waits").await.is_some());
     let mut owner = owned_by("ConfigMap", "waits", uids[2].as_deref());
     owner["blockOwnerDeletion"] = false.into();
     maps.patch("held", &Patch::Merge(json!({"metadata": {"ownerReferences": [owner]}}))).await.expect("patched");
-    becomes(None, async || world.owners("waits").await).await;
+    world.becomes(None, async || world.owners("waits").await).await;
     world.end().await;
 }
 
@@ -350,29 +385,31 @@ async fn a_namespace_is_furnished_and_emptied() {
     world.admin.all::<Namespace>().create(&of(json!({"metadata": {"name": "shop"}}))).await.expect("created");
     let (accounts, maps) =
         (world.admin.namespaced::<ServiceAccount>("shop"), world.admin.namespaced::<ConfigMap>("shop"));
-    becomes(true, async || accounts.get_opt("default").await.expect("answers").is_some()).await;
-    becomes(true, async || maps.get_opt("kube-root-ca.crt").await.expect("answers").is_some()).await;
+    world.becomes(true, async || accounts.get_opt("default").await.expect("answers").is_some()).await;
+    world.becomes(true, async || maps.get_opt("kube-root-ca.crt").await.expect("answers").is_some()).await;
     maps.delete("kube-root-ca.crt", &DeleteParams::default()).await.expect("deleted");
-    becomes(true, async || maps.get_opt("kube-root-ca.crt").await.expect("answers").is_some()).await;
+    world.becomes(true, async || maps.get_opt("kube-root-ca.crt").await.expect("answers").is_some()).await;
 
     world.admin.namespaced::<Deployment>("shop").create(&deployment("web", 2, "v1")).await.expect("created");
-    becomes(vec!["v1=2".to_owned()], async || world.running("shop").await).await;
+    world.becomes(vec!["v1=2".to_owned()], async || world.running("shop").await).await;
     let held: ConfigMap = of(json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}}));
     maps.create(&held).await.expect("created");
     let namespaces = world.admin.all::<Namespace>();
     namespaces.delete("shop", &DeleteParams::default()).await.expect("going");
-    becomes(
-        "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances".to_owned(),
-        async || {
-            let shop = namespaces.get("shop").await.expect("held");
-            let conditions = shop.status.and_then(|status| status.conditions).unwrap_or_default();
-            let one = conditions.into_iter().find(|one| one.type_ == "NamespaceFinalizersRemaining");
-            one.and_then(|one| one.message).unwrap_or_default()
-        },
-    )
-    .await;
+    world
+        .becomes(
+            "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
+                .to_owned(),
+            async || {
+                let shop = namespaces.get("shop").await.expect("held");
+                let conditions = shop.status.and_then(|status| status.conditions).unwrap_or_default();
+                let one = conditions.into_iter().find(|one| one.type_ == "NamespaceFinalizersRemaining");
+                one.and_then(|one| one.message).unwrap_or_default()
+            },
+        )
+        .await;
     maps.patch("held", &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await.expect("let go");
-    becomes(true, async || namespaces.get_opt("shop").await.expect("answers").is_none()).await;
+    world.becomes(true, async || namespaces.get_opt("shop").await.expect("answers").is_none()).await;
     assert!(world.running("shop").await.is_empty());
     world.end().await;
 }
@@ -394,38 +431,42 @@ async fn a_silent_node_is_tainted_and_loses_its_pods() {
     let pods = world.admin.namespaced::<Pod>("default");
     pods.create(&pod("leaves", json!([]))).await.expect("created");
     pods.create(&pod("stays", json!([{"operator": "Exists"}]))).await.expect("created");
-    becomes(
-        vec![
-            "node.kubernetes.io/unreachable:NoExecute".to_owned(),
-            "node.kubernetes.io/unreachable:NoSchedule".to_owned(),
-        ],
-        async || {
-            let node = nodes.get("n").await.expect("there");
-            let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
-            let mut all: Vec<String> = taints.iter().map(|taint| format!("{}:{}", taint.key, taint.effect)).collect();
-            all.sort();
-            all
-        },
-    )
-    .await;
-    becomes(vec!["stays".to_owned()], async || {
-        let all = pods.list(&ListParams::default()).await.expect("pods").items;
-        all.into_iter()
-            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-            .filter_map(|pod| pod.metadata.name)
-            .collect()
-    })
-    .await;
+    world
+        .becomes(
+            vec![
+                "node.kubernetes.io/unreachable:NoExecute".to_owned(),
+                "node.kubernetes.io/unreachable:NoSchedule".to_owned(),
+            ],
+            async || {
+                let node = nodes.get("n").await.expect("there");
+                let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
+                let mut all: Vec<String> =
+                    taints.iter().map(|taint| format!("{}:{}", taint.key, taint.effect)).collect();
+                all.sort();
+                all
+            },
+        )
+        .await;
+    world
+        .becomes(vec!["stays".to_owned()], async || {
+            let all = pods.list(&ListParams::default()).await.expect("pods").items;
+            all.into_iter()
+                .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+                .filter_map(|pod| pod.metadata.name)
+                .collect()
+        })
+        .await;
     nodes.patch("n", &Patch::Merge(json!({"spec": {"unschedulable": true}}))).await.expect("cordoned");
-    becomes(true, async || {
-        let node: Object = world
-            .admin
-            .dynamic(&sampan_api::GroupVersionResource::new("", "v1", "nodes"), None)
-            .get("n")
-            .await
-            .expect("there");
-        node.to_value().to_string().contains("node.kubernetes.io/unschedulable")
-    })
-    .await;
+    world
+        .becomes(true, async || {
+            let node: Object = world
+                .admin
+                .dynamic(&sampan_api::GroupVersionResource::new("", "v1", "nodes"), None)
+                .get("n")
+                .await
+                .expect("there");
+            node.to_value().to_string().contains("node.kubernetes.io/unschedulable")
+        })
+        .await;
     world.end().await;
 }

@@ -15,8 +15,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 const FINALIZER: &str = "kubernetes";
-/// Kinds of one namespace that are emptied at the same time.
-const CONCURRENT_KINDS: usize = 8;
 
 struct Namespaces {
     namespaces: Lister<Namespace>,
@@ -122,7 +120,7 @@ impl Namespaces {
         resources: &'a [ApiResource],
     ) -> Vec<(&'a GroupVersionResource, sampan_client::Result<Vec<Object>>)> {
         let mut outcomes = Vec::with_capacity(resources.len());
-        for some in resources.chunks(CONCURRENT_KINDS) {
+        for some in resources.chunks(limits::NAMESPACE_KINDS) {
             let calls = some.iter().map(|one| self.empty_one(namespace, one));
             let answers = futures::future::join_all(calls).await;
             outcomes.extend(some.iter().map(|one| &one.resource).zip(answers));

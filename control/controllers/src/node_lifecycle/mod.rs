@@ -2,7 +2,7 @@
 
 mod plan;
 
-pub use plan::{leaves_in, readiness, silent, taints};
+pub use plan::{bears_for, evicts, readiness, silent, taints};
 
 use crate::runtime::{Reconcile, Requeue, Runtime};
 use crate::{Context, Error, Settings, limits, owner, pod, time};
@@ -35,14 +35,18 @@ struct Sign {
 }
 
 impl Heard {
-    fn note(&self, node: &Arc<str>, change: impl FnOnce(&mut Sign), now: Instant) {
+    /// Notes what may be a sign of life; returns for how long there had been none, if it is one.
+    fn note(&self, node: &Arc<str>, change: impl FnOnce(&mut Sign), now: Instant) -> Option<Duration> {
         let mut all = self.0.lock();
         let entry = all.entry(node.clone()).or_insert_with(|| (Sign::default(), now));
         let mut sign = entry.0.clone();
         change(&mut sign);
-        if sign != entry.0 {
-            *entry = (sign, now);
+        if sign == entry.0 {
+            return None;
         }
+        let silence = now.duration_since(entry.1);
+        *entry = (sign, now);
+        Some(silence)
     }
 
     fn since(&self, node: &str, now: Instant) -> Duration {
@@ -54,7 +58,36 @@ impl Heard {
     }
 }
 
+/// Since when each pod of a node has had its taints to bear, by UID. Neither the taint (a pod may have come later, and
+/// not every taint has a time) nor the pod says so.
+#[derive(Default)]
+struct Bearing(Mutex<HashMap<Arc<str>, HashMap<String, Instant>>>);
+
+impl Bearing {
+    /// For these pods, from now on for those that were not there; others are forgotten.
+    fn since<'a>(
+        &self,
+        node: &Arc<str>,
+        pods: impl Iterator<Item = &'a str>,
+        now: Instant,
+    ) -> HashMap<String, Instant> {
+        let mut all = self.0.lock();
+        let old = all.remove(node).unwrap_or_default();
+        let new: HashMap<String, Instant> =
+            pods.map(|uid| (uid.to_owned(), old.get(uid).copied().unwrap_or(now))).collect();
+        if !new.is_empty() {
+            all.insert(node.clone(), new.clone());
+        }
+        new
+    }
+
+    fn forget(&self, node: &str) {
+        self.0.lock().remove(node);
+    }
+}
+
 struct Nodes {
+    bearing: Arc<Bearing>,
     nodes: Lister<Node>,
     pods: Lister<Pod>,
     heard: Arc<Heard>,
@@ -71,10 +104,10 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     let (nodes, pods) = (context.informers.of::<Node>()?, context.informers.of::<Pod>()?);
     let leases = context.informers.select(InformerSpec::of::<Lease>().namespace(LEASES))?;
     pods.add_index(BY_NODE, by_field("spec.nodeName"));
-    let heard = Arc::new(Heard::default());
+    let (heard, bearing) = (Arc::new(Heard::default()), Arc::new(Bearing::default()));
     let mut runtime: Runtime = Runtime::new("node", &env, &context.config.tasks);
     {
-        let (heard, queue, env) = (heard.clone(), runtime.queue().clone(), env.clone());
+        let (heard, bearing, queue, env) = (heard.clone(), bearing.clone(), runtime.queue().clone(), env.clone());
         nodes.add_handler(move |change| match change {
             Change::Applied { new, .. } => {
                 if let Ok(node) = new.typed::<Node>() {
@@ -83,19 +116,27 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
                 }
                 queue.add(new.key.clone());
             }
-            Change::Deleted { last } => heard.forget(&last.key.name),
+            Change::Deleted { last } => {
+                heard.forget(&last.key.name);
+                bearing.forget(&last.key.name);
+            }
             Change::Synced | Change::Lost => {}
         });
         runtime.read(&nodes);
     }
     {
-        let (heard, env) = (heard.clone(), env.clone());
+        let (heard, queue, env) = (heard.clone(), runtime.queue().clone(), env.clone());
+        let grace = context.config.settings.node_grace;
         leases.add_handler(move |change| {
             if let Change::Applied { new, .. } = change
                 && let Ok(lease) = new.typed::<Lease>()
             {
                 let renewed = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(time::system_micro);
-                heard.note(&new.key.name, |sign| sign.renewed = renewed, env.instant());
+                let silence = heard.note(&new.key.name, |sign| sign.renewed = renewed, env.instant());
+                // Nobody waits for the next silence of a node that was given up.
+                if silence.is_some_and(|silence| silence >= grace) {
+                    queue.add(RecordKey::new("", new.key.name.clone()));
+                }
             }
         });
         runtime.read(&leases);
@@ -105,7 +146,8 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
         let (queue, all) = (runtime.queue().clone(), nodes.lister::<Node>());
         runtime.watch_with(&pods, move |record, gone| {
             let node = record.field("spec.nodeName").unwrap_or_default();
-            if !gone && !node.is_empty() && all.get("", node).is_some_and(|node| readiness(&node) != "True") {
+            let ails = |node: &Node| readiness(node) != "True" || evicts(node);
+            if !gone && !node.is_empty() && all.get("", node).is_some_and(|node| ails(&node)) {
                 queue.add(RecordKey::new("", node));
             }
         });
@@ -114,6 +156,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
         nodes: nodes.lister(),
         pods: pods.lister(),
         heard,
+        bearing,
         events: context.recorder(&client, component),
         client,
         settings: context.config.settings.clone(),
@@ -142,7 +185,7 @@ impl Reconcile for Nodes {
                 self.events.event(reference(&node), EventType::Normal, "NodeNotReady", message);
             }
         } else {
-            requeue = Requeue::After((grace - silence).max(Duration::from_millis(100)));
+            requeue = Requeue::After((grace - silence).max(limits::NODE_RECHECK_MIN));
         }
         if let Some(taints) = taints(&node, self.env.now()) {
             node.spec.get_or_insert_default().taints = (!taints.is_empty()).then_some(taints);
@@ -157,35 +200,42 @@ impl Reconcile for Nodes {
 
 impl Nodes {
     async fn see_to_pods(&self, node: &Node) -> Result<Requeue, Error> {
-        let name = owner::name(&node.metadata);
-        let is_ready = readiness(node) == "True";
-        let now = self.env.now();
+        let name: Arc<str> = owner::name(&node.metadata).into();
+        // One that has never reported has said nothing of its pods either.
+        let is_ill = plan::ready(node).is_some_and(|condition| condition.status != "True");
         let (mut requeue, mut acted) = (Requeue::Never, 0);
-        let has_taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_some_and(|all| !all.is_empty());
-        if is_ready && !has_taints {
-            return Ok(requeue);
+        if !evicts(node) {
+            self.bearing.forget(&name);
+            if !is_ill {
+                return Ok(requeue);
+            }
         }
-        for one in self.pods.by_index(BY_NODE, name) {
+        let now = self.env.instant();
+        let pods = self.pods.by_index(BY_NODE, &name);
+        let bears = |one: &Arc<Pod>| bears_for(node, one).map(|_| owner::uid(&one.metadata).to_owned());
+        let bearing: Vec<String> = pods.iter().filter_map(bears).collect();
+        let since = self.bearing.since(&name, bearing.iter().map(String::as_str), now);
+        for one in pods {
             if acted >= limits::EVICTION_BATCH_MAX {
                 return Ok(requeue.sooner(Requeue::After(limits::NODE_MONITOR_PERIOD)));
             }
             if pod::is_finished(&one) {
                 continue;
             }
-            if !is_ready && pod::is_ready(&one) {
+            if is_ill && pod::is_ready(&one) {
                 self.mark_not_ready(&one).await?;
                 acted += 1;
             }
             if owner::is_being_deleted(&one.metadata) {
                 continue;
             }
-            match leaves_in(node, &one, now) {
-                None => {}
-                Some(Duration::ZERO) => {
-                    self.evict(&one).await?;
-                    acted += 1;
-                }
-                Some(wait) => requeue = requeue.sooner(Requeue::After(wait)),
+            let Some(bears_for) = bears_for(node, &one) else { continue };
+            let borne = since.get(owner::uid(&one.metadata)).map_or(Duration::ZERO, |then| now.duration_since(*then));
+            if borne >= bears_for {
+                self.evict(&one).await?;
+                acted += 1;
+            } else {
+                requeue = requeue.sooner(Requeue::After(bears_for - borne));
             }
         }
         Ok(requeue)
@@ -239,12 +289,38 @@ mod tests {
         let env = Env::simulated(1, std::time::SystemTime::UNIX_EPOCH);
         let (heard, node): (Heard, Arc<str>) = (Heard::default(), "n".into());
         let at = |seconds| Some(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        heard.note(&node, |sign| sign.renewed = at(1), env.instant());
+        assert_eq!(heard.note(&node, |sign| sign.renewed = at(1), env.instant()), Some(Duration::ZERO));
         env.sleep(Duration::from_secs(10)).await;
-        heard.note(&node, |sign| sign.renewed = at(1), env.instant());
+        assert_eq!(heard.note(&node, |sign| sign.renewed = at(1), env.instant()), None);
         assert_eq!(heard.since("n", env.instant()), Duration::from_secs(10));
-        heard.note(&node, |sign| sign.heartbeat = at(1), env.instant());
+        let silence = heard.note(&node, |sign| sign.heartbeat = at(1), env.instant());
+        assert_eq!(silence, Some(Duration::from_secs(10)), "what ends a silence says how long it was");
         assert_eq!(heard.since("n", env.instant()), Duration::ZERO);
         assert_eq!(heard.since("unknown", env.instant()), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_bears_a_taint_from_when_it_was_first_seen_with_it() {
+        let env = Env::simulated(1, std::time::SystemTime::UNIX_EPOCH);
+        let (bearing, node): (Bearing, Arc<str>) = (Bearing::default(), "n".into());
+        let since = |pods: &[&str]| {
+            let now = env.instant();
+            let mut all: Vec<(String, u64)> = bearing
+                .since(&node, pods.iter().copied(), now)
+                .into_iter()
+                .map(|(uid, then)| (uid, now.duration_since(then).as_secs()))
+                .collect();
+            all.sort();
+            all
+        };
+        let of = |all: &[(&str, u64)]| all.iter().map(|(uid, s)| ((*uid).to_owned(), *s)).collect::<Vec<_>>();
+        assert_eq!(since(&["a"]), of(&[("a", 0)]));
+        env.sleep(Duration::from_secs(5)).await;
+        assert_eq!(since(&["a", "b"]), of(&[("a", 5), ("b", 0)]));
+        env.sleep(Duration::from_secs(5)).await;
+        assert_eq!(since(&["b"]), of(&[("b", 5)]));
+        assert_eq!(since(&["a", "b"]), of(&[("a", 0), ("b", 5)]), "one that no longer had to begins anew");
+        bearing.forget("n");
+        assert_eq!(since(&["b"]), of(&[("b", 0)]));
     }
 }

@@ -81,15 +81,23 @@ pub fn silent(node: &Node, now: SystemTime) -> Option<Vec<NodeCondition>> {
     changed.then_some(all)
 }
 
-/// The taints that the node's conditions stand for; `None`: it has them. A taint that stays keeps its time.
+/// The taints that the node's conditions stand for; `None`: it has them. A taint that stays keeps its time. A node that
+/// has never reported is neither ready nor unreachable yet: the taints that say so stay as they are.
 pub fn taints(node: &Node, now: SystemTime) -> Option<Vec<Taint>> {
     let spec = node.spec.clone().unwrap_or_default();
     let old = spec.taints.unwrap_or_default();
     let mut wanted: Vec<(&str, &str)> = Vec::new();
-    match readiness(node) {
-        "True" => {}
-        "False" => wanted.extend([(NOT_READY, NO_SCHEDULE), (NOT_READY, NO_EXECUTE)]),
-        _ => wanted.extend([(UNREACHABLE, NO_SCHEDULE), (UNREACHABLE, NO_EXECUTE)]),
+    let unready = [(NOT_READY, NO_SCHEDULE), (NOT_READY, NO_EXECUTE)];
+    let unreachable = [(UNREACHABLE, NO_SCHEDULE), (UNREACHABLE, NO_EXECUTE)];
+    let is = |taint: &Taint, (key, effect): &(&str, &str)| taint.key == *key && taint.effect == *effect;
+    match ready(node).map(|condition| condition.status.as_str()) {
+        Some("True") => {}
+        Some("False") => wanted.extend(unready),
+        Some(_) => wanted.extend(unreachable),
+        None => {
+            let there = |one: &(&str, &str)| old.iter().any(|taint| is(taint, one));
+            wanted.extend(unready.into_iter().chain(unreachable).filter(there));
+        }
     }
     let pressure = REPORTED.iter().filter_map(|(kind, taint)| Some((*kind, (*taint)?))).chain([NETWORK]);
     for (kind, taint) in pressure {
@@ -100,7 +108,6 @@ pub fn taints(node: &Node, now: SystemTime) -> Option<Vec<Taint>> {
     if spec.unschedulable == Some(true) {
         wanted.push((UNSCHEDULABLE, NO_SCHEDULE));
     }
-    let is = |taint: &Taint, (key, effect): &(&str, &str)| taint.key == *key && taint.effect == *effect;
     let mut new: Vec<Taint> =
         old.iter().filter(|taint| !is_own(taint) || wanted.iter().any(|one| is(taint, one))).cloned().collect();
     for one in &wanted {
@@ -129,17 +136,22 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     same_effect && same_key && same_value
 }
 
-/// When a pod has to leave the node: `None` never; zero now. The shortest of the tolerations that hold, counted from the
-/// latest of the taints.
-pub fn leaves_in(node: &Node, pod: &Pod, now: SystemTime) -> Option<Duration> {
+fn evicting(node: &Node) -> impl Iterator<Item = &Taint> {
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-    let taints: Vec<&Taint> = taints.iter().filter(|taint| taint.effect == NO_EXECUTE).collect();
-    if taints.is_empty() {
-        return None;
-    }
+    taints.iter().filter(|taint| taint.effect == NO_EXECUTE)
+}
+
+/// Whether the node has a taint that pods have to leave for.
+pub fn evicts(node: &Node) -> bool {
+    evicting(node).next().is_some()
+}
+
+/// How long a pod may bear the node's taints, from when it was first seen with them: `None` for ever; zero not at all.
+/// The shortest of the tolerations that hold. When the taint was added does not count: a pod may have come later.
+pub fn bears_for(node: &Node, pod: &Pod) -> Option<Duration> {
     let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     let mut shortest: Option<u64> = None;
-    for taint in &taints {
+    for taint in evicting(node) {
         let holding: Vec<&Toleration> = tolerations.iter().filter(|one| tolerates(one, taint)).collect();
         if holding.is_empty() {
             return Some(Duration::ZERO);
@@ -149,8 +161,7 @@ pub fn leaves_in(node: &Node, pod: &Pod, now: SystemTime) -> Option<Duration> {
             shortest = Some(shortest.map_or(seconds, |least| least.min(seconds)));
         }
     }
-    let since = taints.iter().filter_map(|taint| taint.time_added.as_ref()).map(|then| time::since(now, then)).min();
-    Some(Duration::from_secs(shortest?).saturating_sub(since.unwrap_or_default()))
+    shortest.map(Duration::from_secs)
 }
 
 #[cfg(test)]
@@ -209,10 +220,18 @@ mod tests {
         check("False", old, Some(&["mine:NoExecute", "~not-ready:NoExecute", "~not-ready:NoSchedule"]));
         check("Unknown", json!({}), Some(&["~unreachable:NoSchedule", "~unreachable:NoExecute"]));
         check("True", json!({"unschedulable": true}), Some(&["~unschedulable:NoSchedule"]));
+        // One that has never reported: what it was given at its creation stays until it does, or its time is up.
+        let never = |taints: Value| {
+            let mut node = node("True", json!({"taints": taints}));
+            node.status = None;
+            super::taints(&node, now())
+        };
+        assert_eq!(never(json!([])), None);
+        assert_eq!(never(json!([{"key": NOT_READY, "effect": "NoSchedule"}])), None);
     }
 
     #[test]
-    fn pods_leave_when_their_tolerations_end() {
+    fn pods_bear_taints_for_as_long_as_they_tolerate_them() {
         let check = |tolerations: Value, expected: Option<u64>| {
             let taints = json!({"taints": [
                 {"key": UNREACHABLE, "effect": "NoSchedule", "timeAdded": ago(100)},
@@ -220,17 +239,18 @@ mod tests {
             let pod: Pod =
                 serde_json::from_value(json!({"metadata": {}, "spec": {"containers": [], "tolerations": tolerations}}))
                     .expect("a pod");
-            let got = leaves_in(&node("Unknown", taints), &pod, now());
+            let got = bears_for(&node("Unknown", taints), &pod);
             assert_eq!(got, expected.map(Duration::from_secs), "{tolerations}");
         };
         let tolerate = |seconds: Value| json!({"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds});
         check(json!([]), Some(0));
-        check(json!([tolerate(json!(300))]), Some(200));
-        check(json!([tolerate(json!(50))]), Some(0));
+        check(json!([tolerate(json!(300))]), Some(300));
+        check(json!([tolerate(json!(50)), tolerate(json!(300))]), Some(50));
+        check(json!([tolerate(json!(-1))]), Some(0));
         check(json!([tolerate(Value::Null)]), None);
         check(json!([{"operator": "Exists"}]), None);
-        check(json!([{"operator": "Exists"}, tolerate(json!(300))]), Some(200));
+        check(json!([{"operator": "Exists"}, tolerate(json!(300))]), Some(300));
         check(json!([{"key": "other", "operator": "Exists"}]), Some(0));
-        assert_eq!(leaves_in(&node("True", json!({})), &Pod::default(), now()), None);
+        assert_eq!(bears_for(&node("True", json!({})), &Pod::default()), None);
     }
 }

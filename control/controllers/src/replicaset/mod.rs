@@ -8,7 +8,7 @@ mod tests;
 pub use plan::{Action, scale, status};
 
 use crate::owner::{self, Claim};
-use crate::runtime::{Expectations, Reconcile, Requeue, Runtime};
+use crate::runtime::{Expectations, Reconcile, Requeue, Runtime, Unsent};
 use crate::{Context, Error, limits};
 use futures::future::join_all;
 use sampan_api::k8s::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
@@ -234,9 +234,11 @@ impl ReplicaSets {
         self.expectations.expect(key, count, []);
         let api = self.client.namespaced::<Pod>(owner::namespace(&set.metadata));
         let template = plan::pod_of(set);
-        let (mut left, mut batch, mut first_error, mut terminating) = (count, limits::SLOW_START_BATCH, None, false);
-        while left > 0 && first_error.is_none() && !terminating {
-            let size = batch.min(left);
+        let mut unsent = Unsent::new(&self.expectations, key, count);
+        let (mut batch, mut first_error, mut terminating) = (limits::SLOW_START_BATCH, None, false);
+        while unsent.left() > 0 && first_error.is_none() && !terminating {
+            let size = batch.min(unsent.left());
+            unsent.sent(size);
             let outcomes = join_all((0..size).map(|_| api.create(&template))).await;
             for outcome in outcomes {
                 match outcome {
@@ -259,11 +261,7 @@ impl ReplicaSets {
                     }
                 }
             }
-            left -= size;
             batch *= 2;
-        }
-        for _ in 0..left {
-            self.expectations.created(key);
         }
         first_error.map_or(Ok(()), |error| Err(Error::of("create pods")(error)))
     }

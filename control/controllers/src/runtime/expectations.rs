@@ -64,10 +64,58 @@ impl Expectations {
     }
 }
 
+/// Creations that are expected and were not sent yet. A reconcile that ends before it sends them (it failed, panicked, or
+/// was given up) does not make the next one wait for what never comes.
+pub struct Unsent<'a> {
+    expectations: &'a Expectations,
+    key: &'a RecordKey,
+    left: usize,
+}
+
+impl<'a> Unsent<'a> {
+    pub fn new(expectations: &'a Expectations, key: &'a RecordKey, left: usize) -> Self {
+        Self { expectations, key, left }
+    }
+
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// So many are sent now: what comes of them is somebody else's to say.
+    pub fn sent(&mut self, count: usize) {
+        self.left = self.left.saturating_sub(count);
+    }
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        for _ in 0..self.left {
+            self.expectations.created(self.key);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::{Duration, SystemTime};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reconcile_that_is_given_up_expects_only_what_it_sent() {
+        let expectations = Expectations::new(&Env::simulated(1, SystemTime::UNIX_EPOCH));
+        let key = RecordKey::new("n", "a");
+        let reconcile = async {
+            expectations.expect(&key, 5, []);
+            let mut unsent = Unsent::new(&expectations, &key, 5);
+            unsent.sent(2);
+            std::future::pending::<()>().await;
+        };
+        tokio::time::timeout(Duration::from_secs(1), reconcile).await.expect_err("it hangs");
+        expectations.created(&key);
+        assert!(!expectations.satisfied(&key), "one that was sent was not seen");
+        expectations.created(&key);
+        assert!(expectations.satisfied(&key));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn they_hold_until_all_is_seen_or_time_is_up() {

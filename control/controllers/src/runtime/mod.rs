@@ -3,7 +3,7 @@
 
 mod expectations;
 
-pub use expectations::Expectations;
+pub use expectations::{Expectations, Unsent};
 
 use crate::{Error, limits};
 use futures::FutureExt;
