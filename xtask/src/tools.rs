@@ -45,7 +45,7 @@ fn deny(root: &Path, tools: &Path) -> anyhow::Result<()> {
 
 /// The peer that HTTP components are compared with: the release of the engine that Sampan is built with.
 pub fn wasmtime(root: &Path, tools: &Path) -> anyhow::Result<String> {
-    let features = "run,serve,cranelift,component-model,pooling-allocator,parallel-compilation";
+    let features = "run,serve,cranelift,component-model,component-model-async,pooling-allocator,parallel-compilation";
     let version = ["wasmtime-cli", "--version", WASMTIME_VERSION];
     install(root, tools, "wasmtime", &[&version[..], &["--no-default-features", "--features", features]].concat())?;
     Ok(tools.join("wasmtime/bin/wasmtime").to_string_lossy().into_owned())
