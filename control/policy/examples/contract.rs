@@ -59,7 +59,7 @@ async fn main() {
         let prepared = prepare(&component, &spec.expect("a spec")).expect("a policy");
         live.install(&format!("p{at:02}"), prepared, false);
     }
-    let mut host = Host::new(&live, HostConfig { audit_every: 0 });
+    let mut host = Host::new(&live, HostConfig { audit_every: 0, counts: true });
     let profile_of_20 = host.profile("default-scheduler").expect("a profile");
     let mut snapshot = cluster(NODES);
     snapshot.want(profile_of_20.columns);

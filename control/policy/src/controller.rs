@@ -1,19 +1,19 @@
 //! Watches `SchedulingPolicy` objects, brings what they name to life, and writes what became of it into their status.
 
-use crate::built_in::built_in_policies;
+use crate::built_in::{BUILT_IN_IMAGE, built_in_policies};
 use crate::limits;
 use crate::live::{Live, Struck};
 use crate::prepare::{PrepareError, Prepared, prepare};
+use crate::verdict::{Failed, Stage, Verdict, conditions, is_suspended, verdict, was_suspended};
 use parking_lot::Mutex;
-use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use sampan_api::scheduling::{Mode, SchedulingPolicy, SchedulingPolicyStatus, condition};
+use sampan_api::scheduling::{FailurePolicy, Mode, SchedulingPolicy, SchedulingPolicyStatus, condition};
 use sampan_client::{
-    Backoff, BlobSource, Change, Client, EventRecorder, EventType, Informer, Informers, Lister, Reference, WorkQueue,
-    reference,
+    Backoff, Blob, BlobSource, Change, Client, EventRecorder, EventType, Informer, Informers, Lister, Reference,
+    WorkQueue, reference,
 };
 use sampan_env::{Env, Tasks};
 use sampan_wasm_runtime::{Role, Runtime};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What the controller works with. The client's identity needs to read the objects and to write their status.
@@ -27,7 +27,7 @@ pub struct PolicyControllerConfig {
     pub tasks: Tasks,
 }
 
-/// What an object was last brought to life from.
+/// What an object was last brought to life from, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Applied {
     generation: Option<i64>,
@@ -39,22 +39,23 @@ struct Shared {
     live: Live,
     queue: WorkQueue<String>,
     applied: Mutex<HashMap<String, Applied>>,
+    /// Objects whose image is to be looked at again though they have not changed.
+    recheck: Mutex<HashSet<String>>,
+    /// Until pods may be placed.
+    starting: Mutex<Option<Starting>>,
     /// Conditions that the last preparation ended with, by object.
     verdicts: Mutex<HashMap<String, Vec<Verdict>>>,
 }
 
-/// One condition, before it has its times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Verdict {
-    kind: &'static str,
-    holds: bool,
-    reason: &'static str,
-    message: String,
-}
-
-fn verdict(kind: &'static str, holds: bool, reason: &'static str, message: impl Into<String>) -> Verdict {
-    let message: String = message.into();
-    Verdict { kind, holds, reason, message: message.chars().take(limits::MESSAGE_CHARS).collect() }
+/// What pods still wait for at the start.
+#[derive(Debug, Default)]
+struct Starting {
+    /// Built-in objects that are known to be in the API.
+    built_in: Vec<String>,
+    /// Objects that were looked at once, for better or worse.
+    looked_at: HashSet<String>,
+    /// [`limits::START_WAIT`] is over.
+    overdue: bool,
 }
 
 /// Runs until its tasks are drained.
@@ -76,8 +77,15 @@ impl PolicyController {
         let informer = config.informers.of::<SchedulingPolicy>()?;
         let backoff = Backoff { base: limits::RETRY_BASE, max: limits::RETRY_MAX };
         let queue = WorkQueue::new(&config.env, backoff);
-        let shared =
-            Shared { config, live: live.clone(), queue, applied: Mutex::default(), verdicts: Mutex::default() };
+        let shared = Shared {
+            config,
+            live: live.clone(),
+            queue,
+            applied: Mutex::default(),
+            recheck: Mutex::default(),
+            starting: Mutex::new(Some(Starting::default())),
+            verdicts: Mutex::default(),
+        };
         Ok(Self { shared: Arc::new(shared), informer })
     }
 
@@ -85,44 +93,98 @@ impl PolicyController {
     pub fn start(self) {
         let tasks = self.shared.config.tasks.clone();
         let shared = Arc::clone(&self.shared);
-        let queue = shared.queue.clone();
-        self.informer.add_handler(move |change| match change {
-            Change::Applied { new, .. } => queue.add(new.key.name.to_string()),
-            Change::Deleted { last } => queue.add(last.key.name.to_string()),
-            Change::Synced | Change::Lost => {}
-        });
         let informer = self.informer;
         let lister = informer.lister::<SchedulingPolicy>();
         tasks.spawn_until_cancelled(async move {
-            shared.install_built_ins().await;
+            let built_in = shared.install_built_ins().await;
             if let Err(error) = informer.wait_synced().await {
                 tracing::error!(%error, "scheduling policies cannot be watched");
                 return;
             }
-            // The first pass in the foreground: pods are placed by all policies or by none.
-            for record in informer.store().list() {
-                shared.reconcile(&record.key.name, &lister).await;
+            // Those that pods cannot be placed without come first.
+            built_in.iter().for_each(|name| shared.queue.add(name.clone()));
+            if let Some(starting) = shared.starting.lock().as_mut() {
+                starting.built_in = built_in;
             }
-            shared.live.set_ready();
-            let counts = Arc::clone(&shared);
-            let counts_lister = lister.clone();
+            let queue = shared.queue.clone();
+            informer.add_handler(move |change| match change {
+                Change::Applied { new, .. } => queue.add(new.key.name.to_string()),
+                Change::Deleted { last } => queue.add(last.key.name.to_string()),
+                Change::Synced | Change::Lost => {}
+            });
+            for _ in 0..limits::WORKERS {
+                let (worker, lister) = (Arc::clone(&shared), lister.clone());
+                shared.config.tasks.spawn_until_cancelled(async move { worker.work(&lister).await });
+            }
+            let (counts, counts_lister) = (Arc::clone(&shared), lister.clone());
             shared.config.tasks.spawn_until_cancelled(async move { counts.report(&counts_lister).await });
-            while let Some(work) = shared.queue.next().await {
-                shared.reconcile(&work, &lister).await;
+            shared.config.env.sleep(limits::START_WAIT).await;
+            if let Some(starting) = shared.starting.lock().as_mut() {
+                starting.overdue = true;
+            }
+            shared.look_ready(&lister);
+            if shared.starting.lock().is_some() {
+                tracing::warn!("no pod is scheduled before every built-in scheduling policy is live");
             }
         });
     }
 }
 
+/// Without which no pod may be placed.
+fn is_needed(object: &SchedulingPolicy) -> bool {
+    let spec = &object.spec;
+    spec.component == BUILT_IN_IMAGE && spec.mode != Mode::Off && spec.failure_policy == FailurePolicy::Fail
+}
+
 impl Shared {
-    async fn install_built_ins(&self) {
+    async fn work(&self, lister: &Lister<SchedulingPolicy>) {
+        while let Some(name) = self.queue.next().await {
+            self.reconcile(&name, lister).await;
+            if let Some(starting) = self.starting.lock().as_mut() {
+                starting.looked_at.insert(name.clone());
+            }
+            self.look_ready(lister);
+        }
+    }
+
+    /// Lets pods be placed once the built-in policies are live and the others were looked at, or were waited for.
+    fn look_ready(&self, lister: &Lister<SchedulingPolicy>) {
+        let mut starting = self.starting.lock();
+        let Some(now) = starting.as_ref() else { return };
+        let name = |object: &SchedulingPolicy| object.metadata.name.clone().unwrap_or_default();
+        let objects = lister.list();
+        let seen = |built_in: &String| objects.iter().any(|object| name(object) == *built_in);
+        let all_seen = now.overdue || now.built_in.iter().all(seen);
+        let is_settled = |object: &Arc<SchedulingPolicy>| {
+            let name = name(object);
+            if is_needed(object) {
+                self.live.slot(&name).is_some()
+            } else {
+                now.overdue || now.looked_at.contains(&name)
+            }
+        };
+        if all_seen && objects.iter().all(is_settled) {
+            *starting = None;
+            self.live.set_ready();
+        }
+    }
+
+    /// Creates those that are missing; returns the names of those that are there.
+    async fn install_built_ins(&self) -> Vec<String> {
         let api = self.config.client.all::<SchedulingPolicy>();
+        let mut there = Vec::new();
         for object in built_in_policies() {
             let name = object.metadata.name.clone().unwrap_or_default();
             loop {
                 match api.create(&object).await {
-                    Ok(_) => break,
-                    Err(error) if error.is_already_exists() => break,
+                    Ok(_) => {
+                        there.push(name);
+                        break;
+                    }
+                    Err(error) if error.is_already_exists() => {
+                        there.push(name);
+                        break;
+                    }
                     Err(error) if error.is_retriable() => {
                         tracing::warn!(%error, %name, "a built-in policy is not installed yet");
                         self.config.env.sleep(limits::RETRY_BASE).await;
@@ -134,6 +196,7 @@ impl Shared {
                 }
             }
         }
+        there
     }
 
     async fn reconcile(&self, name: &str, lister: &Lister<SchedulingPolicy>) {
@@ -153,9 +216,14 @@ impl Shared {
             self.write_status(&object).await;
             return;
         }
+        // Most of what is heard is its own status. Its image is read again only when there is reason to.
+        let is_known = self.applied.lock().get(name).is_some_and(|applied| applied.generation == generation);
+        if !self.recheck.lock().remove(name) && is_known {
+            return;
+        }
         match self.bring(&object).await {
             Ok(Some((prepared, digest))) => {
-                let suspended = was_suspended(&object, &digest);
+                let suspended = !prepared.built_in && was_suspended(&object, &digest);
                 let passed = format!("{} fixtures", object.spec.fixtures.len());
                 let verdicts = vec![
                     verdict(condition::READY, !suspended, if suspended { "Suspended" } else { "Live" }, ""),
@@ -167,7 +235,7 @@ impl Shared {
                 self.verdicts.lock().insert(name.to_owned(), verdicts);
                 self.queue.forget(&name.to_owned());
             }
-            // Nothing new: its own status came back.
+            // Nothing new: the same image.
             Ok(None) => return,
             Err(failed) => {
                 tracing::warn!(policy = name, reason = failed.reason, message = failed.message, "not brought to life");
@@ -183,21 +251,39 @@ impl Shared {
         self.write_status(&object).await;
     }
 
-    /// Fetches, compiles and checks what the object names; `None` when that is live already.
+    /// Fetches, compiles and checks what the object names; `None` when that was done already.
     async fn bring(&self, object: &SchedulingPolicy) -> Result<Option<(Prepared, String)>, Failed> {
-        let image = Reference::parse(&object.spec.component)
-            .map_err(|error| Failed::new("InvalidComponent", error.to_string(), Stage::Fetch, false))?;
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let mut applied = Applied { generation: object.metadata.generation, digest: String::new() };
+        // What failed for good in this form fails again.
+        let tried = |failed: Failed, applied: &Applied| {
+            if !failed.retry {
+                self.applied.lock().insert(name.to_owned(), applied.clone());
+            }
+            failed
+        };
+        let image = match Reference::parse(&object.spec.component) {
+            Ok(image) => image,
+            Err(_) if self.applied.lock().get(name) == Some(&applied) => return Ok(None),
+            Err(error) => {
+                let failed = Failed::new("InvalidComponent", error.to_string(), Stage::Fetch, false);
+                return Err(tried(failed, &applied));
+            }
+        };
         let blob = self
             .config
             .blobs
             .fetch(&image)
             .await
             .map_err(|error| Failed::new("FailedFetch", error.to_string(), Stage::Fetch, true))?;
-        let applied = Applied { generation: object.metadata.generation, digest: blob.digest.clone() };
-        let name = object.metadata.name.as_deref().unwrap_or_default();
+        applied.digest.clone_from(&blob.digest);
         if self.applied.lock().get(name) == Some(&applied) {
             return Ok(None);
         }
+        self.make(object, blob).await.map(Some).map_err(|failed| tried(failed, &applied))
+    }
+
+    async fn make(&self, object: &SchedulingPolicy, blob: Blob) -> Result<(Prepared, String), Failed> {
         let bytes = blob.bytes.clone();
         let runtime = &self.config.runtime;
         let compile =
@@ -212,12 +298,13 @@ impl Shared {
             let reason = if matches!(error, PrepareError::Fixture { .. }) { "FailedFixture" } else { "FailedCheck" };
             Failed::new(reason, error.to_string(), Stage::Check, false)
         })?;
-        Ok(Some((prepared, blob.digest)))
+        Ok((prepared, blob.digest))
     }
 
     /// Tells of faults as they come, and writes counts now and then.
     async fn report(&self, lister: &Lister<SchedulingPolicy>) {
         let mut counted: HashMap<String, u64> = HashMap::new();
+        let mut refetch = self.config.env.instant() + limits::REFETCH_EVERY;
         loop {
             tokio::select! {
                 () = self.live.heard.notified() => {
@@ -226,6 +313,11 @@ impl Shared {
                     }
                 }
                 () = self.config.env.sleep(limits::STATUS_EVERY) => {
+                    let now = self.config.env.instant();
+                    if now >= refetch {
+                        refetch = now + limits::REFETCH_EVERY;
+                        self.refetch(lister);
+                    }
                     for name in self.live.names() {
                         let Some(slot) = self.live.slot(&name) else { continue };
                         let calls = slot.report().calls;
@@ -237,6 +329,15 @@ impl Shared {
                     }
                 }
             }
+        }
+    }
+
+    /// A tag may name another image by now.
+    fn refetch(&self, lister: &Lister<SchedulingPolicy>) {
+        for object in lister.list() {
+            let name = object.metadata.name.clone().unwrap_or_default();
+            self.recheck.lock().insert(name.clone());
+            self.queue.add(name);
         }
     }
 
@@ -299,10 +400,16 @@ impl Shared {
         let mut status = object.status.clone().unwrap_or_default();
         status.observed_generation = object.metadata.generation;
         let verdicts = self.verdicts.lock().get(name).cloned().unwrap_or_default();
-        status.conditions = conditions(&status.conditions, &verdicts, object.metadata.generation, &self.config.env);
-        match self.live.slot(name) {
+        let slot = self.live.slot(name);
+        // A suspension is of one component; where none is live it is kept for when that comes again.
+        let suspended = slot.as_ref().is_none_or(|slot| slot.report().suspended);
+        let generation = object.metadata.generation;
+        status.conditions = conditions(&status.conditions, &verdicts, generation, suspended, &self.config.env);
+        match slot {
             None => {
-                status.digest = None;
+                if !is_suspended(&status.conditions, generation) {
+                    status.digest = None;
+                }
                 status.exports.clear();
             }
             Some(slot) => {
@@ -319,85 +426,5 @@ impl Shared {
             }
         }
         status
-    }
-}
-
-/// The object was suspended in this form: a restart does not give it another three tries.
-fn was_suspended(object: &SchedulingPolicy, digest: &str) -> bool {
-    let Some(status) = &object.status else { return false };
-    status.digest.as_deref() == Some(digest)
-        && status.conditions.iter().any(|found| {
-            found.type_ == condition::SUSPENDED
-                && found.status == "True"
-                && found.observed_generation == object.metadata.generation
-        })
-}
-
-fn conditions(old: &[Condition], verdicts: &[Verdict], generation: Option<i64>, env: &Env) -> Vec<Condition> {
-    let now = || {
-        let since = env.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Time(sampan_api::k8s::jiff::Timestamp::from_second(since.as_secs() as i64).unwrap_or_default())
-    };
-    let mut made: Vec<Condition> = verdicts
-        .iter()
-        .map(|verdict| {
-            let status = if verdict.holds { "True" } else { "False" };
-            let same = old.iter().find(|old| old.type_ == verdict.kind && old.status == status);
-            Condition {
-                type_: verdict.kind.to_owned(),
-                status: status.to_owned(),
-                reason: verdict.reason.to_owned(),
-                message: verdict.message.clone(),
-                observed_generation: generation,
-                last_transition_time: same.map_or_else(now, |same| same.last_transition_time.clone()),
-            }
-        })
-        .collect();
-    // A suspension of this very generation stays on record.
-    let kept = old.iter().filter(|old| {
-        old.type_ == condition::SUSPENDED
-            && old.observed_generation == generation
-            && made.iter().all(|new| new.type_ != old.type_)
-    });
-    let kept: Vec<Condition> = kept.cloned().collect();
-    made.extend(kept);
-    made.sort_by(|a, b| a.type_.cmp(&b.type_));
-    made
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Fetch,
-    Compile,
-    Check,
-}
-
-/// Why an object was not brought to life.
-struct Failed {
-    reason: &'static str,
-    message: String,
-    stage: Stage,
-    /// It may go better by itself.
-    retry: bool,
-}
-
-impl Failed {
-    fn new(reason: &'static str, message: String, stage: Stage, retry: bool) -> Self {
-        Self { reason, message, stage, retry }
-    }
-
-    /// What was live before stays live: then it is still ready, in its old form.
-    fn verdicts(&self, old_is_live: bool) -> Vec<Verdict> {
-        let text =
-            if old_is_live { format!("the old form stays live: {}", self.message) } else { self.message.clone() };
-        let mut all = vec![verdict(condition::READY, old_is_live, self.reason, text)];
-        if self.stage == Stage::Compile {
-            all.push(verdict(condition::COMPILED, false, self.reason, self.message.clone()));
-        }
-        if self.stage == Stage::Check {
-            all.push(verdict(condition::COMPILED, true, "Compiled", ""));
-            all.push(verdict(condition::FIXTURES_PASSED, false, self.reason, self.message.clone()));
-        }
-        all
     }
 }

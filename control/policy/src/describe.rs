@@ -1,7 +1,7 @@
 //! What a component says of itself: the JSON of `describe`, as plugins/wit/RATIONALE.md has it.
 
 use crate::limits;
-use sampan_scheduler_core::{ColumnSet, Normalize, UnknownColumn};
+use sampan_scheduler_core::{ColumnSet, EVENTS, Normalize, UnknownColumn, is_event};
 use serde::Deserialize;
 
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,8 @@ pub enum DescribeError {
     Normalize { policy: String, normalize: String },
     #[error("describe: policy {policy:?}: there is no scope {scope:?}")]
     Scope { policy: String, scope: String },
+    #[error("describe: policy {policy:?}: there is no event {event:?}")]
+    Event { policy: String, event: String },
     #[error("describe: it has no policy")]
     Empty,
 }
@@ -37,8 +39,7 @@ struct WrittenPolicy {
     pure: bool,
     #[serde(default = "none")]
     normalize: String,
-    #[serde(default)]
-    events: Vec<String>,
+    events: Option<Vec<String>>,
     #[serde(default)]
     args: serde_json::Value,
 }
@@ -59,6 +60,7 @@ pub struct PolicyDescription {
     /// An answer about a node depends on the pod and that node alone, and is always the same.
     pub cacheable: bool,
     pub normalize: Normalize,
+    /// What may help a pod that it refused; every event, where it does not say.
     pub events: Vec<String>,
     pub args_schema: serde_json::Value,
 }
@@ -98,13 +100,20 @@ impl WrittenPolicy {
             "global" => false,
             _ => return Err(DescribeError::Scope { policy: self.name, scope: self.scope }),
         };
+        let events = match self.events {
+            None => EVENTS.iter().map(|event| (*event).to_owned()).collect(),
+            Some(events) => match events.iter().find(|event| !is_event(event)) {
+                Some(event) => return Err(DescribeError::Event { policy: self.name, event: event.clone() }),
+                None => events,
+            },
+        };
         Ok(PolicyDescription {
             name: self.name,
             points: self.points,
             columns,
             cacheable: of_a_node && self.pure,
             normalize,
-            events: self.events,
+            events,
             args_schema: self.args,
         })
     }
@@ -125,6 +134,17 @@ mod tests {
         check(r#"{"policies":[{"name":"a","points":[],"columns":["node.moon"]}]}"#, "no column \"node.moon\"");
         check(r#"{"policies":[{"name":"a","points":[],"columns":[],"normalize":"x"}]}"#, "no normalisation \"x\"");
         check(r#"{"policies":[{"name":"a","points":[],"columns":[],"scope":"x"}]}"#, "no scope \"x\"");
+        check(
+            r#"{"policies":[{"name":"a","points":[],"columns":[],"events":["Node/Gone"]}]}"#,
+            "no event \"Node/Gone\"",
+        );
+        let events = |written: &str| {
+            let text = format!(r#"{{"policies":[{{"name":"a","points":[],"columns":[]{written}}}]}}"#);
+            Description::parse(&text).expect(written).policies[0].events.clone()
+        };
+        assert_eq!(events(""), EVENTS, "who does not say is helped by anything");
+        assert_eq!(events(r#","events":[]"#), [""; 0]);
+        assert_eq!(events(r#","events":["Pod/Delete"]"#), ["Pod/Delete"]);
         let good = r#"{"policies":[{"name":"a","points":["filter"],"columns":["node.name"],"pure":true,"later":1}]}"#;
         let described = Description::parse(good).expect("unknown members are left alone");
         assert!(described.policy("a").is_some_and(|policy| policy.cacheable));

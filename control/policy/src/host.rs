@@ -6,21 +6,30 @@ use sampan_scheduler_core::{
     Ask, Fault, Feed, LivePolicies, PodView, Policies, PolicyHosts, Profile, Scores, Snapshot, Unfit,
 };
 use sampan_wasm_runtime::policy::{
-    PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance, PolicyScores, PolicyVerdicts,
+    PolicyBudget, PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance, PolicyScores, PolicyVerdicts,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How a [`Host`] asks.
 #[derive(Clone, Copy, Debug)]
 pub struct HostConfig {
     /// One call in so many of a unit whose policies are all pure is audited; 0: none.
     pub audit_every: u64,
+    /// Whether calls and faults are counted, and faults are strikes.
+    pub counts: bool,
+}
+
+impl HostConfig {
+    /// For explanations: whoever asks for one cannot have a policy suspended by it.
+    pub const EXPLAINING: Self = Self { audit_every: 0, counts: false };
 }
 
 impl Default for HostConfig {
     fn default() -> Self {
-        Self { audit_every: limits::AUDIT_EVERY }
+        Self { audit_every: limits::AUDIT_EVERY, counts: true }
     }
 }
 
@@ -28,8 +37,28 @@ impl Default for HostConfig {
 struct Copy {
     instance: PolicyInstance,
     feed: Feed,
-    /// Slots that it was configured for.
-    configured: Vec<u32>,
+    /// Slots that it was configured for. Ids come again: it is the slot itself that counts.
+    configured: Vec<Arc<Slot>>,
+}
+
+impl Copy {
+    fn has(&self, slot: &Arc<Slot>) -> bool {
+        self.configured.iter().any(|own| Arc::ptr_eq(own, slot))
+    }
+}
+
+/// A unit of built-in policies that faults again and again.
+struct Rest {
+    faults: u32,
+    until: Instant,
+}
+
+fn restart_wait(faults: u32) -> Duration {
+    // The first fault may be the question's.
+    match faults.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(doublings) => limits::RESTART_BASE.saturating_mul(1 << doublings.min(16)).min(limits::RESTART_MAX),
+    }
 }
 
 /// The cycle's `Policies` over Wasm. Of one snapshot: another snapshot needs another host. Not shared between threads.
@@ -38,6 +67,7 @@ pub struct Host {
     config: HostConfig,
     set: Arc<PolicySet>,
     copies: HashMap<u32, Copy>,
+    rests: HashMap<u32, Rest>,
     calls: u64,
 }
 
@@ -117,7 +147,14 @@ impl Point for Score {
 impl Host {
     /// Asks what is live now; [`Host::adopt`] takes up what comes later.
     pub fn new(live: &Live, config: HostConfig) -> Self {
-        Self { live: live.clone(), config, set: live.current(), copies: HashMap::new(), calls: 0 }
+        Self {
+            live: live.clone(),
+            config,
+            set: live.current(),
+            copies: HashMap::new(),
+            rests: HashMap::new(),
+            calls: 0,
+        }
     }
 
     /// What it asks.
@@ -132,6 +169,8 @@ impl Host {
             return false;
         }
         self.copies.retain(|unit, _| newest.units.iter().any(|other| other.id == *unit));
+        // Other arguments or another component: it has another chance.
+        self.rests.clear();
         self.set = newest;
         true
     }
@@ -164,22 +203,42 @@ impl Host {
             return Err(fault(&gone));
         };
         let asked: Vec<&Arc<Slot>> = unit.slots.iter().filter(|slot| ask.policies.contains(&slot.id)).collect();
+        if let Some(rest) = self.rests.get(&unit.id)
+            && rest.until > self.live.now()
+        {
+            let message = format!("it is started again a while after {} faults in a row", rest.faults);
+            return Err(fault(&PolicyFault { cause: PolicyCause::Trap, message }));
+        }
         match self.answer::<P>(unit, &asked, ask) {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                self.rests.remove(&unit.id);
+                Ok(answer)
+            }
             Err(why) => {
                 // Its memory may be in any state: the next question gets a fresh instance and a fresh mirror.
                 self.copies.remove(&unit.id);
-                self.live.faulted(&asked, &why);
+                self.rest(unit);
+                if self.config.counts {
+                    self.live.faulted(&asked, &why);
+                }
                 Err(fault(&why))
             }
         }
     }
 
+    /// What cannot be suspended is not asked all the time either.
+    fn rest(&mut self, unit: &Unit) {
+        if unit.slots.iter().any(|slot| slot.prepared.built_in) {
+            let now = self.live.now();
+            let rest = self.rests.entry(unit.id).or_insert(Rest { faults: 0, until: now });
+            rest.faults = rest.faults.saturating_add(1);
+            rest.until = now + restart_wait(rest.faults);
+        }
+    }
+
     fn answer<P: Point>(&mut self, unit: &Unit, asked: &[&Arc<Slot>], ask: &Ask<'_>) -> Result<P::Answer, PolicyFault> {
-        let fits = self.copies.get(&unit.id).is_some_and(|copy| {
-            // A new slot may want columns that the mirror was never fed.
-            unit.slots.iter().all(|slot| copy.configured.contains(&slot.id))
-        });
+        // A new slot may want columns that the mirror was never fed.
+        let fits = self.copies.get(&unit.id).is_some_and(|copy| unit.slots.iter().all(|slot| copy.has(slot)));
         if !fits {
             self.copies.insert(unit.id, Self::copy(unit, u64::from(unit.id))?);
         }
@@ -188,7 +247,9 @@ impl Host {
         };
         let question = input(&mut copy.feed, ask.snapshot, ask.pod, ask.policies, ask.rows);
         let answer = P::ask(copy, unit, question)?;
-        self.live.called(asked, copy.instance.spent().wall);
+        if self.config.counts {
+            self.live.called(asked, copy.instance.spent().wall);
+        }
         self.calls += 1;
         let pure = asked.iter().all(|slot| slot.prepared.policy.cacheable);
         if pure && self.config.audit_every > 0 && self.calls.is_multiple_of(self.config.audit_every) {
@@ -200,6 +261,11 @@ impl Host {
     /// Asks a fresh instance the same: one that says it is pure must agree with itself.
     fn audit<P: Point>(&self, unit: &Unit, ask: &Ask<'_>, heard: &P::Answer) -> Result<(), PolicyFault> {
         let mut fresh = Self::copy(unit, self.calls)?;
+        // The mirror first, whole, and no question: the audited call had the most of it from earlier ones.
+        let budget = PolicyBudget { cpu: limits::FEED_CPU, wall: limits::FEED_WALL };
+        let feeding = Unit { budget, ..unit.clone() };
+        let mirror = input(&mut fresh.feed, ask.snapshot, ask.pod, &[], &[]);
+        P::ask(&mut fresh, &feeding, mirror)?;
         let question = input(&mut fresh.feed, ask.snapshot, ask.pod, ask.policies, ask.rows);
         if P::ask(&mut fresh, unit, question)? == *heard {
             return Ok(());
@@ -209,11 +275,11 @@ impl Host {
     }
 }
 
-fn configure(copy: &mut Copy, unit: &Unit, slot: &Slot) -> Result<(), PolicyFault> {
+fn configure(copy: &mut Copy, unit: &Unit, slot: &Arc<Slot>) -> Result<(), PolicyFault> {
     let (policy, args) = (&slot.prepared.policy.name, &slot.prepared.args);
     let configured = copy.instance.configure(unit.budget, slot.id, policy, args)?;
     configured.map_err(|message| PolicyFault { cause: PolicyCause::Refused, message })?;
-    copy.configured.push(slot.id);
+    copy.configured.push(Arc::clone(slot));
     Ok(())
 }
 
@@ -241,12 +307,18 @@ impl LivePolicies for Host {
         Host::clear(self);
     }
     fn ready(&self) -> bool {
-        self.live.is_ready() && !self.set.is_empty()
+        self.set.ready && !self.set.is_empty()
+    }
+    fn memory(&self) -> Option<u64> {
+        self.set.units.iter().map(|unit| unit.memory).min()
     }
 }
 
 impl PolicyHosts for Live {
     fn host(&self) -> Box<dyn LivePolicies> {
         Box::new(Host::new(self, HostConfig::default()))
+    }
+    fn explaining_host(&self) -> Box<dyn LivePolicies> {
+        Box::new(Host::new(self, HostConfig::EXPLAINING))
     }
 }

@@ -6,11 +6,12 @@
 //! Allowed dependencies: api, env, schema, client, wasm-runtime, scheduler core. Never the driver.
 //!
 //! Invariants:
-//! - Built-in policies take the one path that a user's take: objects, components, budgets, strikes.
+//! - Built-in policies take the one path that a user's take: objects, components, budgets. But they are never suspended:
+//!   a component of theirs that faults is started again, and pods wait for it.
 //! - What is live changes only between two cycles: a [`Host`] adopts a whole [`PolicySet`] or none.
 //! - A component that does not compile, describe itself, take its arguments or pass its fixtures never goes live; what
 //!   was live before it stays.
-//! - A fault never reaches the scheduler as anything but a value, and the third in a window ends the policy's part.
+//! - A fault never reaches the scheduler as anything but a value, and the third in a window ends a user's policy's part.
 
 mod built_in;
 mod controller;
@@ -20,6 +21,7 @@ pub mod limits;
 mod live;
 mod prepare;
 mod stats;
+mod verdict;
 
 pub use built_in::{BUILT_IN_IMAGE, built_in_policies};
 pub use controller::{PolicyController, PolicyControllerConfig};

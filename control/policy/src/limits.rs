@@ -15,12 +15,26 @@ pub const MEMORY_MAX: u64 = 512 << 20;
 /// Faults in [`STRIKE_WINDOW`] that suspend a policy.
 pub const STRIKES: usize = 3;
 pub const STRIKE_WINDOW: Duration = Duration::from_secs(600);
+/// The second fault in a row of a built-in policy's component makes it rest so long, each further one twice as long: it
+/// is started again rather than suspended.
+pub const RESTART_BASE: Duration = Duration::from_millis(500);
+pub const RESTART_MAX: Duration = Duration::from_secs(10);
+/// Budget of feeding the whole mirror to the fresh instance that an audit asks: it grows with the cluster, and says
+/// nothing of the policy.
+pub const FEED_CPU: Duration = Duration::from_secs(1);
+pub const FEED_WALL: Duration = Duration::from_secs(20);
 /// One call in so many of a pure policy is asked again of a fresh instance. A prime, so that no workload keeps step.
 pub const AUDIT_EVERY: u64 = 997;
 /// Durations of calls kept for the percentiles.
 pub const DURATIONS: usize = 512;
 /// How often counts are written into the objects' status.
 pub const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// How often an image that did not change is looked at again, since its tag may have moved.
+pub const REFETCH_EVERY: Duration = Duration::from_secs(60);
+/// Objects that are brought to life at a time: one that compiles for long holds up none but its own.
+pub const WORKERS: usize = 2;
+/// How long pods wait at the start for policies that are not built in: then they are placed, and the rest comes later.
+pub const START_WAIT: Duration = Duration::from_secs(5);
 /// What a fault says in an Event or a status.
 pub const MESSAGE_CHARS: usize = 512;
 /// The text of `describe`.

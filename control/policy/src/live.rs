@@ -57,6 +57,8 @@ pub struct Unit {
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
     pub generation: u64,
+    /// Whether pods may be placed by it: what is to be there from the start is.
+    pub ready: bool,
     pub units: Vec<Unit>,
     pub profiles: HashMap<String, Arc<Profile>>,
     /// Events that may help a refused pod, by slot.
@@ -80,8 +82,8 @@ struct Table {
     /// Unit of a digest and memory; kept while it has slots.
     units: HashMap<(String, u64), u32>,
     next_unit: u32,
-    next_slot: u32,
     generation: u64,
+    ready: bool,
 }
 
 /// Heard when a policy was just suspended, or has faulted.
@@ -99,7 +101,6 @@ pub struct Live {
     profiles: Arc<Vec<ProfileConfig>>,
     table: Arc<Mutex<Table>>,
     published: Arc<watch::Sender<Arc<PolicySet>>>,
-    ready: Arc<watch::Sender<bool>>,
     struck: Arc<Mutex<Vec<Struck>>>,
     pub(crate) heard: Arc<tokio::sync::Notify>,
     wakers: Wakers,
@@ -131,7 +132,6 @@ impl Live {
             profiles: Arc::new(profiles),
             table: Arc::default(),
             published: Arc::new(watch::Sender::new(Arc::default())),
-            ready: Arc::new(watch::Sender::new(false)),
             struck: Arc::default(),
             heard: Arc::default(),
             wakers: Wakers::default(),
@@ -150,22 +150,13 @@ impl Live {
         self.published.subscribe()
     }
 
-    /// Waits until the objects that were there at the start have been looked at once, for better or worse.
-    pub async fn wait_ready(&self) {
-        let mut ready = self.ready.subscribe();
-        // The sender lives as long as `self`.
-        if let Err(error) = ready.wait_for(|ready| *ready).await {
-            tracing::debug!(%error, "the policies ended before they were ready");
-        }
-    }
-
-    pub fn is_ready(&self) -> bool {
-        *self.ready.borrow()
-    }
-
+    /// From the next set on pods may be placed. Whoever places them sees it with the set that it holds for.
     pub fn set_ready(&self) {
-        self.ready.send_replace(true);
-        self.wake();
+        let mut table = self.table.lock();
+        if !table.ready {
+            table.ready = true;
+            self.publish(&mut table);
+        }
     }
 
     /// `wake` is called after each change of what is live. It must not block.
@@ -200,8 +191,8 @@ impl Live {
                 unit
             }
         };
-        let id = table.next_slot;
-        table.next_slot += 1;
+        // Components hold their slots in a list: ids that only grow would come to its end.
+        let id = (0..).find(|id| table.slots.values().all(|slot| slot.id != *id)).unwrap_or(u32::MAX);
         let stats = if suspended { Stats::suspended() } else { Stats::default() };
         let slot = Slot { id, unit, name: name.to_owned(), prepared, stats: Arc::new(Mutex::new(stats)) };
         table.slots.insert(name.to_owned(), Arc::new(slot));
@@ -248,6 +239,7 @@ impl Live {
         });
         let set = PolicySet {
             generation: table.generation,
+            ready: table.ready,
             profiles: profiles.collect(),
             events: slots.iter().map(|slot| (slot.id, slot.prepared.policy.events.clone())).collect(),
             units,
@@ -262,14 +254,24 @@ impl Live {
         }
     }
 
-    /// A fault is the component's; the strike goes to each policy that was asked.
+    pub(crate) fn now(&self) -> tokio::time::Instant {
+        self.env.instant()
+    }
+
+    /// A fault is the component's; the strike goes to each policy that was asked. A built-in one is never suspended:
+    /// pods that were placed without it could be too many for their nodes.
     pub(crate) fn faulted(&self, slots: &[&Arc<Slot>], fault: &PolicyFault) {
         let (now, at) = (self.env.instant(), self.env.now());
         let message: String = fault.message.chars().take(limits::MESSAGE_CHARS).collect();
         let record = FaultRecord { cause: fault.cause.as_str(), message, at };
         let mut any = false;
         for slot in slots {
-            let suspended = slot.stats.lock().faulted(record.clone(), now);
+            let suspended = if slot.prepared.built_in {
+                slot.stats.lock().counted(record.clone());
+                false
+            } else {
+                slot.stats.lock().struck(record.clone(), now)
+            };
             any |= suspended;
             self.struck.lock().push(Struck { name: slot.name.clone(), fault: record.clone(), suspended });
         }

@@ -1,5 +1,6 @@
 //! From an object and its component to something that may go live: described, configured, tried on its fixtures.
 
+use crate::built_in::BUILT_IN_IMAGE;
 use crate::describe::{DescribeError, Description, PolicyDescription};
 use crate::host::{convert, input};
 use crate::limits;
@@ -49,6 +50,8 @@ pub struct Prepared {
     pub ignore_faults: bool,
     pub profiles: Vec<String>,
     pub order: i32,
+    /// What no pod may be placed without: after faults it is started again, never suspended.
+    pub built_in: bool,
 }
 
 /// Checks everything that can be checked without a cluster. Calls the component on this thread, within its budget.
@@ -78,6 +81,7 @@ pub fn prepare(component: &PolicyComponent, spec: &SchedulingPolicySpec) -> Resu
         ignore_faults: spec.failure_policy == FailurePolicy::Ignore,
         profiles: spec.profiles.clone(),
         order: spec.order.unwrap_or(limits::ORDER_DEFAULT),
+        built_in: spec.component == BUILT_IN_IMAGE,
     };
     for fixture in spec.fixtures.iter().take(limits::FIXTURES) {
         let outcome = try_fixture(&prepared, &mut instance, fixture);

@@ -47,10 +47,14 @@ impl Stats {
         self.durations.push_back(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
     }
 
-    /// Counts a fault; `true` when it is the one that suspends.
-    pub fn faulted(&mut self, fault: FaultRecord, now: Instant) -> bool {
+    pub fn counted(&mut self, fault: FaultRecord) {
         *self.faults.entry(fault.cause).or_default() += 1;
         self.last_fault = Some(fault);
+    }
+
+    /// Counts a fault as a strike; `true` when it is the one that suspends.
+    pub fn struck(&mut self, fault: FaultRecord, now: Instant) -> bool {
+        self.counted(fault);
         self.strikes.push_back(now);
         while self.strikes.front().is_some_and(|first| now.duration_since(*first) > limits::STRIKE_WINDOW) {
             self.strikes.pop_front();

@@ -7,13 +7,13 @@ mod native;
 use guests::World;
 use native::{Native, profile};
 use sampan_api::scheduling::{FailurePolicy, Fixture, SchedulingPolicySpec};
-use sampan_policy::{Host, HostConfig, Live, prepare};
+use sampan_policy::{BUILT_IN_IMAGE, Host, HostConfig, Live, ProfileConfig, Report, built_in_policies, prepare};
 use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Snapshot, cycle};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-const QUIET: HostConfig = HostConfig { audit_every: 0 };
+const QUIET: HostConfig = HostConfig { audit_every: 0, counts: true };
 
 fn node(name: &str, more: Value) -> Value {
     let mut node = json!({"metadata": {"name": name, "labels": {"zone": "z"}}, "spec": {},
@@ -89,7 +89,7 @@ async fn components_decide_what_the_same_crates_decide_natively() {
             node
         })
         .collect();
-    let mut bench = Bench::new(&live, &nodes, HostConfig { audit_every: 1 });
+    let mut bench = Bench::new(&live, &nodes, HostConfig { audit_every: 1, counts: true });
     let mut native_cluster = Bench::new(&live, &nodes, QUIET);
     let native_profile = profile();
     native_cluster.snapshot.want(native_profile.columns);
@@ -213,7 +213,7 @@ async fn hostile_policies_are_contained_counted_and_suspended() {
         };
         live.install("hostile", prepare(&hostile, &spec).expect("its arguments are good"), false);
         let slot = live.slot("hostile").expect("live");
-        let mut bench = Bench::new(&live, &nodes, HostConfig { audit_every: 1 });
+        let mut bench = Bench::new(&live, &nodes, HostConfig { audit_every: 1, counts: true });
         let begun = world.env.instant();
         for at in 0..8 {
             let outcome = bench.place(&pod(&format!("p{at}"), json!({"labels": {"n": at.to_string()}})));
@@ -248,4 +248,82 @@ async fn a_strict_policy_that_faults_holds_its_pod_back_until_it_is_suspended() 
     let bad_start = SchedulingPolicySpec { args: Some(json!({"what": "loop", "at": "new"})), ..Default::default() };
     let error = prepare(&hostile, &bad_start).expect_err("it never starts").to_string();
     assert!(error.contains("CpuBudget"), "{error}");
+}
+
+fn hostile(what: &str, component: &str) -> SchedulingPolicySpec {
+    let args = Some(json!({"what": what, "at": "filter"}));
+    SchedulingPolicySpec { component: component.to_owned(), args, ..SchedulingPolicySpec::default() }
+}
+
+#[tokio::test]
+async fn a_built_in_policy_that_faults_is_started_again_and_never_left_out() {
+    let world = World::new();
+    let (live, component) = (world.with_built_ins().await, world.component("sampan-hostile-policy").await);
+    let install = |what: &str| {
+        live.install("hostile", prepare(&component, &hostile(what, BUILT_IN_IMAGE)).expect("good arguments"), false);
+    };
+    install("trap");
+    let mut bench = Bench::new(&live, &[node("a", json!({}))], QUIET);
+    for at in 0..20 {
+        let outcome = bench.place(&pod("p", json!({})));
+        assert_eq!(outcome.result, CycleResult::Failed, "try {at}: nothing is placed without it");
+    }
+    let report = live.slot("hostile").expect("live").report();
+    let faults = report.faults.values().sum::<u64>();
+    assert!(!report.suspended && (2..20).contains(&faults), "it rests between its tries: {report:?}");
+    install("nothing");
+    assert_eq!(placed(&bench.place(&pod("p", json!({})))), Some("a"), "mended, it is asked at once");
+}
+
+#[tokio::test]
+async fn an_explanation_is_never_held_against_a_policy() {
+    let world = World::new();
+    let (live, component) = (world.with_built_ins().await, world.component("sampan-hostile-policy").await);
+    live.install("hostile", prepare(&component, &hostile("trap", "c")).expect("good arguments"), false);
+    let mut bench = Bench::new(&live, &[node("a", json!({}))], HostConfig::EXPLAINING);
+    for at in 0..5 {
+        assert_eq!(bench.place(&pod("p", json!({}))).result, CycleResult::Failed, "try {at}");
+    }
+    for name in live.names() {
+        assert_eq!(live.slot(&name).expect("live").report(), Report::default(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn pods_are_placed_by_a_set_that_is_ready_or_not_at_all() {
+    let world = World::new();
+    let live = Live::new(&world.env, vec![ProfileConfig::default()]);
+    let component = world.component("sampan-policies").await;
+    let mut all = built_in_policies().into_iter();
+    let mut install_next = || {
+        let object = all.next()?;
+        let prepared = prepare(&component, &object.spec).expect("a built-in policy");
+        live.install(object.metadata.name.as_deref().expect("a name"), prepared, false);
+        Some(())
+    };
+    install_next().expect("one");
+    let mut host = Host::new(&live, QUIET);
+    assert!(!host.ready(), "the rest is still to come");
+    while install_next().is_some() {}
+    live.set_ready();
+    assert!(!host.ready(), "what it asks is still the first part");
+    assert!(host.adopt() && host.ready());
+    assert_eq!(host.set().units[0].slots.len(), built_in_policies().len());
+}
+
+#[tokio::test]
+async fn slots_come_again_and_never_with_the_old_arguments() {
+    let world = World::new();
+    let (live, component) = (world.live(), world.component("sampan-hostile-policy").await);
+    let mut bench = Bench::new(&live, &[node("a", json!({}))], QUIET);
+    // Of the same component: the instance stays.
+    live.install("keeper", prepare(&component, &hostile("nothing", "c")).expect("good arguments"), false);
+    for round in 0..6 {
+        let what = if round % 2 == 0 { "nothing" } else { "trap" };
+        live.install("hostile", prepare(&component, &hostile(what, "c")).expect("good arguments"), false);
+        assert_eq!(live.slot("hostile").expect("live").id, 1, "round {round}");
+        let outcome = bench.place(&pod(&format!("p{round}"), json!({})));
+        assert_eq!(placed(&outcome).is_some(), what == "nothing", "round {round}: {outcome:?}");
+        live.remove("hostile");
+    }
 }

@@ -65,7 +65,9 @@ pub struct Cycler {
     verdicts: Verdicts,
     // Reused between cycles: a cycle over 5,000 nodes allocates nothing of their number once warm.
     rows: Vec<u32>,
+    /// In order of names, turned: the last `len - wrapped` come first by name.
     feasible: Vec<u32>,
+    wrapped: usize,
     totals: Vec<i64>,
     scores: Vec<i64>,
 }
@@ -239,13 +241,16 @@ impl Cycler {
         let start = start as usize % order.len();
         self.feasible.clear();
         let mut visited = 0;
-        for row in order[start..].iter().chain(&order[..start]) {
-            if self.feasible.len() == enough {
-                break;
-            }
-            visited += 1;
-            if marks[*row as usize] == 0 {
-                self.feasible.push(*row);
+        for part in [&order[start..], &order[..start]] {
+            self.wrapped = self.feasible.len();
+            for row in part {
+                if self.feasible.len() == enough {
+                    return visited;
+                }
+                visited += 1;
+                if marks[*row as usize] == 0 {
+                    self.feasible.push(*row);
+                }
             }
         }
         visited
@@ -353,10 +358,11 @@ impl Cycler {
     fn pick(&self, snapshot: &Snapshot, seed: u64, outcome: &mut Outcome) {
         let ranked = || self.feasible.iter().copied().zip(self.totals.iter().copied());
         let highest = self.totals.iter().copied().max().unwrap_or(0);
-        let mut equals: Vec<u32> = ranked().filter(|(_, total)| *total == highest).map(|(row, _)| row).collect();
+        let equals = self.totals.iter().filter(|total| **total == highest).count() as u64;
         // By name, so that the choice does not hang on where the search began.
-        equals.sort_unstable_by(|a, b| snapshot.node_name(*a).cmp(snapshot.node_name(*b)));
-        let winner = equals[(seed % equals.len() as u64) as usize];
+        let by_name = ranked().skip(self.wrapped).chain(ranked().take(self.wrapped));
+        let mut best_by_name = by_name.filter(|(_, total)| *total == highest).map(|(row, _)| row);
+        let Some(winner) = best_by_name.nth((seed % equals.max(1)) as usize) else { return };
         let mut best: Vec<(u32, i64)> = Vec::with_capacity(limits::BEST + 1);
         for (row, total) in ranked().filter(|(row, _)| *row != winner) {
             let at = best.partition_point(|(_, other)| *other >= total);

@@ -72,11 +72,7 @@ impl Feed {
     }
 
     fn nodes(&self, snapshot: &Snapshot, changes: &mut Changes) {
-        let newer = |stamps: &[u64]| -> Vec<u32> {
-            let stamps = stamps.iter().enumerate();
-            stamps.filter(|(_, stamp)| **stamp > self.generation).map(|(row, _)| row as u32).collect()
-        };
-        let (any, objects) = (newer(snapshot.changed()), newer(snapshot.object_changed()));
+        let (any, objects) = snapshot.changed_since(self.generation);
         for column in self.columns.nodes() {
             let rows = if from_pods(column) { &any } else { &objects };
             changes.column(column, rows, |row, out| snapshot.cell(row, column, out));

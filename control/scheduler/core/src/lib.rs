@@ -11,6 +11,7 @@
 mod cells;
 mod columns;
 mod cycle;
+mod events;
 mod explain;
 mod feed;
 pub mod limits;
@@ -26,6 +27,7 @@ mod verdicts;
 pub use cells::PodView;
 pub use columns::{COLUMNS, ColumnSet, UnknownColumn, id as column_id};
 pub use cycle::{Cycler, Outcome, Placed, Refusals, Result as CycleResult, cycle};
+pub use events::{EVENTS, is_event};
 pub use explain::{Cell, Matrix, MatrixPolicy, MatrixRow, explain};
 pub use feed::{Changes, Feed};
 pub use message::{NO_NODES, fit_error, preemption};

@@ -8,6 +8,10 @@ pub const SIGNATURES: usize = 256;
 pub const REASONS: usize = 4096;
 /// Best nodes that an outcome names.
 pub const BEST: usize = 3;
+/// What a string costs a mirror beside its text, about: its place in a list, an allocation, an entry of an index.
+pub const STRING_BYTES: usize = 64;
+/// Changes of rows that a snapshot remembers in order: whoever missed more looks at every row.
+pub const CHANGES_LOGGED: usize = 4096;
 /// Weight of a score, as kube-scheduler's configuration has it.
 pub const WEIGHT_MAX: i64 = 100;
 /// kube-scheduler never looks for fewer feasible nodes than this.

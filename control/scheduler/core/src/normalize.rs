@@ -41,7 +41,7 @@ pub fn normalize(how: Normalize, scores: &mut [i64]) {
                 return;
             }
             for score in scores {
-                let part = (i128::from((*score).max(0)) * i128::from(SCORE_MAX) / i128::from(largest)) as i64;
+                let part = part((*score).max(0), largest);
                 *score = if reversed { SCORE_MAX - part } else { part };
             }
         }
@@ -51,11 +51,26 @@ pub fn normalize(how: Normalize, scores: &mut [i64]) {
                 scores.fill(SCORE_MAX);
                 return;
             }
-            let range = i128::from(high) - i128::from(low);
-            for score in scores {
-                *score = ((i128::from(*score) - i128::from(low)) * i128::from(SCORE_MAX) / range) as i64;
+            match high.checked_sub(low) {
+                Some(range) => scores.iter_mut().for_each(|score| *score = part(*score - low, range)),
+                None => {
+                    let range = i128::from(high) - i128::from(low);
+                    for score in scores {
+                        *score = ((i128::from(*score) - i128::from(low)) * i128::from(SCORE_MAX) / range) as i64;
+                    }
+                }
             }
         }
+    }
+}
+
+/// `score` of `whole` in parts of [`SCORE_MAX`], rounded down; `0 <= score <= whole`, and `whole` is more than 0. Wide
+/// divisions are slow: only what would overflow takes one.
+fn part(score: i64, whole: i64) -> i64 {
+    if whole <= i64::MAX / SCORE_MAX {
+        score * SCORE_MAX / whole
+    } else {
+        (i128::from(score) * i128::from(SCORE_MAX) / i128::from(whole)) as i64
     }
 }
 
@@ -74,7 +89,10 @@ mod tests {
             (Normalize::MinMax, vec![-3, -1, 0], vec![0, 66, 100]),
             (Normalize::MinMax, vec![7, 7], vec![100, 100]),
             (Normalize::MinMax, vec![i64::MIN, i64::MAX], vec![0, 100]),
+            (Normalize::MinMax, vec![0, i64::MAX / 2, i64::MAX], vec![0, 49, 100]),
             (Normalize::Max, vec![i64::MAX, 1], vec![100, 0]),
+            (Normalize::Max, vec![i64::MAX / 100, 1], vec![100, 0]),
+            (Normalize::Max, vec![i64::MAX / 100 + 1, i64::MAX / 200], vec![100, 49]),
         ] {
             let mut scores = raw.clone();
             normalize(how, &mut scores);

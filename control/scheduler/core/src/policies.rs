@@ -109,9 +109,14 @@ pub trait LivePolicies: Policies {
     fn ready(&self) -> bool;
     /// Forgets all mirrors: another snapshot comes.
     fn clear(&mut self);
+    /// Bytes that the smallest mirror may take; `None`: nothing bounds them.
+    fn memory(&self) -> Option<u64>;
 }
 
-/// Makes hosts of the live policies: one for the cycles, one more for each explanation.
+/// Makes hosts of the live policies.
 pub trait PolicyHosts: Send + Sync {
+    /// For the cycles.
     fn host(&self) -> Box<dyn LivePolicies>;
+    /// For an explanation: what goes wrong there, or takes long, is not held against the policies.
+    fn explaining_host(&self) -> Box<dyn LivePolicies>;
 }

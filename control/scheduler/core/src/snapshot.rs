@@ -2,10 +2,11 @@
 
 use crate::cells::{PodView, node_cell};
 use crate::columns::{ColumnSet, id};
+use crate::limits;
 use crate::pod::{PodInfo, Port, Usage};
 use crate::strings::Strings;
 use sampan_api::k8s::api::core::v1::Node;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// One node. A node that pods name but that is not there (yet, or any more) has a row too, and is no candidate.
@@ -42,6 +43,8 @@ pub struct Snapshot {
     /// For each row: the generation of its last change, and of the last change of its node's object.
     changed: Vec<u64>,
     object_changed: Vec<u64>,
+    /// Rows of the last generations, the newest last.
+    log: VecDeque<u32>,
 }
 
 impl Snapshot {
@@ -75,8 +78,18 @@ impl Snapshot {
     pub(crate) fn changed(&self) -> &[u64] {
         &self.changed
     }
-    pub(crate) fn object_changed(&self) -> &[u64] {
-        &self.object_changed
+    /// Rows that changed after this generation, and of them those whose node's object did; in order, each once.
+    pub(crate) fn changed_since(&self, generation: u64) -> (Vec<u32>, Vec<u32>) {
+        let missed = usize::try_from(self.generation.saturating_sub(generation)).unwrap_or(usize::MAX);
+        let mut any: Vec<u32> = if missed <= self.log.len() {
+            self.log.range(self.log.len() - missed..).copied().collect()
+        } else {
+            (0..self.rows()).filter(|row| self.changed[*row as usize] > generation).collect()
+        };
+        any.sort_unstable();
+        any.dedup();
+        let objects = any.iter().copied().filter(|row| self.object_changed[*row as usize] > generation).collect();
+        (any, objects)
     }
     pub fn rows(&self) -> u32 {
         self.rows.len() as u32
@@ -135,6 +148,10 @@ impl Snapshot {
 
     fn touch(&mut self, row: u32, object: bool) {
         self.generation += 1;
+        if self.log.len() == limits::CHANGES_LOGGED {
+            self.log.pop_front();
+        }
+        self.log.push_back(row);
         self.changed[row as usize] = self.generation;
         if object {
             self.object_changed[row as usize] = self.generation;
@@ -283,4 +300,44 @@ impl Snapshot {
 /// Columns that change with a node's pods and not with its object.
 pub(crate) fn from_pods(column: u32) -> bool {
     matches!(column, id::NODE_REQUESTED | id::NODE_REQUESTED_NONZERO | id::NODE_POD_COUNT | id::NODE_PORTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_is_the_same_by_the_log_and_by_looking_at_every_row() {
+        let mut snapshot = Snapshot::new(ColumnSet::all());
+        let node = |name: &str, cordoned: bool| {
+            let value = serde_json::json!({"metadata": {"name": name}, "spec": {"unschedulable": cordoned}});
+            Arc::new(serde_json::from_value::<Node>(value).expect("a node"))
+        };
+        for at in 0..20 {
+            snapshot.set_node(node(&format!("n{at:02}"), false));
+        }
+        let by_rows = |snapshot: &Snapshot, generation: u64| {
+            let newer = |stamps: &[u64]| -> Vec<u32> {
+                (0..snapshot.rows()).filter(|row| stamps[*row as usize] > generation).collect()
+            };
+            (newer(&snapshot.changed), newer(&snapshot.object_changed))
+        };
+        let usage = Arc::new(Usage::default());
+        for step in 0..limits::CHANGES_LOGGED as u64 + 100 {
+            let name = format!("n{:02}", step % 17);
+            if step % 5 == 0 {
+                snapshot.set_node(node(&name, step % 2 == 0));
+            } else {
+                snapshot.seat(&name, &format!("p{}", step % 40).into(), &usage);
+            }
+            if step % 101 == 0 {
+                for back in [0, 1, 7, 60, snapshot.generation()] {
+                    let since = snapshot.generation() - back.min(snapshot.generation());
+                    assert_eq!(snapshot.changed_since(since), by_rows(&snapshot, since), "step {step}, {back} back");
+                }
+            }
+        }
+        assert_eq!(snapshot.log.len(), limits::CHANGES_LOGGED);
+        assert_eq!(snapshot.changed_since(0), by_rows(&snapshot, 0));
+    }
 }

@@ -1,5 +1,6 @@
 //! One table of strings: what crosses to policies are ids.
 
+use crate::limits;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -46,9 +47,9 @@ impl Strings {
         self.list.is_empty()
     }
 
-    /// Bytes of text held.
+    /// Bytes that a mirror of the table takes, about.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.list.len() * limits::STRING_BYTES
     }
 
     pub fn since(&self, first: u32) -> impl Iterator<Item = &str> {

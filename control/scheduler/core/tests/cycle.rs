@@ -112,6 +112,24 @@ fn the_emptier_node_wins_and_the_seed_breaks_ties() {
 }
 
 #[test]
+fn the_choice_among_equals_does_not_hang_on_where_the_search_began() {
+    let nodes: Vec<Value> =
+        (0..7).map(|at| node(&format!("n{at}"), json!({"spec": {"unschedulable": at == 3}}))).collect();
+    let mut cluster = snapshot(&nodes);
+    let profile = profile();
+    let info = info(&mut cluster, &pod("p", json!({})));
+    let view = cluster.view(&info, profile.columns);
+    for seed in 0..8 {
+        let choices: Vec<Option<String>> = (0..7)
+            .map(|start| cycle(&cluster, &view, &profile, seed, start, &mut Native::new(&profile)))
+            .map(|outcome| placed(&outcome).map(str::to_owned))
+            .collect();
+        let by_name = ["n0", "n1", "n2", "n4", "n5", "n6"][seed as usize % 6];
+        assert_eq!(choices, vec![Some(by_name.to_owned()); 7], "seed {seed}");
+    }
+}
+
+#[test]
 fn requests_of_bound_pods_come_and_go() {
     let mut cluster = snapshot(&[node("a", json!({}))]);
     let other = info(&mut cluster, &pod("x", json!({})));

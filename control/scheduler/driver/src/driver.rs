@@ -1,12 +1,13 @@
 //! The running scheduler: one thread that decides, tasks that bind and write.
 
 use crate::binder;
+use crate::decisions::Decisions;
 use crate::explain::Explainer;
 use crate::inbox::{Inbox, Told, Word};
 use crate::limits;
 use crate::record::Records;
 use crate::scheduler::{Bind, BindResult, Cycled, PodChange, Scheduler, SchedulerSettings};
-use crate::writer::{Conditions, Decisions, Noted, tell};
+use crate::writer::{Conditions, Noted, tell};
 use sampan_api::Record;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
 use sampan_client::{Change, Client, EventRecorder, EventType, Informer, Informers, reference};
@@ -96,9 +97,8 @@ impl Driver {
     /// When the thread cannot be started.
     pub fn start(self) -> Result<(), StartError> {
         let Self { config, nodes, pods, inbox, records, metrics } = self;
-        let (decided, decisions) = mpsc::unbounded_channel();
-        // Bounded by what is assumed and by what is pending: a cycle a pod, and no cycle past the limit of the former.
-        let (note, noted) = mpsc::unbounded_channel();
+        let (decided, decisions) = mpsc::channel(limits::DECIDED);
+        let (note, noted) = mpsc::channel(limits::NOTED);
         let posting = Decisions {
             client: config.client.clone(),
             env: config.env.clone(),
@@ -168,7 +168,7 @@ fn watch(informer: &Informer, inbox: &Arc<Inbox>, tell: fn(&Inbox, Word)) {
 struct Thread {
     inbox: Arc<Inbox>,
     env: Env,
-    decided: mpsc::UnboundedSender<Noted>,
+    decided: mpsc::Sender<Noted>,
     metrics: Arc<Metrics>,
 }
 
@@ -177,26 +177,35 @@ const SEED_BITS: u32 = 53;
 
 impl Thread {
     fn run(self, mut scheduler: Scheduler) {
-        let mut idle = false;
+        let mut idle = None;
         loop {
-            let told = if idle { self.inbox.wait(self.until_due(&scheduler)) } else { self.inbox.look() };
+            let told = match idle {
+                Some(wait) => self.inbox.wait(wait),
+                None => self.inbox.look(),
+            };
             if let Some(told) = told {
                 if told.stop {
                     return;
                 }
                 self.hear(&mut scheduler, told);
             }
+            // A decision is never dropped: its binding would be. Without room for it none falls.
+            if self.decided.capacity() == 0 {
+                idle = Some(limits::DECIDED_WAIT);
+                continue;
+            }
             let begun = self.env.instant();
             let seed = self.env.random_u64() >> (u64::BITS - SEED_BITS);
             let Some(cycled) = scheduler.cycle(begun, seed) else {
-                idle = true;
+                idle = Some(self.until_due(&scheduler));
                 continue;
             };
-            idle = false;
+            idle = None;
             let took = self.env.instant().duration_since(begun);
             let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             self.count(&cycled, micros);
-            if self.decided.send(Noted { cycled, micros }).is_err() {
+            // Only this thread sends, and there was room.
+            if self.decided.try_send(Noted { cycled, micros }).is_err() {
                 // The tasks have ended.
                 return;
             }
@@ -273,11 +282,11 @@ struct Outside {
     inbox: Arc<Inbox>,
     metrics: Arc<Metrics>,
     bindings: Arc<Semaphore>,
-    note: mpsc::UnboundedSender<Noted>,
+    note: mpsc::Sender<Noted>,
 }
 
 impl Outside {
-    async fn run(self, mut decisions: mpsc::UnboundedReceiver<Noted>) {
+    async fn run(self, mut decisions: mpsc::Receiver<Noted>) {
         let conditions = Conditions {
             client: self.client.clone(),
             env: self.env.clone(),
@@ -290,8 +299,12 @@ impl Outside {
             } else if let Some((pod, condition)) = tell(&noted.cycled, &self.events) {
                 conditions.write(pod, condition).await;
             }
-            if self.note.send(noted).is_err() {
-                return;
+            match self.note.try_send(noted) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    self.metrics.decisions_dropped.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return,
             }
         }
     }

@@ -13,10 +13,12 @@
 //! - A decision's record names every input of its cycle.
 
 mod binder;
+mod decisions;
 mod driver;
 mod explain;
 mod inbox;
 pub mod limits;
+mod posted;
 mod queue;
 mod record;
 mod scheduler;

@@ -16,20 +16,37 @@ pub const BIND_RETRY: Duration = Duration::from_millis(100);
 pub const BIND_RETRY_MAX: Duration = Duration::from_secs(5);
 /// Writes of conditions under way at a time.
 pub const CONDITIONS: usize = 32;
-/// Decisions posted in one write.
+/// Decisions posted in one write, and their bytes.
 pub const DECISIONS_BATCH: usize = 256;
+pub const DECISIONS_BATCH_BYTES: usize = 1 << 20;
+/// Decisions of one pod that stay in the API: an older one is deleted when a newer one is posted.
+pub const DECISIONS_OF_POD: usize = 5;
+/// Deletions of old decisions under way at a time.
+pub const DECISIONS_DELETED_AT_ONCE: usize = 16;
+/// Pods of which it is known what was last posted.
+pub const DECIDED_PODS: usize = 8192;
+/// Characters of an object's name (a DNS subdomain).
+pub const NAME: usize = 253;
 /// How long a decision waits for others to be posted with it.
 pub const DECISIONS_WAIT: Duration = Duration::from_millis(250);
 /// Decisions waiting to be posted; past it the oldest are dropped and counted.
 pub const DECISIONS_WAITING: usize = 8192;
 /// Decisions kept in memory, for explanations.
 pub const DECISIONS_KEPT: usize = 4096;
-/// A pause after the server did not take decisions.
+/// A pause after the server could not take decisions; they wait.
 pub const DECISIONS_PAUSE: Duration = Duration::from_secs(30);
 /// The thread looks at the clock at least so often while anything waits for a time.
 pub const IDLE_WAIT: Duration = Duration::from_secs(60);
 /// Strings of the snapshot, bytes: past it snapshot, mirrors and verdicts are built anew.
 pub const STRINGS: usize = 64 << 20;
+/// The same as a part of the memory that the smallest live policy has for its mirror: cells and the policy need the rest.
+pub const STRINGS_SHARE: usize = 4;
+/// Cycles whose bindings and conditions wait to be begun; past it no cycle runs.
+pub const DECIDED: usize = 4096;
+/// How soon the thread looks whether there is room for another.
+pub const DECIDED_WAIT: Duration = Duration::from_millis(10);
+/// Cycles on their way onto the record; what comes when it is full is dropped and counted.
+pub const NOTED: usize = 8192;
 /// What kube-scheduler puts into an Event at most.
 pub const EVENT_MESSAGE: usize = 1024;
 /// Explanations computed at a time.

@@ -13,6 +13,7 @@ pub enum ClusterEvent {
     NodeUpdateLabel,
     NodeUpdateTaint,
     NodeUpdateAllocatable,
+    NodeUpdateAnnotation,
     NodeUpdateOther,
     /// A pod that had a node is gone, or finished.
     PodDelete,
@@ -28,6 +29,7 @@ impl ClusterEvent {
             Self::NodeUpdateLabel => &["Node/UpdateNodeLabel", "Node/Update"],
             Self::NodeUpdateTaint => &["Node/UpdateNodeTaint", "Node/Update"],
             Self::NodeUpdateAllocatable => &["Node/UpdateNodeAllocatable", "Node/Update"],
+            Self::NodeUpdateAnnotation => &["Node/UpdateNodeAnnotation", "Node/Update"],
             Self::NodeUpdateOther => &["Node/Update"],
             Self::PodDelete => &["Pod/Delete"],
             Self::PoliciesChanged => return true,
@@ -94,8 +96,24 @@ impl Queue {
     }
 
     pub fn remove(&mut self, uid: &Uid) {
-        let Some(entry) = self.entries.remove(uid) else { return };
+        self.take(uid);
+    }
+
+    /// Removes the pod; returns how often it was tried.
+    pub fn take(&mut self, uid: &Uid) -> u32 {
+        let Some(entry) = self.entries.remove(uid) else { return 0 };
         self.leave(uid, &entry.place);
+        entry.attempts
+    }
+
+    /// A pod that was taken, and is to be tried again: after the back-off of its attempts.
+    pub fn put_back(&mut self, uid: &Uid, priority: i32, attempts: u32, now: Instant) {
+        self.add(uid, priority);
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.attempts = attempts;
+            entry.last_attempt = Some(now);
+        }
+        self.failed(uid, now);
     }
 
     fn leave(&mut self, uid: &Uid, place: &Place) {
@@ -143,15 +161,6 @@ impl Queue {
             entry.last_attempt = Some(now);
         }
         Some(uid)
-    }
-
-    /// Takes this pod out as [`Queue::pop`] would, wherever it stands. `false`: it is not in the queue.
-    pub fn pop_this(&mut self, uid: &Uid, now: Instant) -> bool {
-        self.put(uid, Place::Out);
-        let Some(entry) = self.entries.get_mut(uid) else { return false };
-        entry.attempts += 1;
-        entry.last_attempt = Some(now);
-        true
     }
 
     /// Its cycle failed by an error: it is tried again after its back-off.
@@ -282,6 +291,43 @@ mod tests {
     fn back_off_doubles_up_to_its_limit() {
         let seconds: Vec<u64> = (1..=6).map(|attempts| backoff(attempts).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 10, 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_put_back_waits_longer_each_time() {
+        let mut now = sampan_env::Env::system().instant();
+        let mut queue = Queue::default();
+        queue.add(&uid("a"), 0);
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            assert_eq!(queue.pop(now), Some(uid("a")));
+            let attempts = queue.take(&uid("a"));
+            queue.put_back(&uid("a"), 0, attempts, now);
+            let due = queue.next_due().expect("it backs off");
+            waits.push(due.duration_since(now).as_secs());
+            now = due;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 10]);
+    }
+
+    #[test]
+    fn each_event_has_the_names_that_policies_may_declare() {
+        use ClusterEvent::*;
+        let all = [
+            NodeAdd,
+            NodeUpdateLabel,
+            NodeUpdateTaint,
+            NodeUpdateAllocatable,
+            NodeUpdateAnnotation,
+            NodeUpdateOther,
+            PodDelete,
+        ];
+        for name in sampan_scheduler_core::EVENTS {
+            assert!(all.iter().any(|event| event.helps(&[(*name).to_owned()])), "{name} never happens");
+        }
+        let every: Vec<String> = sampan_scheduler_core::EVENTS.iter().map(|name| (*name).to_owned()).collect();
+        assert!(all.iter().all(|event| event.helps(&every)));
+        assert!(PoliciesChanged.helps(&[]) && !NodeAdd.helps(&[]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -40,7 +40,7 @@ pub(crate) fn decision(cycled: &Cycled, run: &str, now: SystemTime, micros: u64)
         ..Decision::default()
     };
     let nanos = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    decision.metadata.name = Some(format!("{}.{nanos:x}.{:x}", pod.name(), cycled.sequence));
+    decision.metadata.name = Some(name(pod.name(), &format!("{nanos:x}.{:x}", cycled.sequence)));
     decision.metadata.namespace = Some(pod.namespace().to_owned());
     // A decision goes with its pod.
     decision.metadata.owner_references = Some(vec![OwnerReference {
@@ -51,6 +51,14 @@ pub(crate) fn decision(cycled: &Cycled, run: &str, now: SystemTime, micros: u64)
         ..OwnerReference::default()
     }]);
     decision
+}
+
+/// The pod's name and what tells its decisions apart; the former is cut where both would be too long.
+fn name(pod: &str, suffix: &str) -> String {
+    let end = limits::NAME.saturating_sub(suffix.len() + 1).min(pod.len());
+    // Names of pods are ASCII; a label ends in a letter or a digit.
+    let pod = pod.get(..end).unwrap_or_default().trim_end_matches(['-', '.']);
+    format!("{pod}.{suffix}")
 }
 
 pub(crate) fn outcome(outcome: &Outcome, profile: &Profile, micros: u64) -> DecisionOutcome {
@@ -158,6 +166,14 @@ mod tests {
         {
             assert_eq!(base64(bytes), text);
         }
+    }
+
+    #[test]
+    fn a_name_fits_what_names_may_be() {
+        let check = |pod: &str, expected: &str| assert_eq!(name(pod, "1.2"), expected);
+        check("web-0", "web-0.1.2");
+        check(&"a".repeat(253), &format!("{}.1.2", "a".repeat(249)));
+        check(&format!("{}-{}", "a".repeat(248), "b".repeat(4)), &format!("{}.1.2", "a".repeat(248)));
     }
 
     #[test]

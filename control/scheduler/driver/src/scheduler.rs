@@ -29,6 +29,8 @@ enum Place {
         node: String,
         sequence: u64,
         answered: bool,
+        /// How often it was tried.
+        attempts: u32,
     },
     Bound {
         node: String,
@@ -98,6 +100,8 @@ pub struct Scheduler {
     start: u32,
     nodes_revision: u64,
     pods_revision: u64,
+    /// Bytes of strings that the last rebuild left.
+    rebuilt: usize,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -133,6 +137,9 @@ fn node_events(old: Option<&Node>, new: &Node) -> Vec<ClusterEvent> {
     if allocatable(old) != allocatable(new) {
         events.push(ClusterEvent::NodeUpdateAllocatable);
     }
+    if old.metadata.annotations != new.metadata.annotations {
+        events.push(ClusterEvent::NodeUpdateAnnotation);
+    }
     if events.is_empty() {
         events.push(ClusterEvent::NodeUpdateOther);
     }
@@ -156,6 +163,7 @@ impl Scheduler {
             start: 0,
             nodes_revision: 0,
             pods_revision: 0,
+            rebuilt: 0,
         }
     }
 
@@ -168,9 +176,9 @@ impl Scheduler {
         self.queue.lengths()
     }
 
-    /// When the next pod becomes due by time alone.
+    /// When the next pod becomes due by time alone; while no cycle may run, none does.
     pub fn next_due(&self) -> Option<Instant> {
-        self.queue.next_due()
+        if self.ready() { self.queue.next_due() } else { None }
     }
 
     /// Revisions only grow: what was seen of nodes, of pods.
@@ -207,7 +215,7 @@ impl Scheduler {
         let Some(known) = self.pods.get_mut(uid) else { return false };
         match &known.place {
             Place::Bound { node: bound } => bound == node,
-            Place::Assumed { node: assumed, sequence, answered } if assumed == node => {
+            Place::Assumed { node: assumed, sequence, answered, .. } if assumed == node => {
                 self.assumed.remove(sequence);
                 self.unanswered -= usize::from(!answered);
                 known.place = Place::Bound { node: node.to_owned() };
@@ -241,8 +249,12 @@ impl Scheduler {
             return;
         }
         match old {
-            // The watch is behind our own decision.
-            Some(Known { place: Place::Assumed { .. }, .. }) => {}
+            // The watch is behind our own decision; but what it says of the pod is news.
+            Some(Known { place: Place::Assumed { node, sequence, answered, attempts }, .. }) => {
+                self.snapshot.seat(&node, &uid, &info.usage);
+                let place = Place::Assumed { node, sequence, answered, attempts };
+                self.pods.insert(uid, Known { info, place });
+            }
             Some(old) if old.place == Place::Pending && self.wants(&info) => {
                 let changed = differs(&old.info.pod, &info.pod);
                 self.pods.insert(Arc::clone(&uid), Known { info, place: Place::Pending });
@@ -266,10 +278,11 @@ impl Scheduler {
         !info.gated() && !info.deleting() && self.policies.profile(info.scheduler_name()).is_some()
     }
 
+    /// No pod of that name is there any more: neither the one that the word is of, nor an older one whose end, and whose
+    /// successor's whole life, was told in this one word.
     pub fn pod_deleted(&mut self, namespace: &str, name: &str, uid: &str, now: Instant) {
-        let key = (namespace.to_owned(), name.to_owned());
-        if self.names.get(&key).is_some_and(|known| **known == *uid) {
-            self.names.remove(&key);
+        if let Some(known) = self.names.remove(&(namespace.to_owned(), name.to_owned())) {
+            self.forget(&known, now);
         }
         self.forget(&Uid::from(uid), now);
     }
@@ -326,7 +339,7 @@ impl Scheduler {
         if !self.ready() {
             return None;
         }
-        if self.snapshot.strings().bytes() > limits::STRINGS {
+        if self.snapshot.strings().bytes() > self.strings_max() {
             self.rebuild();
         }
         loop {
@@ -338,6 +351,8 @@ impl Scheduler {
             let pod = known.info.clone();
             let Some(profile) = self.policies.profile(pod.scheduler_name()) else {
                 self.queue.remove(&uid);
+                // Its profile may come again.
+                self.pods.insert(uid, Known { info: pod, place: Place::Aside });
                 continue;
             };
             return Some(self.decide(pod, profile, now, seed));
@@ -368,10 +383,10 @@ impl Scheduler {
             CycleResult::Placed(placed) => {
                 let node = placed.node.clone();
                 self.snapshot.seat(&node, &uid, &cycled.pod.usage);
-                self.queue.remove(&uid);
+                let attempts = self.queue.take(&uid);
                 self.assumed.insert(self.sequence);
                 self.unanswered += 1;
-                let place = Place::Assumed { node: node.clone(), sequence: self.sequence, answered: false };
+                let place = Place::Assumed { node: node.clone(), sequence: self.sequence, answered: false, attempts };
                 self.pods.insert(Arc::clone(&uid), Known { info: cycled.pod.clone(), place });
                 cycled.bind = Some(Bind {
                     namespace: cycled.pod.namespace().to_owned(),
@@ -393,28 +408,35 @@ impl Scheduler {
     /// What came of a binding. After a refusal the pod, if it is still there, is tried again.
     pub fn bound(&mut self, bind: &Bind, result: &BindResult, now: Instant) {
         let Some(known) = self.pods.get_mut(&bind.uid) else { return };
-        let Place::Assumed { node, answered, .. } = &mut known.place else { return };
+        let Place::Assumed { node, answered, attempts, .. } = &mut known.place else { return };
         if *node != bind.node {
             return;
         }
+        let attempts = *attempts;
         match result {
             BindResult::Bound => {
                 self.unanswered -= usize::from(!*answered);
                 *answered = true;
             }
             BindResult::Refused(_) => {
-                let known = known.clone();
+                let info = known.info.clone();
                 self.leave_node(&bind.uid, now);
-                if let Some(found) = self.pods.get_mut(&bind.uid) {
-                    found.place = Place::Pending;
-                }
-                self.queue.add(&bind.uid, known.info.priority());
-                // An attempt like any other: it backs off.
-                if self.queue.pop_this(&bind.uid, now) {
-                    self.queue.failed(&bind.uid, now);
-                }
+                let place = if self.wants(&info) {
+                    self.queue.put_back(&bind.uid, info.priority(), attempts, now);
+                    Place::Pending
+                } else {
+                    Place::Aside
+                };
+                self.pods.insert(Arc::clone(&bind.uid), Known { info, place });
             }
         }
+    }
+
+    /// How many bytes of strings there may be. Every mirror holds them all, in the memory of a policy. Where those that are
+    /// still needed are nearly as many, a new table waits until there are twice as many again.
+    fn strings_max(&self) -> usize {
+        let memory = self.policies.memory().map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        (memory / limits::STRINGS_SHARE).min(limits::STRINGS).max(self.rebuilt.saturating_mul(2))
     }
 
     /// Too many strings were ever seen: begins a new table with those that still are.
@@ -431,6 +453,7 @@ impl Scheduler {
                 fresh.seat(node, &known.info.uid, &known.info.usage);
             }
         }
+        self.rebuilt = fresh.strings().bytes();
         self.snapshot = fresh;
         self.cycler.clear();
         self.policies.clear();

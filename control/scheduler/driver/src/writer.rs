@@ -1,20 +1,15 @@
-//! What is told of decisions: conditions of pods, Events, records. None of it holds a cycle up.
+//! What is told of decisions: conditions of pods, Events. None of it holds a cycle up.
 
 use crate::limits;
-use crate::record::{Records, decision};
 use crate::scheduler::Cycled;
-use bytes::Bytes;
 use sampan_api::k8s::api::core::v1::Pod;
-use sampan_api::scheduling::{API_VERSION, Decision, DecisionBatch};
 use sampan_api::time::rfc3339;
 use sampan_client::{Client, EventRecorder, EventType, Patch, reference};
 use sampan_env::{Env, Tasks};
 use sampan_scheduler_core::{CycleResult, PodInfo};
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 /// Why a pod was not placed, as its condition and its Event say it.
 pub(crate) fn tell(cycled: &Cycled, events: &EventRecorder) -> Option<(Arc<Pod>, Value)> {
@@ -90,68 +85,4 @@ impl Conditions {
 pub(crate) struct Noted {
     pub cycled: Cycled,
     pub micros: u64,
-}
-
-/// Keeps decisions in the ring and posts them, many at a time.
-pub(crate) struct Decisions {
-    pub client: Client,
-    pub env: Env,
-    pub records: Records,
-    pub run: String,
-    pub dropped: Arc<AtomicU64>,
-}
-
-impl Decisions {
-    pub async fn run(self, mut noted: mpsc::UnboundedReceiver<Noted>) {
-        let mut waiting: VecDeque<Arc<Decision>> = VecDeque::new();
-        let mut paused_until = self.env.instant();
-        let mut told = false;
-        while let Some(first) = noted.recv().await {
-            self.take(first, &mut waiting);
-            // Wait a little for others: one write for many.
-            self.env.sleep(limits::DECISIONS_WAIT).await;
-            while let Ok(more) = noted.try_recv() {
-                self.take(more, &mut waiting);
-            }
-            while !waiting.is_empty() && self.env.instant() >= paused_until {
-                let count = waiting.len().min(limits::DECISIONS_BATCH);
-                let batch: Vec<Decision> = waiting.drain(..count).map(|decision| Decision::clone(&decision)).collect();
-                if let Err(error) = self.post(batch).await {
-                    self.dropped.fetch_add(count as u64, Ordering::Relaxed);
-                    paused_until = self.env.instant() + limits::DECISIONS_PAUSE;
-                    if !told {
-                        tracing::warn!(%error, "decision records are not posted; they are kept in memory only");
-                        told = true;
-                    }
-                }
-            }
-        }
-    }
-
-    fn take(&self, noted: Noted, waiting: &mut VecDeque<Arc<Decision>>) {
-        let decision = Arc::new(decision(&noted.cycled, &self.run, self.env.now(), noted.micros));
-        self.records.keep(Arc::clone(&decision));
-        if waiting.len() == limits::DECISIONS_WAITING {
-            waiting.pop_front();
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        waiting.push_back(decision);
-    }
-
-    async fn post(&self, items: Vec<Decision>) -> Result<(), sampan_client::Error> {
-        let encode = |source| sampan_client::Error::Encode { what: "decisions".into(), source };
-        let mut body = serde_json::to_value(DecisionBatch { items, ..DecisionBatch::default() }).map_err(encode)?;
-        body["apiVersion"] = Value::String(API_VERSION.into());
-        body["kind"] = Value::String("DecisionBatch".into());
-        for item in body["items"].as_array_mut().into_iter().flatten() {
-            item["apiVersion"] = Value::String(API_VERSION.into());
-            item["kind"] = Value::String("Decision".into());
-        }
-        let request = http::Request::post(format!("/apis/{API_VERSION}/decisionbatches"))
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .header(http::header::ACCEPT, "application/json")
-            .body(Bytes::from(body.to_string()))
-            .map_err(|error| sampan_client::Error::Config(error.to_string()))?;
-        self.client.request::<Value>(request).await.map(|_| ())
-    }
 }

@@ -80,6 +80,10 @@ impl LivePolicies for Simulated {
     fn clear(&mut self) {
         self.native = Native::new(&self.profile);
     }
+    fn memory(&self) -> Option<u64> {
+        // So little that the strings are often begun anew.
+        Some(64 << 10)
+    }
 }
 
 /// A word of the watch, on its way.
@@ -99,7 +103,8 @@ struct World {
     watch: Vec<Word>,
     /// Bindings under way.
     binding: Vec<Bind>,
-    bound_ever: BTreeMap<String, String>,
+    /// Bindings that this run of the scheduler has asked for and that were not refused, by uid.
+    asked: BTreeMap<String, String>,
     next: u64,
 }
 
@@ -146,6 +151,21 @@ impl World {
         }
     }
 
+    /// The scheduler asks for a binding: of a pod that it has not placed already.
+    fn ask(&mut self, bind: Bind, seed: u64) {
+        let before = self.asked.insert(bind.uid.to_string(), bind.node.clone());
+        assert_eq!(before, None, "seed {seed}: {} is placed twice", bind.uid);
+        self.binding.push(bind);
+    }
+
+    /// The scheduler hears what came of a binding.
+    fn answer(&mut self, scheduler: &mut Scheduler, bind: &Bind, result: &BindResult, now: Instant) {
+        if let BindResult::Refused(_) = result {
+            self.asked.remove(&*bind.uid);
+        }
+        scheduler.bound(bind, result, now);
+    }
+
     /// What the API server does with a binding.
     fn bind(&mut self, bind: &Bind, seed: u64) -> BindResult {
         let Some(pod) = self.pods.get(&*bind.uid).cloned() else {
@@ -154,8 +174,6 @@ impl World {
         if let Some(node) = Self::node_of(&pod) {
             return if node == bind.node { BindResult::Bound } else { BindResult::Refused("conflict".into()) };
         }
-        let before = self.bound_ever.insert(bind.uid.to_string(), bind.node.clone());
-        assert_eq!(before, None, "seed {seed}: {} bound twice", bind.uid);
         let mut pod = Pod::clone(&pod);
         pod.spec.as_mut().expect("a spec").node_name = Some(bind.node.clone());
         self.put_pod(pod);
@@ -200,6 +218,7 @@ fn fresh(world: &mut World, seed: u64, now: Instant, faults: u64) -> Scheduler {
     let settings = SchedulerSettings { assumed_max: 8 };
     let mut scheduler = Scheduler::new(Simulated::boxed(seed, faults), &settings);
     world.watch.clear();
+    world.asked.clear();
     for node in world.nodes.values() {
         scheduler.node_applied(Arc::clone(node), now);
     }
@@ -218,7 +237,7 @@ fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
         pods: BTreeMap::new(),
         watch: Vec::new(),
         binding: Vec::new(),
-        bound_ever: BTreeMap::new(),
+        asked: BTreeMap::new(),
         next: 0,
     };
     let mut scheduler = fresh(&mut world, seed, now, faults);
@@ -272,7 +291,7 @@ fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
                 // Now and then the answer is lost: the binder asks again, later.
                 if !dice.one_in(5) {
                     world.binding.swap_remove(at);
-                    scheduler.bound(&bind, &result, now);
+                    world.answer(&mut scheduler, &bind, &result, now);
                 }
             }
             10 if dice.one_in(8) => {
@@ -289,7 +308,7 @@ fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
                     match cycled.bind {
                         Some(bind) => {
                             placed += 1;
-                            world.binding.push(bind);
+                            world.ask(bind, seed);
                         }
                         None => refused += 1,
                     }
@@ -310,12 +329,14 @@ fn settle(world: &mut World, scheduler: &mut Scheduler, dice: &mut Dice, mut now
         }
         for bind in std::mem::take(&mut world.binding) {
             let result = world.bind(&bind, seed);
-            scheduler.bound(&bind, &result, now);
+            world.answer(scheduler, &bind, &result, now);
         }
         let mut any = !world.watch.is_empty();
         while let Some(cycled) = scheduler.cycle(now, dice.roll(u64::MAX)) {
             any = true;
-            world.binding.extend(cycled.bind);
+            if let Some(bind) = cycled.bind {
+                world.ask(bind, seed);
+            }
         }
         if !any && world.binding.is_empty() && scheduler.queue_lengths().1 == 0 {
             break;

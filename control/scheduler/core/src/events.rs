@@ -1,0 +1,16 @@
+//! What happens in a cluster, as policies name it: a resource and what became of it (kube-scheduler's ClusterEvent).
+
+/// Every name that a policy may declare. `Node/Update` is any change of a node.
+pub const EVENTS: &[&str] = &[
+    "Node/Add",
+    "Node/Update",
+    "Node/UpdateNodeAllocatable",
+    "Node/UpdateNodeAnnotation",
+    "Node/UpdateNodeLabel",
+    "Node/UpdateNodeTaint",
+    "Pod/Delete",
+];
+
+pub fn is_event(name: &str) -> bool {
+    EVENTS.contains(&name)
+}
