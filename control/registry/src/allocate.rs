@@ -13,6 +13,8 @@ pub use pools::{Pool, Pools};
 use sampan_api::field::{BadValue, Path};
 use sampan_api::object::Object;
 
+/// Where all allocations stand.
+pub(crate) const ALLOCATIONS: &str = "/allocations/";
 /// The pool of cluster addresses.
 pub const CLUSTER_IPS: &str = "clusterips";
 /// The pool of node ports.

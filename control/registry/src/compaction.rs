@@ -1,85 +1,115 @@
 //! Old history is dropped, each class of kinds after its own time.
 
+use crate::allocate::ALLOCATIONS;
 use crate::limits::{COMPACTION_PERIOD, history_retention};
-use crate::registry::Registry;
-use crate::resource::{Body, HistoryClass};
+use crate::registry::{Registry, is_storage};
+use crate::resource::HistoryClass;
 use crate::table::storage_prefix;
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// Which revision was current when, a sample each period, as far back as the longest class needs.
-#[derive(Default)]
-struct Samples(VecDeque<(Instant, u64)>);
-
-impl Samples {
-    fn add(&mut self, now: Instant, revision: u64, longest: Duration) {
-        self.0.push_back((now, revision));
-        // One older than the limit is kept: it is what the limit's revision is read from.
-        while self.0.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= longest) {
-            self.0.pop_front();
-        }
-    }
-
-    /// The newest revision that was current at least `age` ago; `None`: not known (yet).
-    fn before(&self, now: Instant, age: Duration) -> Option<u64> {
-        let old = self.0.iter().rev().find(|(at, _)| now.duration_since(*at) >= age);
-        old.map(|(_, revision)| *revision).filter(|revision| *revision > 0)
-    }
-}
+use std::collections::HashMap;
 
 impl Registry {
-    /// Drops history that is older than its class keeps, once a period, for ever: to be spawned by the owner.
+    /// Drops history that is older than its class keeps, once a period, for ever: to be spawned by the owner. What is how
+    /// old the log itself says, so that restarts do not count.
     pub async fn compact_forever(self) {
-        let mut samples = Samples::default();
         let mut done = HashMap::new();
         loop {
-            let longest = history_retention(HistoryClass::Ample);
-            samples.add(self.env().instant(), self.revision(), longest);
-            self.compact(&samples, &mut done).await;
+            self.compact(&mut done).await;
             self.env().sleep(COMPACTION_PERIOD).await;
         }
     }
 
     /// `done`: the revision up to which each prefix has been compacted.
-    async fn compact(&self, samples: &Samples, done: &mut HashMap<String, u64>) {
-        let now = self.env().instant();
-        let table = self.table();
-        for row in table.iter().filter(|row| row.stored_as.is_none() && row.body == Body::Stored) {
-            let Some(revision) = samples.before(now, history_retention(row.history)) else { continue };
-            let prefix = storage_prefix(row);
-            let floor = done.get(&prefix).copied().unwrap_or(0);
-            // What has not changed since has no history to drop.
-            let changed = self.inner.watch.snapshot(&prefix).map_or(0, |snapshot| snapshot.changed);
-            if revision <= floor || changed <= floor {
-                continue;
-            }
-            match self.inner.store.compact(&prefix, revision).await {
-                Ok(floor) => drop(done.insert(prefix, floor)),
-                // Nothing is lost by keeping more: the next round tries again.
-                Err(error) => tracing::warn!(resource = ?row, revision, %error, "history could not be compacted"),
+    async fn compact(&self, done: &mut HashMap<String, u64>) {
+        for class in [HistoryClass::Scant, HistoryClass::Usual, HistoryClass::Ample] {
+            let Some(time) = self.now().checked_sub(history_retention(class)) else { continue };
+            let revision = match self.inner.store.revision_at(time).await {
+                Ok(revision) => revision,
+                Err(error) => {
+                    tracing::warn!(?class, %error, "how far history goes back could not be read");
+                    continue;
+                }
+            };
+            for (prefix, changed) in self.prefixes(class) {
+                let floor = done.get(&prefix).copied().unwrap_or(0);
+                // What has not changed since has no history to drop.
+                if revision <= floor || changed <= floor {
+                    continue;
+                }
+                match self.inner.store.compact(&prefix, revision).await {
+                    Ok(floor) => drop(done.insert(prefix, floor)),
+                    // Nothing is lost by keeping more: the next round tries again.
+                    Err(error) => tracing::warn!(prefix, revision, %error, "history could not be compacted"),
+                }
             }
         }
+    }
+
+    /// The prefixes of a class, each with the revision of its last change.
+    fn prefixes(&self, class: HistoryClass) -> Vec<(String, u64)> {
+        let table = self.table();
+        let changed = |prefix: &str| self.inner.watch.snapshot(prefix).map_or(0, |snapshot| snapshot.changed);
+        let rows: Vec<_> = table.iter().filter(|row| is_storage(row)).collect();
+        let of_class = rows.iter().filter(|row| row.history == class).map(|row| storage_prefix(row));
+        let mut prefixes: Vec<(String, u64)> = of_class.map(|prefix| (prefix.clone(), changed(&prefix))).collect();
+        if class == HistoryClass::Scant {
+            // Nobody asks who held an item once; items change with the objects that hold them.
+            let holders = rows.iter().filter(|row| row.strategy.allocator().is_some());
+            let last = holders.map(|row| changed(&storage_prefix(row))).max();
+            prefixes.extend(last.map(|last| (ALLOCATIONS.to_owned(), last)));
+        }
+        prefixes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::allocate::{AddressesAndPorts, Allocator};
+    use crate::{Config, Resource, ResourceTable, Shapeless, Strategy};
+    use sampan_env::{Env, Tasks};
+    use sampan_store::memory::MemoryStore;
+    use sampan_store::{Op, Store, Txn, Writer};
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
 
-    #[tokio::test(start_paused = true)]
-    async fn samples_tell_the_revision_of_an_age() {
-        let start = sampan_env::Env::simulated(1, std::time::SystemTime::UNIX_EPOCH).instant();
-        let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut samples = Samples::default();
-        for minute in 0..20 {
-            samples.add(at(minute * 60), minute * 10, Duration::from_secs(600));
+    struct Doors;
+
+    impl Strategy for Doors {
+        fn allocator(&self) -> Option<&dyn Allocator> {
+            Some(&AddressesAndPorts)
         }
-        let now = at(19 * 60);
-        assert_eq!(samples.before(now, Duration::from_secs(300)), Some(140));
-        assert_eq!(samples.before(now, Duration::from_secs(330)), Some(130));
-        assert_eq!(samples.before(now, Duration::from_secs(600)), Some(90));
-        assert_eq!(samples.before(now, Duration::from_secs(700)), None);
-        assert_eq!(samples.0.len(), 11);
+    }
+
+    /// Every hour a server is started anew, and still each class loses what is older than it keeps.
+    #[tokio::test(start_paused = true)]
+    async fn history_goes_when_it_is_old_whoever_wrote_it() {
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        let env = Env::simulated(1, SystemTime::UNIX_EPOCH + 1000 * HOUR);
+        let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
+        let rows = [
+            Resource::new("", "v1", "scants", "Scant").history(HistoryClass::Scant),
+            Resource::new("", "v1", "usuals", "Usual").history(HistoryClass::Usual),
+            Resource::new("", "v1", "amples", "Ample").history(HistoryClass::Ample),
+            Resource::new("", "v1", "doors", "Door").history(HistoryClass::Ample).strategy(Doors),
+        ];
+        let prefixes = ["scants", "usuals", "amples", "doors"].map(|rows| format!("/registry/core/{rows}/"));
+        let table = Arc::new(ResourceTable::new(rows).expect("a table"));
+        let mut revisions = Vec::new();
+        for _ in 0..30 {
+            let value = r#"{"apiVersion":"v1","kind":"K","metadata":{}}"#;
+            let puts = prefixes.iter().map(|prefix| Op::put(format!("{prefix}a"), value));
+            let ops = puts.chain([Op::put("/allocations/nodeports/30000", "x")]).collect();
+            let txn = Txn { compares: Vec::new(), ops, writer: Writer::default() };
+            revisions.push(store.txn(txn).await.expect("nothing to refuse").revision);
+            tokio::time::advance(HOUR).await;
+            let config = Config::new(store.clone(), env.clone(), table.clone(), Arc::new(Shapeless));
+            let registry = Registry::open(config).await.expect("opens");
+            registry.compact(&mut HashMap::new()).await;
+        }
+        let (last, day) = (revisions[29], revisions[30 - 24]);
+        for (prefix, expected) in prefixes.iter().zip([last, last, day, day]) {
+            assert_eq!(store.floor(prefix).await, Ok(expected), "{prefix}");
+        }
+        assert_eq!(store.floor(ALLOCATIONS).await, Ok(last));
     }
 }

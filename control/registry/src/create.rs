@@ -19,6 +19,7 @@ use sampan_api::record::Record;
 use sampan_api::time;
 use sampan_store::{Compare, Op, Payload, Txn};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Registry {
@@ -195,17 +196,21 @@ impl Registry {
         let table = self.inner.table.load();
         let mut txn = Txn { compares: Vec::new(), ops: Vec::new(), writer: store_writer(caller) };
         let mut prepared = Vec::with_capacity(objects.len());
+        let mut keys = HashSet::with_capacity(objects.len());
         for mut object in objects {
             let namespace = object.namespace().to_owned();
             let place = self.place(&table, row, &namespace)?;
             self.admit(caller, &place, &mut object).await?;
             let (object, _) = self.prepare_creation(caller, &place, object, &[]).await?;
             let writer = writer(caller);
+            let key: Arc<str> = place.key(object.name()).into();
+            if !keys.insert(key.clone()) {
+                return Err(already_exists(row, object.name(), None));
+            }
             if caller.dry_run {
                 prepared.push(self.unwritten(&place, &object, &writer, Revisions::default())?);
                 continue;
             }
-            let key: Arc<str> = place.key(object.name()).into();
             let draft = self.draft(&place, &object, &writer, 1024)?;
             let value = self.seal(&place, draft.json.clone())?;
             let payload: Payload = Arc::new(draft);

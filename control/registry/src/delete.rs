@@ -195,8 +195,8 @@ impl Registry {
         }
     }
 
-    /// Deletes what a list finds, one by one. The answer shows the objects as they were before. What others delete in
-    /// the meantime is no error, nor is an object that a precondition spares.
+    /// Deletes what a list finds, one by one, up to the first error. The answer shows the objects as they were before. What
+    /// others delete in the meantime is no error; an object that a precondition spares is one, as in Go.
     pub async fn delete_collection(
         &self,
         caller: &Caller<'_>,

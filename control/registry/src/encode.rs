@@ -5,10 +5,13 @@ use crate::resource::{Resource, StoredAs};
 use crate::table::{Index, ResourceTable, storage_prefix};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use sampan_api::limits::{NESTING_MAX, OBJECT_MAX};
 use sampan_api::object::{Object, OwnerReference};
 use sampan_api::record::{Record, RecordParts, Writer};
+use sampan_schema::nesting;
 use sampan_watch::{Decoder, Draft};
-use serde::Deserialize;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,6 +39,31 @@ fn encode(object: &Object, size: usize) -> Result<Encoded, serde_json::Error> {
     members(&mut out, object.fields(), |name| matches!(name, "apiVersion" | "kind" | "metadata"), false)?;
     out.push(b'}');
     Ok(Encoded { json: out.into(), type_meta_end, rv_offset })
+}
+
+/// Why an object may not be kept, if so: what reads it back must get through it, and through its size.
+pub(crate) fn refuse(object: &Object, encoded: &[u8]) -> Option<Refusal> {
+    let values = || object.fields().values();
+    if values().any(|value| nesting::exceeds(value, NESTING_MAX - 1)) {
+        return Some(Refusal::TooDeep);
+    }
+    // What JSON adds to a text does not count: on a real cluster the limit is that of the protobuf form.
+    let too_large = encoded.len() > OBJECT_MAX && values().map(text_bytes).sum::<usize>() > OBJECT_MAX;
+    too_large.then_some(Refusal::TooLarge)
+}
+
+pub(crate) enum Refusal {
+    TooDeep,
+    TooLarge,
+}
+
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(text_bytes).sum(),
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() + text_bytes(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    }
 }
 
 fn members(
@@ -150,6 +178,50 @@ struct HeadMeta {
     owner_references: Vec<Value>,
 }
 
+/// Any JSON that could be read as a value: numbers in range, texts in UTF-8, nesting within the reader's limit. (To skip a
+/// value, as [`Head`] does, the reader looks at none of these.)
+struct Readable;
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Readable)
+    }
+}
+
+impl<'de> Visitor<'de> for Readable {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any JSON")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<Readable>()?.is_some() {}
+        Ok(self)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<Readable, Readable>()?.is_some() {}
+        Ok(self)
+    }
+}
+
 impl StoredDecoder {
     pub(crate) fn new(codec: Arc<dyn Codec>, table: &ResourceTable) -> Self {
         let decoder = Self { codec, indexes: ArcSwap::from_pointee(HashMap::new()) };
@@ -173,7 +245,10 @@ impl Decoder for StoredDecoder {
         let head: Head = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
         let index = self.index(prefix);
         let fields = match index.filter(|index| !index.fields.is_empty()) {
-            None => Arc::new([]) as Arc<[(&'static str, String)]>,
+            // Also what nobody has asked for yet must be readable: who has a record may take its object for granted.
+            None => serde_json::from_slice(&json)
+                .map(|Readable| Arc::new([]) as Arc<[(&'static str, String)]>)
+                .map_err(|error| error.to_string())?,
             Some(index) => {
                 let value: Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
                 index.values(&Object::from_value(value).ok_or("it is no object")?)
@@ -237,5 +312,35 @@ mod tests {
             r#"{"apiVersion":"v1","kind":"Thing","metadata":{"labels":{"a":"b"},"name":"x","ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"p","uid":"pu"}],"uid":"u"},"aaa":1,"spec":{"color":"red\n"}}"#,
         );
         check(json!({"kind": "Thing", "apiVersion": "v1"}), r#"{"apiVersion":"v1","kind":"Thing","metadata":{}}"#);
+    }
+
+    #[test]
+    fn what_readers_could_not_read_is_neither_kept_nor_taken() {
+        let row = Resource::new("", "v1", "plains", "Plain");
+        let decoder = StoredDecoder::new(Arc::new(Plain), &ResourceTable::new([row]).expect("a table"));
+        let whole = |data: &str| format!(r#"{{"apiVersion":"v1","kind":"Plain","metadata":{{}},"data":{data}}}"#);
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        let check = |data: String, readable: bool| {
+            let bytes = Bytes::from(whole(&data));
+            assert_eq!(decoder.decode("/registry/core/plains/", &bytes).is_ok(), readable, "{data}");
+            assert_eq!(serde_json::from_slice::<Value>(&bytes).is_ok(), readable, "{data}");
+        };
+        check(nested(NESTING_MAX - 1), true);
+        check(nested(500), false);
+        check(r#"[1.5, -2, true, null, "a\n", {"b": 18446744073709551615}]"#.into(), true);
+        check("1e999".into(), false);
+        check(r#""\ud800""#.into(), false);
+
+        let object = |data: Value| Object::from_value(json!({"data": data})).expect("an object");
+        let refused = |data: Value| {
+            let object = object(data);
+            let encoded = serde_json::to_vec(&object).expect("encodes");
+            refuse(&object, &encoded)
+        };
+        let deep = |depth: usize| serde_json::from_str(&nested(depth)).expect("JSON");
+        assert!(refused(deep(NESTING_MAX - 1)).is_none());
+        assert!(matches!(refused(deep(NESTING_MAX)), Some(Refusal::TooDeep)));
+        assert!(refused("\n".repeat(OBJECT_MAX - 10).into()).is_none(), "its escapes do not count");
+        assert!(matches!(refused("x".repeat(OBJECT_MAX + 1).into()), Some(Refusal::TooLarge)));
     }
 }

@@ -15,14 +15,12 @@ pub const GENERATED_NAME_SUFFIX: usize = 5;
 pub const UPDATE_ATTEMPTS_MAX: usize = 100;
 /// Pause before a round when the winner's state has not shown up yet.
 pub const UPDATE_BACKOFF: Duration = Duration::from_millis(1);
-/// Sum of the bytes of all annotations (apimachinery's TotalAnnotationSizeLimitB).
-pub const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 /// Objects of one page out of history that are read at once.
 pub const HISTORY_PAGE_MAX: usize = 500;
 /// Bytes of a continue token.
 pub const CONTINUE_TOKEN_MAX: usize = 4096;
-/// Characters of a manager's name and of a subresource's in managedFields (apimachinery's limits).
-pub const FIELD_MANAGER_MAX: usize = 128;
+/// Errors about a second controller among an object's owners; each of them shows all owners.
+pub const CONTROLLER_ERRORS_MAX: usize = 10;
 /// How long a watch lasts when its client does not say: this, and up to as much again (apiserver's minRequestTimeout).
 pub const WATCH_TIMEOUT_MIN: Duration = Duration::from_secs(1800);
 /// Items of a pool that are drawn at random before the pool is searched for a free one.

@@ -1,12 +1,14 @@
 //! ObjectMeta: what is filled in, kept and refused for every kind, in apimachinery's words
 //! (pkg/api/validation/objectmeta.go).
 
-use crate::limits::{ANNOTATIONS_BYTES_MAX, FIELD_MANAGER_MAX};
+use crate::limits::CONTROLLER_ERRORS_MAX;
 use crate::resource::Resource;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
+use sampan_api::limits::{ANNOTATIONS_MAX, FIELD_MANAGER_MAX};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// Members that only the server writes; a creator's are dropped (rest.WipeObjectMetaSystemFields).
 const SYSTEM: [&str; 5] = ["creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "selfLink", "uid"];
@@ -39,13 +41,13 @@ pub(crate) fn settle_namespace(row: &Resource, object: &mut Object, namespace: &
 pub(crate) fn dedup_owners(object: &mut Object) -> Option<String> {
     let list = object.metadata_mut().get_mut("ownerReferences")?.as_array_mut()?;
     let mut kept: Vec<Value> = Vec::with_capacity(list.len());
-    let mut repeated = Vec::new();
+    let (mut seen, mut repeated) = (HashSet::new(), Vec::new());
     for reference in list.drain(..) {
         // Equal references are one; those that differ are validation's business.
-        if kept.contains(&reference) {
-            repeated.push(reference["uid"].as_str().unwrap_or("").to_owned());
-        } else {
+        if seen.insert(reference.to_string()) {
             kept.push(reference);
+        } else {
+            repeated.push(reference["uid"].as_str().unwrap_or("").to_owned());
         }
     }
     *list = kept;
@@ -105,37 +107,44 @@ pub(crate) fn validate(row: &Resource, object: &Object) -> FieldErrors {
 /// Labels, annotations, owners, managers: checked at creations and updates alike.
 fn common(object: &Object, path: &Path, errors: &mut FieldErrors) {
     let metadata = object.metadata();
-    if let Some(labels) = metadata.get("labels").and_then(Value::as_object) {
-        let path = path.child("labels");
-        for (key, value) in labels {
-            for text in names::qualified_name(key) {
-                errors.push(FieldError::invalid(&path, key, text));
-            }
-            for text in names::label_value(value.as_str().unwrap_or("")) {
-                errors.push(FieldError::invalid(&path, value, text));
-            }
-        }
-    }
-    if let Some(annotations) = metadata.get("annotations").and_then(Value::as_object) {
-        let path = path.child("annotations");
-        let mut bytes = 0;
-        for (key, value) in annotations {
-            // Annotation keys may have capitals where names may not.
-            for text in names::qualified_name(&key.to_ascii_lowercase()) {
-                errors.push(FieldError::invalid(&path, key, text));
-            }
-            bytes += key.len() + value.as_str().map_or(0, str::len);
-        }
-        if bytes > ANNOTATIONS_BYTES_MAX {
-            errors.push(FieldError::too_long(&path, ANNOTATIONS_BYTES_MAX));
-        }
-    }
+    labels(metadata.get("labels"), || path.child("labels"), errors);
+    annotations(metadata.get("annotations"), || path.child("annotations"), errors);
     owners(metadata, &path.child("ownerReferences"), errors);
     managers(metadata, &path.child("managedFields"), errors);
 }
 
+/// `metav1validation.ValidateLabels`: every error is the map's, none the key's.
+pub(crate) fn labels(labels: Option<&Value>, path: impl Fn() -> Path, errors: &mut FieldErrors) {
+    for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
+        for text in names::qualified_name(key) {
+            errors.push(FieldError::invalid(&path(), key, text));
+        }
+        let value = value.as_str().unwrap_or("");
+        for text in names::label_value(value) {
+            errors.push(FieldError::invalid(&path(), value, text));
+        }
+    }
+}
+
+/// `ValidateAnnotations`.
+pub(crate) fn annotations(annotations: Option<&Value>, path: impl Fn() -> Path, errors: &mut FieldErrors) {
+    let mut bytes = 0;
+    for (key, value) in annotations.and_then(Value::as_object).into_iter().flatten() {
+        // Annotation keys may have capitals where names may not.
+        for text in names::qualified_name(&key.to_lowercase()) {
+            errors.push(FieldError::invalid(&path(), key, text));
+        }
+        bytes += key.len() + value.as_str().map_or(0, str::len);
+    }
+    if bytes > ANNOTATIONS_MAX {
+        errors.push(FieldError::too_long(&path(), ANNOTATIONS_MAX));
+    }
+}
+
 fn owners(metadata: &Map<String, Value>, path: &Path, errors: &mut FieldErrors) {
     let mut controller: Option<String> = None;
+    let mut all: Option<String> = None;
+    let mut too_many = 0;
     let list = metadata.get("ownerReferences").and_then(Value::as_array);
     for reference in list.into_iter().flatten() {
         let text = |name: &str| reference.get(name).and_then(Value::as_str).unwrap_or("");
@@ -157,13 +166,18 @@ fn owners(metadata: &Map<String, Value>, path: &Path, errors: &mut FieldErrors) 
             let this = format!("{kind}/{}", text("name"));
             match &controller {
                 None => controller = Some(this),
-                Some(first) => {
-                    let all: Vec<String> = list.into_iter().flatten().map(owner_in_go_order).collect();
+                Some(first) if too_many < CONTROLLER_ERRORS_MAX => {
+                    too_many += 1;
+                    let all = all.get_or_insert_with(|| {
+                        let owners: Vec<String> = list.into_iter().flatten().map(owner_in_go_order).collect();
+                        format!("[{}]", owners.join(","))
+                    });
                     let text = format!(
                         "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}"
                     );
-                    errors.push(FieldError::invalid(path, BadValue::Raw(format!("[{}]", all.join(","))), text));
+                    errors.push(FieldError::invalid(path, BadValue::Raw(all.clone()), text));
                 }
+                Some(_) => {}
             }
         }
     }
@@ -236,7 +250,9 @@ pub(crate) fn settle_update(object: &mut Object, old: &Object) -> FieldErrors {
         Some(_) => false,
     };
     for name in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
-        if unset(metadata.get(name)) {
+        // A deletion that has begun keeps its time, whatever is sent.
+        let fixed = name == "deletionTimestamp" && !unset(old.metadata().get(name));
+        if fixed || unset(metadata.get(name)) {
             match old.metadata().get(name) {
                 Some(value) => drop(metadata.insert(name.to_owned(), value.clone())),
                 None => drop(metadata.remove(name)),
@@ -250,7 +266,8 @@ pub(crate) fn settle_update(object: &mut Object, old: &Object) -> FieldErrors {
     metadata.remove("selfLink");
     let mut errors = FieldErrors::default();
     if old.deletion_timestamp().is_some() {
-        let new: Vec<&str> = object.finalizers().filter(|new| !old.finalizers().any(|had| had == *new)).collect();
+        let had: HashSet<&str> = old.finalizers().collect();
+        let new: Vec<&str> = object.finalizers().filter(|new| !had.contains(new)).collect();
         if !new.is_empty() {
             let list: Vec<String> = new.iter().map(|new| sampan_api::field::go_quote(new)).collect();
             let text = format!(
@@ -342,6 +359,12 @@ mod tests {
         let mut new = object(json!({"name": "a"}));
         assert!(settle_update(&mut new, &old).is_empty());
         assert_eq!((new.uid(), new.deletion_timestamp()), ("u", Some("d")));
+        let mut new = object(json!({"name": "a", "deletionTimestamp": "later"}));
+        assert!(settle_update(&mut new, &old).is_empty());
+        assert_eq!(new.deletion_timestamp(), Some("d"), "a deletion's time is not the client's to change");
+        let alive = object(json!({"name": "a"}));
+        let mut new = object(json!({"name": "a", "deletionTimestamp": "d"}));
+        assert!(!settle_update(&mut new, &alive).is_empty(), "nor to begin");
         let mut new = object(json!({"name": "a", "uid": "other", "finalizers": ["x/y", "x/z"]}));
         let found: Vec<String> = settle_update(&mut new, &old).iter().map(|error| error.to_string()).collect();
         let once = [
@@ -349,5 +372,20 @@ mod tests {
             "metadata.uid: Invalid value: \"other\": field is immutable",
         ];
         assert_eq!(found, [once, once].concat());
+    }
+    #[test]
+    fn long_lists_are_checked_in_time() {
+        const LONG: usize = 20_000;
+        let owner = |n: usize| json!({"apiVersion": "v1", "kind": "Pod", "name": format!("p{n}"), "uid": "u", "controller": true});
+        let owners: Vec<Value> = (0..LONG).chain(0..LONG).map(owner).collect();
+        let finalizers: Vec<String> = (0..LONG).map(|n| format!("example.com/{n}")).collect();
+        let mut new =
+            object(json!({"name": "a", "namespace": "b", "ownerReferences": owners, "finalizers": finalizers}));
+        dedup_owners(&mut new).expect("half of them are repeated");
+        assert_eq!(new.metadata()["ownerReferences"].as_array().map(Vec::len), Some(LONG));
+        let mut old = new.clone();
+        old.set_meta("deletionTimestamp", "d");
+        let errors = settle_update(&mut new, &old);
+        assert_eq!(errors.len(), 2 * CONTROLLER_ERRORS_MAX, "each twice");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::allocate::Pools;
 use crate::codec::{Codec, Plain};
-use crate::encode::{self, Revisions, StoredDecoder};
+use crate::encode::{self, Refusal, Revisions, StoredDecoder};
 use crate::error::Error;
 use crate::options::Caller;
 use crate::resource::Resource;
@@ -11,8 +11,10 @@ use crate::strategy::Context;
 use crate::table::{Index, ResourceTable, storage_prefix};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use sampan_api::limits::{NESTING_MAX, OBJECT_MAX};
 use sampan_api::object::Object;
 use sampan_api::record::{Record, Writer};
+use sampan_api::status::Status;
 use sampan_env::Env;
 use sampan_store::Store;
 use sampan_watch::{Draft, Spec, Watch};
@@ -140,8 +142,20 @@ impl Registry {
         writer: &Arc<Writer>,
         size_hint: usize,
     ) -> Result<Draft, Error> {
-        encode::draft(object, &place.index, Some(writer.clone()), size_hint)
-            .map_err(|error| Error::Internal(format!("{:?} {} cannot be encoded: {error}", place.row, object.name())))
+        let draft = encode::draft(object, &place.index, Some(writer.clone()), size_hint).map_err(|error| {
+            Error::Internal(format!("{:?} {} cannot be encoded: {error}", place.row, object.name()))
+        })?;
+        match encode::refuse(object, &draft.json) {
+            None => Ok(draft),
+            Some(Refusal::TooDeep) => Err(Error::BadRequest(format!(
+                "{} {:?} is nested more than {NESTING_MAX} deep: exceeded max depth",
+                place.row.kind,
+                object.name()
+            ))),
+            Some(Refusal::TooLarge) => {
+                Err(Error::Status(Box::new(Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))))
+            }
+        }
     }
 
     pub(crate) fn seal(&self, place: &Place<'_>, json: Bytes) -> Result<Bytes, Error> {
@@ -194,7 +208,7 @@ pub(crate) fn store_writer(caller: &Caller<'_>) -> sampan_store::Writer {
     }
 }
 
-fn is_storage(row: &Resource) -> bool {
+pub(crate) fn is_storage(row: &Resource) -> bool {
     row.stored_as.is_none() && row.body == crate::resource::Body::Stored
 }
 

@@ -10,6 +10,7 @@ use sampan_api::object::Object;
 use sampan_api::record::{Record, Writer};
 use sampan_store::{Compare, Op, Payload, Txn};
 use sampan_watch::Draft;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How a transaction ended short of a failure.
@@ -80,7 +81,14 @@ impl Registry {
                     txn.compares.push(Compare::absent(item.clone()));
                     txn.ops.push(Op::put(item, key.as_bytes().to_vec()));
                 }
-                Taken::Release { key: item } => txn.ops.push(Op::delete(item)),
+                Taken::Release { key: item } => {
+                    // Only what is this object's: what another holds, by whatever history, is not given away.
+                    let held = self.inner.store.get(&item, None).await?;
+                    if let Some(entry) = held.filter(|entry| *entry.value == *key.as_bytes()) {
+                        txn.compares.push(Compare::ModRevision { key: item.clone(), equals: entry.mod_revision });
+                        txn.ops.push(Op::Delete { key: item, payload: None, last: Some(entry.value) });
+                    }
+                }
             }
         }
         match self.inner.store.txn(txn).await {
@@ -119,17 +127,15 @@ impl Registry {
         let Some(allocator) = place.storage.strategy.allocator() else { return Ok(Vec::new()) };
         let plan = allocator.plan(Some(object), old);
         let mut taken = Vec::with_capacity(plan.len());
+        let mut own: HashSet<Arc<str>> = HashSet::new();
         for claim in plan {
             match claim {
                 Claim::Release { pool, item } => taken.push(self.inner.pools.release(pool, &item)),
                 Claim::Take { pool, item, path, shown } => {
                     let claim = self.inner.pools.take(pool, &item, &path, shown);
                     let claim = claim.map_err(|error| Error::invalid(place.storage, object.name(), error))?;
-                    let taken_twice = |key: &str| {
-                        taken.iter().any(|own| matches!(own, Taken::Take { key: own, .. } if **own == *key))
-                    };
                     if let Taken::Take { key, refusal: Some(refusal) } = &claim
-                        && (taken_twice(key) || refused.iter().any(|refused| **refused == **key))
+                        && (!own.insert(key.clone()) || refused.iter().any(|refused| **refused == **key))
                     {
                         let errors = [refusal.clone()].into_iter().collect();
                         return Err(Error::invalid(place.storage, object.name(), errors));
@@ -137,9 +143,13 @@ impl Registry {
                     taken.push(claim);
                 }
                 Claim::TakeAny { pool, set } => {
-                    let item = self.draw(pool, refused, &taken).await?;
+                    let item = self.draw(pool, refused, &own).await?;
                     set(object, &item);
-                    taken.push(self.inner.pools.any(pool, &item));
+                    let claim = self.inner.pools.any(pool, &item);
+                    if let Taken::Take { key, .. } = &claim {
+                        own.insert(key.clone());
+                    }
+                    taken.push(claim);
                 }
             }
         }

@@ -17,7 +17,7 @@ use sampan_env::{Env, Tasks};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
 /// The log in maps. Writes happen on the caller's thread, one at a time.
@@ -202,6 +202,12 @@ impl Store for MemoryStore {
     async fn current_revision(&self) -> Result<u64, Error> {
         self.shared.open()?;
         Ok(self.shared.publisher.revision())
+    }
+
+    async fn revision_at(&self, time: SystemTime) -> Result<u64, Error> {
+        self.shared.open()?;
+        let state = self.shared.state.lock();
+        Ok(state.log.values().rev().find(|event| event.entry.time <= time).map_or(0, Event::revision))
     }
 
     async fn wait_for(&self, revision: u64) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use crate::statistics::Statistics;
 use crate::txn::{Committed, Txn};
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Is handed what was committed.
 pub trait Sink: Send + Sync + 'static {
@@ -51,6 +51,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Revision of the last transaction that was published: at least that of each one acknowledged. 0: an empty log.
     async fn current_revision(&self) -> Result<u64, Error>;
+
+    /// The last revision that was committed at `time` or before, as far as the rows that are left tell: never a later one,
+    /// and 0 if there is none.
+    async fn revision_at(&self, time: SystemTime) -> Result<u64, Error>;
 
     /// Returns once `revision` has been published to the sinks; waits for ever if none is written (the caller has the
     /// deadline). Errors: `Closed`.

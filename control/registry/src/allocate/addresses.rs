@@ -4,7 +4,7 @@ use super::{Allocator, CLUSTER_IPS, Claim, NODE_PORTS};
 use sampan_api::field::Path;
 use sampan_api::object::Object;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Gives an address to those that want one, and a port on all nodes to each port that wants one.
 /// One family only: IPv4.
@@ -45,10 +45,19 @@ fn wants_node_ports(object: &Object) -> bool {
     }
 }
 
+/// Whether something outside asks each node, at a port of its own, whether a pod is there.
+fn wants_health_port(object: &Object) -> bool {
+    type_of(object) == "LoadBalancer" && object.get_str(&["spec", "externalTrafficPolicy"]) == Some("Local")
+}
+
+fn health_port(object: &Object) -> Option<u64> {
+    let port = object.get(&["spec", "healthCheckNodePort"]).and_then(Value::as_u64).filter(|port| *port > 0);
+    port.filter(|_| wants_health_port(object))
+}
+
 /// All node ports that the object holds, the health check's among them.
 fn node_ports(object: &Object) -> BTreeSet<u64> {
-    let health = object.get(&["spec", "healthCheckNodePort"]).and_then(Value::as_u64).filter(|port| *port > 0);
-    ports(object).iter().filter_map(node_port).chain(health).collect()
+    ports(object).iter().filter_map(node_port).chain(health_port(object)).collect()
 }
 
 impl Allocator for AddressesAndPorts {
@@ -75,14 +84,16 @@ impl Allocator for AddressesAndPorts {
             claims.push(Claim::Release { pool: NODE_PORTS, item: gone.to_string() });
         }
         let Some(new) = new else { return claims };
-        let mut named = BTreeSet::new();
+        // By the protocols that ask for it.
+        let mut named: HashMap<u64, BTreeSet<&str>> = HashMap::new();
         for (index, port) in ports(new).iter().enumerate() {
             match node_port(port) {
                 Some(wanted) if !had.contains(&wanted) => {
                     let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
                     // The same port may stand twice, for TCP and for UDP: it is one allocation.
-                    let held = named.iter().any(|(port, other)| *port == wanted && *other != protocol);
-                    named.insert((wanted, protocol));
+                    let protocols = named.entry(wanted).or_default();
+                    let held = protocols.iter().any(|other| *other != protocol);
+                    protocols.insert(protocol);
                     if held {
                         continue;
                     }
@@ -101,6 +112,24 @@ impl Allocator for AddressesAndPorts {
                     claims.push(Claim::TakeAny { pool: NODE_PORTS, set });
                 }
                 None => {}
+            }
+        }
+        if wants_health_port(new) {
+            match health_port(new) {
+                Some(wanted) if had.contains(&wanted) => {}
+                Some(wanted) => {
+                    let path = Path::new("spec").child("healthCheckNodePort");
+                    let (item, shown) = (wanted.to_string(), json!(wanted).into());
+                    claims.push(Claim::Take { pool: NODE_PORTS, item, path, shown });
+                }
+                None => {
+                    let set = Box::new(|object: &mut Object, item: &str| {
+                        if let Ok(number) = item.parse::<u16>() {
+                            object.set(&["spec", "healthCheckNodePort"], number);
+                        }
+                    });
+                    claims.push(Claim::TakeAny { pool: NODE_PORTS, set });
+                }
             }
         }
         claims

@@ -1,6 +1,6 @@
 //! The pools themselves: which items there are, and how one is drawn.
 
-use super::{CLUSTER_IPS, Claim, NODE_PORTS};
+use super::{ALLOCATIONS, CLUSTER_IPS, Claim, NODE_PORTS};
 use crate::error::Error;
 use crate::limits::ALLOCATE_DRAWS_MAX;
 use crate::registry::Registry;
@@ -135,18 +135,24 @@ impl Pools {
 }
 
 fn prefix(pool: &str) -> String {
-    format!("/allocations/{pool}/")
+    format!("{ALLOCATIONS}{pool}/")
 }
 
 fn key(pool: &str, item: &str) -> Arc<str> {
-    format!("/allocations/{pool}/{item}").into()
+    format!("{ALLOCATIONS}{pool}/{item}").into()
 }
 
 impl Registry {
     /// An item that is probably free: at random, and by search once that has failed often. `refused`: keys found taken.
-    pub(crate) async fn draw(&self, pool: &'static str, refused: &[String], own: &[Taken]) -> Result<String, Error> {
+    /// `own`: those that this write takes already.
+    pub(crate) async fn draw(
+        &self,
+        pool: &'static str,
+        refused: &[String],
+        own: &HashSet<Arc<str>>,
+    ) -> Result<String, Error> {
         let kind = self.inner.pools.pool(pool);
-        let held = |key: &str| own.iter().any(|taken| matches!(taken, Taken::Take { key: own, .. } if **own == *key));
+        let held = |key: &str| own.contains(key);
         if refused.len() < ALLOCATE_DRAWS_MAX {
             for _ in 0..ALLOCATE_DRAWS_MAX {
                 let item = kind.item(self.inner.env.random_u64() % kind.size());

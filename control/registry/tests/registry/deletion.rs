@@ -88,10 +88,17 @@ async fn grace_is_a_mark_and_a_second_deletion() {
     world.create("v2/widgets", graceful.clone()).await.expect("created");
     assert!(world.delete("v2/widgets", "a", seconds(0)).await.expect("gone").gone);
     graceful["metadata"]["finalizers"] = json!(["a/b"]);
-    world.create("v2/widgets", graceful).await.expect("created");
+    world.create("v2/widgets", graceful.clone()).await.expect("created");
     assert!(!world.delete("v2/widgets", "a", seconds(0)).await.expect("held").gone);
     world.patch("v2/widgets", "a", |object| drop(object.metadata_mut().remove("finalizers"))).await.expect("gone");
     assert_eq!(told(world.get("v2/widgets", "a").await).0, 404);
+
+    // Held by a finalizer, with time left: a second deletion changes nothing, not even the finalizers of propagation.
+    world.create("v2/widgets", graceful).await.expect("created");
+    let marked = world.delete("v2/widgets", "a", DeleteOptions::default()).await.expect("marked");
+    let orphan = DeleteOptions { propagation: Some(Propagation::Orphan), ..DeleteOptions::default() };
+    let again = world.delete("v2/widgets", "a", orphan).await.expect("pending");
+    assert_eq!((again.gone, again.record.mod_revision), (false, marked.record.mod_revision));
 }
 
 #[tokio::test]

@@ -74,3 +74,50 @@ async fn two_that_ask_for_one_port_do_not_both_get_it() {
     let text = "spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated";
     assert!(told(if a.is_ok() { b } else { a }).1.ends_with(text));
 }
+
+#[tokio::test]
+async fn a_health_check_has_a_port_of_its_own() {
+    let world = World::new().await;
+    let balanced =
+        |policy: &str| json!({"type": "LoadBalancer", "externalTrafficPolicy": policy, "ports": [{"port": 80}]});
+    let health = |record: &Record| record.object().get(&["spec", "healthCheckNodePort"]).and_then(Value::as_u64);
+    let node_port_of = |port: u64| json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]});
+    let refusal = "provided port is already allocated";
+
+    assert_eq!(health(&world.create("doors", door("plain", balanced("Cluster"))).await.expect("created")), None);
+    let mut asks = balanced("Local");
+    asks["healthCheckNodePort"] = json!(31000);
+    world.create("doors", door("asks", asks.clone())).await.expect("created");
+    assert!(told(world.create("doors", door("other", node_port_of(31000))).await).1.ends_with(refusal));
+    assert!(told(world.create("doors", door("again", asks)).await).1.ends_with(refusal));
+
+    let drawn = health(&world.create("doors", door("any", balanced("Local"))).await.expect("created"));
+    let drawn = drawn.expect("a port is drawn");
+    assert!(told(world.create("doors", door("other", node_port_of(drawn))).await).1.ends_with(refusal));
+    let without = |object: &mut sampan_api::object::Object| {
+        object.set(&["spec", "externalTrafficPolicy"], "Cluster");
+        object.remove(&["spec", "healthCheckNodePort"]);
+    };
+    world.patch("doors", "any", without).await.expect("patched");
+    world.create("doors", door("other", node_port_of(drawn))).await.expect("it was given back");
+}
+
+/// One that names a port which another holds (as objects of older versions may) does not take it along when it goes.
+#[tokio::test]
+async fn what_another_holds_is_not_given_away() {
+    let mut world = World::new().await;
+    let spec = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]});
+    world.create("doors", door("holder", spec.clone())).await.expect("created");
+    let bytes = format!(
+        r#"{{"apiVersion":"v1","kind":"Door","metadata":{{"name":"claims","namespace":"default"}},"spec":{spec}}}"#
+    );
+    let ops = vec![sampan_store::Op::put("/registry/core/doors/default/claims", bytes)];
+    let txn = sampan_store::Txn { compares: Vec::new(), ops, writer: Default::default() };
+    sampan_store::Store::txn(&*world.store, txn).await.expect("nothing to refuse");
+    world.restart().await;
+    world.delete("doors", "claims", DeleteOptions::default()).await.expect("deleted");
+    let text = "spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated";
+    assert!(told(world.create("doors", door("third", spec.clone())).await).1.ends_with(text));
+    world.delete("doors", "holder", DeleteOptions::default()).await.expect("deleted");
+    world.create("doors", door("third", spec)).await.expect("given back by its holder");
+}

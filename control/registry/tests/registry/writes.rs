@@ -1,7 +1,8 @@
 use crate::world::{NOW, Picky, World, json_of, parse, told, widget};
+use sampan_api::limits::{NESTING_MAX, OBJECT_MAX};
 use sampan_api::object::Object;
 use sampan_registry::{Caller, Error, UpdateOptions};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_creation_fills_in_what_the_server_sets() {
@@ -229,4 +230,19 @@ async fn a_batch_is_one_transaction() {
         world.registry.create_batch(&caller, row, vec![object("c"), object("b")]).await.expect_err("b is there");
     assert_eq!(error.status().message, "plains \"b\" already exists");
     assert_eq!(told(world.get("plains", "c").await).0, 404, "all or none");
+    let twice = world.registry.create_batch(&caller, row, vec![object("d"), object("d")]).await;
+    assert_eq!(told(twice), (409, "plains \"d\" already exists".into()));
+}
+
+#[tokio::test]
+async fn what_readers_could_not_read_is_refused() {
+    let world = World::new().await;
+    let nested = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+    let plain = |name: &str, data: Value| json!({"metadata": {"name": name}, "data": data});
+    world.create("plains", plain("a", nested(NESTING_MAX - 1))).await.expect("created");
+    assert_eq!(told(world.create("plains", plain("b", nested(NESTING_MAX))).await).0, 400);
+    let deepen = world.patch("plains", "a", |object| object.set(&["data"], nested(NESTING_MAX))).await;
+    assert_eq!(told(deepen).0, 400, "whatever the transform was");
+    let long = plain("c", "x".repeat(OBJECT_MAX).into());
+    assert_eq!(told(world.create("plains", long).await).0, 413);
 }

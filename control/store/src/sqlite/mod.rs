@@ -39,7 +39,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use sweep::Sweeps;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -361,6 +361,11 @@ impl Store for SqliteStore {
     async fn current_revision(&self) -> Result<u64, Error> {
         self.open_still()?;
         Ok(self.shared.publisher.revision())
+    }
+
+    async fn revision_at(&self, time: SystemTime) -> Result<u64, Error> {
+        self.open_still()?;
+        self.shared.readers.revision_at(time, self.shared.publisher.revision()).await
     }
 
     async fn wait_for(&self, revision: u64) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Reads of the log over a few read-only connections.
 
 use super::fault;
-use super::row::{columns, decode};
+use super::row::{columns, decode, millis};
 use crate::entry::{Entry, Event, EventKind};
 use crate::error::Error;
 use crate::head::{row_id, row_revision};
@@ -11,6 +11,7 @@ use crate::store::Range;
 use parking_lot::Mutex;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, ConnectOptions, Connection, Encode, Row, Sqlite, Type};
+use std::time::SystemTime;
 use tokio::sync::Semaphore;
 
 /// Connections made on demand. (sqlx's own pool runs on timers, which a paused clock would fire.)
@@ -23,6 +24,8 @@ pub(super) struct Readers {
 const GET: &str = concat!("SELECT ", columns!(), " FROM log WHERE key = ?1 AND id < ?2 ORDER BY id DESC LIMIT 1");
 
 const ROW: &str = concat!("SELECT ", columns!(), " FROM log WHERE id = ?1");
+
+const TIME: &str = "SELECT id, time FROM log NOT INDEXED WHERE id < ?1 ORDER BY id DESC LIMIT 1";
 
 /// Both joins go from the small result of the index alone to the rows, in the index's order (CROSS JOIN keeps it so).
 const RANGE: &str = concat!(
@@ -131,6 +134,30 @@ impl Readers {
     pub(super) async fn get(&self, key: &str, revision: u64) -> Result<Option<Entry>, Error> {
         let event = self.last(key, row_id(revision + 1, 0)).await?;
         Ok(event.filter(|event| event.kind == EventKind::Put).map(|event| event.entry))
+    }
+
+    /// The last revision, `newest` at the most, with a row of this time or before: by bisection, as times grow with ids.
+    pub(super) async fn revision_at(&self, time: SystemTime, newest: u64) -> Result<u64, Error> {
+        let wanted = millis(time);
+        let (mut found, mut low, mut high) = (0, 1, newest);
+        while low <= high {
+            let middle = low + (high - low) / 2;
+            let rows = self.rows(TIME, Parameters::default().with(row_id(middle + 1, 0) as i64)).await?;
+            let Some(row) = rows.first() else {
+                // Compaction has left nothing up to here.
+                low = middle + 1;
+                continue;
+            };
+            let column = |i: usize| row.try_get::<i64, _>(i).map_err(|error| fault::error("table log", &error));
+            let revision = row_revision(column(0)? as u64);
+            if column(1)? <= wanted {
+                found = found.max(revision);
+                low = middle + 1;
+            } else {
+                high = revision.saturating_sub(1);
+            }
+        }
+        Ok(found)
     }
 
     /// Entries in key order, and whether there are more than the limit.

@@ -24,7 +24,7 @@ pub(super) const COLUMNS: usize = 13;
 const PARAMETERS_MAX: usize = 32_766;
 const _: () = assert!((BATCH_ROWS_MAX + TXN_OPS_MAX) * COLUMNS <= PARAMETERS_MAX, "a batch is one statement");
 
-fn millis(time: SystemTime) -> i64 {
+pub(super) fn millis(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 

@@ -5,8 +5,10 @@ use crate::error::Error;
 use crate::store::Range;
 use crate::txn::Op;
 use futures::FutureExt;
+use std::time::Duration;
 
 pub(super) const CASES: &[(&str, Case)] = &[
+    ("the revision of a time is the last one before it", |w| revision_at(w).boxed()),
     ("a key is read as of each revision", |w| get_at(w).boxed()),
     ("a range is one snapshot in key order", |w| range_now(w).boxed()),
     ("a range is read as of each revision", |w| range_at(w).boxed()),
@@ -172,5 +174,27 @@ async fn own_writes(w: World) {
         assert_eq!(w.store.current_revision().await, Ok(revision));
         assert_eq!(w.store.get("/a", None).await.expect("readable").map(|entry| entry.mod_revision), Some(revision));
         assert_eq!(w.store.range(Range::default(), None).await.map(|result| result.revision), Ok(revision));
+    }
+}
+
+async fn revision_at(w: World) {
+    const STEP: Duration = Duration::from_secs(10);
+    let start = w.env.now();
+    assert_eq!(w.store.revision_at(start).await, Ok(0), "nothing is written");
+    for step in 1..=20 {
+        tokio::time::advance(STEP).await;
+        assert_eq!(w.put(&format!("/{}", step % 3), "x").await, step);
+    }
+    for step in 0..=20_u32 {
+        for (moment, expected) in [(start + STEP * step, step), (start + STEP * (step + 1) - STEP / 2, step)] {
+            assert_eq!(w.store.revision_at(moment).await, Ok(expected.into()), "{step}");
+        }
+    }
+    assert_eq!(w.store.revision_at(start + STEP * 1000).await, Ok(20));
+    // What compaction takes makes the answer earlier, never later.
+    w.store.compact("/", 20).await.expect("not ahead");
+    for step in 1..=20_u32 {
+        let told = w.store.revision_at(start + STEP * step).await.expect("readable");
+        assert!(told <= step.into(), "{step}: {told}");
     }
 }

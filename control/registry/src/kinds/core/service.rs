@@ -15,7 +15,7 @@ use sampan_api::field::{FieldError, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 pub(super) fn row() -> Resource {
     let any = Verbs::CREATE.or(Verbs::DELETE).or(Verbs::GET).or(Verbs::PATCH).or(Verbs::UPDATE);
@@ -126,6 +126,11 @@ const AFFINITY_SECONDS_MAX: i64 = 86_400;
 const ONLY_BALANCED: &str = "may only be used when `type` is 'LoadBalancer'";
 const FIXED: &str = "may not change once set";
 
+/// Whether something outside asks each node whether it has a pod of this Service.
+fn health_checked(spec: At<'_>) -> bool {
+    spec.get("type").text() == "LoadBalancer" && spec.get("externalTrafficPolicy").text() == "Local"
+}
+
 fn headless(spec: At<'_>) -> bool {
     spec.get("clusterIPs").texts() == [HEADLESS]
 }
@@ -145,7 +150,7 @@ fn whole(service: &Object, errors: &mut FieldErrors) {
         "ExternalName" => external_name(spec, errors),
         _ => {}
     }
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     for port in ports.items() {
         check_port(port, ports.len() > 1, &mut seen, errors);
     }
@@ -185,17 +190,15 @@ fn external_name(spec: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn check_port(port: At<'_>, must_have_name: bool, seen: &mut Vec<String>, errors: &mut FieldErrors) {
+fn check_port(port: At<'_>, must_have_name: bool, seen: &mut HashSet<String>, errors: &mut FieldErrors) {
     let name = port.get("name");
     if must_have_name {
         required_named(name, errors, names::dns1123_label);
     } else if !name.is_empty() {
         named(name, errors, names::dns1123_label);
     }
-    if !name.is_empty() && seen.iter().any(|other| other == name.text()) {
+    if !name.is_empty() && !seen.insert(name.text().to_owned()) {
         name.duplicate(errors);
-    } else if !name.is_empty() {
-        seen.push(name.text().to_owned());
     }
     port_number(port.get("port"), errors);
     required_one_of(port.get("protocol"), errors, &PROTOCOLS);
@@ -240,11 +243,12 @@ fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
     }
     let families = spec.get("ipFamilies");
     let listed = families.texts();
-    for (index, family) in families.items().enumerate() {
+    let mut named = HashSet::new();
+    for family in families.items() {
         if !matches!(family.text(), "IPv4" | "IPv6") {
             family.not_supported(errors, &["IPv4", "IPv6"]);
         }
-        if listed[..index].contains(&family.text()) {
+        if !named.insert(family.text().to_owned()) {
             family.duplicate(errors);
         }
     }
@@ -292,27 +296,26 @@ fn unique_ports(spec: At<'_>, errors: &mut FieldErrors) {
         }
     }
     for field in ["nodePort", "port"] {
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         for port in ports.items() {
             let number = port.get(field).number();
             if field == "nodePort" && number == 0 {
                 continue;
             }
-            let key = (port.get("protocol").text().to_owned(), number);
-            if seen.contains(&key) {
+            let protocol = port.get("protocol").text().to_owned();
+            if !seen.insert((protocol.clone(), number)) {
                 match field {
                     "nodePort" => port.get(field).duplicate(errors),
                     _ => {
                         // Go shows its own struct.
                         let text = format!(
                             "{{\"Name\":\"\",\"Protocol\":{:?},\"AppProtocol\":null,\"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
-                            key.0, key.1
+                            protocol, number
                         );
                         port.duplicate_as(errors, sampan_api::field::BadValue::Raw(text));
                     }
                 }
             }
-            seen.push(key);
         }
     }
 }
@@ -364,9 +367,16 @@ fn traffic(spec: At<'_>, errors: &mut FieldErrors) {
         external.invalid(errors, "may only be set for externally-accessible services");
     }
     let check = spec.get("healthCheckNodePort");
-    let checked = kind == "LoadBalancer" && external.text() == "Local";
-    if !checked && check.number() != 0 {
-        check.invalid(errors, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
+    match (health_checked(spec), check.number()) {
+        (false, 0) => {}
+        (false, _) => {
+            check.invalid(
+                errors,
+                "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+            );
+        }
+        (true, 0) => check.required(errors, ""),
+        (true, _) => port_number(check, errors),
     }
     let internal = spec.get("internalTrafficPolicy");
     if internal.is_set() {
@@ -401,6 +411,10 @@ fn changes(service: &Object, old: &Object, errors: &mut FieldErrors) {
         && class.value() != before.get("loadBalancerClass").value()
     {
         class.invalid(errors, FIXED);
+    }
+    let check = spec.get("healthCheckNodePort");
+    if health_checked(spec) && health_checked(before) && check.number() != before.get("healthCheckNodePort").number() {
+        check.forbidden(errors, "field is immutable");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use sampan_api::object::Object;
 use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
 
 const HEADLESS: &str = "None";
 
@@ -78,10 +79,15 @@ pub(super) fn update(service: &mut Object, old: &Object) {
     }
     let balanced = |service: &Object| kind(service) == "LoadBalancer";
     if balanced(old) && !balanced(service) {
-        drop_same(service, old, &["allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"]);
+        drop_same(service, old, &["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
         service.set(&["status", "loadBalancer"], json!({}));
-    } else if balanced(service) && service.get_str(&["spec", "externalTrafficPolicy"]) == Some("Local") {
-        keep(service, old, "healthCheckNodePort");
+    }
+    let checked =
+        |service: &Object| balanced(service) && service.get_str(&["spec", "externalTrafficPolicy"]) == Some("Local");
+    match (checked(old), checked(service)) {
+        (true, true) => keep(service, old, "healthCheckNodePort"),
+        (true, false) => drop_same(service, old, &["healthCheckNodePort"]),
+        _ => {}
     }
     let external = !unset(service, "externalIPs");
     if ported(old) && !ported(service) && !external {
@@ -111,13 +117,13 @@ fn node_port(port: &Value) -> i64 {
 
 /// A port that names no node port keeps the one of its name, unless another port has taken it.
 fn keep_node_ports(service: &mut Object, old: &Object) {
-    let before = ports(old);
-    let taken: Vec<i64> = ports(service).iter().map(node_port).collect();
+    let name = |port: &Value| port.get("name").and_then(Value::as_str).unwrap_or("").to_owned();
+    // The last of a name counts.
+    let before: HashMap<String, i64> = ports(old).iter().map(|port| (name(port), node_port(port))).collect();
+    let taken: HashSet<i64> = ports(service).iter().map(node_port).collect();
     let Some(list) = service.get_mut(&["spec", "ports"]).and_then(Value::as_array_mut) else { return };
     for port in list.iter_mut().filter(|port| node_port(port) == 0) {
-        let name = port.get("name").and_then(Value::as_str).unwrap_or("").to_owned();
-        let named = |other: &&Value| other.get("name").and_then(Value::as_str).unwrap_or("") == name;
-        let kept = before.iter().rfind(named).map_or(0, node_port);
+        let kept = before.get(&name(port)).copied().unwrap_or(0);
         if kept != 0 && !taken.contains(&kept) {
             port["nodePort"] = kept.into();
         }

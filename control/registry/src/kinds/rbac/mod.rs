@@ -6,6 +6,7 @@ mod role;
 mod role_binding;
 
 use super::columns::Cell;
+use super::rules::Rules;
 use super::validation::checks::required_named;
 use super::validation::{At, FieldErrors};
 use crate::resource::Resource;
@@ -64,6 +65,29 @@ fn rules(at: At<'_>, namespaced: bool, errors: &mut FieldErrors) {
             urls.invalid(errors, "rules cannot apply to both regular resources and non-resource URLs");
         }
     }
+}
+
+/// The strategy of both sorts of bindings. Only one in a namespace may refer to a role of that namespace.
+const fn binding_rules<const NAMESPACED: bool>() -> Rules {
+    Rules {
+        validate: Some(|_, object| {
+            let mut errors = FieldErrors::default();
+            binding(At::object(object), roles(NAMESPACED), &mut errors);
+            errors
+        }),
+        validate_update: Some(|_, object, old| {
+            let mut errors = FieldErrors::default();
+            binding_update(At::object(object), At::object(old), roles(NAMESPACED), &mut errors);
+            errors
+        }),
+        create_on_update: true,
+        name: names::path_segment,
+        ..Rules::NONE
+    }
+}
+
+fn roles(namespaced: bool) -> &'static [&'static str] {
+    if namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] }
 }
 
 /// A binding of either sort. `roles`: the kinds that it may refer to.

@@ -1,31 +1,11 @@
 //! Who may do it in a namespace.
 
 use super::super::columns::Tabled;
-use super::super::rules::Rules;
-use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
 
 pub(super) fn row() -> Resource {
     Resource::new("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
         .history(HistoryClass::Ample)
-        .strategy(RULES)
+        .strategy(super::binding_rules::<true>())
         .table(super::SUBJECT_CELLS)
 }
-
-const RULES: Rules = Rules {
-    validate: Some(|_, object| {
-        let mut errors = FieldErrors::default();
-        super::binding(At::object(object), ROLES, &mut errors);
-        errors
-    }),
-    validate_update: Some(|_, object, old| {
-        let mut errors = FieldErrors::default();
-        super::binding_update(At::object(object), At::object(old), ROLES, &mut errors);
-        errors
-    }),
-    create_on_update: true,
-    name: sampan_api::names::path_segment,
-    ..Rules::NONE
-};
-
-const ROLES: &[&str] = &["Role", "ClusterRole"];

@@ -1,8 +1,10 @@
 //! Checks of single values: numbers, names, labels, selectors, addresses.
 
 use super::cursor::At;
-use sampan_api::field::{BadValue, FieldErrors};
+use crate::metadata;
+use sampan_api::field::{BadValue, FieldErrors, Path};
 use sampan_api::names;
+use sampan_api::selector::LabelSelector;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -10,7 +12,6 @@ use std::net::IpAddr;
 pub(in crate::kinds) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 const PORT_RANGE: &str = "must be between 1 and 65535, inclusive";
 const ID_RANGE: &str = "must be between 0 and 2147483647, inclusive";
-const ANNOTATIONS_MAX_BYTES: usize = 256 * 1024;
 const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
 pub(in crate::kinds) const IMMUTABLE: &str = "field is immutable";
 
@@ -97,30 +98,14 @@ pub(in crate::kinds) fn required_named(at: At<'_>, errors: &mut FieldErrors, rul
     }
 }
 
-/// `metav1validation.ValidateLabels`: every error is the map's, none the key's.
+/// Labels somewhere within an object, as those of its own metadata.
 pub(in crate::kinds) fn labels(at: At<'_>, errors: &mut FieldErrors) {
-    for (key, value) in at.entries() {
-        for message in names::qualified_name(key) {
-            at.invalid_as(errors, key, message);
-        }
-        for message in names::label_value(value.text()) {
-            at.invalid_as(errors, value.text(), message);
-        }
-    }
+    metadata::labels(Some(at.value()), || at.path(), errors);
 }
 
-/// `ValidateAnnotations`.
+/// Annotations somewhere within an object, as those of its own metadata.
 pub(in crate::kinds) fn annotations(at: At<'_>, errors: &mut FieldErrors) {
-    let mut size = 0;
-    for (key, value) in at.entries() {
-        for message in names::qualified_name(&key.to_lowercase()) {
-            at.invalid_as(errors, key, message);
-        }
-        size += key.len() + value.len();
-    }
-    if size > ANNOTATIONS_MAX_BYTES {
-        at.too_long(errors, ANNOTATIONS_MAX_BYTES);
-    }
+    metadata::annotations(Some(at.value()), || at.path(), errors);
 }
 
 /// A `metav1.LabelSelector`, where one is set.
@@ -151,35 +136,13 @@ pub(in crate::kinds) fn label_selector(at: At<'_>, errors: &mut FieldErrors) {
 
 /// Whether a selector could be turned into a query: otherwise its owner calls it invalid as a whole.
 pub(in crate::kinds) fn selector_is_usable(selector: &Value) -> bool {
-    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
-    expressions.into_iter().flatten().all(|expression| {
-        let values = expression.get("values").and_then(Value::as_array).map_or(0, Vec::len);
-        match expression.get("operator").and_then(Value::as_str) {
-            Some("In" | "NotIn") => values > 0,
-            Some("Exists" | "DoesNotExist") => values == 0,
-            _ => false,
-        }
-    })
+    LabelSelector::from_v1(selector, &Path::root()).is_ok()
 }
 
 /// Whether labels are selected, for a usable selector.
 pub(in crate::kinds) fn selects(selector: &Value, labels: &Value) -> bool {
     let label = |key: &str| labels.get(key).and_then(Value::as_str);
-    let matches = selector.get("matchLabels").and_then(Value::as_object);
-    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
-    matches.into_iter().flatten().all(|(key, value)| label(key) == value.as_str())
-        && expressions.into_iter().flatten().all(|expression| {
-            let found = label(expression.get("key").and_then(Value::as_str).unwrap_or(""));
-            let values = expression.get("values").and_then(Value::as_array);
-            let listed = found.is_some_and(|found| values.is_some_and(|values| values.iter().any(|v| v == found)));
-            match expression.get("operator").and_then(Value::as_str) {
-                Some("In") => listed,
-                Some("NotIn") => !listed,
-                Some("Exists") => found.is_some(),
-                Some("DoesNotExist") => found.is_none(),
-                _ => false,
-            }
-        })
+    LabelSelector::from_v1(selector, &Path::root()).is_ok_and(|selector| selector.matches(label))
 }
 
 /// A selector as Go encodes it: fields in the order of the struct.
