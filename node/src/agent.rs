@@ -131,15 +131,15 @@ impl Dispatcher {
             if feed.send(Some(pod.clone())).is_ok() {
                 return;
             }
-            // The worker has ended: its pod is on its way out of the API.
+            // A worker ends before its pod only if it failed: another takes over what the API has on record.
             self.workers.remove(&uid);
-            return;
         }
         let before = self.before.remove(&uid).map(|entry| entry.observed);
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
         if before.is_none() && matches!(phase, "Succeeded" | "Failed") && pod.metadata.deletion_timestamp.is_none() {
             return; // It ended before this ledger began: nothing is to be run.
         }
+        let before = before.or_else(|| Observed::of_status(pod, self.shared.env.now()));
         self.spawn(uid, pod.clone(), before);
     }
 
@@ -163,5 +163,97 @@ impl Dispatcher {
                 tracing::warn!(%error, "an old entry of the ledger stays");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::World;
+    use serde_json::json;
+    use std::time::Duration;
+
+    fn dispatcher(world: &World) -> Dispatcher {
+        let (shared, tasks) = (world.shared.clone(), world.tasks.clone());
+        Dispatcher { shared, tasks, before: HashMap::new(), workers: HashMap::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_finalizers_hold_keeps_its_last_words_and_its_one_worker() {
+        let world = World::new();
+        let mut dispatcher = dispatcher(&world);
+        let pod = world.pod(json!({}));
+        dispatcher.apply(&pod);
+        world.eventually("it runs", || world.phase() == "Running").await;
+        let going = world.change(|pod| {
+            pod["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:30Z".into();
+            pod["metadata"]["deletionGracePeriodSeconds"] = 30.into();
+            pod["metadata"]["finalizers"] = json!(["example.com/hold"]);
+        });
+        dispatcher.apply(&going);
+        world.eventually("it is told to end", || world.runtime.graces() == [Duration::from_secs(30)]).await;
+        // The user loses patience.
+        dispatcher.apply(&world.change(|pod| pod["metadata"]["deletionGracePeriodSeconds"] = 2.into()));
+        let two = [Duration::from_secs(30), Duration::from_secs(2)];
+        world.eventually("it is told to end sooner", || world.runtime.graces() == two).await;
+        world.runtime.end(143, "Error");
+        world.eventually("its deletion is asked for", || world.api().deletes == 1).await;
+        assert_eq!(world.phase(), "Failed");
+        let last_words = world.api().pod["status"].clone();
+        for label in ["a", "b"] {
+            dispatcher.apply(&world.change(|pod| pod["metadata"]["labels"] = json!({"seen": label})));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        assert_eq!((world.api().deletes, world.runtime.starts()), (1, 1));
+        assert_eq!(world.api().pod["status"], last_words);
+        assert!(world.shared.ledger.load().expect("readable").contains_key("uid-1"));
+        dispatcher.gone("uid-1");
+        world.eventually("it is forgotten", || world.shared.ledger.load().is_ok_and(|all| all.is_empty())).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_ledger_the_api_says_what_ran() {
+        let terminated = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
+        let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+        let check = async |policy: &str, state: &serde_json::Value, phase: &str, starts: usize, restarts: i64| {
+            let world = World::new();
+            let status = json!({"phase": "Running", "podIP": "127.64.0.9", "containerStatuses": [
+                {"name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 2, "state": state},
+            ]});
+            world.pod(json!({"restartPolicy": policy}));
+            let pod = world.change(|pod| pod["status"] = status);
+            let mut dispatcher = dispatcher(&world);
+            dispatcher.apply(&pod);
+            let settled = || world.phase() == phase && world.runtime.starts() == starts && world.api().statuses > 0;
+            world.eventually(&format!("{policy} {state} is {phase}"), settled).await;
+            let status = world.api().pod["status"].clone();
+            let one = &status["containerStatuses"][0];
+            assert_eq!(one["restartCount"].as_i64(), Some(restarts), "{policy} {one}");
+            assert_eq!(status["podIP"], "127.64.0.9");
+        };
+        check("Never", &running, "Failed", 0, 2).await;
+        check("Never", &terminated, "Succeeded", 0, 2).await;
+        check("OnFailure", &terminated, "Succeeded", 0, 2).await;
+        check("Always", &running, "Running", 1, 3).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_made_of_the_status_is_put_right() {
+        let world = World::new();
+        let mut dispatcher = dispatcher(&world);
+        dispatcher.apply(&world.pod(json!({})));
+        world.eventually("it runs", || world.phase() == "Running").await;
+        let before = world.api().statuses;
+        // As the node lifecycle controller does for a node that is silent.
+        let changed = world.change(|pod| {
+            for condition in pod["status"]["conditions"].as_array_mut().expect("conditions") {
+                if condition["type"] == "Ready" {
+                    condition["status"] = "False".into();
+                }
+            }
+        });
+        dispatcher.apply(&changed);
+        world.eventually("it is ready again", || world.condition("Ready") == "True").await;
+        assert_eq!(world.api().statuses, before + 1);
     }
 }

@@ -1,8 +1,9 @@
 //! From a container's spec to what is run, or to a refusal that names what this node cannot give.
 
+use crate::environment::Environment;
 use crate::limits::HTTP_PORT_DEFAULT;
 use sampan_api::Quantity;
-use sampan_api::k8s::api::core::v1::{Container, EnvVar, Pod, PodSpec};
+use sampan_api::k8s::api::core::v1::{Container, Pod, PodSpec};
 use std::net::Ipv4Addr;
 
 /// What the runtime needs to know of a container.
@@ -29,35 +30,53 @@ pub struct Refusal {
     pub message: String,
 }
 
-fn refuse(message: String) -> Refusal {
+pub(crate) fn refuse(message: String) -> Refusal {
     Refusal { reason: "CreateContainerConfigError", message }
 }
 
 /// What a pod asks for that this node does not serve, by field. Empty: nothing.
 fn not_served(spec: &PodSpec) -> Vec<String> {
+    fn some<T>(list: Option<&Vec<T>>) -> bool {
+        list.is_some_and(|list| !list.is_empty())
+    }
     let mut fields = Vec::new();
     let mut check = |asked: bool, field: String| {
         if asked {
             fields.push(field);
         }
     };
-    check(spec.init_containers.as_ref().is_some_and(|list| !list.is_empty()), "spec.initContainers".into());
-    check(spec.volumes.as_ref().is_some_and(|list| !list.is_empty()), "spec.volumes".into());
+    check(some(spec.init_containers.as_ref()), "spec.initContainers".into());
+    check(some(spec.volumes.as_ref()), "spec.volumes".into());
     check(spec.host_network == Some(true), "spec.hostNetwork".into());
     check(spec.host_pid == Some(true), "spec.hostPID".into());
     check(spec.host_ipc == Some(true), "spec.hostIPC".into());
     check(spec.runtime_class_name.as_deref().is_some_and(|class| class != "wasm"), "spec.runtimeClassName".into());
+    check(spec.active_deadline_seconds.is_some(), "spec.activeDeadlineSeconds".into());
+    check(some(spec.readiness_gates.as_ref()), "spec.readinessGates".into());
+    check(some(spec.resource_claims.as_ref()), "spec.resourceClaims".into());
+    check(some(spec.host_aliases.as_ref()), "spec.hostAliases".into());
+    let pod_limits = spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+    check(pod_limits.is_some_and(|limits| !limits.is_empty()), "spec.resources.limits".into());
+    let sysctls = spec.security_context.as_ref().and_then(|context| context.sysctls.as_ref());
+    check(some(sysctls), "spec.securityContext.sysctls".into());
     for (i, one) in spec.containers.iter().enumerate() {
         let field = |name: &str| format!("spec.containers[{i}].{name}");
-        check(one.volume_mounts.as_ref().is_some_and(|list| !list.is_empty()), field("volumeMounts"));
-        check(one.volume_devices.as_ref().is_some_and(|list| !list.is_empty()), field("volumeDevices"));
+        check(some(one.volume_mounts.as_ref()), field("volumeMounts"));
+        check(some(one.volume_devices.as_ref()), field("volumeDevices"));
         check(one.liveness_probe.is_some(), field("livenessProbe"));
         check(one.readiness_probe.is_some(), field("readinessProbe"));
         check(one.startup_probe.is_some(), field("startupProbe"));
         check(one.lifecycle.is_some(), field("lifecycle"));
-        check(one.env_from.as_ref().is_some_and(|list| !list.is_empty()), field("envFrom"));
+        check(some(one.env_from.as_ref()), field("envFrom"));
         check(one.stdin == Some(true), field("stdin"));
         check(one.tty == Some(true), field("tty"));
+        check(one.restart_policy.is_some(), field("restartPolicy"));
+        check(some(one.restart_policy_rules.as_ref()), field("restartPolicyRules"));
+        let privileged = one.security_context.as_ref().and_then(|context| context.privileged);
+        check(privileged == Some(true), field("securityContext.privileged"));
+        for (port, of) in one.ports.iter().flatten().enumerate() {
+            check(of.host_port.is_some_and(|host| host != 0), field(&format!("ports[{port}].hostPort")));
+        }
     }
     fields
 }
@@ -69,8 +88,8 @@ pub fn plan(pod: &Pod, container: &Container, pod_ip: Ipv4Addr, host_ip: &str) -
     if !unserved.is_empty() {
         return Err(refuse(format!("this node does not serve {}", unserved.join(", "))));
     }
-    let env = environment(pod, container, pod_ip, host_ip)?;
-    let words = container.command.iter().flatten().chain(container.args.iter().flatten());
+    let env = Environment::of(pod, container, pod_ip, host_ip)?;
+    let words = container.command.iter().flatten().chain(container.args.iter().flatten()).map(String::as_str);
     let resources = container.resources.as_ref();
     let amount = |limits: bool, name: &str| -> Result<Option<Quantity>, Refusal> {
         let list = resources.and_then(|r| if limits { r.limits.as_ref() } else { r.requests.as_ref() });
@@ -78,17 +97,19 @@ pub fn plan(pod: &Pod, container: &Container, pod_ip: Ipv4Addr, host_ip: &str) -
         text.0.parse().map(Some).map_err(|error| refuse(format!("resources {name} {:?}: {error}", text.0)))
     };
     let positive = |value: i64| u64::try_from(value).unwrap_or(0);
+    // A limit of zero is none, as for a kubelet.
+    let limit = |value: i64| Some(positive(value)).filter(|value| *value > 0);
     Ok(ContainerPlan {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
         pull_policy: container.image_pull_policy.clone().unwrap_or_else(|| "IfNotPresent".into()),
-        args: words.map(|word| expand(word, &env)).collect(),
+        args: env.words(words)?,
         port: http_port(container),
         working_dir: container.working_dir.clone(),
-        memory_limit_bytes: amount(true, "memory")?.map(|q| positive(q.value())),
-        cpu_limit_millis: amount(true, "cpu")?.map(|q| positive(q.milli_value())),
+        memory_limit_bytes: amount(true, "memory")?.and_then(|q| limit(q.value())),
+        cpu_limit_millis: amount(true, "cpu")?.and_then(|q| limit(q.milli_value())),
         cpu_request_millis: amount(false, "cpu")?.map_or(0, |q| positive(q.milli_value())),
-        env,
+        env: env.into_list(),
     })
 }
 
@@ -97,84 +118,6 @@ fn http_port(container: &Container) -> u16 {
         |port: &&sampan_api::k8s::api::core::v1::ContainerPort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
     let first = container.ports.iter().flatten().find(tcp);
     first.and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(HTTP_PORT_DEFAULT)
-}
-
-fn environment(
-    pod: &Pod,
-    container: &Container,
-    ip: Ipv4Addr,
-    host_ip: &str,
-) -> Result<Vec<(String, String)>, Refusal> {
-    let mut env: Vec<(String, String)> = Vec::new();
-    for variable in container.env.iter().flatten() {
-        let value = match &variable.value_from {
-            None => expand(variable.value.as_deref().unwrap_or_default(), &env),
-            Some(_) => value_from(pod, variable, ip, host_ip)?,
-        };
-        env.retain(|(name, _)| *name != variable.name);
-        env.push((variable.name.clone(), value));
-    }
-    if !env.iter().any(|(name, _)| name == "HOSTNAME") {
-        env.push(("HOSTNAME".into(), pod.metadata.name.clone().unwrap_or_default()));
-    }
-    Ok(env)
-}
-
-fn value_from(pod: &Pod, variable: &EnvVar, ip: Ipv4Addr, host_ip: &str) -> Result<String, Refusal> {
-    let unserved = || refuse(format!("env {}: this node serves no source but value and fieldRef", variable.name));
-    let field = variable.value_from.as_ref().and_then(|from| from.field_ref.as_ref()).ok_or_else(unserved)?;
-    let path = field.field_path.as_str();
-    let metadata = &pod.metadata;
-    let spec = pod.spec.as_ref();
-    let keyed = |prefix: &str| path.strip_prefix(prefix)?.strip_suffix("']").map(str::to_owned);
-    let found = match path {
-        "metadata.name" => metadata.name.clone(),
-        "metadata.namespace" => metadata.namespace.clone(),
-        "metadata.uid" => metadata.uid.clone(),
-        "spec.nodeName" => spec.and_then(|spec| spec.node_name.clone()),
-        "spec.serviceAccountName" => spec.and_then(|spec| spec.service_account_name.clone()),
-        "status.podIP" | "status.podIPs" => Some(ip.to_string()),
-        "status.hostIP" | "status.hostIPs" => Some(host_ip.to_owned()),
-        _ => {
-            let (map, key) = match (keyed("metadata.labels['"), keyed("metadata.annotations['")) {
-                (Some(key), _) => (metadata.labels.as_ref(), key),
-                (_, Some(key)) => (metadata.annotations.as_ref(), key),
-                _ => return Err(refuse(format!("env {}: unsupported fieldPath: {path}", variable.name))),
-            };
-            map.and_then(|map| map.get(&key)).cloned()
-        }
-    };
-    Ok(found.unwrap_or_default())
-}
-
-/// Kubernetes' `$(NAME)` expansion: `$$` is a dollar, an unknown name stays as it is
-/// (k8s.io/kubernetes/third_party/forked/golang/expansion).
-fn expand(text: &str, env: &[(String, String)]) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        if let Some(tail) = after.strip_prefix('$') {
-            out.push('$');
-            rest = tail;
-        } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
-            match env.iter().find(|(known, _)| known == name) {
-                Some((_, value)) => out.push_str(value),
-                None => {
-                    out.push_str("$(");
-                    out.push_str(name);
-                    out.push(')');
-                }
-            }
-            rest = tail;
-        } else {
-            out.push('$');
-            rest = after;
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -225,8 +168,33 @@ mod tests {
             assert_eq!(refusal.reason, "CreateContainerConfigError");
         };
         check(json!({"name": "c", "readinessProbe": {"tcpSocket": {"port": 80}}}), "spec.containers[0].readinessProbe");
+        check(json!({"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}), "ports[0].hostPort");
+        check(json!({"name": "c", "securityContext": {"privileged": true}}), "securityContext.privileged");
         check(json!({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}), "volumeMounts");
         let secret = json!({"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}});
         check(json!({"name": "c", "env": [secret]}), "env S");
+    }
+
+    #[test]
+    fn what_a_whole_pod_asks_for_in_vain_is_refused_by_name() {
+        let check = |field: &str, value: serde_json::Value| {
+            let mut pod = serde_json::to_value(pod(json!({"name": "c"}))).expect("JSON");
+            pod["spec"][field] = value;
+            let pod: Pod = serde_json::from_value(pod).expect("a pod");
+            let container = pod.spec.as_ref().expect("a spec").containers[0].clone();
+            let refusal = plan(&pod, &container, Ipv4Addr::new(127, 64, 0, 5), "127.0.0.1").expect_err(field);
+            assert!(refusal.message.contains(&format!("spec.{field}")), "{}", refusal.message);
+        };
+        check("hostNetwork", json!(true));
+        check("activeDeadlineSeconds", json!(5));
+        check("resources", json!({"limits": {"memory": "1Gi"}}));
+        check("readinessGates", json!([{"conditionType": "example.com/ready"}]));
+        check("securityContext", json!({"sysctls": [{"name": "net.core.somaxconn", "value": "1"}]}));
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_none() {
+        let plan = planned(json!({"name": "c", "resources": {"limits": {"cpu": "0", "memory": "0"}}})).expect("served");
+        assert_eq!((plan.cpu_limit_millis, plan.memory_limit_bytes), (None, None));
     }
 }

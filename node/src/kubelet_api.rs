@@ -1,6 +1,8 @@
 //! The node's own HTTP service, as a kubelet's: `/containerLogs/{namespace}/{pod}/{container}`.
 
+use crate::image::{ERR_IMAGE_PULL, IMAGE_PULL_BACK_OFF};
 use crate::logs::{Line, RunLog};
+use crate::observed::CONTAINER_CREATING;
 use crate::worker::Shared;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
@@ -61,19 +63,21 @@ fn answer(shared: &Arc<Shared>, tasks: &Tasks, request: &Request<Body>) -> Respo
 fn find(shared: &Shared, namespace: &str, pod: &str, container: &str, previous: bool) -> Result<Arc<RunLog>, Status> {
     let logs = shared.logs.lock();
     let of_pod = logs.get(&(namespace.to_owned(), pod.to_owned()));
-    let waiting = || {
-        Status::bad_request(format!(
-            "container \"{container}\" in pod \"{pod}\" is waiting to start: {}",
-            crate::observed::CONTAINER_CREATING
-        ))
-    };
-    let of_container = of_pod.and_then(|logs| logs.containers.get(container)).ok_or_else(waiting)?;
+    let of_container = of_pod.and_then(|logs| logs.containers.get(container));
     if previous {
-        return of_container.previous.clone().ok_or_else(|| {
+        return of_container.and_then(|logs| logs.before()).cloned().ok_or_else(|| {
             Status::bad_request(format!("previous terminated container \"{container}\" in pod \"{pod}\" not found"))
         });
     }
-    of_container.current.clone().ok_or_else(waiting)
+    of_container.and_then(|logs| logs.current.clone()).ok_or_else(|| {
+        let reason = of_container.and_then(|logs| logs.waiting.as_deref()).unwrap_or(CONTAINER_CREATING);
+        let why = match reason {
+            ERR_IMAGE_PULL => "image can't be pulled",
+            IMAGE_PULL_BACK_OFF => "trying and failing to pull image",
+            other => other,
+        };
+        Status::bad_request(format!("container \"{container}\" in pod \"{pod}\" is waiting to start: {why}"))
+    })
 }
 
 /// `PodLogOptions`, as query parameters.

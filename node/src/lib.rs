@@ -2,19 +2,24 @@
 //!
 //! Each pod UID has one worker, a task that plans ([`plan`]: a pure function of what is wanted and what is observed) and
 //! then acts, through a [`PodRuntime`]. What was started stands in a [`ledger`] before it starts, so that after a crash
-//! long-lived pods run again and finished ones do not.
+//! long-lived pods run again and finished ones do not; where the ledger is lost, the API's own status stands in for it.
 //!
 //! Allowed dependencies: api, env, schema, client, wasm-runtime. Never the rest of control/: the node sees the cluster
 //! only through a client, under its own identity.
 //!
 //! Invariants:
 //! - One worker a pod UID; a container's next run begins only after its last has ended.
-//! - What a pod asks for and this node cannot give is refused with a reason and an Event, never ignored.
+//! - What a pod asks for and this node cannot give is refused with a reason and an Event. Ignored is only what a sandbox
+//!   without files, users, kernel interfaces and names has no use for: security contexts (but for `privileged` and
+//!   sysctls), DNS settings, termination message paths, ephemeral storage. Ephemeral containers are not run: they
+//!   come to a pod that runs already, and their absence from the status says so.
 //! - A status is written from what was observed, never from what was meant.
 
 pub mod address;
 mod agent;
 mod container;
+mod environment;
+mod image;
 pub mod kubelet_api;
 pub mod ledger;
 pub mod limits;
@@ -22,9 +27,12 @@ pub mod logs;
 mod observed;
 pub mod plan;
 mod register;
+mod report;
 mod runtime;
 mod shared_process;
 mod status;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use agent::{Agent, AgentConfig, StartError};

@@ -15,6 +15,13 @@ pub const RESTART_BACKOFF_RESET: Duration = Duration::from_secs(600);
 /// First, and longest, wait before an image is asked for again, and before a port that is taken is tried again.
 pub const START_BACKOFF_FIRST: Duration = Duration::from_secs(10);
 pub const START_BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// How long a failed pull is told as such before it is told as waiting for its next try.
+pub const IMAGE_ERROR_SHOWN: Duration = Duration::from_secs(5);
+/// Variables of one container, names and values together; and its words, command and args together.
+pub const ENV_BYTES_MAX: usize = 256 * 1024;
+pub const ENV_VARIABLES_MAX: usize = 4096;
+/// The grace of a pod that is to go whose object does not say it.
+pub const DELETION_GRACE_DEFAULT: Duration = Duration::from_secs(30);
 /// Log bytes kept of one run of a container; older lines go first.
 pub const LOG_BYTES_MAX: usize = 1024 * 1024;
 /// Longest log line; what is longer is cut into several.

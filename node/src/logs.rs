@@ -124,11 +124,13 @@ impl Lines {
     }
 }
 
-/// The logs of a container: the present run's and the one's before.
+/// The logs of a container: the latest run's and the one's before.
 #[derive(Clone, Default)]
 pub struct ContainerLogs {
     pub current: Option<Arc<RunLog>>,
     pub previous: Option<Arc<RunLog>>,
+    /// Why it waits for its next run; None: the latest run is what its state tells of.
+    pub waiting: Option<String>,
 }
 
 impl ContainerLogs {
@@ -137,6 +139,12 @@ impl ContainerLogs {
             before.finish();
             self.previous = Some(before);
         }
+        self.waiting = None;
+    }
+
+    /// The run that `--previous` means: the last one that ended before what the state tells of.
+    pub fn before(&self) -> Option<&Arc<RunLog>> {
+        if self.waiting.is_some() { self.current.as_ref() } else { self.previous.as_ref() }
     }
 }
 
@@ -159,6 +167,21 @@ mod tests {
         assert_eq!(texts(&log), ["err", "ab", "c", "d"]);
         assert_eq!(*log.seen().borrow(), (4, true));
         assert_eq!(log.tail(1), 3);
+    }
+
+    #[test]
+    fn previous_is_the_run_that_ended_last() {
+        let env = Env::system();
+        let (first, second) = (RunLog::new(&env), RunLog::new(&env));
+        let mut logs = ContainerLogs { waiting: Some("ContainerCreating".into()), ..ContainerLogs::default() };
+        let is = |found: Option<&Arc<RunLog>>, log: &Arc<RunLog>| found.is_some_and(|found| Arc::ptr_eq(found, log));
+        assert!(logs.before().is_none());
+        logs.next_run(first.clone());
+        assert!(is(logs.current.as_ref(), &first) && logs.before().is_none());
+        logs.waiting = Some("CrashLoopBackOff".into());
+        assert!(is(logs.current.as_ref(), &first) && is(logs.before(), &first));
+        logs.next_run(second.clone());
+        assert!(is(logs.current.as_ref(), &second) && is(logs.before(), &first));
     }
 
     #[test]

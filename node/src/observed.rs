@@ -1,5 +1,6 @@
 //! What a worker knows of its pod's containers. It is also what the ledger keeps.
 
+use sampan_api::k8s::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
@@ -25,16 +26,22 @@ pub enum ContainerState {
         message: String,
         until: Option<SystemTime>,
     },
-    /// Image and sandbox are being made ready.
+    /// Its image is being made ready: nothing of it has run.
+    Pulling {
+        since: SystemTime,
+    },
+    /// It is being started. From here on it counts as having run, whatever becomes of this process.
     Starting {
         since: SystemTime,
     },
     Running {
         started_at: SystemTime,
     },
-    /// Told to end.
+    /// Told to end, and ended by force at `until`.
     Stopping {
         started_at: SystemTime,
+        #[serde(default)]
+        until: Option<SystemTime>,
     },
     Terminated(Terminated),
 }
@@ -50,6 +57,9 @@ pub struct ObservedContainer {
     pub quick_ends: u32,
     /// Attempts to start in a row that failed before the guest ran.
     pub failed_starts: u32,
+    /// When its image could last not be had.
+    #[serde(default)]
+    pub pull_failed_at: Option<SystemTime>,
     #[serde(default)]
     pub image_id: String,
     #[serde(default)]
@@ -65,13 +75,36 @@ impl ObservedContainer {
             restart_count: 0,
             quick_ends: 0,
             failed_starts: 0,
+            pull_failed_at: None,
             image_id: String::new(),
             container_id: String::new(),
         }
     }
 
+    fn of_status(status: &ContainerStatus, now: SystemTime) -> Self {
+        let mut one = Self::new(&status.name);
+        let last = status.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+        one.last = last.map(|last| recorded(last, now));
+        one.restart_count = u32::try_from(status.restart_count).unwrap_or(0);
+        one.image_id.clone_from(&status.image_id);
+        one.container_id = status.container_id.clone().unwrap_or_default();
+        let Some(state) = &status.state else { return one };
+        if let Some(ended) = &state.terminated {
+            one.state = ContainerState::Terminated(recorded(ended, now));
+        } else if let Some(running) = &state.running {
+            let started_at = time(running.started_at.as_ref()).unwrap_or(now);
+            one.state = ContainerState::Running { started_at };
+        }
+        one
+    }
+
     pub fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. } | ContainerState::Stopping { .. })
+    }
+
+    /// On its way to a run.
+    pub fn is_starting(&self) -> bool {
+        matches!(self.state, ContainerState::Pulling { .. } | ContainerState::Starting { .. })
     }
 
     pub fn terminated(&self) -> Option<&Terminated> {
@@ -83,6 +116,35 @@ impl ObservedContainer {
 }
 
 pub const CONTAINER_CREATING: &str = "ContainerCreating";
+
+/// A run that nobody saw the end of, in a kubelet's words.
+fn lost(now: SystemTime) -> Terminated {
+    Terminated {
+        exit_code: 137,
+        reason: "ContainerStatusUnknown".into(),
+        message: "The container could not be located when the pod was terminated".into(),
+        started_at: now,
+        finished_at: now,
+        container_id: String::new(),
+    }
+}
+
+/// The end that the API has on record.
+fn recorded(ended: &ContainerStateTerminated, now: SystemTime) -> Terminated {
+    let finished_at = time(ended.finished_at.as_ref()).unwrap_or(now);
+    Terminated {
+        exit_code: ended.exit_code,
+        reason: ended.reason.clone().unwrap_or_default(),
+        message: ended.message.clone().unwrap_or_default(),
+        started_at: time(ended.started_at.as_ref()).unwrap_or(finished_at),
+        finished_at,
+        container_id: ended.container_id.clone().unwrap_or_default(),
+    }
+}
+
+fn time(time: Option<&impl Serialize>) -> Option<SystemTime> {
+    sampan_api::time::parse(serde_json::to_value(time?).ok()?.as_str()?)
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
@@ -98,13 +160,42 @@ impl Observed {
         Self { ip: None, started_at: now, containers }
     }
 
+    /// What the API has on record of a pod that this node's ledger does not know: it was lost, and the pod may have run.
+    /// None: nothing is on record.
+    pub fn of_status(pod: &Pod, now: SystemTime) -> Option<Self> {
+        let status = pod.status.as_ref()?;
+        let statuses = status.container_statuses.as_ref().filter(|statuses| !statuses.is_empty())?;
+        let containers = pod.spec.iter().flat_map(|spec| &spec.containers).map(|one| {
+            let known = statuses.iter().find(|status| status.name == one.name);
+            known.map_or_else(|| ObservedContainer::new(&one.name), |known| ObservedContainer::of_status(known, now))
+        });
+        Some(Self {
+            ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
+            started_at: time(status.start_time.as_ref()).unwrap_or(now),
+            containers: containers.collect(),
+        })
+    }
+
+    /// The pod goes and nothing of it runs: what waited for a next run has had its last.
+    pub fn settle(&mut self, now: SystemTime) {
+        for container in &mut self.containers {
+            if container.terminated().is_none() {
+                container.state = ContainerState::Terminated(container.last.take().unwrap_or_else(|| lost(now)));
+            }
+        }
+    }
+
     /// What is true after this process was away: whatever ran has ended with it.
     #[must_use]
     pub fn after_restart(mut self, now: SystemTime) -> Self {
         for container in &mut self.containers {
             let started_at = match container.state {
                 ContainerState::Starting { since } => since,
-                ContainerState::Running { started_at } | ContainerState::Stopping { started_at } => started_at,
+                ContainerState::Running { started_at } | ContainerState::Stopping { started_at, .. } => started_at,
+                ContainerState::Pulling { .. } => {
+                    container.state = ObservedContainer::new(&container.name).state;
+                    continue;
+                }
                 ContainerState::Waiting { .. } | ContainerState::Terminated(_) => continue,
             };
             // It did not fail by itself: it is run again without waiting.

@@ -1,6 +1,7 @@
 //! What to do next: a pure function of what is wanted and what is observed.
 
-use crate::limits::{RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX, RESTART_BACKOFF_RESET};
+use crate::image::ERR_IMAGE_PULL;
+use crate::limits::{IMAGE_ERROR_SHOWN, RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX, RESTART_BACKOFF_RESET};
 use crate::observed::{ContainerState, Observed, ObservedContainer, Terminated};
 use std::time::{Duration, SystemTime};
 
@@ -48,6 +49,11 @@ pub enum Action {
         until: SystemTime,
         delay: Duration,
     },
+    /// Its image could not be had, and is not asked for again before `until`.
+    ImageBackOff {
+        container: usize,
+        until: SystemTime,
+    },
     Stop {
         container: usize,
         grace: Duration,
@@ -74,13 +80,24 @@ pub fn quick_ends_after(before: u32, ended: &Terminated) -> u32 {
 
 pub fn plan(wanted: &Wanted, observed: &Observed, now: SystemTime) -> Vec<Action> {
     if let Some(grace) = wanted.deletion_grace {
-        return stop_all(observed, grace);
+        return stop_all(observed, grace, now);
     }
     let mut actions = Vec::new();
     for (container, one) in observed.containers.iter().enumerate() {
         match &one.state {
-            ContainerState::Starting { .. } | ContainerState::Running { .. } | ContainerState::Stopping { .. } => {}
-            ContainerState::Waiting { until: Some(until), .. } if *until > now => actions.push(Action::WakeAt(*until)),
+            ContainerState::Pulling { .. }
+            | ContainerState::Starting { .. }
+            | ContainerState::Running { .. }
+            | ContainerState::Stopping { .. } => {}
+            ContainerState::Waiting { until: Some(until), reason, .. } if *until > now => {
+                // As a kubelet does: first the error itself, then that it is waited after it.
+                let shown = one.pull_failed_at.filter(|_| reason == ERR_IMAGE_PULL).map(|at| at + IMAGE_ERROR_SHOWN);
+                actions.push(match shown {
+                    Some(shown) if shown <= now => Action::ImageBackOff { container, until: *until },
+                    Some(shown) => Action::WakeAt(shown.min(*until)),
+                    None => Action::WakeAt(*until),
+                });
+            }
             ContainerState::Waiting { .. } => actions.push(Action::Start { container }),
             ContainerState::Terminated(ended) => {
                 if wanted.restart_policy.runs_again(ended) {
@@ -98,13 +115,16 @@ fn restart(container: usize, one: &ObservedContainer, ended: &Terminated, now: S
     if until > now { Action::BackOff { container, until, delay } } else { Action::Start { container } }
 }
 
-fn stop_all(observed: &Observed, grace: Duration) -> Vec<Action> {
-    let running = |one: &ObservedContainer| one.is_running() || matches!(one.state, ContainerState::Starting { .. });
-    if !observed.containers.iter().any(running) {
+fn stop_all(observed: &Observed, grace: Duration, now: SystemTime) -> Vec<Action> {
+    if !observed.containers.iter().any(|one| one.is_running() || one.is_starting()) {
         return vec![Action::Remove];
     }
-    let to_stop =
-        |one: &ObservedContainer| matches!(one.state, ContainerState::Running { .. } | ContainerState::Starting { .. });
+    let to_stop = |one: &ObservedContainer| match one.state {
+        // A grace period can be made shorter, never longer.
+        ContainerState::Stopping { until, .. } => until.is_none_or(|until| now + grace < until),
+        ContainerState::Running { .. } => true,
+        _ => one.is_starting(),
+    };
     let containers = observed.containers.iter().enumerate().filter(|(_, one)| to_stop(one));
     containers.map(|(container, _)| Action::Stop { container, grace }).collect()
 }
@@ -112,6 +132,7 @@ fn stop_all(observed: &Observed, grace: Duration) -> Vec<Action> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::IMAGE_PULL_BACK_OFF;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -154,6 +175,24 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_pull_is_told_and_then_waited_after() {
+        let mut observed = Observed::new(["a"], at(0));
+        let mut check = |reason: &str, now: u64, expected: Action| {
+            observed.containers[0].state =
+                ContainerState::Waiting { reason: reason.into(), message: String::new(), until: Some(at(110)) };
+            observed.containers[0].pull_failed_at = Some(at(100));
+            let wanted = Wanted { restart_policy: RestartPolicy::Always, deletion_grace: None };
+            assert_eq!(plan(&wanted, &observed, at(now)), [expected], "{reason} at {now}");
+        };
+        let shown = 100 + IMAGE_ERROR_SHOWN.as_secs();
+        check(ERR_IMAGE_PULL, 100, Action::WakeAt(at(shown)));
+        check(ERR_IMAGE_PULL, shown, Action::ImageBackOff { container: 0, until: at(110) });
+        check(IMAGE_PULL_BACK_OFF, shown, Action::WakeAt(at(110)));
+        check("InvalidImageName", shown, Action::WakeAt(at(110)));
+        check(IMAGE_PULL_BACK_OFF, 110, Action::Start { container: 0 });
+    }
+
+    #[test]
     fn back_off_doubles_to_five_minutes_and_is_forgotten_after_a_long_run() {
         let seconds: Vec<u64> = (0..9).map(|n| restart_delay(n).as_secs()).collect();
         assert_eq!(seconds, [0, 0, 10, 20, 40, 80, 160, 300, 300]);
@@ -175,8 +214,14 @@ mod tests {
         let mut observed = Observed::new(["a", "b"], at(0));
         observed.containers[0].state = ContainerState::Running { started_at: at(1) };
         assert_eq!(plan(&wanted, &observed, at(5)), [Action::Stop { container: 0, grace }]);
-        observed.containers[0].state = ContainerState::Stopping { started_at: at(1) };
+        observed.containers[0].state = ContainerState::Stopping { started_at: at(1), until: Some(at(35)) };
         assert_eq!(plan(&wanted, &observed, at(5)), []);
+        assert_eq!(plan(&wanted, &observed, at(6)), [], "time goes by, the grace stays");
+        let grace = Duration::from_secs(2);
+        let sooner = Wanted { deletion_grace: Some(grace), ..wanted };
+        assert_eq!(plan(&sooner, &observed, at(6)), [Action::Stop { container: 0, grace }]);
+        observed.containers[0].state = ContainerState::Stopping { started_at: at(1), until: Some(at(8)) };
+        assert_eq!(plan(&wanted, &observed, at(6)), [], "it is not made longer");
         observed.containers[0].state = ended(143, 5);
         assert_eq!(plan(&wanted, &observed, at(5)), [Action::Remove]);
     }

@@ -161,12 +161,26 @@ async fn renew(client: &Client, facts: &NodeFacts, node_uid: &str, env: &Env) ->
     }
 }
 
+/// Whether the API has this node as ready: while it was not heard, the control plane may have said otherwise.
+async fn is_known_ready(client: &Client, facts: &NodeFacts) -> bool {
+    match client.all::<Node>().get(&facts.name).await {
+        Ok(node) => {
+            let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            conditions.any(|one| one.type_ == "Ready" && one.status == "True")
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the node could not be read");
+            false
+        }
+    }
+}
+
 /// Renews the Lease and writes the Node's status, for ever. A Node that was deleted is made again.
 pub async fn heartbeat(client: Client, facts: NodeFacts, env: Env) {
     let mut uid = String::new();
     let mut status_due = env.instant();
     loop {
-        if uid.is_empty() || env.instant() >= status_due {
+        if uid.is_empty() || env.instant() >= status_due || !is_known_ready(&client, &facts).await {
             match register(&client, &facts, &env).await {
                 Ok(node) => {
                     uid = node.metadata.uid.unwrap_or_default();
@@ -180,5 +194,33 @@ pub async fn heartbeat(client: Client, facts: NodeFacts, env: Env) {
             uid.clear();
         }
         env.sleep(LEASE_RENEW_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::World;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_was_taken_for_silent_is_ready_again_at_its_next_heartbeat() {
+        let world = World::new();
+        let (client, env) = (world.shared.client.clone(), world.shared.env.clone());
+        let facts = NodeFacts::of_machine("n", "127.0.0.1", "v1", "simulated://1", 10);
+        world.tasks.spawn_until_cancelled(heartbeat(client, facts, env.clone()));
+        let ready = || {
+            let conditions = world.api().node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
+        };
+        world.eventually("it is ready", ready).await;
+        env.sleep(LEASE_RENEW_EVERY * 5).await;
+        assert_eq!(world.api().statuses, 1, "nothing changed");
+        // As the node lifecycle controller does for a node that is silent.
+        for condition in world.api().node["status"]["conditions"].as_array_mut().expect("conditions") {
+            condition["status"] = "Unknown".into();
+        }
+        let then = env.instant();
+        world.eventually("it is ready again", ready).await;
+        assert!(env.instant() - then <= LEASE_RENEW_EVERY * 2, "{:?}", env.instant() - then);
     }
 }

@@ -22,7 +22,7 @@ pub struct PulledImage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ImageError {
-    /// `InvalidImageName`, `ErrImagePull` or `ErrImageNeverPull`.
+    /// `InvalidImageName` or `ErrImagePull`.
     pub reason: &'static str,
     pub message: String,
 }
@@ -33,7 +33,10 @@ pub enum LaunchError {
     /// The port is taken or may not be bound: tried again.
     #[error("{0}")]
     Bind(String),
-    /// Anything else: a component that does not compile, has no entry point, ...
+    /// The machine's doing (a full disk, no time to compile): tried again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The component's own: it does not compile, has no entry point, ... The run has ended before it began.
     #[error("{0}")]
     Failed(String),
 }
@@ -72,7 +75,9 @@ pub trait PodRuntime: Send + Sync + 'static {
     fn version(&self) -> String;
     /// Pods that this runtime can hold.
     fn pods_max(&self) -> u64;
-    /// Makes an image available. `policy`: `Always`, `IfNotPresent`, `Never`.
-    async fn pull(&self, image: &str, policy: &str) -> Result<PulledImage, ImageError>;
+    /// The image, if it is on this machine.
+    async fn image_status(&self, image: &str) -> Result<Option<PulledImage>, ImageError>;
+    /// Fetches an image, whether or not it is at hand.
+    async fn pull_image(&self, image: &str) -> Result<PulledImage, ImageError>;
     async fn start(&self, launch: Launch) -> Result<Arc<dyn Running>, LaunchError>;
 }

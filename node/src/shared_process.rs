@@ -1,12 +1,13 @@
 //! The runtime in which all pods share this process: the isolation class `wasm`.
 
 use crate::container::ContainerPlan;
+use crate::image::{ERR_IMAGE_PULL, INVALID_IMAGE_NAME};
 use crate::logs::{RunLog, Stream};
 use crate::register::memory_total;
 use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodRuntime, PulledImage, Running};
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use sampan_client::{Blob, BlobError, BlobSource, Reference};
+use sampan_client::{BlobError, BlobSource, Reference};
 use sampan_wasm_runtime as wasm;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,8 +21,8 @@ pub struct SharedProcess {
     aliases: HashMap<String, String>,
     /// The bound of a container that sets none: the node's allocatable memory.
     memory_bytes: u64,
-    /// What was pulled, by the name it was asked for: `IfNotPresent` and `Never` look here.
-    present: Mutex<HashMap<String, Blob>>,
+    /// What was pulled, by the name it was asked for. Not its bytes: the compiled artefact stands in the runtime's cache.
+    present: Mutex<HashMap<String, Present>>,
 }
 
 impl SharedProcess {
@@ -30,9 +31,79 @@ impl SharedProcess {
     }
 }
 
+#[derive(Clone)]
+struct Present {
+    /// By its manifest's digest: a tag may have moved meanwhile.
+    reference: Reference,
+    image: PulledImage,
+}
+
 fn image_error(error: &BlobError) -> ImageError {
-    let reason = if matches!(error, BlobError::Reference(_)) { "InvalidImageName" } else { "ErrImagePull" };
+    let reason = if matches!(error, BlobError::Reference(_)) { INVALID_IMAGE_NAME } else { ERR_IMAGE_PULL };
     ImageError { reason, message: error.to_string() }
+}
+
+/// Whose fault it is that a start failed, and so whether another try may help.
+fn failed(error: wasm::Error) -> LaunchError {
+    use wasm::Error as E;
+    match error {
+        E::Bind { .. }
+        | E::Io { .. }
+        | E::Fetch(_)
+        | E::DigestMismatch { .. }
+        | E::CompileStarved { .. }
+        | E::ShuttingDown => LaunchError::Unavailable(error.to_string()),
+        E::BadDigest { .. }
+        | E::NotRunnable(_)
+        | E::Compile { .. }
+        | E::CompileKilled { .. }
+        | E::MissingWorld { .. }
+        | E::Link { .. }
+        | E::Engine(_) => LaunchError::Failed(error.to_string()),
+    }
+}
+
+/// Why a fetch gave no component.
+enum Unfetched {
+    Blob(BlobError),
+    NoComponent(ImageError),
+}
+
+impl From<Unfetched> for ImageError {
+    fn from(unfetched: Unfetched) -> Self {
+        match unfetched {
+            Unfetched::Blob(error) => image_error(&error),
+            Unfetched::NoComponent(error) => error,
+        }
+    }
+}
+
+impl SharedProcess {
+    /// The name that `image` stands for.
+    fn asked<'a>(&'a self, image: &'a str) -> &'a str {
+        self.aliases.get(image).map_or(image, String::as_str)
+    }
+
+    /// Fetches a component and remembers that it is at hand.
+    async fn fetch(&self, image: &str, reference: Reference) -> Result<PulledImage, Unfetched> {
+        let blob = self.blobs.fetch(&reference).await.map_err(Unfetched::Blob)?;
+        let no_component = |message: String| {
+            Unfetched::NoComponent(ImageError {
+                reason: ERR_IMAGE_PULL,
+                message: format!("image {image:?}: {message}"),
+            })
+        };
+        let bytes = blob.bytes;
+        let size = bytes.len() as u64;
+        // It may be many mebibytes: not on a thread that serves others.
+        let inspected = tokio::task::spawn_blocking(move || wasm::inspect(&bytes).map(drop)).await;
+        inspected.map_err(|error| no_component(error.to_string()))?.map_err(|error| no_component(error.to_string()))?;
+        let pulled = PulledImage { id: format!("{image}@{}", blob.manifest_digest), digest: blob.digest, size };
+        let pinned = Reference { digest: Some(blob.manifest_digest), ..reference };
+        let present = Present { reference: pinned, image: pulled.clone() };
+        self.present.lock().insert(self.asked(image).to_owned(), present);
+        Ok(pulled)
+    }
 }
 
 struct Sink(Arc<RunLog>, Stream);
@@ -54,42 +125,39 @@ impl PodRuntime for SharedProcess {
         self.runtime.capacity().pods_max
     }
 
-    async fn pull(&self, image: &str, policy: &str) -> Result<PulledImage, ImageError> {
-        let asked = self.aliases.get(image).map_or(image, String::as_str);
-        let pulled = |blob: &Blob| PulledImage {
-            id: format!("{image}@{}", blob.manifest_digest),
-            digest: blob.digest.clone(),
-            size: blob.bytes.len() as u64,
-        };
-        if policy != "Always"
-            && let Some(blob) = self.present.lock().get(asked)
-        {
-            return Ok(pulled(blob));
+    async fn image_status(&self, image: &str) -> Result<Option<PulledImage>, ImageError> {
+        let asked = self.asked(image);
+        if let Some(present) = self.present.lock().get(asked) {
+            return Ok(Some(present.image.clone()));
         }
         let reference = Reference::parse(asked).map_err(|error| image_error(&error.into()))?;
-        // Embedded images are on this machine already: for them Never is satisfied too.
-        if policy == "Never" && reference.registry.is_some() {
-            return Err(ImageError {
-                reason: "ErrImageNeverPull",
-                message: format!("Container image {image:?} is not present with pull policy of Never"),
-            });
+        // Embedded images are on this machine already.
+        if reference.registry.is_some() {
+            return Ok(None);
         }
-        let blob = self.blobs.fetch(&reference).await.map_err(|error| image_error(&error))?;
-        if let Err(error) = wasm::inspect(&blob.bytes) {
-            return Err(ImageError { reason: "ErrImagePull", message: format!("image {image:?}: {error}") });
+        match self.fetch(image, reference).await {
+            Ok(image) => Ok(Some(image)),
+            Err(Unfetched::Blob(BlobError::NotFound(_))) => Ok(None),
+            Err(other) => Err(other.into()),
         }
-        let answer = pulled(&blob);
-        self.present.lock().insert(asked.to_owned(), blob);
-        Ok(answer)
+    }
+
+    async fn pull_image(&self, image: &str) -> Result<PulledImage, ImageError> {
+        let reference = Reference::parse(self.asked(image)).map_err(|error| image_error(&error.into()))?;
+        Ok(self.fetch(image, reference).await?)
     }
 
     async fn start(&self, launch: Launch) -> Result<Arc<dyn Running>, LaunchError> {
         let Launch { image, plan, pod_ip, log } = launch;
-        let bytes =
-            self.present.lock().values().find(|blob| blob.digest == image.digest).map(|blob| blob.bytes.clone());
-        let fetch = || async move { bytes.ok_or_else(|| "the image is no longer at hand".to_owned()) };
+        let present = self.present.lock().values().find(|present| present.image.digest == image.digest).cloned();
+        let blobs = self.blobs.clone();
+        // Only where the artefact is not in the cache.
+        let fetch = || async move {
+            let present = present.ok_or_else(|| "the image is no longer at hand".to_owned())?;
+            let blob = blobs.fetch(&present.reference).await.map_err(|error| error.to_string())?;
+            Ok(blob.bytes)
+        };
         let prefer_command = !plan.args.is_empty();
-        let failed = |error: wasm::Error| LaunchError::Failed(error.to_string());
         let artifact = self.runtime.load_workload(&image.digest, prefer_command, fetch).await.map_err(failed)?;
         let container = self.runtime.container(wasm::ContainerLimits {
             memory_bytes: Some(plan.memory_limit_bytes.unwrap_or(self.memory_bytes)),
@@ -125,8 +193,10 @@ fn arguments(plan: &ContainerPlan) -> Vec<String> {
     if plan.args.is_empty() { vec![plan.name.clone()] } else { plan.args.clone() }
 }
 
-fn exit(exit: wasm::Exit) -> ContainerExit {
-    ContainerExit { code: exit.code, reason: exit.reason.as_str().to_owned(), message: exit.message }
+impl From<wasm::Exit> for ContainerExit {
+    fn from(exit: wasm::Exit) -> Self {
+        Self { code: exit.code, reason: exit.reason.as_str().to_owned(), message: exit.message }
+    }
 }
 
 struct Command(wasm::CommandHandle);
@@ -134,7 +204,7 @@ struct Command(wasm::CommandHandle);
 #[async_trait]
 impl Running for Command {
     async fn wait(&self) -> ContainerExit {
-        exit(self.0.wait().await)
+        self.0.wait().await.into()
     }
     fn terminate(&self, grace: Duration) {
         self.0.terminate(grace);
@@ -149,12 +219,96 @@ struct Service(wasm::ServiceHandle);
 #[async_trait]
 impl Running for Service {
     async fn wait(&self) -> ContainerExit {
-        exit(self.0.wait().await)
+        self.0.wait().await.into()
     }
     fn terminate(&self, grace: Duration) {
         self.0.terminate(grace);
     }
     fn kill(&self) {
         self.0.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use sampan_client::Blob;
+    use sampan_env::Env;
+
+    /// A component that exports nothing.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[derive(Default)]
+    struct Registry(Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl BlobSource for Registry {
+        async fn fetch(&self, reference: &Reference) -> Result<Blob, BlobError> {
+            self.0.lock().push(reference.to_string());
+            if reference.repository == "none" {
+                return Err(BlobError::NotFound(reference.to_string()));
+            }
+            let bytes = if reference.repository == "text" { Bytes::from_static(b"hello") } else { EMPTY.into() };
+            Ok(Blob {
+                digest: wasm::digest_of(&bytes),
+                manifest_digest: wasm::digest_of(b"manifest"),
+                media_type: "application/wasm".into(),
+                bytes,
+            })
+        }
+    }
+
+    fn shared_process(cache: &std::path::Path) -> (SharedProcess, Arc<Registry>) {
+        let runtime = wasm::Runtime::new(wasm::RuntimeConfig::new(cache), Env::system()).expect("a runtime");
+        let registry = Arc::new(Registry::default());
+        let aliases = [("alias".to_owned(), "empty:v1".to_owned())].into();
+        (SharedProcess::new(runtime, registry.clone(), aliases), registry)
+    }
+
+    #[tokio::test]
+    async fn an_image_is_fetched_once_and_its_bytes_again_only_where_they_are_needed() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let (shared, registry) = shared_process(cache.path());
+        assert_eq!(shared.image_status("none:v1").await, Ok(None));
+        assert_eq!(shared.image_status("docker.io/library/nginx:1").await, Ok(None));
+        let image = shared.image_status("alias").await.expect("named well").expect("embedded, and so at hand");
+        assert_eq!((image.size, image.digest.as_str()), (8, wasm::digest_of(EMPTY).as_str()));
+        assert_eq!(shared.image_status("empty:v1").await, Ok(Some(image.clone())));
+        assert_eq!(*registry.0.lock(), ["none:v1", "empty:v1"]);
+
+        let log = RunLog::new(&Env::system());
+        let launch = Launch { image, plan: ContainerPlan::default(), pod_ip: std::net::Ipv4Addr::LOCALHOST, log };
+        let error = shared.start(launch).await.err().expect("it exports nothing");
+        assert!(matches!(&error, LaunchError::Failed(why) if why.contains("wasi:cli/run")), "{error}");
+        // The tag may have moved: by its digest.
+        let pinned = format!("empty:v1@{}", wasm::digest_of(b"manifest"));
+        assert_eq!(registry.0.lock().last(), Some(&pinned));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_image_is_named() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let (shared, _) = shared_process(cache.path());
+        for (image, reason) in
+            [("NOT/An Image", INVALID_IMAGE_NAME), ("none:v1", ERR_IMAGE_PULL), ("text:v1", ERR_IMAGE_PULL)]
+        {
+            assert_eq!(shared.pull_image(image).await.map_err(|error| error.reason), Err(reason), "{image}");
+        }
+        assert_eq!(shared.image_status("NOT/An Image").await.map_err(|e| e.reason), Err(INVALID_IMAGE_NAME));
+    }
+
+    #[test]
+    fn another_try_helps_where_the_machine_was_at_fault() {
+        let check = |error: wasm::Error, again: bool| {
+            let text = error.to_string();
+            assert_eq!(matches!(failed(error), LaunchError::Unavailable(_)), again, "{text}");
+        };
+        check(wasm::Error::CompileStarved { why: "busy".into() }, true);
+        check(wasm::Error::Fetch("gone".into()), true);
+        check(wasm::Error::ShuttingDown, true);
+        check(wasm::Error::Compile { message: "bad".into() }, false);
+        check(wasm::Error::CompileKilled { why: "bomb".into() }, false);
+        check(wasm::Error::Link { message: "missing".into() }, false);
     }
 }

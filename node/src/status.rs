@@ -12,12 +12,14 @@ pub struct StatusInput<'a> {
     pub pod: &'a Pod,
     pub observed: &'a Observed,
     pub restart_policy: RestartPolicy,
+    /// The pod is to go: nothing of it is run again.
+    pub terminating: bool,
     pub host_ip: &'a str,
     pub now: SystemTime,
 }
 
 /// Kubelet's getPhase.
-pub fn phase(observed: &Observed, policy: RestartPolicy) -> &'static str {
+pub fn phase(observed: &Observed, policy: RestartPolicy, terminating: bool) -> &'static str {
     let (mut running, mut waiting, mut stopped, mut succeeded) = (0, 0, 0, 0);
     for one in &observed.containers {
         match &one.state {
@@ -26,17 +28,17 @@ pub fn phase(observed: &Observed, policy: RestartPolicy) -> &'static str {
                 stopped += 1;
                 succeeded += usize::from(ended.exit_code == 0);
             }
-            ContainerState::Waiting { .. } | ContainerState::Starting { .. } if one.last.is_some() => stopped += 1,
-            ContainerState::Waiting { .. } | ContainerState::Starting { .. } => waiting += 1,
+            _ if one.last.is_some() => stopped += 1,
+            _ => waiting += 1,
         }
     }
     if waiting > 0 {
         "Pending"
-    } else if running > 0 || policy == RestartPolicy::Always {
+    } else if running > 0 || (policy == RestartPolicy::Always && !terminating) {
         "Running"
     } else if stopped == succeeded {
         "Succeeded"
-    } else if policy == RestartPolicy::Never {
+    } else if policy == RestartPolicy::Never || terminating {
         "Failed"
     } else {
         "Running"
@@ -67,8 +69,10 @@ fn container(one: &ObservedContainer, image: &str) -> Value {
     };
     let state = match &one.state {
         ContainerState::Waiting { reason, message, .. } => waiting(reason, message),
-        ContainerState::Starting { .. } => waiting(crate::observed::CONTAINER_CREATING, ""),
-        ContainerState::Running { started_at } | ContainerState::Stopping { started_at } => {
+        ContainerState::Pulling { .. } | ContainerState::Starting { .. } => {
+            waiting(crate::observed::CONTAINER_CREATING, "")
+        }
+        ContainerState::Running { started_at } | ContainerState::Stopping { started_at, .. } => {
             json!({"running": {"startedAt": rfc3339(*started_at)}})
         }
         ContainerState::Terminated(ended) => json!({"terminated": terminated(ended)}),
@@ -92,8 +96,8 @@ fn container(one: &ObservedContainer, image: &str) -> Value {
 
 /// The whole `status` as this node writes it. `PodScheduled` is the scheduler's and is not in it.
 pub fn status(input: &StatusInput<'_>) -> Value {
-    let StatusInput { pod, observed, restart_policy, host_ip, now } = input;
-    let phase = phase(observed, *restart_policy);
+    let StatusInput { pod, observed, restart_policy, terminating, host_ip, now } = input;
+    let phase = phase(observed, *restart_policy, *terminating);
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let statuses: Vec<Value> = observed
         .containers
@@ -189,7 +193,7 @@ mod tests {
             for (one, state) in observed.containers.iter_mut().zip(states) {
                 one.state = state.clone();
             }
-            assert_eq!(phase(&observed, policy), expected, "{policy:?} {states:?}");
+            assert_eq!(phase(&observed, policy, false), expected, "{policy:?} {states:?}");
         };
         check(Always, &[ObservedContainer::new("c").state], "Pending");
         check(Always, &[running(), ObservedContainer::new("c").state], "Pending");
@@ -199,6 +203,32 @@ mod tests {
         check(OnFailure, &[ended(0)], "Succeeded");
         check(Never, &[ended(0), ended(0)], "Succeeded");
         check(Never, &[ended(0), ended(137)], "Failed");
+    }
+
+    #[test]
+    fn a_pod_that_goes_ends_in_a_terminal_phase() {
+        use RestartPolicy::{Always, OnFailure};
+        let running = || ContainerState::Running { started_at: at(1) };
+        let check = |policy, states: &[ContainerState], expected: &str| {
+            let mut observed = Observed::new(states.iter().map(|_| "c"), at(0));
+            for (one, state) in observed.containers.iter_mut().zip(states) {
+                one.state = state.clone();
+            }
+            assert_eq!(phase(&observed, policy, true), expected, "{policy:?} {states:?}");
+        };
+        check(Always, &[running(), ended(1)], "Running");
+        check(Always, &[ended(0), ended(0)], "Succeeded");
+        check(Always, &[ended(0), ended(143)], "Failed");
+        check(OnFailure, &[ended(1)], "Failed");
+        // What never ran is settled first.
+        let mut observed = Observed::new(["a", "b"], at(0));
+        observed.containers[1].last =
+            ObservedContainer { state: ended(0), ..ObservedContainer::new("b") }.terminated().cloned();
+        assert_eq!(phase(&observed, Always, true), "Pending");
+        observed.settle(at(9));
+        assert_eq!(phase(&observed, Always, true), "Failed");
+        let codes: Vec<_> = observed.containers.iter().map(|c| c.terminated().map(|t| t.exit_code)).collect();
+        assert_eq!(codes, [Some(137), Some(0)]);
     }
 
     #[test]
@@ -217,6 +247,7 @@ mod tests {
             pod: &pod,
             observed: &observed,
             restart_policy: RestartPolicy::Always,
+            terminating: false,
             host_ip: "127.0.0.1",
             now: at(100),
         });

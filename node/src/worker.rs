@@ -1,23 +1,22 @@
-//! One pod's worker: it plans, acts, waits for what happens, and writes the pod's status.
+//! One pod's worker: it plans, acts, waits for what happens, and has it written down (`report`).
 
 use crate::address::Addresses;
-use crate::container;
-use crate::ledger::{Ledger, LedgerEntry};
-use crate::limits::{START_BACKOFF_FIRST, START_BACKOFF_MAX, STATUS_RETRY};
+use crate::container::{self, ContainerPlan};
+use crate::image::{self, ERR_IMAGE_PULL, IMAGE_PULL_BACK_OFF};
+use crate::ledger::Ledger;
+use crate::limits::{DELETION_GRACE_DEFAULT, START_BACKOFF_FIRST, START_BACKOFF_MAX, STATUS_RETRY};
 use crate::logs::{ContainerLogs, RunLog};
 use crate::observed::{CONTAINER_CREATING, ContainerState, Observed, Terminated};
 use crate::plan::{Action, RestartPolicy, Wanted, plan, quick_ends_after};
-use crate::runtime::{ContainerExit, Launch, LaunchError, PodRuntime, Running};
-use crate::status::{StatusInput, status};
+use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodRuntime, PulledImage, Running};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use sampan_api::k8s::api::core::v1::Pod;
-use sampan_client::{Client, DeleteParams, EventRecorder, EventType, Patch};
+use sampan_client::{Client, EventRecorder, EventType};
 use sampan_env::{CancellationToken, Env};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
@@ -45,30 +44,24 @@ pub struct PodLogs {
 pub type PodFeed = watch::Receiver<Option<Arc<Pod>>>;
 
 enum Done {
-    Launched { container: usize, result: Result<Launched, Trouble> },
+    Pulled { container: usize, plan: Box<ContainerPlan>, result: Result<PulledImage, ImageError> },
+    Launched { container: usize, log: Arc<RunLog>, result: Result<Arc<dyn Running>, LaunchError> },
     Ended { container: usize, exit: ContainerExit },
 }
 
-struct Launched {
-    running: Arc<dyn Running>,
-    image_id: String,
-}
-
-/// Why a start did not come about.
-struct Trouble {
-    reason: String,
-    message: String,
-}
-
 pub struct Worker {
-    shared: Arc<Shared>,
-    pod: Arc<Pod>,
-    uid: String,
-    observed: Observed,
-    running: HashMap<usize, Arc<dyn Running>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pod: Arc<Pod>,
+    pub(crate) uid: String,
+    pub(crate) observed: Observed,
+    pub(crate) running: HashMap<usize, Arc<dyn Running>>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
-    published: Value,
-    dirty: bool,
+    pub(crate) published: Value,
+    pub(crate) dirty: bool,
+    /// The ledger lacks what is observed.
+    pub(crate) unsaved: bool,
+    /// The API took the pod's deletion. It may keep the object for others' finalizers; the feed says when it is gone.
+    removed: bool,
 }
 
 impl Worker {
@@ -86,18 +79,21 @@ impl Worker {
             work: FuturesUnordered::new(),
             published: Value::Null,
             dirty: true,
+            unsaved: false,
+            removed: false,
         }
     }
 
-    fn restart_policy(&self) -> RestartPolicy {
+    pub(crate) fn restart_policy(&self) -> RestartPolicy {
         let policy = self.pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
         RestartPolicy::parse(policy.unwrap_or_default())
     }
 
-    fn wanted(&self) -> Wanted {
+    pub(crate) fn wanted(&self) -> Wanted {
         let metadata = &self.pod.metadata;
         let grace = metadata.deletion_timestamp.as_ref().map(|_| {
-            Duration::from_secs(u64::try_from(metadata.deletion_grace_period_seconds.unwrap_or(30)).unwrap_or(0))
+            let seconds = metadata.deletion_grace_period_seconds;
+            seconds.map_or(DELETION_GRACE_DEFAULT, |seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
         });
         Wanted { restart_policy: self.restart_policy(), deletion_grace: grace }
     }
@@ -105,6 +101,7 @@ impl Worker {
     /// Runs until the pod is gone or the node ends.
     pub async fn run(mut self, mut feed: PodFeed, end: CancellationToken) {
         self.take_address();
+        self.take_logs();
         loop {
             let (mut remove, mut wake) = (false, None::<SystemTime>);
             for action in plan(&self.wanted(), &self.observed, self.shared.env.now()) {
@@ -114,27 +111,44 @@ impl Worker {
                         self.back_off(container, until, delay);
                         wake = Some(wake.map_or(until, |wake| wake.min(until)));
                     }
+                    Action::ImageBackOff { container, until } => {
+                        self.image_back_off(container, until);
+                        wake = Some(wake.map_or(until, |wake| wake.min(until)));
+                    }
                     Action::Stop { container, grace } => self.stop(container, grace),
                     Action::WakeAt(at) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
-                    Action::Remove => remove = true,
+                    Action::Remove => remove = !self.removed,
                 }
             }
+            if remove {
+                self.dirty = true;
+                self.observed.settle(self.shared.env.now());
+            }
+            if self.unsaved {
+                // What could not be written is due again below.
+                self.save().await.ok();
+            }
             let written = self.publish().await;
-            if remove && written && self.remove().await {
-                break;
+            if remove && written {
+                self.removed = self.remove().await;
             }
             let now = self.shared.env.now();
-            let retry = (!written || remove).then(|| now + STATUS_RETRY);
+            let again = !written || self.unsaved || (remove && !self.removed);
+            let retry = again.then(|| now + STATUS_RETRY);
             let wake = wake.into_iter().chain(retry).min();
             let pause = wake.map(|at| at.duration_since(now).unwrap_or_default());
             tokio::select! {
                 () = end.cancelled() => return self.end(),
                 changed = feed.changed() => {
+                    if changed.is_err() {
+                        // Nobody tells of the pod any more: the node ends, and the pod does not.
+                        return self.end();
+                    }
                     let latest = feed.borrow_and_update().clone();
                     match latest {
-                        Some(pod) if changed.is_ok() => self.take_pod(pod),
-                        // Removed by force: nothing is owed to it any more.
-                        _ => break,
+                        Some(pod) => self.take_pod(pod),
+                        // Gone from the API: nothing is owed to it any more.
+                        None => break,
                     }
                 }
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.note(done).await,
@@ -145,7 +159,17 @@ impl Worker {
     }
 
     fn take_pod(&mut self, pod: Arc<Pod>) {
+        let version = |pod: &Pod| pod.metadata.resource_version.as_ref().and_then(|text| text.parse::<u64>().ok());
+        // What this worker wrote may be newer than what the feed has come to.
+        if version(&pod) < version(&self.pod) {
+            return;
+        }
         self.pod = pod;
+        if self.is_misstated() {
+            // Somebody else wrote this pod's status, as the control plane does for a node that it does not hear.
+            self.published = Value::Null;
+            self.dirty = true;
+        }
     }
 
     fn take_address(&mut self) {
@@ -154,12 +178,12 @@ impl Worker {
         self.observed.ip = kept.or_else(|| addresses.take());
     }
 
-    fn event(&self, kind: EventType, reason: &str, message: impl Into<String>) {
+    pub(crate) fn event(&self, kind: EventType, reason: &str, message: impl Into<String>) {
         self.shared.events.event(sampan_client::reference(self.pod.as_ref()), kind, reason, message);
     }
 
     /// `name_namespace(uid)`, as a kubelet names pods in its messages.
-    fn pod_name(&self) -> String {
+    pub(crate) fn pod_name(&self) -> String {
         let metadata = &self.pod.metadata;
         let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
         format!("{}_{}({})", name.unwrap_or_default(), namespace.unwrap_or_default(), self.uid)
@@ -184,32 +208,67 @@ impl Worker {
         if let Some(ended) = one.terminated().cloned() {
             one.last = Some(ended);
         }
-        if one.last.is_some() && one.failed_starts == 0 {
-            one.restart_count += 1;
-        }
-        one.state = ContainerState::Starting { since: now };
-        one.container_id = format!("wasm://{}", self.shared.env.uuid().replace('-', ""));
+        one.state = ContainerState::Pulling { since: now };
         self.dirty = true;
-        // Before the guest runs, the ledger knows: after a crash it counts as having run.
-        self.save().await;
-        let log = RunLog::new(&self.shared.env);
-        self.logs(|logs| logs.containers.entry(spec.name.clone()).or_default().next_run(log.clone()));
         let (shared, pod) = (self.shared.clone(), self.pod.clone());
         self.work.push(Box::pin(async move {
-            let result = launch(&shared, &pod, planned, ip, log).await;
-            Done::Launched { container: index, result }
+            let event = |kind: EventType, reason: &str, message: String| {
+                shared.events.event(sampan_client::reference(pod.as_ref()), kind, reason, message);
+            };
+            let (image, policy) = (&planned.image, &planned.pull_policy);
+            let result = image::ensure(shared.runtime.as_ref(), &shared.env, image, policy, &event).await;
+            Done::Pulled { container: index, plan: Box::new(planned), result }
         }));
     }
 
-    fn logs(&self, change: impl FnOnce(&mut PodLogs)) {
-        let metadata = &self.pod.metadata;
-        let key = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
-        let mut all = self.shared.logs.lock();
-        let logs = all.entry(key).or_default();
-        if logs.uid != self.uid {
-            *logs = PodLogs { uid: self.uid.clone(), ..PodLogs::default() };
+    /// Its image is there: it is started, once the ledger knows.
+    async fn launch(&mut self, index: usize, image: PulledImage, plan: ContainerPlan) {
+        let Some(pod_ip) = self.observed.ip else { return };
+        let one = &mut self.observed.containers[index];
+        one.image_id.clone_from(&image.id);
+        one.state = ContainerState::Starting { since: self.shared.env.now() };
+        one.container_id = format!("wasm://{}", self.shared.env.uuid().replace('-', ""));
+        one.restart_count += u32::from(one.last.is_some());
+        // Before the guest runs, the ledger knows: after a crash it counts as having run.
+        if let Err(error) = self.save().await {
+            self.event(EventType::Warning, "Failed", format!("Error: {error}"));
+            self.not_launched(index, "CreateContainerError", error);
+            return;
         }
-        change(logs);
+        self.event(EventType::Normal, "Created", "Container created");
+        let log = RunLog::new(&self.shared.env);
+        let shared = self.shared.clone();
+        self.work.push(Box::pin(async move {
+            let result = shared.runtime.start(Launch { image, plan, pod_ip, log: log.clone() }).await;
+            Done::Launched { container: index, log, result }
+        }));
+    }
+
+    /// It was about to run, and did not: as if it had never been counted.
+    fn not_launched(&mut self, index: usize, reason: &str, message: String) {
+        let one = &mut self.observed.containers[index];
+        one.restart_count -= u32::from(one.last.is_some());
+        one.container_id = one.last.as_ref().map(|last| last.container_id.clone()).unwrap_or_default();
+        self.wait_again(index, reason, message);
+    }
+
+    pub(crate) fn logs_key(&self) -> (String, String) {
+        let metadata = &self.pod.metadata;
+        (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    }
+
+    /// From here on the logs under the pod's name are those of this pod.
+    fn take_logs(&self) {
+        let logs = PodLogs { uid: self.uid.clone(), ..PodLogs::default() };
+        self.shared.logs.lock().insert(self.logs_key(), logs);
+    }
+
+    /// Changes the pod's logs, unless a successor of the same name has taken their place.
+    pub(crate) fn logs(&self, change: impl FnOnce(&mut PodLogs)) {
+        let mut all = self.shared.logs.lock();
+        if let Some(logs) = all.get_mut(&self.logs_key()).filter(|logs| logs.uid == self.uid) {
+            change(logs);
+        }
     }
 
     /// Not started: it waits, longer each time, and is tried again.
@@ -221,6 +280,7 @@ impl Worker {
         }
         let delay = START_BACKOFF_FIRST.saturating_mul(1 << one.failed_starts.min(16)).min(START_BACKOFF_MAX);
         one.failed_starts += 1;
+        one.pull_failed_at = (reason == ERR_IMAGE_PULL).then_some(now);
         one.state = ContainerState::Waiting { reason: reason.to_owned(), message, until: Some(now + delay) };
         self.dirty = true;
     }
@@ -238,21 +298,44 @@ impl Worker {
         self.event(EventType::Warning, "BackOff", event);
     }
 
+    fn image_back_off(&mut self, index: usize, until: SystemTime) {
+        let spec = self.pod.spec.as_ref().and_then(|spec| spec.containers.get(index));
+        let image = spec.and_then(|spec| spec.image.clone()).unwrap_or_default();
+        let event = format!("Back-off pulling image {image:?}");
+        let one = &mut self.observed.containers[index];
+        let before = match &one.state {
+            ContainerState::Waiting { reason, message, .. } => format!("{reason}: {message}"),
+            _ => ERR_IMAGE_PULL.to_owned(),
+        };
+        let message = format!("{event}: {before}");
+        one.state = ContainerState::Waiting { reason: IMAGE_PULL_BACK_OFF.into(), message, until: Some(until) };
+        self.dirty = true;
+        self.event(EventType::Normal, "BackOff", event);
+        self.event(EventType::Warning, "Failed", format!("Error: {IMAGE_PULL_BACK_OFF}"));
+    }
+
     fn stop(&mut self, index: usize, grace: Duration) {
+        let until = Some(self.shared.env.now() + grace);
         let name = self.observed.containers[index].name.clone();
         match self.running.get(&index) {
             Some(running) => {
                 running.terminate(grace);
-                self.event(EventType::Normal, "Killing", format!("Stopping container {name}"));
-                if let ContainerState::Running { started_at } = self.observed.containers[index].state {
-                    self.observed.containers[index].state = ContainerState::Stopping { started_at };
+                match self.observed.containers[index].state {
+                    ContainerState::Running { started_at } => {
+                        self.event(EventType::Normal, "Killing", format!("Stopping container {name}"));
+                        self.observed.containers[index].state = ContainerState::Stopping { started_at, until };
+                    }
+                    ContainerState::Stopping { started_at, .. } => {
+                        self.observed.containers[index].state = ContainerState::Stopping { started_at, until };
+                    }
+                    _ => {}
                 }
             }
             None => {
                 // Still being made ready: given up.
                 self.work.clear();
                 for one in &mut self.observed.containers {
-                    if matches!(one.state, ContainerState::Starting { .. }) {
+                    if one.is_starting() {
                         let reason = CONTAINER_CREATING.to_owned();
                         one.state = ContainerState::Waiting { reason, message: String::new(), until: None };
                     }
@@ -267,22 +350,26 @@ impl Worker {
         let now = self.shared.env.now();
         self.dirty = true;
         match done {
-            Done::Launched { container, result: Ok(launched) } => {
+            Done::Pulled { container, plan, result: Ok(image) } => return self.launch(container, image, *plan).await,
+            Done::Pulled { container, result: Err(error), .. } => {
+                self.wait_again(container, error.reason, error.message);
+            }
+            Done::Launched { container, log, result: Ok(running) } => {
                 let one = &mut self.observed.containers[container];
-                one.image_id = launched.image_id;
                 one.failed_starts = 0;
                 one.state = ContainerState::Running { started_at: now };
-                self.work.push(ended(container, launched.running.clone()));
-                self.running.insert(container, launched.running);
+                let name = one.name.clone();
+                self.work.push(ended(container, running.clone()));
+                self.running.insert(container, running);
+                self.logs(|logs| logs.containers.entry(name).or_default().next_run(log));
+                self.event(EventType::Normal, "Started", "Container started");
             }
-            Done::Launched { container, result: Err(trouble) } => {
-                self.wait_again(container, &trouble.reason, trouble.message);
-            }
+            Done::Launched { container, result: Err(error), .. } => self.failed_launch(container, error),
             Done::Ended { container, exit } => {
                 self.running.remove(&container);
                 let one = &mut self.observed.containers[container];
                 let started_at = match one.state {
-                    ContainerState::Running { started_at } | ContainerState::Stopping { started_at } => started_at,
+                    ContainerState::Running { started_at } | ContainerState::Stopping { started_at, .. } => started_at,
                     _ => now,
                 };
                 let terminated = Terminated {
@@ -303,76 +390,38 @@ impl Worker {
                 });
             }
         }
-        self.save().await;
+        self.unsaved = true;
     }
 
-    /// Writes the status if it changed. False: it could not be written and is to be tried again.
-    async fn publish(&mut self) -> bool {
-        if !self.dirty {
-            return true;
-        }
-        let status = status(&StatusInput {
-            pod: &self.pod,
-            observed: &self.observed,
-            restart_policy: self.restart_policy(),
-            host_ip: &self.shared.host_ip,
-            now: self.shared.env.now(),
-        });
-        if status == self.published {
-            self.dirty = false;
-            return true;
-        }
-        let patch = Patch::Strategic(json!({"metadata": {"uid": self.uid}, "status": status}));
-        let metadata = &self.pod.metadata;
-        let pods = self.shared.client.namespaced::<Pod>(metadata.namespace.as_deref().unwrap_or_default());
-        match pods.patch_status(metadata.name.as_deref().unwrap_or_default(), &patch).await {
-            Ok(pod) => {
-                // Conditions keep the times that this node just wrote.
-                self.pod = Arc::new(pod);
-                self.published = status;
-                self.dirty = false;
-                true
+    fn failed_launch(&mut self, index: usize, error: LaunchError) {
+        match error {
+            LaunchError::Bind(message) => {
+                self.event(EventType::Warning, "FailedBind", message.clone());
+                self.not_launched(index, "FailedBind", message);
             }
-            // Gone, or another pod of that name: the feed will say so.
-            Err(error) if error.is_not_found() || error.is_conflict() => {
-                self.dirty = false;
-                true
+            LaunchError::Unavailable(message) => {
+                self.event(EventType::Warning, "Failed", format!("Error: {message}"));
+                self.not_launched(index, "CreateContainerError", message);
             }
-            Err(error) => {
-                tracing::warn!(pod = %self.pod_name(), %error, "the status could not be written");
-                false
+            LaunchError::Failed(message) => {
+                self.event(EventType::Warning, "Failed", format!("Error: {message}"));
+                let now = self.shared.env.now();
+                let one = &mut self.observed.containers[index];
+                // Without an ID: there is nothing of this run to be read.
+                one.container_id.clear();
+                let exit = ContainerExit::from(sampan_wasm_runtime::Exit::not_started(message));
+                let ended = Terminated {
+                    exit_code: exit.code,
+                    reason: exit.reason,
+                    message: exit.message,
+                    started_at: now,
+                    finished_at: now,
+                    container_id: String::new(),
+                };
+                one.quick_ends = quick_ends_after(one.quick_ends, &ended);
+                one.failed_starts = 0;
+                one.state = ContainerState::Terminated(ended);
             }
-        }
-    }
-
-    /// Takes the object out of the API. True when it is gone.
-    async fn remove(&mut self) -> bool {
-        let metadata = &self.pod.metadata;
-        let pods = self.shared.client.namespaced::<Pod>(metadata.namespace.as_deref().unwrap_or_default());
-        let params =
-            DeleteParams { grace_period_seconds: Some(0), uid: Some(self.uid.clone()), ..DeleteParams::default() };
-        match pods.delete(metadata.name.as_deref().unwrap_or_default(), &params).await {
-            Ok(_) => true,
-            Err(error) if error.is_not_found() || error.is_conflict() => true,
-            Err(error) => {
-                tracing::warn!(pod = %self.pod_name(), %error, "the pod could not be removed");
-                false
-            }
-        }
-    }
-
-    async fn save(&mut self) {
-        let entry = LedgerEntry {
-            uid: self.uid.clone(),
-            namespace: self.pod.metadata.namespace.clone().unwrap_or_default(),
-            name: self.pod.metadata.name.clone().unwrap_or_default(),
-            observed: self.observed.clone(),
-        };
-        let ledger = self.shared.ledger.clone();
-        match tokio::task::spawn_blocking(move || ledger.save(&entry)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "what runs could not be recorded"),
-            Err(error) => tracing::error!(%error, "the ledger's writer ended"),
         }
     }
 
@@ -380,31 +429,6 @@ impl Worker {
     fn end(self) {
         for running in self.running.values() {
             running.kill();
-        }
-    }
-
-    /// The pod is gone.
-    async fn forget(self) {
-        for running in self.running.values() {
-            running.kill();
-            running.wait().await;
-        }
-        if let Some(ip) = self.observed.ip {
-            self.shared.addresses.give_back(ip);
-        }
-        let metadata = &self.pod.metadata;
-        let key = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
-        {
-            let mut logs = self.shared.logs.lock();
-            if logs.get(&key).is_some_and(|logs| logs.uid == self.uid) {
-                logs.remove(&key);
-            }
-        }
-        let (ledger, uid) = (self.shared.ledger.clone(), self.uid.clone());
-        match tokio::task::spawn_blocking(move || ledger.remove(&uid)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the ledger's entry stays"),
-            Err(error) => tracing::error!(%error, "the ledger's writer ended"),
         }
     }
 }
@@ -417,51 +441,6 @@ async fn sleep(pause: Option<Duration>) {
     match pause {
         Some(pause) => tokio::time::sleep(pause).await,
         None => std::future::pending().await,
-    }
-}
-
-/// From the image to a running guest, with a kubelet's events on the way.
-async fn launch(
-    shared: &Shared,
-    pod: &Pod,
-    planned: container::ContainerPlan,
-    pod_ip: Ipv4Addr,
-    log: Arc<RunLog>,
-) -> Result<Launched, Trouble> {
-    let event = |kind: EventType, reason: &str, message: String| {
-        shared.events.event(sampan_client::reference(pod), kind, reason, message);
-    };
-    let image = match shared.runtime.pull(&planned.image, &planned.pull_policy).await {
-        Ok(image) => {
-            let text = format!(
-                "Container image {:?} already present on machine and can be accessed by the pod",
-                planned.image
-            );
-            event(EventType::Normal, "Pulled", text);
-            image
-        }
-        Err(error) => {
-            let text = format!("Failed to pull image {:?}: {}", planned.image, error.message);
-            event(EventType::Warning, "Failed", text);
-            event(EventType::Warning, "Failed", format!("Error: {}", error.reason));
-            return Err(Trouble { reason: error.reason.into(), message: error.message });
-        }
-    };
-    event(EventType::Normal, "Created", "Container created".into());
-    let image_id = image.id.clone();
-    match shared.runtime.start(Launch { image, plan: planned, pod_ip, log }).await {
-        Ok(running) => {
-            event(EventType::Normal, "Started", "Container started".into());
-            Ok(Launched { running, image_id })
-        }
-        Err(LaunchError::Bind(message)) => {
-            event(EventType::Warning, "FailedBind", message.clone());
-            Err(Trouble { reason: "FailedBind".into(), message })
-        }
-        Err(LaunchError::Failed(message)) => {
-            event(EventType::Warning, "Failed", format!("Error: {message}"));
-            Err(Trouble { reason: "RunContainerError".into(), message })
-        }
     }
 }
 
