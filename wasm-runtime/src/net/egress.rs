@@ -25,7 +25,8 @@ impl Cidr {
 pub struct EgressRules {
     /// Ranges inside loopback that are the cluster's: pods and services.
     pub cluster: Vec<Cidr>,
-    /// Denied wherever they are: the API server's own addresses.
+    /// Denied wherever they are: the API server's own addresses. An unspecified one (`0.0.0.0`, `[::]`) is what listens
+    /// on all addresses of this host: its port is denied on every address, since which are the host's is not known.
     pub denied: Vec<SocketAddr>,
     /// Allowed before any other rule, by configuration.
     pub allowed: Vec<SocketAddr>,
@@ -53,7 +54,8 @@ impl EgressRules {
         if self.allowed.contains(&to) {
             return true;
         }
-        if self.denied.contains(&to) {
+        let denies = |one: &SocketAddr| one.port() == to.port() && (one.ip() == to.ip() || one.ip().is_unspecified());
+        if self.denied.iter().any(denies) {
             return false;
         }
         match to.ip() {
@@ -118,6 +120,28 @@ mod tests {
                 ("[::ffff:127.64.0.1]:80", true),
             ],
         );
+    }
+
+    #[test]
+    fn who_listens_everywhere_is_denied_everywhere() {
+        for api in ["0.0.0.0:6443", "[::]:6443"] {
+            let denied = vec![api.parse().expect("an address")];
+            let allowed = vec!["10.0.0.9:6443".parse().expect("an address")];
+            let rules = EgressRules { denied, allowed, ..EgressRules::default() };
+            check(
+                &rules,
+                &[
+                    ("192.168.1.5:6443", false),
+                    ("[::ffff:192.168.1.5]:6443", false),
+                    // Loopback is the listener's too, the pods' part of it included.
+                    ("127.64.0.1:6443", false),
+                    ("127.96.0.1:6443", false),
+                    ("192.168.1.5:443", true),
+                    ("127.64.0.1:80", true),
+                    ("10.0.0.9:6443", true),
+                ],
+            );
+        }
     }
 
     #[test]

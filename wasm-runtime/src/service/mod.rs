@@ -319,7 +319,7 @@ mod tests {
         };
         let small = Needs { memories: 1, memory_pages: 17, tables: 1, table_elements: 100 };
         check(small, (17 << 16) + 800 + (256 << 10), 250);
-        check(Needs { memories: 4, ..small }, (4 * 17 << 16) + 800 + (256 << 10), 62);
+        check(Needs { memories: 4, ..small }, ((4 * 17) << 16) + 800 + (256 << 10), 62);
         check(Needs { tables: 8, ..small }, (17 << 16) + 6400 + (256 << 10), 125);
         check(Needs { memories: 0, memory_pages: 0, tables: 0, table_elements: 0 }, 256 << 10, 250);
         check(Needs { memory_pages: u64::MAX, ..small }, u64::MAX, 250);

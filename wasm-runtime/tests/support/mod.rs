@@ -115,3 +115,13 @@ pub async fn run_component(
 pub fn mebibytes(n: u64) -> ContainerLimits {
     ContainerLimits { memory_bytes: Some(n << 20), ..ContainerLimits::default() }
 }
+
+/// Waits until something has come about.
+pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let waits = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+}
