@@ -22,6 +22,9 @@ pub const STATUS_ATTEMPTS: u32 = 3;
 /// Characters of the revision history that a ReplicaSet's annotation keeps.
 pub const REVISION_HISTORY_LEN: usize = 2000;
 
+/// Times in objects have whole seconds: what is due at one of them is looked at so much later, when it surely is.
+pub const WHOLE_SECOND: Duration = Duration::from_secs(1);
+
 /// How long a namespace whose content does not go away at once is left before it is looked at again.
 pub const NAMESPACE_RETRY: Duration = Duration::from_secs(1);
 /// Longest the served resources are believed before they are asked for again.

@@ -30,8 +30,21 @@ pub struct PolicyControllerConfig {
 /// What an object was last brought to life from, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Applied {
+    /// Another object of the same name begins at the same generation.
+    uid: Option<String>,
     generation: Option<i64>,
     digest: String,
+}
+
+impl Applied {
+    fn new(object: &SchedulingPolicy, digest: &str) -> Self {
+        let meta = &object.metadata;
+        Self { uid: meta.uid.clone(), generation: meta.generation, digest: digest.to_owned() }
+    }
+
+    fn is_of(&self, object: &SchedulingPolicy) -> bool {
+        self.uid == object.metadata.uid && self.generation == object.metadata.generation
+    }
 }
 
 struct Shared {
@@ -207,7 +220,6 @@ impl Shared {
             self.queue.forget(&name.to_owned());
             return;
         };
-        let generation = object.metadata.generation;
         if object.spec.mode == Mode::Off {
             self.live.remove(name);
             self.applied.lock().remove(name);
@@ -217,7 +229,7 @@ impl Shared {
             return;
         }
         // Most of what is heard is its own status. Its image is read again only when there is reason to.
-        let is_known = self.applied.lock().get(name).is_some_and(|applied| applied.generation == generation);
+        let is_known = self.applied.lock().get(name).is_some_and(|applied| applied.is_of(&object));
         if !self.recheck.lock().remove(name) && is_known {
             return;
         }
@@ -231,7 +243,7 @@ impl Shared {
                     verdict(condition::FIXTURES_PASSED, true, "Passed", passed),
                 ];
                 self.live.install(name, prepared, suspended);
-                self.applied.lock().insert(name.to_owned(), Applied { generation, digest });
+                self.applied.lock().insert(name.to_owned(), Applied::new(&object, &digest));
                 self.verdicts.lock().insert(name.to_owned(), verdicts);
                 self.queue.forget(&name.to_owned());
             }
@@ -254,7 +266,7 @@ impl Shared {
     /// Fetches, compiles and checks what the object names; `None` when that was done already.
     async fn bring(&self, object: &SchedulingPolicy) -> Result<Option<(Prepared, String)>, Failed> {
         let name = object.metadata.name.as_deref().unwrap_or_default();
-        let mut applied = Applied { generation: object.metadata.generation, digest: String::new() };
+        let mut applied = Applied::new(object, "");
         // What failed for good in this form fails again.
         let tried = |failed: Failed, applied: &Applied| {
             if !failed.retry {

@@ -2,7 +2,7 @@
 
 use super::replicas::{self, actual, available, fences, ready, size, terminating, total, wanted};
 use crate::runtime::Requeue;
-use crate::{owner, time};
+use crate::{limits, owner, time};
 use sampan_api::k8s::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet};
 use std::time::{Duration, SystemTime};
 
@@ -178,7 +178,7 @@ pub fn progress(
         }
         remove(status, PROGRESSING);
         set(status, condition);
-        return Requeue::After(deadline + Duration::from_secs(1));
+        return Requeue::After(deadline + limits::WHOLE_SECOND);
     }
     let Some(current) = current else { return Requeue::Never };
     if matches!(current.reason.as_deref(), Some(NEW_AVAILABLE | TIMED_OUT)) {
@@ -190,7 +190,7 @@ pub fn progress(
         set(status, new(PROGRESSING, "False", TIMED_OUT, message, now));
         return Requeue::Never;
     }
-    Requeue::After(deadline - spent + Duration::from_secs(1))
+    Requeue::After(deadline - spent + limits::WHOLE_SECOND)
 }
 
 /// The new ReplicaSet's failure, else an old one's.

@@ -76,8 +76,7 @@ pub fn status(
             }
             Some(wait) => {
                 ready += 1;
-                // The condition's time has whole seconds.
-                requeue = requeue.sooner(Requeue::After(wait + Duration::from_secs(1)));
+                requeue = requeue.sooner(Requeue::After(wait + limits::WHOLE_SECOND));
             }
         }
     }

@@ -15,7 +15,7 @@ fn root() -> PathBuf {
 }
 
 /// Bytes of a guest's component. Cargo sees to it that they are fresh.
-fn bytes(name: &str) -> Vec<u8> {
+pub fn bytes(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<()> = OnceLock::new();
     let target = root().join("target/guests");
     BUILT.get_or_init(|| {

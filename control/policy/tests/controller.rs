@@ -1,0 +1,202 @@
+//! The controller on an API server in this process: who is waited for, and how often an image is read.
+
+#[expect(dead_code, reason = "these tests need less of the guests than others")]
+mod guests;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use guests::{World, bytes};
+use parking_lot::Mutex;
+use sampan_api::scheduling::{Mode, SchedulingPolicy, SchedulingPolicySpec};
+use sampan_api::user::{Attributes, Authorizer, Decision, UserInfo};
+use sampan_apiserver::{Anonymous, ApiServer, Config, NoNodes};
+use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
+use sampan_client::{Blob, BlobError, BlobSource, Client, EventRecorder, Informers, Patch, Reference};
+use sampan_env::Tasks;
+use sampan_policy::{BUILT_IN_IMAGE, Live, PolicyController, PolicyControllerConfig, ProfileConfig, built_in_policies};
+use sampan_registry::{AdmitAll, Registry, ResourceTable, SchemaShapes};
+use sampan_store::memory::MemoryStore;
+use sampan_wasm_runtime::digest_of;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest anything takes to become what it should.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Anyone;
+
+impl Authenticator for Anyone {
+    fn authenticate<'a>(&'a self, _: Credentials<'a>) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+}
+
+impl Authorizer for Anyone {
+    fn authorize<'a>(&'a self, _: &'a Attributes) -> BoxFuture<'a, Decision> {
+        Box::pin(std::future::ready(Decision::allow("a test")))
+    }
+}
+
+/// Images by name of the guest; one never comes.
+#[derive(Default)]
+struct Images {
+    fetched: Mutex<BTreeMap<String, u32>>,
+}
+
+#[async_trait]
+impl BlobSource for Images {
+    async fn fetch(&self, reference: &Reference) -> Result<Blob, BlobError> {
+        *self.fetched.lock().entry(reference.repository.clone()).or_default() += 1;
+        let guest = match reference.repository.as_str() {
+            "slow" => std::future::pending().await,
+            "quiet" => "quiet-nodes",
+            _ => "sampan-policies",
+        };
+        let bytes = bytes(guest);
+        let digest = digest_of(&bytes);
+        let media_type = "application/wasm".to_owned();
+        Ok(Blob { manifest_digest: digest.clone(), digest, media_type, bytes: bytes.into() })
+    }
+}
+
+struct Cluster {
+    world: World,
+    admin: Client,
+    images: Arc<Images>,
+    tasks: Tasks,
+}
+
+impl Cluster {
+    async fn new() -> Self {
+        let (world, tasks) = (World::new(), Tasks::new("test"));
+        let env = world.env.clone();
+        let store = Arc::new(MemoryStore::new(env.clone(), &tasks));
+        let table = Arc::new(ResourceTable::builtin().expect("the built-in table is sound"));
+        let config = sampan_registry::Config::new(store, env.clone(), table, Arc::new(SchemaShapes));
+        let server = ApiServer::new(Config {
+            env: env.clone(),
+            tasks: tasks.clone(),
+            registry: Registry::open(config).await.expect("an empty store opens"),
+            authenticator: Arc::new(Anyone),
+            authorizer: Arc::new(Anyone),
+            admission: Arc::new(AdmitAll),
+            nodes: Arc::new(NoNodes),
+            actions: Vec::new(),
+            rules: None,
+            routes: Vec::new(),
+            checks: Vec::new(),
+            anonymous: Anonymous::Health,
+            version: "v1.35.0+sampan".to_owned(),
+        })
+        .expect("every action is bound");
+        let admin = Client::in_process(server.service(), UserInfo::apiserver(), "test", &env);
+        Self { world, admin, images: Arc::default(), tasks }
+    }
+
+    async fn create(&self, name: &str, image: &str) {
+        let spec = SchedulingPolicySpec { component: image.to_owned(), ..SchedulingPolicySpec::default() };
+        let mut object = SchedulingPolicy { spec, ..SchedulingPolicy::default() };
+        object.metadata.name = Some(name.to_owned());
+        self.admin.all::<SchedulingPolicy>().create(&object).await.expect("created");
+    }
+
+    fn start(&self) -> Live {
+        let live = Live::new(&self.world.env, vec![ProfileConfig::default()]);
+        let (env, tasks) = (self.world.env.clone(), self.tasks.clone());
+        let config = PolicyControllerConfig {
+            client: self.admin.clone(),
+            informers: Informers::new(self.admin.clone(), &env, &tasks),
+            runtime: self.world.runtime.clone(),
+            blobs: self.images.clone(),
+            events: EventRecorder::new(self.admin.clone(), "test", None, &env, &tasks),
+            env,
+            tasks,
+        };
+        PolicyController::new(config, &live).expect("an informer").start();
+        live
+    }
+
+    async fn patch(&self, name: &str, patch: serde_json::Value) {
+        self.admin.all::<SchedulingPolicy>().patch(name, &Patch::Merge(patch)).await.expect("patched");
+    }
+
+    async fn end(self) {
+        self.tasks.drain(Duration::from_secs(5)).await.expect("everything ends");
+    }
+}
+
+/// Waits until what is live is as told.
+async fn until(live: &Live, what: &str, is: impl Fn(&sampan_policy::PolicySet) -> bool) {
+    let mut sets = live.subscribe();
+    let waited = tokio::time::timeout(PATIENCE, sets.wait_for(|set| is(set))).await;
+    assert!(waited.is_ok(), "never {what}: {:?}", live.names());
+}
+
+fn has(set: &sampan_policy::PolicySet, name: &str) -> bool {
+    set.units.iter().flat_map(|unit| &unit.slots).any(|slot| slot.name == name)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_wait_for_the_built_in_policies_and_not_for_one_that_never_comes() {
+    let cluster = Cluster::new().await;
+    cluster.create("a-slow-one", "slow:v1").await;
+    cluster.create("quiet", "quiet:v1").await;
+    let live = cluster.start();
+    until(&live, "ready", |set| set.ready).await;
+    let set = live.current();
+    for object in built_in_policies() {
+        assert!(
+            has(&set, object.metadata.name.as_deref().expect("a name")),
+            "placed without {:?}",
+            object.metadata.name
+        );
+    }
+    assert!(has(&set, "quiet") && !has(&set, "a-slow-one"));
+    // The other worker goes on.
+    cluster.admin.all::<SchedulingPolicy>().delete("quiet", &Default::default()).await.expect("deleted");
+    until(&live, "without it", |set| !has(set, "quiet")).await;
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_is_read_when_the_object_changes_and_not_for_its_own_status() {
+    let cluster = Cluster::new().await;
+    cluster.create("quiet", "quiet:v1").await;
+    let live = cluster.start();
+    until(&live, "ready", |set| set.ready && has(set, "quiet")).await;
+    // Its own status came back by now, and comes again; then something that is heard after it.
+    for round in 0..3 {
+        let annotation = json!({"metadata": {"annotations": {"example.com/round": round.to_string()}}});
+        cluster.patch("quiet", annotation).await;
+    }
+    cluster.create("later", "quiet:v2").await;
+    until(&live, "heard of", |set| has(set, "later")).await;
+    let fetched = cluster.images.fetched.lock().clone();
+    assert_eq!(fetched["quiet"], 2, "once for each object");
+    let image = BUILT_IN_IMAGE.split(':').next().expect("a repository");
+    assert_eq!(fetched[image] as usize, built_in_policies().len());
+
+    cluster.patch("quiet", json!({"spec": {"weight": 7}})).await;
+    let seven = |set: &sampan_policy::PolicySet| {
+        set.units.iter().flat_map(|unit| &unit.slots).any(|slot| slot.name == "quiet" && slot.prepared.weight == 7)
+    };
+    until(&live, "of the new weight", seven).await;
+    assert_eq!(cluster.images.fetched.lock()["quiet"], 3);
+    // Another object of that name, of the same generation as the first had.
+    let api = cluster.admin.all::<SchedulingPolicy>();
+    api.delete("later", &Default::default()).await.expect("deleted");
+    let strict = SchedulingPolicySpec { component: "quiet:v1".to_owned(), weight: Some(9), ..Default::default() };
+    let mut object = SchedulingPolicy { spec: strict, ..SchedulingPolicy::default() };
+    object.metadata.name = Some("later".to_owned());
+    api.create(&object).await.expect("created");
+    let weight = |set: &sampan_policy::PolicySet, name: &str| {
+        let slots = set.units.iter().flat_map(|unit| &unit.slots).find(|slot| slot.name == name)?;
+        Some(slots.prepared.weight)
+    };
+    until(&live, "the new object", |set| weight(set, "later") == Some(9)).await;
+    cluster.patch("quiet", json!({"spec": {"mode": Mode::Off}})).await;
+    until(&live, "off", |set| !has(set, "quiet")).await;
+    cluster.end().await;
+}
