@@ -1,24 +1,26 @@
 //! The wiring: every part of a cluster started in its order, and ended in the reverse one.
 
 use crate::admission::ChainAdmission;
-use crate::config::Config;
+use crate::config::{Config, host_name};
 use crate::data_dir::DataDir;
 use crate::deferred::DeferredAuthorizer;
 use crate::first_start;
 use crate::health::{Ready, StoreCheck};
 use crate::metrics;
 use crate::nodes::OwnNode;
+use crate::process;
 use crate::rules::RbacRules;
 use crate::scheduling;
 use anyhow::{Context, bail};
 use sampan_api::UserInfo;
 use sampan_api::k8s::api::core::v1::Namespace;
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
-use sampan_apiserver::{Anonymous, ApiServer, ApiService, Metrics};
+use sampan_apiserver::{Anonymous, ApiServer, ApiService, Metrics, serve};
+use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::union::{Authenticators, Authorizers};
 use sampan_auth::{Authenticator, Pki};
 use sampan_client::{Client, Informers};
-use sampan_env::{Env, Tasks};
+use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::{Registry, ResourceTable, SchemaShapes};
 use sampan_store::Store;
 use sampan_store::sqlite::{Options, SqliteStore};
@@ -38,6 +40,7 @@ pub struct Cluster {
     pub pki: Arc<Pki>,
     pub data_dir: DataDir,
     pub service: ApiService,
+    stopping: CancellationToken,
     metrics: Arc<Metrics>,
     env: Env,
     node: Option<sampan_node::Agent>,
@@ -96,7 +99,9 @@ impl Cluster {
         metrics::of_the_store(&metrics, store.clone());
         let service = apiserver.service();
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
-        first_start::ensure(&own, &table, config).await.context("what a cluster has from its first start")?;
+        first_start::ensure(&own, &table, config, address.port())
+            .await
+            .context("what a cluster has from its first start")?;
         guard(&own, env, &api, &authorizer, &admission, &rules).await?;
 
         let mut cluster = Self {
@@ -104,6 +109,7 @@ impl Cluster {
             pki,
             data_dir,
             service,
+            stopping: apiserver.stopping(),
             metrics,
             env: env.clone(),
             node: None,
@@ -113,23 +119,21 @@ impl Cluster {
             store,
             store_tasks,
         };
-        cluster.listen(listener)?;
+        cluster.listen(listener, config)?;
         ready.set();
         progress("API server ready");
         cluster.start_parts(config, &node_connector, &explain, progress).await?;
         Ok(cluster)
     }
 
-    fn listen(&self, listener: std::net::TcpListener) -> anyhow::Result<()> {
+    fn listen(&self, listener: std::net::TcpListener, config: &Config) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)];
-        if !self.address.ip().is_unspecified() && !addresses.contains(&self.address.ip()) {
-            addresses.push(self.address.ip());
-        }
-        let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-        let tls = self.pki.server_config(&names, &addresses)?;
+        let (names, addresses) = subjects(self.address.ip(), &host_name(), config.first_service_ip());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let tls = serve::tls_config(self.pki.server_config(&names, &addresses)?);
+        let connections = serve::connections_max(process::files_max());
         let (service, tasks) = (self.service.clone(), self.parts.clone());
-        self.parts.spawn(async move { sampan_apiserver::serve::serve(listener, Some(tls), service, &tasks).await });
+        self.parts.spawn(async move { serve::serve(listener, Some(tls), service, connections, &tasks).await });
         Ok(())
     }
 
@@ -217,6 +221,9 @@ impl Cluster {
 
     /// Ends everything: guests, parts, the API, and at last the log.
     pub async fn drain(self) {
+        // Load balancers are told first; and watches over connections, which would hold the listener to its deadline, end
+        // while there is still somebody to end them.
+        self.stopping.cancel();
         if let Some(node) = &self.node {
             node.drain().await;
         }
@@ -233,6 +240,41 @@ impl Cluster {
             tracing::warn!(%error, "the store did not end in time");
         }
     }
+}
+
+/// The names and addresses under which the server is reached, for its certificate: as pods know it, as this machine is
+/// called, and as it is bound. Bound to all addresses, that is the one from which this machine speaks to the world;
+/// further interfaces are not looked up, and clients of those use a name.
+fn subjects(bound: IpAddr, host: &str, service: Ipv4Addr) -> (Vec<String>, Vec<IpAddr>) {
+    let mut names: Vec<String> = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ]
+    .map(str::to_owned)
+    .into();
+    if sampan_api::names::dns1123_subdomain(host).is_empty() && !names.iter().any(|name| name == host) {
+        names.push(host.to_owned());
+    }
+    let own = if bound.is_unspecified() { outward_address(bound) } else { Some(bound) };
+    let mut addresses =
+        vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), IpAddr::V4(service)];
+    addresses.extend(own.filter(|own| !addresses.contains(own)));
+    (names, addresses)
+}
+
+/// The address of the interface with the default route, if there is one. Nothing is sent: the kernel only chooses.
+fn outward_address(bound: IpAddr) -> Option<IpAddr> {
+    // Reserved for documentation: routed by default, and nobody's.
+    let anywhere: IpAddr = match bound {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    let socket = std::net::UdpSocket::bind((bound, 0)).ok()?;
+    socket.connect((anywhere, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Result<SqliteStore> {
@@ -296,7 +338,7 @@ async fn guard(
     rbac.wait_synced().await?;
     informers.wait_synced().await?;
     rules.set(rbac.clone());
-    authorizer.set(Arc::new(Authorizers(vec![Arc::new(sampan_auth::node::NodeAuthorizer), rbac])));
+    authorizer.set(Arc::new(Authorizers(vec![Arc::new(NodeAuthorizer::new(own.clone())), rbac])));
     admission.set(sampan_admission::Chain::new(vec![
         Arc::new(plugins::NamespaceLifecycle::new(namespaces, own.clone())),
         Arc::new(plugins::NodeRestriction),
@@ -304,4 +346,66 @@ async fn guard(
         Arc::new(plugins::DefaultTolerationSeconds),
     ]));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Authentication, Components};
+    use futures::StreamExt;
+    use sampan_client::{CertificateAuthority, Credentials, RemoteConfig, WatchParams};
+
+    #[test]
+    fn the_certificate_names_how_the_server_is_reached() {
+        let check = |bound: &str, host: &str, more_names: &[&str], more_addresses: &[&str]| {
+            let bound = bound.parse().expect("an address");
+            let (names, addresses) = subjects(bound, host, Ipv4Addr::new(127, 96, 0, 1));
+            assert_eq!(names[5..], *more_names, "{host}");
+            let addresses: Vec<String> = addresses[3..].iter().map(IpAddr::to_string).collect();
+            assert_eq!(addresses, more_addresses, "{bound}");
+        };
+        check("127.0.0.1", "box-1", &["box-1"], &[]);
+        check("10.1.2.3", "box_1", &[], &["10.1.2.3"]);
+        check("127.0.0.1", "localhost", &[], &[]);
+        let (_, addresses) = subjects(Ipv4Addr::UNSPECIFIED.into(), "a", Ipv4Addr::new(127, 96, 0, 1));
+        assert!(addresses.iter().all(|one| !one.is_unspecified()) && addresses.len() <= 4, "{addresses:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_open_watch_does_not_hold_the_end_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config {
+            data_dir: folder.path().to_owned(),
+            bind: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            kubeconfig: None,
+            components: Components { controllers: false, scheduler: false, node: false },
+            node_name: "n".into(),
+            service_network: (Ipv4Addr::new(127, 96, 0, 0), 12),
+            node_ports: (30000, 32767),
+            pod_network: (Ipv4Addr::new(127, 64, 0, 0), 18),
+            authentication: Authentication::default(),
+            image_aliases: Default::default(),
+        };
+        let (env, tasks) = (Env::system(), Tasks::new("test"));
+        let cluster = Cluster::start(&config, &env, &|_| ()).await.expect("it starts");
+        let remote = RemoteConfig {
+            server: cluster.server_url(),
+            ca: Some(CertificateAuthority::Pem(cluster.pki.ca_pem().as_bytes().to_vec())),
+            tls_server_name: None,
+            credentials: Credentials::ClientCertificate {
+                cert_pem: cluster.pki.admin.certificate_pem.as_bytes().to_vec(),
+                key_pem: cluster.pki.admin.key_pem.as_bytes().to_vec(),
+            },
+        };
+        let client = Client::remote(remote, "test", &env, &tasks).expect("a client");
+        let mut events = client.all::<Namespace>().watch(&WatchParams::default()).await.expect("a watch");
+        let began = env.instant();
+        cluster.drain().await;
+        let took = env.instant().duration_since(began);
+        assert!(took < DRAIN / 2, "{took:?}");
+        let ended = async { while events.next().await.is_some_and(|event| event.is_ok()) {} };
+        tokio::time::timeout(DRAIN, ended).await.expect("the watch was ended");
+        tasks.drain(DRAIN).await.expect("the client ends");
+    }
 }

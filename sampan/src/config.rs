@@ -184,7 +184,8 @@ fn parse_ports(text: &str) -> Option<(u16, u16)> {
     (first > 0 && first <= last).then_some((first, last))
 }
 
-fn host_name() -> String {
+/// What this machine calls itself.
+pub fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim().to_lowercase();
     if name.is_empty() { "localhost".into() } else { name }

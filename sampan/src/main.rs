@@ -10,6 +10,7 @@ mod health;
 mod image;
 mod metrics;
 mod nodes;
+mod process;
 mod rules;
 mod scheduling;
 mod up;
@@ -51,6 +52,7 @@ fn log(filter: &str) {
 fn main() -> ExitCode {
     // A compiler child is this same binary: it leaves from here.
     sampan_wasm_runtime::compile_child_main();
+    process::prepare();
     let cli = Cli::parse();
     let filter = match &cli.command {
         Command::Up(flags) => flags.server.log.clone(),

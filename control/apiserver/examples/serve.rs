@@ -4,6 +4,7 @@
 use futures::future::BoxFuture;
 use sampan_api::user::{Attributes, Authorizer, Decision, GROUP_AUTHENTICATED, GROUP_MASTERS, UserInfo};
 use sampan_api::{Object, Status};
+use sampan_apiserver::limits::CONNECTIONS_MAX;
 use sampan_apiserver::{Anonymous, ApiServer, Config, NoNodes};
 use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
 use sampan_env::{Env, Tasks};
@@ -100,6 +101,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     println!("http://{}", listener.local_addr()?);
-    sampan_apiserver::serve::serve(listener, None, server.service(), &tasks).await;
+    sampan_apiserver::serve::serve(listener, None, server.service(), CONNECTIONS_MAX, &tasks).await;
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod authenticate;
 mod authorize;
+mod hold;
 mod impersonate;
 mod in_flight;
 mod receive;

@@ -2,6 +2,7 @@
 
 use crate::actions::{Action, RuleResolver};
 use crate::body::Body;
+use crate::compute::compute;
 use crate::connect::NodeConnector;
 use crate::discovery::Documents;
 use crate::encode::Encoder;
@@ -20,7 +21,7 @@ use http::request::Parts;
 use sampan_api::{Authorizer, Record, Records, Status, UserInfo, WantRecords};
 use sampan_env::{CancellationToken, Env};
 use sampan_registry::options::Caller;
-use sampan_registry::{Admission, Registry, Resource};
+use sampan_registry::{Admission, List, Registry, Resource};
 use sampan_schema::Schema;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -29,7 +30,10 @@ use std::sync::Arc;
 /// The server's parts, shared by all requests.
 pub(crate) struct Core {
     pub env: Env,
+    /// The end has begun: see [`crate::ApiServer::stopping`].
     pub stopping: CancellationToken,
+    /// This process's own callers are ended too.
+    pub ended: CancellationToken,
     pub registry: Registry,
     pub authorizer: Arc<dyn Authorizer>,
     pub admission: Arc<dyn Admission>,
@@ -44,9 +48,15 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub fn new(config: Config, actions: HashMap<String, Arc<dyn Action>>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        config: Config,
+        actions: HashMap<String, Arc<dyn Action>>,
+        metrics: Arc<Metrics>,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
-            stopping: config.tasks.token().clone(),
+            stopping,
+            ended: config.tasks.token().clone(),
             env: config.env,
             registry: config.registry,
             authorizer: config.authorizer,
@@ -159,8 +169,17 @@ impl Ask {
 
     /// Answers with one object.
     pub fn record(&self, code: u16, output: Output, record: &Arc<Record>) -> Result<Response<Body>, Status> {
-        let bytes = self.encoder(output)?.record(record)?;
+        let encoder = self.encoder(output)?;
+        let bytes = compute(record.json.len(), encoder.heavy_from(), || encoder.record(record))?;
         Ok(respond::compressible(&self.parts.headers, code, output.format.media_type(), bytes))
+    }
+
+    /// Answers with a page of objects.
+    pub(crate) fn page(&self, output: Output, list: &List) -> Result<Response<Body>, Status> {
+        let encoder = self.encoder(output)?;
+        let size = list.items.iter().map(|record| record.json_len() + 1).sum();
+        let bytes = compute(size, encoder.heavy_from(), || encoder.list(list, size))?;
+        Ok(respond::compressible(&self.parts.headers, 200, output.format.media_type(), bytes))
     }
 
     /// Answers a caller of this process with what it asked for: records, and no bytes.

@@ -1,6 +1,7 @@
 //! Records, lists and Status into bytes. JSON of records is copied, never parsed; protobuf is made once a record; Table,
 //! YAML and what is to be read by people are computed.
 
+use crate::limits::{COMPUTED_BYTES_MIN, COPIED_BYTES_MIN};
 use crate::metadata;
 use crate::negotiate::{Format, MetaVersion, Output, Shape};
 use crate::table::{Include, Tables};
@@ -30,19 +31,34 @@ impl Encoder {
         Schema::builtin().find(&self.row.group, &self.row.version, &self.row.kind)
     }
 
+    /// From how many bytes on an answer is not made among others.
+    pub fn heavy_from(&self) -> usize {
+        let copied = self.output.shape == Shape::Whole && self.output.format == Format::Json && !self.output.pretty;
+        if copied { COPIED_BYTES_MIN } else { COMPUTED_BYTES_MIN }
+    }
+
     /// The payload of a record, without the envelope.
-    fn payload(&self, record: &Record) -> Bytes {
-        record.protobuf(|record| {
+    fn payload(&self, record: &Record) -> Result<Bytes, Status> {
+        let payload = record.protobuf(|record| {
             let mut out = Vec::with_capacity(record.json.len());
             let encoded = self
                 .type_id()
                 .map(|type_id| protobuf::encode(Schema::builtin(), type_id, &record.object().into_value(), &mut out));
-            if let Some(Err(error)) = encoded {
-                // What was decoded with the schema encodes with it; a record that does not is a defect of ours.
-                tracing::error!(%error, key = %record.key, kind = %record.kind, "no protobuf form");
+            match encoded {
+                Some(Ok(())) => out.into(),
+                Some(Err(error)) => {
+                    // What was decoded with the schema encodes with it; a record that does not is a defect of ours.
+                    tracing::error!(%error, key = %record.key, kind = %record.kind, "no protobuf form");
+                    Bytes::new()
+                }
+                None => Bytes::new(),
             }
-            out.into()
-        })
+        });
+        // Every object has metadata: nothing at all stands for a form that could not be made.
+        if payload.is_empty() {
+            return Err(Status::internal(&format!("{} {} has no protobuf form", record.kind, record.key)));
+        }
+        Ok(payload)
     }
 
     /// One object.
@@ -57,13 +73,13 @@ impl Encoder {
                 )));
             }
             (Shape::Metadata(_), Format::Protobuf) => {
-                let payload = self.payload(record);
+                let payload = self.payload(record)?;
                 return Ok(
                     protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", metadata::of_protobuf(&payload)).into()
                 );
             }
             (Shape::Whole | Shape::Discovery, Format::Protobuf) | (Shape::Table(_), Format::Protobuf) => {
-                return Ok(protobuf::wrap(&record.api_version, &record.kind, &self.payload(record)).into());
+                return Ok(protobuf::wrap(&record.api_version, &record.kind, &self.payload(record)?).into());
             }
             (Shape::Metadata(version), _) => metadata::write_json(&mut out, record, version),
             (Shape::Table(version), _) => {
@@ -74,16 +90,15 @@ impl Encoder {
             }
             (Shape::Whole | Shape::Discovery, _) => record.write_json(&mut out),
         }
-        Ok(self.finish(out))
+        self.finish(out)
     }
 
-    /// A page of objects, all of one revision.
-    pub fn list(&self, list: &List) -> Result<Bytes, Status> {
+    /// A page of objects, all of one revision, whose JSON has `size` bytes.
+    pub fn list(&self, list: &List, size: usize) -> Result<Bytes, Status> {
         if self.output.format == Format::Protobuf {
             return self.list_protobuf(list);
         }
-        let bytes: usize = list.items.iter().map(|record| record.json_len() + 1).sum();
-        let mut out = Vec::with_capacity(bytes + 256);
+        let mut out = Vec::with_capacity(size + 256);
         let meta = list_metadata(list);
         match self.output.shape {
             Shape::Metadata(_) => return Err(self.list_as_metadata()),
@@ -104,7 +119,7 @@ impl Encoder {
                 out.extend_from_slice(b"]}");
             }
         }
-        Ok(self.finish(out))
+        self.finish(out)
     }
 
     fn list_as_metadata(&self) -> Status {
@@ -123,14 +138,15 @@ impl Encoder {
             }
             _ => (self.row.api_version(), format!("{}List", self.row.kind), true),
         };
-        let meta: Value = serde_json::from_slice(&list_metadata(list)).unwrap_or_default();
-        let items = list.items.iter().map(|record| {
-            let payload = self.payload(record);
-            if whole { payload } else { payload.slice_ref(metadata::of_protobuf(&payload)) }
-        });
+        let meta: Value = serde_json::from_slice(&list_metadata(list)).map_err(|error| unencodable(&error))?;
+        let item = |record: &Arc<Record>| {
+            let payload = self.payload(record)?;
+            Ok(if whole { payload } else { payload.slice_ref(metadata::of_protobuf(&payload)) })
+        };
+        let items = list.items.iter().map(item).collect::<Result<Vec<Bytes>, Status>>()?;
         protobuf::encode_list(Schema::builtin(), &api_version, &kind, &meta, items)
             .map(Bytes::from)
-            .map_err(|error| Status::internal(&error.to_string()))
+            .map_err(|error| unencodable(&error))
     }
 
     /// The package in which Go keeps the kind's internal type.
@@ -139,47 +155,46 @@ impl Encoder {
     }
 
     /// JSON into what was asked for: itself with a newline, indented, or YAML.
-    fn finish(&self, mut json: Vec<u8>) -> Bytes {
-        match (self.output.format, self.output.pretty) {
-            (Format::Yaml, _) => {
-                serde_json::from_slice::<Value>(&json).map(|v| yaml::encode(&v)).unwrap_or_default().into()
-            }
-            (_, true) => serde_json::from_slice::<Value>(&json).map(|v| pretty(&v)).unwrap_or_default().into(),
+    fn finish(&self, mut json: Vec<u8>) -> Result<Bytes, Status> {
+        let read = |json: &[u8]| serde_json::from_slice::<Value>(json).map_err(|error| unencodable(&error));
+        Ok(match (self.output.format, self.output.pretty) {
+            (Format::Yaml, _) => yaml::encode(&read(&json)?).into(),
+            (_, true) => pretty(&read(&json)?).into(),
             _ => {
                 json.push(b'\n');
                 json.into()
             }
-        }
+        })
     }
 
-    /// One frame of a watch, appended. `first`: nothing of it was sent before, so a table shows its columns.
-    pub fn frame(&self, out: &mut Vec<u8>, event: &RecordEvent, first: bool) {
+    /// One frame of a watch, appended whole or not at all. `first`: nothing of it was sent before, so a table shows its
+    /// columns.
+    pub fn frame(&self, out: &mut Vec<u8>, event: &RecordEvent, first: bool) -> Result<(), Status> {
         let kind = event.kind().as_str();
         if self.output.format == Format::Protobuf {
             let object = match (event, self.output.shape) {
                 (RecordEvent::Bookmark { revision, initial_events_end }, _) => {
-                    self.bookmark_protobuf(*revision, *initial_events_end)
+                    self.bookmark_protobuf(*revision, *initial_events_end)?
                 }
-                (_, Shape::Whole) => event
-                    .record()
-                    .map(|record| protobuf::wrap(&record.api_version, &record.kind, &self.payload(record)))
-                    .unwrap_or_default(),
-                (_, _) => event
-                    .record()
-                    .map(|record| {
-                        let payload = self.payload(record);
-                        protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", metadata::of_protobuf(&payload))
-                    })
-                    .unwrap_or_default(),
+                (RecordEvent::Added(record) | RecordEvent::Modified(record) | RecordEvent::Deleted(record), shape) => {
+                    let payload = self.payload(record)?;
+                    match shape {
+                        Shape::Whole => protobuf::wrap(&record.api_version, &record.kind, &payload),
+                        _ => protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", metadata::of_protobuf(&payload)),
+                    }
+                }
             };
             out.extend_from_slice(&protobuf::watch_frame(kind, &object));
-            return;
+            return Ok(());
         }
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(kind.as_bytes());
         out.extend_from_slice(b"\",\"object\":");
-        match (event.record(), event) {
-            (Some(record), _) => match self.output.shape {
+        match event {
+            RecordEvent::Added(record) | RecordEvent::Modified(record) | RecordEvent::Deleted(record) => match self
+                .output
+                .shape
+            {
                 Shape::Whole | Shape::Discovery => record.write_json(out),
                 Shape::Metadata(version) | Shape::MetadataList(version) => metadata::write_json(out, record, version),
                 Shape::Table(version) => {
@@ -189,12 +204,12 @@ impl Encoder {
                     Tables::end(out);
                 }
             },
-            (None, RecordEvent::Bookmark { revision, initial_events_end }) => {
+            RecordEvent::Bookmark { revision, initial_events_end } => {
                 self.bookmark_json(out, *revision, *initial_events_end, first);
             }
-            (None, _) => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b"}\n");
+        Ok(())
     }
 
     /// A bookmark's object has a type, a revision, and perhaps the mark that the initial events are complete.
@@ -232,7 +247,7 @@ impl Encoder {
         }
     }
 
-    fn bookmark_protobuf(&self, revision: u64, initial_events_end: bool) -> Vec<u8> {
+    fn bookmark_protobuf(&self, revision: u64, initial_events_end: bool) -> Result<Vec<u8>, Status> {
         let mut object = json!({"metadata": {"resourceVersion": revision.to_string()}});
         if initial_events_end {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
@@ -247,10 +262,10 @@ impl Encoder {
             ),
         };
         let mut payload = Vec::with_capacity(64);
-        if let Some(Err(error)) = type_id.map(|type_id| protobuf::encode(schema, type_id, &object, &mut payload)) {
-            tracing::error!(%error, %kind, "a bookmark has no protobuf form");
+        if let Some(type_id) = type_id {
+            protobuf::encode(schema, type_id, &object, &mut payload).map_err(|error| unencodable(&error))?;
         }
-        protobuf::wrap(&api_version, &kind, &payload)
+        Ok(protobuf::wrap(&api_version, &kind, &payload))
     }
 
     /// The frame that ends a watch which failed after it began.
@@ -269,6 +284,12 @@ impl Encoder {
 
 fn not_acceptable(message: &str) -> Status {
     Status::failure(sampan_api::Reason::NotAcceptable, message)
+}
+
+/// What was made of our own data cannot be written: a defect of ours, which an answer that looks whole would hide.
+fn unencodable(error: &dyn std::error::Error) -> Status {
+    tracing::error!(%error, "an answer could not be encoded");
+    Status::internal(&format!("the answer could not be encoded: {error}"))
 }
 
 fn begin_list(out: &mut Vec<u8>, kind: &str, api_version: &str, meta: &[u8]) {
@@ -345,4 +366,60 @@ fn status_protobuf(value: &Value) -> Vec<u8> {
     let schema = Schema::builtin();
     let encoded = schema.find("", "v1", "Status").map(|type_id| protobuf::encode_object(schema, type_id, value));
     encoded.and_then(Result::ok).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sampan_api::{RecordKey, RecordParts};
+    use sampan_registry::ResourceTable;
+
+    const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}"#;
+
+    /// A record as no write makes one: `rest` follows its metadata.
+    fn record(rest: &str) -> Record {
+        let json = format!("{CONFIG_MAP}{rest}}}");
+        Record::new(RecordParts {
+            key: RecordKey::new("default", "a"),
+            api_version: "v1".into(),
+            kind: "ConfigMap".into(),
+            uid: "".into(),
+            create_revision: 7,
+            mod_revision: 7,
+            version: 1,
+            labels: Arc::default(),
+            owners: Arc::from([]),
+            fields: Arc::from([]),
+            writer: Arc::default(),
+            type_meta_end: u32::try_from(CONFIG_MAP.find("\"metadata").expect("there")).expect("small"),
+            rv_offset: u32::try_from(CONFIG_MAP.find("\"name").expect("there")).expect("small"),
+            json: json.into(),
+        })
+    }
+
+    #[test]
+    fn what_cannot_be_encoded_is_an_error_and_never_half_an_answer() {
+        let table = ResourceTable::builtin().expect("the built-in table is sound");
+        let row = table.lookup("", "v1", "configmaps").expect("a built-in row");
+        let check = |rest: &str, format: Format, shape: Shape, well: bool| {
+            let output = Output { format, shape, pretty: false };
+            let include = Include::default();
+            let encoder = Encoder { row: row.clone(), output, include, now: SystemTime::UNIX_EPOCH };
+            let record = Arc::new(record(rest));
+            let list = List { items: vec![record.clone()], revision: 7, continue_token: None, remaining: None };
+            // Twice: what was kept of the first time must not pass for the form.
+            for _ in 0..2 {
+                let mut frames = Vec::new();
+                let framed = encoder.frame(&mut frames, &RecordEvent::Added(record.clone()), true);
+                for outcome in [encoder.record(&record).err(), encoder.list(&list, 0).err(), framed.err()] {
+                    assert_eq!(outcome.map(|status| status.code()), (!well).then_some(500), "{rest} {format:?}");
+                }
+                assert_eq!(frames.is_empty(), !well);
+            }
+        };
+        for (format, shape) in [(Format::Protobuf, Shape::Whole), (Format::Json, Shape::Whole)] {
+            check(r#","data":{"k":"v"}"#, format, shape, true);
+        }
+        check(r#","data":"no map""#, Format::Protobuf, Shape::Whole, false);
+    }
 }

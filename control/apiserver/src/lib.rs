@@ -19,6 +19,7 @@
 pub mod actions;
 pub mod body;
 pub mod chain;
+mod compute;
 pub mod connect;
 mod core;
 mod decode;
@@ -53,7 +54,7 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use sampan_api::Authorizer;
 use sampan_auth::authenticator::Authenticator;
-use sampan_env::{Env, Tasks};
+use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::{Admission, Registry};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -67,7 +68,7 @@ pub type ApiService = BoxCloneSyncService<Request<Body>, Response<Body>, Infalli
 /// What the server is made of.
 pub struct Config {
     pub env: Env,
-    /// Watches end when it is cancelled.
+    /// Watches of this process end when it is cancelled.
     pub tasks: Tasks,
     pub registry: Registry,
     pub authenticator: Arc<dyn Authenticator>,
@@ -104,6 +105,7 @@ pub enum StartError {
 pub struct ApiServer {
     service: ApiService,
     metrics: Arc<Metrics>,
+    stopping: CancellationToken,
 }
 
 impl ApiServer {
@@ -125,20 +127,28 @@ impl ApiServer {
             .layer(FilterLayer::new(Receive { env: config.env.clone(), metrics: metrics.clone() }))
             .layer(FilterLayer::new(Authenticate::new(config.authenticator.clone(), config.anonymous)))
             .layer(FilterLayer::new(Impersonate { authorizer: config.authorizer.clone() }))
-            .layer(FilterLayer::new(InFlight::new(metrics.clone())))
+            .layer(FilterLayer::new(InFlight::new(metrics.clone(), config.tasks.clone())))
             .layer(FilterLayer::new(Authorize { authorizer: config.authorizer.clone() }));
-        let core = Arc::new(Core::new(config, actions, metrics.clone()));
+        let stopping = config.tasks.token().child_token();
+        let core = Arc::new(Core::new(config, actions, metrics.clone(), stopping.clone()));
         let verbs = service_fn(move |request: Request<Body>| {
             let core = core.clone();
             let answer: BoxFuture<'static, Result<Response<Body>, Infallible>> =
                 Box::pin(async move { Ok(verbs::serve(core, request).await) });
             answer
         });
-        Ok(Self { service: chain.service(ApiService::new(verbs)), metrics })
+        Ok(Self { service: chain.service(ApiService::new(verbs)), metrics, stopping })
     }
 
     pub fn service(&self) -> ApiService {
         self.service.clone()
+    }
+
+    /// To be cancelled when the end begins, before the listener is drained: `/readyz` says so from then on, and watches
+    /// over connections end, which nothing else would end in time. Other requests, and this process's own watches, go on
+    /// until the server's tasks are cancelled.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {

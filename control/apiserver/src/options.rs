@@ -1,11 +1,11 @@
 //! The options of a request: query parameters (and a DELETE's body) read and checked as `k8s.io/apimachinery` does.
 
-use crate::limits::FIELD_MANAGER_MAX;
 use crate::negotiate::{self, Format};
 use crate::query::Query;
 use crate::request_info::truthy;
 use http::HeaderMap;
 use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::limits::FIELD_MANAGER_MAX;
 use sampan_api::{FieldSelector, GroupKind, LabelSelector, Status};
 use sampan_registry::options::{DeleteOptions, GetOptions, ListOptions, Propagation};
 use sampan_schema::Schema;

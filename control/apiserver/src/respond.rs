@@ -1,8 +1,9 @@
 //! Answers: headers that every one has, Status where a request is refused, compression where it was asked for.
 
 use crate::body::{self, Body};
+use crate::compute::compute;
 use crate::encode;
-use crate::limits::{GZIP_LEVEL, GZIP_MIN_BYTES};
+use crate::limits::{COMPUTED_BYTES_MIN, GZIP_LEVEL, GZIP_MIN_BYTES};
 use crate::negotiate::Output;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
@@ -26,9 +27,7 @@ pub fn compressible(headers: &HeaderMap, code: u16, content_type: &'static str, 
     if plain.len() < GZIP_MIN_BYTES || !accepts_gzip(headers) {
         return bytes(code, content_type, plain);
     }
-    let mut encoder =
-        flate2::write::GzEncoder::new(Vec::with_capacity(plain.len() / 4), flate2::Compression::new(GZIP_LEVEL));
-    match encoder.write_all(&plain).and_then(|()| encoder.finish()) {
+    match compute(plain.len(), COMPUTED_BYTES_MIN, || gzip(&plain)) {
         Ok(packed) => {
             let mut response = bytes(code, content_type, packed);
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -38,6 +37,13 @@ pub fn compressible(headers: &HeaderMap, code: u16, content_type: &'static str, 
         // Writing into memory does not fail; were it to, the plain bytes are as good.
         Err(_) => bytes(code, content_type, plain),
     }
+}
+
+fn gzip(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    let out = Vec::with_capacity(plain.len() / 4);
+    let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL));
+    encoder.write_all(plain)?;
+    encoder.finish()
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {

@@ -2,7 +2,6 @@
 
 use crate::metadata;
 use crate::negotiate::MetaVersion;
-use sampan_api::time::{human_duration, parse};
 use sampan_api::{Object, Record, Status};
 use sampan_registry::{Column, Resource};
 use serde_json::{Value, json};
@@ -111,10 +110,4 @@ const CREATED_DESCRIPTION: &str = "CreationTimestamp is a timestamp representing
 
 fn default_cells(object: &Object) -> Vec<Value> {
     vec![object.name().into(), object.creation_timestamp().into()]
-}
-
-/// An age as columns show it; `<unknown>` without a time.
-pub fn age(timestamp: &str, now: SystemTime) -> String {
-    parse(timestamp)
-        .map_or_else(|| "<unknown>".to_owned(), |time| human_duration(now.duration_since(time).unwrap_or_default()))
 }

@@ -2,9 +2,18 @@
 
 mod support;
 
+use futures::future::BoxFuture;
 use http::Request;
+use sampan_api::user::{Attributes, Authorizer, Decision, UserInfo};
+use sampan_auth::node::NodeAuthorizer;
+use sampan_auth::rbac::RbacAuthorizer;
+use sampan_auth::union::Authorizers;
+use sampan_client::{Client, Informers};
+use sampan_env::Env;
 use sampan_registry::Verbs;
-use support::server;
+use serde_json::json;
+use std::sync::{Arc, OnceLock};
+use support::{Masters, Server, server, server_in};
 
 fn request_of(verb: &str) -> (&'static str, bool, &'static str) {
     match verb {
@@ -20,11 +29,62 @@ fn request_of(verb: &str) -> (&'static str, bool, &'static str) {
     }
 }
 
+/// Puts off what guards a server until it can be read.
+#[derive(Default)]
+struct Later(OnceLock<Authorizers>);
+
+impl Authorizer for Later {
+    fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision> {
+        match self.0.get() {
+            Some(authorizers) => authorizers.authorize(attributes),
+            None => Masters.authorize(attributes),
+        }
+    }
+}
+
+/// A server with the roles and bindings that every cluster has, guarded by them and by the nodes' authorizer.
+async fn guarded() -> Server {
+    let (env, later) = (Env::system(), Arc::new(Later::default()));
+    let server = server_in(env.clone(), later.clone()).await;
+    for name in ["kube-system", "kube-public"] {
+        server
+            .create("/api/v1/namespaces", &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
+            .await;
+    }
+    let own = Client::in_process(server.service.clone(), UserInfo::apiserver(), "test", &env);
+    for object in sampan_auth::bootstrap::rbac_objects() {
+        let gvk = object.gvk().expect("a kind");
+        let row = server.registry.table().of_kind(&gvk).expect("a row").gvr();
+        let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty());
+        own.dynamic(&row, namespace).create(&object).await.expect("made");
+    }
+    let informers = Informers::new(own.clone(), &env, &server.tasks);
+    let rbac = RbacAuthorizer::start(&informers, &server.tasks).expect("it starts");
+    rbac.wait_synced().await.expect("it has read all");
+    later.0.get_or_init(|| Authorizers(vec![Arc::new(NodeAuthorizer::new(own)), rbac]));
+    server
+}
+
 #[tokio::test]
 async fn a_user_without_rights_is_refused_everywhere() {
-    let server = server().await;
+    refused_everywhere(&server().await, |_| false).await;
+}
+
+#[tokio::test]
+async fn roles_of_a_new_cluster_give_a_user_nothing_but_a_look_at_itself() {
+    let server = guarded().await;
+    refused_everywhere(&server, |resource| resource.starts_with("self")).await;
+    assert_eq!(server.call_with("GET", "/api/v1/pods", &[("authorization", "Bearer admin")], "").await.code, 200);
+    let review = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}"#;
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let answer = server.call_with("POST", path, &[("authorization", "Bearer user")], review).await;
+    assert_eq!(answer.code, 201, "{}", answer.text());
+}
+
+/// `may`: resources that everybody who is somebody may ask for.
+async fn refused_everywhere(server: &Server, may: impl Fn(&str) -> bool) {
     let mut asked = 0;
-    for row in server.registry.table().iter() {
+    for row in server.registry.table().iter().filter(|row| !may(&row.resource)) {
         let base = row.gvr().base_path();
         let collection = if row.namespaced {
             format!("{base}/namespaces/default/{}", row.resource)

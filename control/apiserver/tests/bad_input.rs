@@ -191,3 +191,33 @@ async fn server_side_apply_says_that_it_is_not_served() {
         "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
     );
 }
+
+#[tokio::test]
+async fn the_old_path_of_a_watch_names_one_object_and_no_selector_another() {
+    let server = server().await;
+    for name in ["a", "b"] {
+        server.create(CONFIG_MAPS, &config_map(name)).await;
+    }
+    let check = async |selector: &str, names: Option<&[&str]>| {
+        let path = "/api/v1/watch/namespaces/default/configmaps/a?resourceVersion=0&timeoutSeconds=1";
+        let answer = server.get(&format!("{path}&fieldSelector={selector}")).await;
+        let Some(names) = names else {
+            assert_eq!(
+                (answer.code, answer.message().as_str()),
+                (400, "fieldSelector metadata.name doesn't match requested name"),
+                "{selector}"
+            );
+            return;
+        };
+        assert_eq!(answer.code, 200, "{selector}: {}", answer.text());
+        let seen: Vec<String> =
+            answer.events().iter().map(|event| event["object"]["metadata"]["name"].to_string()).collect();
+        assert_eq!(seen, names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>(), "{selector}");
+    };
+    check("", Some(&["a"])).await;
+    check("metadata.name%3Da", Some(&["a"])).await;
+    check("metadata.name%3Da,metadata.namespace%3Ddefault", Some(&["a"])).await;
+    check("metadata.name%3Da,metadata.namespace%3Dother", Some(&[])).await;
+    check("metadata.name%3Db", None).await;
+    check("metadata.namespace%3Ddefault", None).await;
+}

@@ -2,8 +2,14 @@
 
 mod support;
 
+use http::Request;
+use http_body_util::BodyExt;
+use sampan_apiserver::body;
+use sampan_env::Env;
 use serde_json::{Value, json};
-use support::{CONFIG_MAPS, config_map, server};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use support::{CONFIG_MAPS, Masters, config_map, server, server_in};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
@@ -115,4 +121,22 @@ async fn a_dry_run_leaves_nothing() {
     let answer = server.call("POST", &format!("{CONFIG_MAPS}?dryRun=All"), &config_map("a").to_string()).await;
     assert_eq!(answer.code, 201, "{}", answer.text());
     assert_eq!(server.get(&format!("{CONFIG_MAPS}/a")).await.code, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ages_in_a_watch_are_those_of_the_moment() {
+    let server = server_in(Env::simulated(1, SystemTime::UNIX_EPOCH), Arc::new(Masters)).await;
+    server.create(CONFIG_MAPS, &config_map("a")).await;
+    let path = format!("{CONFIG_MAPS}?watch=1&resourceVersion=0&timeoutSeconds=1000");
+    let request = Request::get(path).header("authorization", "Bearer admin").header("accept", TABLE);
+    let mut watch = server.raw(request.body(body::empty()).expect("a request")).await.into_body();
+    let mut age = async || {
+        let frame = watch.frame().await.expect("more").expect("a frame").into_data().expect("data");
+        let event: Value = serde_json::from_slice(&frame).expect("one event");
+        event["object"]["rows"][0]["cells"][2].as_str().expect("an age").to_owned()
+    };
+    assert_eq!(age().await, "0s");
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    server.call("PATCH", &format!("{CONFIG_MAPS}/a"), r#"{"data":{"k":"w"}}"#).await;
+    assert_eq!(age().await, "100s");
 }

@@ -3,16 +3,20 @@
 mod support;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use sampan_apiserver::limits::{CONNECTIONS_MAX, DRAIN_DEADLINE};
+use sampan_env::Tasks;
 use std::sync::Arc;
 use std::time::Duration;
-use support::server;
+use support::{Server, server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
+/// A server and its listener, each with an owner of its own, as the product wires them.
 struct Listening {
     port: u16,
-    tasks: sampan_env::Tasks,
+    server: Server,
+    listener: Tasks,
     connector: TlsConnector,
 }
 
@@ -37,13 +41,13 @@ async fn listening() -> Listening {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let server = server().await;
-    let tasks = server.tasks.clone();
+    let tasks = Tasks::new("listener");
     let (service, owner) = (server.service.clone(), tasks.clone());
+    let tls = sampan_apiserver::serve::tls_config(config);
     drop(tasks.spawn(async move {
-        sampan_apiserver::serve::serve(listener, Some(sampan_apiserver::serve::tls_config(config)), service, &owner)
-            .await;
+        sampan_apiserver::serve::serve(listener, Some(tls), service, CONNECTIONS_MAX, &owner).await;
     }));
-    Listening { port, tasks, connector: TlsConnector::from(Arc::new(client)) }
+    Listening { port, server, listener: tasks, connector: TlsConnector::from(Arc::new(client)) }
 }
 
 impl Listening {
@@ -89,9 +93,18 @@ async fn the_end_closes_watches_and_idle_connections() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     let mut idle = listening.connect().await;
     assert!(ask(&mut idle, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.ends_with("ok"));
-    let drained = listening.tasks.drain(Duration::from_secs(8)).await;
+    let ready = async || listening.server.get("/readyz?verbose").await;
+    assert_eq!(ready().await.code, 200);
+    listening.server.stopping.cancel();
+    let ending = ready().await;
+    assert_eq!((ending.code, ending.text().contains("[-]shutdown failed")), (500, true), "{}", ending.text());
+    // What is no watch goes on being answered until the listener ends.
+    assert!(ask(&mut idle, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.ends_with("ok"));
+    let drained = listening.listener.drain(DRAIN_DEADLINE / 2).await;
     assert!(drained.is_ok(), "{drained:?}");
     let mut rest = Vec::new();
     let end = tokio::time::timeout(Duration::from_secs(5), watching.read_to_end(&mut rest)).await;
     assert!(end.is_ok(), "the watch was ended");
+    let drained = listening.server.tasks.drain(DRAIN_DEADLINE / 2).await;
+    assert!(drained.is_ok(), "{drained:?}");
 }

@@ -1,5 +1,6 @@
 //! The RBAC objects that every cluster has from its first start, out of `data/bootstrap.yaml`.
 
+use crate::rbac::{PolicyRule, cover};
 use sampan_api::Object;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -74,7 +75,7 @@ fn metadata(name: &str, namespace: Option<&String>, labels: &BTreeMap<String, St
     let mut metadata = json!({
         "name": name,
         "labels": labels,
-        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+        "annotations": {AUTO_UPDATE: "true"},
     });
     if let Some(namespace) = namespace {
         metadata["namespace"] = namespace.as_str().into();
@@ -151,10 +152,64 @@ pub fn rbac_objects() -> Vec<Object> {
     values.filter_map(Object::from_value).collect()
 }
 
+const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
+
+/// What is to be done so that an object of an earlier start grants what it does now.
+#[derive(Debug, PartialEq)]
+pub enum Reconciled {
+    /// Nothing: all is there, or its owner keeps it as it is.
+    Kept,
+    Update(Object),
+    /// A binding cannot change its role: it is deleted and made again.
+    Recreate,
+}
+
+/// Adds to `live` what it lacks of `wanted`, as kube-apiserver does at each start
+/// (k8s.io/kubernetes/pkg/registry/rbac/reconciliation): rules, selectors and subjects are added and never taken away,
+/// unless the annotation says that the object is left alone.
+pub fn reconcile(live: &Object, wanted: &Object) -> Reconciled {
+    if live.annotation(AUTO_UPDATE) == Some("false") {
+        return Reconciled::Kept;
+    }
+    if live.get(&["roleRef"]) != wanted.get(&["roleRef"]) {
+        return Reconciled::Recreate;
+    }
+    let mut mended = live.clone();
+    for kind in ["labels", "annotations"] {
+        for (key, value) in wanted.get(&["metadata", kind]).and_then(Value::as_object).into_iter().flatten() {
+            if live.get(&["metadata", kind, key]).is_none() {
+                mended.set(&["metadata", kind, key], value.clone());
+            }
+        }
+    }
+    let rule = |value: &Value| serde_json::from_value::<PolicyRule>(value.clone()).ok();
+    // A rule that cannot be read grants nothing.
+    let granted: Vec<PolicyRule> = list(live, &["rules"]).iter().filter_map(rule).collect();
+    add(&mut mended, &["rules"], wanted, |one| !rule(one).is_some_and(|one| cover(&granted, &one)));
+    let selectors = ["aggregationRule", "clusterRoleSelectors"];
+    add(&mut mended, &selectors, wanted, |one| !list(live, &selectors).contains(one));
+    let is = |a: &Value, b: &Value| ["kind", "name", "namespace"].iter().all(|field| a.get(field) == b.get(field));
+    add(&mut mended, &["subjects"], wanted, |one| !list(live, &["subjects"]).iter().any(|other| is(one, other)));
+    if mended == *live { Reconciled::Kept } else { Reconciled::Update(mended) }
+}
+
+fn list<'a>(object: &'a Object, path: &[&str]) -> &'a [Value] {
+    object.get(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Appends those of `wanted`'s items at `path` that are missing.
+fn add(object: &mut Object, path: &[&str], wanted: &Object, missing: impl Fn(&Value) -> bool) {
+    let more: Vec<Value> = list(wanted, path).iter().filter(|one| missing(one)).cloned().collect();
+    if !more.is_empty() {
+        let all = [list(object, path), &more].concat();
+        object.set(path, all);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rbac::{Binding, Index, PolicyRule, Role, RoleRef, Subject};
+    use crate::rbac::{Binding, Index, Role, RoleRef, Subject};
     use sampan_api::user::{Attributes, UserInfo};
     use sampan_api::{LabelSelector, Path};
 
@@ -245,5 +300,60 @@ mod tests {
         assert!(roles.iter().any(|role| role.name == "view") && roles.len() > 60);
         let names: std::collections::BTreeSet<&str> = roles.iter().map(|role| role.name.as_str()).collect();
         assert_eq!(names.len(), roles.len(), "each name once");
+    }
+
+    #[test]
+    fn what_an_earlier_start_has_made_gets_what_it_lacks_and_keeps_what_it_has() {
+        let all = rbac_objects();
+        let wanted = |kind: &str, name: &str| {
+            all.iter().find(|object| object.kind() == kind && object.name() == name).expect(name).clone()
+        };
+        for object in &all {
+            assert_eq!(reconcile(object, object), Reconciled::Kept, "{} {}", object.kind(), object.name());
+        }
+        let check =
+            |kind: &str, name: &str, change: &dyn Fn(&mut Object), expected: Option<&dyn Fn(&Object) -> bool>| {
+                let wanted = wanted(kind, name);
+                let mut live = wanted.clone();
+                change(&mut live);
+                match (reconcile(&live, &wanted), expected) {
+                    (Reconciled::Kept, None) => {}
+                    (Reconciled::Update(mended), Some(is_mended)) => {
+                        assert!(is_mended(&mended), "{kind} {name}: {mended:?}");
+                        assert_eq!(reconcile(&mended, &wanted), Reconciled::Kept, "once is enough");
+                    }
+                    (found, _) => panic!("{kind} {name}: {found:?}"),
+                }
+            };
+        let rules = |object: &Object| list(object, &["rules"]).len();
+        let scheduler = "system:kube-scheduler";
+        let whole = rules(&wanted("ClusterRole", scheduler));
+        let extra = json!({"verbs": ["get"], "apiGroups": ["x.io"], "resources": ["things"]});
+        let lost = |object: &mut Object| object.set(&["rules"], json!([extra]));
+        // What the owner has added stays.
+        check("ClusterRole", scheduler, &lost, Some(&|mended| rules(mended) == whole + 1));
+        let left_alone = |object: &mut Object| {
+            lost(object);
+            object.set_annotation(AUTO_UPDATE, "false");
+        };
+        check("ClusterRole", scheduler, &left_alone, None);
+        let root = |object: &mut Object| {
+            object.set(&["rules"], json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]));
+        };
+        check("ClusterRole", scheduler, &root, None);
+        let relabelled = |object: &mut Object| object.set(&["metadata", "labels"], json!({"mine": "1"}));
+        check("ClusterRole", scheduler, &relabelled, Some(&|mended| mended.labels().count() == 2));
+        let no_selector = |object: &mut Object| object.set(&["aggregationRule", "clusterRoleSelectors"], json!([]));
+        check(
+            "ClusterRole",
+            "admin",
+            &no_selector,
+            Some(&|mended| !list(mended, &["aggregationRule", "clusterRoleSelectors"]).is_empty()),
+        );
+        let other = |object: &mut Object| object.set(&["subjects"], json!([{"kind": "User", "name": "u"}]));
+        check("ClusterRoleBinding", scheduler, &other, Some(&|mended| list(mended, &["subjects"]).len() == 2));
+        let mut live = wanted("ClusterRoleBinding", scheduler);
+        live.set(&["roleRef", "name"], "view");
+        assert_eq!(reconcile(&live, &wanted("ClusterRoleBinding", scheduler)), Reconciled::Recreate);
     }
 }

@@ -8,5 +8,3 @@ pub const CERTIFICATE_VALIDITY_YEARS: i32 = 1;
 pub const CERTIFICATE_RENEWAL_DAYS: i64 = 60;
 /// Largest static token file, bytes.
 pub const TOKEN_FILE_MAX: u64 = 1024 * 1024;
-/// How deep aggregated ClusterRoles may select aggregated ones.
-pub const AGGREGATION_LEVELS_MAX: usize = 4;

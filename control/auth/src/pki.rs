@@ -4,7 +4,7 @@
 use crate::limits::{CA_VALIDITY_YEARS, CERTIFICATE_RENEWAL_DAYS, CERTIFICATE_VALIDITY_YEARS};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, PublicKeyData, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use sampan_env::Env;
@@ -120,8 +120,9 @@ impl Pki {
         Ok(KeyedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
-    /// The server's TLS: a certificate for `names` and `addresses`, and client certificates of this CA, if shown.
-    pub fn server_config(&self, names: &[&str], addresses: &[IpAddr]) -> Result<Arc<rustls::ServerConfig>, PkiError> {
+    /// The server's TLS: a certificate for `names` and `addresses`, and client certificates of this CA, if shown. Which
+    /// protocols are spoken over it is the listener's to say.
+    pub fn server_config(&self, names: &[&str], addresses: &[IpAddr]) -> Result<rustls::ServerConfig, PkiError> {
         let mut subjects = Vec::new();
         for name in names {
             subjects.push(SanType::DnsName((*name).try_into()?));
@@ -136,15 +137,14 @@ impl Pki {
             .build()
             .map_err(|error| rustls::Error::General(error.to_string()))?;
         let key = KeyPair::from_pem(&server.key_pem)?;
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_client_cert_verifier(verifier)
             .with_single_cert(
                 vec![self.certificate(&server.certificate_pem)?],
                 PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
             )?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(config)
     }
 
     fn certificate(&self, pem: &str) -> Result<CertificateDer<'static>, PkiError> {
@@ -198,7 +198,8 @@ impl Files {
     }
 
     fn read(&self) -> Result<Option<KeyedCertificate>, PkiError> {
-        if !self.key.exists() && !self.certificate.exists() {
+        // The certificate is written last: a key alone is what a start that was broken off has left.
+        if !self.certificate.exists() {
             return Ok(None);
         }
         let read = |path: &PathBuf| {
@@ -206,27 +207,48 @@ impl Files {
         };
         let pair = KeyedCertificate { certificate_pem: read(&self.certificate)?, key_pem: read(&self.key)? };
         let damaged = |path: &PathBuf, problem: String| PkiError::Damaged { path: path.clone(), problem };
-        KeyPair::from_pem(&pair.key_pem).map_err(|error| damaged(&self.key, error.to_string()))?;
-        CertificateDer::from_pem_slice(pair.certificate_pem.as_bytes())
+        let key = KeyPair::from_pem(&pair.key_pem).map_err(|error| damaged(&self.key, error.to_string()))?;
+        let der = CertificateDer::from_pem_slice(pair.certificate_pem.as_bytes())
             .map_err(|error| damaged(&self.certificate, error.to_string()))?;
+        let (_, certificate) =
+            x509_parser::parse_x509_certificate(&der).map_err(|error| damaged(&self.certificate, error.to_string()))?;
+        if certificate.public_key().raw != key.subject_public_key_info() {
+            return Err(damaged(&self.certificate, format!("it is of another key than {}", self.key.display())));
+        }
         Ok(Some(pair))
     }
 
-    /// The key first: a certificate without its key would pass for a damaged pair.
+    /// The key first: a certificate without its key would pass for a damaged pair. An old certificate goes before its key
+    /// does, or the two would not fit each other.
     fn write(&self, pair: KeyedCertificate) -> Result<KeyedCertificate, PkiError> {
+        match std::fs::remove_file(&self.certificate) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(PkiError::File { path: self.certificate.clone(), error });
+            }
+            _ => {}
+        }
         write_file(&self.key, pair.key_pem.as_bytes(), 0o600)?;
         write_file(&self.certificate, pair.certificate_pem.as_bytes(), 0o644)?;
         Ok(pair)
     }
 }
 
-/// Whole or not at all: written beside and renamed.
+/// Whole or not at all: written beside under a name of its own, renamed, and the folder synced.
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
     let fail = |error| PkiError::File { path: path.to_owned(), error };
-    let beside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside).map_err(fail)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    // What a broken-off start has left there may be readable to others: the file is always made anew, with its mode.
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).map_err(fail)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
-    std::fs::rename(&beside, path).map_err(fail)
+    std::fs::rename(&beside, path).map_err(fail)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
 }
 
 #[cfg(test)]
@@ -251,6 +273,44 @@ mod tests {
         let admin = identity(&der).expect("an identity");
         assert_eq!((admin.name.as_str(), admin.in_group("system:masters")), ("sampan-admin", true));
         first.server_config(&["localhost"], &["127.0.0.1".parse().expect("an address")]).expect("TLS");
+    }
+
+    #[test]
+    fn a_start_that_was_broken_off_is_taken_up_again() {
+        let check = |left: &[(&str, &str)], ca_stays: bool| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let first = Pki::open(folder.path(), &Env::system()).expect("made");
+            for (name, text) in left {
+                let path = folder.path().join(name);
+                if text.is_empty() {
+                    std::fs::remove_file(&path).expect("it was there");
+                } else {
+                    std::fs::write(&path, text).expect("written");
+                    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("set");
+                }
+            }
+            let second = Pki::open(folder.path(), &Env::system()).expect("opens again");
+            assert_eq!(first.ca_pem() == second.ca_pem(), ca_stays, "{left:?}");
+            assert!(second.still_good(&second.admin.certificate_pem), "{left:?}");
+            for name in ["ca", "admin", "sa"] {
+                let mode = folder.path().join(format!("{name}.key")).metadata().expect("there").permissions().mode();
+                assert_eq!(mode & 0o777, 0o600, "{name} {left:?}");
+            }
+        };
+        check(&[("ca.crt", "")], false);
+        check(&[("admin.crt", "")], true);
+        check(&[("sa.key", "")], true);
+        // A temporary file that everybody may read does not become the key.
+        check(&[("admin.crt", ""), ("admin.key", ""), ("admin.key.new", "half a")], true);
+    }
+
+    #[test]
+    fn a_certificate_of_another_key_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        Pki::open(folder.path(), &Env::system()).expect("made");
+        std::fs::copy(folder.path().join("admin.key"), folder.path().join("ca.key")).expect("copied");
+        let error = Pki::open(folder.path(), &Env::system()).expect_err("damaged").to_string();
+        assert!(error.contains("ca.crt") && error.contains("another key"), "{error}");
     }
 
     #[test]

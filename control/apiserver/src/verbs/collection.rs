@@ -4,7 +4,6 @@ use crate::body::{self, Body};
 use crate::core::Ask;
 use crate::negotiate::Endpoint;
 use crate::options;
-use crate::respond;
 use http::Response;
 use sampan_api::Status;
 use serde_json::Value;
@@ -21,6 +20,5 @@ pub async fn delete_collection(ask: &Ask, body: Body) -> Result<Response<Body>, 
         .delete_collection(&caller, &ask.row, ask.namespace(), &selection, &options)
         .await
         .map_err(Status::from)?;
-    let bytes = ask.encoder(output)?.list(&list)?;
-    Ok(respond::compressible(&ask.parts.headers, 200, output.format.media_type(), bytes))
+    ask.page(output, &list)
 }

@@ -4,7 +4,6 @@ use crate::body::Body;
 use crate::core::Ask;
 use crate::negotiate::Endpoint;
 use crate::options;
-use crate::respond;
 use http::Response;
 use sampan_api::{Records, Status};
 use std::sync::Arc;
@@ -21,6 +20,5 @@ pub async fn list(ask: &Ask) -> Result<Response<Body>, Status> {
             remaining: list.remaining,
         }));
     }
-    let bytes = ask.encoder(output)?.list(&list)?;
-    Ok(respond::compressible(&ask.parts.headers, 200, output.format.media_type(), bytes))
+    ask.page(output, &list)
 }

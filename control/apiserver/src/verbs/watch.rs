@@ -15,6 +15,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use sampan_api::record::{RecordStream, WatchSlot};
 use sampan_api::{FieldSelector, RecordEvent, Records, Status};
+use sampan_env::Env;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -26,21 +27,20 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
     };
     let mut options = options::list(&ask.query())?;
     if !ask.name().is_empty() {
-        // The old /watch/ path names one object.
-        options.fields = FieldSelector::parse(&format!("metadata.name={}", ask.name()))
-            .map_err(|error| Status::bad_request(error.to_string()))?;
+        options.fields = of_name(ask.name(), options.fields)?;
     }
     // It ends by itself at its time.
     let events = ask.core.registry.watch(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
     let watching = ask.core.metrics.watching(&ask.row);
     if ask.wants_records() {
-        let stopped = ask.core.stopping.clone().cancelled_owned();
+        let stopped = ask.core.ended.clone().cancelled_owned();
         let events = Counted { events, _watching: watching }.take_until(stopped).boxed();
         return Ok(Ask::records(Records::Watch(WatchSlot::new(events))));
     }
     let frames = Frames {
         events,
         encoder: ask.encoder(output)?,
+        env: ask.core.env.clone(),
         stopped: Box::pin(ask.core.stopping.clone().cancelled_owned()),
         sent: false,
         done: false,
@@ -50,6 +50,19 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(output.format.stream_type()));
     Ok(response)
+}
+
+/// The selector of the old `/watch/` path that names one object. One that the request brings was authorized: it must mean
+/// that same object, and stands.
+fn of_name(name: &str, given: FieldSelector) -> Result<FieldSelector, Status> {
+    if given.is_everything() {
+        return FieldSelector::parse(&format!("metadata.name={name}"))
+            .map_err(|error| Status::bad_request(error.to_string()));
+    }
+    match given.required_value("metadata.name") {
+        Some(selected) if selected == name => Ok(given),
+        _ => Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name")),
+    }
 }
 
 /// A watch of this process, counted as long as it lives.
@@ -69,6 +82,7 @@ impl Stream for Counted {
 struct Frames {
     events: RecordStream,
     encoder: Encoder,
+    env: Env,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Something was sent, so a table needs no columns.
     sent: bool,
@@ -86,13 +100,11 @@ impl Frames {
                     self.done = true;
                     return;
                 }
-                Poll::Ready(Some(Err(status))) => {
-                    self.encoder.error_frame(out, &status);
-                    self.done = true;
-                    return;
-                }
+                Poll::Ready(Some(Err(status))) => return self.fail(out, &status),
                 Poll::Ready(Some(Ok(event))) => {
-                    self.encoder.frame(out, &event, !self.sent);
+                    if let Err(status) = self.encoder.frame(out, &event, !self.sent) {
+                        return self.fail(out, &status);
+                    }
                     self.sent = true;
                     self.watching.sent();
                 }
@@ -105,6 +117,11 @@ impl Frames {
         }
         cx.waker().wake_by_ref();
     }
+
+    fn fail(&mut self, out: &mut Vec<u8>, status: &Status) {
+        self.encoder.error_frame(out, status);
+        self.done = true;
+    }
 }
 
 impl Stream for Frames {
@@ -115,6 +132,8 @@ impl Stream for Frames {
         if this.done {
             return Poll::Ready(None);
         }
+        // Columns show ages, and a watch is long.
+        this.encoder.now = this.env.now();
         let mut out = Vec::new();
         this.fill(cx, &mut out);
         if !out.is_empty() {

@@ -9,7 +9,7 @@ use sampan_api::Object;
 use sampan_api::user::{Attributes, Authorizer, Decision, GROUP_MASTERS, UserInfo};
 use sampan_apiserver::{Anonymous, ApiServer, ApiService, Body, Config, NoNodes, body};
 use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
-use sampan_env::{Env, Tasks};
+use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::options::{Caller, Warnings};
 use sampan_registry::{AdmitAll, Registry, ResourceTable, SchemaShapes};
 use sampan_store::memory::MemoryStore;
@@ -21,6 +21,7 @@ pub struct Server {
     pub service: ApiService,
     pub registry: Registry,
     pub tasks: Tasks,
+    pub stopping: CancellationToken,
 }
 
 /// An answer, read whole.
@@ -78,7 +79,12 @@ pub fn admin() -> UserInfo {
 }
 
 pub async fn server() -> Server {
-    let (env, tasks) = (Env::system(), Tasks::new("test"));
+    server_in(Env::system(), Arc::new(Masters)).await
+}
+
+/// A server of that world, guarded by that authorizer; it has the namespace `default`.
+pub async fn server_in(env: Env, authorizer: Arc<dyn Authorizer>) -> Server {
+    let tasks = Tasks::new("test");
     let store = Arc::new(MemoryStore::new(env.clone(), &tasks));
     let table = Arc::new(ResourceTable::builtin().expect("the built-in table is sound"));
     let config = sampan_registry::Config::new(store, env.clone(), table, Arc::new(SchemaShapes));
@@ -88,7 +94,7 @@ pub async fn server() -> Server {
         tasks: tasks.clone(),
         registry: registry.clone(),
         authenticator: Arc::new(Tokens),
-        authorizer: Arc::new(Masters),
+        authorizer,
         admission: Arc::new(AdmitAll),
         nodes: Arc::new(NoNodes),
         actions: Vec::new(),
@@ -99,7 +105,7 @@ pub async fn server() -> Server {
         version: "v1.35.0+sampan".to_owned(),
     })
     .expect("every action is bound");
-    let server = Server { service: server.service(), registry, tasks };
+    let server = Server { service: server.service(), registry, tasks, stopping: server.stopping() };
     server.namespace("default").await;
     server
 }

@@ -1,8 +1,7 @@
 use super::rules::PolicyRule;
-use crate::limits::AGGREGATION_LEVELS_MAX;
 use sampan_api::LabelSelector;
 use sampan_api::user::{Attributes, Decision};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// A Role (with a namespace) or a ClusterRole.
@@ -65,12 +64,12 @@ pub struct Index {
 
 impl Index {
     pub fn new(roles: &[Role], bindings: &[Binding]) -> Self {
-        let cluster_roles: Vec<&Role> = roles.iter().filter(|role| role.namespace.is_empty()).collect();
+        let aggregation = Aggregation::of(roles);
         let mut rules: HashMap<(&str, &str), Arc<[PolicyRule]>> = HashMap::new();
         for role in roles {
             let effective = match &role.aggregates {
                 None => role.rules.clone(),
-                Some(selectors) => aggregate(selectors, &cluster_roles, role, AGGREGATION_LEVELS_MAX),
+                Some(_) => aggregation.rules_of(&role.name),
             };
             rules.insert((&role.namespace, &role.name), effective.into());
         }
@@ -150,24 +149,49 @@ impl Index {
     }
 }
 
-/// The rules that an aggregated role gathers. A role that is selected may be aggregated itself (admin selects edit, edit
-/// selects view), down to `levels`: a circle of roles ends there.
-fn aggregate(selectors: &[LabelSelector], roles: &[&Role], of: &Role, levels: usize) -> Vec<PolicyRule> {
-    let mut gathered: Vec<PolicyRule> = Vec::new();
-    for role in
-        roles.iter().filter(|role| role.name != of.name && selectors.iter().any(|s| s.matches_map(&role.labels)))
-    {
-        let nested = match &role.aggregates {
-            Some(selectors) if levels > 0 => aggregate(selectors, roles, role, levels - 1),
-            _ => Vec::new(),
-        };
-        for rule in nested.iter().chain(&role.rules) {
-            if !gathered.contains(rule) {
-                gathered.push(rule.clone());
-            }
-        }
+/// Which ClusterRoles each aggregated one selects. Those may be aggregated themselves (admin selects edit, edit selects
+/// view), in circles too.
+struct Aggregation<'a> {
+    roles: HashMap<&'a str, &'a Role>,
+    selected: HashMap<&'a str, Vec<&'a Role>>,
+}
+
+impl<'a> Aggregation<'a> {
+    fn of(roles: &'a [Role]) -> Self {
+        let roles: HashMap<&str, &Role> =
+            roles.iter().filter(|role| role.namespace.is_empty()).map(|role| (role.name.as_str(), role)).collect();
+        let mut sorted: Vec<&Role> = roles.values().copied().collect();
+        sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let selected = sorted
+            .iter()
+            .filter_map(|role| Some((role.name.as_str(), role.aggregates.as_ref()?)))
+            .map(|(name, selectors)| {
+                let selects = |one: &&&Role| selectors.iter().any(|selector| selector.matches_map(&one.labels));
+                (name, sorted.iter().filter(selects).copied().collect())
+            })
+            .collect();
+        Self { roles, selected }
     }
-    gathered
+
+    /// The rules of all roles that are reached from this one, each role visited once. An aggregated role has no rules of
+    /// its own: Kubernetes' controller writes over them.
+    fn rules_of(&self, name: &'a str) -> Vec<PolicyRule> {
+        let mut gathered: Vec<PolicyRule> = Vec::new();
+        let mut visited: HashSet<&str> = HashSet::from([name]);
+        let mut left: VecDeque<&str> = VecDeque::from([name]);
+        while let Some(name) = left.pop_front() {
+            let Some(selected) = self.selected.get(name) else {
+                for rule in self.roles.get(name).into_iter().flat_map(|role| &role.rules) {
+                    if !gathered.contains(rule) {
+                        gathered.push(rule.clone());
+                    }
+                }
+                continue;
+            };
+            left.extend(selected.iter().map(|role| role.name.as_str()).filter(|name| visited.insert(name)));
+        }
+        gathered
+    }
 }
 
 impl Grant {
@@ -193,5 +217,56 @@ impl Grant {
         } else {
             format!("RBAC: allowed by RoleBinding \"{}/{namespace}\" of {role} to {subject}", self.binding)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sampan_api::Path;
+    use serde_json::json;
+
+    fn role(name: &str, labels: &[&str], aggregates: &[&str], verbs: &[&str]) -> Role {
+        let selector = |label: &&str| {
+            LabelSelector::from_v1(&json!({"matchLabels": {*label: "true"}}), &Path::root()).expect("a selector")
+        };
+        Role {
+            name: name.to_owned(),
+            labels: labels.iter().map(|label| ((*label).to_owned(), "true".to_owned())).collect(),
+            aggregates: (!aggregates.is_empty()).then(|| aggregates.iter().map(selector).collect()),
+            rules: verbs
+                .iter()
+                .map(|verb| PolicyRule { verbs: vec![(*verb).to_owned()], ..Default::default() })
+                .collect(),
+            ..Role::default()
+        }
+    }
+
+    #[test]
+    fn aggregation_reaches_through_roles_and_circles() {
+        let roles = [
+            role("view", &["to-edit"], &["to-view"], &["ignored"]),
+            role("edit", &["to-admin"], &["to-edit"], &[]),
+            role("admin", &["to-view"], &["to-admin"], &[]),
+            role("reads", &["to-view"], &[], &["get", "list"]),
+            role("writes", &["to-edit"], &[], &["update", "get"]),
+        ];
+        let aggregation = Aggregation::of(&roles);
+        for name in ["view", "edit", "admin"] {
+            let mut verbs: Vec<String> = aggregation.rules_of(name).into_iter().flat_map(|rule| rule.verbs).collect();
+            verbs.sort();
+            assert_eq!(verbs, ["get", "list", "update"], "{name}: they are a circle");
+        }
+    }
+
+    #[test]
+    fn roles_that_all_select_each_other_are_visited_once_each() {
+        let roles: Vec<Role> = (0..60)
+            .map(|n| role(&format!("r{n}"), &["all"], &["all"], &[]))
+            .chain([role("leaf", &["all"], &[], &["get"])])
+            .collect();
+        // Along every path, this would not end in the life of the sun.
+        let aggregation = Aggregation::of(&roles);
+        assert!(roles[..60].iter().all(|role| aggregation.rules_of(&role.name).len() == 1));
     }
 }

@@ -6,4 +6,5 @@ mod source;
 
 pub use index::{Binding, Index, Role, RoleRef, Subject};
 pub use rules::PolicyRule;
+pub(crate) use rules::cover;
 pub use source::RbacAuthorizer;

@@ -55,6 +55,44 @@ impl PolicyRule {
     }
 }
 
+/// Whether `rules` together allow all that `wanted` does: each combination that it names is within one of them
+/// (k8s.io/component-helpers' `Covers`).
+pub(crate) fn cover(rules: &[PolicyRule], wanted: &PolicyRule) -> bool {
+    let paths = wanted.verbs.iter().all(|verb| {
+        wanted.non_resource_urls.iter().all(|url| {
+            rules.iter().any(|rule| {
+                let within =
+                    |own: &String| own == url || own.strip_suffix('*').is_some_and(|part| url.starts_with(part));
+                lists(&rule.verbs, verb) && rule.non_resource_urls.iter().any(within)
+            })
+        })
+    });
+    let names: Vec<Option<&String>> = match wanted.resource_names.as_slice() {
+        [] => vec![None],
+        names => names.iter().map(Some).collect(),
+    };
+    let resources = wanted.verbs.iter().all(|verb| {
+        wanted.api_groups.iter().all(|group| {
+            wanted.resources.iter().all(|resource| {
+                names.iter().all(|name| rules.iter().any(|rule| rule.covers_one(verb, group, resource, *name)))
+            })
+        })
+    });
+    paths && resources
+}
+
+impl PolicyRule {
+    fn covers_one(&self, verb: &str, group: &str, resource: &str, name: Option<&String>) -> bool {
+        let of_any = resource.split_once('/').map(|(_, subresource)| format!("*/{subresource}"));
+        let covers_resource =
+            lists(&self.resources, resource) || of_any.is_some_and(|one| self.resources.contains(&one));
+        lists(&self.verbs, verb)
+            && lists(&self.api_groups, group)
+            && covers_resource
+            && (self.resource_names.is_empty() || name.is_some_and(|name| self.resource_names.contains(name)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
