@@ -125,7 +125,9 @@ impl Inner {
 
     fn put(&self, bytes: &[u8]) -> Result<String, ImageError> {
         let digest = digest(bytes);
-        if let Some(path) = self.blob_path(&digest).filter(|path| !path.exists()) {
+        // What is there under this name and is not this was damaged: to import it again mends it.
+        let intact = |path: &PathBuf| std::fs::read(path).is_ok_and(|found| found == bytes);
+        if let Some(path) = self.blob_path(&digest).filter(|path| !intact(path)) {
             self.replace(&path, bytes)?;
         }
         Ok(digest)
@@ -179,14 +181,15 @@ impl Inner {
             .index()
             .map_err(|error| BlobError::Unavailable { reference: reference.to_string(), why: error.to_string() })?;
         let on_disk = match &reference.digest {
-            Some(digest) => Some(digest.clone()),
+            // A digest may be a seed's as well: it is the disk's where its manifest is there.
+            Some(digest) => self.blob_path(digest).is_some_and(|path| path.exists()).then(|| digest.clone()),
             None => {
                 let name = named.to_string();
                 let mut manifests = index.manifests.iter();
                 manifests.find(|one| one.annotations.get(REF_NAME) == Some(&name)).map(|one| one.digest.clone())
             }
         };
-        if let Some(manifest_digest) = on_disk.filter(|one| self.blob_path(one).is_some_and(|path| path.exists())) {
+        if let Some(manifest_digest) = on_disk {
             return self.fetch_manifest(reference, manifest_digest);
         }
         let embedded = self.seeds.values().map(|seed| {
@@ -209,7 +212,10 @@ impl Inner {
 
     fn fetch_manifest(&self, reference: &Reference, manifest_digest: String) -> Result<Blob, BlobError> {
         let corrupt = |why: String| BlobError::Corrupt { reference: reference.to_string(), why };
-        let bytes = self.read(reference, &manifest_digest, MANIFEST_MAX)?;
+        let bytes = match self.read(reference, &manifest_digest, MANIFEST_MAX) {
+            Err(BlobError::NotFound(_)) => return Err(corrupt(format!("its manifest {manifest_digest} is missing"))),
+            other => other?,
+        };
         let manifest: Manifest =
             serde_json::from_slice(&bytes).map_err(|error| corrupt(format!("its manifest cannot be read: {error}")))?;
         let layer = match manifest.layers.as_slice() {
@@ -222,7 +228,10 @@ impl Inner {
                 });
             }
         };
-        let component = self.read(reference, &layer.digest, COMPONENT_MAX)?;
+        let component = match self.read(reference, &layer.digest, COMPONENT_MAX) {
+            Err(BlobError::NotFound(_)) => return Err(corrupt(format!("its layer {} is missing", layer.digest))),
+            other => other?,
+        };
         Ok(Blob {
             digest: layer.digest.clone(),
             manifest_digest,
@@ -293,5 +302,12 @@ mod tests {
         let hex = digest(b"\0asm-app");
         std::fs::write(folder.path().join("sha256").join(&hex[7..]), b"\0asm-xpp").expect("written");
         check("team/app:v1", "corrupt").await;
+        // Importing it again mends it.
+        images.import(&reference("team/app:v1"), b"\0asm-app").expect("imported");
+        assert_eq!(&images.fetch(&reference("team/app:v1")).await.expect("whole").bytes[..], b"\0asm-app");
+        // A name that was imported never falls back to what the binary has under it.
+        let manifest = images.import(&reference("sampan/hello:v1"), b"\0asm-own").expect("imported");
+        std::fs::remove_file(folder.path().join("sha256").join(&manifest[7..])).expect("removed");
+        check("sampan/hello:v1", "missing").await;
     }
 }

@@ -1,5 +1,5 @@
-//! client-go's event correlation (tools/record/events_cache.go): a token bucket for each source and object, similar
-//! events combined into one, equal events counted.
+//! client-go's event correlation (tools/record/events_cache.go): similar events combined into one, equal events counted,
+//! and a token bucket for each source and object.
 
 use super::recent::Recent;
 use crate::limits;
@@ -60,9 +60,6 @@ impl Correlator {
             text(&about.api_version),
         ]
         .join("\u{1f}");
-        if !self.take_token(&object, now) {
-            return None;
-        }
         let group = format!("{object}\u{1f}{}\u{1f}{}", text(&event.type_), text(&event.reason));
         let message = text(&event.message);
         let key = if self.is_one_of_many(&group, &message, now) {
@@ -82,7 +79,8 @@ impl Correlator {
             seen.name = text(&event.metadata.name);
             seen.first = event.first_timestamp.clone();
         }
-        Some(Correlated { event, repeated })
+        // Last, as client-go has it: what is held back is counted, and the next that passes says how many there were.
+        self.take_token(&object, now).then_some(Correlated { event, repeated })
     }
 
     fn take_token(&mut self, object: &str, now: Instant) -> bool {
@@ -170,6 +168,7 @@ mod tests {
         let passed = (0..40).filter(|_| correlator.correlate(event("1", "a"), now).is_some()).count();
         assert_eq!(passed, limits::EVENT_BURST as usize);
         assert!(correlator.correlate(event("1", "a"), now + limits::EVENT_REFILL / 2).is_none());
-        assert!(correlator.correlate(event("1", "a"), now + limits::EVENT_REFILL * 2).is_some());
+        let next = correlator.correlate(event("1", "a"), now + limits::EVENT_REFILL * 2).expect("not filtered");
+        assert_eq!(next.event.count, Some(42), "those that were held back count");
     }
 }
