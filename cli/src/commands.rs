@@ -141,9 +141,18 @@ pub async fn run(command: Command, env: &Env, tasks: &Tasks) -> anyhow::Result<(
     }
 }
 
-/// Writes to standard output; a reader that went away ends the command quietly, as a broken pipe does.
-fn say(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("standard output")
+/// Writes to standard output. That a reader went away is no failure: what the command does, it does to its end.
+pub fn say(text: &str) -> anyhow::Result<()> {
+    write(&mut std::io::stdout(), text.as_bytes()).map(drop)
+}
+
+/// Writes all of it, at once. `false`: nobody reads it any more, as in `sampan get pods | head -1`.
+fn write(out: &mut impl Write, bytes: &[u8]) -> anyhow::Result<bool> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("standard output"),
+    }
 }
 
 /// A namespaced object that names no namespace goes where the command is told to work.
@@ -260,8 +269,10 @@ async fn logs(session: &Session, pod: &str, query: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| anyhow::anyhow!("the log was cut off: {error}"))?;
-        if let Some(bytes) = frame.data_ref() {
-            out.write_all(bytes).and_then(|()| out.flush()).context("standard output")?;
+        if let Some(bytes) = frame.data_ref()
+            && !write(&mut out, bytes)?
+        {
+            return Ok(());
         }
     }
     Ok(())
@@ -295,6 +306,22 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
+        struct Refuses(std::io::ErrorKind);
+        impl Write for Refuses {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        assert!(!write(&mut Refuses(std::io::ErrorKind::BrokenPipe), b"x").expect("no failure"));
+        assert!(write(&mut Refuses(std::io::ErrorKind::StorageFull), b"x").is_err());
+        assert!(write(&mut Vec::new(), b"x").expect("written"));
+    }
 
     #[test]
     fn tables_are_aligned_and_hide_what_is_wide() {

@@ -1,8 +1,13 @@
 //! Named limits of the commands.
 
+use std::time::Duration;
+
 /// Largest manifest file, bytes.
 pub const MANIFEST_MAX: u64 = 16 * 1024 * 1024;
 /// Objects in one manifest.
 pub const OBJECTS_MAX: usize = 10_000;
 /// How often an apply is tried again after somebody else has written between.
 pub const APPLY_TRIES: usize = 5;
+/// A watch that ended is begun anew after a pause that doubles between these, until something was seen.
+pub const WATCH_PAUSE_MIN: Duration = Duration::from_millis(100);
+pub const WATCH_PAUSE_MAX: Duration = Duration::from_secs(5);

@@ -5,7 +5,6 @@ use crate::data_dir::DataDir;
 use anyhow::{Context, bail};
 use sampan_client::Reference;
 use sampan_images::Images;
-use std::io::Write;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -59,5 +58,5 @@ pub fn run(command: &ImageCommand) -> anyhow::Result<()> {
             text
         }
     };
-    std::io::stdout().write_all(text.as_bytes()).context("standard output")
+    sampan_cli::commands::say(&text)
 }

@@ -2,20 +2,24 @@
 
 use crate::cluster::Cluster;
 use crate::config::{Config, ServerFlags};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use sampan_api::k8s::api::core::v1::Pod;
 use sampan_api::{Object, UserInfo};
+use sampan_cli::wait::NotReady;
 use sampan_cli::{apply, manifest, wait};
 use sampan_client::{Client, ListParams, kubeconfig};
 use sampan_env::Env;
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long an applied object has to become ready.
+/// How long the applied objects have to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
+/// What is looked at after that has this long to show that it is ready already.
+const LOOK: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct UpFlags {
@@ -56,12 +60,20 @@ pub async fn up(flags: UpFlags, env: &Env) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let cluster = Cluster::start(&config, env, &|what| report.step(what)).await?;
+    let unready = AtomicBool::new(false);
     let work = async {
         let merged = write_kubeconfig(&config, &cluster, env).await?;
         let admin = cluster.client(UserInfo::new("sampan-admin", ["system:masters"]), "sampan");
-        apply_all(&admin, &objects, &report).await?;
+        let waited = apply_all(&admin, &objects, &report).await?;
+        unready.store(!waited.is_empty(), Ordering::Relaxed);
+        for why in &waited {
+            eprintln!("sampan: {why}");
+        }
         if report.text {
             tell(&admin, &cluster, &merged, &objects).await?;
+        } else if !waited.is_empty() {
+            let why: Vec<String> = waited.iter().map(ToString::to_string).collect();
+            print(&format!("{}\n", json!({"event": "notReady", "server": cluster.server_url(), "why": why})))?;
         } else {
             let ready = json!({
                 "event": "ready",
@@ -82,7 +94,11 @@ pub async fn up(flags: UpFlags, env: &Env) -> anyhow::Result<()> {
     report.step("ending");
     cluster.drain().await;
     report.step("ended; the next `sampan up` finds everything as it was");
-    result
+    result?;
+    if unready.into_inner() {
+        bail!("not everything that was applied has become ready");
+    }
+    Ok(())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
@@ -105,9 +121,12 @@ async fn write_kubeconfig(config: &Config, cluster: &Cluster, env: &Env) -> anyh
     kubeconfig::merge(&target, &entry, env).await.context("the kubeconfig")
 }
 
-async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyhow::Result<()> {
+/// Applies everything and waits for it. What does not become ready is returned: the cluster runs on, so that it can be
+/// looked into.
+async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyhow::Result<Vec<NotReady>> {
+    let mut unready = Vec::new();
     if objects.is_empty() {
-        return Ok(());
+        return Ok(unready);
     }
     let discovery = admin.discover().await?;
     let mut made = Vec::new();
@@ -116,13 +135,18 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
         report.step(&format!("{} {} {}", live.kind().to_lowercase(), live.name(), applied.as_str()));
         made.push(live);
     }
+    // One deadline for all: what is hopeless does not make the rest wait.
+    let deadline = report.env.instant() + READY_DEADLINE;
     for object in &made {
         let name = format!("{} {}", object.kind().to_lowercase(), object.name());
         let tell = |missing: &str| report.step(&format!("{name}: {missing}"));
-        wait::until_current(admin, &discovery, object, READY_DEADLINE, tell).await?;
-        report.step(&format!("{name} ready"));
+        let left = deadline.saturating_duration_since(report.env.instant()).max(LOOK);
+        match wait::until_current(admin, &discovery, object, left, tell).await {
+            Ok(_) => report.step(&format!("{name} ready")),
+            Err(error) => unready.push(error.downcast::<NotReady>()?),
+        }
     }
-    Ok(())
+    Ok(unready)
 }
 
 /// What runs, where it is, and what to try next.
