@@ -5,6 +5,7 @@ mod support;
 use futures::future::BoxFuture;
 use http::Request;
 use sampan_api::user::{Attributes, Authorizer, Decision, UserInfo};
+use sampan_auth::bootstrap::{Reconciled, reconcile};
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::rbac::RbacAuthorizer;
 use sampan_auth::union::Authorizers;
@@ -79,6 +80,18 @@ async fn roles_of_a_new_cluster_give_a_user_nothing_but_a_look_at_itself() {
     let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
     let answer = server.call_with("POST", path, &[("authorization", "Bearer user")], review).await;
     assert_eq!(answer.code, 201, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_second_start_finds_nothing_to_mend() {
+    let server = guarded().await;
+    let own = Client::in_process(server.service.clone(), UserInfo::apiserver(), "test", &Env::system());
+    for object in sampan_auth::bootstrap::rbac_objects() {
+        let row = server.registry.table().of_kind(&object.gvk().expect("a kind")).expect("a row").gvr();
+        let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty());
+        let live = own.dynamic(&row, namespace).get(object.name()).await.expect("there");
+        assert_eq!(reconcile(&live, &object), Reconciled::Kept, "{} {}", object.kind(), object.name());
+    }
 }
 
 /// `may`: resources that everybody who is somebody may ask for.
