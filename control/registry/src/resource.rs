@@ -34,7 +34,12 @@ pub struct Resource {
     /// `None`: this row's own version is the stored one. Otherwise where it is stored, and how to get there and back.
     pub stored_as: Option<StoredAs>,
     pub columns: Option<Columns>,
+    /// Where [`Resource::reset_paths`] differ from what most rows have.
+    pub resets: Vec<(&'static str, Paths)>,
 }
+
+/// Paths of fields: `["metadata", "labels"]`.
+pub type Paths = &'static [&'static [&'static str]];
 
 /// What stands behind a row's URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,6 +222,7 @@ impl Resource {
             selectable: Vec::new(),
             stored_as: None,
             columns: None,
+            resets: Vec::new(),
         }
     }
 
@@ -355,6 +361,24 @@ impl Resource {
             columns.conditions = Some(conditions);
         }
         self
+    }
+
+    /// What a write to the object (`""`) or to a view of it leaves alone, where that is not what most rows do.
+    #[must_use]
+    pub fn resets(mut self, view: &'static str, paths: Paths) -> Self {
+        self.resets.push((view, paths));
+        self
+    }
+
+    /// The parts of an object that a write to it (`""`) or to a view of it leaves alone, whatever is sent, and that
+    /// nobody owns by it (Kubernetes' GetResetFields).
+    pub fn reset_paths(&self, view: &str) -> Paths {
+        match self.resets.iter().find(|(name, _)| *name == view) {
+            Some((_, paths)) => paths,
+            None if view == "status" => &[&["spec"]],
+            None if view.is_empty() && self.has_status() => &[&["status"]],
+            None => &[],
+        }
     }
 
     pub fn gvk(&self) -> GroupVersionKind {

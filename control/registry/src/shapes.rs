@@ -64,12 +64,7 @@ impl Shapes for SchemaShapes {
         let old = old.map(Object::to_value);
         let mut value = std::mem::take(new).into_value();
         let writer = Writer { manager: write.manager, subresource: write.subresource, time: write.time };
-        // What this endpoint does not write (Kubernetes' GetResetFields).
-        let reset: &[&[&str]] = match write.subresource {
-            "" if row.has_status() => &[&["status"]],
-            "status" => &[&["spec"]],
-            _ => &[],
-        };
+        let reset = row.reset_paths(write.subresource);
         managed::update(Schema::builtin(), id, old.as_ref(), &mut value, writer, reset);
         if let Some(tracked) = Object::from_value(value) {
             *new = tracked;

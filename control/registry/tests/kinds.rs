@@ -4,8 +4,8 @@ use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::{
-    AdmitAll, Caller, Config, DeleteOptions, ListOptions, Registry, ResourceTable, SchemaShapes, UpdateOptions,
-    Warnings,
+    AdmitAll, Caller, Config, DeleteOptions, ListOptions, ManagedWrite, Registry, ResourceTable, SchemaShapes, Shapes,
+    UpdateOptions, Warnings,
 };
 use sampan_schema::Schema;
 use sampan_store::memory::MemoryStore;
@@ -172,4 +172,64 @@ async fn the_cost_of_a_creation_is_printed() {
     let read = start.elapsed() / rounds;
     println!("create {each:?}, get {read:?} ({} bytes)", out.len());
     assert!(each < Duration::from_millis(20), "{each:?}");
+}
+
+/// What an endpoint leaves alone nobody comes to own by writing to it.
+#[test]
+fn fields_that_an_endpoint_does_not_write_are_not_owned_by_it() {
+    let table = ResourceTable::builtin().expect("the built-in rows make a table");
+    let check = |group: &str, resource: &str, view: &str, mut old: Value, new: Value, owned: &[&str]| {
+        let row = table.lookup(group, "v1", resource).expect("a row");
+        (old["apiVersion"], old["kind"]) = (row.api_version().into(), row.kind.clone().into());
+        old["metadata"]["managedFields"] = json!([{"manager": "other", "operation": "Update",
+            "apiVersion": row.api_version(), "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:annotations": {}}}}]);
+        let mut merged = old.clone();
+        for (name, part) in new.as_object().expect("parts") {
+            merged[name] = part.clone();
+        }
+        merged["metadata"]["managedFields"] = old["metadata"]["managedFields"].clone();
+        let object = |value: Value| Object::from_value(value).expect("an object");
+        let mut written = object(merged);
+        let write = ManagedWrite { manager: "me", subresource: view, time: "2026-01-01T00:00:00Z" };
+        SchemaShapes.track_managers(row, Some(&object(old)), &mut written, &write);
+        let entries = written.metadata()["managedFields"].as_array().cloned().unwrap_or_default();
+        let mine =
+            entries.iter().find(|entry| entry["manager"] == "me").and_then(|entry| entry["fieldsV1"].as_object());
+        let mut found: Vec<String> = Vec::new();
+        for (part, fields) in mine.into_iter().flatten() {
+            let fields = fields.as_object().into_iter().flatten().filter(|(name, _)| *name != ".");
+            found.extend(fields.map(|(name, _)| format!("{part}/{name}")));
+        }
+        assert_eq!(found, owned, "{resource} {view:?}");
+    };
+    let old = || json!({"metadata": {"name": "a"}});
+    let labelled = || json!({"name": "a", "labels": {"x": "y"}});
+    check(
+        "apps",
+        "deployments",
+        "status",
+        old(),
+        json!({"metadata": labelled(), "spec": {"replicas": 3}, "status": {"replicas": 3}}),
+        &["f:status/f:replicas"],
+    );
+    check(
+        "apps",
+        "replicasets",
+        "status",
+        old(),
+        json!({"metadata": labelled(), "status": {"replicas": 3}}),
+        &["f:metadata/f:labels", "f:status/f:replicas"],
+    );
+    check(
+        "flowcontrol.apiserver.k8s.io",
+        "flowschemas",
+        "status",
+        old(),
+        json!({"metadata": labelled(), "status": {"conditions": [{"type": "Dangling", "status": "True"}]}}),
+        &["f:status/f:conditions"],
+    );
+    let request = || json!({"spec": {"signerName": "a.b/c"}, "status": {"certificate": "AQ=="}});
+    check("certificates.k8s.io", "certificatesigningrequests", "", old(), request(), &[]);
+    check("certificates.k8s.io", "certificatesigningrequests", "status", old(), request(), &["f:status/f:certificate"]);
+    check("certificates.k8s.io", "certificatesigningrequests", "approval", old(), request(), &[]);
 }

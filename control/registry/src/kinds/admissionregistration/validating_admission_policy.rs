@@ -11,6 +11,7 @@ pub(super) fn row() -> Resource {
         .cluster_scoped()
         .categories(["api-extensions"])
         .view("status")
+        .resets("status", &[&["metadata"], &["spec"]])
         .strategy(RULES)
         .table(CELLS)
 }

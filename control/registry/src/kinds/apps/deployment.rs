@@ -19,6 +19,7 @@ pub(super) fn row() -> Resource {
         .categories(["all"])
         .sub_action("scale", scale_kind(), Verbs::VIEW, "scale")
         .view("status")
+        .resets("status", &[&["spec"], &["metadata", "labels"]])
         .history(HistoryClass::Ample)
         .strategy(RULES)
         .table(&[])

@@ -31,6 +31,7 @@ pub(super) fn row() -> Resource {
         // Ours: why the pod is where it is.
         .sub_action("scheduling", GroupVersionKind::new("", "v1", "Pod"), Verbs::GET, "scheduling")
         .view("status")
+        .resets("status", &[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
         .selectable("spec.nodeName")
         .dispatched()
         .selectable("spec.restartPolicy")

@@ -11,6 +11,7 @@ pub(super) fn row() -> Resource {
     Resource::new("flowcontrol.apiserver.k8s.io", "v1", "flowschemas", "FlowSchema")
         .cluster_scoped()
         .view("status")
+        .resets("status", &[&["metadata"], &["spec"]])
         .strategy(RULES)
         .table(CELLS)
 }

@@ -9,6 +9,7 @@ pub(super) fn row() -> Resource {
     Resource::new("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations", "PriorityLevelConfiguration")
         .cluster_scoped()
         .view("status")
+        .resets("status", &[&["metadata"], &["spec"]])
         .strategy(RULES)
         .table(&[])
 }

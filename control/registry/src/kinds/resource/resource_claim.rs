@@ -12,6 +12,7 @@ use serde_json::Value;
 pub(super) fn row() -> Resource {
     Resource::new("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim")
         .view("status")
+        .resets("status", &[&["metadata"], &["spec"]])
         .strategy(RULES)
         .table(CELLS)
 }

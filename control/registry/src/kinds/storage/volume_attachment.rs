@@ -8,6 +8,7 @@ pub(super) fn row() -> Resource {
     Resource::new("storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment")
         .cluster_scoped()
         .view("status")
+        .resets("status", &[&["metadata"], &["spec"]])
         .strategy(RULES)
         .table(&[])
 }
