@@ -1,5 +1,6 @@
 // Builds guests with the workspace's own cargo. Shared by the build script and, by `#[path]`, by tests that run guests.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,8 +48,7 @@ fn cargo(workspace: &Path) -> Command {
 }
 
 /// Adds the guests' target to the toolchain where it is missing. True if it had to be added.
-fn ensure_target(workspace: &Path) -> Result<bool, String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+pub fn ensure_target(workspace: &Path, rustc: &OsStr, rustup: &OsStr) -> Result<bool, String> {
     let printed = Command::new(rustc)
         .current_dir(workspace)
         .args(["--print", "target-libdir", "--target", TARGET])
@@ -59,7 +59,7 @@ fn ensure_target(workspace: &Path) -> Result<bool, String> {
         return Ok(false);
     }
     let missing = format!("the Rust target {TARGET} is missing: run `rustup target add {TARGET}`");
-    let status = Command::new("rustup").current_dir(workspace).args(["target", "add", TARGET]).status();
+    let status = Command::new(rustup).current_dir(workspace).args(["target", "add", TARGET]).status();
     match status {
         Ok(status) if status.success() => Ok(true),
         Ok(status) => Err(format!("{missing} (tried: {status})")),
@@ -69,7 +69,8 @@ fn ensure_target(workspace: &Path) -> Result<bool, String> {
 
 /// Builds `guest` and returns the component's path. `note` is told what the user should know.
 pub fn build(workspace: &Path, guest: Guest, note: &mut dyn FnMut(String)) -> Result<PathBuf, String> {
-    if ensure_target(workspace)? {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    if ensure_target(workspace, &rustc, "rustup".as_ref())? {
         note(format!("added the Rust target {TARGET} through rustup"));
     }
     let target_dir = workspace.join("target/guests");

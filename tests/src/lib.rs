@@ -102,6 +102,27 @@ impl Sampan {
 
     /// As [`Sampan::up`]; `Err`: what it said instead of becoming ready.
     pub fn try_up(folder: &Path, arguments: &[&str]) -> Result<Self, String> {
+        let (mut sampan, said) = Self::start(folder, arguments);
+        match said {
+            Some(ready) if ready["event"] == "ready" => {
+                ready["server"].as_str().unwrap_or_default().clone_into(&mut sampan.server);
+                Ok(sampan)
+            }
+            other => Err(format!("{other:?}\n{}", sampan.log())),
+        }
+    }
+
+    /// Starts with objects that do not become ready: the cluster, and what it said of them.
+    pub fn up_unready(folder: &Path, arguments: &[&str]) -> (Self, Value) {
+        let (mut sampan, said) = Self::start(folder, arguments);
+        let said = said.unwrap_or_else(|| panic!("it said nothing: {}", sampan.log()));
+        assert_eq!(said["event"], "notReady", "{said}");
+        said["server"].as_str().unwrap_or_default().clone_into(&mut sampan.server);
+        (sampan, said)
+    }
+
+    /// Starts, and waits for the first line of its output.
+    fn start(folder: &Path, arguments: &[&str]) -> (Self, Option<Value>) {
         let node = (!arguments.contains(&"--components") || arguments.iter().any(|one| one.contains("node")))
             .then(one_node_at_a_time);
         let kubeconfig = folder.join("kubeconfig");
@@ -124,15 +145,8 @@ impl Sampan {
                 }
             }
         });
-        let ready = lines.recv_timeout(PATIENCE).ok().and_then(|line| serde_json::from_str::<Value>(&line).ok());
-        let mut sampan = Self { child, folder: folder.to_owned(), server: String::new(), kubeconfig, log, _node: node };
-        match ready {
-            Some(ready) if ready["event"] == "ready" => {
-                ready["server"].as_str().unwrap_or_default().clone_into(&mut sampan.server);
-                Ok(sampan)
-            }
-            other => Err(format!("{other:?}\n{}", sampan.log())),
-        }
+        let said = lines.recv_timeout(PATIENCE).ok().and_then(|line| serde_json::from_str::<Value>(&line).ok());
+        (Self { child, folder: folder.to_owned(), server: String::new(), kubeconfig, log, _node: node }, said)
     }
 
     pub fn log(&self) -> String {

@@ -38,7 +38,8 @@ fn a_batch_succeeds_a_worker_is_followed_and_a_bomb_is_killed() {
     assert!(container(&bomb)["restartCount"].as_i64() >= Some(1), "{bomb}");
     let described = sampan.kubectl("1.35", &["describe", "pod", "memory-bomb"]);
     assert!(described.contains("Back-off restarting failed container"), "{described}");
-    sampan.kubectl("1.35", &["logs", "memory-bomb", "--previous"]);
+    let previous = sampan.kubectl("1.35", &["logs", "memory-bomb", "--previous"]);
+    assert!(!previous.trim().is_empty(), "the run that was killed wrote something");
 
     // The worker: its log is followed as it is written.
     sampan.kubectl("1.35", &["rollout", "status", "deployment/worker", "--timeout=60s"]);

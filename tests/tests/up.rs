@@ -44,13 +44,35 @@ fn a_damaged_database_is_named() {
 }
 
 #[test]
-fn keys_are_private_and_the_kubeconfig_too() {
+fn what_is_secret_is_its_owners_alone() {
     let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    // A folder that somebody made, open to all, with a database that was.
+    assert!(Sampan::up(folder.path(), &["--components", "apiserver"]).interrupt().success());
+    for (path, mode) in [(data.clone(), 0o755), (data.join("sampan.db"), 0o644)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("opened");
+    }
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver"]);
-    for file in [folder.path().join("data/pki/ca.key"), sampan.kubeconfig.clone()] {
-        let mode = std::fs::metadata(&file).expect("written").permissions().mode();
+    let files = ["sampan.db", "sampan.db-wal", "pki/ca.key", "pki/admin.key", "pki/sa.key"].map(|file| data.join(file));
+    for file in files.iter().chain([&sampan.kubeconfig]) {
+        let mode =
+            std::fs::metadata(file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).permissions().mode();
         assert_eq!(mode & 0o077, 0, "{}", file.display());
     }
+}
+
+#[test]
+fn what_does_not_become_ready_is_told_and_can_be_looked_into() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = folder.path().join("bomb.yaml");
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: bomb}\nspec:\n  restartPolicy: Never\n  containers:\n  - \
+               {name: c, image: \"sampan/memory-bomb:v1\", resources: {limits: {memory: 16Mi}}}\n";
+    std::fs::write(&manifest, pod).expect("written");
+    let (sampan, said) = Sampan::up_unready(folder.path(), &["-f", &manifest.to_string_lossy()]);
+    assert!(said["why"].to_string().contains("pod bomb"), "{said}");
+    let described = sampan.kubectl("1.35", &["describe", "pod", "bomb"]);
+    assert!(described.contains("OOMKilled"), "{described}");
+    assert!(!sampan.interrupt().success(), "not all was well");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! From a pod's binding to its running, image and component at hand.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use futures::stream::StreamExt;
 use sampan_api::RecordEvent;
 use sampan_api::k8s::api::core::v1::Pod;
@@ -14,13 +14,16 @@ use std::time::{Duration, Instant};
 const PODS: usize = 100;
 const PODS_PER_SECOND: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
 
 pub async fn run() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let sampan = Sampan::up(folder.path(), &[]);
     let client = connect(&sampan)?;
     started(&client, "warm", 2, None).await?;
+    deleted(&client, "warm", 2).await?;
     let mut times = started(&client, "paced", PODS, Some(Duration::from_secs(1) / PODS_PER_SECOND)).await?;
+    deleted(&client, "paced", PODS).await?;
     times.sort();
     println!(
         "bound to running, {PODS_PER_SECOND} pods/s, as a watcher sees it: p50 {:.1} ms, p99 {:.1} ms",
@@ -39,7 +42,7 @@ pub async fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes pods and returns for each the time from the event that binds it to the one that says Running; then deletes them.
+/// Makes pods and returns for each the time from the event that binds it to the one that says Running.
 async fn started(client: &Client, prefix: &str, count: usize, pace: Option<Duration>) -> anyhow::Result<Vec<Duration>> {
     let pods = client.namespaced::<Pod>("default");
     let mut events = pods.watch(&WatchParams::default()).await?;
@@ -78,9 +81,19 @@ async fn started(client: &Client, prefix: &str, count: usize, pace: Option<Durat
             tokio::time::sleep(pace).await;
         }
     }
-    let times = seen.await??;
+    seen.await?
+}
+
+/// Deletes them, and waits until the node has let go of the last.
+async fn deleted(client: &Client, prefix: &str, count: usize) -> anyhow::Result<()> {
+    let pods = client.namespaced::<Pod>("default");
     for n in 0..count {
         pods.delete(&format!("{prefix}-{n}"), &sampan_client::DeleteParams::default()).await?;
     }
-    Ok(times)
+    let end = now() + PATIENCE;
+    while !pods.list_records(&sampan_client::ListParams::default()).await?.items.is_empty() {
+        ensure!(now() < end, "pods were not gone after {} s", PATIENCE.as_secs());
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
 }
