@@ -40,6 +40,20 @@ fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
+/// CPU time of the threads of one name.
+pub fn thread_cpu(pid: u32, name: &str) -> anyhow::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?.path();
+        if std::fs::read_to_string(task.join("comm"))?.trim() == name {
+            // Nanoseconds on a core, nanoseconds waiting for one, time slices.
+            let text = std::fs::read_to_string(task.join("schedstat"))?;
+            sum += Duration::from_nanos(text.split(' ').next().context("schedstat")?.parse()?);
+        }
+    }
+    Ok(sum)
+}
+
 /// A stretch of time in which a server is put to work.
 pub struct Measure {
     pid: u32,

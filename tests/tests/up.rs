@@ -64,14 +64,15 @@ fn what_is_secret_is_its_owners_alone() {
 #[test]
 fn what_does_not_become_ready_is_told_and_can_be_looked_into() {
     let folder = tempfile::tempdir().expect("a folder");
-    let manifest = folder.path().join("bomb.yaml");
-    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: bomb}\nspec:\n  restartPolicy: Never\n  containers:\n  - \
-               {name: c, image: \"sampan/memory-bomb:v1\", resources: {limits: {memory: 16Mi}}}\n";
-    std::fs::write(&manifest, pod).expect("written");
+    let manifest = folder.path().join("lost.yaml");
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: lost}\nspec:\n  progressDeadlineSeconds: 1\n  \
+                      selector: {matchLabels: {app: lost}}\n  template:\n    metadata: {labels: {app: lost}}\n    spec: \
+                      {containers: [{name: c, image: \"sampan/nowhere:v1\"}]}\n";
+    std::fs::write(&manifest, deployment).expect("written");
     let (sampan, said) = Sampan::up_unready(folder.path(), &["-f", &manifest.to_string_lossy()]);
-    assert!(said["why"].to_string().contains("pod bomb"), "{said}");
-    let described = sampan.kubectl("1.35", &["describe", "pod", "bomb"]);
-    assert!(described.contains("OOMKilled"), "{described}");
+    assert!(said["why"].to_string().contains("has timed out progressing"), "{said}");
+    let described = sampan.kubectl("1.35", &["describe", "pods"]);
+    assert!(described.contains("ErrImagePull"), "{described}");
     assert!(!sampan.interrupt().success(), "not all was well");
 }
 
