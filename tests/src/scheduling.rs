@@ -118,7 +118,7 @@ pub async fn of_the_scheduler(node_count: usize, pod_count: usize) -> anyhow::Re
         let sampan = Sampan::up(folder.path(), &["--components", components]);
         let clients = connections(&sampan, CREATORS)?;
         nodes(&clients, node_count).await?;
-        let beats = tokio::spawn(heartbeats(clients[0].clone(), node_count));
+        let beats = sampan_env::Tasks::new("load").spawn(heartbeats(clients[0].clone(), node_count));
         let scheduled = components.contains("scheduler");
         // The first pods warm what is compiled and cached lazily; the figure is of a cluster that runs.
         pods(&clients, sampan.pid(), "warm", pod_count / 10, scheduled).await?;

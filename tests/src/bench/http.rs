@@ -73,7 +73,8 @@ impl Drop for Peer {
 
 async fn load(address: &str, pid: u32) -> anyhow::Result<Cost> {
     let measure = Measure::begin(pid)?;
-    let workers: Vec<_> = (0..CONNECTIONS).map(|_| tokio::spawn(requests(address.to_owned()))).collect();
+    let workers: Vec<_> =
+        (0..CONNECTIONS).map(|_| sampan_env::Tasks::new("load").spawn(requests(address.to_owned()))).collect();
     for worker in workers {
         worker.await??;
     }

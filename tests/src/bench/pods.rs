@@ -46,7 +46,7 @@ pub async fn run() -> anyhow::Result<()> {
 async fn started(client: &Client, prefix: &str, count: usize, pace: Option<Duration>) -> anyhow::Result<Vec<Duration>> {
     let pods = client.namespaced::<Pod>("default");
     let mut events = pods.watch(&WatchParams::default()).await?;
-    let seen = tokio::spawn(async move {
+    let seen = sampan_env::Tasks::new("load").spawn(async move {
         let mut bound: HashMap<String, Instant> = HashMap::new();
         let mut times = Vec::new();
         while times.len() < count {

@@ -29,7 +29,7 @@ pub async fn run() -> anyhow::Result<()> {
         for client in &clients[..WATCHERS] {
             let mut stream = client.namespaced::<ConfigMap>("default").watch(&WatchParams::default()).await?;
             let prefix = format!("seen-{series}-");
-            watchers.push(tokio::spawn(async move {
+            watchers.push(sampan_env::Tasks::new("load").spawn(async move {
                 let mut seen = Vec::with_capacity(CREATES);
                 while seen.len() < CREATES {
                     let Some(event) = stream.next().await else { break };
