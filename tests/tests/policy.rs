@@ -83,15 +83,21 @@ fn a_policy_goes_live_and_goes_again() {
     assert_eq!(refused["reason"], "Unschedulable");
     let message = refused["message"].as_str().unwrap_or_default();
     assert!(message.starts_with("0/1 nodes are available: 1 node(s) wanted to be left in peace"), "{message}");
-    let events = sampan.kubectl("1.35", &["get", "events", "--field-selector", "reason=FailedScheduling"]);
-    assert!(events.contains("wanted to be left in peace"), "{events}");
-    let explained = Command::new(sampan_tests::binary())
-        .args(["explain", "pod", "noisy", "--kubeconfig"])
-        .arg(&sampan.kubeconfig)
-        .output()
-        .expect("it starts");
-    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
-    assert!(explained.contains("wanted to be left in peace"), "{explained}");
+    eventually("an event tells it too", || {
+        let events = sampan.kubectl("1.35", &["get", "events", "--field-selector", "reason=FailedScheduling"]);
+        events.contains("wanted to be left in peace").then_some(())
+    });
+    // What was recorded, and the whole computed again from the same inputs, agree.
+    let explained = eventually("the refusal is explained", || {
+        let output = Command::new(sampan_tests::binary())
+            .args(["explain", "pod", "noisy", "--kubeconfig"])
+            .arg(&sampan.kubeconfig)
+            .output()
+            .expect("it starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.contains("wanted to be left in peace").then_some(text)
+    });
+    assert!(explained.contains("Computed again from the recorded inputs: the same result."), "{explained}");
 
     // A calm pod goes on being placed; and without the policy the noisy one is too.
     sampan.kubectl_stdin("1.35", &["apply", "-f", "-"], &pod("calm", false));
