@@ -3,7 +3,8 @@
 use crate::limits::{LEASE_DURATION, LEASE_RENEW_EVERY, NODE_STATUS_EVERY, PODS_MAX};
 use sampan_api::Object;
 use sampan_api::k8s::api::coordination::v1::Lease;
-use sampan_api::k8s::api::core::v1::Node;
+use sampan_api::condition::transition_time;
+use sampan_api::k8s::api::core::v1::{Node, NodeCondition};
 use sampan_api::time::{rfc3339, rfc3339_micro};
 use sampan_client::{Client, Error, Patch};
 use sampan_env::Env;
@@ -82,10 +83,10 @@ fn status(facts: &NodeFacts, known: &Node, env: &Env) -> Value {
     let now = rfc3339(env.now());
     let since = |kind: &str, value: &str| {
         let conditions = known.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let same = conditions.clone().find(|one| one.type_ == kind && one.status == value);
-        same.and_then(|one| one.last_transition_time.as_ref())
-            .and_then(|time| serde_json::to_value(time).ok())
-            .unwrap_or_else(|| now.as_str().into())
+        let old = conditions.clone().find(|one| one.type_ == kind);
+        let time = |one: &NodeCondition| serde_json::to_value(one.last_transition_time.as_ref()?).ok();
+        let old = old.map(|one| (one.status.as_str(), time(one)));
+        transition_time(old, value, || Some(now.as_str().into()))
     };
     let condition = |kind: &str, value: &str, reason: &str, message: &str| {
         json!({

@@ -2,7 +2,8 @@
 
 use crate::observed::{ContainerState, Observed, ObservedContainer, Terminated};
 use crate::plan::RestartPolicy;
-use sampan_api::k8s::api::core::v1::Pod;
+use sampan_api::condition::transition_time;
+use sampan_api::k8s::api::core::v1::{Pod, PodCondition};
 use sampan_api::time::rfc3339;
 use serde_json::{Value, json};
 use std::time::SystemTime;
@@ -146,11 +147,9 @@ pub fn status(input: &StatusInput<'_>) -> Value {
 /// A condition whose time is that of its last change.
 fn condition(pod: &Pod, kind: &str, value: &str, reason: &str, message: &str, now: SystemTime) -> Value {
     let known = pod.status.iter().flat_map(|status| status.conditions.iter().flatten()).find(|one| one.type_ == kind);
-    let since = known
-        .filter(|one| one.status == value)
-        .and_then(|one| one.last_transition_time.as_ref())
-        .and_then(|time| serde_json::to_value(time).ok())
-        .unwrap_or_else(|| rfc3339(now).into());
+    let time = |one: &PodCondition| serde_json::to_value(one.last_transition_time.as_ref()?).ok();
+    let old = known.map(|one| (one.status.as_str(), time(one)));
+    let since = transition_time(old, value, || Some(rfc3339(now).into()));
     let mut condition = json!({
         "type": kind,
         "status": value,

@@ -138,3 +138,11 @@ pub const GUEST_SOCKETS_PART: u64 = 2;
 pub const GUEST_SOCKETS_MIN: usize = 64;
 /// One container may hold one part in so many of them.
 pub const SOCKETS_SHARE: usize = 4;
+
+// Policies.
+/// What is kept of a policy's output, the newest bytes: it stands in a fault's text.
+pub const POLICY_OUTPUT_BYTES: usize = 2048;
+/// Lines of it that are shown.
+pub const POLICY_OUTPUT_LINES: usize = 4;
+/// Bytes of one text of a policy that are shown.
+pub const POLICY_TEXT_BYTES: usize = 512;

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-/// What each room may use of the others, beside itself (tests aside). The table of ARCHITECTURE.md.
+/// What each room may use of the others, beside itself (tests aside): the table of the design. `sampan-testing` is for
+/// tests alone and may use any.
 const ROOMS: &[(&str, &[&str])] = &[
     ("sampan-env", &[]),
     ("sampan-api", &[]),
@@ -21,9 +22,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sampan-apiserver", &["api", "env", "schema", "registry", "watch", "admission", "auth", "images"]),
     ("sampan-client", &["api", "env"]),
     ("sampan-scheduler-core", &["api"]),
-    ("sampan-policy", &["api", "env", "schema", "client", "wasm-runtime", "scheduler-core"]),
+    ("sampan-reconcile", &["api", "env", "client"]),
+    ("sampan-policy-host", &["api", "env", "client", "reconcile", "wasm-runtime"]),
+    (
+        "sampan-policy",
+        &["api", "env", "schema", "client", "reconcile", "policy-host", "wasm-runtime", "scheduler-core"],
+    ),
     ("sampan-scheduler-driver", &["scheduler-core", "api", "env", "client"]),
-    ("sampan-controllers", &["api", "env", "client"]),
+    ("sampan-controllers", &["api", "env", "client", "reconcile"]),
     ("sampan-node", &["api", "env", "schema", "client", "wasm-runtime"]),
     ("sampan-wasm-runtime", &["env"]),
     ("sampan-cli", &["api", "env", "client", "scheduler-core", "policy"]),
@@ -74,6 +80,9 @@ fn rooms(metadata: &Metadata, problems: &mut Vec<String>) {
             }
             if uses == "sampan-embed" && name != "sampan" {
                 problems.push(format!("{name} depends on sampan-embed; only the binary may"));
+            }
+            if uses == "sampan-testing" {
+                problems.push(format!("{name} depends on sampan-testing; only tests may"));
             }
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: small. Every other crate is rebuilt when this one changes, so what only one room needs lives there.
 
+pub mod condition;
 pub mod field;
 pub mod limits;
 pub mod meta;

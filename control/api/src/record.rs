@@ -29,6 +29,37 @@ impl std::fmt::Display for RecordKey {
     }
 }
 
+/// How far the deletion of an object is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deletion {
+    /// `metadata.deletionTimestamp` is not set.
+    #[default]
+    None,
+    /// It is set; the object stays until its finalizers and its grace period are done.
+    Pending,
+    /// It is set, and the finalizer `foregroundDeletion` makes the object wait for its dependents.
+    Foreground,
+}
+
+impl Deletion {
+    /// The finalizer of a deletion that waits for dependents (`FinalizerDeleteDependents`).
+    pub const FOREGROUND: &'static str = "foregroundDeletion";
+
+    /// Of an object with these finalizers. `deleting`: its `metadata.deletionTimestamp` is set.
+    pub fn of<'a>(deleting: bool, mut finalizers: impl Iterator<Item = &'a str>) -> Self {
+        match deleting {
+            false => Self::None,
+            true if finalizers.any(|one| one == Self::FOREGROUND) => Self::Foreground,
+            true => Self::Pending,
+        }
+    }
+
+    /// Whether `metadata.deletionTimestamp` is set.
+    pub fn is_pending(self) -> bool {
+        self != Self::None
+    }
+}
+
 /// Who made a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Writer {
@@ -51,6 +82,8 @@ pub struct RecordParts {
     pub version: u64,
     pub labels: Arc<BTreeMap<String, String>>,
     pub owners: Arc<[OwnerReference]>,
+    /// How far its deletion is.
+    pub deletion: Deletion,
     /// Values of the fields that the resource's row declares selectable, besides metadata.name and metadata.namespace.
     pub fields: Arc<[(&'static str, String)]>,
     pub writer: Arc<Writer>,
@@ -278,6 +311,7 @@ mod tests {
             version: 2,
             labels: Arc::default(),
             owners: Arc::new([]),
+            deletion: Deletion::None,
             fields: Arc::new([("type", "Opaque".to_owned())]),
             writer: Arc::default(),
             json: Bytes::from_static(json.as_bytes()),

@@ -24,6 +24,8 @@ pub mod condition {
     pub const FIXTURES_PASSED: &str = "FixturesPassed";
     /// Set after repeated faults; cleared by a new generation of the object or a new digest of the component.
     pub const SUSPENDED: &str = "Suspended";
+    /// Every profile that `spec.profiles` names is there. Only where it names some.
+    pub const PROFILES_FOUND: &str = "ProfilesFound";
 }
 
 /// One named policy of a component, put to work.

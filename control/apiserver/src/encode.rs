@@ -371,6 +371,7 @@ fn status_protobuf(value: &Value) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sampan_api::record::Deletion;
     use sampan_api::{RecordKey, RecordParts};
     use sampan_registry::ResourceTable;
 
@@ -389,6 +390,7 @@ mod tests {
             version: 1,
             labels: Arc::default(),
             owners: Arc::from([]),
+            deletion: Deletion::None,
             fields: Arc::from([]),
             writer: Arc::default(),
             type_meta_end: u32::try_from(CONFIG_MAP.find("\"metadata").expect("there")).expect("small"),

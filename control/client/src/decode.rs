@@ -4,6 +4,7 @@ use crate::Result;
 use crate::error::Error;
 use bytes::Bytes;
 use sampan_api::object::OwnerReference;
+use sampan_api::record::Deletion;
 use sampan_api::{Record, RecordKey, RecordParts};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -66,6 +67,11 @@ pub fn record_from_value(value: Value) -> Result<Record> {
         .flatten()
         .filter_map(OwnerReference::from_value)
         .collect();
+    let finalizers = metadata.get("finalizers").and_then(Value::as_array).into_iter().flatten();
+    let deletion = Deletion::of(
+        metadata.get("deletionTimestamp").is_some_and(Value::is_string),
+        finalizers.filter_map(Value::as_str),
+    );
     let selectable: Vec<(&'static str, String)> = SELECTABLE
         .iter()
         .filter_map(|(name, path)| {
@@ -99,6 +105,7 @@ pub fn record_from_value(value: Value) -> Result<Record> {
         version: 0,
         labels: Arc::new(labels),
         owners: owners.into(),
+        deletion,
         fields: selectable.into(),
         writer: Arc::default(),
         json: Bytes::from(json),

@@ -1,32 +1,28 @@
-//! The controllers of the cluster: one reconcile runtime, and a folder a controller.
+//! The controllers of the cluster: a folder a controller, on the reconcile runtime (`sampan-reconcile`).
 //!
-//! Allowed dependencies: api, env, client. Never store or registry: a controller is a client like any other, under an
+//! Allowed dependencies: api, env, client, reconcile. Never store or registry: a controller is a client like any other, under an
 //! identity of its own and with no more rights than Kubernetes gives it.
 //!
 //! Invariants:
 //! - One shape: read listers, call a pure `plan(objects, now)`, apply its actions, write the status.
-//! - The runtime owns watches, deduplication, back-off, expectations and concurrency; a panic ends one reconcile only.
 //! - Reads go to shared informers of one identity (`system:kube-controller-manager`), writes are each controller's own.
 
 pub mod deployment;
-mod error;
 pub mod garbage;
 pub mod limits;
 pub mod namespace;
 pub mod node_lifecycle;
-mod owner;
 mod pod;
 pub mod pod_gc;
 pub mod published;
 pub mod replicaset;
-pub mod runtime;
-mod time;
 
-pub use error::Error;
+pub use sampan_reconcile::Error;
 
 use sampan_api::UserInfo;
 use sampan_client::{Client, EventRecorder, Informers};
 use sampan_env::{Env, Tasks};
+use sampan_reconcile::{owner, time};
 use std::sync::Arc;
 
 /// Makes a client of an identity: in process from the service, on an agent never (controllers run with the server).

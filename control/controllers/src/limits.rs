@@ -9,16 +9,10 @@ pub const NAMESPACE_WORKERS: usize = 10;
 /// Kinds of one namespace that are emptied at the same time.
 pub const NAMESPACE_KINDS: usize = 8;
 pub const GARBAGE_WORKERS: usize = 20;
-/// Longest one reconcile may take before it is given up and tried again.
-pub const RECONCILE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Writes that a controller waits to see before it acts again on the same object; then it believes its own eyes.
-pub const EXPECTATIONS_TIMEOUT: Duration = Duration::from_secs(300);
 /// Pods created or deleted by one reconcile of a ReplicaSet (`BurstReplicas`).
 pub const BURST_REPLICAS: usize = 500;
 /// First batch of creations; each that succeeds whole is followed by one of twice its size.
 pub const SLOW_START_BATCH: usize = 1;
-/// Attempts to write a status that others write too.
-pub const STATUS_ATTEMPTS: u32 = 3;
 /// Characters of the revision history that a ReplicaSet's annotation keeps.
 pub const REVISION_HISTORY_LEN: usize = 2000;
 
@@ -31,8 +25,9 @@ pub const NAMESPACE_RETRY: Duration = Duration::from_secs(1);
 pub const DISCOVERY_MAX_AGE: Duration = Duration::from_secs(30);
 /// Owners remembered as absent, so that a burst of dependents asks the API once for each.
 pub const ABSENT_OWNERS_MAX: usize = 1000;
-/// Resources that the garbage collector watches.
-pub const GARBAGE_RESOURCES_MAX: usize = 200;
+/// Resources that the garbage collector watches; each beyond it is named in the log as an error at each look at what is
+/// served. A watch costs pointers to what the server holds anyway.
+pub const GARBAGE_RESOURCES_MAX: usize = 10_000;
 /// How often the garbage collector looks for new resources.
 pub const GARBAGE_RESYNC: Duration = Duration::from_secs(30);
 

@@ -1,6 +1,6 @@
 //! What every namespace has: the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt`.
 
-use crate::runtime::{Reconcile, Requeue, Runtime};
+use sampan_reconcile::{Reconcile, Requeue, Runtime};
 use crate::{Context, Error, limits, owner};
 use sampan_api::k8s::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -379,6 +379,96 @@ async fn a_deletion_in_the_foreground_waits_for_nobody_that_another_keeps_or_tha
     world.end().await;
 }
 
+/// Objects that own each other: for each, its owners and whether their deletion waits for it; and who is deleted, how.
+struct OwnerGraph {
+    owners: Vec<Vec<(usize, bool)>>,
+    deleted: Vec<(usize, Propagation)>,
+}
+
+impl OwnerGraph {
+    /// Each object owns the next, the last one the first. Bit `n` of `blocking`: whether the `n`th waits for the next.
+    fn ring(size: usize, blocking: usize, deleted: Vec<usize>) -> Self {
+        let owners = (0..size).map(|at| (at + size - 1) % size).map(|owner| vec![(owner, blocking >> owner & 1 == 1)]);
+        Self { owners: owners.collect(), deleted: deleted.into_iter().map(|at| (at, Propagation::Foreground)).collect() }
+    }
+
+    fn random(env: &Env) -> Self {
+        let below = |bound: u64| env.random_u64() % bound;
+        let size = 2 + below(5) as usize;
+        let owners = (0..size).map(|_| {
+            let chosen = (0..size).filter(|_| below(3) == 0);
+            chosen.map(|owner| (owner, below(3) != 0)).collect()
+        });
+        let owners = owners.collect();
+        let mut deleted: Vec<(usize, Propagation)> = Vec::new();
+        for at in (0..size).filter(|_| below(2) == 0) {
+            let how = match below(4) {
+                0 => Propagation::Background,
+                1 => Propagation::Orphan,
+                _ => Propagation::Foreground,
+            };
+            deleted.push((at, how));
+        }
+        Self { owners, deleted }
+    }
+
+    /// Puts it into the API under names that begin with `name`, and asks for the deletions.
+    async fn put(&self, world: &World, name: &str) {
+        let maps = world.admin.namespaced::<ConfigMap>("default");
+        let name_of = |at: usize| format!("{name}-{at}");
+        let mut uids = Vec::new();
+        for at in 0..self.owners.len() {
+            uids.push(maps.create(&map(&name_of(at), &[])).await.expect("created").metadata.uid);
+        }
+        for (at, owners) in self.owners.iter().enumerate() {
+            let references = owners.iter().map(|(owner, blocks)| {
+                let mut reference = owned_by("ConfigMap", &name_of(*owner), uids[*owner].as_deref());
+                reference["blockOwnerDeletion"] = (*blocks).into();
+                reference
+            });
+            let patch = json!({"metadata": {"ownerReferences": references.collect::<Vec<_>>()}});
+            maps.patch(&name_of(at), &Patch::Merge(patch)).await.expect("patched");
+        }
+        for (at, how) in &self.deleted {
+            let params = DeleteParams { propagation: Some(*how), ..DeleteParams::default() };
+            // One that another's deletion took away before.
+            if let Err(error) = maps.delete(&name_of(*at), &params).await {
+                assert!(error.is_not_found(), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_deletion_ends_whoever_owns_whom() {
+    let world = world().await;
+    let mut graphs = Vec::new();
+    for size in 1..=3 {
+        for blocking in 0..1 << size {
+            graphs.push(OwnerGraph::ring(size, blocking, vec![0]));
+            graphs.push(OwnerGraph::ring(size, blocking, (0..size).collect()));
+        }
+    }
+    let env = Env::simulated(7, std::time::SystemTime::UNIX_EPOCH);
+    graphs.extend((0..60).map(|_| OwnerGraph::random(&env)));
+    for (at, graph) in graphs.iter().enumerate() {
+        graph.put(&world, &format!("g{at}")).await;
+    }
+    let maps = world.admin.namespaced::<ConfigMap>("default");
+    // Of a ring whose first was deleted nothing is left, whoever blocks whom.
+    let rings = 2 * (2 + 4 + 8);
+    let of_ring = |name: &str| (0..rings).any(|at| name.starts_with(&format!("g{at}-")));
+    world
+        .becomes(Vec::<String>::new(), async || {
+            let all = maps.list_all(&ListParams::default()).await.expect("maps").items;
+            let name = |one: &ConfigMap| one.metadata.name.clone().unwrap_or_default();
+            let left = all.iter().filter(|one| one.metadata.deletion_timestamp.is_some() || of_ring(&name(one)));
+            left.map(name).collect()
+        })
+        .await;
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_is_furnished_and_emptied() {
     let world = world().await;

@@ -1,38 +1,53 @@
-//! Watches `SchedulingPolicy` objects, brings what they name to life, and writes what became of it into their status.
+//! Watches `SchedulingPolicy` objects, installs what they name, and writes what became of it into their status.
 
-use crate::built_in::{BUILT_IN_IMAGE, built_in_policies};
+use crate::built_in::built_in_policies;
 use crate::limits;
-use crate::live::{Live, Struck};
-use crate::prepare::{PrepareError, Prepared, prepare};
-use crate::verdict::{Failed, Stage, Verdict, conditions, is_suspended, verdict, was_suspended};
+use crate::live::Live;
+use crate::prepare::{PrepareError, Prepared, begin, check_fixture, fixtures};
+use crate::starting::Starting;
 use parking_lot::Mutex;
-use sampan_api::scheduling::{FailurePolicy, Mode, SchedulingPolicy, SchedulingPolicyStatus, condition};
+use sampan_api::RecordKey;
+use sampan_api::scheduling::{Mode, SchedulingPolicy, SchedulingPolicySpec, SchedulingPolicyStatus, condition};
 use sampan_client::{
-    Backoff, Blob, BlobSource, Change, Client, EventRecorder, EventType, Informer, Informers, Lister, Reference,
-    WorkQueue, reference,
+    Backoff, BlobSource, Change, Client, EventRecorder, EventType, Informer, Informers, Lister, WorkQueue, reference,
 };
 use sampan_env::{Env, Tasks};
-use sampan_wasm_runtime::{Role, Runtime};
-use std::collections::{HashMap, HashSet};
+use sampan_policy_host::{
+    Failed, Installer, Stage, Strike, Verdict, Verdicts, Work, allowance, conditions, is_suspended, verdict,
+    was_suspended,
+};
+use sampan_reconcile::{Conflict, Error, Reconcile, Requeue, Runtime as Workers, owner, update_status};
+use sampan_wasm_runtime::Runtime;
+use sampan_wasm_runtime::policy::PolicyComponent;
+use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::time::Instant;
 
-/// What the controller works with. The client's identity needs to read the objects and to write their status.
+/// What the controller works with. The client's identity needs to read, create and update the objects and their status.
 pub struct PolicyControllerConfig {
+    /// Writes built-in objects and every object's status.
     pub client: Client,
+    /// Reads the objects.
     pub informers: Informers,
+    /// Compiles and runs components.
     pub runtime: Runtime,
+    /// Where components come from.
     pub blobs: Arc<dyn BlobSource>,
+    /// Tells of failures and faults.
     pub events: EventRecorder,
+    /// Time.
     pub env: Env,
+    /// What the controller's work ends with.
     pub tasks: Tasks,
 }
 
-/// What an object was last brought to life from, or could not be.
+/// What an object was last installed from, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Applied {
     /// Another object of the same name begins at the same generation.
     uid: Option<String>,
     generation: Option<i64>,
+    /// Empty: it was refused before there was a component.
     digest: String,
 }
 
@@ -47,28 +62,27 @@ impl Applied {
     }
 }
 
+/// What is known of one object.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    applied: Option<Applied>,
+    /// When its image was looked at last: its tag may name another one later.
+    fetched: Option<Instant>,
+    /// What its conditions say.
+    verdicts: Verdicts,
+    /// Calls that its status has.
+    told: Option<u64>,
+}
+
 struct Shared {
     config: PolicyControllerConfig,
     live: Live,
-    queue: WorkQueue<String>,
-    applied: Mutex<HashMap<String, Applied>>,
-    /// Objects whose image is to be looked at again though they have not changed.
-    recheck: Mutex<HashSet<String>>,
-    /// Until pods may be placed.
-    starting: Mutex<Option<Starting>>,
-    /// Conditions that the last preparation ended with, by object.
-    verdicts: Mutex<HashMap<String, Vec<Verdict>>>,
-}
-
-/// What pods still wait for at the start.
-#[derive(Debug, Default)]
-struct Starting {
-    /// Built-in objects that are known to be in the API.
-    built_in: Vec<String>,
-    /// Objects that were looked at once, for better or worse.
-    looked_at: HashSet<String>,
-    /// [`limits::START_WAIT`] is over.
-    overdue: bool,
+    installer: Installer,
+    objects: Lister<SchedulingPolicy>,
+    known: Mutex<HashMap<String, Known>>,
+    starting: Starting,
+    /// Held while something goes live or ends: what was deleted meanwhile does not come back.
+    gate: Mutex<()>,
 }
 
 /// Runs until its tasks are drained.
@@ -83,21 +97,29 @@ impl std::fmt::Debug for PolicyController {
     }
 }
 
+/// How an installation ended well.
+enum Installed {
+    /// Checked, of this digest.
+    New(Box<Prepared>, String),
+    /// The same image and spec as before.
+    Same,
+    /// The object is another by now: it comes again.
+    Superseded,
+}
+
 impl PolicyController {
     /// # Errors
     /// When the informer cannot be made.
     pub fn new(config: PolicyControllerConfig, live: &Live) -> sampan_client::Result<Self> {
         let informer = config.informers.of::<SchedulingPolicy>()?;
-        let backoff = Backoff { base: limits::RETRY_BASE, max: limits::RETRY_MAX };
-        let queue = WorkQueue::new(&config.env, backoff);
         let shared = Shared {
-            config,
             live: live.clone(),
-            queue,
-            applied: Mutex::default(),
-            recheck: Mutex::default(),
-            starting: Mutex::new(Some(Starting::default())),
-            verdicts: Mutex::default(),
+            installer: Installer::new(config.runtime.clone(), Arc::clone(&config.blobs), config.env.clone()),
+            objects: informer.lister(),
+            known: Mutex::default(),
+            starting: Starting::default(),
+            gate: Mutex::default(),
+            config,
         };
         Ok(Self { shared: Arc::new(shared), informer })
     }
@@ -105,96 +127,97 @@ impl PolicyController {
     /// Creates the built-in objects that are missing, then watches. Returns at once; work goes on in the tasks.
     pub fn start(self) {
         let tasks = self.shared.config.tasks.clone();
-        let shared = Arc::clone(&self.shared);
-        let informer = self.informer;
-        let lister = informer.lister::<SchedulingPolicy>();
-        tasks.spawn_until_cancelled(async move {
-            let built_in = shared.install_built_ins().await;
-            if let Err(error) = informer.wait_synced().await {
-                tracing::error!(%error, "scheduling policies cannot be watched");
-                return;
-            }
-            // Those that pods cannot be placed without come first.
-            built_in.iter().for_each(|name| shared.queue.add(name.clone()));
-            if let Some(starting) = shared.starting.lock().as_mut() {
-                starting.built_in = built_in;
-            }
-            let queue = shared.queue.clone();
-            informer.add_handler(move |change| match change {
-                Change::Applied { new, .. } => queue.add(new.key.name.to_string()),
-                Change::Deleted { last } => queue.add(last.key.name.to_string()),
-                Change::Synced | Change::Lost => {}
-            });
-            for _ in 0..limits::WORKERS {
-                let (worker, lister) = (Arc::clone(&shared), lister.clone());
-                shared.config.tasks.spawn_until_cancelled(async move { worker.work(&lister).await });
-            }
-            let (counts, counts_lister) = (Arc::clone(&shared), lister.clone());
-            shared.config.tasks.spawn_until_cancelled(async move { counts.report(&counts_lister).await });
-            shared.config.env.sleep(limits::START_WAIT).await;
-            if let Some(starting) = shared.starting.lock().as_mut() {
-                starting.overdue = true;
-            }
-            shared.look_ready(&lister);
-            if shared.starting.lock().is_some() {
-                tracing::warn!("no pod is scheduled before every built-in scheduling policy is live");
-            }
-        });
+        tasks.spawn_until_cancelled(self.run());
+    }
+
+    async fn run(self) {
+        let Self { shared, informer } = self;
+        let (env, tasks) = (shared.config.env.clone(), shared.config.tasks.clone());
+        let built_in = shared.install_built_ins().await;
+        if let Err(error) = informer.wait_synced().await {
+            tracing::error!(%error, "scheduling policies cannot be watched");
+            return;
+        }
+        let backoff = Backoff { base: limits::RETRY_BASE, max: limits::RETRY_MAX };
+        let mut workers: Workers =
+            Workers::with_backoff("scheduling-policy", &env, &tasks, backoff).timeout(limits::RECONCILE_TIMEOUT);
+        // Those that pods cannot be placed without come first.
+        built_in.iter().for_each(|name| workers.queue().add(key(name)));
+        shared.starting.expect(built_in);
+        let (queue, watching) = (workers.queue().clone(), Arc::clone(&shared));
+        informer.add_handler(move |change| watching.changed(change, &queue));
+        workers.read(&informer);
+        let (queue, strikes) = (workers.queue().clone(), Arc::clone(&shared));
+        tasks.spawn_until_cancelled(async move { strikes.tell_strikes(&queue).await });
+        workers.start(Policies(Arc::clone(&shared)), limits::WORKERS);
+        env.sleep(limits::START_WAIT).await;
+        shared.starting.is_overdue();
+        shared.look_ready();
+        if !shared.starting.is_over() {
+            tracing::warn!("no pod is scheduled before every built-in scheduling policy is live");
+        }
     }
 }
 
-/// Without which no pod may be placed.
-fn is_needed(object: &SchedulingPolicy) -> bool {
-    let spec = &object.spec;
-    spec.component == BUILT_IN_IMAGE && spec.mode != Mode::Off && spec.failure_policy == FailurePolicy::Fail
+fn key(name: &str) -> RecordKey {
+    RecordKey::new("", name)
+}
+
+fn built_in(name: &str) -> Option<SchedulingPolicy> {
+    built_in_policies().into_iter().find(|object| owner::name(&object.metadata) == name)
+}
+
+/// The reconciler of the objects.
+struct Policies(Arc<Shared>);
+
+impl Reconcile for Policies {
+    async fn reconcile(&self, key: &RecordKey) -> Result<Requeue, Error> {
+        let outcome = self.0.reconcile(&key.name).await;
+        self.0.starting.looked_at(&key.name);
+        self.0.look_ready();
+        outcome
+    }
 }
 
 impl Shared {
-    async fn work(&self, lister: &Lister<SchedulingPolicy>) {
-        while let Some(name) = self.queue.next().await {
-            self.reconcile(&name, lister).await;
-            if let Some(starting) = self.starting.lock().as_mut() {
-                starting.looked_at.insert(name.clone());
+    /// What ends does so here: it waits for no worker.
+    fn changed(&self, change: &Change, queue: &WorkQueue<RecordKey>) {
+        let record = match change {
+            Change::Applied { new, .. } => {
+                if new.typed::<SchedulingPolicy>().is_ok_and(|object| object.spec.mode == Mode::Off) {
+                    let _gate = self.gate.lock();
+                    self.live.remove(&new.key.name);
+                }
+                new
             }
-            self.look_ready(lister);
-        }
+            Change::Deleted { last } => {
+                // A built-in one is made again, and pods are not placed without it meanwhile.
+                if built_in(&last.key.name).is_none() {
+                    let _gate = self.gate.lock();
+                    self.live.remove(&last.key.name);
+                }
+                last
+            }
+            Change::Synced | Change::Lost => return,
+        };
+        queue.add(record.key.clone());
     }
 
     /// Lets pods be placed once the built-in policies are live and the others were looked at, or were waited for.
-    fn look_ready(&self, lister: &Lister<SchedulingPolicy>) {
-        let mut starting = self.starting.lock();
-        let Some(now) = starting.as_ref() else { return };
-        let name = |object: &SchedulingPolicy| object.metadata.name.clone().unwrap_or_default();
-        let objects = lister.list();
-        let seen = |built_in: &String| objects.iter().any(|object| name(object) == *built_in);
-        let all_seen = now.overdue || now.built_in.iter().all(seen);
-        let is_settled = |object: &Arc<SchedulingPolicy>| {
-            let name = name(object);
-            if is_needed(object) {
-                self.live.slot(&name).is_some()
-            } else {
-                now.overdue || now.looked_at.contains(&name)
-            }
-        };
-        if all_seen && objects.iter().all(is_settled) {
-            *starting = None;
+    fn look_ready(&self) {
+        if self.starting.is_settled(&self.objects.list(), |name| self.live.slot(name).is_some()) {
             self.live.set_ready();
         }
     }
 
     /// Creates those that are missing; returns the names of those that are there.
     async fn install_built_ins(&self) -> Vec<String> {
-        let api = self.config.client.all::<SchedulingPolicy>();
         let mut there = Vec::new();
         for object in built_in_policies() {
-            let name = object.metadata.name.clone().unwrap_or_default();
+            let name = owner::name(&object.metadata).to_owned();
             loop {
-                match api.create(&object).await {
-                    Ok(_) => {
-                        there.push(name);
-                        break;
-                    }
-                    Err(error) if error.is_already_exists() => {
+                match self.create(&object).await {
+                    Ok(()) => {
                         there.push(name);
                         break;
                     }
@@ -212,214 +235,285 @@ impl Shared {
         there
     }
 
-    async fn reconcile(&self, name: &str, lister: &Lister<SchedulingPolicy>) {
-        let Some(object) = lister.get("", name) else {
-            self.live.remove(name);
-            self.applied.lock().remove(name);
-            self.verdicts.lock().remove(name);
-            self.queue.forget(&name.to_owned());
-            return;
-        };
-        if object.spec.mode == Mode::Off {
-            self.live.remove(name);
-            self.applied.lock().remove(name);
-            let off = verdict(condition::READY, false, "Off", "spec.mode is Off");
-            self.verdicts.lock().insert(name.to_owned(), vec![off]);
-            self.write_status(&object).await;
-            return;
+    async fn create(&self, object: &SchedulingPolicy) -> sampan_client::Result<()> {
+        match self.config.client.all::<SchedulingPolicy>().create(object).await {
+            Err(error) if !error.is_already_exists() => Err(error),
+            _ => Ok(()),
         }
-        // Most of what is heard is its own status. Its image is read again only when there is reason to.
-        let is_known = self.applied.lock().get(name).is_some_and(|applied| applied.is_of(&object));
-        if !self.recheck.lock().remove(name) && is_known {
-            return;
-        }
-        match self.bring(&object).await {
-            Ok(Some((prepared, digest))) => {
-                let suspended = !prepared.built_in && was_suspended(&object, &digest);
-                let passed = format!("{} fixtures", object.spec.fixtures.len());
-                let verdicts = vec![
-                    verdict(condition::READY, !suspended, if suspended { "Suspended" } else { "Live" }, ""),
-                    verdict(condition::COMPILED, true, "Compiled", ""),
-                    verdict(condition::FIXTURES_PASSED, true, "Passed", passed),
-                ];
-                self.live.install(name, prepared, suspended);
-                self.applied.lock().insert(name.to_owned(), Applied::new(&object, &digest));
-                self.verdicts.lock().insert(name.to_owned(), verdicts);
-                self.queue.forget(&name.to_owned());
-            }
-            // Nothing new: the same image.
-            Ok(None) => return,
-            Err(failed) => {
-                tracing::warn!(policy = name, reason = failed.reason, message = failed.message, "not brought to life");
-                let regarding = reference(&*object);
-                let text = failed.message.clone();
-                self.config.events.event(regarding, EventType::Warning, failed.reason, text);
-                self.verdicts.lock().insert(name.to_owned(), failed.verdicts(self.live.slot(name).is_some()));
-                if failed.retry {
-                    self.queue.add_rate_limited(name.to_owned());
-                }
-            }
-        }
-        self.write_status(&object).await;
     }
 
-    /// Fetches, compiles and checks what the object names; `None` when that was done already.
-    async fn bring(&self, object: &SchedulingPolicy) -> Result<Option<(Prepared, String)>, Failed> {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        let mut applied = Applied::new(object, "");
+    async fn reconcile(&self, name: &str) -> Result<Requeue, Error> {
+        let Some(object) = self.objects.get("", name) else {
+            self.known.lock().remove(name);
+            if let Some(object) = built_in(name) {
+                tracing::warn!(%name, "a built-in scheduling policy was deleted: it is made again");
+                self.create(&object).await.map_err(Error::of(format!("create scheduling policy {name}")))?;
+            }
+            return Ok(Requeue::Never);
+        };
+        if object.spec.mode == Mode::Off {
+            let off = verdict(condition::READY, false, "Off", "spec.mode is Off");
+            self.with(name, |known| {
+                known.applied = None;
+                known.verdicts = Verdicts { generation: object.metadata.generation, all: vec![off] };
+            });
+            self.write_status(&object).await?;
+            return Ok(Requeue::Never);
+        }
+        let now = self.config.env.instant();
+        let is_known = self.with(name, |known| {
+            let fresh = known.fetched.is_some_and(|then| now.duration_since(then) < limits::REFETCH_EVERY);
+            fresh && known.applied.as_ref().is_some_and(|applied| applied.is_of(&object))
+        });
+        let mut failed = None;
+        if !is_known {
+            match self.installer.in_time(self.install(&object)).await {
+                Ok(Installed::New(prepared, digest)) => failed = self.go_live(&object, *prepared, &digest).err(),
+                Ok(Installed::Same) => {}
+                Ok(Installed::Superseded) => return Ok(Requeue::Never),
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        if let Some(failed) = &failed {
+            self.tell_failed(&object, failed);
+        }
+        self.write_status(&object).await?;
+        match failed {
+            Some(failed) if failed.retry => Err(Error::Invalid(format!("{}: {}", failed.reason, failed.message))),
+            _ => Ok(Requeue::After(limits::STATUS_EVERY)),
+        }
+    }
+
+    fn with<T>(&self, name: &str, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(self.known.lock().entry(name.to_owned()).or_default())
+    }
+
+    fn tell_failed(&self, object: &SchedulingPolicy, failed: &Failed) {
+        let name = owner::name(&object.metadata);
+        tracing::warn!(policy = name, reason = failed.reason, message = failed.message, "not installed");
+        self.config.events.event(reference(object), EventType::Warning, failed.reason, failed.message.clone());
+        let old = self.live.slot(name).map(|slot| slot.generation);
+        let verdicts = Verdicts { generation: object.metadata.generation, all: failed.verdicts(old) };
+        self.with(name, |known| known.verdicts = verdicts);
+    }
+
+    /// Fetches, compiles and checks what the object names.
+    async fn install(&self, object: &Arc<SchedulingPolicy>) -> Result<Installed, Failed> {
+        let name = owner::name(&object.metadata);
+        let refused = Applied::new(object, "");
+        if self.with(name, |known| known.applied.as_ref() == Some(&refused)) {
+            return Ok(Installed::Same);
+        }
         // What failed for good in this form fails again.
         let tried = |failed: Failed, applied: &Applied| {
             if !failed.retry {
-                self.applied.lock().insert(name.to_owned(), applied.clone());
+                self.with(name, |known| known.applied = Some(applied.clone()));
             }
             failed
         };
-        let image = match Reference::parse(&object.spec.component) {
-            Ok(image) => image,
-            Err(_) if self.applied.lock().get(name) == Some(&applied) => return Ok(None),
-            Err(error) => {
-                let failed = Failed::new("InvalidComponent", error.to_string(), Stage::Fetch, false);
-                return Err(tried(failed, &applied));
-            }
-        };
-        let blob = self
-            .config
-            .blobs
-            .fetch(&image)
-            .await
-            .map_err(|error| Failed::new("FailedFetch", error.to_string(), Stage::Fetch, true))?;
-        applied.digest.clone_from(&blob.digest);
-        if self.applied.lock().get(name) == Some(&applied) {
-            return Ok(None);
+        self.tell_under_way(object).await;
+        let component = self.installer.fetch(&object.spec.component).await.map_err(|failed| tried(failed, &refused))?;
+        self.with(name, |known| known.fetched = Some(self.config.env.instant()));
+        let applied = Applied::new(object, component.digest());
+        if self.with(name, |known| known.applied.as_ref() == Some(&applied)) {
+            return Ok(Installed::Same);
         }
-        self.make(object, blob).await.map(Some).map_err(|failed| tried(failed, &applied))
+        let checked = async {
+            let allowance = allowance(object.spec.budget.as_ref())
+                .map_err(|error| Failed::new("FailedCheck", error.to_string(), Stage::Fetch, false))?;
+            self.live.has_room(name, component.digest(), allowance.memory).map_err(no_room)?;
+            let compiled = self.installer.compile(&component).await?;
+            self.check(object, compiled, allowance.memory).await
+        };
+        match checked.await.map_err(|failed| tried(failed, &applied))? {
+            Some(prepared) => Ok(Installed::New(Box::new(prepared), applied.digest)),
+            None => Ok(Installed::Superseded),
+        }
     }
 
-    async fn make(&self, object: &SchedulingPolicy, blob: Blob) -> Result<(Prepared, String), Failed> {
-        let bytes = blob.bytes.clone();
-        let runtime = &self.config.runtime;
-        let compile =
-            |error: sampan_wasm_runtime::Error| Failed::new("FailedCompile", error.to_string(), Stage::Compile, false);
-        let artifact = runtime.load(Role::Policy, &blob.digest, || async { Ok(bytes) }).await.map_err(compile)?;
-        let component = runtime.policy(&artifact).map_err(compile)?;
-        let spec = object.spec.clone();
-        // Off the async threads: it runs the guest.
-        let checked = tokio::task::spawn_blocking(move || prepare(&component, &spec)).await;
-        let checked = checked.map_err(|error| Failed::new("FailedCheck", error.to_string(), Stage::Check, true))?;
-        let prepared = checked.map_err(|error| {
+    /// Says that another form decides while this one is being installed.
+    async fn tell_under_way(&self, object: &SchedulingPolicy) {
+        let name = owner::name(&object.metadata);
+        let Some(slot) = self.live.slot(name).filter(|slot| slot.generation != object.metadata.generation) else {
+            return;
+        };
+        let number = |generation: Option<i64>| generation.unwrap_or_default();
+        let message = format!(
+            "generation {} decides; generation {} is being installed",
+            number(slot.generation),
+            number(object.metadata.generation)
+        );
+        self.with(name, |known| {
+            let ready = known.verdicts.all.iter_mut().find(|one| one.kind == condition::READY);
+            if let Some(ready) = ready {
+                ready.message = message;
+            }
+        });
+        if let Err(error) = self.write_status(object).await {
+            tracing::debug!(%error, %name, "its status does not say yet that it is being installed");
+        }
+    }
+
+    /// Runs the component's own part of the checks, a fixture a turn. `None`: the object is another by now.
+    async fn check(
+        &self,
+        object: &Arc<SchedulingPolicy>,
+        component: PolicyComponent,
+        memory: u64,
+    ) -> Result<Option<Prepared>, Failed> {
+        let spec = Arc::new(object.spec.clone());
+        let (prepared, mut work) = self.turn(memory, {
+            let spec = Arc::clone(&spec);
+            move || {
+                let mut work = Work::default();
+                begin(&component, &spec, &mut work).map(|prepared| (Arc::new(prepared), work))
+            }
+        })
+        .await?;
+        for at in 0..fixtures(&spec).len() {
+            if !self.is_wanted(object) {
+                return Ok(None);
+            }
+            let (prepared, spec) = (Arc::clone(&prepared), Arc::clone(&spec));
+            work = self
+                .turn(memory, move || {
+                    let mut work = work;
+                    check_fixture(&prepared, &fixtures(&spec)[at], &mut work).map(|()| work)
+                })
+                .await?;
+        }
+        Ok(Some(Arc::unwrap_or_clone(prepared)))
+    }
+
+    /// One step of a check, off the async threads since it runs the guest.
+    async fn turn<T: Send + 'static>(
+        &self,
+        memory: u64,
+        step: impl FnOnce() -> Result<T, PrepareError> + Send + 'static,
+    ) -> Result<T, Failed> {
+        let turn = self.live.turns().take(memory).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let outcome = step();
+            drop(turn);
+            outcome
+        });
+        let outcome = done.await.map_err(|error| Failed::new("FailedCheck", error.to_string(), Stage::Check, true))?;
+        outcome.map_err(|error| {
             let reason = if matches!(error, PrepareError::Fixture { .. }) { "FailedFixture" } else { "FailedCheck" };
             Failed::new(reason, error.to_string(), Stage::Check, false)
-        })?;
-        Ok((prepared, blob.digest))
+        })
     }
 
-    /// Tells of faults as they come, and writes counts now and then.
-    async fn report(&self, lister: &Lister<SchedulingPolicy>) {
-        let mut counted: HashMap<String, u64> = HashMap::new();
-        let mut refetch = self.config.env.instant() + limits::REFETCH_EVERY;
+    /// Whether this is still what the object says.
+    fn is_wanted(&self, object: &SchedulingPolicy) -> bool {
+        let now = self.objects.get("", owner::name(&object.metadata));
+        now.is_some_and(|now| Applied::new(&now, "").is_of(object) && now.spec.mode != Mode::Off)
+    }
+
+    fn go_live(&self, object: &SchedulingPolicy, prepared: Prepared, digest: &str) -> Result<(), Failed> {
+        let name = owner::name(&object.metadata);
+        let suspended = (!prepared.built_in && was_suspended(object, digest)).then(|| suspension(object));
+        let mut verdicts = vec![
+            verdict(condition::READY, suspended.is_none(), if suspended.is_some() { "Suspended" } else { "Live" }, ""),
+            verdict(condition::COMPILED, true, "Compiled", ""),
+            verdict(
+                condition::FIXTURES_PASSED,
+                true,
+                "Passed",
+                format!("{} fixtures", fixtures(&object.spec).len()),
+            ),
+        ];
+        self.judge_profiles(&object.spec, &mut verdicts);
+        {
+            let _gate = self.gate.lock();
+            if !self.is_wanted(object) {
+                return Ok(());
+            }
+            self.live.install(name, prepared, object.metadata.generation, suspended).map_err(no_room)?;
+        }
+        self.with(name, |known| {
+            known.applied = Some(Applied::new(object, digest));
+            known.verdicts = Verdicts { generation: object.metadata.generation, all: verdicts };
+        });
+        Ok(())
+    }
+
+    /// A policy of profiles that are not there takes part in nothing.
+    fn judge_profiles(&self, spec: &SchedulingPolicySpec, verdicts: &mut Vec<Verdict>) {
+        if spec.profiles.is_empty() {
+            return;
+        }
+        let there = self.live.profile_names();
+        let missing: Vec<&str> =
+            spec.profiles.iter().filter(|name| !there.contains(name)).map(String::as_str).collect();
+        if missing.is_empty() {
+            verdicts.push(verdict(condition::PROFILES_FOUND, true, "Found", ""));
+            return;
+        }
+        let message = format!("no profile is named {}; there is {}", missing.join(", "), there.join(", "));
+        if missing.len() == spec.profiles.len()
+            && let Some(ready) = verdicts.iter_mut().find(|one| one.kind == condition::READY)
+        {
+            *ready = verdict(condition::READY, false, "NoProfile", message.clone());
+        }
+        verdicts.push(verdict(condition::PROFILES_FOUND, false, "NotFound", message));
+    }
+
+    /// Tells of faults as they come; the status follows by the queue.
+    async fn tell_strikes(&self, queue: &WorkQueue<RecordKey>) {
         loop {
-            tokio::select! {
-                () = self.live.heard.notified() => {
-                    for struck in self.live.take_struck() {
-                        self.tell(&struck, lister).await;
-                    }
-                }
-                () = self.config.env.sleep(limits::STATUS_EVERY) => {
-                    let now = self.config.env.instant();
-                    if now >= refetch {
-                        refetch = now + limits::REFETCH_EVERY;
-                        self.refetch(lister);
-                    }
-                    for name in self.live.names() {
-                        let Some(slot) = self.live.slot(&name) else { continue };
-                        let calls = slot.report().calls;
-                        if counted.insert(name.clone(), calls) != Some(calls)
-                            && let Some(object) = lister.get("", &name)
-                        {
-                            self.write_status(&object).await;
-                        }
-                    }
-                }
+            for strike in self.live.strikes().await {
+                self.tell(&strike);
+                queue.add(key(&strike.name));
             }
         }
     }
 
-    /// A tag may name another image by now.
-    fn refetch(&self, lister: &Lister<SchedulingPolicy>) {
-        for object in lister.list() {
-            let name = object.metadata.name.clone().unwrap_or_default();
-            self.recheck.lock().insert(name.clone());
-            self.queue.add(name);
-        }
-    }
-
-    async fn tell(&self, struck: &Struck, lister: &Lister<SchedulingPolicy>) {
-        let Some(object) = lister.get("", &struck.name) else { return };
-        let fault = format!("{}: {}", struck.fault.cause, struck.fault.message);
-        self.config.events.event(reference(&*object), EventType::Warning, "PolicyFault", fault.clone());
-        if struck.suspended {
-            let message = format!(
-                "suspended after {} faults in {} s, the last one {fault}; pods are scheduled without it until its \
-                 spec or its component changes",
-                limits::STRIKES,
-                limits::STRIKE_WINDOW.as_secs()
-            );
-            self.config.events.event(reference(&*object), EventType::Warning, "Suspended", message.clone());
+    fn tell(&self, strike: &Strike) {
+        let Some(object) = self.objects.get("", &strike.name) else { return };
+        let fault = format!("{}: {}", strike.fault.cause, strike.fault.message);
+        self.config.events.event(reference(&*object), EventType::Warning, "PolicyFault", fault);
+        self.with(&strike.name, |known| known.told = None);
+        if let Some(why) = &strike.suspended {
+            self.config.events.event(reference(&*object), EventType::Warning, "Suspended", why.to_string());
             let verdicts = vec![
-                verdict(condition::READY, false, "Suspended", message.clone()),
-                verdict(condition::SUSPENDED, true, struck.fault.cause, message),
+                verdict(condition::READY, false, "Suspended", why.to_string()),
+                verdict(condition::SUSPENDED, true, strike.fault.cause, why.to_string()),
             ];
-            let mut all = self.verdicts.lock();
-            let known = all.entry(struck.name.clone()).or_default();
-            known.retain(|old| verdicts.iter().all(|new| new.kind != old.kind));
-            known.extend(verdicts);
+            self.with(&strike.name, |known| known.verdicts.set(verdicts));
         }
-        self.write_status(&object).await;
     }
 
-    async fn write_status(&self, object: &SchedulingPolicy) {
-        let name = object.metadata.name.clone().unwrap_or_default();
+    async fn write_status(&self, object: &SchedulingPolicy) -> Result<(), Error> {
+        let name = owner::name(&object.metadata);
         let api = self.config.client.all::<SchedulingPolicy>();
-        let mut current = object.clone();
-        for _ in 0..limits::STATUS_WRITES {
-            let status = self.status(&current);
-            if current.status.as_ref() == Some(&status) {
-                return;
-            }
-            current.status = Some(status);
-            match api.update_status(&name, &current).await {
-                Ok(_) => return,
-                Err(error) if error.is_conflict() => match api.get_opt(&name).await {
-                    Ok(Some(newer)) => current = newer,
-                    Ok(None) => return,
-                    Err(error) => {
-                        tracing::debug!(%error, %name, "the status of a policy cannot be read");
-                        return;
-                    }
-                },
-                Err(error) => {
-                    if !error.is_not_found() {
-                        tracing::warn!(%error, %name, "the status of a policy cannot be written");
-                    }
-                    return;
-                }
-            }
-        }
+        let change = |object: &mut SchedulingPolicy| {
+            let status = self.status(object);
+            let differs = object.status.as_ref() != Some(&status);
+            object.status = Some(status);
+            differs
+        };
+        let calls = self.live.slot(name).map(|slot| slot.report().calls);
+        update_status(&api, object, Conflict::Reread, change).await?;
+        self.with(name, |known| known.told = calls);
+        Ok(())
     }
 
+    /// What decides now, and what became of the last form that was tried: `observedGeneration` is that form's.
     fn status(&self, object: &SchedulingPolicy) -> SchedulingPolicyStatus {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let name = owner::name(&object.metadata);
         let mut status = object.status.clone().unwrap_or_default();
-        status.observed_generation = object.metadata.generation;
-        let verdicts = self.verdicts.lock().get(name).cloned().unwrap_or_default();
+        let verdicts = self.with(name, |known| known.verdicts.clone());
+        if verdicts.generation.is_some() {
+            status.observed_generation = verdicts.generation;
+        }
         let slot = self.live.slot(name);
         // A suspension is of one component; where none is live it is kept for when that comes again.
         let suspended = slot.as_ref().is_none_or(|slot| slot.report().suspended);
-        let generation = object.metadata.generation;
-        status.conditions = conditions(&status.conditions, &verdicts, generation, suspended, &self.config.env);
+        status.conditions = conditions(&status.conditions, &verdicts, suspended, &self.config.env);
         match slot {
             None => {
-                if !is_suspended(&status.conditions, generation) {
+                if !is_suspended(&status.conditions, verdicts.generation) {
                     status.digest = None;
                 }
                 status.exports.clear();
@@ -439,4 +533,15 @@ impl Shared {
         }
         status
     }
+}
+
+/// Why an object was suspended, as its own condition has it.
+fn suspension(object: &SchedulingPolicy) -> Arc<str> {
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    let found = conditions.into_iter().find(|one| one.type_ == condition::SUSPENDED);
+    found.map_or_else(|| "suspended".into(), |one| one.message.as_str().into())
+}
+
+fn no_room(error: sampan_policy_host::TooMuchMemory) -> Failed {
+    Failed::new("InsufficientMemory", error.to_string(), Stage::Fetch, true)
 }

@@ -1,295 +1,150 @@
-//! Asks live policies on the scheduling thread: instances, their mirrors, faults, audits.
+//! Asks live policies on the scheduling thread, as the cycle's `Policies`.
 
 use crate::limits;
-use crate::live::{Live, PolicySet, Slot, Unit};
+use crate::live::{Live, PolicySet, Profiles, Unit};
+use crate::prepare::Prepared;
+use sampan_policy_host::{self as host, HostConfig, Instances, Mirror, Point, Question};
 use sampan_scheduler_core::{
-    Ask, Fault, Feed, LivePolicies, PodView, Policies, PolicyHosts, Profile, Scores, Snapshot, Unfit,
+    Ask, Changes, Fault, Feed, LivePolicies, PodView, Policies, PolicyHosts, Profile, Reason, Scores, Snapshot,
+    Unfit, column_id,
 };
-use sampan_wasm_runtime::policy::{
-    PolicyBudget, PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance, PolicyScores, PolicyVerdicts,
-};
-use std::collections::HashMap;
+use sampan_wasm_runtime::policy::{PolicyChanges, PolicyInstance, PolicyScores, PolicyVerdicts};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// How a [`Host`] asks.
-#[derive(Clone, Copy, Debug)]
-pub struct HostConfig {
-    /// One call in so many of a unit whose policies are all pure is audited; 0: none.
-    pub audit_every: u64,
-    /// Whether calls and faults are counted, and faults are strikes.
-    pub counts: bool,
+/// The cause of a fault that is the pod's own doing: what this pod brings costs more than one question may. Nothing is held
+/// against the policies, and no other pod is concerned.
+pub const POD_TOO_LARGE: &str = "PodTooLarge";
+
+/// What a mirror shows: a cluster, and the pod in hand.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub snapshot: &'a Snapshot,
+    pub pod: &'a PodView,
+    pub rows: &'a [u32],
 }
 
-impl HostConfig {
-    /// For explanations: whoever asks for one cannot have a policy suspended by it.
-    pub const EXPLAINING: Self = Self { audit_every: 0, counts: false };
-}
+/// What one instance's mirror was sent.
+pub(crate) struct Mirrored(Feed);
 
-impl Default for HostConfig {
-    fn default() -> Self {
-        Self { audit_every: limits::AUDIT_EVERY, counts: true }
+impl Mirrored {
+    pub fn of(unit: &Unit) -> Self {
+        let columns = unit.slots.iter().map(|slot| slot.prepared.policy.columns);
+        Self::new(columns.reduce(|all, more| all.union(more)).unwrap_or_default())
+    }
+
+    pub fn new(columns: sampan_scheduler_core::ColumnSet) -> Self {
+        Self(Feed::new(columns))
     }
 }
 
-/// One instance and what its mirror was sent.
-struct Copy {
-    instance: PolicyInstance,
-    feed: Feed,
-    /// Slots that it was configured for. Ids come again: it is the slot itself that counts.
-    configured: Vec<Arc<Slot>>,
-}
+impl Mirror for Mirrored {
+    type World<'a> = World<'a>;
 
-impl Copy {
-    fn has(&self, slot: &Arc<Slot>) -> bool {
-        self.configured.iter().any(|own| Arc::ptr_eq(own, slot))
+    fn question(&mut self, world: World<'_>) -> Question {
+        let (changes, row) = self.0.changes(world.snapshot, world.pod);
+        let (of_cluster, of_pod) = partition(changes);
+        Question {
+            world: of_cluster,
+            subject: of_pod,
+            subject_bytes: world.pod.bytes(),
+            row,
+            candidates: world.rows.to_vec(),
+        }
     }
 }
 
-/// A unit of built-in policies that faults again and again.
-struct Rest {
-    faults: u32,
-    until: Instant,
+/// Strings and the nodes' cells; the pod's cells. A feed has the nodes' columns before the pods'.
+fn partition(mut changes: Changes) -> (PolicyChanges, PolicyChanges) {
+    let column = changes.columns.iter().position(|id| *id >= column_id::POD_ROW).unwrap_or(changes.columns.len());
+    let row = column.checked_sub(1).map_or(0, |last| changes.column_ends[last] as usize);
+    let word = row.checked_sub(1).map_or(0, |last| changes.cell_ends[last] as usize);
+    let behind = |ends: Vec<u32>, first: usize| ends.into_iter().map(|end| end - first as u32).collect();
+    let of_pod = PolicyChanges {
+        columns: changes.columns.split_off(column),
+        column_ends: behind(changes.column_ends.split_off(column), row),
+        rows: changes.rows.split_off(row),
+        cell_ends: behind(changes.cell_ends.split_off(row), word),
+        words: changes.words.split_off(word),
+        ..PolicyChanges::default()
+    };
+    let of_cluster = PolicyChanges {
+        strings: changes.strings,
+        string_ends: changes.string_ends,
+        columns: changes.columns,
+        column_ends: changes.column_ends,
+        rows: changes.rows,
+        cell_ends: changes.cell_ends,
+        words: changes.words,
+    };
+    (of_cluster, of_pod)
 }
 
-fn restart_wait(faults: u32) -> Duration {
-    // The first fault may be the question's.
-    match faults.checked_sub(2) {
-        None => Duration::ZERO,
-        Some(doublings) => limits::RESTART_BASE.saturating_mul(1 << doublings.min(16)).min(limits::RESTART_MAX),
-    }
+pub(crate) fn verdicts(answer: PolicyVerdicts) -> Unfit {
+    let reasons = answer.reasons.into_iter();
+    let reasons = reasons.map(|r| Reason { policy: r.policy, unresolvable: r.bits & 1 == 1, texts: r.texts });
+    Unfit { marks: answer.marks, reasons: reasons.collect(), skipped: answer.skipped }
 }
 
 /// The cycle's `Policies` over Wasm. Of one snapshot: another snapshot needs another host. Not shared between threads.
+#[derive(Debug)]
 pub struct Host {
-    live: Live,
-    config: HostConfig,
-    set: Arc<PolicySet>,
-    copies: HashMap<u32, Copy>,
-    rests: HashMap<u32, Rest>,
-    calls: u64,
-}
-
-impl std::fmt::Debug for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("generation", &self.set.generation).finish_non_exhaustive()
-    }
-}
-
-pub(crate) mod convert {
-    use sampan_scheduler_core::{Changes, Reason, Scores, Unfit};
-    use sampan_wasm_runtime::policy::{PolicyChanges, PolicyScores, PolicyVerdicts};
-
-    pub fn changes(c: Changes) -> PolicyChanges {
-        PolicyChanges {
-            strings: c.strings,
-            string_ends: c.string_ends,
-            columns: c.columns,
-            column_ends: c.column_ends,
-            rows: c.rows,
-            cell_ends: c.cell_ends,
-            words: c.words,
-        }
-    }
-
-    pub fn verdicts(answer: PolicyVerdicts) -> Unfit {
-        let reasons = answer.reasons.into_iter();
-        let reasons = reasons.map(|r| Reason { policy: r.policy, unresolvable: r.bits & 1 == 1, texts: r.texts });
-        Unfit { marks: answer.marks, reasons: reasons.collect(), skipped: answer.skipped }
-    }
-
-    pub fn scores(answer: PolicyScores) -> Scores {
-        Scores { skipped: answer.skipped, values: answer.values }
-    }
-}
-
-/// The question as it crosses; what it carries counts as sent.
-pub(crate) fn input(
-    feed: &mut Feed,
-    snapshot: &Snapshot,
-    pod: &PodView,
-    policies: &[u32],
-    rows: &[u32],
-) -> PolicyInput {
-    let (changes, pod) = feed.changes(snapshot, pod);
-    PolicyInput {
-        changes: convert::changes(changes),
-        overlay: PolicyChanges::default(),
-        pod,
-        policies: policies.to_vec(),
-        nodes: rows.to_vec(),
-    }
-}
-
-/// What a question is answered by.
-trait Point {
-    type Answer: PartialEq;
-    fn ask(copy: &mut Copy, unit: &Unit, input: PolicyInput) -> Result<Self::Answer, PolicyFault>;
-}
-
-struct Filter;
-impl Point for Filter {
-    type Answer = PolicyVerdicts;
-    fn ask(copy: &mut Copy, unit: &Unit, input: PolicyInput) -> Result<PolicyVerdicts, PolicyFault> {
-        copy.instance.filter(unit.budget, input)
-    }
-}
-
-struct Score;
-impl Point for Score {
-    type Answer = PolicyScores;
-    fn ask(copy: &mut Copy, unit: &Unit, input: PolicyInput) -> Result<PolicyScores, PolicyFault> {
-        copy.instance.score(unit.budget, input)
-    }
+    instances: Instances<Prepared, Profiles, Mirrored>,
 }
 
 impl Host {
     /// Asks what is live now; [`Host::adopt`] takes up what comes later.
     pub fn new(live: &Live, config: HostConfig) -> Self {
-        Self {
-            live: live.clone(),
-            config,
-            set: live.current(),
-            copies: HashMap::new(),
-            rests: HashMap::new(),
-            calls: 0,
-        }
+        Self { instances: Instances::new(live, config) }
     }
 
     /// What it asks.
     pub fn set(&self) -> &Arc<PolicySet> {
-        &self.set
+        self.instances.set()
     }
 
-    /// Takes up the newest set. To be called between two cycles; returns whether it was another one.
+    /// Takes up what is live now. To be called between two cycles; returns whether answers may be others than before.
     pub fn adopt(&mut self) -> bool {
-        let newest = self.live.current();
-        if newest.generation == self.set.generation {
-            return false;
+        self.instances.adopt()
+    }
+
+    fn ask<A: Clone + PartialEq + Send + 'static>(
+        &mut self,
+        unit: u32,
+        point: Point<A>,
+        ask: &Ask<'_>,
+    ) -> Result<A, Fault> {
+        let bytes = ask.pod.bytes();
+        if bytes > limits::POD_BYTES_MAX {
+            let max = limits::POD_BYTES_MAX;
+            let message = format!("the pod's own scheduling constraints take {bytes} bytes; they may take {max}");
+            return Err(Fault { policies: ask.policies.to_vec(), cause: POD_TOO_LARGE.to_owned(), message });
         }
-        self.copies.retain(|unit, _| newest.units.iter().any(|other| other.id == *unit));
-        // Other arguments or another component: it has another chance.
-        self.rests.clear();
-        self.set = newest;
-        true
-    }
-
-    /// Forgets all mirrors: for another snapshot.
-    pub fn clear(&mut self) {
-        self.copies.clear();
-    }
-
-    fn copy(unit: &Unit, seed: u64) -> Result<Copy, PolicyFault> {
-        let instance = unit.component.instantiate(unit.budget, unit.memory, seed)?;
-        let columns = unit.slots.iter().map(|slot| slot.prepared.policy.columns);
-        let columns = columns.reduce(|all, more| all.union(more)).unwrap_or_default();
-        let mut copy = Copy { instance, feed: Feed::new(columns), configured: Vec::new() };
-        for slot in &unit.slots {
-            configure(&mut copy, unit, slot)?;
-        }
-        Ok(copy)
-    }
-
-    fn ask<P: Point>(&mut self, unit: u32, ask: &Ask<'_>) -> Result<P::Answer, Fault> {
-        let set = Arc::clone(&self.set);
-        let fault = |fault: &PolicyFault| Fault {
+        let world = World { snapshot: ask.snapshot, pod: ask.pod, rows: ask.rows };
+        self.instances.ask(unit, ask.policies, point, Mirrored::of, world).map_err(|fault| Fault {
             policies: ask.policies.to_vec(),
-            cause: fault.cause.as_str().to_owned(),
-            message: fault.message.clone(),
-        };
-        let Some(unit) = set.units.iter().find(|other| other.id == unit) else {
-            let gone = PolicyFault { cause: PolicyCause::BadAnswer, message: "it is no longer live".into() };
-            return Err(fault(&gone));
-        };
-        let asked: Vec<&Arc<Slot>> = unit.slots.iter().filter(|slot| ask.policies.contains(&slot.id)).collect();
-        if let Some(rest) = self.rests.get(&unit.id)
-            && rest.until > self.live.now()
-        {
-            let message = format!("it is started again a while after {} faults in a row", rest.faults);
-            return Err(fault(&PolicyFault { cause: PolicyCause::Trap, message }));
-        }
-        match self.answer::<P>(unit, &asked, ask) {
-            Ok(answer) => {
-                self.rests.remove(&unit.id);
-                Ok(answer)
+            cause: match fault.blame {
+                host::Blame::Policy | host::Blame::NotReady => fault.cause,
+                host::Blame::Subject => POD_TOO_LARGE,
             }
-            Err(why) => {
-                // Its memory may be in any state: the next question gets a fresh instance and a fresh mirror.
-                self.copies.remove(&unit.id);
-                self.rest(unit);
-                if self.config.counts {
-                    self.live.faulted(&asked, &why);
+            .to_owned(),
+            message: match fault.blame {
+                host::Blame::Policy | host::Blame::NotReady => fault.message,
+                host::Blame::Subject => {
+                    format!("the pod's own scheduling constraints of {bytes} bytes cost too much: {}", fault.message)
                 }
-                Err(fault(&why))
-            }
-        }
+            },
+        })
     }
-
-    /// What cannot be suspended is not asked all the time either.
-    fn rest(&mut self, unit: &Unit) {
-        if unit.slots.iter().any(|slot| slot.prepared.built_in) {
-            let now = self.live.now();
-            let rest = self.rests.entry(unit.id).or_insert(Rest { faults: 0, until: now });
-            rest.faults = rest.faults.saturating_add(1);
-            rest.until = now + restart_wait(rest.faults);
-        }
-    }
-
-    fn answer<P: Point>(&mut self, unit: &Unit, asked: &[&Arc<Slot>], ask: &Ask<'_>) -> Result<P::Answer, PolicyFault> {
-        // A new slot may want columns that the mirror was never fed.
-        let fits = self.copies.get(&unit.id).is_some_and(|copy| unit.slots.iter().all(|slot| copy.has(slot)));
-        if !fits {
-            self.copies.insert(unit.id, Self::copy(unit, u64::from(unit.id))?);
-        }
-        let Some(copy) = self.copies.get_mut(&unit.id) else {
-            return Err(PolicyFault { cause: PolicyCause::Trap, message: "its instance is gone".into() });
-        };
-        let question = input(&mut copy.feed, ask.snapshot, ask.pod, ask.policies, ask.rows);
-        let answer = P::ask(copy, unit, question)?;
-        if self.config.counts {
-            self.live.called(asked, copy.instance.spent().wall);
-        }
-        self.calls += 1;
-        let pure = asked.iter().all(|slot| slot.prepared.policy.cacheable);
-        if pure && self.config.audit_every > 0 && self.calls.is_multiple_of(self.config.audit_every) {
-            self.audit::<P>(unit, ask, &answer)?;
-        }
-        Ok(answer)
-    }
-
-    /// Asks a fresh instance the same: one that says it is pure must agree with itself.
-    fn audit<P: Point>(&self, unit: &Unit, ask: &Ask<'_>, heard: &P::Answer) -> Result<(), PolicyFault> {
-        let mut fresh = Self::copy(unit, self.calls)?;
-        // The mirror first, whole, and no question: the audited call had the most of it from earlier ones.
-        let budget = PolicyBudget { cpu: limits::FEED_CPU, wall: limits::FEED_WALL };
-        let feeding = Unit { budget, ..unit.clone() };
-        let mirror = input(&mut fresh.feed, ask.snapshot, ask.pod, &[], &[]);
-        P::ask(&mut fresh, &feeding, mirror)?;
-        let question = input(&mut fresh.feed, ask.snapshot, ask.pod, ask.policies, ask.rows);
-        if P::ask(&mut fresh, unit, question)? == *heard {
-            return Ok(());
-        }
-        let message = "a fresh instance answered the same question differently".to_owned();
-        Err(PolicyFault { cause: PolicyCause::Impure, message })
-    }
-}
-
-fn configure(copy: &mut Copy, unit: &Unit, slot: &Arc<Slot>) -> Result<(), PolicyFault> {
-    let (policy, args) = (&slot.prepared.policy.name, &slot.prepared.args);
-    let configured = copy.instance.configure(unit.budget, slot.id, policy, args)?;
-    configured.map_err(|message| PolicyFault { cause: PolicyCause::Refused, message })?;
-    copy.configured.push(Arc::clone(slot));
-    Ok(())
 }
 
 impl Policies for Host {
     fn filter(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Unfit, Fault> {
-        self.ask::<Filter>(unit, ask).map(convert::verdicts)
+        self.ask(unit, PolicyInstance::filter, ask).map(verdicts)
     }
 
     fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault> {
-        self.ask::<Score>(unit, ask).map(convert::scores)
+        let answer: PolicyScores = self.ask(unit, PolicyInstance::score, ask)?;
+        Ok(Scores { skipped: answer.skipped, values: answer.values })
     }
 }
 
@@ -298,19 +153,19 @@ impl LivePolicies for Host {
         Host::adopt(self)
     }
     fn profile(&self, scheduler_name: &str) -> Option<Arc<Profile>> {
-        self.set.profiles.get(scheduler_name).cloned()
+        self.set().view.profiles.get(scheduler_name).cloned()
     }
     fn events(&self, policy: u32) -> &[String] {
-        self.set.events.get(&policy).map_or(&[], Vec::as_slice)
+        self.set().view.events.get(&policy).map_or(&[], Vec::as_slice)
     }
     fn clear(&mut self) {
-        Host::clear(self);
+        self.instances.clear();
     }
     fn ready(&self) -> bool {
-        self.set.ready && !self.set.is_empty()
+        self.set().ready && !self.set().is_empty()
     }
     fn memory(&self) -> Option<u64> {
-        self.set.units.iter().map(|unit| unit.memory).min()
+        self.set().units.iter().map(|unit| unit.allowance.memory).min()
     }
 }
 
@@ -320,5 +175,41 @@ impl PolicyHosts for Live {
     }
     fn explaining_host(&self) -> Box<dyn LivePolicies> {
         Box::new(Host::new(self, HostConfig::EXPLAINING))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pods_cells_are_told_from_the_clusters() {
+        let check = |columns: &[(u32, &[i64])], nodes: usize| {
+            let mut changes = Changes { strings: b"ab".to_vec(), string_ends: vec![2], ..Changes::default() };
+            for (column, words) in columns {
+                changes.columns.push(*column);
+                changes.rows.push(7);
+                changes.words.extend_from_slice(words);
+                changes.cell_ends.push(changes.words.len() as u32);
+                changes.column_ends.push(changes.rows.len() as u32);
+            }
+            let (of_cluster, of_pod) = partition(changes);
+            assert_eq!((of_cluster.columns.len(), of_pod.columns.len()), (nodes, columns.len() - nodes));
+            assert_eq!((&*of_cluster.strings, &*of_pod.strings), (&b"ab"[..], &b""[..]));
+            for (part, expected) in [(of_cluster, &columns[..nodes]), (of_pod, &columns[nodes..])] {
+                let mut begin = 0;
+                for (at, (_, words)) in expected.iter().enumerate() {
+                    let end = part.cell_ends[at] as usize;
+                    assert_eq!(&part.words[begin..end], *words);
+                    assert_eq!(part.column_ends[at] as usize, at + 1);
+                    begin = end;
+                }
+                assert_eq!(part.words.len(), begin);
+            }
+        };
+        check(&[], 0);
+        check(&[(1, &[1, 2]), (3, &[]), (256, &[1]), (260, &[5, 6, 7])], 2);
+        check(&[(256, &[1])], 0);
+        check(&[(0, &[1]), (5, &[2, 3])], 2);
     }
 }

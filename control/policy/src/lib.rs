@@ -1,9 +1,9 @@
-//! `SchedulingPolicy` objects put to work: fetch, compile, check, swap in between two cycles, count, suspend, report.
+//! `SchedulingPolicy` objects put to work on `sampan-policy-host`: what is the scheduler's own of them.
 //!
-//! [`PolicyController`] watches the objects and prepares what they name; [`Live`] holds what is live; [`Host`] asks it on
-//! the scheduling thread, as the cycle's `Policies`.
+//! [`PolicyController`] watches the objects and installs what they name; [`Live`] holds what is live, as profiles; [`Host`]
+//! asks it on the scheduling thread, as the cycle's `Policies`.
 //!
-//! Allowed dependencies: api, env, schema, client, wasm-runtime, scheduler core. Never the driver.
+//! Allowed dependencies: api, env, schema, client, reconcile, policy-host, wasm-runtime, scheduler core. Never the driver.
 //!
 //! Invariants:
 //! - Built-in policies take the one path that a user's take: objects, components, budgets. But they are never suspended:
@@ -20,13 +20,12 @@ mod host;
 pub mod limits;
 mod live;
 mod prepare;
-mod stats;
-mod verdict;
+mod starting;
 
 pub use built_in::{BUILT_IN_IMAGE, built_in_policies};
 pub use controller::{PolicyController, PolicyControllerConfig};
 pub use describe::{DescribeError, Description, PolicyDescription};
-pub use host::{Host, HostConfig};
-pub use live::{Live, PolicySet, ProfileConfig, Slot, Unit};
+pub use host::{Host, POD_TOO_LARGE};
+pub use live::{Live, PolicySet, ProfileConfig, Profiles, Slot, Unit};
 pub use prepare::{PrepareError, Prepared, prepare};
-pub use stats::{FaultRecord, Report};
+pub use sampan_policy_host::{FaultRecord, Feeding, HostConfig, Report};

@@ -2,14 +2,15 @@
 
 use crate::built_in::BUILT_IN_IMAGE;
 use crate::describe::{DescribeError, Description, PolicyDescription};
-use crate::host::{convert, input};
+use crate::host::{Mirrored, World, verdicts};
 use crate::limits;
-use sampan_api::Quantity;
 use sampan_api::scheduling::{FailurePolicy, Fixture, SchedulingPolicySpec};
-use sampan_scheduler_core::{Feed, PodInfo, Snapshot};
-use sampan_wasm_runtime::policy::{PolicyBudget, PolicyComponent, PolicyFault, PolicyInstance};
+use sampan_policy_host::{
+    Allowance, BudgetError, Installed, Mirror, OverTime, Question, Work, allowance, limits as host_limits,
+};
+use sampan_scheduler_core::{PodInfo, Snapshot};
+use sampan_wasm_runtime::policy::{PolicyChanges, PolicyComponent, PolicyFault, PolicyInput, PolicyInstance};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Why an object cannot go live. Texts go into its conditions.
 #[derive(Debug, thiserror::Error)]
@@ -28,37 +29,98 @@ pub enum PrepareError {
     NoPoints,
     #[error("spec.weight: {0} must be between 1 and 100")]
     Weight(i32),
-    #[error("spec.budget: {0}")]
-    Budget(String),
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     #[error("spec.args: {0}")]
     Args(String),
     #[error("fixture {name:?}: {why}")]
     Fixture { name: String, why: String },
+    #[error(transparent)]
+    OverTime(#[from] OverTime),
 }
 
 /// One named policy, ready to go live.
 #[derive(Clone, Debug)]
 pub struct Prepared {
+    /// What answers for it.
     pub component: PolicyComponent,
+    /// What the component says of it.
     pub policy: PolicyDescription,
+    /// It runs at the filter point.
     pub filter: bool,
+    /// It runs at the score point.
     pub score: bool,
+    /// The factor of its normalised score.
     pub weight: i64,
+    /// JSON; empty for none.
     pub args: String,
-    pub budget: PolicyBudget,
-    pub memory: u64,
+    /// What it may cost.
+    pub allowance: Allowance,
+    /// `failurePolicy: Ignore`.
     pub ignore_faults: bool,
+    /// The profiles that it belongs to; every one when empty.
     pub profiles: Vec<String>,
+    /// Place among the filters.
     pub order: i32,
     /// What no pod may be placed without: after faults it is started again, never suspended.
     pub built_in: bool,
 }
 
+impl Installed for Prepared {
+    fn component(&self) -> &PolicyComponent {
+        &self.component
+    }
+    fn policy(&self) -> &str {
+        &self.policy.name
+    }
+    fn args(&self) -> &str {
+        &self.args
+    }
+    fn allowance(&self) -> Allowance {
+        self.allowance
+    }
+    fn order(&self) -> i32 {
+        self.order
+    }
+    fn essential(&self) -> bool {
+        self.built_in
+    }
+    fn fails_open(&self) -> bool {
+        self.ignore_faults
+    }
+    fn pure(&self) -> bool {
+        self.policy.cacheable
+    }
+}
+
 /// Checks everything that can be checked without a cluster. Calls the component on this thread, within its budget.
+///
+/// # Errors
+/// The first thing that is wrong.
 pub fn prepare(component: &PolicyComponent, spec: &SchedulingPolicySpec) -> Result<Prepared, PrepareError> {
-    let (budget, memory) = budget(spec)?;
+    let mut work = Work::default();
+    let prepared = begin(component, spec, &mut work)?;
+    for fixture in fixtures(spec) {
+        check_fixture(&prepared, fixture, &mut work)?;
+    }
+    Ok(prepared)
+}
+
+/// The fixtures that are checked.
+pub(crate) fn fixtures(spec: &SchedulingPolicySpec) -> &[Fixture] {
+    &spec.fixtures[..spec.fixtures.len().min(host_limits::FIXTURES)]
+}
+
+/// Everything but the fixtures.
+pub(crate) fn begin(
+    component: &PolicyComponent,
+    spec: &SchedulingPolicySpec,
+    work: &mut Work,
+) -> Result<Prepared, PrepareError> {
+    let allowance = allowance(spec.budget.as_ref())?;
+    let budget = allowance.call;
     let fault = |what: &'static str| move |fault: PolicyFault| PrepareError::Fault { what, fault };
-    let mut instance = component.instantiate(budget, memory, 0).map_err(fault("starting it"))?;
+    let mut instance = component.instantiate(budget, allowance.memory, 0).map_err(fault("starting it"))?;
     let description = Description::parse(&instance.describe(budget).map_err(fault("describe"))?)?;
     let policy = choose(&description, spec)?.clone();
     let (filter, score) = points(component, &policy, spec)?;
@@ -69,51 +131,20 @@ pub fn prepare(component: &PolicyComponent, spec: &SchedulingPolicySpec) -> Resu
     let args = spec.args.as_ref().filter(|args| !args.is_null()).map(ToString::to_string).unwrap_or_default();
     let configured = instance.configure(budget, 0, &policy.name, &args).map_err(fault("spec.args"))?;
     configured.map_err(PrepareError::Args)?;
-    let prepared = Prepared {
+    work.spend(instance.total())?;
+    Ok(Prepared {
         component: component.clone(),
         policy,
         filter,
         score,
         weight,
         args,
-        budget,
-        memory,
+        allowance,
         ignore_faults: spec.failure_policy == FailurePolicy::Ignore,
         profiles: spec.profiles.clone(),
         order: spec.order.unwrap_or(limits::ORDER_DEFAULT),
         built_in: spec.component == BUILT_IN_IMAGE,
-    };
-    for fixture in spec.fixtures.iter().take(limits::FIXTURES) {
-        let outcome = try_fixture(&prepared, &mut instance, fixture);
-        outcome.map_err(|why| PrepareError::Fixture { name: fixture.name.clone(), why })?;
-    }
-    Ok(prepared)
-}
-
-fn budget(spec: &SchedulingPolicySpec) -> Result<(PolicyBudget, u64), PrepareError> {
-    let asked = spec.budget.clone().unwrap_or_default();
-    let millis = |asked: Option<u64>, name: &str, max: Duration, default: Duration| match asked {
-        None => Ok(default),
-        Some(0) => Err(PrepareError::Budget(format!("{name} must be more than 0"))),
-        Some(millis) if Duration::from_millis(millis) > max => {
-            Err(PrepareError::Budget(format!("{name} must be at most {}", max.as_millis())))
-        }
-        Some(millis) => Ok(Duration::from_millis(millis)),
-    };
-    let cpu = millis(asked.cpu_milliseconds, "cpuMilliseconds", limits::CPU_MAX, limits::CPU)?;
-    let default = (cpu * limits::WALL_FACTOR).min(limits::WALL_MAX);
-    let wall = millis(asked.wall_milliseconds, "wallMilliseconds", limits::WALL_MAX, default)?;
-    let memory = match &asked.memory {
-        None => limits::MEMORY,
-        Some(text) => {
-            let quantity: Quantity =
-                text.parse().map_err(|error| PrepareError::Budget(format!("memory {text:?}: {error}")))?;
-            u64::try_from(quantity.value()).ok().filter(|bytes| (1..=limits::MEMORY_MAX).contains(bytes)).ok_or_else(
-                || PrepareError::Budget(format!("memory {text:?} must be at most {}", limits::MEMORY_MAX)),
-            )?
-        }
-    };
-    Ok((PolicyBudget { cpu, wall }, memory))
+    })
 }
 
 fn choose<'a>(all: &'a Description, spec: &SchedulingPolicySpec) -> Result<&'a PolicyDescription, PrepareError> {
@@ -151,12 +182,31 @@ fn points(
     }
 }
 
-fn try_fixture(prepared: &Prepared, instance: &mut PolicyInstance, fixture: &Fixture) -> Result<(), String> {
+/// Tries one fixture on an instance of its own.
+pub(crate) fn check_fixture(prepared: &Prepared, fixture: &Fixture, work: &mut Work) -> Result<(), PrepareError> {
+    let failed = |why: String| PrepareError::Fixture { name: fixture.name.clone(), why };
+    let Allowance { call, memory } = prepared.allowance;
     // A fixture is a world of its own: its mirror is a fresh one.
-    *instance = prepared.component.instantiate(prepared.budget, prepared.memory, 0).map_err(|f| f.to_string())?;
-    instance
-        .configure(prepared.budget, 0, &prepared.policy.name, &prepared.args)
-        .map_err(|fault| fault.to_string())??;
+    let instance = prepared.component.instantiate(call, memory, 0);
+    let mut instance = instance.map_err(|fault| failed(fault.to_string()))?;
+    let outcome = try_fixture(prepared, &mut instance, fixture);
+    work.spend(instance.total())?;
+    outcome.map_err(failed)
+}
+
+fn input(question: Question) -> PolicyInput {
+    PolicyInput {
+        changes: PolicyChanges::default(),
+        overlay: PolicyChanges::default(),
+        pod: question.row,
+        policies: vec![0],
+        nodes: question.candidates,
+    }
+}
+
+fn try_fixture(prepared: &Prepared, instance: &mut PolicyInstance, fixture: &Fixture) -> Result<(), String> {
+    let budget = prepared.allowance.call;
+    instance.configure(budget, 0, &prepared.policy.name, &prepared.args).map_err(|fault| fault.to_string())??;
     let mut snapshot = Snapshot::new(prepared.policy.columns);
     let node = serde_json::from_value(fixture.node.clone()).map_err(|error| format!("node: {error}"))?;
     let pod = serde_json::from_value(fixture.pod.clone()).map_err(|error| format!("pod: {error}"))?;
@@ -164,14 +214,17 @@ fn try_fixture(prepared: &Prepared, instance: &mut PolicyInstance, fixture: &Fix
     let pod = PodInfo::new(Arc::new(pod), snapshot.strings_mut());
     let view = snapshot.view(&pod, prepared.policy.columns);
     let rows = snapshot.order().to_vec();
-    let mut feed = Feed::new(prepared.policy.columns);
+    let mut mirror = Mirrored::new(prepared.policy.columns);
+    let mut question = mirror.question(World { snapshot: &snapshot, pod: &view, rows: &rows });
+    for changes in [std::mem::take(&mut question.world), std::mem::take(&mut question.subject)] {
+        instance.feed(budget, changes).map_err(|fault| fault.to_string())?;
+    }
     if let Some(expected) = &fixture.filter {
         if !prepared.filter {
             return Err("it states a verdict, and the policy does not filter".into());
         }
-        let question = input(&mut feed, &snapshot, &view, &[0], &rows);
-        let answer = instance.filter(prepared.budget, question).map_err(|fault| fault.to_string())?;
-        let answer = convert::verdicts(answer);
+        let answer = instance.filter(budget, input(question.clone())).map_err(|fault| fault.to_string())?;
+        let answer = verdicts(answer);
         let refused = answer.marks.first().filter(|mark| **mark != 0);
         let said = refused.map(|mark| answer.reasons[usize::from(*mark) - 1].texts.join(", "));
         let said = said.unwrap_or_else(|| "Pass".to_owned());
@@ -183,8 +236,7 @@ fn try_fixture(prepared: &Prepared, instance: &mut PolicyInstance, fixture: &Fix
         if !prepared.score {
             return Err("it states a score, and the policy does not score".into());
         }
-        let question = input(&mut feed, &snapshot, &view, &[0], &rows);
-        let answer = instance.score(prepared.budget, question).map_err(|fault| fault.to_string())?;
+        let answer = instance.score(budget, input(question)).map_err(|fault| fault.to_string())?;
         match answer.values.first() {
             Some(score) if *score == expected => {}
             Some(score) => return Err(format!("the score is {score}, not {expected}")),

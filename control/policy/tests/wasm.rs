@@ -4,16 +4,17 @@ mod guests;
 #[path = "../../scheduler/core/tests/native/mod.rs"]
 mod native;
 
-use guests::World;
+use guests::{World, install};
 use native::{Native, profile};
 use sampan_api::scheduling::{FailurePolicy, Fixture, SchedulingPolicySpec};
-use sampan_policy::{BUILT_IN_IMAGE, Host, HostConfig, Live, ProfileConfig, Report, built_in_policies, prepare};
+use sampan_policy::{BUILT_IN_IMAGE, Feeding, Host, HostConfig, Live, ProfileConfig, Report, built_in_policies, prepare};
 use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Snapshot, cycle};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-const QUIET: HostConfig = HostConfig { audit_every: 0, counts: true };
+const QUIET: HostConfig = HostConfig { audit_every: 0, counts: true, feeding: Feeding::AtOnce, passing: false };
+const AUDITED: HostConfig = HostConfig { audit_every: 1, ..QUIET };
 
 fn node(name: &str, more: Value) -> Value {
     let mut node = json!({"metadata": {"name": name, "labels": {"zone": "z"}}, "spec": {},
@@ -89,7 +90,7 @@ async fn components_decide_what_the_same_crates_decide_natively() {
             node
         })
         .collect();
-    let mut bench = Bench::new(&live, &nodes, HostConfig { audit_every: 1, counts: true });
+    let mut bench = Bench::new(&live, &nodes, AUDITED);
     let mut native_cluster = Bench::new(&live, &nodes, QUIET);
     let native_profile = profile();
     native_cluster.snapshot.want(native_profile.columns);
@@ -131,7 +132,7 @@ async fn a_users_policy_decides_the_next_pod_and_its_end_restores_the_old_behavi
 
     let component = world.component("quiet-nodes").await;
     let spec = SchedulingPolicySpec { weight: Some(5), ..SchedulingPolicySpec::default() };
-    live.install("quiet-nodes", prepare(&component, &spec).expect("a good policy"), false);
+    install(&live, "quiet-nodes", prepare(&component, &spec).expect("a good policy"));
     for at in 2..6 {
         let outcome = bench.place(&noisy(&format!("p{at}")));
         assert_eq!(placed(&outcome), Some("b"), "{outcome:?}");
@@ -211,9 +212,9 @@ async fn hostile_policies_are_contained_counted_and_suspended() {
             }),
             ..SchedulingPolicySpec::default()
         };
-        live.install("hostile", prepare(&hostile, &spec).expect("its arguments are good"), false);
+        install(&live, "hostile", prepare(&hostile, &spec).expect("its arguments are good"));
         let slot = live.slot("hostile").expect("live");
-        let mut bench = Bench::new(&live, &nodes, HostConfig { audit_every: 1, counts: true });
+        let mut bench = Bench::new(&live, &nodes, AUDITED);
         let begun = world.env.instant();
         for at in 0..8 {
             let outcome = bench.place(&pod(&format!("p{at}"), json!({"labels": {"n": at.to_string()}})));
@@ -232,19 +233,28 @@ async fn hostile_policies_are_contained_counted_and_suspended() {
 }
 
 #[tokio::test]
-async fn a_strict_policy_that_faults_holds_its_pod_back_until_it_is_suspended() {
+async fn a_strict_policy_that_faults_holds_every_pod_back_also_while_it_is_suspended() {
     let world = World::new();
     let live = world.with_built_ins().await;
     let hostile = world.component("sampan-hostile-policy").await;
     let spec = SchedulingPolicySpec { args: Some(json!({"what": "trap", "at": "filter"})), ..Default::default() };
-    live.install("hostile", prepare(&hostile, &spec).expect("its arguments are good"), false);
+    install(&live, "hostile", prepare(&hostile, &spec).expect("its arguments are good"));
     let mut bench = Bench::new(&live, &[node("a", json!({}))], QUIET);
     for at in 0..3 {
         let outcome = bench.place(&pod("p", json!({})));
         assert_eq!(outcome.result, CycleResult::Failed, "try {at}");
         assert!(outcome.message.starts_with("running \"hostile\" Filter plugin: Trap: "), "{}", outcome.message);
+        assert!(outcome.message.contains("as asked"), "the panic's own text is told: {}", outcome.message);
     }
-    assert_eq!(placed(&bench.place(&pod("p", json!({})))), Some("a"));
+    for at in 0..5 {
+        let outcome = bench.place(&pod(&format!("after-{at}"), json!({})));
+        assert_eq!(outcome.result, CycleResult::Failed, "placed past a suspended policy that may not be left out");
+        assert!(outcome.message.contains("Suspended: hostile: suspended after 3 faults"), "{}", outcome.message);
+    }
+    let report = live.slot("hostile").expect("still installed").report();
+    assert_eq!((report.suspended, report.faults["Trap"]), (true, 3), "it is not asked any more");
+    install(&live, "hostile", prepare(&hostile, &self::hostile("nothing", "c")).expect("good arguments"));
+    assert_eq!(placed(&bench.place(&pod("p", json!({})))), Some("a"), "another spec has another chance");
     let bad_start = SchedulingPolicySpec { args: Some(json!({"what": "loop", "at": "new"})), ..Default::default() };
     let error = prepare(&hostile, &bad_start).expect_err("it never starts").to_string();
     assert!(error.contains("CpuBudget"), "{error}");
@@ -260,7 +270,7 @@ async fn a_built_in_policy_that_faults_is_started_again_and_never_left_out() {
     let world = World::new();
     let (live, component) = (world.with_built_ins().await, world.component("sampan-hostile-policy").await);
     let install = |what: &str| {
-        live.install("hostile", prepare(&component, &hostile(what, BUILT_IN_IMAGE)).expect("good arguments"), false);
+        install(&live, "hostile", prepare(&component, &hostile(what, BUILT_IN_IMAGE)).expect("good arguments"));
     };
     install("trap");
     let mut bench = Bench::new(&live, &[node("a", json!({}))], QUIET);
@@ -279,7 +289,7 @@ async fn a_built_in_policy_that_faults_is_started_again_and_never_left_out() {
 async fn an_explanation_is_never_held_against_a_policy() {
     let world = World::new();
     let (live, component) = (world.with_built_ins().await, world.component("sampan-hostile-policy").await);
-    live.install("hostile", prepare(&component, &hostile("trap", "c")).expect("good arguments"), false);
+    install(&live, "hostile", prepare(&component, &hostile("trap", "c")).expect("good arguments"));
     let mut bench = Bench::new(&live, &[node("a", json!({}))], HostConfig::EXPLAINING);
     for at in 0..5 {
         assert_eq!(bench.place(&pod("p", json!({}))).result, CycleResult::Failed, "try {at}");
@@ -298,7 +308,7 @@ async fn pods_are_placed_by_a_set_that_is_ready_or_not_at_all() {
     let mut install_next = || {
         let object = all.next()?;
         let prepared = prepare(&component, &object.spec).expect("a built-in policy");
-        live.install(object.metadata.name.as_deref().expect("a name"), prepared, false);
+        install(&live, object.metadata.name.as_deref().expect("a name"), prepared);
         Some(())
     };
     install_next().expect("one");
@@ -317,13 +327,156 @@ async fn slots_come_again_and_never_with_the_old_arguments() {
     let (live, component) = (world.live(), world.component("sampan-hostile-policy").await);
     let mut bench = Bench::new(&live, &[node("a", json!({}))], QUIET);
     // Of the same component: the instance stays.
-    live.install("keeper", prepare(&component, &hostile("nothing", "c")).expect("good arguments"), false);
+    install(&live, "keeper", prepare(&component, &hostile("nothing", "c")).expect("good arguments"));
     for round in 0..6 {
         let what = if round % 2 == 0 { "nothing" } else { "trap" };
-        live.install("hostile", prepare(&component, &hostile(what, "c")).expect("good arguments"), false);
+        install(&live, "hostile", prepare(&component, &hostile(what, "c")).expect("good arguments"));
         assert_eq!(live.slot("hostile").expect("live").id, 1, "round {round}");
         let outcome = bench.place(&pod(&format!("p{round}"), json!({})));
         assert_eq!(placed(&outcome).is_some(), what == "nothing", "round {round}: {outcome:?}");
         live.remove("hostile");
     }
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_policy_are_bounded_and_printable() {
+    let world = World::new();
+    let (live, component) = (world.live(), world.component("sampan-hostile-policy").await);
+    let mut bench = Bench::new(&live, &[node("a", json!({}))], QUIET);
+    install(&live, "hostile", prepare(&component, &hostile("shout", "c")).expect("good arguments"));
+    let message = bench.place(&pod("p", json!({}))).message;
+    assert!(message.contains("unreachable") && message.contains("loud loud"), "{message}");
+    assert!(message.len() < 1024 && !message.chars().any(char::is_control), "{} bytes: {message:?}", message.len());
+}
+
+/// Nodes with many labels, and pods that ask for none of them.
+fn labelled(nodes: usize, labels: usize) -> Vec<Value> {
+    let one = |at: usize| {
+        let labels: serde_json::Map<String, Value> =
+            (0..labels).map(|label| (format!("example.com/label-{label}"), json!(format!("{at}-{label}")))).collect();
+        node(&format!("n{at:05}"), json!({"labels": labels}))
+    };
+    (0..nodes).map(one).collect()
+}
+
+#[tokio::test]
+async fn a_cold_mirror_is_not_billed_to_the_question() {
+    let world = World::new();
+    let (live, component) = (world.live(), world.component("quiet-nodes").await);
+    // Feeding so many labels takes several times this budget, the question a fraction of it.
+    let spec = SchedulingPolicySpec {
+        budget: Some(sampan_api::scheduling::Budget { cpu_milliseconds: Some(3), ..Default::default() }),
+        ..SchedulingPolicySpec::default()
+    };
+    install(&live, "quiet", prepare(&component, &spec).expect("a good policy"));
+    let mut bench = Bench::new(&live, &labelled(5_000, 40), QUIET);
+    for at in 0..5 {
+        // Each with a mirror that was fed nothing.
+        bench.host.clear();
+        let outcome = bench.place(&pod(&format!("p{at}"), json!({"annotations": {"n": at.to_string()}})));
+        assert_eq!((placed(&outcome).is_some(), outcome.faults), (true, vec![]), "pod {at}");
+    }
+    let report = live.slot("quiet").expect("live").report();
+    assert_eq!((report.suspended, report.faults.len()), (false, 0), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_mirror_that_takes_long_is_fed_beside_the_scheduling_thread() {
+    let world = World::new();
+    let (live, component) = (world.live(), world.component("quiet-nodes").await);
+    let memory = sampan_api::scheduling::Budget { memory: Some("512Mi".into()), ..Default::default() };
+    let spec = SchedulingPolicySpec { budget: Some(memory), ..SchedulingPolicySpec::default() };
+    install(&live, "quiet", prepare(&component, &spec).expect("a good policy"));
+    let fed = Arc::new(tokio::sync::Notify::new());
+    let mut bench = Bench::new(&live, &labelled(6_000, 150), HostConfig { feeding: Feeding::Aside, ..QUIET });
+    let heard = Arc::clone(&fed);
+    live.on_change(move || heard.notify_one());
+    let first = bench.place(&pod("first", json!({})));
+    assert_eq!(first.result, CycleResult::Failed, "it may not be left out");
+    assert!(first.message.contains("Feeding: its mirror of the cluster is being fed"), "{}", first.message);
+    fed.notified().await;
+    assert!(bench.host.adopt(), "pods that waited are tried again");
+    let outcome = bench.place(&pod("p", json!({})));
+    assert_eq!((placed(&outcome).is_some(), outcome.faults), (true, vec![]));
+    let report = live.slot("quiet").expect("live").report();
+    assert_eq!((report.calls > 0, report.faults.len()), (true, 0), "waiting is nobody's fault: {report:?}");
+
+    // What is removed ends at once, with the thread that feeds it.
+    assert_eq!(component.instances(), 1);
+    bench.host.clear();
+    assert_eq!(bench.place(&pod("again", json!({}))).result, CycleResult::Failed);
+    live.remove("quiet");
+    bench.host.adopt();
+    let gone = async {
+        while component.instances() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("its memory is given back");
+}
+
+#[tokio::test]
+async fn a_pod_that_costs_too_much_pays_for_it_alone() {
+    let world = World::new();
+    let live = world.with_built_ins().await;
+    let nodes: Vec<Value> = (0..1_000).map(|at| node(&format!("n{at:04}"), json!({}))).collect();
+    let mut bench = Bench::new(&live, &nodes, QUIET);
+    assert!(placed(&bench.place(&pod("before", json!({})))).is_some());
+    // One that no policy is asked about, and one that the policies are asked about and one of them never answers.
+    let big = |values: usize| {
+        let mut big = pod("big", json!({}));
+        let values: Vec<String> = (0..values).map(|at| format!("value-{at}")).collect();
+        big["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "NotIn", "values": values}]}]}}});
+        big
+    };
+    let check = |bench: &mut Bench, values: usize, expected: &str| {
+        for at in 0..6 {
+            let outcome = bench.place(&big(values));
+            assert_eq!(outcome.result, CycleResult::Failed, "try {at}");
+            let told = format!("PodTooLarge: the pod's own scheduling constraints {expected}");
+            assert!(outcome.message.contains(&told), "{}", outcome.message);
+        }
+        for name in live.names() {
+            let report = live.slot(&name).expect("live").report();
+            assert_eq!((report.faults.len(), report.suspended), (0, false), "{name} pays for it: {report:?}");
+        }
+    };
+    check(&mut bench, 200_000, "take ");
+    assert!(placed(&bench.place(&pod("after", json!({"labels": {"n": "1"}})))).is_some(), "another pod waits for it");
+    let component = world.component("sampan-hostile-policy").await;
+    install(&live, "hostile", prepare(&component, &hostile("loop", "c")).expect("good arguments"));
+    check(&mut bench, 5_000, "of ");
+    // The same of an ordinary pod is the policy's own doing.
+    assert!(bench.place(&pod("ordinary", json!({}))).message.contains("CpuBudget"));
+    assert_eq!(live.slot("hostile").expect("live").report().faults["CpuBudget"], 1);
+}
+
+#[tokio::test]
+async fn policies_together_take_no_more_memory_than_they_may_and_give_it_back() {
+    let world = World::new();
+    let live = world.with_built_ins().await;
+    let component = world.component("sampan-hostile-policy").await;
+    let policy = |mebibytes: u64| {
+        let budget = sampan_api::scheduling::Budget { memory: Some(format!("{mebibytes}Mi")), ..Default::default() };
+        let spec = SchedulingPolicySpec { budget: Some(budget), ..hostile("nothing", "c") };
+        prepare(&component, &spec).expect("good arguments")
+    };
+    let add = |name: &str, mebibytes: u64| live.install(name, policy(mebibytes), None, None);
+    add("first", 480).expect("there is room for one");
+    let error = add("second", 481).expect_err("there is none for two").to_string();
+    assert!(error.contains("504365056 bytes of memory are more than is left"), "{error}");
+    assert!(live.slot("second").is_none());
+    // The same component with the same memory is the same instance; in its own place a policy may grow.
+    add("shares", 480).expect("no further instance");
+    live.remove("shares");
+    add("first", 500).expect("its old share is its own");
+
+    let mut bench = Bench::new(&live, &[node("a", json!({}))], AUDITED);
+    assert!(placed(&bench.place(&pod("p", json!({})))).is_some());
+    assert_eq!(component.instances(), 1, "audits and checks leave none behind");
+    live.remove("first");
+    bench.host.adopt();
+    assert_eq!(component.instances(), 0, "its memory is given back with the set that it is not part of");
+    add("second", 481).expect("there is room again");
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use sampan_api::limits::{NESTING_MAX, OBJECT_MAX};
 use sampan_api::object::{Object, OwnerReference};
-use sampan_api::record::{Record, RecordParts, Writer};
+use sampan_api::record::{Deletion, Record, RecordParts, Writer};
 use sampan_schema::nesting;
 use sampan_watch::{Decoder, Draft};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -98,6 +98,7 @@ pub(crate) fn draft(
         uid: object.uid().into(),
         labels: Arc::new(object.labels().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()),
         owners: object.owner_references().into(),
+        deletion: Deletion::of(object.deletion_timestamp().is_some(), object.finalizers()),
         fields: index.values(object),
         json,
         type_meta_end,
@@ -118,6 +119,7 @@ pub(crate) fn record(draft: Draft, revisions: Revisions, object: &Object) -> Rec
         version: revisions.version,
         labels: draft.labels,
         owners: draft.owners,
+        deletion: draft.deletion,
         fields: draft.fields,
         writer: draft.writer.unwrap_or_default(),
         json: draft.json,
@@ -176,6 +178,8 @@ struct HeadMeta {
     uid: String,
     labels: BTreeMap<String, String>,
     owner_references: Vec<Value>,
+    deletion_timestamp: Option<String>,
+    finalizers: Vec<String>,
 }
 
 /// Any JSON that could be read as a value: numbers in range, texts in UTF-8, nesting within the reader's limit. (To skip a
@@ -262,6 +266,10 @@ impl Decoder for StoredDecoder {
             uid: head.metadata.uid.into(),
             labels: Arc::new(head.metadata.labels),
             owners: owners.into(),
+            deletion: Deletion::of(
+                head.metadata.deletion_timestamp.is_some(),
+                head.metadata.finalizers.iter().map(String::as_str),
+            ),
             fields,
             json,
             type_meta_end,
@@ -303,6 +311,7 @@ mod tests {
             let back = decoder.decode("/registry/core/things/", &draft.json).expect("decodes");
             assert_eq!((back.type_meta_end, back.rv_offset), (draft.type_meta_end, draft.rv_offset));
             assert_eq!((&back.labels, &back.fields, &back.owners), (&draft.labels, &draft.fields, &draft.owners));
+            assert_eq!(back.deletion, draft.deletion);
             assert_eq!((back.api_version, back.kind, back.uid), (draft.api_version, draft.kind, draft.uid));
         };
         check(
@@ -312,6 +321,11 @@ mod tests {
             r#"{"apiVersion":"v1","kind":"Thing","metadata":{"labels":{"a":"b"},"name":"x","ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"p","uid":"pu"}],"uid":"u"},"aaa":1,"spec":{"color":"red\n"}}"#,
         );
         check(json!({"kind": "Thing", "apiVersion": "v1"}), r#"{"apiVersion":"v1","kind":"Thing","metadata":{}}"#);
+        check(
+            json!({"kind": "Thing", "apiVersion": "v1", "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z",
+                "finalizers": ["a/b", "foregroundDeletion"]}}),
+            r#"{"apiVersion":"v1","kind":"Thing","metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["a/b","foregroundDeletion"]}}"#,
+        );
     }
 
     #[test]

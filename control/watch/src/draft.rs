@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sampan_api::object::OwnerReference;
-use sampan_api::record::{Record, RecordKey, RecordParts, Writer};
+use sampan_api::record::{Deletion, Record, RecordKey, RecordParts, Writer};
 use sampan_store::Entry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub struct Draft {
     pub uid: Arc<str>,
     pub labels: Arc<BTreeMap<String, String>>,
     pub owners: Arc<[OwnerReference]>,
+    /// See [`RecordParts::deletion`].
+    pub deletion: Deletion,
     pub fields: Arc<[(&'static str, String)]>,
     /// See [`RecordParts::json`], and the two offsets into it.
     pub json: Bytes,
@@ -61,6 +63,7 @@ pub(crate) fn record_of(prefix: &str, entry: &Entry, draft: &Draft) -> Record {
         version: entry.version,
         labels: draft.labels.clone(),
         owners: draft.owners.clone(),
+        deletion: draft.deletion,
         fields: draft.fields.clone(),
         writer: draft.writer.clone().unwrap_or_else(|| writer_of(entry)),
         json: draft.json.clone(),

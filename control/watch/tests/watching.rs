@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use sampan_api::record::{EventKind, RecordEvent};
+use sampan_api::record::{Deletion, EventKind, RecordEvent};
 use sampan_api::selector::{FieldSelector, LabelSelector};
 use sampan_env::{Env, Tasks};
 use sampan_store::memory::MemoryStore;
@@ -31,6 +31,7 @@ impl Decoder for Json {
             uid: "".into(),
             labels: Arc::new(labels),
             owners: Arc::new([]),
+            deletion: Deletion::None,
             fields: Arc::new([(NODE, parsed["spec"]["nodeName"].as_str().unwrap_or("").to_owned())]),
             json: value.clone(),
             type_meta_end: end_of("\"kind\":\"Thing\",")?,

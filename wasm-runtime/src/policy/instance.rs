@@ -1,6 +1,6 @@
 //! One live copy of a policy component, and calls into it.
 
-use super::abi::{Failure, PolicyInput, PolicyScores, PolicyVerdicts};
+use super::abi::{Failure, PolicyChanges, PolicyInput, PolicyScores, PolicyVerdicts};
 use crate::artifact::Artifact;
 use crate::call::{Budget, arm, poll_once};
 use crate::cpu::thread_cpu_nanos;
@@ -8,9 +8,12 @@ use crate::engine::Role;
 use crate::error::Error;
 use crate::exit::{Fault, FaultKind};
 use crate::guest::{limited, resource_table};
+use crate::limits;
 use crate::memory::{PodMem, StoreMem};
 use crate::runtime::{Runtime, Shared};
 use crate::wasi::{LogSink, add_inert_to_linker, inert};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::Store;
@@ -72,19 +75,53 @@ pub struct PolicyExports {
     pub score: bool,
 }
 
-/// Takes what a policy prints and forgets it: nobody reads it in a cycle.
-struct Silence;
+/// Keeps the end of what a policy prints: what it said before a fault stands in the fault's text.
+#[derive(Default)]
+struct LastWords(Mutex<VecDeque<u8>>);
 
-impl LogSink for Silence {
-    fn write(&self, _: &[u8]) -> bool {
+impl LogSink for LastWords {
+    fn write(&self, bytes: &[u8]) -> bool {
+        let mut kept = self.0.lock();
+        kept.extend(&bytes[bytes.len().saturating_sub(limits::POLICY_OUTPUT_BYTES)..]);
+        let surplus = kept.len().saturating_sub(limits::POLICY_OUTPUT_BYTES);
+        kept.drain(..surplus);
         true
     }
+}
+
+impl LastWords {
+    /// The last lines, as one: what a panic prints is one or two, and the runtime's own hint after them says nothing.
+    fn take(&self) -> String {
+        let bytes: Vec<u8> = std::mem::take(&mut *self.0.lock()).into();
+        let text = String::from_utf8_lossy(&bytes);
+        let said = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("note: run with"));
+        let mut last: Vec<&str> = said.collect();
+        let first = last.len().saturating_sub(limits::POLICY_OUTPUT_LINES);
+        // A panic's own lines begin with its place; what came before it is not part of it.
+        let panic = last.iter().rposition(|line| line.contains("panicked at")).unwrap_or(first);
+        last.drain(..panic.max(first));
+        printable(&last.join(" "))
+    }
+}
+
+/// Bounded, in one line, control characters escaped: a guest's text as it is shown.
+fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for one in text.chars() {
+        if shown.len() >= limits::POLICY_TEXT_BYTES {
+            shown.push('…');
+            break;
+        }
+        if one.is_control() { shown.extend(one.escape_default()) } else { shown.push(one) }
+    }
+    shown
 }
 
 struct State {
     wasi: WasiCtx,
     table: ResourceTable,
     mem: StoreMem,
+    last_words: Arc<LastWords>,
 }
 
 impl WasiView for State {
@@ -109,6 +146,8 @@ struct Linked {
     artifact: Artifact,
     pre: InstancePre<State>,
     points: Points,
+    /// Instances that live now.
+    instances: Arc<()>,
 }
 
 impl std::fmt::Debug for PolicyComponent {
@@ -144,7 +183,13 @@ impl Runtime {
         add_inert_to_linker(&mut linker).map_err(link)?;
         let pre = linker.instantiate_pre(component).map_err(link)?;
         let shared = Arc::clone(&self.shared);
-        Ok(PolicyComponent(Arc::new(Linked { shared, artifact: artifact.clone(), pre, points })))
+        Ok(PolicyComponent(Arc::new(Linked {
+            shared,
+            artifact: artifact.clone(),
+            pre,
+            points,
+            instances: Arc::default(),
+        })))
     }
 }
 
@@ -154,6 +199,12 @@ impl PolicyComponent {
         self.0.artifact.digest()
     }
 
+    /// How many instances of it live now, of this and all its clones.
+    pub fn instances(&self) -> usize {
+        Arc::strong_count(&self.0.instances) - 1
+    }
+
+    /// The points that it exports.
     pub fn exports(&self) -> PolicyExports {
         PolicyExports { filter: self.0.points.filter.is_some(), score: self.0.points.score.is_some() }
     }
@@ -162,14 +213,18 @@ impl PolicyComponent {
     /// randomness is a function of `seed`.
     pub fn instantiate(&self, budget: PolicyBudget, memory: u64, seed: u64) -> Result<PolicyInstance, PolicyFault> {
         let linked = &self.0;
+        let last_words = Arc::new(LastWords::default());
         let state = State {
-            wasi: inert(seed, Duration::ZERO, Arc::new(Silence)),
+            wasi: inert(seed, Duration::ZERO, last_words.clone()),
             table: resource_table(),
             mem: StoreMem::new(Arc::new(PodMem::new(Some(memory)))),
+            last_words,
         };
         let mut store = limited(linked.shared.engines.get(Role::Policy), state, |state| &mut state.mem);
         let shared = Arc::clone(&linked.shared);
+        let (cpu, wall) = (thread_cpu_nanos(), shared.env.instant());
         let instance = guarded(&shared, &mut store, budget, async |store| linked.pre.instantiate_async(store).await)?;
+        let spent = Spent::since(&shared, cpu, wall);
         let mut made = PolicyInstance {
             shared,
             store,
@@ -177,8 +232,10 @@ impl PolicyComponent {
             filter: None,
             score: None,
             component: self.clone(),
-            spent: Spent::default(),
+            spent,
+            total: spent,
             poisoned: false,
+            _alive: linked.instances.clone(),
         };
         made.filter = made.function(linked.points.filter.as_ref())?;
         made.score = made.function(linked.points.score.as_ref())?;
@@ -189,8 +246,19 @@ impl PolicyComponent {
 /// What the last call took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
+    /// CPU time of the calling thread.
     pub cpu: Duration,
+    /// Wall time.
     pub wall: Duration,
+}
+
+impl Spent {
+    fn since(shared: &Shared, cpu: u64, wall: tokio::time::Instant) -> Self {
+        Self {
+            cpu: Duration::from_nanos(thread_cpu_nanos().saturating_sub(cpu)),
+            wall: shared.env.instant().duration_since(wall),
+        }
+    }
 }
 
 type Answer<T> = TypedFunc<(PolicyInput,), (Result<T, Failure>,)>;
@@ -204,7 +272,10 @@ pub struct PolicyInstance {
     score: Option<Answer<PolicyScores>>,
     component: PolicyComponent,
     spent: Spent,
+    total: Spent,
     poisoned: bool,
+    /// Counted by [`PolicyComponent::instances`]; after the store, so that its memory is gone by then.
+    _alive: Arc<()>,
 }
 
 impl std::fmt::Debug for PolicyInstance {
@@ -233,7 +304,12 @@ fn guarded<T>(
         Some(Ok(answer)) => Ok(answer),
         Some(Err(error)) => {
             let cpu = Duration::from_nanos(thread_cpu_nanos().saturating_sub(cpu));
-            Err(fault(&error, budget, cpu, shared.env.instant().duration_since(wall)))
+            let mut fault = fault(&error, budget, cpu, shared.env.instant().duration_since(wall));
+            let said = store.data().last_words.take();
+            if fault.cause == PolicyCause::Trap && !said.is_empty() {
+                fault.message = format!("{}: {said}", fault.message);
+            }
+            Err(fault)
         }
     }
 }
@@ -255,7 +331,7 @@ fn fault(error: &wasmtime::Error, budget: PolicyBudget, cpu: Duration, wall: Dur
         (PolicyCause::WallBudget, _) => format!("cut off after {wall:?}; its budget is {:?}", budget.wall),
         (PolicyCause::Blocked, _) => "it wanted to wait".to_owned(),
         (_, FaultKind::Exit(code)) => format!("it called exit({code})"),
-        _ => fault.message.lines().next_back().unwrap_or_default().trim().to_owned(),
+        _ => printable(fault.message.lines().next_back().unwrap_or_default().trim()),
     };
     PolicyFault { cause, message }
 }
@@ -273,6 +349,11 @@ impl PolicyInstance {
     /// What the last call took.
     pub fn spent(&self) -> Spent {
         self.spent
+    }
+
+    /// What its start and all calls until now took.
+    pub fn total(&self) -> Spent {
+        self.total
     }
 
     /// Bytes of its linear memories and tables.
@@ -299,10 +380,8 @@ impl PolicyInstance {
         }
         let (cpu, wall) = (thread_cpu_nanos(), self.shared.env.instant());
         let answer = guarded(&self.shared, &mut self.store, budget, call);
-        self.spent = Spent {
-            cpu: Duration::from_nanos(thread_cpu_nanos().saturating_sub(cpu)),
-            wall: self.shared.env.instant().duration_since(wall),
-        };
+        self.spent = Spent::since(&self.shared, cpu, wall);
+        self.total = Spent { cpu: self.total.cpu + self.spent.cpu, wall: self.total.wall + self.spent.wall };
         self.poisoned = answer.is_err();
         answer
     }
@@ -328,7 +407,20 @@ impl PolicyInstance {
         let configure = self.function::<(u32, &str, &str), (Result<(), String>,)>(Some(&index))?;
         let configure = configure.ok_or_else(|| bad("no configure"))?;
         let (answer,) = self.run(budget, async |store| configure.call_async(store, (slot, policy, args)).await)?;
-        Ok(answer)
+        Ok(answer.map_err(|message| printable(&message)))
+    }
+
+    /// Feeds its mirror and asks nothing: no policy, no candidate.
+    ///
+    /// # Errors
+    /// As a question.
+    pub fn feed(&mut self, budget: PolicyBudget, changes: PolicyChanges) -> Result<(), PolicyFault> {
+        let input = PolicyInput { changes, ..PolicyInput::default() };
+        if self.filter.is_some() {
+            self.filter(budget, input).map(drop)
+        } else {
+            self.score(budget, input).map(drop)
+        }
     }
 
     /// Asks its filters. The answer is well formed.
@@ -363,7 +455,7 @@ impl PolicyInstance {
     fn heard<T>(&mut self, answer: Result<T, Failure>) -> Result<T, PolicyFault> {
         answer.map_err(|failure| {
             self.poisoned = true;
-            let message = format!("policy at slot {}: {}", failure.policy, failure.message);
+            let message = format!("policy at slot {}: {}", failure.policy, printable(&failure.message));
             PolicyFault { cause: PolicyCause::Refused, message }
         })
     }
@@ -371,5 +463,32 @@ impl PolicyInstance {
     fn unbelievable<T>(&mut self, message: &str) -> Result<T, PolicyFault> {
         self.poisoned = true;
         Err(bad(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_the_panic_bounded_and_printable() {
+        let check = |written: &[&str], expected: &str| {
+            let words = LastWords::default();
+            written.iter().for_each(|text| assert!(words.write(text.as_bytes())));
+            assert_eq!(words.take(), expected);
+            assert_eq!(words.take(), "", "they are told once");
+        };
+        check(&[], "");
+        check(&["a line of log\n"], "a line of log");
+        let hint = "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+        check(
+            &["log\n", "\nthread '<unnamed>' panicked at src/lib.rs:7:9:\nas asked\n", hint],
+            "thread '<unnamed>' panicked at src/lib.rs:7:9: as asked",
+        );
+        check(&["red \u{1b}[31m\u{7}\n"], "red \\u{1b}[31m\\u{7}");
+        let words = LastWords::default();
+        assert!(words.write("x".repeat(1 << 20).as_bytes()) && words.write(b"the end"));
+        let said = words.take();
+        assert!(said.len() < limits::POLICY_TEXT_BYTES + 8, "{} bytes", said.len());
     }
 }

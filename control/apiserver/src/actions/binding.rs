@@ -5,6 +5,7 @@ use crate::body::Body;
 use crate::core::Ask;
 use async_trait::async_trait;
 use http::Response;
+use sampan_api::condition::transition_time;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::time::rfc3339;
 use sampan_api::{GroupResource, GroupVersionKind, Object, Status};
@@ -119,9 +120,9 @@ pub(super) fn set_condition(object: &mut Object, kind: &str, status: &str, why: 
     match conditions.iter_mut().find(|one| one["type"] == kind) {
         None => conditions.push(condition),
         Some(there) => {
-            if there["status"] == condition["status"] {
-                condition["lastTransitionTime"] = there["lastTransitionTime"].take();
-            }
+            let new = condition["lastTransitionTime"].take();
+            let old = there["status"].as_str().map(|was| (was, there.get("lastTransitionTime").cloned()));
+            condition["lastTransitionTime"] = transition_time(old, status, || Some(new)).unwrap_or_default();
             *there = condition;
         }
     }

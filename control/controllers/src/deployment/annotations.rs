@@ -1,6 +1,6 @@
 //! The annotations by which Deployments keep their history; kubectl's `rollout` reads them.
 
-use super::replicas::{fences, wanted};
+use super::replicas::{surge_and_unavailable, wanted};
 use crate::limits;
 use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -78,7 +78,7 @@ pub fn set_new(deployment: &Deployment, target: &mut ReplicaSet, revision_now: i
 /// What the ReplicaSet was scaled for: by it a later scaling of the Deployment is noticed and shared out.
 pub fn set_sizes(deployment: &Deployment, target: &mut ReplicaSet) -> bool {
     let wanted = wanted(deployment);
-    let most = wanted + fences(deployment).0;
+    let most = wanted + surge_and_unavailable(deployment).0;
     set(&mut target.metadata, DESIRED_REPLICAS, &wanted.to_string())
         | set(&mut target.metadata, MAX_REPLICAS, &most.to_string())
 }

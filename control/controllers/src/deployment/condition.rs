@@ -1,7 +1,7 @@
 //! A Deployment's status: counts and conditions, with Kubernetes' reasons and texts.
 
-use super::replicas::{self, actual, available, fences, ready, size, terminating, total, wanted};
-use crate::runtime::Requeue;
+use super::replicas::{self, actual, available, surge_and_unavailable, ready, size, terminating, total, wanted};
+use sampan_reconcile::{Requeue, condition};
 use crate::{limits, owner, time};
 use sampan_api::k8s::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet};
 use std::time::{Duration, SystemTime};
@@ -39,16 +39,12 @@ fn new(kind: &str, value: &str, reason: &str, message: String, now: SystemTime) 
 }
 
 /// With the same status and reason the old one stands; with the same status its time of transition does.
-fn set(status: &mut DeploymentStatus, mut condition: DeploymentCondition) {
-    if let Some(old) = get(status, &condition.type_) {
-        if old.status == condition.status && old.reason == condition.reason {
-            return;
-        }
-        if old.status == condition.status {
-            condition.last_transition_time = old.last_transition_time.clone();
-        }
+fn set(status: &mut DeploymentStatus, condition: DeploymentCondition) {
+    if get(status, &condition.type_).is_some_and(|old| old.status == condition.status && old.reason == condition.reason) {
+        return;
     }
     let conditions = status.conditions.get_or_insert_default();
+    let condition = condition::since(conditions, condition);
     conditions.retain(|old| old.type_ != condition.type_);
     conditions.push(condition);
 }
@@ -117,7 +113,7 @@ pub fn counts(
         collision_count: old.collision_count,
         conditions: old.conditions.clone(),
     };
-    let condition = if serving >= wanted(deployment) - fences(deployment).1 {
+    let condition = if serving >= wanted(deployment) - surge_and_unavailable(deployment).1 {
         new(AVAILABLE, "True", "MinimumReplicasAvailable", "Deployment has minimum availability.".into(), now)
     } else {
         let message = "Deployment does not have minimum availability.".into();
@@ -171,11 +167,9 @@ pub fn progress(
         return Requeue::Never;
     }
     if has_progressed(&old, status) {
-        let mut condition = new(PROGRESSING, "True", "ReplicaSetUpdated", format!("{subject} is progressing."), now);
+        let condition = new(PROGRESSING, "True", "ReplicaSetUpdated", format!("{subject} is progressing."), now);
         // Also with the same reason: the clock of the deadline starts anew with each step.
-        if let Some(current) = current.filter(|current| current.status == "True") {
-            condition.last_transition_time = current.last_transition_time;
-        }
+        let condition = condition::since(current.as_slice(), condition);
         remove(status, PROGRESSING);
         set(status, condition);
         return Requeue::After(deadline + limits::WHOLE_SECOND);

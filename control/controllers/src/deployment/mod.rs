@@ -10,20 +10,17 @@ mod tests;
 
 pub use plan::{Action, Plan, plan};
 
-use crate::owner::{self, Claim};
-use crate::replicaset::BY_CONTROLLER;
-use crate::runtime::{Reconcile, Requeue, Runtime};
-use crate::{Context, Error, limits};
+use sampan_reconcile::claim::{BY_CONTROLLER, Dependents, ORPHANS, index_orphans};
+use sampan_reconcile::owner::controller_key;
+use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
+use crate::{Context, Error, limits, owner};
 use sampan_api::k8s::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
 use sampan_api::k8s::api::core::v1::Pod;
-use sampan_api::{Record, RecordKey, UserInfo};
+use sampan_api::{RecordKey, UserInfo};
 use sampan_client::informer::by_controller_uid;
 use sampan_client::{Client, DeleteParams, EventRecorder, EventType, Informer, Lister, Propagation, reference};
 use sampan_env::Env;
 use std::sync::Arc;
-
-/// ReplicaSets without a controller, by namespace.
-const ORPHANS: &str = "orphans";
 
 struct Deployments {
     deployments: Lister<Deployment>,
@@ -45,16 +42,13 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     for informer in [&sets, &pods] {
         informer.add_index(BY_CONTROLLER, by_controller_uid);
     }
-    sets.add_index(ORPHANS, |record| {
-        let owned = record.owners.iter().any(|owner| owner.controller);
-        if owned { Vec::new() } else { vec![record.key.namespace.to_string()] }
-    });
+    index_orphans(&sets);
     let mut runtime = Runtime::new("deployment", &env, &context.config.tasks);
     runtime.watch(&deployments);
     let (queue, all) = (runtime.queue().clone(), deployments.lister::<Deployment>());
-    runtime.watch_with(&sets, move |record, gone| match controller_of(record, "Deployment") {
+    runtime.watch_with(&sets, move |record, gone| match controller_key(record, "Deployment") {
         Some(key) => queue.add(key),
-        None if !gone && record.owners.iter().all(|owner| !owner.controller) => {
+        None if !gone && !owner::has_controller(record) => {
             for one in all.list_namespace(&record.key.namespace) {
                 if selector(&one).is_some_and(|selector| owner::matches_record(&selector, record)) {
                     queue.add(RecordKey::new(record.key.namespace.clone(), owner::name(&one.metadata)));
@@ -66,9 +60,9 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     // A Recreate waits for the last old pod to be gone.
     let (queue, all_sets) = (runtime.queue().clone(), sets.lister::<ReplicaSet>());
     runtime.watch_with(&pods, move |record, gone| {
-        if let Some(key) = controller_of(record, "ReplicaSet").filter(|_| gone)
+        if let Some(key) = controller_key(record, "ReplicaSet").filter(|_| gone)
             && let Some(set) = all_sets.store().get(&key)
-            && let Some(key) = controller_of(&set, "Deployment")
+            && let Some(key) = controller_key(&set, "Deployment")
         {
             queue.add(key);
         }
@@ -84,11 +78,6 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     };
     runtime.start(reconciler, limits::WORKERS);
     Ok(())
-}
-
-fn controller_of(record: &Record, kind: &str) -> Option<RecordKey> {
-    let owner = record.owners.iter().find(|owner| owner.controller && owner.kind == kind)?;
-    Some(RecordKey::new(record.key.namespace.clone(), owner.name.as_str()))
 }
 
 fn selector(deployment: &Deployment) -> Option<sampan_api::LabelSelector> {
@@ -140,39 +129,14 @@ impl Deployments {
         let namespace = owner::namespace(&deployment.metadata);
         let owned = self.sets.by_index(BY_CONTROLLER, owner::uid(&deployment.metadata));
         let orphans = self.sets.by_index(ORPHANS, namespace);
-        let api = self.client.namespaced::<ReplicaSet>(namespace);
-        let (mut sets, mut checked) = (Vec::new(), false);
-        for one in owned.into_iter().chain(orphans) {
-            let name = owner::name(&one.metadata);
-            let patch = match owner::claim(&deployment.metadata, selector, &one.metadata) {
-                Claim::Mine => {
-                    sets.push(ReplicaSet::clone(&one));
-                    continue;
-                }
-                Claim::NotMine => continue,
-                Claim::Release => owner::release(&deployment.metadata, &one.metadata),
-                Claim::Adopt => {
-                    if !checked {
-                        let name = owner::name(&deployment.metadata);
-                        let fresh: Deployment = self.client.namespaced(namespace).get(name).await?;
-                        if fresh.metadata.uid != deployment.metadata.uid || owner::is_being_deleted(&fresh.metadata) {
-                            return Err(Error::Invalid(format!(
-                                "deployment {name} is gone or going: it adopts nothing"
-                            )));
-                        }
-                        checked = true;
-                    }
-                    owner::adopt(&**deployment, &one.metadata)
-                }
-            };
-            match api.patch(name, &patch).await {
-                Ok(patched) if owner::is_controlled_by(&patched.metadata, &deployment.metadata) => sets.push(patched),
-                Ok(_) => {}
-                Err(error) if error.is_not_found() || error.is_conflict() || error.is_invalid() => {}
-                Err(error) => return Err(Error::of(format!("adopt or release replica set {name}"))(error)),
-            }
-        }
-        Ok(sets)
+        let dependents = Dependents {
+            owner: &**deployment,
+            selector,
+            owners: self.client.namespaced::<Deployment>(namespace),
+            objects: self.client.namespaced::<ReplicaSet>(namespace),
+        };
+        let sets = dependents.claim(owned.into_iter().chain(orphans), |_| true).await?;
+        Ok(sets.into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
     fn old_pods_run(&self, deployment: &Deployment, sets: &[ReplicaSet]) -> bool {
@@ -257,19 +221,16 @@ impl Deployments {
         status: DeploymentStatus,
         revision: Option<i64>,
     ) -> Result<(), Error> {
-        let mut object = Deployment::clone(deployment);
-        let noted = revision
-            .is_some_and(|number| annotations::set(&mut object.metadata, annotations::REVISION, &number.to_string()));
-        if !noted && !condition::differs(deployment.status.as_ref(), &status) {
-            return Ok(());
-        }
-        // No retry here: a status of an older state must not overwrite a newer one's; the key comes again by itself.
-        object.status = Some(status);
-        let name = owner::name(&deployment.metadata);
         let api = self.client.namespaced::<Deployment>(owner::namespace(&deployment.metadata));
-        match api.update_status(name, &object).await {
-            Err(error) if !error.is_not_found() => Err(Error::of(format!("status of deployment {name}"))(error)),
-            _ => Ok(()),
-        }
+        let change = |object: &mut Deployment| {
+            let noted = revision.is_some_and(|number| {
+                annotations::set(&mut object.metadata, annotations::REVISION, &number.to_string())
+            });
+            let differs = noted || condition::differs(object.status.as_ref(), &status);
+            object.status = Some(status.clone());
+            differs
+        };
+        // A status of an older state must not overwrite a newer one's.
+        update_status(&api, &**deployment, Conflict::Fail, change).await.map(drop)
     }
 }

@@ -1,9 +1,9 @@
 //! One step of a Deployment: a pure function of it, its ReplicaSets and its pods (pkg/controller/deployment).
 
-use super::replicas::{self, actual, available, fences, is_rolling, size, total, wanted};
+use super::replicas::{self, actual, available, surge_and_unavailable, is_rolling, size, total, wanted};
 use super::{annotations, condition, hash};
 use crate::owner;
-use crate::runtime::Requeue;
+use sampan_reconcile::Requeue;
 use sampan_api::k8s::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet, ReplicaSetSpec};
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::time::SystemTime;
@@ -145,7 +145,7 @@ impl<'a> Step<'a> {
             return wanted;
         }
         let current = total(&self.all(), size);
-        let most = wanted + fences(self.deployment).0;
+        let most = wanted + surge_and_unavailable(self.deployment).0;
         if current >= most { size(set) } else { size(set) + (most - current).min(wanted - size(set)) }
     }
 
@@ -204,7 +204,7 @@ impl<'a> Step<'a> {
         if total(&self.old, size) == 0 {
             return;
         }
-        let at_least = wanted(self.deployment) - fences(self.deployment).1;
+        let at_least = wanted(self.deployment) - surge_and_unavailable(self.deployment).1;
         let new_missing = self.new.as_ref().map_or(0, |set| size(set) - available(set));
         let most = total(&self.all(), size) - at_least - new_missing;
         if most <= 0 {
@@ -321,7 +321,7 @@ impl<'a> Step<'a> {
             None => step.new.clone().unwrap_or_default(),
         };
         let current: i32 = sets.iter().map(|at| size(&of(self, at))).sum();
-        let allowed = if wanted > 0 { wanted + fences(self.deployment).0 } else { 0 };
+        let allowed = if wanted > 0 { wanted + surge_and_unavailable(self.deployment).0 } else { 0 };
         let to_add = allowed - current;
         sets.sort_by(|a, b| {
             let (a, b) = (of(self, a), of(self, b));

@@ -1,4 +1,4 @@
-//! Sets of ReplicaSets as a Deployment sees them: which is new, which are old, how many pods they have, the fences of
+//! Sets of ReplicaSets as a Deployment sees them: which is new, which are old, how many pods they have, the surge_and_unavailable of
 //! a rolling update (pkg/controller/deployment/util).
 
 use super::annotations;
@@ -49,9 +49,9 @@ pub fn is_rolling(deployment: &Deployment) -> bool {
     strategy.and_then(|strategy| strategy.type_.as_deref()) != Some("Recreate")
 }
 
-/// Pods that a rolling update may have too many and too few. If both come out as none, one may be missing: it could not
-/// move otherwise.
-pub fn fences(deployment: &Deployment) -> (i32, i32) {
+/// `maxSurge` and `maxUnavailable` as numbers of pods (`ResolveFenceposts`): percentages of the wanted replicas, the first
+/// rounded up, the second down. Where both are 0, `maxUnavailable` is 1: an update could not take a step otherwise.
+pub fn surge_and_unavailable(deployment: &Deployment) -> (i32, i32) {
     if !is_rolling(deployment) {
         return (0, 0);
     }
@@ -138,7 +138,7 @@ fn share(set: &ReplicaSet, deployment: &Deployment) -> i32 {
     if wanted(deployment) == 0 {
         return -size(set);
     }
-    let now_max = wanted(deployment) + fences(deployment).0;
+    let now_max = wanted(deployment) + surge_and_unavailable(deployment).0;
     let before = annotations::number(&set.metadata, annotations::MAX_REPLICAS).filter(|number| *number != 0);
     let before = before.unwrap_or_else(|| deployment.status.as_ref().and_then(|status| status.replicas).unwrap_or(0));
     if before == 0 {

@@ -98,12 +98,12 @@ impl World {
         }
     }
 
-    /// Steps and pods until nothing moves; checks the fences on the way.
+    /// Steps and pods until nothing moves; checks the surge_and_unavailable on the way.
     fn settle(&mut self) {
         for _ in 0..100 {
             let acted = self.step(false);
             let wanted = replicas::wanted(&self.deployment);
-            let (surge, missing) = replicas::fences(&self.deployment);
+            let (surge, missing) = replicas::surge_and_unavailable(&self.deployment);
             let total = replicas::total(&self.sets, replicas::size);
             assert!(total <= wanted + surge, "{total} pods of {wanted}+{surge}: {:?}", self.sizes());
             let serving: i32 = self.sets.iter().map(|set| replicas::available(set).min(replicas::size(set))).sum();
@@ -308,11 +308,11 @@ fn hashes_are_stable_and_differ() {
 #[test]
 fn fences_are_kubernetes_own() {
     let check = |replicas: i32, surge: Value, unavailable: Value, expected: (i32, i32)| {
-        assert_eq!(replicas::fences(&deployment(replicas, "v1", rolling(surge, unavailable))), expected);
+        assert_eq!(replicas::surge_and_unavailable(&deployment(replicas, "v1", rolling(surge, unavailable))), expected);
     };
     check(10, json!("25%"), json!("25%"), (3, 2));
     check(1, json!("25%"), json!("25%"), (1, 0));
     check(10, json!(0), json!("1%"), (0, 1));
     check(2, json!(5), json!(5), (5, 2));
-    assert_eq!(replicas::fences(&deployment(4, "v1", Value::Null)), (1, 1));
+    assert_eq!(replicas::surge_and_unavailable(&deployment(4, "v1", Value::Null)), (1, 1));
 }

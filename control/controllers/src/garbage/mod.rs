@@ -7,12 +7,14 @@ mod absent;
 mod plan;
 
 use absent::{Absent, Reference};
-pub use plan::{Action, OwnerState, plan};
+use plan::waiting_for;
+pub use plan::{Action, Dependent, OwnerState, plan};
 
-use crate::runtime::{Reconcile, Requeue, Runtime};
+use sampan_reconcile::{Reconcile, Requeue, Runtime};
 use crate::{Context, Error, limits};
 use parking_lot::{Mutex, RwLock};
 use sampan_api::object::OwnerReference;
+use sampan_api::record::Deletion;
 use sampan_api::{GroupVersionKind, GroupVersionResource, Object, Record, RecordKey, UserInfo};
 use sampan_client::informer::by_owner_uid;
 use sampan_client::{
@@ -20,7 +22,8 @@ use sampan_client::{
 };
 use sampan_env::{Env, Tasks};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -56,7 +59,50 @@ struct Graph {
 }
 
 impl Graph {
-    fn dependents(&self, uid: &str) -> Vec<(ObjectKey, Arc<Record>)> {
+    /// The dependents of an object, and what each is to its deletion.
+    fn dependents(&self, owner: &Record) -> Vec<(ObjectKey, Arc<Record>, Dependent)> {
+        let waiting = match owner.deletion {
+            // Only who has an owner can stand in a circle.
+            Deletion::Foreground if !owner.owners.is_empty() => self.waiting_for(owner),
+            _ => HashSet::new(),
+        };
+        let state = |one: &Record| {
+            let blocks = one.owners.iter().any(|other| other.uid == *owner.uid && other.block_owner_deletion);
+            match blocks {
+                false => Dependent::Loose,
+                true if waiting.contains(&one.uid) => Dependent::Circular,
+                true => Dependent::Blocks,
+            }
+        };
+        let found = self.of_owner(&owner.uid).into_iter();
+        found.map(|(key, record)| (key, record.clone(), state(&record))).collect()
+    }
+
+    /// UIDs of what waits for the end of `start`, as [`plan::waiting_for`].
+    fn waiting_for(&self, start: &Record) -> HashSet<Arc<str>> {
+        let seen = RefCell::new(HashMap::from([(start.uid.clone(), (start.key.namespace.clone(), start.owners.clone()))]));
+        waiting_for(&start.uid, |uid| {
+            let Some((namespace, owners)) = seen.borrow().get(uid).cloned() else { return Vec::new() };
+            let blocked = owners.iter().filter(|owner| owner.block_owner_deletion);
+            let records = blocked.filter_map(|owner| self.owner(owner, &namespace));
+            let waiting = records.filter(|record| record.deletion == Deletion::Foreground);
+            waiting
+                .map(|record| {
+                    let entry = (record.key.namespace.clone(), record.owners.clone());
+                    seen.borrow_mut().insert(record.uid.clone(), entry);
+                    record.uid.clone()
+                })
+                .collect()
+        })
+    }
+
+    /// The owner that a reference from this namespace names, where it is watched and has that UID.
+    fn owner(&self, owner: &OwnerReference, namespace: &Arc<str>) -> Option<Arc<Record>> {
+        let (_, record) = self.record(&self.owner_key(owner, namespace)?)?;
+        (*record.uid == owner.uid).then_some(record)
+    }
+
+    fn of_owner(&self, uid: &str) -> Vec<(ObjectKey, Arc<Record>)> {
         let watched = self.watched.read();
         let found = watched.values().flat_map(|one| {
             let records = one.informer.store().by_index(BY_OWNER, uid);
@@ -155,7 +201,12 @@ impl Watcher {
     fn watch(&self, one: &ApiResource) {
         {
             let watched = self.graph.watched.read();
-            if watched.contains_key(&one.resource) || watched.len() >= limits::GARBAGE_RESOURCES_MAX {
+            if watched.contains_key(&one.resource) {
+                return;
+            }
+            if watched.len() >= limits::GARBAGE_RESOURCES_MAX {
+                let max = limits::GARBAGE_RESOURCES_MAX;
+                tracing::error!(resource = %one.resource, max, "too many resources are served: it is not collected");
                 return;
             }
         }
@@ -180,7 +231,7 @@ impl Watcher {
             Change::Applied { old, new } => {
                 // A heartbeat changes neither: it costs nothing here.
                 let owners_changed = !new.owners.is_empty() && old.as_ref().is_none_or(|old| old.owners != new.owners);
-                if owners_changed || is_going(new) {
+                if owners_changed || new.deletion.is_pending() {
                     queue.add(ObjectKey { resource: resource.clone(), key: new.key.clone() });
                 }
                 if let Some(old) = old
@@ -191,7 +242,7 @@ impl Watcher {
             }
             Change::Deleted { last } => {
                 graph.absent.lock().deleted(&last.uid);
-                for (key, _) in graph.dependents(&last.uid) {
+                for (key, _) in graph.of_owner(&last.uid) {
                     queue.add(key);
                 }
                 // An owner that waits for its dependents has one fewer.
@@ -220,12 +271,6 @@ fn is_collectable(one: &ApiResource) -> bool {
     has_all && one.resource.resource != "events"
 }
 
-/// Whether the object is being deleted: looked for in its bytes, since every update of every object comes by here.
-fn is_going(record: &Record) -> bool {
-    const NEEDLE: &[u8] = b"\"deletionTimestamp\":";
-    record.json.windows(NEEDLE.len()).any(|window| window == NEEDLE)
-}
-
 impl Reconcile<ObjectKey> for Collector {
     async fn reconcile(&self, key: &ObjectKey) -> Result<Requeue, Error> {
         let Some((watched, record)) = self.graph.record(key) else { return Ok(Requeue::Never) };
@@ -236,15 +281,9 @@ impl Reconcile<ObjectKey> for Collector {
                 owners.push((owner.clone(), self.state_of(owner, &record).await?));
             }
         }
-        let dependents = self.graph.dependents(&record.uid);
-        let facts: Vec<(bool, Object)> = dependents
-            .iter()
-            .map(|(_, one)| {
-                let blocks = one.owners.iter().any(|owner| owner.uid == *record.uid && owner.block_owner_deletion);
-                (blocks, one.object())
-            })
-            .collect();
-        for action in plan(&object, &owners, &facts) {
+        let dependents = self.graph.dependents(&record);
+        let states: Vec<Dependent> = dependents.iter().map(|(_, _, state)| *state).collect();
+        for action in plan(&object, &owners, &states) {
             self.apply(&watched, &record, &dependents, action).await?;
         }
         Ok(Requeue::Never)
@@ -279,16 +318,17 @@ impl Collector {
             // A cluster-scoped object cannot be owned by a namespaced one: nobody can say which it means.
             return Ok(OwnerState::Unknown);
         }
-        let object = match found {
-            Some(record) if !is_going(&record) => return Ok(OwnerState::Solid),
-            Some(record) => record.object(),
+        let deletion = match found {
+            Some(record) => record.deletion,
             None => {
                 let reference = Reference::new(owner, namespace);
                 if self.graph.absent.lock().has(&reference) {
                     return Ok(OwnerState::Absent);
                 }
                 match self.api(&watched.resource, watched.namespaced, namespace).get_opt(&owner.name).await? {
-                    Some(object) if object.uid() == owner.uid => object,
+                    Some(object) if object.uid() == owner.uid => {
+                        Deletion::of(object.deletion_timestamp().is_some(), object.finalizers())
+                    }
                     _ => {
                         self.graph.absent.lock().note(reference);
                         return Ok(OwnerState::Absent);
@@ -296,15 +336,17 @@ impl Collector {
                 }
             }
         };
-        let waits = object.deletion_timestamp().is_some() && object.finalizers().any(|one| one == plan::FOREGROUND);
-        Ok(if waits { OwnerState::WaitsForDependents } else { OwnerState::Solid })
+        Ok(match deletion {
+            Deletion::Foreground => OwnerState::WaitsForDependents,
+            Deletion::None | Deletion::Pending => OwnerState::Solid,
+        })
     }
 
     async fn apply(
         &self,
         watched: &Watched,
         record: &Record,
-        dependents: &[(ObjectKey, Arc<Record>)],
+        dependents: &[(ObjectKey, Arc<Record>, Dependent)],
         action: Action,
     ) -> Result<(), Error> {
         let api = self.api(&watched.resource, watched.namespaced, &record.key.namespace);
@@ -320,7 +362,7 @@ impl Collector {
                 api.patch(name, &Patch::Merge(patch)).await.map(drop)
             }
             Action::OrphanDependents => {
-                for (key, dependent) in dependents {
+                for (key, dependent, _) in dependents {
                     let namespace = &*dependent.key.namespace;
                     let api = self.api(&key.resource, !namespace.is_empty(), namespace);
                     let patch = drop_owners(dependent, &[record.uid.to_string()]);
@@ -332,8 +374,19 @@ impl Collector {
                 Ok(())
             }
             Action::DeleteDependents => {
-                for (key, dependent) in dependents {
+                for (key, dependent, _) in dependents {
                     self.let_go(key, dependent, record).await?;
+                }
+                Ok(())
+            }
+            Action::UnblockDependents => {
+                for (key, dependent, _) in dependents.iter().filter(|(_, _, state)| *state == Dependent::Circular) {
+                    tracing::debug!(%key, owner = %record.key, "owner and dependent wait for each other: unblocked");
+                    let api = self.api(&key.resource, !dependent.key.namespace.is_empty(), &dependent.key.namespace);
+                    match api.patch(&dependent.key.name, &unblock(dependent, &record.uid)).await {
+                        Err(error) if !error.is_not_found() => return Err(Error::of(format!("unblock {key}"))(error)),
+                        _ => {}
+                    }
                 }
                 Ok(())
             }
@@ -350,10 +403,10 @@ impl Collector {
     async fn let_go(&self, key: &ObjectKey, dependent: &Record, owner: &Record) -> Result<(), Error> {
         let namespace = &*dependent.key.namespace;
         let api = self.api(&key.resource, !namespace.is_empty(), namespace);
-        let outcome = if is_going(dependent) {
+        let outcome = if dependent.deletion.is_pending() {
             Ok(())
         } else if self.waits_only_for(dependent, owner).await? {
-            let has_own = !self.graph.dependents(&dependent.uid).is_empty();
+            let has_own = !self.graph.of_owner(&dependent.uid).is_empty();
             let propagation = if has_own { Propagation::Foreground } else { Propagation::Background };
             api.delete(&dependent.key.name, &as_seen(dependent, propagation)).await.map(drop)
         } else {
@@ -384,6 +437,17 @@ fn as_seen(record: &Record, propagation: Propagation) -> DeleteParams {
         resource_version: Some(record.mod_revision.to_string()),
         ..DeleteParams::uid(&*record.uid)
     }
+}
+
+/// A merge patch in which the references to this owner no longer block its deletion.
+fn unblock(record: &Record, owner: &str) -> Patch {
+    let object = record.object();
+    let mut owners = object.metadata().get("ownerReferences").and_then(Value::as_array).cloned().unwrap_or_default();
+    for reference in owners.iter_mut().filter(|reference| reference["uid"].as_str() == Some(owner)) {
+        reference["blockOwnerDeletion"] = false.into();
+    }
+    Patch::Merge(json!({"metadata": {"uid": &*record.uid, "resourceVersion": record.mod_revision.to_string(),
+        "ownerReferences": owners}}))
 }
 
 /// A merge patch with the owners that stay: it works on every resource, custom ones included. The version makes it fail

@@ -2,9 +2,14 @@
 
 use sampan_api::Object;
 use sampan_api::object::OwnerReference;
+use sampan_api::record::Deletion;
 use sampan_client::Propagation;
+use std::collections::HashSet;
+use std::hash::Hash;
 
-pub const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of a deletion that waits for dependents.
+pub const FOREGROUND: &str = Deletion::FOREGROUND;
+/// The finalizer of a deletion that lets its dependents stay.
 pub const ORPHAN: &str = "orphan";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,23 +33,55 @@ pub enum Action {
     OrphanDependents,
     /// Delete the dependents that no one else owns.
     DeleteDependents,
+    /// Set `blockOwnerDeletion` to false in the references to this object of the dependents that wait for it.
+    UnblockDependents,
 }
 
-/// `owners` are looked at only while the object is not being deleted; `dependents`: whether each blocks the deletion of
-/// this object, and what it is.
-pub fn plan(object: &Object, owners: &[(OwnerReference, OwnerState)], dependents: &[(bool, Object)]) -> Vec<Action> {
+/// How a dependent stands to the deletion of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependent {
+    /// Its reference has no `blockOwnerDeletion`.
+    Loose,
+    /// The object waits for it.
+    Blocks,
+    /// It would block, but is itself being deleted in the foreground and waits for the object, directly or by others.
+    Circular,
+}
+
+/// Everything that waits for `start`: its owners that are being deleted in the foreground and that it blocks, theirs, and
+/// so on. `start` is among them where it stands in a circle. `blocked` answers those that wait for the one given.
+pub fn waiting_for<K: Clone + Eq + Hash>(start: &K, blocked: impl Fn(&K) -> Vec<K>) -> HashSet<K> {
+    let (mut found, mut left) = (HashSet::new(), vec![start.clone()]);
+    while let Some(one) = left.pop() {
+        for owner in blocked(&one) {
+            if found.insert(owner.clone()) {
+                left.push(owner);
+            }
+        }
+    }
+    found
+}
+
+/// `owners` are looked at only while the object is not being deleted.
+///
+/// A deletion in the foreground waits for the dependents that block it. Dependents that wait for the object in turn are
+/// unblocked, as garbagecollector.go does (`unblockOwnerReferences`): it does so before a deletion whose dependents are
+/// being deleted, which misses an object that owns itself and objects whose deletion was asked for at the same time.
+pub fn plan(object: &Object, owners: &[(OwnerReference, OwnerState)], dependents: &[Dependent]) -> Vec<Action> {
     let has = |finalizer: &str| object.finalizers().any(|one| one == finalizer);
     if object.deletion_timestamp().is_some() {
         if has(ORPHAN) {
             return vec![Action::OrphanDependents, Action::RemoveFinalizer(ORPHAN)];
         }
         if has(FOREGROUND) {
-            let blocked = dependents.iter().any(|(blocks, _)| *blocks);
             let mut actions = Vec::new();
             if !dependents.is_empty() {
                 actions.push(Action::DeleteDependents);
             }
-            if !blocked {
+            if dependents.contains(&Dependent::Circular) {
+                // What they are then is seen in their next form.
+                actions.push(Action::UnblockDependents);
+            } else if !dependents.contains(&Dependent::Blocks) {
                 actions.push(Action::RemoveFinalizer(FOREGROUND));
             }
             return actions;
@@ -101,7 +138,7 @@ mod tests {
         let check = |states: &[OwnerState], finalizers: &[&str], dependents: usize, expected: Vec<Action>| {
             let owners: Vec<_> =
                 states.iter().enumerate().map(|(at, state)| (owner(&at.to_string()), *state)).collect();
-            let dependents = vec![(true, Object::default()); dependents];
+            let dependents = vec![Dependent::Blocks; dependents];
             assert_eq!(plan(&object(false, finalizers), &owners, &dependents), expected, "{states:?}");
         };
         let delete = |propagation| vec![Action::Delete(propagation)];
@@ -119,15 +156,29 @@ mod tests {
 
     #[test]
     fn a_deletion_waits_for_dependents_or_lets_them_go() {
-        let check = |finalizers: &[&str], dependents: &[bool], expected: Vec<Action>| {
-            let dependents: Vec<_> = dependents.iter().map(|blocks| (*blocks, Object::default())).collect();
-            assert_eq!(plan(&object(true, finalizers), &[], &dependents), expected);
+        use Dependent::{Blocks, Circular, Loose};
+        let check = |finalizers: &[&str], dependents: &[Dependent], expected: Vec<Action>| {
+            assert_eq!(plan(&object(true, finalizers), &[], dependents), expected);
         };
-        check(&[], &[true], vec![]);
-        check(&["other"], &[true], vec![]);
-        check(&[ORPHAN], &[true], vec![Action::OrphanDependents, Action::RemoveFinalizer(ORPHAN)]);
-        check(&[FOREGROUND], &[true], vec![Action::DeleteDependents]);
-        check(&[FOREGROUND], &[false], vec![Action::DeleteDependents, Action::RemoveFinalizer(FOREGROUND)]);
+        check(&[], &[Blocks], vec![]);
+        check(&["other"], &[Blocks], vec![]);
+        check(&[ORPHAN], &[Blocks], vec![Action::OrphanDependents, Action::RemoveFinalizer(ORPHAN)]);
+        check(&[FOREGROUND], &[Blocks], vec![Action::DeleteDependents]);
+        check(&[FOREGROUND], &[Loose], vec![Action::DeleteDependents, Action::RemoveFinalizer(FOREGROUND)]);
         check(&[FOREGROUND], &[], vec![Action::RemoveFinalizer(FOREGROUND)]);
+        check(&[FOREGROUND], &[Circular, Blocks], vec![Action::DeleteDependents, Action::UnblockDependents]);
+    }
+
+    #[test]
+    fn who_waits_is_found_through_circles() {
+        let check = |edges: &[(u8, u8)], start: u8, expected: &[u8]| {
+            let blocked = |one: &u8| edges.iter().filter(|(from, _)| from == one).map(|(_, to)| *to).collect();
+            assert_eq!(waiting_for(&start, blocked), expected.iter().copied().collect(), "{edges:?} from {start}");
+        };
+        check(&[], 1, &[]);
+        check(&[(1, 1)], 1, &[1]);
+        check(&[(1, 2), (2, 1)], 1, &[1, 2]);
+        check(&[(1, 2), (2, 3), (3, 2)], 1, &[2, 3]);
+        check(&[(1, 2), (3, 1)], 1, &[2]);
     }
 }

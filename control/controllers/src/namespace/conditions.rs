@@ -2,6 +2,7 @@
 
 use super::dotted;
 use crate::time;
+use sampan_reconcile::condition;
 use sampan_api::k8s::api::core::v1::NamespaceCondition;
 use sampan_api::{GroupVersionResource, Object};
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ impl Remaining {
     }
 }
 
-/// The conditions after a round. One that says the same as before keeps its time.
+/// The conditions after a round: the five that a namespace being deleted has, and what else it had.
 pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: SystemTime) -> Vec<NamespaceCondition> {
     let text = |counts: &BTreeMap<String, usize>, item: &str| {
         let parts: Vec<String> =
@@ -100,11 +101,7 @@ pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: System
             message: Some(message),
             last_transition_time: Some(time::of(now)),
         };
-        match all.iter_mut().find(|condition| condition.type_ == kind) {
-            Some(same) if same.status == new.status && same.reason == new.reason && same.message == new.message => {}
-            Some(other) => *other = new,
-            None => all.push(new),
-        }
+        condition::set(&mut all, new);
     }
     all
 }

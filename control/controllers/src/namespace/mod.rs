@@ -4,7 +4,7 @@ mod conditions;
 
 pub use conditions::{Remaining, conditions};
 
-use crate::runtime::{Reconcile, Requeue, Runtime};
+use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
 use crate::{Context, Error, limits, owner};
 use parking_lot::Mutex;
 use sampan_api::k8s::api::core::v1::{Namespace, Pod};
@@ -30,7 +30,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     let queue = runtime.queue().clone();
     let is_terminating = |namespace: &Namespace| owner::is_being_deleted(&namespace.metadata);
     runtime.watch_with(&namespaces, move |record, gone| {
-        if !gone && record.typed::<Namespace>().is_ok_and(|one| is_terminating(&one)) {
+        if !gone && record.deletion.is_pending() {
             queue.add(record.key.clone());
         }
     });
@@ -158,22 +158,17 @@ impl Namespaces {
     }
 
     async fn write_status(&self, namespace: &Namespace, remaining: &Remaining) -> Result<(), Error> {
-        let mut object = namespace.clone();
-        let status = object.status.get_or_insert_default();
-        let old = status.conditions.clone().unwrap_or_default();
-        let new = conditions(&old, remaining, self.env.now());
-        if old == new && status.phase.as_deref() == Some("Terminating") {
-            return Ok(());
-        }
-        status.phase = Some("Terminating".into());
-        status.conditions = Some(new);
-        let name = owner::name(&namespace.metadata);
-        match self.client.all::<Namespace>().update_status(name, &object).await {
-            Err(error) if !error.is_not_found() && !error.is_conflict() => {
-                Err(Error::of(format!("status of namespace {name}"))(error))
-            }
-            _ => Ok(()),
-        }
+        let change = |namespace: &mut Namespace| {
+            let status = namespace.status.get_or_insert_default();
+            let old = status.conditions.clone().unwrap_or_default();
+            let new = conditions(&old, remaining, self.env.now());
+            let differs = old != new || status.phase.as_deref() != Some("Terminating");
+            status.phase = Some("Terminating".into());
+            status.conditions = Some(new);
+            differs
+        };
+        let api = self.client.all::<Namespace>();
+        update_status(&api, namespace, Conflict::Reread, change).await.map(drop)
     }
 
     async fn finalize(&self, namespace: &Namespace, finalizers: Vec<String>) -> Result<Requeue, Error> {

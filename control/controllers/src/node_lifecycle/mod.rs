@@ -2,9 +2,9 @@
 
 mod plan;
 
-pub use plan::{bears_for, evicts, readiness, silent, taints};
+pub use plan::{tolerates_for, evicts, readiness, silent, taints};
 
-use crate::runtime::{Reconcile, Requeue, Runtime};
+use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
 use crate::{Context, Error, Settings, limits, owner, pod, time};
 use parking_lot::Mutex;
 use sampan_api::k8s::api::coordination::v1::Lease;
@@ -61,9 +61,9 @@ impl Heard {
 /// Since when each pod of a node has had its taints to bear, by UID. Neither the taint (a pod may have come later, and
 /// not every taint has a time) nor the pod says so.
 #[derive(Default)]
-struct Bearing(Mutex<HashMap<Arc<str>, HashMap<String, Instant>>>);
+struct TaintedSince(Mutex<HashMap<Arc<str>, HashMap<String, Instant>>>);
 
-impl Bearing {
+impl TaintedSince {
     /// For these pods, from now on for those that were not there; others are forgotten.
     fn since<'a>(
         &self,
@@ -87,7 +87,7 @@ impl Bearing {
 }
 
 struct Nodes {
-    bearing: Arc<Bearing>,
+    tainted: Arc<TaintedSince>,
     nodes: Lister<Node>,
     pods: Lister<Pod>,
     heard: Arc<Heard>,
@@ -104,10 +104,10 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     let (nodes, pods) = (context.informers.of::<Node>()?, context.informers.of::<Pod>()?);
     let leases = context.informers.select(InformerSpec::of::<Lease>().namespace(LEASES))?;
     pods.add_index(BY_NODE, by_field("spec.nodeName"));
-    let (heard, bearing) = (Arc::new(Heard::default()), Arc::new(Bearing::default()));
+    let (heard, tainted) = (Arc::new(Heard::default()), Arc::new(TaintedSince::default()));
     let mut runtime: Runtime = Runtime::new("node", &env, &context.config.tasks);
     {
-        let (heard, bearing, queue, env) = (heard.clone(), bearing.clone(), runtime.queue().clone(), env.clone());
+        let (heard, tainted, queue, env) = (heard.clone(), tainted.clone(), runtime.queue().clone(), env.clone());
         nodes.add_handler(move |change| match change {
             Change::Applied { new, .. } => {
                 if let Ok(node) = new.typed::<Node>() {
@@ -118,7 +118,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
             }
             Change::Deleted { last } => {
                 heard.forget(&last.key.name);
-                bearing.forget(&last.key.name);
+                tainted.forget(&last.key.name);
             }
             Change::Synced | Change::Lost => {}
         });
@@ -146,8 +146,8 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
         let (queue, all) = (runtime.queue().clone(), nodes.lister::<Node>());
         runtime.watch_with(&pods, move |record, gone| {
             let node = record.field("spec.nodeName").unwrap_or_default();
-            let ails = |node: &Node| readiness(node) != "True" || evicts(node);
-            if !gone && !node.is_empty() && all.get("", node).is_some_and(|node| ails(&node)) {
+            let is_ill = |node: &Node| readiness(node) != "True" || evicts(node);
+            if !gone && !node.is_empty() && all.get("", node).is_some_and(|node| is_ill(&node)) {
                 queue.add(RecordKey::new("", node));
             }
         });
@@ -156,7 +156,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
         nodes: nodes.lister(),
         pods: pods.lister(),
         heard,
-        bearing,
+        tainted,
         events: context.recorder(&client, component),
         client,
         settings: context.config.settings.clone(),
@@ -176,10 +176,14 @@ impl Reconcile for Nodes {
         let mut node = Node::clone(&node);
         if silence >= grace {
             if let Some(conditions) = silent(&node, self.env.now()) {
-                node.status.get_or_insert_default().conditions = Some(conditions);
-                node = match api.update_status(name, &node).await {
-                    Err(error) if error.is_not_found() => return Ok(Requeue::Never),
-                    other => other.map_err(Error::of(format!("status of node {name}")))?,
+                let change = |node: &mut Node| {
+                    node.status.get_or_insert_default().conditions = Some(conditions.clone());
+                    true
+                };
+                // A status of before the last heartbeat must not overwrite it.
+                node = match update_status(&api, &node, Conflict::Fail, change).await? {
+                    Some(written) => written,
+                    None => return Ok(Requeue::Never),
                 };
                 let message = format!("Node {name} status is now: NodeNotReady");
                 self.events.event(reference(&node), EventType::Normal, "NodeNotReady", message);
@@ -194,27 +198,27 @@ impl Reconcile for Nodes {
                 other => other.map_err(Error::of(format!("taints of node {name}")))?,
             };
         }
-        Ok(requeue.sooner(self.see_to_pods(&node).await?))
+        Ok(requeue.sooner(self.evict_pods(&node).await?))
     }
 }
 
 impl Nodes {
-    async fn see_to_pods(&self, node: &Node) -> Result<Requeue, Error> {
+    async fn evict_pods(&self, node: &Node) -> Result<Requeue, Error> {
         let name: Arc<str> = owner::name(&node.metadata).into();
         // One that has never reported has said nothing of its pods either.
         let is_ill = plan::ready(node).is_some_and(|condition| condition.status != "True");
         let (mut requeue, mut acted) = (Requeue::Never, 0);
         if !evicts(node) {
-            self.bearing.forget(&name);
+            self.tainted.forget(&name);
             if !is_ill {
                 return Ok(requeue);
             }
         }
         let now = self.env.instant();
         let pods = self.pods.by_index(BY_NODE, &name);
-        let bears = |one: &Arc<Pod>| bears_for(node, one).map(|_| owner::uid(&one.metadata).to_owned());
-        let bearing: Vec<String> = pods.iter().filter_map(bears).collect();
-        let since = self.bearing.since(&name, bearing.iter().map(String::as_str), now);
+        let has_taints = |one: &Arc<Pod>| tolerates_for(node, one).map(|_| owner::uid(&one.metadata).to_owned());
+        let tainted: Vec<String> = pods.iter().filter_map(has_taints).collect();
+        let since = self.tainted.since(&name, tainted.iter().map(String::as_str), now);
         for one in pods {
             if acted >= limits::EVICTION_BATCH_MAX {
                 return Ok(requeue.sooner(Requeue::After(limits::NODE_MONITOR_PERIOD)));
@@ -229,13 +233,13 @@ impl Nodes {
             if owner::is_being_deleted(&one.metadata) {
                 continue;
             }
-            let Some(bears_for) = bears_for(node, &one) else { continue };
-            let borne = since.get(owner::uid(&one.metadata)).map_or(Duration::ZERO, |then| now.duration_since(*then));
-            if borne >= bears_for {
+            let Some(tolerates_for) = tolerates_for(node, &one) else { continue };
+            let for_how_long = since.get(owner::uid(&one.metadata)).map_or(Duration::ZERO, |then| now.duration_since(*then));
+            if for_how_long >= tolerates_for {
                 self.evict(&one).await?;
                 acted += 1;
             } else {
-                requeue = requeue.sooner(Requeue::After(bears_for - borne));
+                requeue = requeue.sooner(Requeue::After(tolerates_for - for_how_long));
             }
         }
         Ok(requeue)
@@ -302,10 +306,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pod_bears_a_taint_from_when_it_was_first_seen_with_it() {
         let env = Env::simulated(1, std::time::SystemTime::UNIX_EPOCH);
-        let (bearing, node): (Bearing, Arc<str>) = (Bearing::default(), "n".into());
+        let (tainted, node): (TaintedSince, Arc<str>) = (TaintedSince::default(), "n".into());
         let since = |pods: &[&str]| {
             let now = env.instant();
-            let mut all: Vec<(String, u64)> = bearing
+            let mut all: Vec<(String, u64)> = tainted
                 .since(&node, pods.iter().copied(), now)
                 .into_iter()
                 .map(|(uid, then)| (uid, now.duration_since(then).as_secs()))
@@ -320,7 +324,7 @@ mod tests {
         env.sleep(Duration::from_secs(5)).await;
         assert_eq!(since(&["b"]), of(&[("b", 5)]));
         assert_eq!(since(&["a", "b"]), of(&[("a", 0), ("b", 5)]), "one that no longer had to begins anew");
-        bearing.forget("n");
+        tainted.forget("n");
         assert_eq!(since(&["b"]), of(&[("b", 0)]));
     }
 }

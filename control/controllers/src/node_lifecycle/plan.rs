@@ -2,6 +2,7 @@
 //! (pkg/controller/nodelifecycle, pkg/controller/tainteviction).
 
 use crate::{Settings, time};
+use sampan_reconcile::condition;
 use sampan_api::k8s::api::core::v1::{Node, NodeCondition, Pod, Taint, Toleration};
 use std::time::{Duration, SystemTime};
 
@@ -56,27 +57,26 @@ pub fn silent(node: &Node, now: SystemTime) -> Option<Vec<NodeCondition>> {
     let mut all = conditions(node).to_vec();
     let mut changed = false;
     for (kind, _) in REPORTED {
-        match all.iter_mut().find(|condition| condition.type_ == *kind) {
-            Some(condition) if condition.status == "Unknown" => {}
-            Some(condition) => {
-                condition.status = "Unknown".into();
-                condition.reason = Some("NodeStatusUnknown".into());
-                condition.message = Some("Kubelet stopped posting node status.".into());
-                condition.last_transition_time = Some(time::of(now));
-                changed = true;
-            }
-            None => {
-                all.push(NodeCondition {
-                    type_: (*kind).into(),
-                    status: "Unknown".into(),
-                    reason: Some("NodeStatusNeverUpdated".into()),
-                    message: Some("Kubelet never posted node status.".into()),
-                    last_heartbeat_time: node.metadata.creation_timestamp.clone(),
-                    last_transition_time: Some(time::of(now)),
-                });
-                changed = true;
-            }
-        }
+        let unknown = match condition::find(&all, kind) {
+            Some(old) if old.status == "Unknown" => continue,
+            Some(old) => NodeCondition {
+                status: "Unknown".into(),
+                reason: Some("NodeStatusUnknown".into()),
+                message: Some("Kubelet stopped posting node status.".into()),
+                last_transition_time: Some(time::of(now)),
+                ..old.clone()
+            },
+            None => NodeCondition {
+                type_: (*kind).into(),
+                status: "Unknown".into(),
+                reason: Some("NodeStatusNeverUpdated".into()),
+                message: Some("Kubelet never posted node status.".into()),
+                last_heartbeat_time: node.metadata.creation_timestamp.clone(),
+                last_transition_time: Some(time::of(now)),
+            },
+        };
+        condition::set(&mut all, unknown);
+        changed = true;
     }
     changed.then_some(all)
 }
@@ -148,7 +148,7 @@ pub fn evicts(node: &Node) -> bool {
 
 /// How long a pod may bear the node's taints, from when it was first seen with them: `None` for ever; zero not at all.
 /// The shortest of the tolerations that hold. When the taint was added does not count: a pod may have come later.
-pub fn bears_for(node: &Node, pod: &Pod) -> Option<Duration> {
+pub fn tolerates_for(node: &Node, pod: &Pod) -> Option<Duration> {
     let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     let mut shortest: Option<u64> = None;
     for taint in evicting(node) {
@@ -239,7 +239,7 @@ mod tests {
             let pod: Pod =
                 serde_json::from_value(json!({"metadata": {}, "spec": {"containers": [], "tolerations": tolerations}}))
                     .expect("a pod");
-            let got = bears_for(&node("Unknown", taints), &pod);
+            let got = tolerates_for(&node("Unknown", taints), &pod);
             assert_eq!(got, expected.map(Duration::from_secs), "{tolerations}");
         };
         let tolerate = |seconds: Value| json!({"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds});
@@ -251,6 +251,6 @@ mod tests {
         check(json!([{"operator": "Exists"}]), None);
         check(json!([{"operator": "Exists"}, tolerate(json!(300))]), Some(300));
         check(json!([{"key": "other", "operator": "Exists"}]), Some(0));
-        assert_eq!(bears_for(&node("True", json!({})), &Pod::default()), None);
+        assert_eq!(tolerates_for(&node("True", json!({})), &Pod::default()), None);
     }
 }

@@ -7,9 +7,9 @@ mod tests;
 
 pub use plan::{Action, scale, status};
 
-use crate::owner::{self, Claim};
-use crate::runtime::{Expectations, Reconcile, Requeue, Runtime, Unsent};
-use crate::{Context, Error, limits};
+use sampan_reconcile::claim::{BY_CONTROLLER, Dependents, ORPHANS, index_orphans};
+use sampan_reconcile::{Conflict, Expectations, Reconcile, Requeue, Runtime, Unsent, update_status};
+use crate::{Context, Error, limits, owner};
 use futures::future::join_all;
 use sampan_api::k8s::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
 use sampan_api::k8s::api::core::v1::Pod;
@@ -18,11 +18,6 @@ use sampan_client::informer::by_controller_uid;
 use sampan_client::{Change, Client, DeleteParams, EventRecorder, EventType, Lister, reference};
 use sampan_env::Env;
 use std::sync::Arc;
-
-/// Objects by the UID of their controller.
-pub(crate) const BY_CONTROLLER: &str = "controller";
-/// Pods without a controller, by namespace.
-pub(crate) const ORPHANS: &str = "orphans";
 
 struct ReplicaSets {
     sets: Lister<ReplicaSet>,
@@ -41,10 +36,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     for informer in [&sets, &pods] {
         informer.add_index(BY_CONTROLLER, by_controller_uid);
     }
-    pods.add_index(ORPHANS, |record| {
-        let owned = record.owners.iter().any(|owner| owner.controller);
-        if owned { Vec::new() } else { vec![record.key.namespace.to_string()] }
-    });
+    index_orphans(&pods);
     let expectations = Arc::new(Expectations::new(&env));
     let mut runtime = Runtime::new("replicaset", &env, &context.config.tasks);
     {
@@ -58,10 +50,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     }
     {
         let (expectations, queue) = (expectations.clone(), runtime.queue().clone());
-        let set_of = |record: &sampan_api::Record| {
-            let owner = record.owners.iter().find(|owner| owner.controller && owner.kind == "ReplicaSet")?;
-            Some(RecordKey::new(record.key.namespace.clone(), owner.name.as_str()))
-        };
+        let set_of = |record: &sampan_api::Record| owner::controller_key(record, "ReplicaSet");
         let all = sets.lister::<ReplicaSet>();
         pods.add_handler(move |change| {
             let record = match change {
@@ -77,8 +66,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
                 Change::Deleted { last } => last,
                 Change::Synced | Change::Lost => return,
             };
-            let is_going = matches!(change, Change::Deleted { .. })
-                || record.typed::<Pod>().is_ok_and(|one| owner::is_being_deleted(&one.metadata));
+            let is_going = matches!(change, Change::Deleted { .. }) || record.deletion.is_pending();
             match set_of(record) {
                 Some(key) => {
                     if is_going {
@@ -87,7 +75,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
                     queue.add(key);
                 }
                 // Without a controller it may be adopted by whoever selects it.
-                None if record.owners.iter().all(|owner| !owner.controller) && !is_going => {
+                None if !owner::has_controller(record) && !is_going => {
                     for set in all.store().list_namespace(&record.key.namespace) {
                         if let Ok(typed) = set.typed::<ReplicaSet>()
                             && let Some(selector) = selector(&typed)
@@ -182,44 +170,14 @@ impl ReplicaSets {
             .by_index(BY_CONTROLLER, owner::uid(&set.metadata))
             .into_iter()
             .chain(self.pods.by_index(ORPHANS, namespace));
-        let api = self.client.namespaced::<Pod>(namespace);
-        let (mut owned, mut checked) = (Vec::new(), false);
-        for one in candidates {
-            let name = owner::name(&one.metadata);
-            match owner::claim(&set.metadata, selector, &one.metadata) {
-                Claim::Mine => owned.push(one),
-                Claim::NotMine => {}
-                // Finished pods are counted by nobody: they are left alone.
-                Claim::Adopt if !crate::pod::is_active(&one) => {}
-                Claim::Adopt => {
-                    if !checked {
-                        self.check_alive(set).await?;
-                        checked = true;
-                    }
-                    match api.patch(name, &owner::adopt(set, &one.metadata)).await {
-                        Ok(adopted) => owned.push(Arc::new(adopted)),
-                        Err(error) if error.is_not_found() || error.is_conflict() || error.is_invalid() => {}
-                        Err(error) => return Err(Error::of(format!("adopt pod {name}"))(error)),
-                    }
-                }
-                Claim::Release => match api.patch(name, &owner::release(&set.metadata, &one.metadata)).await {
-                    Ok(_) => {}
-                    Err(error) if error.is_not_found() || error.is_conflict() || error.is_invalid() => {}
-                    Err(error) => return Err(Error::of(format!("release pod {name}"))(error)),
-                },
-            }
-        }
-        Ok(owned)
-    }
-
-    /// The informer's copy may be of a set that is gone: nothing is adopted by the dead.
-    async fn check_alive(&self, set: &ReplicaSet) -> Result<(), Error> {
-        let name = owner::name(&set.metadata);
-        let fresh: ReplicaSet = self.client.namespaced(owner::namespace(&set.metadata)).get(name).await?;
-        if fresh.metadata.uid != set.metadata.uid || owner::is_being_deleted(&fresh.metadata) {
-            return Err(Error::Invalid(format!("replica set {name} is gone or going: it adopts nothing")));
-        }
-        Ok(())
+        let dependents = Dependents {
+            owner: set,
+            selector,
+            owners: self.client.namespaced::<ReplicaSet>(namespace),
+            objects: self.client.namespaced::<Pod>(namespace),
+        };
+        // Finished pods are counted by nobody: they are left alone.
+        dependents.claim(candidates, crate::pod::is_active).await
     }
 
     /// Pods of every set of the same controller.
@@ -301,23 +259,11 @@ impl ReplicaSets {
         if !plan::differs(set.status.as_ref(), &status) {
             return Ok(());
         }
-        let name = owner::name(&set.metadata);
         let api = self.client.namespaced::<ReplicaSet>(owner::namespace(&set.metadata));
-        let mut object = ReplicaSet::clone(set);
-        for attempt in 1.. {
-            object.status = Some(status.clone());
-            match api.update_status(name, &object).await {
-                Ok(_) => break,
-                Err(error) if error.is_not_found() => break,
-                Err(error) if error.is_conflict() && attempt < limits::STATUS_ATTEMPTS => {
-                    object = api.get(name).await?;
-                    if object.metadata.uid != set.metadata.uid {
-                        break;
-                    }
-                }
-                Err(error) => return Err(Error::of(format!("status of replica set {name}"))(error)),
-            }
-        }
-        Ok(())
+        let change = |set: &mut ReplicaSet| {
+            set.status = Some(status.clone());
+            true
+        };
+        update_status(&api, &**set, Conflict::Reread, change).await.map(drop)
     }
 }

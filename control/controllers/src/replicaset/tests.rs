@@ -1,3 +1,4 @@
+use sampan_reconcile::claim::{Claim, claim};
 use super::plan::{Failure, differs};
 use super::*;
 use serde_json::{Value, json};
@@ -142,7 +143,7 @@ fn whose_a_pod_is() {
             .map(|uid| json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "x", "uid": uid, "controller": true}))
             .collect();
         let one = pod("a Running 9 n", json!({"metadata": {"labels": labels, "ownerReferences": owners}}));
-        assert_eq!(owner::claim(&set.metadata, &selector, &one.metadata), expected);
+        assert_eq!(claim(&set.metadata, &selector, &one.metadata), expected);
     };
     check(json!({"app": "web"}), Some("set"), Claim::Mine);
     check(json!({"app": "web"}), Some("other"), Claim::NotMine);

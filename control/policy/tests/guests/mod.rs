@@ -1,7 +1,7 @@
 //! The guests of these tests: built by cargo where they are not there yet, compiled in this process.
 
 use sampan_env::Env;
-use sampan_policy::{Live, ProfileConfig, prepare};
+use sampan_policy::{Live, Prepared, ProfileConfig, prepare};
 use sampan_wasm_runtime::policy::PolicyComponent;
 use sampan_wasm_runtime::{Compiler, Role, Runtime, RuntimeConfig, digest_of};
 use std::path::{Path, PathBuf};
@@ -29,6 +29,11 @@ pub fn bytes(name: &str) -> Vec<u8> {
     });
     let file = target.join("wasm32-wasip2/guest").join(format!("{}.wasm", name.replace('-', "_")));
     std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// Makes a policy live, of no object and not suspended.
+pub fn install(live: &Live, name: &str, prepared: Prepared) {
+    live.install(name, prepared, None, None).expect("there is room");
 }
 
 pub struct World {
@@ -69,7 +74,7 @@ impl World {
         let component = self.component("sampan-policies").await;
         for object in sampan_policy::built_in_policies() {
             let prepared = prepare(&component, &object.spec).expect("a built-in policy");
-            live.install(object.metadata.name.as_deref().expect("a name"), prepared, false);
+            install(&live, object.metadata.name.as_deref().expect("a name"), prepared);
         }
         live
     }

@@ -29,6 +29,11 @@ impl PodView {
         Self { signature: words.into(), columns, never_preempts: pod.never_preempts() }
     }
 
+    /// Bytes of the words of all cells.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.signature)
+    }
+
     /// Column and cell, in order of the columns.
     pub(crate) fn cells(&self) -> impl Iterator<Item = (u32, &[i64])> {
         let mut at = 1;

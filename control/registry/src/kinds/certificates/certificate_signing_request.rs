@@ -7,6 +7,7 @@ use super::super::validation::checks::required_text;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Context;
+use sampan_api::condition::transition_time;
 use sampan_api::object::Object;
 use serde_json::Value;
 
@@ -113,9 +114,9 @@ fn stamp(ctx: &Context<'_>, request: &mut Object, old: &Object) {
             fields.insert("lastUpdateTime".to_owned(), now.clone().into());
         }
         if unset(fields, "lastTransitionTime") {
-            let kept = same.filter(|same| same.get("status") == fields.get("status"));
-            let time =
-                kept.and_then(|kept| kept.get("lastTransitionTime").cloned()).unwrap_or_else(|| now.clone().into());
+            let old = same.and_then(|same| Some((same.get("status")?.as_str()?, same.get("lastTransitionTime").cloned())));
+            let status = fields.get("status").and_then(Value::as_str).unwrap_or_default();
+            let time = transition_time(old, status, || Some(now.clone().into())).unwrap_or_default();
             fields.insert("lastTransitionTime".to_owned(), time);
         }
     }

@@ -1,10 +1,6 @@
 //! The reconcile runtime: watches fill a queue of keys, workers hand each key to the controller, failures wait longer
 //! each time.
 
-mod expectations;
-
-pub use expectations::{Expectations, Unsent};
-
 use crate::{Error, limits};
 use futures::FutureExt;
 use sampan_api::{Record, RecordKey};
@@ -22,6 +18,7 @@ use std::time::Duration;
 pub enum Requeue {
     /// When something changes.
     Never,
+    /// So much later, unless something changes sooner.
     After(Duration),
 }
 
@@ -39,6 +36,8 @@ impl Requeue {
 /// A controller: brings what `key` names nearer to what is wanted. It is called with the same key by one worker at a
 /// time; what it needs it reads anew each time, since a key says that something happened and not what.
 pub trait Reconcile<K = RecordKey>: Send + Sync + 'static {
+    /// # Errors
+    /// Anything: the key is tried again, later each time.
     fn reconcile(&self, key: &K) -> impl Future<Output = Result<Requeue, Error>> + Send;
 }
 
@@ -53,6 +52,7 @@ pub struct Runtime<K: Key = RecordKey> {
     queue: WorkQueue<K>,
     tasks: Tasks,
     informers: Vec<Informer>,
+    timeout: Duration,
 }
 
 impl Runtime {
@@ -64,11 +64,24 @@ impl Runtime {
 }
 
 impl<K: Key> Runtime<K> {
+    /// `name` stands in the log beside what goes wrong.
     pub fn new(name: &'static str, env: &Env, tasks: &Tasks) -> Self {
-        let queue = WorkQueue::new(env, Backoff::default());
-        Self { name, queue, tasks: tasks.clone(), informers: Vec::new() }
+        Self::with_backoff(name, env, tasks, Backoff::default())
     }
 
+    /// As [`Runtime::new`]: a failed reconcile is tried again as `backoff` says.
+    pub fn with_backoff(name: &'static str, env: &Env, tasks: &Tasks, backoff: Backoff) -> Self {
+        let queue = WorkQueue::new(env, backoff);
+        Self { name, queue, tasks: tasks.clone(), informers: Vec::new(), timeout: limits::RECONCILE_TIMEOUT }
+    }
+
+    /// One reconcile may take so long, in the place of [`limits::RECONCILE_TIMEOUT`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// What the workers take keys from.
     pub fn queue(&self) -> &WorkQueue<K> {
         &self.queue
     }
@@ -134,8 +147,8 @@ impl<K: Key> Runtime<K> {
 
     async fn once<R: Reconcile<K>>(&self, reconciler: &R, key: &K) -> Result<Requeue, Error> {
         let run = AssertUnwindSafe(reconciler.reconcile(key)).catch_unwind();
-        match tokio::time::timeout(limits::RECONCILE_TIMEOUT, run).await {
-            Err(_) => Err(Error::TimedOut { after: limits::RECONCILE_TIMEOUT }),
+        match tokio::time::timeout(self.timeout, run).await {
+            Err(_) => Err(Error::TimedOut { after: self.timeout }),
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => {
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

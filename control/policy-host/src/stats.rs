@@ -2,14 +2,18 @@
 
 use crate::limits;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// One fault, as people hear of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultRecord {
+    /// `Trap`, `CpuBudget`, ...: one of a fixed set.
     pub cause: &'static str,
+    /// The host's and the guest's words.
     pub message: String,
+    /// When it happened.
     pub at: SystemTime,
 }
 
@@ -20,23 +24,31 @@ pub(crate) struct Stats {
     durations: VecDeque<u32>,
     strikes: VecDeque<Instant>,
     last_fault: Option<FaultRecord>,
-    suspended: bool,
+    /// Why it is suspended.
+    suspended: Option<Arc<str>>,
 }
 
 /// Counts at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// Calls that gave an answer.
     pub calls: u64,
+    /// Faults by cause.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Median of the last calls' wall times.
     pub p50: Option<Duration>,
+    /// 99th percentile of the last calls' wall times.
     pub p99: Option<Duration>,
+    /// The newest fault.
     pub last_fault: Option<FaultRecord>,
+    /// Whether it is suspended.
     pub suspended: bool,
 }
 
 impl Stats {
-    pub fn suspended() -> Self {
-        Self { suspended: true, ..Self::default() }
+    /// Of a policy that is suspended from the start, for this reason, or not at all.
+    pub fn new(suspended: Option<Arc<str>>) -> Self {
+        Self { suspended, ..Self::default() }
     }
 
     pub fn called(&mut self, took: Duration) {
@@ -52,20 +64,29 @@ impl Stats {
         self.last_fault = Some(fault);
     }
 
-    /// Counts a fault as a strike; `true` when it is the one that suspends.
-    pub fn struck(&mut self, fault: FaultRecord, now: Instant) -> bool {
+    /// Counts a fault as a strike; answers why the policy is suspended when it is this one that suspends it.
+    pub fn struck(&mut self, fault: FaultRecord, now: Instant, fails_open: bool) -> Option<Arc<str>> {
+        let last = format!("{}: {}", fault.cause, fault.message);
         self.counted(fault);
         self.strikes.push_back(now);
         while self.strikes.front().is_some_and(|first| now.duration_since(*first) > limits::STRIKE_WINDOW) {
             self.strikes.pop_front();
         }
-        let suspends = !self.suspended && self.strikes.len() >= limits::STRIKES;
-        self.suspended |= suspends;
-        suspends
+        if self.suspended.is_some() || self.strikes.len() < limits::STRIKES {
+            return None;
+        }
+        let (strikes, window) = (limits::STRIKES, limits::STRIKE_WINDOW.as_secs());
+        let then = if fails_open { "nothing is decided by it" } else { "nothing is decided without it" };
+        let why = format!(
+            "suspended after {strikes} faults in {window} s, the last one {last}; {then} until its spec or its component \
+             changes"
+        );
+        self.suspended = Some(why.into());
+        self.suspended.clone()
     }
 
-    pub fn is_suspended(&self) -> bool {
-        self.suspended
+    pub fn suspension(&self) -> Option<Arc<str>> {
+        self.suspended.clone()
     }
 
     pub fn report(&self) -> Report {
@@ -81,7 +102,7 @@ impl Stats {
             p50: at(50),
             p99: at(99),
             last_fault: self.last_fault.clone(),
-            suspended: self.suspended,
+            suspended: self.suspended.is_some(),
         }
     }
 }

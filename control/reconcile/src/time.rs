@@ -4,19 +4,22 @@ use jiff::Timestamp;
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use std::time::{Duration, SystemTime};
 
-pub(crate) fn of(now: SystemTime) -> Time {
+/// The object time of `now`; the epoch where it has none.
+pub fn of(now: SystemTime) -> Time {
     Time(Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-pub(crate) fn system(time: &Time) -> SystemTime {
+/// The wall clock of an object time; the epoch for one before it.
+pub fn system(time: &Time) -> SystemTime {
     SystemTime::UNIX_EPOCH + time.0.as_duration().try_into().unwrap_or(Duration::ZERO)
 }
 
-pub(crate) fn system_micro(time: &MicroTime) -> SystemTime {
+/// As [`system`], of a time with microseconds.
+pub fn system_micro(time: &MicroTime) -> SystemTime {
     system(&Time(time.0))
 }
 
 /// How long after `then` it is; nothing when it is before.
-pub(crate) fn since(now: SystemTime, then: &Time) -> Duration {
+pub fn since(now: SystemTime, then: &Time) -> Duration {
     now.duration_since(system(then)).unwrap_or_default()
 }

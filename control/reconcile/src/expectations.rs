@@ -1,3 +1,5 @@
+//! Writes that the informers have not shown yet.
+
 use crate::limits;
 use parking_lot::Mutex;
 use sampan_api::RecordKey;
@@ -20,6 +22,7 @@ struct Waiting {
 }
 
 impl Expectations {
+    /// Nothing is expected.
     pub fn new(env: &Env) -> Self {
         Self { env: env.clone(), waiting: Mutex::default() }
     }
@@ -44,6 +47,7 @@ impl Expectations {
         }
     }
 
+    /// The object is gone: nothing is expected of it.
     pub fn forget(&self, key: &RecordKey) {
         self.waiting.lock().remove(key);
     }
@@ -73,10 +77,12 @@ pub struct Unsent<'a> {
 }
 
 impl<'a> Unsent<'a> {
+    /// `left` creations of `key` were expected and none was sent.
     pub fn new(expectations: &'a Expectations, key: &'a RecordKey, left: usize) -> Self {
         Self { expectations, key, left }
     }
 
+    /// How many are still to be sent.
     pub fn left(&self) -> usize {
         self.left
     }

@@ -1,0 +1,499 @@
+//! Asks live policies: their instances and what their mirrors were sent, budgets, faults and whose doing they are, rests,
+//! audits.
+
+use crate::feed::{self, Pace, append, bytes_of, split};
+use crate::limits;
+use crate::live::{Installed, Live, Set, Slot, Unit};
+use crate::turns::Turn;
+use crate::warm::Aside;
+use sampan_wasm_runtime::policy::{
+    PolicyBudget, PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance,
+};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Where a cold mirror is fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feeding {
+    /// Beside the asking thread where it takes longer than [`limits::FEED_AT_ONCE`]; the policies of that component answer
+    /// [`Blame::NotReady`] until it is done.
+    Aside,
+    /// On the asking thread, whole, before the answer.
+    AtOnce,
+}
+
+/// How [`Instances`] ask.
+#[derive(Clone, Copy, Debug)]
+pub struct HostConfig {
+    /// One call in so many of a unit whose policies are all pure is audited; 0: none.
+    pub audit_every: u64,
+    /// Whether calls and faults are counted, and faults are strikes.
+    pub counts: bool,
+    /// Where cold mirrors are fed.
+    pub feeding: Feeding,
+    /// Whether instances are there for a while only: their memory is part of [`limits::MEMORY_PASSING`].
+    pub passing: bool,
+}
+
+impl HostConfig {
+    /// For explanations: who asks for one cannot have a policy suspended by it.
+    pub const EXPLAINING: Self = Self { audit_every: 0, counts: false, feeding: Feeding::AtOnce, passing: true };
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self { audit_every: limits::AUDIT_EVERY, counts: true, feeding: Feeding::Aside, passing: false }
+    }
+}
+
+/// Whose doing it is that there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The policy's: it was counted as a strike.
+    Policy,
+    /// That of what was asked about: it alone is larger than [`limits::SUBJECT_ORDINARY`], and the question cost too much.
+    Subject,
+    /// Nobody's: suspended, resting after faults, or its mirror is still being fed.
+    NotReady,
+}
+
+/// A question that was not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// A [`PolicyCause`], or `Suspended`, `Restarting`, `Feeding`.
+    pub cause: &'static str,
+    /// What happened, as people read it.
+    pub message: String,
+    /// Whose doing it is.
+    pub blame: Blame,
+}
+
+/// One question to one unit, of one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// What the mirror lacks of the world.
+    pub world: PolicyChanges,
+    /// What the mirror lacks of the subject, what is asked about.
+    pub subject: PolicyChanges,
+    /// Bytes of the subject's cells, sent before or not.
+    pub subject_bytes: usize,
+    /// Row of the subject.
+    pub row: u32,
+    /// Rows of the candidates.
+    pub candidates: Vec<u32>,
+}
+
+/// A host's own side of a question.
+pub trait Mirror: Send + 'static {
+    /// What mirrors show.
+    type World<'a>: Copy;
+    /// The next question; what it carries counts as sent.
+    fn question(&mut self, world: Self::World<'_>) -> Question;
+}
+
+/// How a point of the contract is called.
+pub type Point<A> = fn(&mut PolicyInstance, PolicyBudget, PolicyInput) -> Result<A, PolicyFault>;
+
+/// One question as it is put to a unit.
+struct Asking<'a, P, A> {
+    unit: &'a Unit<P>,
+    asked: &'a [&'a Arc<Slot<P>>],
+    slots: &'a [u32],
+    point: Point<A>,
+}
+
+/// One instance and what its mirror was sent.
+struct Running<P, M> {
+    instance: PolicyInstance,
+    mirror: M,
+    /// Slots that it was configured for. Ids come again: it is the slot itself that counts.
+    configured: Vec<Arc<Slot<P>>>,
+    pace: Pace,
+    /// Its share of the passing memory. Dropped after the instance.
+    _memory: Option<Turn>,
+}
+
+impl<P: Installed, M> Running<P, M> {
+    fn start(unit: &Unit<P>, mirror: M, seed: u64, memory: Option<Turn>) -> Result<Self, PolicyFault> {
+        let instance = unit.component.instantiate(unit.allowance.call, unit.allowance.memory, seed)?;
+        let mut made = Self { instance, mirror, configured: Vec::new(), pace: Pace::default(), _memory: memory };
+        for slot in &unit.slots {
+            let (policy, args) = (slot.prepared.policy(), slot.prepared.args());
+            let configured = made.instance.configure(unit.allowance.call, slot.id, policy, args)?;
+            configured.map_err(|message| PolicyFault { cause: PolicyCause::Refused, message })?;
+            made.configured.push(Arc::clone(slot));
+        }
+        Ok(made)
+    }
+
+    /// Whether it was configured for all slots of the unit. A new slot may want columns that the mirror was never fed.
+    fn fits(&self, unit: &Unit<P>) -> bool {
+        unit.slots.iter().all(|slot| self.configured.iter().any(|own| Arc::ptr_eq(own, slot)))
+    }
+
+    fn feed(&mut self, piece: PolicyChanges) -> Result<(), PolicyFault> {
+        let bytes = bytes_of(&piece);
+        self.instance.feed(feed::budget(bytes), piece).map_err(|fault| PolicyFault {
+            cause: fault.cause,
+            message: format!("while its mirror was fed {bytes} bytes: {}", fault.message),
+        })?;
+        self.pace.fed(bytes, self.instance.spent().cpu);
+        Ok(())
+    }
+
+    /// Whether so many bytes are more than the asking thread waits for.
+    fn takes_long(&self, bytes: usize) -> bool {
+        self.pace.expected(bytes).is_some_and(|cpu| cpu > limits::FEED_AT_ONCE)
+    }
+}
+
+enum State<P, M> {
+    Running(Box<Running<P, M>>),
+    Feeding(Aside<Result<Box<Running<P, M>>, PolicyFault>>),
+}
+
+/// An essential unit that faults again and again.
+struct Rest {
+    faults: u32,
+    until: Instant,
+}
+
+fn restart_wait(faults: u32) -> Duration {
+    // The first fault may be the question's.
+    match faults.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(doublings) => limits::RESTART_BASE.saturating_mul(1 << doublings.min(16)).min(limits::RESTART_MAX),
+    }
+}
+
+enum Failure {
+    Met(PolicyFault, Blame),
+    Feeding,
+}
+
+impl From<PolicyFault> for Failure {
+    fn from(fault: PolicyFault) -> Self {
+        Self::Met(fault, Blame::Policy)
+    }
+}
+
+/// An audit that runs beside the asking thread.
+struct Audit<P> {
+    unit: Unit<P>,
+    asked: Vec<Arc<Slot<P>>>,
+    result: Aside<Result<(), PolicyFault>>,
+}
+
+/// The instances of what is live. Of one world: another world needs other instances ([`Instances::clear`]). It stays on
+/// the thread that asks.
+pub struct Instances<P, V, M> {
+    live: Live<P, V>,
+    config: HostConfig,
+    set: Arc<Set<P, V>>,
+    states: HashMap<u32, State<P, M>>,
+    rests: HashMap<u32, Rest>,
+    audit: Option<Audit<P>>,
+    calls: u64,
+}
+
+impl<P, V, M> std::fmt::Debug for Instances<P, V, M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instances").field("generation", &self.set.generation).finish_non_exhaustive()
+    }
+}
+
+impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
+    /// Asks what is live now; [`Instances::adopt`] takes up what comes later.
+    pub fn new(live: &Live<P, V>, config: HostConfig) -> Self {
+        Self {
+            live: live.clone(),
+            config,
+            set: live.current(),
+            states: HashMap::new(),
+            rests: HashMap::new(),
+            audit: None,
+            calls: 0,
+        }
+    }
+
+    /// What is asked.
+    pub fn set(&self) -> &Arc<Set<P, V>> {
+        &self.set
+    }
+
+    /// Takes up the newest set. To be called between two questions that belong together; returns whether answers may be
+    /// others than before: another set, or an instance that was fed beside and is ready now. Instances of what is no
+    /// longer live end here, and their memory with them.
+    pub fn adopt(&mut self) -> bool {
+        let fed = self.states.values().any(|state| matches!(state, State::Feeding(aside) if aside.is_done()));
+        let newest = self.live.current();
+        if newest.generation == self.set.generation {
+            return fed;
+        }
+        self.states.retain(|unit, _| newest.units.iter().any(|other| other.id == *unit));
+        // Other arguments or another component: it has another chance.
+        self.rests.clear();
+        self.set = newest;
+        true
+    }
+
+    /// Forgets all instances: for another world.
+    pub fn clear(&mut self) {
+        self.states.clear();
+    }
+
+    /// Asks the policies at `slots`, all of the same unit. `mirror` makes what a fresh instance of it is fed by.
+    ///
+    /// # Errors
+    /// A fault; what it means for the policies was done already.
+    pub fn ask<A: Clone + PartialEq + Send + 'static>(
+        &mut self,
+        unit: u32,
+        slots: &[u32],
+        point: Point<A>,
+        mirror: impl Fn(&Unit<P>) -> M,
+        world: M::World<'_>,
+    ) -> Result<A, Fault> {
+        self.end_audit();
+        let set = Arc::clone(&self.set);
+        if let Some((slot, why)) = set.suspended.iter().find(|(slot, _)| slots.contains(&slot.id)) {
+            let message = format!("{}: {why}", slot.name);
+            return Err(Fault { cause: "Suspended", message, blame: Blame::NotReady });
+        }
+        let Some(unit) = set.units.iter().find(|other| other.id == unit) else {
+            let message = "it is no longer live".to_owned();
+            return Err(Fault { cause: PolicyCause::BadAnswer.as_str(), message, blame: Blame::NotReady });
+        };
+        if let Some(rest) = self.rests.get(&unit.id)
+            && rest.until > self.live.now()
+        {
+            let message = format!("it is started again a while after {} faults in a row", rest.faults);
+            return Err(Fault { cause: "Restarting", message, blame: Blame::NotReady });
+        }
+        let asked: Vec<&Arc<Slot<P>>> = unit.slots.iter().filter(|slot| slots.contains(&slot.id)).collect();
+        match self.answer(&Asking { unit, asked: &asked, slots, point }, &mirror, world) {
+            Ok(answer) => {
+                self.rests.remove(&unit.id);
+                Ok(answer)
+            }
+            Err(Failure::Feeding) => {
+                let message = "its mirror of the cluster is being fed".to_owned();
+                Err(Fault { cause: "Feeding", message, blame: Blame::NotReady })
+            }
+            Err(Failure::Met(fault, blame)) => {
+                // Its memory may be in any state: the next question gets a fresh instance and a fresh mirror.
+                self.states.remove(&unit.id);
+                if blame == Blame::Policy {
+                    self.strike(unit, &asked, &fault);
+                }
+                Err(Fault { cause: fault.cause.as_str(), message: fault.message, blame })
+            }
+        }
+    }
+
+    fn strike(&mut self, unit: &Unit<P>, asked: &[&Arc<Slot<P>>], fault: &PolicyFault) {
+        // What cannot be suspended is not asked all the time either.
+        if unit.slots.iter().any(|slot| slot.prepared.essential()) {
+            let now = self.live.now();
+            let rest = self.rests.entry(unit.id).or_insert(Rest { faults: 0, until: now });
+            rest.faults = rest.faults.saturating_add(1);
+            rest.until = now + restart_wait(rest.faults);
+        }
+        if self.config.counts {
+            self.live.faulted(asked, fault);
+        }
+    }
+
+    fn memory(&self, unit: &Unit<P>) -> Result<Option<Turn>, PolicyFault> {
+        if !self.config.passing {
+            return Ok(None);
+        }
+        let memory = self.live.turns().try_memory(unit.allowance.memory);
+        let message = "too many checks and explanations run at a time; ask again later".to_owned();
+        memory.map(Some).ok_or(PolicyFault { cause: PolicyCause::Memory, message })
+    }
+
+    /// The unit's instance, taken out: it is put back after an answer.
+    fn take(&mut self, unit: &Unit<P>, mirror: impl Fn(&Unit<P>) -> M) -> Result<Box<Running<P, M>>, Failure> {
+        match self.states.remove(&unit.id) {
+            Some(State::Running(running)) if running.fits(unit) => return Ok(running),
+            Some(State::Feeding(aside)) => match aside.take() {
+                None => {
+                    self.states.insert(unit.id, State::Feeding(aside));
+                    return Err(Failure::Feeding);
+                }
+                Some(Some(Ok(running))) if running.fits(unit) => return Ok(running),
+                Some(Some(Err(fault))) => return Err(fault.into()),
+                Some(_) => {}
+            },
+            _ => {}
+        }
+        let memory = self.memory(unit)?;
+        Ok(Box::new(Running::start(unit, mirror(unit), u64::from(unit.id), memory)?))
+    }
+
+    fn answer<A: Clone + PartialEq + Send + 'static>(
+        &mut self,
+        asking: &Asking<'_, P, A>,
+        mirror: &impl Fn(&Unit<P>) -> M,
+        world: M::World<'_>,
+    ) -> Result<A, Failure> {
+        let Asking { unit, asked, slots, point } = *asking;
+        let mut running = self.take(unit, mirror)?;
+        let mut question = running.mirror.question(world);
+        let large = question.subject_bytes > limits::SUBJECT_ORDINARY;
+        let blame = move |fault: PolicyFault| {
+            let cost = matches!(fault.cause, PolicyCause::CpuBudget | PolicyCause::WallBudget | PolicyCause::Memory);
+            let blame = if large && cost { Blame::Subject } else { Blame::Policy };
+            Failure::Met(fault, blame)
+        };
+        let mut with = std::mem::take(&mut question.world);
+        let subject = std::mem::take(&mut question.subject);
+        if bytes_of(&with) + bytes_of(&subject) > limits::FEED_WITH_QUESTION {
+            let mut pieces = split(&std::mem::take(&mut with), limits::FEED_FIRST_PIECE, limits::FEED_PIECE);
+            let mut left: usize = pieces.iter().map(bytes_of).sum();
+            while let Some(piece) = pieces.pop_front() {
+                if let Some(threads) = self.aside().filter(|_| running.takes_long(left)) {
+                    pieces.push_front(piece);
+                    pieces.extend(split(&subject, limits::FEED_PIECE, limits::FEED_PIECE));
+                    self.feed_aside(unit.id, running, pieces, &threads);
+                    return Err(Failure::Feeding);
+                }
+                left -= bytes_of(&piece);
+                running.feed(piece)?;
+            }
+            for piece in split(&subject, limits::FEED_PIECE, limits::FEED_PIECE) {
+                running.feed(piece).map_err(blame)?;
+            }
+        } else {
+            append(&mut with, subject);
+        }
+        let budget = feed::with_question(unit.allowance.call, bytes_of(&with));
+        let answer = point(&mut running.instance, budget, input(with, &question, slots)).map_err(blame)?;
+        if self.config.counts {
+            self.live.called(asked, running.instance.spent().wall);
+        }
+        self.calls += 1;
+        let pace = running.pace;
+        self.states.insert(unit.id, State::Running(running));
+        let pure = asked.iter().all(|slot| slot.prepared.pure());
+        if pure && self.config.audit_every > 0 && self.calls.is_multiple_of(self.config.audit_every) {
+            self.audit(asking, mirror(unit), world, &answer, pace)?;
+        }
+        Ok(answer)
+    }
+
+    fn aside(&self) -> Option<tokio::runtime::Handle> {
+        self.live.threads().filter(|_| self.config.feeding == Feeding::Aside).cloned()
+    }
+
+    fn feed_aside(
+        &mut self,
+        unit: u32,
+        mut running: Box<Running<P, M>>,
+        mut pieces: VecDeque<PolicyChanges>,
+        threads: &tokio::runtime::Handle,
+    ) {
+        let live = self.live.clone();
+        let job = Aside::run(
+            threads,
+            move |wanted| {
+                while let Some(piece) = pieces.pop_front() {
+                    if !wanted.is_wanted() {
+                        return None;
+                    }
+                    if let Err(fault) = running.feed(piece) {
+                        return Some(Err(fault));
+                    }
+                }
+                Some(Ok(running))
+            },
+            move || live.wake(),
+        );
+        self.states.insert(unit, State::Feeding(job));
+    }
+
+    /// Asks a fresh instance the same: one that says it is pure must agree with itself. Where its mirror takes long to
+    /// feed, beside the asking thread, one at a time.
+    fn audit<A: Clone + PartialEq + Send + 'static>(
+        &mut self,
+        asking: &Asking<'_, P, A>,
+        mut mirror: M,
+        world: M::World<'_>,
+        heard: &A,
+        pace: Pace,
+    ) -> Result<(), Failure> {
+        let unit = asking.unit;
+        // The mirror whole: the audited call had the most of it from earlier ones.
+        let question = mirror.question(world);
+        let Some(memory) = self.live.turns().try_memory(unit.allowance.memory) else { return Ok(()) };
+        let long = pace.expected(bytes_of(&question.world)).is_some_and(|cpu| cpu > limits::FEED_AT_ONCE);
+        let seed = self.calls;
+        match self.aside().filter(|_| long) {
+            None => {
+                let fresh = Running::start(unit, mirror, seed, Some(memory))?;
+                again(fresh, asking, &question, heard)?;
+            }
+            // One at a time; the next one that is due is made.
+            Some(_) if self.audit.is_some() => {}
+            Some(threads) => {
+                let (own, heard, point) = (unit.clone(), heard.clone(), asking.point);
+                let (slots, live) = (asking.slots.to_vec(), self.live.clone());
+                let result = Aside::run(
+                    &threads,
+                    move |_| {
+                        let asking = Asking { unit: &own, asked: &[], slots: &slots, point };
+                        let fresh = Running::start(&own, mirror, seed, Some(memory));
+                        Some(fresh.and_then(|fresh| again(fresh, &asking, &question, &heard)))
+                    },
+                    move || live.wake(),
+                );
+                let asked = asking.asked.iter().map(|slot| Arc::clone(slot)).collect();
+                self.audit = Some(Audit { unit: unit.clone(), asked, result });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the result of an audit that ran beside.
+    fn end_audit(&mut self) {
+        let Some(audit) = self.audit.take_if(|audit| audit.result.is_done()) else { return };
+        if let Some(Some(Err(fault))) = audit.result.take() {
+            self.states.remove(&audit.unit.id);
+            let asked: Vec<&Arc<Slot<P>>> = audit.asked.iter().collect();
+            self.strike(&audit.unit, &asked, &fault);
+        }
+    }
+}
+
+fn input(changes: PolicyChanges, question: &Question, slots: &[u32]) -> PolicyInput {
+    PolicyInput {
+        changes,
+        overlay: PolicyChanges::default(),
+        pod: question.row,
+        policies: slots.to_vec(),
+        nodes: question.candidates.clone(),
+    }
+}
+
+/// Feeds a fresh instance whole and asks it; an error says that it answers otherwise, or not at all.
+fn again<P: Installed, M, A: PartialEq>(
+    mut fresh: Running<P, M>,
+    asking: &Asking<'_, P, A>,
+    question: &Question,
+    heard: &A,
+) -> Result<(), PolicyFault> {
+    for changes in [&question.world, &question.subject] {
+        for piece in split(changes, limits::FEED_PIECE, limits::FEED_PIECE) {
+            fresh.feed(piece)?;
+        }
+    }
+    let input = input(PolicyChanges::default(), question, asking.slots);
+    if (asking.point)(&mut fresh.instance, asking.unit.allowance.call, input)? == *heard {
+        return Ok(());
+    }
+    let message = "a fresh instance answered the same question differently".to_owned();
+    Err(PolicyFault { cause: PolicyCause::Impure, message })
+}
