@@ -2,8 +2,8 @@
 
 use crate::limits::{LEASE_DURATION, LEASE_RENEW_EVERY, NODE_STATUS_EVERY, PODS_MAX};
 use sampan_api::Object;
-use sampan_api::k8s::api::coordination::v1::Lease;
 use sampan_api::condition::transition_time;
+use sampan_api::k8s::api::coordination::v1::Lease;
 use sampan_api::k8s::api::core::v1::{Node, NodeCondition};
 use sampan_api::time::{rfc3339, rfc3339_micro};
 use sampan_client::{Client, Error, Patch};

@@ -1,11 +1,11 @@
 //! What every namespace has: the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt`.
 
-use sampan_reconcile::{Reconcile, Requeue, Runtime};
 use crate::{Context, Error, limits, owner};
 use sampan_api::k8s::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sampan_api::{RecordKey, UserInfo};
 use sampan_client::{Client, Lister};
+use sampan_reconcile::{Reconcile, Requeue, Runtime};
 use std::collections::BTreeMap;
 
 pub const ACCOUNT: &str = "default";

@@ -389,7 +389,10 @@ impl OwnerGraph {
     /// Each object owns the next, the last one the first. Bit `n` of `blocking`: whether the `n`th waits for the next.
     fn ring(size: usize, blocking: usize, deleted: Vec<usize>) -> Self {
         let owners = (0..size).map(|at| (at + size - 1) % size).map(|owner| vec![(owner, blocking >> owner & 1 == 1)]);
-        Self { owners: owners.collect(), deleted: deleted.into_iter().map(|at| (at, Propagation::Foreground)).collect() }
+        Self {
+            owners: owners.collect(),
+            deleted: deleted.into_iter().map(|at| (at, Propagation::Foreground)).collect(),
+        }
     }
 
     fn random(env: &Env) -> Self {

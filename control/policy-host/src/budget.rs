@@ -40,11 +40,11 @@ pub fn allowance(asked: Option<&Budget>) -> Result<Allowance, BudgetError> {
     let memory = match &asked.memory {
         None => limits::MEMORY,
         Some(text) => {
-            let quantity: Quantity =
-                text.parse().map_err(|error| BudgetError(format!("memory {text:?}: {error}")))?;
-            u64::try_from(quantity.value()).ok().filter(|bytes| (1..=limits::MEMORY_MAX).contains(bytes)).ok_or_else(
-                || BudgetError(format!("memory {text:?} must be at most {}", limits::MEMORY_MAX)),
-            )?
+            let quantity: Quantity = text.parse().map_err(|error| BudgetError(format!("memory {text:?}: {error}")))?;
+            u64::try_from(quantity.value())
+                .ok()
+                .filter(|bytes| (1..=limits::MEMORY_MAX).contains(bytes))
+                .ok_or_else(|| BudgetError(format!("memory {text:?} must be at most {}", limits::MEMORY_MAX)))?
         }
     };
     Ok(Allowance { call: PolicyBudget { cpu, wall }, memory })
@@ -57,16 +57,17 @@ mod tests {
     #[test]
     fn what_is_not_asked_for_is_the_hosts_and_too_much_is_refused() {
         assert_eq!(allowance(None).expect("the defaults").memory, limits::MEMORY);
-        let check = |cpu: Option<u64>, wall: Option<u64>, memory: Option<&str>, expected: Result<(u64, u64, u64), &str>| {
-            let asked =
-                Budget { cpu_milliseconds: cpu, wall_milliseconds: wall, memory: memory.map(str::to_owned) };
-            let got = allowance(Some(&asked));
-            let got = got.map(|it| (it.call.cpu.as_millis() as u64, it.call.wall.as_millis() as u64, it.memory));
-            match expected {
-                Ok(expected) => assert_eq!(got, Ok(expected)),
-                Err(text) => assert!(got.as_ref().is_err_and(|error| error.to_string().contains(text)), "{got:?}"),
-            }
-        };
+        let check =
+            |cpu: Option<u64>, wall: Option<u64>, memory: Option<&str>, expected: Result<(u64, u64, u64), &str>| {
+                let asked =
+                    Budget { cpu_milliseconds: cpu, wall_milliseconds: wall, memory: memory.map(str::to_owned) };
+                let got = allowance(Some(&asked));
+                let got = got.map(|it| (it.call.cpu.as_millis() as u64, it.call.wall.as_millis() as u64, it.memory));
+                match expected {
+                    Ok(expected) => assert_eq!(got, Ok(expected)),
+                    Err(text) => assert!(got.as_ref().is_err_and(|error| error.to_string().contains(text)), "{got:?}"),
+                }
+            };
         check(Some(10), None, Some("1Mi"), Ok((10, 200, 1 << 20)));
         check(None, Some(7), None, Ok((50, 7, limits::MEMORY)));
         check(Some(0), None, None, Err("cpuMilliseconds must be more than 0"));

@@ -6,9 +6,7 @@ use crate::limits;
 use crate::live::{Installed, Live, Set, Slot, Unit};
 use crate::turns::Turn;
 use crate::warm::Aside;
-use sampan_wasm_runtime::policy::{
-    PolicyBudget, PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance,
-};
+use sampan_wasm_runtime::policy::{PolicyBudget, PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

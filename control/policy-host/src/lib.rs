@@ -15,8 +15,8 @@
 
 mod budget;
 mod feed;
-mod instances;
 mod install;
+mod instances;
 pub mod limits;
 mod live;
 mod stats;
@@ -26,8 +26,8 @@ mod warm;
 
 pub use budget::{Allowance, BudgetError, allowance};
 pub use feed::{bytes_of, split};
-pub use instances::{Blame, Fault, Feeding, HostConfig, Instances, Mirror, Point, Question};
 pub use install::{Component, Installer};
+pub use instances::{Blame, Fault, Feeding, HostConfig, Instances, Mirror, Point, Question};
 pub use live::{Installed, Live, Set, Slot, Strike, TooMuchMemory, Unit};
 pub use stats::{FaultRecord, Report};
 pub use status::{Failed, Stage, Verdict, Verdicts, conditions, is_suspended, verdict, was_suspended};

@@ -77,12 +77,7 @@ pub struct Unit<P> {
 
 impl<P> Clone for Unit<P> {
     fn clone(&self) -> Self {
-        Self {
-            id: self.id,
-            component: self.component.clone(),
-            allowance: self.allowance,
-            slots: self.slots.clone(),
-        }
+        Self { id: self.id, component: self.component.clone(), allowance: self.allowance, slots: self.slots.clone() }
     }
 }
 
@@ -142,7 +137,10 @@ pub struct Strike {
 
 /// The live policies together would take more memory than they may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{wanted} bytes of memory are more than is left: live policies may take {} bytes together, and take {taken}", limits::MEMORY_LIVE)]
+#[error(
+    "{wanted} bytes of memory are more than is left: live policies may take {} bytes together, and take {taken}",
+    limits::MEMORY_LIVE
+)]
 pub struct TooMuchMemory {
     /// What it would take.
     pub wanted: u64,
@@ -265,7 +263,8 @@ impl<P: Installed, V> Live<P, V> {
         let units: HashMap<u32, u64> =
             others.clone().map(|(_, slot)| (slot.unit, slot.prepared.allowance().memory)).collect();
         let shares = others.map(|(_, slot)| &slot.prepared);
-        let shared = shares.into_iter().any(|one| one.component().digest() == digest && one.allowance().memory == memory);
+        let shared =
+            shares.into_iter().any(|one| one.component().digest() == digest && one.allowance().memory == memory);
         let taken: u64 = units.values().sum();
         if shared || taken.saturating_add(memory) <= limits::MEMORY_LIVE {
             Ok(())

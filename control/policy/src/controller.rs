@@ -362,14 +362,15 @@ impl Shared {
         memory: u64,
     ) -> Result<Option<Prepared>, Failed> {
         let spec = Arc::new(object.spec.clone());
-        let (prepared, mut work) = self.turn(memory, {
-            let spec = Arc::clone(&spec);
-            move || {
-                let mut work = Work::default();
-                begin(&component, &spec, &mut work).map(|prepared| (Arc::new(prepared), work))
-            }
-        })
-        .await?;
+        let (prepared, mut work) = self
+            .turn(memory, {
+                let spec = Arc::clone(&spec);
+                move || {
+                    let mut work = Work::default();
+                    begin(&component, &spec, &mut work).map(|prepared| (Arc::new(prepared), work))
+                }
+            })
+            .await?;
         for at in 0..fixtures(&spec).len() {
             if !self.is_wanted(object) {
                 return Ok(None);
@@ -416,12 +417,7 @@ impl Shared {
         let mut verdicts = vec![
             verdict(condition::READY, suspended.is_none(), if suspended.is_some() { "Suspended" } else { "Live" }, ""),
             verdict(condition::COMPILED, true, "Compiled", ""),
-            verdict(
-                condition::FIXTURES_PASSED,
-                true,
-                "Passed",
-                format!("{} fixtures", fixtures(&object.spec).len()),
-            ),
+            verdict(condition::FIXTURES_PASSED, true, "Passed", format!("{} fixtures", fixtures(&object.spec).len())),
         ];
         self.judge_profiles(&object.spec, &mut verdicts);
         {

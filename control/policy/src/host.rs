@@ -5,8 +5,8 @@ use crate::live::{Live, PolicySet, Profiles, Unit};
 use crate::prepare::Prepared;
 use sampan_policy_host::{self as host, HostConfig, Instances, Mirror, Point, Question};
 use sampan_scheduler_core::{
-    Ask, Changes, Fault, Feed, LivePolicies, PodView, Policies, PolicyHosts, Profile, Reason, Scores, Snapshot,
-    Unfit, column_id,
+    Ask, Changes, Fault, Feed, LivePolicies, PodView, Policies, PolicyHosts, Profile, Reason, Scores, Snapshot, Unfit,
+    column_id,
 };
 use sampan_wasm_runtime::policy::{PolicyChanges, PolicyInstance, PolicyScores, PolicyVerdicts};
 use std::sync::Arc;

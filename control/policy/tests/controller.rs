@@ -133,7 +133,12 @@ impl Cluster {
     }
 
     /// Asks for the status until it is as told.
-    async fn told(&self, name: &str, what: &str, is: impl Fn(&SchedulingPolicyStatus) -> bool) -> SchedulingPolicyStatus {
+    async fn told(
+        &self,
+        name: &str,
+        what: &str,
+        is: impl Fn(&SchedulingPolicyStatus) -> bool,
+    ) -> SchedulingPolicyStatus {
         let mut informer = Informers::new(self.admin.clone(), &self.world.env, &self.tasks)
             .of::<SchedulingPolicy>()
             .expect("an informer")
@@ -254,7 +259,8 @@ async fn a_status_says_what_decides_now_while_another_form_is_installed() {
     let status = cluster.told("quiet", "under way", under_way).await;
     assert_eq!((status.observed_generation, &status.digest), (Some(1), &first.digest));
     assert!(status.conditions.iter().all(|one| one.observed_generation == Some(1)), "{status:?}");
-    let ready = ("True".to_owned(), "Live".to_owned(), "generation 1 decides; generation 2 is being installed".to_owned());
+    let ready =
+        ("True".to_owned(), "Live".to_owned(), "generation 1 decides; generation 2 is being installed".to_owned());
     assert_eq!(condition(&status, "Ready"), Some(ready));
     cluster.end().await;
 }

@@ -7,7 +7,9 @@ mod native;
 use guests::{World, install};
 use native::{Native, profile};
 use sampan_api::scheduling::{FailurePolicy, Fixture, SchedulingPolicySpec};
-use sampan_policy::{BUILT_IN_IMAGE, Feeding, Host, HostConfig, Live, ProfileConfig, Report, built_in_policies, prepare};
+use sampan_policy::{
+    BUILT_IN_IMAGE, Feeding, Host, HostConfig, Live, ProfileConfig, Report, built_in_policies, prepare,
+};
 use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Snapshot, cycle};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Taking and leaving dependents: client-go's ControllerRefManager.
 
-use crate::owner::{controller, is_being_deleted, is_controlled_by, matches, name, reference, uid};
 use crate::Error;
+use crate::owner::{controller, is_being_deleted, is_controlled_by, matches, name, reference, uid};
 use sampan_api::LabelSelector;
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sampan_api::k8s::{Metadata, Resource};
@@ -64,8 +64,14 @@ pub fn release(owner: &ObjectMeta, object: &ObjectMeta) -> Patch {
 }
 
 /// Objects of a kind that are bound to an owner.
-pub trait Owned: Resource + Metadata<Ty = ObjectMeta> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
-impl<K: Resource + Metadata<Ty = ObjectMeta> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Owned for K {}
+pub trait Owned:
+    Resource + Metadata<Ty = ObjectMeta> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+}
+impl<K: Resource + Metadata<Ty = ObjectMeta> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Owned
+    for K
+{
+}
 
 /// The dependents of one owner: who they are, and how they are reached.
 pub struct Dependents<'a, O, K> {
@@ -142,8 +148,7 @@ mod tests {
         let meta = |uid: &str, labelled: bool, controller: Option<&str>, going: bool| -> ObjectMeta {
             let mut value = json!({"uid": uid, "labels": {"app": if labelled { "a" } else { "b" }}});
             if let Some(owner) = controller {
-                let reference =
-                    json!({"apiVersion": "v1", "kind": "X", "name": "x", "uid": owner, "controller": true});
+                let reference = json!({"apiVersion": "v1", "kind": "X", "name": "x", "uid": owner, "controller": true});
                 value["ownerReferences"] = json!([reference]);
             }
             if going {

@@ -416,11 +416,7 @@ impl PolicyInstance {
     /// As a question.
     pub fn feed(&mut self, budget: PolicyBudget, changes: PolicyChanges) -> Result<(), PolicyFault> {
         let input = PolicyInput { changes, ..PolicyInput::default() };
-        if self.filter.is_some() {
-            self.filter(budget, input).map(drop)
-        } else {
-            self.score(budget, input).map(drop)
-        }
+        if self.filter.is_some() { self.filter(budget, input).map(drop) } else { self.score(budget, input).map(drop) }
     }
 
     /// Asks its filters. The answer is well formed.

@@ -1,9 +1,9 @@
 //! A Deployment's status: counts and conditions, with Kubernetes' reasons and texts.
 
-use super::replicas::{self, actual, available, surge_and_unavailable, ready, size, terminating, total, wanted};
-use sampan_reconcile::{Requeue, condition};
+use super::replicas::{self, actual, available, ready, size, surge_and_unavailable, terminating, total, wanted};
 use crate::{limits, owner, time};
 use sampan_api::k8s::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet};
+use sampan_reconcile::{Requeue, condition};
 use std::time::{Duration, SystemTime};
 
 const AVAILABLE: &str = "Available";
@@ -40,7 +40,8 @@ fn new(kind: &str, value: &str, reason: &str, message: String, now: SystemTime) 
 
 /// With the same status and reason the old one stands; with the same status its time of transition does.
 fn set(status: &mut DeploymentStatus, condition: DeploymentCondition) {
-    if get(status, &condition.type_).is_some_and(|old| old.status == condition.status && old.reason == condition.reason) {
+    if get(status, &condition.type_).is_some_and(|old| old.status == condition.status && old.reason == condition.reason)
+    {
         return;
     }
     let conditions = status.conditions.get_or_insert_default();

@@ -10,9 +10,6 @@ mod tests;
 
 pub use plan::{Action, Plan, plan};
 
-use sampan_reconcile::claim::{BY_CONTROLLER, Dependents, ORPHANS, index_orphans};
-use sampan_reconcile::owner::controller_key;
-use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
 use crate::{Context, Error, limits, owner};
 use sampan_api::k8s::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
 use sampan_api::k8s::api::core::v1::Pod;
@@ -20,6 +17,9 @@ use sampan_api::{RecordKey, UserInfo};
 use sampan_client::informer::by_controller_uid;
 use sampan_client::{Client, DeleteParams, EventRecorder, EventType, Informer, Lister, Propagation, reference};
 use sampan_env::Env;
+use sampan_reconcile::claim::{BY_CONTROLLER, Dependents, ORPHANS, index_orphans};
+use sampan_reconcile::owner::controller_key;
+use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
 use std::sync::Arc;
 
 struct Deployments {

@@ -1,11 +1,11 @@
 //! One step of a Deployment: a pure function of it, its ReplicaSets and its pods (pkg/controller/deployment).
 
-use super::replicas::{self, actual, available, surge_and_unavailable, is_rolling, size, total, wanted};
+use super::replicas::{self, actual, available, is_rolling, size, surge_and_unavailable, total, wanted};
 use super::{annotations, condition, hash};
 use crate::owner;
-use sampan_reconcile::Requeue;
 use sampan_api::k8s::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet, ReplicaSetSpec};
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use sampan_reconcile::Requeue;
 use std::time::SystemTime;
 
 /// A write on a ReplicaSet, and the event that tells of it.

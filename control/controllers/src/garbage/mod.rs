@@ -10,7 +10,6 @@ use absent::{Absent, Reference};
 use plan::waiting_for;
 pub use plan::{Action, Dependent, OwnerState, plan};
 
-use sampan_reconcile::{Reconcile, Requeue, Runtime};
 use crate::{Context, Error, limits};
 use parking_lot::{Mutex, RwLock};
 use sampan_api::object::OwnerReference;
@@ -21,6 +20,7 @@ use sampan_client::{
     ApiResource, Change, Client, DeleteParams, Informer, InformerSpec, Informers, Patch, Propagation, WorkQueue,
 };
 use sampan_env::{Env, Tasks};
+use sampan_reconcile::{Reconcile, Requeue, Runtime};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -80,7 +80,8 @@ impl Graph {
 
     /// UIDs of what waits for the end of `start`, as [`plan::waiting_for`].
     fn waiting_for(&self, start: &Record) -> HashSet<Arc<str>> {
-        let seen = RefCell::new(HashMap::from([(start.uid.clone(), (start.key.namespace.clone(), start.owners.clone()))]));
+        let seen =
+            RefCell::new(HashMap::from([(start.uid.clone(), (start.key.namespace.clone(), start.owners.clone()))]));
         waiting_for(&start.uid, |uid| {
             let Some((namespace, owners)) = seen.borrow().get(uid).cloned() else { return Vec::new() };
             let blocked = owners.iter().filter(|owner| owner.block_owner_deletion);

@@ -2,9 +2,9 @@
 
 use super::dotted;
 use crate::time;
-use sampan_reconcile::condition;
 use sampan_api::k8s::api::core::v1::NamespaceCondition;
 use sampan_api::{GroupVersionResource, Object};
+use sampan_reconcile::condition;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 

@@ -4,13 +4,13 @@ mod conditions;
 
 pub use conditions::{Remaining, conditions};
 
-use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
 use crate::{Context, Error, limits, owner};
 use parking_lot::Mutex;
 use sampan_api::k8s::api::core::v1::{Namespace, Pod};
 use sampan_api::{GroupVersionResource, Object, RecordKey, UserInfo};
 use sampan_client::{ApiResource, Client, DeleteParams, Discovery, ListParams, Lister, Propagation};
 use sampan_env::Env;
+use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
 use std::sync::Arc;
 use tokio::time::Instant;
 

@@ -2,9 +2,8 @@
 
 mod plan;
 
-pub use plan::{tolerates_for, evicts, readiness, silent, taints};
+pub use plan::{evicts, readiness, silent, taints, tolerates_for};
 
-use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
 use crate::{Context, Error, Settings, limits, owner, pod, time};
 use parking_lot::Mutex;
 use sampan_api::k8s::api::coordination::v1::Lease;
@@ -13,6 +12,7 @@ use sampan_api::{RecordKey, UserInfo};
 use sampan_client::informer::by_field;
 use sampan_client::{Change, Client, DeleteParams, EventRecorder, EventType, InformerSpec, Lister, Patch, reference};
 use sampan_env::Env;
+use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -234,7 +234,8 @@ impl Nodes {
                 continue;
             }
             let Some(tolerates_for) = tolerates_for(node, &one) else { continue };
-            let for_how_long = since.get(owner::uid(&one.metadata)).map_or(Duration::ZERO, |then| now.duration_since(*then));
+            let for_how_long =
+                since.get(owner::uid(&one.metadata)).map_or(Duration::ZERO, |then| now.duration_since(*then));
             if for_how_long >= tolerates_for {
                 self.evict(&one).await?;
                 acted += 1;

@@ -2,8 +2,8 @@
 //! (pkg/controller/nodelifecycle, pkg/controller/tainteviction).
 
 use crate::{Settings, time};
-use sampan_reconcile::condition;
 use sampan_api::k8s::api::core::v1::{Node, NodeCondition, Pod, Taint, Toleration};
+use sampan_reconcile::condition;
 use std::time::{Duration, SystemTime};
 
 pub const NOT_READY: &str = "node.kubernetes.io/not-ready";

@@ -7,8 +7,6 @@ mod tests;
 
 pub use plan::{Action, scale, status};
 
-use sampan_reconcile::claim::{BY_CONTROLLER, Dependents, ORPHANS, index_orphans};
-use sampan_reconcile::{Conflict, Expectations, Reconcile, Requeue, Runtime, Unsent, update_status};
 use crate::{Context, Error, limits, owner};
 use futures::future::join_all;
 use sampan_api::k8s::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
@@ -17,6 +15,8 @@ use sampan_api::{RecordKey, UserInfo};
 use sampan_client::informer::by_controller_uid;
 use sampan_client::{Change, Client, DeleteParams, EventRecorder, EventType, Lister, reference};
 use sampan_env::Env;
+use sampan_reconcile::claim::{BY_CONTROLLER, Dependents, ORPHANS, index_orphans};
+use sampan_reconcile::{Conflict, Expectations, Reconcile, Requeue, Runtime, Unsent, update_status};
 use std::sync::Arc;
 
 struct ReplicaSets {

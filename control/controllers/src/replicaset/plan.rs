@@ -1,10 +1,10 @@
 //! What a ReplicaSet wants: a pure function of it and of the pods it owns (pkg/controller/replicaset).
 
 use super::rank;
-use sampan_reconcile::Requeue;
 use crate::{limits, owner, pod, time};
 use sampan_api::k8s::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use sampan_api::k8s::api::core::v1::Pod;
+use sampan_reconcile::Requeue;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

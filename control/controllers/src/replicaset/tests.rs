@@ -1,6 +1,6 @@
-use sampan_reconcile::claim::{Claim, claim};
 use super::plan::{Failure, differs};
 use super::*;
+use sampan_reconcile::claim::{Claim, claim};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 

@@ -114,7 +114,8 @@ fn stamp(ctx: &Context<'_>, request: &mut Object, old: &Object) {
             fields.insert("lastUpdateTime".to_owned(), now.clone().into());
         }
         if unset(fields, "lastTransitionTime") {
-            let old = same.and_then(|same| Some((same.get("status")?.as_str()?, same.get("lastTransitionTime").cloned())));
+            let old =
+                same.and_then(|same| Some((same.get("status")?.as_str()?, same.get("lastTransitionTime").cloned())));
             let status = fields.get("status").and_then(Value::as_str).unwrap_or_default();
             let time = transition_time(old, status, || Some(now.clone().into())).unwrap_or_default();
             fields.insert("lastTransitionTime".to_owned(), time);
