@@ -31,18 +31,26 @@ pub type ClientOf = Arc<dyn Fn(UserInfo) -> sampan_client::Result<Client> + Send
 /// What the controllers are given.
 #[derive(Clone)]
 pub struct Config {
+    /// Makes the client of each controller.
     pub client_of: ClientOf,
+    /// Time and randomness.
     pub env: Env,
+    /// What the controllers end with.
     pub tasks: Tasks,
     /// What `kube-root-ca.crt` holds in each namespace.
     pub root_ca_pem: String,
+    /// What Kubernetes has flags for.
     pub settings: Settings,
 }
 
+/// What kube-controller-manager has flags for.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// [`limits::NODE_GRACE`] where nothing is said.
     pub node_grace: std::time::Duration,
+    /// [`limits::NODE_STARTUP_GRACE`] where nothing is said.
     pub node_startup_grace: std::time::Duration,
+    /// [`limits::TERMINATED_PODS_MAX`] where nothing is said.
     pub terminated_pods_max: usize,
 }
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 /// Reconciles of one controller at the same time (kube-controller-manager: 5 for deployments and replica sets, 10 for
 /// namespaces, 20 for the garbage collector).
 pub const WORKERS: usize = 5;
+/// Namespaces that are emptied at the same time.
 pub const NAMESPACE_WORKERS: usize = 10;
 /// Kinds of one namespace that are emptied at the same time.
 pub const NAMESPACE_KINDS: usize = 8;
+/// Objects that the garbage collector looks at at the same time.
 pub const GARBAGE_WORKERS: usize = 20;
 /// Pods created or deleted by one reconcile of a ReplicaSet (`BurstReplicas`).
 pub const BURST_REPLICAS: usize = 500;

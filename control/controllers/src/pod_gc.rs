@@ -14,8 +14,11 @@ use tokio::time::Instant;
 /// Why a pod goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// Its node has been gone for the length of the quarantine.
     NodeGone,
+    /// It is being deleted and never had a node.
     NeverScheduled,
+    /// It is finished, and more are than may stay.
     TooManyFinished,
 }
 

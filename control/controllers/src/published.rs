@@ -8,7 +8,9 @@ use sampan_client::{Client, Lister};
 use sampan_reconcile::{Reconcile, Requeue, Runtime};
 use std::collections::BTreeMap;
 
+/// The ServiceAccount that pods have which name none.
 pub const ACCOUNT: &str = "default";
+/// The ConfigMap with the API server's CA (`RootCACertConfigMapName`).
 pub const ROOT_CA: &str = "kube-root-ca.crt";
 const ROOT_CA_KEY: &str = "ca.crt";
 const DESCRIPTION: (&str, &str) = (

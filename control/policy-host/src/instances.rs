@@ -89,17 +89,32 @@ pub trait Mirror: Send + 'static {
     type World<'a>: Copy;
     /// The next question; what it carries counts as sent.
     fn question(&mut self, world: Self::World<'_>) -> Question;
+    /// Whether it holds so much that is no longer needed that a fresh one is to take its place. `memory`: bytes that its
+    /// instance may take.
+    fn is_worn(&self, memory: u64) -> bool;
 }
 
-/// How a point of the contract is called.
-pub type Point<A> = fn(&mut PolicyInstance, PolicyBudget, PolicyInput) -> Result<A, PolicyFault>;
+/// A point of the contract, and what a host makes of its answers.
+pub trait Point {
+    /// As the component answers.
+    type Raw: Clone + PartialEq + Send + 'static;
+    /// As the host works with it.
+    type Answer;
+    /// Asks.
+    ///
+    /// # Errors
+    /// The component's fault.
+    fn call(instance: &mut PolicyInstance, budget: PolicyBudget, input: PolicyInput) -> Result<Self::Raw, PolicyFault>;
+}
+
+type Call<A> = fn(&mut PolicyInstance, PolicyBudget, PolicyInput) -> Result<A, PolicyFault>;
 
 /// One question as it is put to a unit.
 struct Asking<'a, P, A> {
     unit: &'a Unit<P>,
     asked: &'a [&'a Arc<Slot<P>>],
     slots: &'a [u32],
-    point: Point<A>,
+    call: Call<A>,
 }
 
 /// One instance and what its mirror was sent.
@@ -113,7 +128,11 @@ struct Running<P, M> {
     _memory: Option<Turn>,
 }
 
-impl<P: Installed, M> Running<P, M> {
+impl<P: Installed, M: Mirror> Running<P, M> {
+    fn is_worn(&self, unit: &Unit<P>) -> bool {
+        self.mirror.is_worn(unit.allowance.memory)
+    }
+
     fn start(unit: &Unit<P>, mirror: M, seed: u64, memory: Option<Turn>) -> Result<Self, PolicyFault> {
         let instance = unit.component.instantiate(unit.allowance.call, unit.allowance.memory, seed)?;
         let mut made = Self { instance, mirror, configured: Vec::new(), pace: Pace::default(), _memory: memory };
@@ -242,18 +261,19 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
         self.states.clear();
     }
 
-    /// Asks the policies at `slots`, all of the same unit. `mirror` makes what a fresh instance of it is fed by.
+    /// Asks the policies at `slots`, all of the same unit. `mirror` makes what a fresh instance of it is fed by; `read`
+    /// holds the answer against the question, and says what is wrong with it.
     ///
     /// # Errors
     /// A fault; what it means for the policies was done already.
-    pub fn ask<A: Clone + PartialEq + Send + 'static>(
+    pub fn ask<C: Point>(
         &mut self,
         unit: u32,
         slots: &[u32],
-        point: Point<A>,
         mirror: impl Fn(&Unit<P>) -> M,
         world: M::World<'_>,
-    ) -> Result<A, Fault> {
+        read: impl FnOnce(C::Raw) -> Result<C::Answer, String>,
+    ) -> Result<C::Answer, Fault> {
         self.end_audit();
         let set = Arc::clone(&self.set);
         if let Some((slot, why)) = set.suspended.iter().find(|(slot, _)| slots.contains(&slot.id)) {
@@ -271,7 +291,9 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
             return Err(Fault { cause: "Restarting", message, blame: Blame::NotReady });
         }
         let asked: Vec<&Arc<Slot<P>>> = unit.slots.iter().filter(|slot| slots.contains(&slot.id)).collect();
-        match self.answer(&Asking { unit, asked: &asked, slots, point }, &mirror, world) {
+        let answer = self.answer(&Asking { unit, asked: &asked, slots, call: C::call }, &mirror, world);
+        let bad = |message| Failure::from(PolicyFault { cause: PolicyCause::BadAnswer, message });
+        match answer.and_then(|raw| read(raw).map_err(bad)) {
             Ok(answer) => {
                 self.rests.remove(&unit.id);
                 Ok(answer)
@@ -316,7 +338,7 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
     /// The unit's instance, taken out: it is put back after an answer.
     fn take(&mut self, unit: &Unit<P>, mirror: impl Fn(&Unit<P>) -> M) -> Result<Box<Running<P, M>>, Failure> {
         match self.states.remove(&unit.id) {
-            Some(State::Running(running)) if running.fits(unit) => return Ok(running),
+            Some(State::Running(running)) if running.fits(unit) && !running.is_worn(unit) => return Ok(running),
             Some(State::Feeding(aside)) => match aside.take() {
                 None => {
                     self.states.insert(unit.id, State::Feeding(aside));
@@ -338,7 +360,7 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
         mirror: &impl Fn(&Unit<P>) -> M,
         world: M::World<'_>,
     ) -> Result<A, Failure> {
-        let Asking { unit, asked, slots, point } = *asking;
+        let Asking { unit, asked, slots, call } = *asking;
         let mut running = self.take(unit, mirror)?;
         let mut question = running.mirror.question(world);
         let large = question.subject_bytes > limits::SUBJECT_ORDINARY;
@@ -369,7 +391,7 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
             append(&mut with, subject);
         }
         let budget = feed::with_question(unit.allowance.call, bytes_of(&with));
-        let answer = point(&mut running.instance, budget, input(with, &question, slots)).map_err(blame)?;
+        let answer = call(&mut running.instance, budget, input(with, &question, slots)).map_err(blame)?;
         if self.config.counts {
             self.live.called(asked, running.instance.spent().wall);
         }
@@ -437,12 +459,12 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
             // One at a time; the next one that is due is made.
             Some(_) if self.audit.is_some() => {}
             Some(threads) => {
-                let (own, heard, point) = (unit.clone(), heard.clone(), asking.point);
+                let (own, heard, call) = (unit.clone(), heard.clone(), asking.call);
                 let (slots, live) = (asking.slots.to_vec(), self.live.clone());
                 let result = Aside::run(
                     &threads,
                     move |_| {
-                        let asking = Asking { unit: &own, asked: &[], slots: &slots, point };
+                        let asking = Asking { unit: &own, asked: &[], slots: &slots, call };
                         let fresh = Running::start(&own, mirror, seed, Some(memory));
                         Some(fresh.and_then(|fresh| again(fresh, &asking, &question, &heard)))
                     },
@@ -477,7 +499,7 @@ fn input(changes: PolicyChanges, question: &Question, slots: &[u32]) -> PolicyIn
 }
 
 /// Feeds a fresh instance whole and asks it; an error says that it answers otherwise, or not at all.
-fn again<P: Installed, M, A: PartialEq>(
+fn again<P: Installed, M: Mirror, A: PartialEq>(
     mut fresh: Running<P, M>,
     asking: &Asking<'_, P, A>,
     question: &Question,
@@ -489,7 +511,7 @@ fn again<P: Installed, M, A: PartialEq>(
         }
     }
     let input = input(PolicyChanges::default(), question, asking.slots);
-    if (asking.point)(&mut fresh.instance, asking.unit.allowance.call, input)? == *heard {
+    if (asking.call)(&mut fresh.instance, asking.unit.allowance.call, input)? == *heard {
         return Ok(());
     }
     let message = "a fresh instance answered the same question differently".to_owned();

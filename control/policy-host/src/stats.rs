@@ -51,6 +51,7 @@ impl Stats {
         Self { suspended, ..Self::default() }
     }
 
+    /// Counts an answer, and how long it took.
     pub fn called(&mut self, took: Duration) {
         self.calls += 1;
         if self.durations.len() == limits::DURATIONS {
@@ -59,6 +60,7 @@ impl Stats {
         self.durations.push_back(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
     }
 
+    /// Counts a fault that is no strike.
     pub fn counted(&mut self, fault: FaultRecord) {
         *self.faults.entry(fault.cause).or_default() += 1;
         self.last_fault = Some(fault);
@@ -85,10 +87,12 @@ impl Stats {
         self.suspended.clone()
     }
 
+    /// Why the policy is suspended, if it is.
     pub fn suspension(&self) -> Option<Arc<str>> {
         self.suspended.clone()
     }
 
+    /// The counts now.
     pub fn report(&self) -> Report {
         let mut sorted: Vec<u32> = self.durations.iter().copied().collect();
         sorted.sort_unstable();

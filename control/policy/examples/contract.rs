@@ -8,7 +8,7 @@ mod native;
 
 use guests::World;
 use native::{Native, profile};
-use sampan_policy::{Host, HostConfig, prepare};
+use sampan_policy::{Feeding, Host, HostConfig, prepare};
 use sampan_scheduler_core::{Ask, CycleResult, Cycler, LivePolicies, PodInfo, Policies, Profile, Snapshot};
 use serde_json::json;
 use std::sync::Arc;
@@ -57,9 +57,9 @@ async fn main() {
         let spec = serde_json::from_value(json!({"component": "c", "policy": "NodeResourcesFit",
             "points": ["filter"], "budget": {"cpuMilliseconds": 1000}}));
         let prepared = prepare(&component, &spec.expect("a spec")).expect("a policy");
-        live.install(&format!("p{at:02}"), prepared, false);
+        guests::install(&live, &format!("p{at:02}"), prepared);
     }
-    let mut host = Host::new(&live, HostConfig { audit_every: 0, counts: true });
+    let mut host = Host::new(&live, HostConfig { audit_every: 0, feeding: Feeding::AtOnce, ..HostConfig::default() });
     let profile_of_20 = host.profile("default-scheduler").expect("a profile");
     let mut snapshot = cluster(NODES);
     snapshot.want(profile_of_20.columns);
@@ -98,7 +98,7 @@ async fn main() {
     for nodes in [1000, NODES] {
         println!("\n{nodes} nodes, {PODS} identical plain pods, the built-in policies:");
         let live = world.with_built_ins().await;
-        let mut host = Host::new(&live, HostConfig::default());
+        let mut host = Host::new(&live, HostConfig { feeding: Feeding::AtOnce, ..HostConfig::default() });
         let profile_in_wasm = host.profile("default-scheduler").expect("a profile");
         let wasm = decide(&world, nodes, &profile_in_wasm, &mut host);
         let native_profile = profile();

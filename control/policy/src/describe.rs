@@ -4,20 +4,28 @@ use crate::limits;
 use sampan_scheduler_core::{ColumnSet, EVENTS, Normalize, UnknownColumn, is_event};
 use serde::Deserialize;
 
+/// What of a description is not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribeError {
+    /// Over [`limits::DESCRIBE_BYTES`].
     #[error("describe: {0} bytes are too many")]
     TooLong(usize),
+    /// It is no JSON of that form.
     #[error("describe: {0}")]
     NotJson(#[from] serde_json::Error),
+    /// A column that this version does not have.
     #[error("describe: policy {policy:?}: {source}")]
     Column { policy: String, source: UnknownColumn },
+    /// A normalisation that this version does not have.
     #[error("describe: policy {policy:?}: there is no normalisation {normalize:?}")]
     Normalize { policy: String, normalize: String },
+    /// A scope that this version does not have.
     #[error("describe: policy {policy:?}: there is no scope {scope:?}")]
     Scope { policy: String, scope: String },
+    /// An event that this version does not have.
     #[error("describe: policy {policy:?}: there is no event {event:?}")]
     Event { policy: String, event: String },
+    /// No policy at all.
     #[error("describe: it has no policy")]
     Empty,
 }
@@ -54,23 +62,34 @@ fn none() -> String {
 /// One policy of a component.
 #[derive(Clone, Debug)]
 pub struct PolicyDescription {
+    /// By which `spec.policy` names it.
     pub name: String,
+    /// Extension points at which it takes part.
     pub points: Vec<String>,
+    /// What it wants to know of nodes and pods.
     pub columns: ColumnSet,
     /// An answer about a node depends on the pod and that node alone, and is always the same.
     pub cacheable: bool,
+    /// How its raw scores become 0 to 100.
     pub normalize: Normalize,
     /// What may help a pod that it refused; every event, where it does not say.
     pub events: Vec<String>,
+    /// JSON schema of its arguments, as it was written.
     pub args_schema: serde_json::Value,
 }
 
+/// What a component says of itself.
 #[derive(Clone, Debug)]
 pub struct Description {
+    /// Its policies; at least one.
     pub policies: Vec<PolicyDescription>,
 }
 
 impl Description {
+    /// Reads the text of `describe`.
+    ///
+    /// # Errors
+    /// The first thing that is not understood.
     pub fn parse(text: &str) -> Result<Self, DescribeError> {
         if text.len() > limits::DESCRIBE_BYTES {
             return Err(DescribeError::TooLong(text.len()));
@@ -83,6 +102,7 @@ impl Description {
         Ok(Self { policies })
     }
 
+    /// The policy of that name.
     pub fn policy(&self, name: &str) -> Option<&PolicyDescription> {
         self.policies.iter().find(|policy| policy.name == name)
     }

@@ -8,7 +8,9 @@ use sampan_scheduler_core::{
     Ask, Changes, Fault, Feed, LivePolicies, PodView, Policies, PolicyHosts, Profile, Reason, Scores, Snapshot, Unfit,
     column_id,
 };
-use sampan_wasm_runtime::policy::{PolicyChanges, PolicyInstance, PolicyScores, PolicyVerdicts};
+use sampan_wasm_runtime::policy::{
+    PolicyBudget, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance, PolicyScores, PolicyVerdicts,
+};
 use std::sync::Arc;
 
 /// The cause of a fault that is the pod's own doing: what this pod brings costs more than one question may. Nothing is held
@@ -27,11 +29,13 @@ pub(crate) struct World<'a> {
 pub(crate) struct Mirrored(Feed);
 
 impl Mirrored {
+    /// Of a fresh instance of the unit: what any of its slots wants.
     pub fn of(unit: &Unit) -> Self {
         let columns = unit.slots.iter().map(|slot| slot.prepared.policy.columns);
         Self::new(columns.reduce(|all, more| all.union(more)).unwrap_or_default())
     }
 
+    /// Of these columns.
     pub fn new(columns: sampan_scheduler_core::ColumnSet) -> Self {
         Self(Feed::new(columns))
     }
@@ -50,6 +54,29 @@ impl Mirror for Mirrored {
             row,
             candidates: world.rows.to_vec(),
         }
+    }
+
+    fn is_worn(&self, _: u64) -> bool {
+        // The scheduler begins another snapshot before strings are too many.
+        false
+    }
+}
+
+struct Filter;
+impl Point for Filter {
+    type Raw = PolicyVerdicts;
+    type Answer = Unfit;
+    fn call(instance: &mut PolicyInstance, budget: PolicyBudget, input: PolicyInput) -> Result<Self::Raw, PolicyFault> {
+        instance.filter(budget, input)
+    }
+}
+
+struct Score;
+impl Point for Score {
+    type Raw = PolicyScores;
+    type Answer = Scores;
+    fn call(instance: &mut PolicyInstance, budget: PolicyBudget, input: PolicyInput) -> Result<Self::Raw, PolicyFault> {
+        instance.score(budget, input)
     }
 }
 
@@ -107,12 +134,12 @@ impl Host {
         self.instances.adopt()
     }
 
-    fn ask<A: Clone + PartialEq + Send + 'static>(
+    fn ask<C: Point>(
         &mut self,
         unit: u32,
-        point: Point<A>,
         ask: &Ask<'_>,
-    ) -> Result<A, Fault> {
+        read: impl FnOnce(C::Raw) -> Result<C::Answer, String>,
+    ) -> Result<C::Answer, Fault> {
         let bytes = ask.pod.bytes();
         if bytes > limits::POD_BYTES_MAX {
             let max = limits::POD_BYTES_MAX;
@@ -120,7 +147,7 @@ impl Host {
             return Err(Fault { policies: ask.policies.to_vec(), cause: POD_TOO_LARGE.to_owned(), message });
         }
         let world = World { snapshot: ask.snapshot, pod: ask.pod, rows: ask.rows };
-        self.instances.ask(unit, ask.policies, point, Mirrored::of, world).map_err(|fault| Fault {
+        self.instances.ask::<C>(unit, ask.policies, Mirrored::of, world, read).map_err(|fault| Fault {
             policies: ask.policies.to_vec(),
             cause: match fault.blame {
                 host::Blame::Policy | host::Blame::NotReady => fault.cause,
@@ -139,12 +166,11 @@ impl Host {
 
 impl Policies for Host {
     fn filter(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Unfit, Fault> {
-        self.ask(unit, PolicyInstance::filter, ask).map(verdicts)
+        self.ask::<Filter>(unit, ask, |answer| Ok(verdicts(answer)))
     }
 
     fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault> {
-        let answer: PolicyScores = self.ask(unit, PolicyInstance::score, ask)?;
-        Ok(Scores { skipped: answer.skipped, values: answer.values })
+        self.ask::<Score>(unit, ask, |answer| Ok(Scores { skipped: answer.skipped, values: answer.values }))
     }
 }
 

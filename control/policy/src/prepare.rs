@@ -15,26 +15,37 @@ use std::sync::Arc;
 /// Why an object cannot go live. Texts go into its conditions.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
+    /// What it says of itself is not understood.
     #[error(transparent)]
     Describe(#[from] DescribeError),
+    /// A call of the check got no answer; `what` names the call.
     #[error("{what}: {fault}")]
     Fault { what: &'static str, fault: PolicyFault },
+    /// `spec.policy` names none of them.
     #[error("the component has no policy {wanted:?}; it has {found}")]
     NoPolicy { wanted: String, found: String },
+    /// `spec.policy` names none where there are several.
     #[error("spec.policy: the component has several policies, name one: {0}")]
     Ambiguous(String),
+    /// `spec.points` names one that the policy has not.
     #[error("spec.points: {point:?} is not among the points of {policy}: {found}")]
     NoPoint { point: String, policy: String, found: String },
+    /// Nothing of it would ever be called.
     #[error("it has no extension point that this version calls (filter, score)")]
     NoPoints,
+    /// Out of range.
     #[error("spec.weight: {0} must be between 1 and 100")]
     Weight(i32),
+    /// More than the host gives.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// The policy's own word on its arguments.
     #[error("spec.args: {0}")]
     Args(String),
+    /// A fixture was not decided as it states.
     #[error("fixture {name:?}: {why}")]
     Fixture { name: String, why: String },
+    /// The checks took too long in all.
     #[error(transparent)]
     OverTime(#[from] OverTime),
 }

@@ -6,8 +6,11 @@ use sampan_api::k8s::api::core::v1::{Node, NodeCondition, Pod, Taint, Toleration
 use sampan_reconcile::condition;
 use std::time::{Duration, SystemTime};
 
+/// Taint of a node whose Ready condition is False.
 pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
+/// Taint of a node that has fallen silent.
 pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// Taint of a node that is cordoned.
 pub const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 const NO_SCHEDULE: &str = "NoSchedule";
 const NO_EXECUTE: &str = "NoExecute";
@@ -38,6 +41,7 @@ fn conditions(node: &Node) -> &[NodeCondition] {
     node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default()
 }
 
+/// The node's condition `Ready`.
 pub fn ready(node: &Node) -> Option<&NodeCondition> {
     conditions(node).iter().find(|condition| condition.type_ == "Ready")
 }
