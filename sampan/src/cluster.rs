@@ -1,9 +1,8 @@
 //! The wiring: every part of a cluster started in its order, and ended in the reverse one.
 
-use crate::admission::ChainAdmission;
 use crate::config::{Config, host_name};
 use crate::data_dir::DataDir;
-use crate::deferred::DeferredAuthorizer;
+use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start;
 use crate::health::{Ready, StoreCheck};
 use crate::metrics;
@@ -12,9 +11,9 @@ use crate::process;
 use crate::rules::RbacRules;
 use crate::scheduling;
 use anyhow::{Context, bail};
-use sampan_api::UserInfo;
 use sampan_api::k8s::api::core::v1::Namespace;
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
+use sampan_api::{Authorizer, UserInfo};
 use sampan_apiserver::{Anonymous, ApiServer, ApiService, Metrics, serve};
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::union::{Authenticators, Authorizers};
@@ -77,7 +76,7 @@ impl Cluster {
         api.spawn_until_cancelled(registry.clone().compact_forever());
 
         let authorizer = DeferredAuthorizer::default();
-        let admission = ChainAdmission::default();
+        let admission = DeferredAdmission::default();
         let node_connector = OwnNode::default();
         let (ready, rules, explain) = (Ready::default(), RbacRules::default(), scheduling::Explain::default());
         let apiserver = ApiServer::new(sampan_apiserver::Config {
@@ -327,7 +326,7 @@ async fn guard(
     env: &Env,
     tasks: &Tasks,
     authorizer: &DeferredAuthorizer,
-    admission: &ChainAdmission,
+    admission: &DeferredAdmission,
     rules: &RbacRules,
 ) -> anyhow::Result<()> {
     use sampan_admission::plugins;
@@ -338,10 +337,12 @@ async fn guard(
     rbac.wait_synced().await?;
     informers.wait_synced().await?;
     rules.set(rbac.clone());
-    authorizer.set(Arc::new(Authorizers(vec![Arc::new(NodeAuthorizer::new(own.clone())), rbac])));
+    let authorizers: Arc<dyn Authorizer> =
+        Arc::new(Authorizers(vec![Arc::new(NodeAuthorizer::new(own.clone())), rbac]));
+    authorizer.set(authorizers.clone());
     admission.set(sampan_admission::Chain::new(vec![
         Arc::new(plugins::NamespaceLifecycle::new(namespaces, own.clone())),
-        Arc::new(plugins::NodeRestriction),
+        Arc::new(plugins::NodeRestriction::new(own.clone(), authorizers)),
         Arc::new(plugins::Priority::new(classes, own.clone())),
         Arc::new(plugins::DefaultTolerationSeconds),
     ]));

@@ -15,6 +15,7 @@ pub struct FileConfig {
     /// `30000-32767`
     pub node_port_range: String,
     /// How much of the pods' range a node gets.
+    #[serde(rename = "nodeCIDRMaskSize")]
     pub node_cidr_mask_size: u8,
     pub authentication: Authentication,
     /// Images that stand for others: a well-known pause image for an embedded one.

@@ -1,6 +1,5 @@
 //! The `sampan` binary: it reads its flags, wires the rooms together, and ends them in order.
 
-mod admission;
 mod cluster;
 mod config;
 mod data_dir;

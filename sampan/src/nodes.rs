@@ -1,9 +1,10 @@
 //! How the API server reaches the node that runs in the same process.
 
 use futures::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
 use sampan_api::Status;
 use sampan_apiserver::{ApiService, NodeConnector};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// The kubelet API of this process's node, once it is there.
 #[derive(Clone, Default)]
@@ -20,7 +21,7 @@ impl OwnNode {
 impl NodeConnector for OwnNode {
     fn connect<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<ApiService, Status>> {
         let found = match self.inner.get() {
-            Some((name, service)) if name == node => Ok(service.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            Some((name, service)) if name == node => Ok(service.lock().clone()),
             _ => Err(Status::internal(&format!("node {node} cannot be reached from this server"))),
         };
         std::future::ready(found).boxed()

@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -32,6 +33,41 @@ pub fn binary() -> PathBuf {
     target().join("release/sampan")
 }
 
+/// The user that the binary under test runs as where the tests run as root (`nobody`): the product needs no root, and
+/// with another user's id a process has no capability left.
+const UNPRIVILEGED: u32 = 65_534;
+
+/// The binary under test, to be run in `folder`, which is its home too. It has no capability, whoever runs the tests.
+///
+/// # Panics
+/// When the folder cannot be given to its user.
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(folder).env("HOME", folder).env_remove("XDG_DATA_HOME").env_remove("KUBECONFIG");
+    if rustix::process::geteuid().is_root() {
+        give(folder).expect("the folder can be given away");
+        // The groups of root go with its id: std drops them.
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+    }
+    command
+}
+
+/// Makes the unprivileged user the owner of all that is in a folder, some of which may go meanwhile.
+fn give(path: &Path) -> std::io::Result<()> {
+    let given = std::os::unix::fs::lchown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED));
+    match given.and_then(|()| path.symlink_metadata()) {
+        Ok(metadata) if metadata.is_dir() => {
+            for entry in std::fs::read_dir(path)? {
+                give(&entry?.path())?;
+            }
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// A program that `cargo xtask tools` made.
 pub fn tool(name: &str) -> PathBuf {
     let folder = std::env::var_os("SAMPAN_TOOLS").map_or_else(|| target().join("tools"), PathBuf::from);
@@ -52,10 +88,19 @@ pub fn ratchet(table: &str) -> BTreeMap<String, f64> {
     found
 }
 
-/// Reference data beside the checkout, where there is any.
-pub fn reference() -> Option<PathBuf> {
-    let path = std::env::var_os("SAMPAN_REFERENCE").map_or_else(|| root().join("../shared/reference"), PathBuf::from);
-    path.exists().then_some(path)
+/// Runs every check and fails with all that failed: none hides another.
+///
+/// # Panics
+/// When a check panics, after all have been run.
+pub fn check_all<C: FnOnce()>(checks: impl IntoIterator<Item = (&'static str, C)>) {
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        // A check that fails leaves nothing behind that the next one looks at.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err() {
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "{} checks failed: {}", failed.len(), failed.join(", "));
 }
 
 #[allow(clippy::disallowed_methods, reason = "tests of real programs live in real time")]
@@ -128,7 +173,7 @@ impl Sampan {
         let kubeconfig = folder.join("kubeconfig");
         let log = folder.join("stderr.log");
         let stderr = std::fs::File::create(&log).expect("a log file");
-        let mut command = Command::new(binary());
+        let mut command = self::command(folder);
         command.args(["up", "--output", "json"]).arg("--data-dir").arg(folder.join("data"));
         command.arg("--kubeconfig").arg(&kubeconfig);
         if !arguments.contains(&"--port") {

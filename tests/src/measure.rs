@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 /// What each ConfigMap of the load holds, bytes.
 const VALUE_BYTES: usize = 1_024;
 
-/// A client over TLS, as the kubeconfig says.
-pub fn connect(sampan: &Sampan) -> anyhow::Result<Client> {
+/// A client over TLS, as the kubeconfig says. `tasks` own its connection.
+pub fn connect(sampan: &Sampan, tasks: &Tasks) -> anyhow::Result<Client> {
     let config = Kubeconfig::load_file(&sampan.kubeconfig)?.remote_config(None)?;
-    Ok(Client::remote(config, "sampan-bench", &Env::system(), &Tasks::new("bench"))?)
+    Ok(Client::remote(config, "sampan-bench", &Env::system(), tasks)?)
 }
 
 /// Clients that each have a connection of their own, as clients of other processes would.
-pub fn connections(sampan: &Sampan, count: usize) -> anyhow::Result<Vec<Client>> {
-    (0..count).map(|_| connect(sampan)).collect()
+pub fn connections(sampan: &Sampan, tasks: &Tasks, count: usize) -> anyhow::Result<Vec<Client>> {
+    (0..count).map(|_| connect(sampan, tasks)).collect()
 }
 
 /// Memory that a process holds now.

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use sampan_api::k8s::api::coordination::v1::Lease;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
 use sampan_client::{Client, ListParams, Patch};
+use sampan_env::Tasks;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -109,16 +110,16 @@ impl std::fmt::Display for Scheduling {
     }
 }
 
-/// Makes pods on a server without a scheduler, and as many on one with it.
-pub async fn of_the_scheduler(node_count: usize, pod_count: usize) -> anyhow::Result<Scheduling> {
+/// Makes pods on a server without a scheduler, and as many on one with it. `tasks` own the load.
+pub async fn of_the_scheduler(tasks: &Tasks, node_count: usize, pod_count: usize) -> anyhow::Result<Scheduling> {
     let mut costs = Vec::new();
     let mut own = Duration::ZERO;
     for components in ["apiserver", "apiserver,scheduler"] {
         let folder = tempfile::tempdir()?;
         let sampan = Sampan::up(folder.path(), &["--components", components]);
-        let clients = connections(&sampan, CREATORS)?;
+        let clients = connections(&sampan, tasks, CREATORS)?;
         nodes(&clients, node_count).await?;
-        let beats = sampan_env::Tasks::new("load").spawn(heartbeats(clients[0].clone(), node_count));
+        let beats = tasks.spawn(heartbeats(clients[0].clone(), node_count));
         let scheduled = components.contains("scheduler");
         // The first pods warm what is compiled and cached lazily; the figure is of a cluster that runs.
         pods(&clients, sampan.pid(), "warm", pod_count / 10, scheduled).await?;

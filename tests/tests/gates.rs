@@ -1,5 +1,6 @@
 //! What a request may cost the server: counts that hardly depend on who else is on the machine.
 
+use sampan_env::Tasks;
 use sampan_tests::measure::{connections, creates, gets};
 use sampan_tests::{Sampan, ratchet};
 
@@ -11,7 +12,7 @@ fn a_create_and_a_get_stay_within_their_cpu() {
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver"]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let (create, get) = runtime.block_on(async {
-        let clients = connections(&sampan, CLIENTS).expect("clients");
+        let clients = connections(&sampan, &Tasks::new("load"), CLIENTS).expect("clients");
         let create = creates(&clients, sampan.pid(), "gate", 2_000).await.expect("creates");
         let get = gets(&clients, sampan.pid(), "gate", 2_000, 4_000).await.expect("gets");
         (create, get)
@@ -27,7 +28,9 @@ fn a_create_and_a_get_stay_within_their_cpu() {
 #[test]
 fn what_scheduling_a_pod_costs_stays_within_its_cpu() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let cost = runtime.block_on(sampan_tests::scheduling::of_the_scheduler(1_000, 2_000)).expect("a measurement");
+    let tasks = Tasks::new("load");
+    let cost =
+        runtime.block_on(sampan_tests::scheduling::of_the_scheduler(&tasks, 1_000, 2_000)).expect("a measurement");
     println!("{cost}");
     let limits = ratchet("cpu_us_max");
     for (name, found) in [("schedule", cost.scheduler_us), ("schedule_all", cost.all_us)] {

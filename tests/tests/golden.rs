@@ -1,15 +1,17 @@
-//! Exchanges recorded from a real API server, replayed against ours where the recordings are at hand. Each area is reported;
-//! none may fall below what it has reached.
+//! Exchanges recorded from a real API server, replayed against ours. Those that differ are named, each with the reason: a
+//! case that comes to differ fails, and so does one that has come to agree and is still named.
 
-use sampan_tests::{Sampan, ratchet, reference};
+use sampan_testing::reference::{self, Comparison};
+use sampan_tests::Sampan;
+use std::collections::BTreeMap;
 use std::process::Command;
+
+/// The cases of the recording.
+const CASES: usize = 0;
 
 #[test]
 fn recorded_exchanges() {
-    let Some(reference) = reference() else {
-        println!("golden exchanges: 0 of N compared");
-        return;
-    };
+    let Some(reference) = reference::folder() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let tokens = folder.path().join("tokens.csv");
     std::fs::write(&tokens, "golden-token,golden-admin,1,\"system:masters\"\n").expect("written");
@@ -21,26 +23,29 @@ fn recorded_exchanges() {
     );
     std::fs::write(&config, text).expect("written");
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver", "--config", &config.to_string_lossy()]);
-    let output = Command::new("python3")
-        .arg(reference.join("../tools/replay.py"))
-        .args(["--server", &sampan.server, "--insecure", "--ignore-managed-fields", "--patience", "5", "--token"])
-        .arg(format!("@{}", folder.path().join("token").display()))
-        .output()
-        .expect("python3 starts");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut compared = 0;
-    for (area, floor) in ratchet("golden_percent_min") {
-        let line = text
-            .lines()
-            .find(|line| line.starts_with(&area))
-            .unwrap_or_else(|| panic!("no figure for {area}:\n{text}\n{}", String::from_utf8_lossy(&output.stderr)));
-        println!("{line}");
-        let cases = line.split_whitespace().nth(1).unwrap_or_default();
-        let (right, all) = cases.split_once('/').expect("right/all");
-        let (right, all): (u32, u32) = (right.parse().expect("a number"), all.parse().expect("a number"));
-        compared += all;
-        let percent = f64::from(right) * 100.0 / f64::from(all);
-        assert!(percent >= floor, "{area}: {percent:.1} % agree, {floor} % did before");
+    let replay = |arguments: &[&str]| {
+        let mut command = Command::new("python3");
+        command.arg(reference.join("../tools/replay.py")).args(arguments);
+        let output = command.output().expect("python3 starts");
+        let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!text.is_empty(), "it said nothing: {errors}");
+        text.into_owned()
+    };
+    let token = format!("@{}", folder.path().join("token").display());
+    let server = sampan.server.as_str();
+    let text =
+        replay(&["--server", server, "--insecure", "--ignore-managed-fields", "--patience", "5", "--token", &token]);
+    let failed: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("FAIL "))
+        .map(|line| line.split_once(' ').unwrap_or((line, "")))
+        .collect();
+    assert!(text.lines().any(|line| line.starts_with("total")), "it did not come to its end:\n{text}");
+    println!("{text}");
+    let mut comparison = Comparison::of_list("golden exchanges", include_str!("golden-known.tsv"));
+    let list = replay(&["--list"]);
+    for case in list.lines().filter_map(|line| line.split_once('\t')).map(|(case, _)| case) {
+        comparison.case(case, failed.get(case).map(|steps| format!("it differs {steps}")));
     }
-    println!("golden exchanges: {compared} of {compared} compared");
+    comparison.finish(CASES);
 }

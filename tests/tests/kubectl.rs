@@ -1,6 +1,7 @@
-//! Unmodified kubectl, the oldest and the newest that are supported, over every command that people use daily.
+//! Unmodified kubectl, the oldest and the newest that are supported, over every command that people use daily. Each
+//! check has a namespace of its own, so that all of them are run whichever fails.
 
-use sampan_tests::{Sampan, eventually};
+use sampan_tests::{Sampan, check_all, eventually};
 
 const WEB: &str = "
 apiVersion: apps/v1
@@ -22,89 +23,182 @@ fn contains(text: &str, parts: &[&str]) {
     }
 }
 
+/// One kubectl in one namespace.
+struct Kubectl<'a> {
+    sampan: &'a Sampan,
+    version: &'a str,
+    namespace: String,
+}
+
+impl Kubectl<'_> {
+    fn run(&self, arguments: &[&str]) -> String {
+        let mut all = vec!["-n", &self.namespace];
+        all.extend(arguments);
+        self.sampan.kubectl(self.version, &all)
+    }
+
+    fn apply(&self, manifest: &str) -> String {
+        self.sampan.kubectl_stdin(self.version, &["-n", &self.namespace, "apply", "-f", "-"], manifest)
+    }
+
+    fn settled(&self) {
+        self.run(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+    }
+
+    /// The Deployment `web`, with all its pods at work.
+    fn web(&self) {
+        self.apply(WEB);
+        self.settled();
+    }
+}
+
+fn what_is_served(k: &Kubectl<'_>) {
+    contains(&k.run(&["api-resources"]), &["deployments", "deploy", "schedulingpolicies", "true"]);
+    contains(&k.run(&["get", "nodes"]), &["Ready"]);
+    contains(&k.run(&["get", "namespaces"]), &["default", "kube-system", "kube-node-lease", "Active"]);
+}
+
+/// 1.35 sends protobuf.
+fn create(k: &Kubectl<'_>) {
+    k.run(&["create", "configmap", "settings", "--from-literal=a=1"]);
+    k.run(&["create", "secret", "generic", "token", "--from-literal=t=x"]);
+    k.run(&["create", "deployment", "made", "--image=sampan/hello:v1", "--replicas=1"]);
+    contains(&k.run(&["get", "configmap", "settings", "-o", "yaml"]), &["a: \"1\"", "kind: ConfigMap"]);
+    k.run(&["rollout", "status", "deployment/made", "--timeout=60s"]);
+}
+
+fn apply(k: &Kubectl<'_>) {
+    contains(&k.apply(WEB), &["web created"]);
+    k.settled();
+    contains(&k.apply(WEB), &["web unchanged"]);
+    contains(&k.apply(&WEB.replace("replicas: 2", "replicas: 3")), &["web configured"]);
+    k.settled();
+    contains(&k.run(&["get", "deployment", "web"]), &["3/3"]);
+}
+
+fn get_and_describe(k: &Kubectl<'_>) {
+    k.web();
+    contains(&k.run(&["get", "pods", "-o", "wide", "-l", "app=web"]), &["Running", "127.64."]);
+    let running = k.run(&["get", "pods", "--field-selector", "status.phase=Running", "-l", "app=web", "-o", "name"]);
+    assert_eq!(running.lines().count(), 2, "{running}");
+    contains(
+        &k.run(&["describe", "deployment", "web"]),
+        &["ScalingReplicaSet", "Scaled up replica set", "RollingUpdate"],
+    );
+    let pod = running.lines().next().expect("a pod").to_owned();
+    contains(&k.run(&["describe", &pod]), &["Scheduled", "default-scheduler", "Started", "sampan/hello:v1"]);
+    contains(&k.run(&["get", "events"]), &["Scheduled", "SuccessfulCreate"]);
+}
+
+fn merge_patch(k: &Kubectl<'_>) {
+    k.apply(WEB);
+    k.run(&["patch", "deployment", "web", "--type=merge", "-p", r#"{"metadata":{"labels":{"p":"merge"}}}"#]);
+    contains(&k.run(&["get", "deployment", "web", "-o", "yaml"]), &["p: merge", "app: web"]);
+}
+
+fn json_patch(k: &Kubectl<'_>) {
+    k.apply(WEB);
+    let patch = r#"[{"op":"add","path":"/metadata/labels/q","value":"json"}]"#;
+    k.run(&["patch", "deployment", "web", "--type=json", "-p", patch]);
+    contains(&k.run(&["get", "deployment", "web", "-o", "yaml"]), &["q: json", "app: web"]);
+}
+
+fn strategic_patch(k: &Kubectl<'_>) {
+    k.apply(WEB);
+    let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"E","value":"1"}]}]}}}}"#;
+    k.run(&["patch", "deployment", "web", "-p", patch]);
+    contains(&k.run(&["get", "deployment", "web", "-o", "yaml"]), &["name: E", "image: sampan/hello:v1"]);
+    k.settled();
+}
+
+fn scale(k: &Kubectl<'_>) {
+    k.web();
+    k.run(&["scale", "deployment", "web", "--replicas=1"]);
+    k.settled();
+    contains(&k.run(&["get", "deployment", "web"]), &["1/1"]);
+}
+
+fn set_env(k: &Kubectl<'_>) {
+    k.web();
+    k.run(&["set", "env", "deployment/web", "F=2"]);
+    k.settled();
+    contains(&k.run(&["get", "deployment", "web", "-o", "yaml"]), &["name: F"]);
+}
+
+fn rollouts(k: &Kubectl<'_>) {
+    k.web();
+    k.run(&["set", "image", "deployment/web", "web=sampan/hello:v2"]);
+    k.settled();
+    contains(&k.run(&["rollout", "history", "deployment/web"]), &["REVISION", "1", "2"]);
+    k.run(&["rollout", "undo", "deployment/web"]);
+    k.settled();
+    contains(&k.run(&["get", "deployment", "web", "-o", "yaml"]), &["image: sampan/hello:v1"]);
+    k.run(&["rollout", "restart", "deployment/web"]);
+    k.settled();
+}
+
+fn label_and_annotate(k: &Kubectl<'_>) {
+    k.apply(WEB);
+    k.run(&["label", "deployment", "web", "team=a"]);
+    k.run(&["annotate", "deployment", "web", "note=b"]);
+    contains(&k.run(&["get", "deployment", "web", "-o", "yaml"]), &["team: a", "note: b"]);
+}
+
+fn cordon_and_taint(k: &Kubectl<'_>) {
+    let node = k.run(&["get", "nodes", "-o", "name"]).trim().to_owned();
+    let name = node.trim_start_matches("node/");
+    k.run(&["cordon", name]);
+    contains(&k.run(&["get", "nodes"]), &["SchedulingDisabled"]);
+    k.run(&["uncordon", name]);
+    k.run(&["taint", "nodes", name, "a=b:NoSchedule"]);
+    contains(&k.run(&["describe", "node", name]), &["a=b:NoSchedule"]);
+    k.run(&["taint", "nodes", name, "a-"]);
+}
+
+/// With and without waiting; the namespace goes with all that is in it.
+fn delete(k: &Kubectl<'_>) {
+    k.web();
+    k.run(&["delete", "deployment", "web"]);
+    eventually("the pods of a deleted deployment are collected", || {
+        k.run(&["get", "pods", "-l", "app=web", "-o", "name"]).trim().is_empty().then_some(())
+    });
+    k.run(&["create", "configmap", "settings", "--from-literal=a=1"]);
+    k.run(&["delete", "configmap", "settings", "--wait=false"]);
+    k.apply(WEB);
+    k.run(&["delete", "namespace", &k.namespace, "--timeout=60s"]);
+    contains(&k.sampan.kubectl_refused(k.version, &["get", "namespace", &k.namespace]), &["NotFound"]);
+}
+
+/// A name, and what it asserts.
+type Check = (&'static str, fn(&Kubectl<'_>));
+
+const CHECKS: [Check; 13] = [
+    ("served", what_is_served),
+    ("create", create),
+    ("apply", apply),
+    ("get-and-describe", get_and_describe),
+    ("merge-patch", merge_patch),
+    ("json-patch", json_patch),
+    ("strategic-patch", strategic_patch),
+    ("scale", scale),
+    ("set-env", set_env),
+    ("rollouts", rollouts),
+    ("label-and-annotate", label_and_annotate),
+    ("delete", delete),
+    // Last: the node is everybody's.
+    ("cordon-and-taint", cordon_and_taint),
+];
+
 fn daily_commands(version: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let sampan = Sampan::up(folder.path(), &[]);
-    let k = |arguments: &[&str]| sampan.kubectl(version, arguments);
-
-    contains(&k(&["api-resources"]), &["deployments", "deploy", "schedulingpolicies", "true"]);
-    contains(&k(&["get", "nodes"]), &["Ready"]);
-    contains(&k(&["get", "namespaces"]), &["default", "kube-system", "kube-node-lease", "Active"]);
-
-    // create: 1.35 sends protobuf.
-    k(&["create", "namespace", "shop"]);
-    k(&["create", "configmap", "settings", "--from-literal=a=1", "-n", "shop"]);
-    k(&["create", "secret", "generic", "token", "--from-literal=t=x", "-n", "shop"]);
-    k(&["create", "deployment", "made", "--image=sampan/hello:v1", "--replicas=1", "-n", "shop"]);
-    contains(&k(&["get", "configmap", "settings", "-n", "shop", "-o", "yaml"]), &["a: \"1\"", "kind: ConfigMap"]);
-    k(&["rollout", "status", "deployment/made", "-n", "shop", "--timeout=60s"]);
-
-    // apply, and its update.
-    contains(&sampan.kubectl_stdin(version, &["apply", "-f", "-"], WEB), &["web created"]);
-    k(&["rollout", "status", "deployment/web", "--timeout=60s"]);
-    contains(&sampan.kubectl_stdin(version, &["apply", "-f", "-"], WEB), &["web unchanged"]);
-    let more = WEB.replace("replicas: 2", "replicas: 3");
-    contains(&sampan.kubectl_stdin(version, &["apply", "-f", "-"], &more), &["web configured"]);
-    k(&["rollout", "status", "deployment/web", "--timeout=60s"]);
-    contains(&k(&["get", "deployment", "web"]), &["3/3"]);
-    contains(&k(&["get", "pods", "-o", "wide", "-l", "app=web"]), &["Running", "127.64."]);
-    let running = k(&["get", "pods", "--field-selector", "status.phase=Running", "-l", "app=web", "-o", "name"]);
-    assert_eq!(running.lines().count(), 3, "{running}");
-    contains(&k(&["describe", "deployment", "web"]), &["ScalingReplicaSet", "Scaled up replica set", "RollingUpdate"]);
-    let pod = running.lines().next().expect("a pod").to_owned();
-    contains(&k(&["describe", &pod]), &["Scheduled", "default-scheduler", "Started", "sampan/hello:v1"]);
-    contains(&k(&["get", "events"]), &["Scheduled", "SuccessfulCreate"]);
-
-    // patch of three types, scale, set, label, annotate.
-    k(&["patch", "deployment", "web", "--type=merge", "-p", r#"{"metadata":{"labels":{"p":"merge"}}}"#]);
-    k(&[
-        "patch",
-        "deployment",
-        "web",
-        "--type=json",
-        "-p",
-        r#"[{"op":"add","path":"/metadata/labels/q","value":"json"}]"#,
-    ]);
-    k(&[
-        "patch",
-        "deployment",
-        "web",
-        "-p",
-        r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"E","value":"1"}]}]}}}}"#,
-    ]);
-    let yaml = k(&["get", "deployment", "web", "-o", "yaml"]);
-    contains(&yaml, &["p: merge", "q: json", "name: E", "image: sampan/hello:v1"]);
-    k(&["scale", "deployment", "web", "--replicas=2"]);
-    k(&["set", "env", "deployment/web", "F=2"]);
-    k(&["set", "image", "deployment/web", "web=sampan/hello:v2"]);
-    k(&["rollout", "status", "deployment/web", "--timeout=60s"]);
-    contains(&k(&["rollout", "history", "deployment/web"]), &["REVISION", "1"]);
-    k(&["rollout", "undo", "deployment/web"]);
-    k(&["rollout", "status", "deployment/web", "--timeout=60s"]);
-    contains(&k(&["get", "deployment", "web", "-o", "yaml"]), &["image: sampan/hello:v1"]);
-    k(&["rollout", "restart", "deployment/web"]);
-    k(&["rollout", "status", "deployment/web", "--timeout=60s"]);
-    k(&["label", "deployment", "web", "team=a"]);
-    k(&["annotate", "deployment", "web", "note=b"]);
-
-    // nodes.
-    let node = k(&["get", "nodes", "-o", "name"]).trim().to_owned();
-    let name = node.trim_start_matches("node/").to_owned();
-    k(&["cordon", &name]);
-    contains(&k(&["get", "nodes"]), &["SchedulingDisabled"]);
-    k(&["uncordon", &name]);
-    k(&["taint", "nodes", &name, "a=b:NoSchedule"]);
-    contains(&k(&["describe", "node", &name]), &["a=b:NoSchedule"]);
-    k(&["taint", "nodes", &name, "a-"]);
-
-    // delete, with and without waiting; the namespace goes with all that is in it.
-    k(&["delete", "deployment", "web"]);
-    eventually("the pods of a deleted deployment are collected", || {
-        k(&["get", "pods", "-l", "app=web", "-o", "name"]).trim().is_empty().then_some(())
-    });
-    k(&["delete", "configmap", "settings", "-n", "shop", "--wait=false"]);
-    k(&["delete", "namespace", "shop", "--timeout=60s"]);
-    contains(&sampan.kubectl_refused(version, &["get", "namespace", "shop"]), &["NotFound"]);
+    check_all(CHECKS.map(|(name, check)| {
+        let sampan = &sampan;
+        (name, move || {
+            sampan.kubectl(version, &["create", "namespace", name]);
+            check(&Kubectl { sampan, version, namespace: name.to_owned() });
+        })
+    }));
     assert!(sampan.interrupt().success());
 }
 

@@ -93,7 +93,7 @@ fn what_cannot_run_says_why() {
     // And what is no component is not even stored.
     let file = folder.path().join("layer.tar.gz");
     std::fs::write(&file, [0x1f, 0x8b, 8, 0]).expect("written");
-    let import = std::process::Command::new(sampan_tests::binary())
+    let import = sampan_tests::command(folder.path())
         .args(["image", "import", &file.to_string_lossy(), "team/app:v1", "--data-dir"])
         .arg(folder.path().join("data"))
         .output()

@@ -21,7 +21,7 @@ fn import(sampan: &Sampan, package: &str, file: &str, name: &str) {
         .expect("cargo starts");
     assert!(built.success());
     let component = root().join("target/guests/wasm32-wasip2/guest").join(file);
-    let imported = Command::new(sampan_tests::binary())
+    let imported = sampan_tests::command(&sampan.folder)
         .args(["image", "import", &component.to_string_lossy(), name, "--data-dir"])
         .arg(sampan.folder.join("data"))
         .status()
@@ -89,7 +89,7 @@ fn a_policy_goes_live_and_goes_again() {
     });
     // What was recorded, and the whole computed again from the same inputs, agree.
     let explained = eventually("the refusal is explained", || {
-        let output = Command::new(sampan_tests::binary())
+        let output = sampan_tests::command(&sampan.folder)
             .args(["explain", "pod", "noisy", "--kubeconfig"])
             .arg(&sampan.kubeconfig)
             .output()

@@ -1,6 +1,8 @@
 //! `cargo xtask`: everything that is done to this repository, by one command each.
 
 mod command;
+mod ratchet;
+mod source;
 mod test;
 mod tidy;
 mod tools;
@@ -23,7 +25,11 @@ enum Task {
         tier: String,
     },
     /// The rules of the house that the compiler does not know
-    Tidy,
+    Tidy {
+        /// Lower the counts of bench/tidy.toml that can be lowered
+        #[arg(long)]
+        bless: bool,
+    },
     /// Build or install the outside programs that the tests use
     Tools,
     /// Print the figures, against peers that run in the same call
@@ -37,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default();
     match Cli::parse().task {
         Task::Test { tier } => test::run(&root, &tier),
-        Task::Tidy => tidy::run(&root),
+        Task::Tidy { bless } => tidy::run(&root, bless),
         Task::Tools => tools::prepare(&root).map(|_| ()),
         Task::Bench { arguments } => bench(&root, &arguments),
     }

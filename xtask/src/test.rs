@@ -6,7 +6,7 @@ use std::path::Path;
 
 pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     command::run(root, "cargo", &["fmt", "--all", "--check"])?;
-    tidy::run(root)?;
+    tidy::run(root, false)?;
     let tools = tools::prepare(root)?;
     let deny = tools.join(tools::DENY).to_string_lossy().into_owned();
     command::run(root, &deny, &["deny", "check", "bans", "licenses", "sources"])?;

@@ -1,6 +1,7 @@
 //! The rules of the house that the compiler does not know: who may depend on whom, how long files are, what names and
 //! words do not occur. Who may use what from outside, and under which license, is `cargo deny`'s (deny.toml).
 
+use crate::ratchet;
 use anyhow::{Context, bail};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,12 +52,14 @@ const KIND_NAMES: &str = include_str!("../kind-names.txt");
 /// Names that hide what is inside.
 const VAGUE: &[&str] = &["utils", "util", "common", "helpers", "helper", "misc", "manager"];
 
-pub fn run(root: &Path) -> anyhow::Result<()> {
+/// Tells all that is wrong. `bless` lowers the counts that can be lowered first.
+pub fn run(root: &Path, bless: bool) -> anyhow::Result<()> {
     let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).exec().context("cargo metadata")?;
     let mut problems = Vec::new();
     rooms(&metadata, &mut problems);
     files(root, &mut problems)?;
     kinds(root, &mut problems)?;
+    ratchet::check(root, &listed(root)?, bless, &mut problems)?;
     if problems.is_empty() {
         println!("tidy: {} packages, nothing to say", metadata.packages.len());
         return Ok(());
@@ -77,6 +80,9 @@ fn rooms(metadata: &Metadata, problems: &mut Vec<String>) {
             let ours = uses.starts_with("sampan-");
             if let Some(allowed) = allowed.get(name).filter(|allowed| ours && !allowed.contains(uses)) {
                 problems.push(format!("{name} depends on {uses}; it may use {allowed:?}"));
+            }
+            if uses == "sampan-testing" && name != "sampan-tests" {
+                problems.push(format!("{name} depends on sampan-testing; only tests may"));
             }
             if uses == "sampan-embed" && name != "sampan" {
                 problems.push(format!("{name} depends on sampan-embed; only the binary may"));
@@ -99,7 +105,8 @@ fn reasons(list: &str) -> BTreeMap<&str, &str> {
     list.lines().filter_map(|line| line.split_once(": ")).map(|(file, why)| (file.trim(), why)).collect()
 }
 
-fn without_tests(text: &str) -> &str {
+/// The text before its tests.
+pub(crate) fn without_tests(text: &str) -> &str {
     text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 

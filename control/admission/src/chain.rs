@@ -1,49 +1,7 @@
 use async_trait::async_trait;
-use sampan_api::meta::{GroupResource, GroupVersionResource};
-use sampan_api::{Object, Status, UserInfo};
+use sampan_api::admission::{Admission, Attributes, Mutated};
+use sampan_api::{Object, Status};
 use std::sync::Arc;
-
-/// What is being done to the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    Create,
-    Update,
-    Delete,
-    Connect,
-}
-
-/// What is to be admitted (k8s.io/apiserver's `admission.Attributes`, the new object apart).
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    pub operation: Operation,
-    pub resource: &'a GroupVersionResource,
-    /// `""` for the object itself.
-    pub subresource: &'a str,
-    /// `""` for a cluster-scoped object.
-    pub namespace: &'a str,
-    /// May be empty at a create with `generateName`.
-    pub name: &'a str,
-    pub user: &'a UserInfo,
-    pub dry_run: bool,
-    /// The object as it is stored, at updates and deletions.
-    pub old: Option<&'a Object>,
-}
-
-impl Request<'_> {
-    /// Whether this is about the objects of a resource themselves, no subresource.
-    pub fn is(&self, group: &str, resource: &str) -> bool {
-        self.subresource.is_empty() && self.resource.group == group && self.resource.resource == resource
-    }
-
-    pub fn group_resource(&self) -> GroupResource {
-        self.resource.group_resource()
-    }
-
-    /// 403 in the words of `admission.NewForbidden`.
-    pub fn forbidden(&self, why: &str) -> Status {
-        Status::forbidden(&self.group_resource(), self.name, why)
-    }
-}
 
 /// One concern of admission. Both methods do nothing unless overridden.
 #[async_trait]
@@ -51,13 +9,13 @@ pub trait Plugin: Send + Sync {
     /// As in kube-apiserver's `--enable-admission-plugins`.
     fn name(&self) -> &'static str;
 
-    /// Changes the object (true if it did) or refuses it. Not called for deletions.
-    async fn mutate(&self, _request: &Request<'_>, _object: &mut Object) -> Result<bool, Status> {
-        Ok(false)
+    /// Changes the object or refuses it. Not called for deletions.
+    async fn mutate(&self, _attributes: &Attributes<'_>, _object: &mut Object) -> Result<Mutated, Status> {
+        Ok(Mutated::No)
     }
 
     /// Refuses or lets pass what will be written. `object` is `None` for deletions.
-    async fn validate(&self, _request: &Request<'_>, _object: Option<&Object>) -> Result<(), Status> {
+    async fn validate(&self, _attributes: &Attributes<'_>, _object: Option<&Object>) -> Result<(), Status> {
         Ok(())
     }
 }
@@ -69,25 +27,30 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// A chain that asks `plugins` in this order.
     pub fn new(plugins: Vec<Arc<dyn Plugin>>) -> Self {
         Self { plugins }
     }
 
+    /// The names of the plugins, in their order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.plugins.iter().map(|plugin| plugin.name())
     }
+}
 
-    pub async fn mutate(&self, request: &Request<'_>, object: &mut Object) -> Result<bool, Status> {
-        let mut changed = false;
+#[async_trait]
+impl Admission for Chain {
+    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+        let mut changed = Mutated::No;
         for plugin in &self.plugins {
-            changed |= plugin.mutate(request, object).await?;
+            changed = changed.or(plugin.mutate(attributes, object).await?);
         }
         Ok(changed)
     }
 
-    pub async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+    async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status> {
         for plugin in &self.plugins {
-            plugin.validate(request, object).await?;
+            plugin.validate(attributes, object).await?;
         }
         Ok(())
     }

@@ -10,4 +10,4 @@
 mod chain;
 pub mod plugins;
 
-pub use chain::{Chain, Operation, Plugin, Request};
+pub use chain::{Chain, Plugin};

@@ -1,11 +1,12 @@
 //! The words that every room shares: group, version and kind; objects in flight; records at rest; quantities, selectors,
-//! names, field paths; `Status`; who asks and whether they may.
+//! names, field paths; `Status`; who asks and whether they may; what admission is told.
 //!
-//! Allowed dependencies: serde, k8s-openapi, jiff, bytes, http. Never tokio, a clock or I/O: everything here is a pure
+//! Allowed dependencies: serde, k8s-openapi, jiff, bytes, http, async-trait, parking_lot. Never tokio, a clock or I/O: everything here is a pure
 //! function of its arguments.
 //!
 //! Invariant: small. Every other crate is rebuilt when this one changes, so what only one room needs lives there.
 
+pub mod admission;
 pub mod condition;
 pub mod field;
 pub mod limits;

@@ -19,6 +19,8 @@ pub const SELECTOR_MAX: usize = 64 * 1024;
 pub const FIELD_MANAGER_MAX: usize = 128;
 /// Field errors that are kept of one object; later ones are dropped.
 pub const FIELD_ERRORS_MAX: usize = 1_000;
+/// Warnings of one response (apiserver's maxTotalLength bounds bytes; we bound texts).
+pub const WARNINGS_MAX: usize = 100;
 
 const _: () = assert!(NESTING_MAX + 5 <= READERS_NESTING_MAX);
 const _: () = assert!(OBJECT_MAX < REQUEST_BODY_MAX);

@@ -4,10 +4,11 @@ use crate::object::{Object, OwnerReference};
 use crate::status::Status;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// Where a record stands within its resource. Cluster-scoped objects have an empty namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -290,7 +291,7 @@ impl WatchSlot {
 
     /// The stream, the first time.
     pub fn take(&self) -> Option<RecordStream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 

@@ -15,8 +15,10 @@ use crate::respond;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use http::Response;
+use sampan_api::admission::{self, AdmitAll, Operation};
 use sampan_api::{Attributes, GroupVersionKind, Object, Status, UserInfo};
 use sampan_registry::ResourceTable;
+use sampan_registry::options::Caller;
 use sampan_registry::resource::{Body as RowBody, SubresourceBody};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -94,14 +96,40 @@ impl Action for NotServed {
 }
 
 impl Ask {
-    /// Reads the body of a call as an object of `expected`, with the options of a create.
+    /// Reads the body of a call as an object of `expected`, with the options of a create, and has it admitted as the
+    /// creation of the request's subresource or row.
     pub async fn read_object(&self, body: Body, expected: &GroupVersionKind) -> Result<(Object, WriteOptions), Status> {
         let format = negotiate::input(&self.parts.headers)?;
         let bytes = body::read(body).await?;
         let options = options::write(&self.query(), "CreateOptions")?;
         let decoded = decode::object(expected, format, &bytes)?;
-        let object = decoded.check_fields(options.field_validation, &self.exchange.warnings, expected)?;
+        let mut object = decoded.check_fields(options.field_validation, &self.exchange.warnings, expected)?;
+        self.admit_call(&mut object, &options).await?;
         Ok((object, options))
+    }
+
+    async fn admit_call(&self, object: &mut Object, options: &WriteOptions) -> Result<(), Status> {
+        let resource = self.row.gvr();
+        let name = if self.name().is_empty() { object.name().to_owned() } else { self.name().to_owned() };
+        let attributes = admission::Attributes {
+            operation: Operation::Create,
+            resource: &resource,
+            subresource: self.subresource(),
+            namespace: self.namespace(),
+            name: &name,
+            user: &self.user,
+            dry_run: options.dry_run,
+            options: &options.shown,
+            old: None,
+            warnings: &self.exchange.warnings,
+        };
+        self.core.admission.mutate(&attributes, object).await?;
+        self.core.admission.validate(&attributes, Some(object)).await
+    }
+
+    /// Who writes what follows from a call that was admitted: Kubernetes asks admission about the call alone.
+    pub(crate) fn admitted<'a>(&'a self, options: &'a WriteOptions) -> Caller<'a> {
+        Caller { admission: &AdmitAll, ..self.caller(options) }
     }
 
     /// Answers a call with an object of its own.

@@ -2,9 +2,9 @@
 
 use crate::negotiate::Format;
 use crate::options::FieldValidation;
+use sampan_api::admission::Warnings;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::{GroupKind, GroupVersionKind, Object, Status};
-use sampan_registry::options::Warnings;
 use sampan_schema::{DecodeError, Decoded, Problem, Schema, TypeId, json, problems, protobuf, yaml};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use crate::request_info::RequestInfo;
 use sampan_api::UserInfo;
-use sampan_registry::options::Warnings;
+use sampan_api::admission::Warnings;
 use std::sync::Arc;
 
 /// Made by the first layer, read by all that follow.

@@ -276,31 +276,15 @@ impl Service<Request<Incoming>> for OfConnection {
 mod tests {
     use super::*;
     use crate::body;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::pki_types::ServerName;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     const ALL: usize = 64 * 1024;
 
     fn tls() -> (Arc<rustls::ServerConfig>, rustls::ClientConfig) {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
-        let certificate = CertificateDer::from(made.cert.der().to_vec());
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let server = rustls::ServerConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .expect("TLS 1.2 and 1.3")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
-            .expect("a pair");
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(certificate).expect("a root");
-        let client = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        (tls_config(server), client)
+        let pair = sampan_testing::tls::pair();
+        (tls_config(pair.server), pair.client)
     }
 
     /// Opens a connection that names `alpn`, sends `first`, and tells how long it was kept.

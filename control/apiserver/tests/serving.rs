@@ -2,7 +2,7 @@
 
 mod support;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use sampan_apiserver::limits::{CONNECTIONS_MAX, DRAIN_DEADLINE};
 use sampan_env::Tasks;
 use std::sync::Arc;
@@ -21,33 +21,17 @@ struct Listening {
 }
 
 async fn listening() -> Listening {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
-    let certificate = CertificateDer::from(made.cert.der().to_vec());
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .expect("TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .expect("a pair");
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate).expect("a root");
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let pair = sampan_testing::tls::pair();
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let server = server().await;
     let tasks = Tasks::new("listener");
     let (service, owner) = (server.service.clone(), tasks.clone());
-    let tls = sampan_apiserver::serve::tls_config(config);
+    let tls = sampan_apiserver::serve::tls_config(pair.server);
     drop(tasks.spawn(async move {
         sampan_apiserver::serve::serve(listener, Some(tls), service, CONNECTIONS_MAX, &owner).await;
     }));
-    Listening { port, server, listener: tasks, connector: TlsConnector::from(Arc::new(client)) }
+    Listening { port, server, listener: tasks, connector: TlsConnector::from(Arc::new(pair.client)) }
 }
 
 impl Listening {

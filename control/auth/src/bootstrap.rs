@@ -152,6 +152,17 @@ pub fn rbac_objects() -> Vec<Object> {
     values.filter_map(Object::from_value).collect()
 }
 
+/// The rules that a built-in ClusterRole has from the first start; none for a name that is not built in.
+///
+/// # Panics
+/// Never for the data that is built in: a test reads it.
+pub fn cluster_role_rules(name: &str) -> Vec<PolicyRule> {
+    let data: Data = serde_saphyr::from_str(DATA).expect("the built-in data is valid");
+    let role = data.cluster_roles.iter().find(|role| role.name == name);
+    let rules = role.and_then(|role| role.rules.as_ref()).into_iter().flatten();
+    rules.map(|one| serde_json::from_value(rule(one)).expect("the built-in data is valid")).collect()
+}
+
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
 /// What is to be done so that an object of an earlier start grants what it does now.

@@ -16,7 +16,8 @@ pub fn identity(der: &[u8]) -> Result<UserInfo, Refused> {
     let (_, certificate) =
         X509Certificate::from_der(der).map_err(|error| Refused(format!("client certificate: {error}")))?;
     let subject = certificate.subject();
-    let name = subject.iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or_default();
+    // Of several the last counts, as in Go.
+    let name = subject.iter_common_name().last().and_then(|name| name.as_str().ok()).unwrap_or_default();
     if name.is_empty() {
         return Err(Refused("client certificate: its subject has no common name".into()));
     }

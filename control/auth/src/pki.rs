@@ -251,6 +251,23 @@ fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
 }
 
+/// The common name of the subject of a certificate request (PEM).
+///
+/// # Errors
+/// What is wrong with the request, in words.
+pub fn requested_name(pem: &[u8]) -> Result<String, String> {
+    use x509_parser::prelude::FromDer as _;
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem).map_err(|error| error.to_string())?;
+    if block.label != "CERTIFICATE REQUEST" {
+        return Err("PEM block type must be CERTIFICATE REQUEST".into());
+    }
+    let request = x509_parser::certification_request::X509CertificationRequest::from_der(&block.contents);
+    let (_, request) = request.map_err(|error| error.to_string())?;
+    // Of several the last counts, as for the name of a user.
+    let name = request.certification_request_info.subject.iter_common_name().last();
+    Ok(name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

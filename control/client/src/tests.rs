@@ -24,17 +24,8 @@ fn map(name: &str, data: &str) -> ConfigMap {
 
 /// A TLS server in front of the fake; HTTP/2 or HTTP/1.1, as the client asks.
 async fn serve(fake: &Fake, tasks: &Tasks) -> RemoteConfig {
-    let key = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a certificate");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![key.cert.der().clone()],
-            rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).expect("a key"),
-        )
-        .expect("a certificate and its key");
+    let pair = sampan_testing::tls::pair();
+    let mut config = pair.server;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -57,7 +48,7 @@ async fn serve(fake: &Fake, tasks: &Tasks) -> RemoteConfig {
         }
     });
     let token = Credentials::Token("secret".into());
-    RemoteConfig::new(format!("https://localhost:{port}"), key.cert.pem().into_bytes(), token)
+    RemoteConfig::new(format!("https://localhost:{port}"), pair.certificate_pem.into_bytes(), token)
 }
 
 async fn life_of_an_object(client: Client) {
@@ -120,7 +111,7 @@ async fn calls_and_informers_over_tls() {
 }
 
 fn other_ca() -> Vec<u8> {
-    rcgen::generate_simple_self_signed(vec!["other".into()]).expect("a certificate").cert.pem().into_bytes()
+    sampan_testing::tls::pair().certificate_pem.into_bytes()
 }
 
 #[tokio::test]

@@ -1,45 +1,19 @@
 //! Every controller at work on an API server in this process, under Kubernetes' own roles, with a kubelet that makes
 //! each pod ready at once.
 
-use futures::future::BoxFuture;
 use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
 use sampan_api::k8s::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, ServiceAccount};
-use sampan_api::user::{Attributes, Authorizer, Decision, GROUP_MASTERS, USER_APISERVER, UserInfo};
-use sampan_api::{GroupVersionKind, Object};
-use sampan_apiserver::{Anonymous, ApiServer, Config, NoNodes};
-use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
+use sampan_api::user::{GROUP_MASTERS, UserInfo};
+use sampan_api::{Authorizer, Object};
 use sampan_auth::rbac::RbacAuthorizer;
 use sampan_client::{Change, Client, DeleteParams, Informers, ListParams, Patch, Propagation};
 use sampan_controllers::Settings;
 use sampan_env::{Env, Tasks};
-use sampan_registry::{AdmitAll, Registry, ResourceTable, SchemaShapes};
-use sampan_store::memory::MemoryStore;
+use sampan_testing::server::{Later, Parts, first_roles};
 use serde_json::{Value, json};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-
-struct Nobody;
-
-impl Authenticator for Nobody {
-    fn authenticate<'a>(&'a self, _: Credentials<'a>) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-}
-
-/// Kubernetes' roles, once they are there.
-#[derive(Clone, Default)]
-struct Guard(Arc<OnceLock<Arc<RbacAuthorizer>>>);
-
-impl Authorizer for Guard {
-    fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision> {
-        match self.0.get() {
-            _ if attributes.user.name == USER_APISERVER => Box::pin(std::future::ready(Decision::allow("itself"))),
-            Some(rbac) => rbac.authorize(attributes),
-            None => Box::pin(std::future::ready(Decision::no_opinion("no roles yet"))),
-        }
-    }
-}
 
 struct World {
     admin: Client,
@@ -49,47 +23,21 @@ struct World {
 
 async fn world() -> World {
     let (env, tasks) = (Env::system(), Tasks::new("test"));
-    let store = Arc::new(MemoryStore::new(env.clone(), &tasks));
-    let table = Arc::new(ResourceTable::builtin().expect("the built-in table is sound"));
-    let config = sampan_registry::Config::new(store, env.clone(), table, Arc::new(SchemaShapes));
-    let guard = Guard::default();
-    let server = ApiServer::new(Config {
-        env: env.clone(),
+    let guard = Later::<Arc<dyn Authorizer>>::default();
+    let parts = Parts {
         tasks: tasks.clone(),
-        registry: Registry::open(config).await.expect("an empty store opens"),
-        authenticator: Arc::new(Nobody),
         authorizer: Arc::new(guard.clone()),
-        admission: Arc::new(AdmitAll),
-        nodes: Arc::new(NoNodes),
-        actions: Vec::new(),
-        rules: None,
-        routes: Vec::new(),
-        checks: Vec::new(),
-        anonymous: Anonymous::Health,
-        version: "v1.35.0+sampan".to_owned(),
-    })
-    .expect("every action is bound");
-    let service = server.service();
+        namespaces: ["default", "kube-system", "kube-node-lease"].map(str::to_owned).into(),
+        ..Parts::new(env.clone())
+    };
+    let server = parts.start().await;
+    let service = server.service.clone();
     let own = Client::in_process(service.clone(), UserInfo::apiserver(), "test", &env);
-    for name in ["default", "kube-system", "kube-node-lease"] {
-        let namespace = json!({"metadata": {"name": name}});
-        own.all::<Namespace>().create(&of(namespace)).await.expect("a first namespace");
-    }
-    let served = own.discover().await.expect("discovery");
-    for object in sampan_auth::bootstrap::rbac_objects() {
-        let gvk: GroupVersionKind = object.gvk().expect("a kind");
-        let resource = served.by_kind(&gvk).expect("served").resource.clone();
-        let namespace = (!object.namespace().is_empty()).then(|| object.namespace().to_owned());
-        match own.dynamic(&resource, namespace.as_deref()).create(&object).await {
-            // A role of a namespace that this cluster has not.
-            Err(error) if error.is_not_found() => {}
-            other => drop(other.expect("a role")),
-        }
-    }
+    first_roles(&own).await;
     let informers = Informers::new(own, &env, &tasks);
     let rbac = RbacAuthorizer::start(&informers, &tasks).expect("an authorizer");
     rbac.wait_synced().await.expect("roles are read");
-    guard.0.get_or_init(|| rbac);
+    guard.set(rbac);
 
     let client_of = {
         let (service, env) = (service.clone(), env.clone());

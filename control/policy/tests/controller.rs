@@ -4,18 +4,14 @@
 mod guests;
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
 use guests::{World, bytes};
 use parking_lot::Mutex;
 use sampan_api::scheduling::{Budget, Fixture, Mode, SchedulingPolicy, SchedulingPolicySpec, SchedulingPolicyStatus};
-use sampan_api::user::{Attributes, Authorizer, Decision, UserInfo};
-use sampan_apiserver::{Anonymous, ApiServer, Config, NoNodes};
-use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
+use sampan_api::user::UserInfo;
 use sampan_client::{Blob, BlobError, BlobSource, Client, EventRecorder, Informers, Patch, Reference};
 use sampan_env::Tasks;
 use sampan_policy::{BUILT_IN_IMAGE, Live, PolicyController, PolicyControllerConfig, ProfileConfig, built_in_policies};
-use sampan_registry::{AdmitAll, Registry, ResourceTable, SchemaShapes};
-use sampan_store::memory::MemoryStore;
+use sampan_testing::server::Parts;
 use sampan_wasm_runtime::digest_of;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -24,20 +20,6 @@ use std::time::Duration;
 
 /// Longest anything takes to become what it should.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Anyone;
-
-impl Authenticator for Anyone {
-    fn authenticate<'a>(&'a self, _: Credentials<'a>) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-}
-
-impl Authorizer for Anyone {
-    fn authorize<'a>(&'a self, _: &'a Attributes) -> BoxFuture<'a, Decision> {
-        Box::pin(std::future::ready(Decision::allow("a test")))
-    }
-}
 
 /// Images by name of the guest; one never comes.
 #[derive(Default)]
@@ -72,27 +54,8 @@ struct Cluster {
 impl Cluster {
     async fn new() -> Self {
         let (world, tasks) = (World::new(), Tasks::new("test"));
-        let env = world.env.clone();
-        let store = Arc::new(MemoryStore::new(env.clone(), &tasks));
-        let table = Arc::new(ResourceTable::builtin().expect("the built-in table is sound"));
-        let config = sampan_registry::Config::new(store, env.clone(), table, Arc::new(SchemaShapes));
-        let server = ApiServer::new(Config {
-            env: env.clone(),
-            tasks: tasks.clone(),
-            registry: Registry::open(config).await.expect("an empty store opens"),
-            authenticator: Arc::new(Anyone),
-            authorizer: Arc::new(Anyone),
-            admission: Arc::new(AdmitAll),
-            nodes: Arc::new(NoNodes),
-            actions: Vec::new(),
-            rules: None,
-            routes: Vec::new(),
-            checks: Vec::new(),
-            anonymous: Anonymous::Health,
-            version: "v1.35.0+sampan".to_owned(),
-        })
-        .expect("every action is bound");
-        let admin = Client::in_process(server.service(), UserInfo::apiserver(), "test", &env);
+        let parts = Parts { tasks: tasks.clone(), ..Parts::new(world.env.clone()) };
+        let admin = parts.start().await.client(UserInfo::apiserver());
         Self { world, admin, images: Arc::default(), tasks }
     }
 

@@ -1,6 +1,5 @@
 //! Creation, in the order of Kubernetes' `registry/rest/create.go`.
 
-use crate::admission::{Attributes, Mutated, Operation};
 use crate::allocate::Taken;
 use crate::encode::Revisions;
 use crate::error::Error;
@@ -14,6 +13,8 @@ use crate::registry::{Place, Registry, context, store_writer, writer};
 use crate::resource::Resource;
 use crate::shapes::ManagedWrite;
 use crate::write::{Commit, count_creation, require_stored};
+use sampan_api::admission::{Attributes, Mutated, Operation};
+use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
 use sampan_api::record::Record;
 use sampan_api::time;
@@ -88,7 +89,8 @@ impl Registry {
         let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
         shapes.track_managers(row, None, object, &write);
         let name = object.name().to_owned();
-        let attributes = attributes(caller, place, &name);
+        let resource = row.gvr();
+        let attributes = attributes(caller, place, &resource, &name);
         if caller.admission.mutate(&attributes, object).await? == Mutated::Yes {
             shapes.apply_defaults(row, object);
         }
@@ -165,7 +167,8 @@ impl Registry {
         }
         strategy.canonicalize(&mut object);
         let name = object.name().to_owned();
-        let attributes = attributes(caller, place, &name);
+        let resource = row.gvr();
+        let attributes = attributes(caller, place, &resource, &name);
         match &row.stored_as {
             None => caller.admission.validate(&attributes, Some(&object)).await?,
             Some(stored_as) => {
@@ -235,10 +238,15 @@ impl Registry {
     }
 }
 
-fn attributes<'a>(caller: &Caller<'a>, place: &Place<'a>, name: &'a str) -> Attributes<'a> {
+fn attributes<'a>(
+    caller: &Caller<'a>,
+    place: &Place<'a>,
+    resource: &'a GroupVersionResource,
+    name: &'a str,
+) -> Attributes<'a> {
     Attributes {
         operation: Operation::Create,
-        resource: place.row,
+        resource,
         subresource: "",
         namespace: if place.row.namespaced { place.namespace } else { "" },
         name,

@@ -1,7 +1,6 @@
 //! Deletion: at once, after a time, or when the last finalizer is gone (Kubernetes' `registry/generic/registry/store.go`
 //! and `registry/rest/delete.go`).
 
-use crate::admission::{Attributes, Operation};
 use crate::encode::Revisions;
 use crate::error::Error;
 use crate::limits::UPDATE_ATTEMPTS_MAX;
@@ -11,6 +10,7 @@ use crate::read::List;
 use crate::registry::{Place, Registry, context, writer};
 use crate::resource::Resource;
 use crate::write::{Commit, require_stored};
+use sampan_api::admission::{Attributes, Operation};
 use sampan_api::meta::GroupResource;
 use sampan_api::object::Object;
 use sampan_api::record::Record;
@@ -78,9 +78,10 @@ impl Registry {
         let served = self.serve(place.row, current.clone())?;
         let old_served = place.row.stored_as.is_some().then(|| served.object());
         let name: &str = &current.key.name;
+        let resource = place.row.gvr();
         let attributes = Attributes {
             operation: Operation::Delete,
-            resource: place.row,
+            resource: &resource,
             subresource: "",
             namespace: &current.key.namespace,
             name,

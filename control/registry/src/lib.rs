@@ -1,7 +1,7 @@
 //! Kinds as data: the resource table, strategies, and the one generic registry that reads and writes all of them.
 //!
 //! A [`Resource`] is a row; [`ResourceTable`] finds it; [`Registry`] does what a verb asks on the row's objects, with the
-//! row's [`Strategy`] for what is its own and an [`Admission`] handed in by the caller. A new kind is a row in `kinds/`.
+//! row's [`Strategy`] for what is its own and an [`Admission`](sampan_api::admission::Admission) handed in by the caller. A new kind is a row in `kinds/`.
 //!
 //! Allowed dependencies: `sampan-api`, `sampan-env`, `sampan-schema`, `sampan-store`, `sampan-watch`. Never axum or any
 //! HTTP, never `sampan-admission`.
@@ -13,7 +13,6 @@
 //! - An update that changes nothing writes nothing.
 //! - [`Error`] becomes a Status in one place.
 
-pub mod admission;
 pub mod allocate;
 pub mod codec;
 mod compaction;
@@ -35,12 +34,11 @@ mod table;
 mod update;
 mod write;
 
-pub use admission::{Admission, AdmitAll, Attributes, Mutated, Operation};
 pub use allocate::{Pool, Pools};
 pub use codec::Codec;
 pub use delete::Deleted;
 pub use error::Error;
-pub use options::{Caller, DeleteOptions, GetOptions, ListOptions, Propagation, UpdateOptions, Warnings};
+pub use options::{Caller, DeleteOptions, GetOptions, ListOptions, Propagation, UpdateOptions};
 pub use read::List;
 pub use registry::{Config, Registry};
 pub use resource::{

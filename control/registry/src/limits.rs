@@ -3,8 +3,6 @@
 use crate::resource::HistoryClass;
 use std::time::Duration;
 
-/// Warnings of one response (apiserver's maxTotalLength bounds bytes; we bound texts).
-pub const WARNINGS_MAX: usize = 100;
 /// Names tried for a `generateName` before the client is told to try again (registry's maxNameGenerationCreateAttempts).
 pub const GENERATE_NAME_ATTEMPTS_MAX: usize = 8;
 /// Longest base of a generated name: 63 less the suffix (apiserver's maxGeneratedNameLength).

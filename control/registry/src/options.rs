@@ -1,7 +1,6 @@
 //! What a caller asks for, already parsed from its query or body.
 
-use crate::admission::Admission;
-use parking_lot::Mutex;
+use sampan_api::admission::{Admission, Warnings};
 use sampan_api::selector::{FieldSelector, LabelSelector};
 use sampan_api::user::UserInfo;
 
@@ -22,23 +21,6 @@ pub struct Caller<'a> {
     pub admission: &'a dyn Admission,
     /// Where warnings are left for the response's headers.
     pub warnings: &'a Warnings,
-}
-
-/// The texts of a response's `Warning` headers, each once, in order.
-#[derive(Debug, Default)]
-pub struct Warnings(Mutex<Vec<String>>);
-
-impl Warnings {
-    pub fn add(&self, text: impl Into<String>) {
-        let text = text.into();
-        let mut all = self.0.lock();
-        if all.len() < crate::limits::WARNINGS_MAX && !all.contains(&text) {
-            all.push(text);
-        }
-    }
-    pub fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock())
-    }
 }
 
 /// Options of a GET of one object.

@@ -1,7 +1,6 @@
 //! Updates of an object or of a stored view of it: a compare-and-swap loop around the transform, in the order of
 //! Kubernetes' `registry/rest/update.go`.
 
-use crate::admission::{Attributes, Mutated, Operation};
 use crate::encode::Revisions;
 use crate::error::Error;
 use crate::limits::UPDATE_ATTEMPTS_MAX;
@@ -12,6 +11,7 @@ use crate::registry::{Place, Registry, context, writer};
 use crate::resource::Resource;
 use crate::shapes::ManagedWrite;
 use crate::write::{Commit, count_update, require_stored};
+use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::meta::GroupKind;
 use sampan_api::object::Object;
@@ -136,9 +136,10 @@ impl Registry {
             let write = ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
             shapes.track_managers(row, Some(old_served), &mut object, &write);
         }
+        let resource = row.gvr();
         let attributes = Attributes {
             operation: Operation::Update,
-            resource: row,
+            resource: &resource,
             subresource: &options.subresource,
             namespace: if row.namespaced { place.namespace } else { "" },
             name,

@@ -1,11 +1,12 @@
 //! The registry over the built-in rows and the real schema.
 
+use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::{
-    AdmitAll, Caller, Config, DeleteOptions, ListOptions, ManagedWrite, Registry, ResourceTable, SchemaShapes, Shapes,
-    UpdateOptions, Warnings,
+    Caller, Config, DeleteOptions, ListOptions, ManagedWrite, Registry, ResourceTable, SchemaShapes, Shapes,
+    UpdateOptions,
 };
 use sampan_schema::Schema;
 use sampan_store::memory::MemoryStore;

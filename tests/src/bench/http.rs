@@ -1,6 +1,7 @@
 //! Requests to a `wasi:http` component: a pod's, and `wasmtime serve`'s with the same component, in turn.
 
 use anyhow::{Context, bail, ensure};
+use sampan_env::Tasks;
 use sampan_tests::measure::{Cost, Measure};
 use sampan_tests::{Sampan, eventually, http_get, root};
 use std::path::Path;
@@ -14,23 +15,23 @@ const COMPONENT: &str = "target/guests/wasm32-wasip2/guest/example_hello.wasm";
 /// Ours, the peer's, the peer's, ours: a machine that gets slower meanwhile favours neither.
 const TURNS: [bool; 4] = [true, false, false, true];
 
-pub async fn run(wasmtime: Option<&Path>) -> anyhow::Result<()> {
+pub async fn run(tasks: &Tasks, wasmtime: Option<&Path>) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let manifest = root().join("examples/hello.yaml");
     let sampan = Sampan::up(folder.path(), &["-f", &manifest.to_string_lossy()]);
     let addresses = sampan.kubectl("1.35", &["get", "pods", "-o", "jsonpath={.items[*].status.podIP}"]);
     let ours = format!("{}:8080", addresses.split(' ').next().unwrap_or_default());
-    load(&ours, sampan.pid()).await?;
+    load(tasks, &ours, sampan.pid()).await?;
     let Some(wasmtime) = wasmtime else {
-        println!("HTTP component, {CONNECTIONS} connections: {}", load(&ours, sampan.pid()).await?);
+        println!("HTTP component, {CONNECTIONS} connections: {}", load(tasks, &ours, sampan.pid()).await?);
         return Ok(());
     };
     let peer = Peer::start(wasmtime)?;
-    load(&peer.address, peer.child.id()).await?;
+    load(tasks, &peer.address, peer.child.id()).await?;
     let mut costs = [Vec::new(), Vec::new()];
     for our_turn in TURNS {
         let (address, pid) = if our_turn { (&ours, sampan.pid()) } else { (&peer.address, peer.child.id()) };
-        costs[usize::from(our_turn)].push(load(address, pid).await?);
+        costs[usize::from(our_turn)].push(load(tasks, address, pid).await?);
     }
     let mean = |costs: &[Cost]| Cost {
         per_second: costs.iter().map(|cost| cost.per_second).sum::<f64>() / costs.len() as f64,
@@ -71,10 +72,9 @@ impl Drop for Peer {
     }
 }
 
-async fn load(address: &str, pid: u32) -> anyhow::Result<Cost> {
+async fn load(tasks: &Tasks, address: &str, pid: u32) -> anyhow::Result<Cost> {
     let measure = Measure::begin(pid)?;
-    let workers: Vec<_> =
-        (0..CONNECTIONS).map(|_| sampan_env::Tasks::new("load").spawn(requests(address.to_owned()))).collect();
+    let workers: Vec<_> = (0..CONNECTIONS).map(|_| tasks.spawn(requests(address.to_owned()))).collect();
     for worker in workers {
         worker.await??;
     }

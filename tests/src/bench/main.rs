@@ -11,7 +11,12 @@ mod startup;
 mod watching;
 
 use clap::{Parser, ValueEnum};
+use sampan_env::Tasks;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long the tasks of a part have to end.
+const DRAIN: Duration = Duration::from_secs(10);
 
 #[derive(Parser)]
 #[command(name = "bench", about = "Sampan's figures on this machine")]
@@ -40,16 +45,22 @@ fn main() -> anyhow::Result<()> {
     for part in parts {
         match part {
             Part::Startup => startup::run()?,
-            Part::Requests => on_runtime(requests::run())?,
-            Part::Watching => on_runtime(watching::run())?,
-            Part::Scheduling => on_runtime(scheduling::run())?,
-            Part::Pods => on_runtime(pods::run())?,
-            Part::Http => on_runtime(http::run(cli.wasmtime.as_deref()))?,
+            Part::Requests => on_runtime(async |tasks| requests::run(tasks).await)?,
+            Part::Watching => on_runtime(async |tasks| watching::run(tasks).await)?,
+            Part::Scheduling => on_runtime(async |tasks| scheduling::run(tasks).await)?,
+            Part::Pods => on_runtime(async |tasks| pods::run(tasks).await)?,
+            Part::Http => on_runtime(async |tasks| http::run(tasks, cli.wasmtime.as_deref()).await)?,
         }
     }
     Ok(())
 }
 
-fn on_runtime(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+/// Runs a part on a runtime of its own, under one owner of all its tasks, which end with it.
+fn on_runtime(part: impl AsyncFnOnce(&Tasks) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let tasks = Tasks::new("bench");
+        let result = part(&tasks).await;
+        tasks.drain(DRAIN).await?;
+        result
+    })
 }

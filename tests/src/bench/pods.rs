@@ -5,6 +5,7 @@ use futures::stream::StreamExt;
 use sampan_api::RecordEvent;
 use sampan_api::k8s::api::core::v1::Pod;
 use sampan_client::{Client, WatchParams};
+use sampan_env::Tasks;
 use sampan_tests::measure::{Measure, connect, percentile};
 use sampan_tests::{Sampan, now};
 use serde_json::json;
@@ -16,13 +17,13 @@ const PODS_PER_SECOND: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
-pub async fn run() -> anyhow::Result<()> {
+pub async fn run(tasks: &Tasks) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let sampan = Sampan::up(folder.path(), &[]);
-    let client = connect(&sampan)?;
-    started(&client, "warm", 2, None).await?;
+    let client = connect(&sampan, tasks)?;
+    started(tasks, &client, "warm", 2, None).await?;
     deleted(&client, "warm", 2).await?;
-    let mut times = started(&client, "paced", PODS, Some(Duration::from_secs(1) / PODS_PER_SECOND)).await?;
+    let mut times = started(tasks, &client, "paced", PODS, Some(Duration::from_secs(1) / PODS_PER_SECOND)).await?;
     deleted(&client, "paced", PODS).await?;
     times.sort();
     println!(
@@ -31,7 +32,7 @@ pub async fn run() -> anyhow::Result<()> {
         percentile(&times, 99).as_secs_f64() * 1e3,
     );
     let measure = Measure::begin(sampan.pid())?;
-    let mut times = started(&client, "burst", PODS, None).await?;
+    let mut times = started(tasks, &client, "burst", PODS, None).await?;
     let cost = measure.end(PODS)?;
     times.sort();
     println!(
@@ -43,10 +44,16 @@ pub async fn run() -> anyhow::Result<()> {
 }
 
 /// Makes pods and returns for each the time from the event that binds it to the one that says Running.
-async fn started(client: &Client, prefix: &str, count: usize, pace: Option<Duration>) -> anyhow::Result<Vec<Duration>> {
+async fn started(
+    tasks: &Tasks,
+    client: &Client,
+    prefix: &str,
+    count: usize,
+    pace: Option<Duration>,
+) -> anyhow::Result<Vec<Duration>> {
     let pods = client.namespaced::<Pod>("default");
     let mut events = pods.watch(&WatchParams::default()).await?;
-    let seen = sampan_env::Tasks::new("load").spawn(async move {
+    let seen = tasks.spawn(async move {
         let mut bound: HashMap<String, Instant> = HashMap::new();
         let mut times = Vec::new();
         while times.len() < count {

@@ -3,6 +3,7 @@
 use Page::{Of, Whole};
 use anyhow::{Context, ensure};
 use sampan_client::Client;
+use sampan_env::Tasks;
 use sampan_tests::measure::{connections, counters, creates, gets, stored_syncs};
 use sampan_tests::{Sampan, now};
 use std::time::Duration;
@@ -13,10 +14,10 @@ const LISTS: usize = 7;
 /// Creates under strace, which slows them: counts are wanted, not rates.
 const COUNTED: usize = 3_000;
 
-pub async fn run() -> anyhow::Result<()> {
+pub async fn run(tasks: &Tasks) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver,scheduler"]);
-    let (clients, pid) = (connections(&sampan, 64)?, sampan.pid());
+    let (clients, pid) = (connections(&sampan, tasks, 64)?, sampan.pid());
     for at_once in [1, 16, 64] {
         let cost = creates(&clients[..at_once], pid, &format!("bench-{at_once}"), OBJECTS).await?;
         println!("creates, {at_once} clients: {cost}");

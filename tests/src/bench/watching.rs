@@ -5,6 +5,7 @@ use futures::stream::StreamExt;
 use sampan_api::RecordEvent;
 use sampan_api::k8s::api::core::v1::ConfigMap;
 use sampan_client::WatchParams;
+use sampan_env::Tasks;
 use sampan_tests::measure::{Measure, configmap, connections, percentile};
 use sampan_tests::{Sampan, now};
 use std::collections::HashMap;
@@ -18,10 +19,10 @@ const CREATES_PER_SECOND: u32 = 20;
 const SERIES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub async fn run() -> anyhow::Result<()> {
+pub async fn run(tasks: &Tasks) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver,scheduler"]);
-    let clients = connections(&sampan, WATCHERS + 1)?;
+    let clients = connections(&sampan, tasks, WATCHERS + 1)?;
     for series in 0..SERIES {
         let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
         let measure = Measure::begin(sampan.pid())?;
@@ -29,7 +30,7 @@ pub async fn run() -> anyhow::Result<()> {
         for client in &clients[..WATCHERS] {
             let mut stream = client.namespaced::<ConfigMap>("default").watch(&WatchParams::default()).await?;
             let prefix = format!("seen-{series}-");
-            watchers.push(sampan_env::Tasks::new("load").spawn(async move {
+            watchers.push(tasks.spawn(async move {
                 let mut seen = Vec::with_capacity(CREATES);
                 while seen.len() < CREATES {
                     let Some(event) = stream.next().await else { break };

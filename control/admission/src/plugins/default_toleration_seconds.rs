@@ -1,5 +1,6 @@
-use crate::chain::{Operation, Plugin, Request};
+use crate::chain::Plugin;
 use async_trait::async_trait;
+use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::{Object, Status};
 use serde_json::{Value, json};
 
@@ -24,9 +25,9 @@ impl Plugin for DefaultTolerationSeconds {
         "DefaultTolerationSeconds"
     }
 
-    async fn mutate(&self, request: &Request<'_>, object: &mut Object) -> Result<bool, Status> {
-        if !request.is("", "pods") || !matches!(request.operation, Operation::Create | Operation::Update) {
-            return Ok(false);
+    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+        if !attributes.is("", "pods") || !matches!(attributes.operation, Operation::Create | Operation::Update) {
+            return Ok(Mutated::No);
         }
         let present = object.get(&["spec", "tolerations"]).and_then(Value::as_array).cloned().unwrap_or_default();
         let missing: Vec<Value> = TAINTS
@@ -37,23 +38,24 @@ impl Plugin for DefaultTolerationSeconds {
             })
             .collect();
         if missing.is_empty() {
-            return Ok(false);
+            return Ok(Mutated::No);
         }
         object.set(&["spec", "tolerations"], present.into_iter().chain(missing).collect::<Vec<_>>());
-        Ok(true)
+        Ok(Mutated::Yes)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sampan_api::admission::Warnings;
     use sampan_api::{GroupVersionResource, UserInfo};
 
     #[tokio::test]
     async fn pods_get_what_they_do_not_say() {
         let resource = GroupVersionResource::new("", "v1", "pods");
         let user = UserInfo::anonymous();
-        let request = Request {
+        let attributes = Attributes {
             operation: Operation::Create,
             resource: &resource,
             subresource: "",
@@ -61,7 +63,9 @@ mod tests {
             name: "a",
             user: &user,
             dry_run: false,
+            options: &Value::Null,
             old: None,
+            warnings: &Warnings::default(),
         };
         for (given, added) in [
             (json!([]), 2),
@@ -70,10 +74,10 @@ mod tests {
             (json!([{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoSchedule"}]), 2),
         ] {
             let mut pod = Object::from_value(json!({"spec": {"tolerations": given}})).expect("an object");
-            let changed = DefaultTolerationSeconds.mutate(&request, &mut pod).await.expect("lets pass");
+            let changed = DefaultTolerationSeconds.mutate(&attributes, &mut pod).await.expect("lets pass");
             let after = pod.get(&["spec", "tolerations"]).and_then(Value::as_array).map_or(0, Vec::len);
             assert_eq!(after - given.as_array().map_or(0, Vec::len), added, "{given}");
-            assert_eq!(changed, added > 0);
+            assert_eq!(changed == Mutated::Yes, added > 0);
         }
     }
 }

@@ -1,5 +1,6 @@
-use crate::chain::{Operation, Plugin, Request};
+use crate::chain::Plugin;
 use async_trait::async_trait;
+use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::k8s::api::core::v1::Namespace;
 use sampan_api::meta::GroupResource;
 use sampan_api::status::{Status, StatusCause};
@@ -47,34 +48,37 @@ impl Plugin for NamespaceLifecycle {
         "NamespaceLifecycle"
     }
 
-    async fn mutate(&self, request: &Request<'_>, _: &mut Object) -> Result<bool, Status> {
-        if request.namespace.is_empty() || request.operation != Operation::Create || request.is("", "namespaces") {
-            return Ok(false);
+    async fn mutate(&self, attributes: &Attributes<'_>, _: &mut Object) -> Result<Mutated, Status> {
+        if attributes.namespace.is_empty()
+            || attributes.operation != Operation::Create
+            || attributes.is("", "namespaces")
+        {
+            return Ok(Mutated::No);
         }
         // An access review is about a namespace, it does not live in one.
-        if request.resource.group == "authorization.k8s.io" {
-            return Ok(false);
+        if attributes.resource.group == "authorization.k8s.io" {
+            return Ok(Mutated::No);
         }
-        match self.terminating(request.namespace).await? {
-            None => Err(Status::not_found(&GroupResource::new("", "namespaces"), request.namespace)),
-            Some(true) => Err(request
+        match self.terminating(attributes.namespace).await? {
+            None => Err(Status::not_found(&GroupResource::new("", "namespaces"), attributes.namespace)),
+            Some(true) => Err(attributes
                 .forbidden(&format!(
                     "unable to create new content in namespace {} because it is being terminated",
-                    request.namespace
+                    attributes.namespace
                 ))
                 .with_cause(StatusCause {
                     reason: "NamespaceTerminating".into(),
-                    message: format!("namespace {} is being terminated", request.namespace),
+                    message: format!("namespace {} is being terminated", attributes.namespace),
                     field: "metadata.namespace".into(),
                 })),
-            Some(false) => Ok(false),
+            Some(false) => Ok(Mutated::No),
         }
     }
 
-    async fn validate(&self, request: &Request<'_>, _: Option<&Object>) -> Result<(), Status> {
-        let immortal = IMMORTAL.contains(&request.name);
-        if request.operation == Operation::Delete && request.is("", "namespaces") && immortal {
-            return Err(request.forbidden("this namespace may not be deleted"));
+    async fn validate(&self, attributes: &Attributes<'_>, _: Option<&Object>) -> Result<(), Status> {
+        let immortal = IMMORTAL.contains(&attributes.name);
+        if attributes.operation == Operation::Delete && attributes.is("", "namespaces") && immortal {
+            return Err(attributes.forbidden("this namespace may not be deleted"));
         }
         Ok(())
     }

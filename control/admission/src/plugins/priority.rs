@@ -1,5 +1,6 @@
-use crate::chain::{Operation, Plugin, Request};
+use crate::chain::Plugin;
 use async_trait::async_trait;
+use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::{Object, Status};
 use sampan_client::{Client, Informer};
@@ -32,7 +33,7 @@ impl Priority {
         classes.into_iter().filter(|class| class.global_default == Some(true)).min_by_key(|class| class.value)
     }
 
-    async fn admit_pod(&self, request: &Request<'_>, pod: &mut Object) -> Result<bool, Status> {
+    async fn admit_pod(&self, attributes: &Attributes<'_>, pod: &mut Object) -> Result<Mutated, Status> {
         let named = pod.get_str(&["spec", "priorityClassName"]).unwrap_or_default().to_owned();
         let (value, policy) = if named.is_empty() {
             match self.default_class() {
@@ -45,26 +46,26 @@ impl Priority {
         } else {
             match self.class(&named).await? {
                 Some(class) => (class.value, class.preemption_policy.clone()),
-                None => return Err(request.forbidden(&format!("no PriorityClass with name {named} was found"))),
+                None => return Err(attributes.forbidden(&format!("no PriorityClass with name {named} was found"))),
             }
         };
         let policy = policy.unwrap_or_else(|| "PreemptLowerPriority".into());
         if pod.get(&["spec", "priority"]).and_then(serde_json::Value::as_i64).is_some_and(|own| own != i64::from(value))
         {
-            return Err(request.forbidden(&format!(
+            return Err(attributes.forbidden(&format!(
                 "the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name",
                 pod.get(&["spec", "priority"]).cloned().unwrap_or_default()
             )));
         }
         if pod.get_str(&["spec", "preemptionPolicy"]).is_some_and(|own| own != policy) {
-            return Err(request.forbidden(&format!(
+            return Err(attributes.forbidden(&format!(
                 "the string value of PreemptionPolicy ({}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name",
                 pod.get_str(&["spec", "preemptionPolicy"]).unwrap_or_default()
             )));
         }
         pod.set(&["spec", "priority"], value);
         pod.set(&["spec", "preemptionPolicy"], policy);
-        Ok(true)
+        Ok(Mutated::Yes)
     }
 }
 
@@ -74,34 +75,34 @@ impl Plugin for Priority {
         "Priority"
     }
 
-    async fn mutate(&self, request: &Request<'_>, object: &mut Object) -> Result<bool, Status> {
-        if !request.is("", "pods") {
-            return Ok(false);
+    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+        if !attributes.is("", "pods") {
+            return Ok(Mutated::No);
         }
-        match (request.operation, request.old) {
-            (Operation::Create, _) => self.admit_pod(request, object).await,
+        match (attributes.operation, attributes.old) {
+            (Operation::Create, _) => self.admit_pod(attributes, object).await,
             // An update that leaves them out means the ones it has.
             (Operation::Update, Some(old)) => {
-                let mut changed = false;
+                let mut changed = Mutated::No;
                 for field in ["priority", "preemptionPolicy"] {
                     if let (None, Some(kept)) = (object.get(&["spec", field]), old.get(&["spec", field])) {
                         object.set(&["spec", field], kept.clone());
-                        changed = true;
+                        changed = Mutated::Yes;
                     }
                 }
                 Ok(changed)
             }
-            _ => Ok(false),
+            _ => Ok(Mutated::No),
         }
     }
 
-    async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+    async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status> {
         let wants_default = object.is_some_and(|one| one.get(&["globalDefault"]) == Some(&true.into()));
-        if !request.is("scheduling.k8s.io", "priorityclasses") || !wants_default {
+        if !attributes.is("scheduling.k8s.io", "priorityclasses") || !wants_default {
             return Ok(());
         }
         match self.default_class().and_then(|class| class.metadata.name.clone()) {
-            Some(other) if other != request.name => Err(request
+            Some(other) if other != attributes.name => Err(attributes
                 .forbidden(&format!("PriorityClass {other} is already marked as default. Only one default can exist"))),
             _ => Ok(()),
         }

@@ -39,7 +39,7 @@ impl Action for Bind {
             None => Err(Status::not_found(&row.group_resource(), name)),
             Some(current) => bind(&row, current, &binding, node, now),
         };
-        let caller = ask.caller(&options);
+        let caller = ask.admitted(&options);
         ask.registry().update(&caller, &row, ask.namespace(), name, &how, &transform).await.map_err(Status::from)?;
         ask.created()
     }

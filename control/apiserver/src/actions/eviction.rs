@@ -7,10 +7,11 @@ use crate::core::Ask;
 use crate::options;
 use async_trait::async_trait;
 use http::Response;
+use sampan_api::admission::AdmitAll;
 use sampan_api::field::Path;
 use sampan_api::time::rfc3339;
 use sampan_api::{GroupVersionKind, LabelSelector, Object, Reason, Record, Status, StatusCause};
-use sampan_registry::options::{DeleteOptions, GetOptions, ListOptions, UpdateOptions};
+use sampan_registry::options::{Caller, DeleteOptions, GetOptions, ListOptions, UpdateOptions};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ impl Action for Evict {
         if counts(&object) {
             take_budget(ask, &record, write.dry_run).await?;
         }
-        let caller = ask.caller(&write);
+        let caller = ask.admitted(&write);
         if object.deletion_timestamp().is_none() {
             let how =
                 UpdateOptions { subresource: "eviction".into(), uid: delete.uid.clone(), ..UpdateOptions::default() };
@@ -87,7 +88,7 @@ async fn take_budget(ask: &Ask, record: &Arc<Record>, dry_run: bool) -> Result<(
         None => Err(Status::not_found(&row.group_resource(), &name)),
         Some(current) => spend(current, ask, record),
     };
-    let caller = ask.caller_of("", false, &Value::Null);
+    let caller = Caller { admission: &AdmitAll, ..ask.caller_of("", false, &Value::Null) };
     registry.update(&caller, &row, ask.namespace(), &name, &how, &transform).await.map_err(Status::from)?;
     Ok(())
 }

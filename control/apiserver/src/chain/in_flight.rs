@@ -75,7 +75,7 @@ mod tests {
     use crate::request_info::RequestInfo;
     use http::{Method, Uri};
     use http_body_util::BodyExt;
-    use sampan_registry::options::Warnings;
+    use sampan_api::admission::Warnings;
 
     /// The answer of `size` bytes to a read, as the chain lets it out.
     async fn answer(chain: &InFlight, path: &'static str, size: usize) -> Body {

@@ -10,9 +10,9 @@ use crate::respond;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use sampan_api::admission::Warnings;
 use sampan_api::{Status, UserInfo};
 use sampan_env::Env;
-use sampan_registry::options::Warnings;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 

@@ -2,17 +2,14 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use sampan_api::Object;
-use sampan_api::user::{Attributes, Authorizer, Decision, GROUP_MASTERS, UserInfo};
-use sampan_apiserver::{Anonymous, ApiServer, ApiService, Body, Config, NoNodes, body};
-use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
+use sampan_api::user::{Authorizer, GROUP_MASTERS, UserInfo};
+use sampan_apiserver::{ApiService, Body, body};
 use sampan_env::{CancellationToken, Env, Tasks};
-use sampan_registry::options::{Caller, Warnings};
-use sampan_registry::{AdmitAll, Registry, ResourceTable, SchemaShapes};
-use sampan_store::memory::MemoryStore;
+use sampan_registry::Registry;
+pub use sampan_testing::server::Masters;
+use sampan_testing::server::{Parts, Tokens};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -50,30 +47,6 @@ impl Answer {
     }
 }
 
-struct Tokens;
-
-impl Authenticator for Tokens {
-    fn authenticate<'a>(&'a self, shown: Credentials<'a>) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
-        let found = match shown.bearer_token() {
-            None => Ok(None),
-            Some("admin") => Ok(Some(Arc::new(admin()))),
-            Some("user") => Ok(Some(Arc::new(UserInfo::new("user", Vec::<String>::new())))),
-            Some(_) => Err(Refused("unknown".to_owned())),
-        };
-        Box::pin(std::future::ready(found))
-    }
-}
-
-/// Masters may do all, nobody else anything but ask for the server's health.
-pub struct Masters;
-
-impl Authorizer for Masters {
-    fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision> {
-        let allowed = attributes.user.in_group(GROUP_MASTERS) || attributes.path == "/healthz";
-        Box::pin(std::future::ready(if allowed { Decision::allow("") } else { Decision::no_opinion("") }))
-    }
-}
-
 pub fn admin() -> UserInfo {
     UserInfo::new("admin", [GROUP_MASTERS])
 }
@@ -84,54 +57,13 @@ pub async fn server() -> Server {
 
 /// A server of that world, guarded by that authorizer; it has the namespace `default`.
 pub async fn server_in(env: Env, authorizer: Arc<dyn Authorizer>) -> Server {
-    let tasks = Tasks::new("test");
-    let store = Arc::new(MemoryStore::new(env.clone(), &tasks));
-    let table = Arc::new(ResourceTable::builtin().expect("the built-in table is sound"));
-    let config = sampan_registry::Config::new(store, env.clone(), table, Arc::new(SchemaShapes));
-    let registry = Registry::open(config).await.expect("an empty store opens");
-    let server = ApiServer::new(Config {
-        env,
-        tasks: tasks.clone(),
-        registry: registry.clone(),
-        authenticator: Arc::new(Tokens),
-        authorizer,
-        admission: Arc::new(AdmitAll),
-        nodes: Arc::new(NoNodes),
-        actions: Vec::new(),
-        rules: None,
-        routes: Vec::new(),
-        checks: Vec::new(),
-        anonymous: Anonymous::Health,
-        version: "v1.35.0+sampan".to_owned(),
-    })
-    .expect("every action is bound");
-    let server = Server { service: server.service(), registry, tasks, stopping: server.stopping() };
-    server.namespace("default").await;
-    server
+    let users = [("admin", admin()), ("user", UserInfo::new("user", Vec::<String>::new()))];
+    let parts = Parts { authenticator: Arc::new(Tokens::new(users)), authorizer, ..Parts::new(env) };
+    let server = parts.start().await;
+    Server { service: server.service, registry: server.registry, tasks: server.tasks, stopping: server.stopping }
 }
 
 impl Server {
-    async fn namespace(&self, name: &str) {
-        let warnings = Warnings::default();
-        let user = admin();
-        let caller = Caller {
-            user: &user,
-            verb: "create",
-            user_agent: "test",
-            request_id: "",
-            field_manager: "test",
-            dry_run: false,
-            options: &serde_json::Value::Null,
-            admission: &AdmitAll,
-            warnings: &warnings,
-        };
-        let table = self.registry.table();
-        let row = table.lookup("", "v1", "namespaces").expect("a built-in row");
-        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        let object = Object::from_value(object).expect("an object");
-        self.registry.create(&caller, row, "", object).await.expect("a first namespace");
-    }
-
     /// Any request, as it would come over a socket.
     pub async fn raw(&self, request: Request<Body>) -> Response<Body> {
         match self.service.clone().oneshot(request).await {

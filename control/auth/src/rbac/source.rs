@@ -2,12 +2,13 @@ use super::index::{Binding, Index, Role, RoleRef, Subject};
 use super::rules::PolicyRule;
 use arc_swap::ArcSwap;
 use futures::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
 use sampan_api::k8s::api::rbac::v1 as rbac;
 use sampan_api::user::{Attributes, Authorizer, Decision};
 use sampan_api::{LabelSelector, Path, UserInfo};
 use sampan_client::{Informer, Informers};
 use sampan_env::Tasks;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// Answers out of an [`Index`] that a task rebuilds whenever a role or a binding has changed. Until the first one is
@@ -80,7 +81,7 @@ impl Sources {
 
     /// Reads everything and puts it in force.
     fn refresh(&self, into: &ArcSwap<Index>) {
-        let _pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        let _pass = self.pass.lock();
         into.store(Arc::new(self.index()));
     }
 

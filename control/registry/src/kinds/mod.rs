@@ -69,6 +69,4 @@ fn scale_kind() -> GroupVersionKind {
 }
 
 #[cfg(test)]
-mod golden_tests;
-#[cfg(test)]
 mod tests;

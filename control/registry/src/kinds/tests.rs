@@ -1,9 +1,9 @@
-//! The rows against what the real server serves. The reference lies outside the tree: without it nothing is compared.
+//! The rows against what the real server serves.
 
 use crate::resource::{Resource, Verbs};
+use sampan_testing::reference::{self, Comparison};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 /// What differs from the reference on purpose.
 mod differences {
@@ -15,13 +15,6 @@ mod differences {
     ];
     /// Subresources of ours on Kubernetes' kinds: (resource, subresource).
     pub(super) const OUR_SUBRESOURCES: &[(&str, &str)] = &[("pods", "scheduling")];
-}
-
-/// A file of the reference: `$SAMPAN_REFERENCE`, else beside the workspace.
-pub(super) fn reference(file: &str) -> Option<String> {
-    let root = std::env::var_os("SAMPAN_REFERENCE")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference"), PathBuf::from);
-    std::fs::read_to_string(root.join(file)).ok()
 }
 
 fn text(value: &Value, name: &str) -> String {
@@ -83,10 +76,7 @@ fn described(row: &Resource) -> String {
 #[test]
 fn rows_are_what_the_real_server_serves() {
     let rows = super::all();
-    let Some(discovery) = reference("discovery-v1.35.json") else {
-        println!("0 of {} rows compared: no reference", rows.len());
-        return;
-    };
+    let Some(discovery) = reference::text("discovery-v1.35.json") else { return };
     let discovery: Value = serde_json::from_str(&discovery).expect("the reference is JSON");
     let mut wanted = BTreeMap::new();
     let mut order = Vec::new();
@@ -119,17 +109,18 @@ fn rows_are_what_the_real_server_serves() {
             }
         }
     }
-    let mut compared = 0;
+    let mut comparison = Comparison::new("rows", []);
     for row in &rows {
         if differences::OURS.contains(&(row.group.as_ref(), row.resource.as_ref())) {
             continue;
         }
         let key = (row.group.to_string(), row.version.to_string(), row.resource.to_string());
-        let want = wanted.remove(&key).unwrap_or_else(|| panic!("{row:?} is not in the reference"));
-        assert_eq!(described(row), want);
-        compared += 1;
+        let want = wanted.remove(&key).unwrap_or_default();
+        comparison.equal(&format!("{row:?}"), &described(row), &want);
     }
-    assert!(wanted.is_empty(), "missing: {:?}", wanted.keys());
+    for (group, version, resource) in wanted.keys() {
+        comparison.case(&format!("{group}/{version} {resource}"), ["no such row".to_owned()]);
+    }
     let mut served: Vec<(String, String)> = Vec::new();
     for row in rows.iter().filter(|row| !row.group.ends_with(".sampan.dev")) {
         let version = (row.group.to_string(), row.version.to_string());
@@ -138,7 +129,7 @@ fn rows_are_what_the_real_server_serves() {
         }
     }
     assert_eq!(served, order, "groups and versions stand in the order of discovery");
-    println!("{compared} of {} rows compared with the reference", rows.len());
+    comparison.finish(0);
 }
 
 #[test]
@@ -147,13 +138,10 @@ fn columns_are_those_of_the_real_server() {
     for row in rows.iter().filter(|row| row.body == crate::resource::Body::Stored) {
         assert!(row.columns.is_some(), "{row:?} has no columns, or its data names a function that it does not give");
     }
-    let Some(columns) = reference("columns-v1.35.json") else {
-        println!("0 of {} tables compared: no reference", rows.len());
-        return;
-    };
+    let Some(columns) = reference::text("columns-v1.35.json") else { return };
     let columns: BTreeMap<String, Vec<Value>> = serde_json::from_str(&columns).expect("the reference is JSON");
     let mut left: BTreeSet<&String> = columns.keys().collect();
-    let mut compared = 0;
+    let mut comparison = Comparison::new("columns", []);
     for row in &rows {
         let root = if row.group.is_empty() { "/api" } else { "/apis" };
         let path = format!("{root}/{}/{}", row.api_version(), row.resource);
@@ -168,9 +156,10 @@ fn columns_are_those_of_the_real_server() {
             .iter()
             .map(|c| (c.name.to_string(), c.type_.to_string(), c.format.to_string(), i64::from(c.priority)))
             .collect();
-        assert_eq!(have, want, "{path}");
-        compared += have.len();
+        comparison.equal(&path, &have, &want);
     }
-    assert!(left.is_empty(), "no columns for {left:?}");
-    println!("{compared} columns of {} tables compared with the reference", columns.len());
+    for path in left {
+        comparison.case(path, ["no columns".to_owned()]);
+    }
+    comparison.finish(0);
 }

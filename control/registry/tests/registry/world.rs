@@ -1,5 +1,6 @@
 //! Rows, a registry over them, and short ways to call it.
 
+use sampan_api::admission::{Admission, AdmitAll, Attributes, Mutated, Warnings};
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
@@ -10,9 +11,8 @@ use sampan_env::{Env, Tasks};
 use sampan_registry::allocate::{AddressesAndPorts, Allocator};
 use sampan_registry::codec::Plain;
 use sampan_registry::{
-    Admission, AdmitAll, Attributes, Caller, Codec, Config, Context, DeleteOptions, Deleted, Error, Generation,
-    GetOptions, List, ListOptions, Mutated, Registry, Resource, ResourceTable, Shapeless, Strategy, UpdateOptions,
-    Updated, Warnings,
+    Caller, Codec, Config, Context, DeleteOptions, Deleted, Error, Generation, GetOptions, List, ListOptions, Registry,
+    Resource, ResourceTable, Shapeless, Strategy, UpdateOptions, Updated,
 };
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};

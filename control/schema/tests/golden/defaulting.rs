@@ -2,9 +2,9 @@
 //!
 //! What the server sets by other means (metadata, allocations, admission, strategies) is left out by path.
 
-use crate::support;
 use crate::support::differences;
 use sampan_schema::{Schema, default, json};
+use sampan_testing::reference::{self, Comparison};
 use serde_json::Value;
 
 /// Paths, with `[]` for any index, that no defaulting sets: (kind or "", path prefix).
@@ -78,13 +78,9 @@ fn general(path: &str) -> String {
 
 #[test]
 fn defaults_as_recorded() {
-    let Some(path) = support::reference("golden/defaulting.jsonl") else {
-        println!("defaulting: 0 of 119 compared");
-        return;
-    };
+    let Some(text) = reference::text("golden/defaulting.jsonl") else { return };
     let schema = Schema::builtin();
-    let text = std::fs::read_to_string(path).expect("readable");
-    let (mut compared, mut found) = (0, Vec::new());
+    let mut comparison = Comparison::new("defaulting", []);
     for line in text.lines() {
         let case: Value = serde_json::from_str(line).expect("JSON");
         for step in case["steps"].as_array().expect("steps") {
@@ -100,12 +96,11 @@ fn defaults_as_recorded() {
             let mut value = match json::from_value(schema, id, body) {
                 Ok(decoded) => decoded.value,
                 Err(error) => {
-                    found.push(format!("{}: {error}", case["id"]));
+                    comparison.case(case["id"].as_str().unwrap_or_default(), [error.to_string()]);
                     continue;
                 }
             };
             default::apply(schema, id, &mut value);
-            compared += 1;
             let mut lines = Vec::new();
             differences("", answer, &value, &mut lines);
             let set_elsewhere = |line: &String| {
@@ -113,9 +108,8 @@ fn defaults_as_recorded() {
                 OTHERS.iter().any(|(of, prefix)| (of.is_empty() || *of == kind) && path.starts_with(prefix))
             };
             lines.retain(|line| !set_elsewhere(line));
-            found.extend(lines.iter().map(|line| format!("{} {kind} {line}", case["id"].as_str().unwrap_or(""))));
+            comparison.case(case["id"].as_str().unwrap_or_default(), lines);
         }
     }
-    println!("defaulting: {compared} compared, {} differences", found.len());
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    comparison.finish(0);
 }

@@ -3,7 +3,7 @@
 use sampan_schema::{Schema, json, problems, yaml};
 use serde_json::Value;
 
-use crate::support;
+use sampan_testing::reference::{self, Comparison};
 
 /// The resource of a path, as the schema finds its kind.
 const KINDS: &[(&str, &str, &str, &str)] = &[
@@ -39,12 +39,9 @@ fn answer(step: &Value, kind: &(&str, &str, &str, &str)) -> Result<Vec<String>, 
 
 #[test]
 fn bad_bodies_as_recorded() {
-    let Some(path) = support::reference("golden/validation.jsonl") else {
-        println!("bad bodies: 0 compared");
-        return;
-    };
-    let (mut compared, mut found) = (0, Vec::new());
-    for line in std::fs::read_to_string(path).expect("readable").lines() {
+    let Some(text) = reference::text("golden/validation.jsonl") else { return };
+    let mut comparison = Comparison::new("bad bodies", []);
+    for line in text.lines() {
         let case: Value = serde_json::from_str(line).expect("JSON");
         for step in case["steps"].as_array().expect("steps") {
             let path = step["path"].as_str().unwrap_or("").split('?').next().unwrap_or_default();
@@ -69,7 +66,6 @@ fn bad_bodies_as_recorded() {
                 (_, true) if step["method"] != "PATCH" => Ok(warnings),
                 _ => continue,
             };
-            compared += 1;
             // The recording keeps an object's keys in their order; reading it sorts them.
             let sorted = |answer: Result<Vec<String>, String>| match answer {
                 Ok(mut warnings) => {
@@ -90,11 +86,8 @@ fn bad_bodies_as_recorded() {
                 }
             };
             let (got, expected) = (sorted(answer(step, kind)), sorted(expected));
-            if got != expected {
-                found.push(format!("{}: real {expected:?}\n    ours {got:?}", case["id"]));
-            }
+            comparison.equal(case["id"].as_str().unwrap_or_default(), &got, &expected);
         }
     }
-    println!("bad bodies: {compared} compared, {} differences", found.len());
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    comparison.finish(0);
 }

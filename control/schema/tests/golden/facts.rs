@@ -4,14 +4,11 @@ use sampan_schema::{Field, ListType, Schema, Shape, Type, TypeDef};
 use serde_json::Value;
 
 use crate::support;
+use sampan_testing::reference::Comparison;
 
-/// Deliberate differences: (type or "", field or "", fact, why).
-const DIFFERENT: &[(&str, &str, &str, &str)] = &[(
-    "Event",
-    "eventTime",
-    "required",
-    "events.k8s.io marks it required; k8s-openapi, whose facts these are, does not",
-)];
+/// Deliberate differences, and why.
+const DIFFERENT: &[(&str, &str)] =
+    &[("Event eventTime: required", "events.k8s.io marks it required; k8s-openapi, whose facts these are, does not")];
 
 /// Published types that are no part of any kind: the version endpoint's answer.
 const LEFT_OUT: &[&str] = &["io.k8s.apimachinery.pkg.version.Info"];
@@ -42,7 +39,7 @@ fn form(field: &Field) -> &'static str {
     }
 }
 
-fn compare(ty: &TypeDef, field: &Field, property: &Value, required: bool, out: &mut Vec<String>) {
+fn compare(ty: &TypeDef, field: &Field, property: &Value, required: bool, comparison: &mut Comparison) {
     let text = |name: &str| property[name].as_str().unwrap_or("").to_string();
     let keys: Vec<&str> =
         property["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -59,56 +56,38 @@ fn compare(ty: &TypeDef, field: &Field, property: &Value, required: bool, out: &
         all.push(("type", text("type"), form(field).to_string()));
     }
     for (fact, theirs, ours) in all {
-        let known = DIFFERENT.iter().any(|(t, f, what, _)| {
-            (t.is_empty() || *t == ty.name) && (f.is_empty() || *f == field.json_name) && *what == fact
-        });
-        if theirs != ours && !known {
-            out.push(format!("{} {}: {fact}: theirs {theirs:?}, ours {ours:?}", ty.name, field.json_name));
-        }
+        comparison.equal(&format!("{} {}: {fact}", ty.name, field.json_name), &ours, &theirs);
     }
 }
 
 #[test]
 fn facts_as_published() {
-    let Some(Value::Object(definitions)) = support::json("definitions-v1.35.json") else {
-        println!("schema facts: 0 types compared");
-        return;
-    };
+    let Some(Value::Object(definitions)) = support::json("definitions-v1.35.json") else { return };
     let schema = Schema::builtin();
-    let (mut compared, mut fields, mut missing, mut found) = (0, 0, Vec::new(), Vec::new());
+    let mut comparison = Comparison::new("schema facts", DIFFERENT.iter().copied());
     for (name, definition) in &definitions {
         let Some(properties) = definition["properties"].as_object() else { continue };
         if LEFT_OUT.contains(&name.as_str()) {
             continue;
         }
         let Some((_, ty)) = schema.types().find(|(_, ty)| ty.openapi_name() == *name) else {
-            missing.push(name.clone());
+            comparison.case(name, ["no such type".to_owned()]);
             continue;
         };
-        compared += 1;
         let required: Vec<&str> =
             definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (json_name, property) in properties {
-            fields += 1;
             match ty.field(json_name) {
-                Some(field) => compare(ty, field, property, required.contains(&json_name.as_str()), &mut found),
-                None => missing.push(format!("{name} {json_name}")),
+                Some(field) => compare(ty, field, property, required.contains(&json_name.as_str()), &mut comparison),
+                None => comparison.case(&format!("{name} {json_name}"), ["no such field".to_owned()]),
             }
         }
         for field in &ty.fields {
-            if !properties.contains_key(&*field.json_name) {
-                found.push(format!("{name} {}: not published", field.json_name));
-            }
+            let published = properties.contains_key(&*field.json_name);
+            comparison.equal(&format!("{name} {}: published", field.json_name), &true, &published);
         }
         let atomic = definition["x-kubernetes-map-type"] == "atomic";
-        if atomic != ty.atomic {
-            found.push(format!("{name}: map type atomic: theirs {atomic}, ours {}", ty.atomic));
-        }
+        comparison.equal(&format!("{name}: map type atomic"), &ty.atomic, &atomic);
     }
-    println!(
-        "schema facts: {compared} types, {fields} fields compared, {} missing, {} differences",
-        missing.len(),
-        found.len()
-    );
-    assert!(missing.is_empty() && found.is_empty(), "missing:\n{}\n\n{}", missing.join("\n"), found.join("\n"));
+    comparison.finish(0);
 }

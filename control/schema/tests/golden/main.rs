@@ -1,5 +1,5 @@
 //! What this crate makes against what Kubernetes' own code and server make: the golden objects of the published Go
-//! modules, and exchanges recorded from a real API server. What is not at hand is not compared, and the count says so.
+//! modules, and exchanges recorded from a real API server.
 
 mod defaulting;
 mod errors;

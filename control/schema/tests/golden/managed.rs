@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::support;
 use sampan_schema::{Schema, default, json, managed, patch};
+use sampan_testing::reference::{self, Comparison};
 use serde_json::Value;
 
 /// Cases that differ, and why.
@@ -49,10 +49,10 @@ fn subresource(path: &str) -> bool {
 #[test]
 fn managed_fields_as_recorded() {
     let schema = Schema::builtin();
-    let (mut compared, mut found) = (0, Vec::new());
+    let mut comparison = Comparison::new("managedFields", DIFFERENT.iter().copied());
     for file in ["defaulting", "updates", "patches"] {
-        let Some(path) = support::reference(&format!("golden/{file}.jsonl")) else { continue };
-        for line in std::fs::read_to_string(path).expect("readable").lines() {
+        let Some(text) = reference::text(&format!("golden/{file}.jsonl")) else { return };
+        for line in text.lines() {
             let case: Value = serde_json::from_str(line).expect("JSON");
             let mut live: HashMap<String, Value> = HashMap::new();
             for step in case["steps"].as_array().expect("steps") {
@@ -105,23 +105,12 @@ fn managed_fields_as_recorded() {
                     _ => &[&["status"]],
                 };
                 managed::update(schema, id, old.as_ref(), &mut new, writer, reset);
-                compared += 1;
                 let (ours, theirs) = (entries(&new), entries(answer));
-                let known = DIFFERENT.iter().any(|(id, _)| *id == case["id"]);
-                if ours != theirs && !known {
-                    found.push(format!(
-                        "{file}/{} {method}\n  real {}\n  ours {}",
-                        case["id"],
-                        theirs.join("\n       "),
-                        ours.join("\n       ")
-                    ));
-                }
+                let differs =
+                    || format!("{method}\n  real {}\n  ours {}", theirs.join("\n       "), ours.join("\n       "));
+                comparison.case(case["id"].as_str().unwrap_or_default(), (ours != theirs).then(differs));
             }
         }
     }
-    println!("managedFields: {compared} compared, {} differences", found.len());
-    for one in &found {
-        println!("{one}");
-    }
-    assert!(found.is_empty());
+    comparison.finish(0);
 }

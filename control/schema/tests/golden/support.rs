@@ -1,19 +1,11 @@
-//! Where the reference data lies: `$SAMPAN_REFERENCE`, else beside the checkout.
+//! JSON of the reference, and how two values differ.
 
-use std::path::PathBuf;
-
+use sampan_testing::reference;
 use serde_json::Value;
 
-pub fn reference(file: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("SAMPAN_REFERENCE").map(PathBuf::from);
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference");
-    let path = root.unwrap_or_else(beside).join(file);
-    path.exists().then_some(path)
-}
-
+/// A JSON file of the reference; `None` only if comparisons are skipped.
 pub fn json(file: &str) -> Option<Value> {
-    let bytes = std::fs::read(reference(file)?).expect("readable");
-    Some(serde_json::from_slice(&bytes).expect("JSON"))
+    Some(serde_json::from_str(&reference::text(file)?).expect("JSON"))
 }
 
 /// What differs, one line a leaf: `path: left | right`.

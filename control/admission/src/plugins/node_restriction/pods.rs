@@ -1,0 +1,149 @@
+//! The pods of a node: it makes mirror pods, ends and reports on those that are bound to it.
+
+use super::{Write, same};
+use sampan_api::admission::Operation;
+use sampan_api::field::go_quote;
+use sampan_api::k8s::api::core::v1::{Node, Pod};
+use sampan_api::{Object, Status};
+use sampan_auth::node::{MIRROR_POD, Referred, has, references};
+use sampan_client::Client;
+use serde_json::Value;
+
+fn bound_to(pod: &Object) -> &str {
+    pod.get_str(&["spec", "nodeName"]).unwrap_or_default()
+}
+
+pub(super) async fn pod(write: &Write<'_>, client: &Client) -> Result<(), Status> {
+    match write.operation() {
+        Operation::Create => mirror_pod(write, write.sent()?, client).await,
+        Operation::Delete if bound_to(write.stored()?) == write.node => Ok(()),
+        Operation::Delete => Err(write.node_may_not("can only delete pods with spec.nodeName set to itself")),
+        operation => Err(write.forbidden(&format!(
+            "unexpected operation {}, node {} can only create and delete mirror pods",
+            go_quote(&operation.to_string()),
+            go_quote(write.node)
+        ))),
+    }
+}
+
+async fn mirror_pod(write: &Write<'_>, pod: &Object, client: &Client) -> Result<(), Status> {
+    if pod.annotation(MIRROR_POD).is_none() {
+        return Err(write.forbidden(&format!(
+            "pod does not have {} annotation, node {} can only create mirror pods",
+            go_quote(MIRROR_POD),
+            go_quote(write.node)
+        )));
+    }
+    if bound_to(pod) != write.node {
+        return Err(write.node_may_not("can only create pods with spec.nodeName set to itself"));
+    }
+    owner(write, pod, client).await?;
+    let value = pod.to_value();
+    if !references(&value, Referred::ServiceAccount).is_empty() {
+        return Err(write.node_may_not("can not create pods that reference a service account"));
+    }
+    for (kind, what) in [(Referred::Secret, "secrets"), (Referred::ConfigMap, "configmaps")] {
+        if !references(&value, kind).is_empty() {
+            return Err(write.node_may_not(&format!("can not create pods that reference {what}")));
+        }
+    }
+    let volumes = || pod.get(&["spec", "volumes"]).and_then(Value::as_array).into_iter().flatten();
+    let sources = |volume: &Value| volume["projected"]["sources"].as_array().cloned().unwrap_or_default();
+    if volumes().any(|volume| sources(volume).iter().any(|source| has(source, &["clusterTrustBundle"]))) {
+        return Err(write.node_may_not("can not create pods that reference clustertrustbundles"));
+    }
+    if volumes().any(|volume| has(volume, &["persistentVolumeClaim"])) {
+        return Err(write.node_may_not("can not create pods that reference persistentvolumeclaims"));
+    }
+    Ok(())
+}
+
+/// A mirror pod's only owner is its node, as controller.
+async fn owner(write: &Write<'_>, pod: &Object, client: &Client) -> Result<(), Status> {
+    let owners = pod.get(&["metadata", "ownerReferences"]).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let owner = match owners {
+        [] => return Err(write.node_may_not("can only create pods with an owner reference set to itself")),
+        [owner] => owner,
+        _ => return Err(write.node_may_not("can only create pods with a single owner reference set to itself")),
+    };
+    if owner["apiVersion"] != "v1" || owner["kind"] != "Node" || owner["name"] != write.node {
+        return Err(write.node_may_not("can only create pods with an owner reference set to itself"));
+    }
+    if owner["controller"] != true {
+        return Err(write.node_may_not("can only create pods with a controller owner reference set to itself"));
+    }
+    if owner["blockOwnerDeletion"] == true {
+        return Err(write.node_may_not("must not set blockOwnerDeletion on an owner reference"));
+    }
+    let node = match client.all::<Node>().get_record(write.node).await {
+        Ok(node) => node,
+        Err(error) if error.is_not_found() => {
+            return Err(Status::not_found(&sampan_api::GroupResource::new("", "nodes"), write.node));
+        }
+        Err(error) => {
+            return Err(write.forbidden(&format!("error looking up node {} to verify uid: {error}", write.node)));
+        }
+    };
+    let claimed = owner["uid"].as_str().unwrap_or_default();
+    if claimed != &*node.uid {
+        let why = format!("node {} UID mismatch: expected {claimed} got {}", write.node, node.uid);
+        return Err(write.forbidden(&why));
+    }
+    Ok(())
+}
+
+pub(super) fn status(write: &Write<'_>) -> Result<(), Status> {
+    if write.operation() != Operation::Update {
+        return Err(write.unexpected_operation());
+    }
+    let (old, new) = (write.stored()?, write.sent()?);
+    if bound_to(old) != write.node {
+        return Err(write.node_may_not("can only update pod status for pods with spec.nodeName set to itself"));
+    }
+    if !same(old, new, &["metadata", "labels"]) {
+        return Err(write.node_may_not("cannot update labels through pod status"));
+    }
+    // "statues" is Kubernetes' own spelling.
+    if claims(old) != claims(new) {
+        return Err(write.node_may_not("cannot update resource claim statues"));
+    }
+    if !same(old, new, &["status", "extendedResourceClaimStatus"]) {
+        return Err(write.node_may_not("cannot update extended resource claim status"));
+    }
+    Ok(())
+}
+
+fn claims(pod: &Object) -> Vec<(Option<&str>, Option<&str>)> {
+    let all = pod.get(&["status", "resourceClaimStatuses"]).and_then(Value::as_array);
+    all.into_iter()
+        .flatten()
+        .map(|one| (one.get("name").and_then(Value::as_str), one.get("resourceClaimName").and_then(Value::as_str)))
+        .collect()
+}
+
+pub(super) async fn eviction(write: &Write<'_>, client: &Client) -> Result<(), Status> {
+    if write.operation() != Operation::Create {
+        return Err(write.forbidden(&format!("unexpected operation {}", write.operation())));
+    }
+    let name = match write.attributes.name {
+        "" => write.sent()?.name(),
+        name => name,
+    };
+    if name.is_empty() {
+        return Err(write.forbidden("could not determine pod from request data"));
+    }
+    if bound_to(&existing(write, client, name).await?) != write.node {
+        let why = format!("node {} can only evict pods with spec.nodeName set to itself", write.node);
+        return Err(write.forbidden(&why));
+    }
+    Ok(())
+}
+
+/// The pod of that name in the request's namespace.
+pub(super) async fn existing(write: &Write<'_>, client: &Client, name: &str) -> Result<Object, Status> {
+    match client.namespaced::<Pod>(write.attributes.namespace).get_record(name).await {
+        Ok(record) => Ok(record.object()),
+        Err(error) if error.is_not_found() => Err(Status::not_found(&sampan_api::GroupResource::new("", "pods"), name)),
+        Err(error) => Err(write.forbidden(&error.to_string())),
+    }
+}

@@ -1,0 +1,134 @@
+//! The one seam to admission: what a writer tells it, inside the compare-and-swap loop, and what it may answer. The
+//! registry and the API server call it, the admission chain is behind it.
+
+use crate::limits::WARNINGS_MAX;
+use crate::meta::{GroupResource, GroupVersionResource};
+use crate::object::Object;
+use crate::status::Status;
+use crate::user::UserInfo;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::fmt;
+
+/// `admission.Operation` of k8s.io/apiserver. Shown as there: `CREATE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        })
+    }
+}
+
+/// What is to be admitted: `admission.Attributes` of k8s.io/apiserver without the new object, which is handed beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes<'a> {
+    pub operation: Operation,
+    /// As the request named it.
+    pub resource: &'a GroupVersionResource,
+    /// `""` for the object itself.
+    pub subresource: &'a str,
+    /// `""` for a cluster-scoped object.
+    pub namespace: &'a str,
+    /// `""` at a create with `generateName` before the name was made.
+    pub name: &'a str,
+    /// Who writes.
+    pub user: &'a UserInfo,
+    /// Nothing will be stored.
+    pub dry_run: bool,
+    /// The call's options as an object (`CreateOptions`, ...); null where the caller has none.
+    pub options: &'a Value,
+    /// The object as it is stored, in the version that the request named. Only at updates and deletions.
+    pub old: Option<&'a Object>,
+    /// Where warnings are left for the response's headers.
+    pub warnings: &'a Warnings,
+}
+
+impl Attributes<'_> {
+    /// Whether this is about the objects of a resource themselves, no subresource.
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        self.subresource.is_empty() && self.resource.group == group && self.resource.resource == resource
+    }
+
+    /// The resource without its version.
+    pub fn group_resource(&self) -> GroupResource {
+        self.resource.group_resource()
+    }
+
+    /// 403 in the words of `admission.NewForbidden`.
+    pub fn forbidden(&self, why: &str) -> Status {
+        Status::forbidden(&self.group_resource(), self.name, why)
+    }
+}
+
+/// Whether admission changed the object: then defaults are applied again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mutated {
+    Yes,
+    #[default]
+    No,
+}
+
+impl Mutated {
+    /// `Yes` when either is.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::Yes { self } else { other }
+    }
+}
+
+/// Admits writes. It may be called several times for one request, as often as the compare-and-swap loop runs, and so has
+/// no side effects. The objects are in the version that the request named.
+#[async_trait]
+pub trait Admission: Send + Sync {
+    /// Changes the object, or refuses it. Not called for deletions. For an action the object is the call's body.
+    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status>;
+    /// Refuses or lets pass what will be written. `object` is `None` for deletions.
+    async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status>;
+}
+
+/// Admission that changes and refuses nothing: for the server's own first objects, for what follows from a call that was
+/// admitted, and for tests.
+#[derive(Clone, Copy, Debug)]
+pub struct AdmitAll;
+
+#[async_trait]
+impl Admission for AdmitAll {
+    async fn mutate(&self, _: &Attributes<'_>, _: &mut Object) -> Result<Mutated, Status> {
+        Ok(Mutated::No)
+    }
+    async fn validate(&self, _: &Attributes<'_>, _: Option<&Object>) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+/// The texts of a response's `Warning` headers, each once, in order, at most [`WARNINGS_MAX`].
+#[derive(Debug, Default)]
+pub struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    /// Adds a text unless it is there or there are too many.
+    pub fn add(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut all = self.0.lock();
+        if all.len() < WARNINGS_MAX && !all.contains(&text) {
+            all.push(text);
+        }
+    }
+
+    /// The texts; none are left.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
+    }
+}

@@ -1,0 +1,39 @@
+//! A self-signed certificate for `localhost`, and what both ends make of it.
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::sync::Arc;
+
+/// The configurations of a server that shows the certificate and of a client that trusts it.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Asks for no client certificate; names no protocols.
+    pub server: rustls::ServerConfig,
+    pub client: rustls::ClientConfig,
+    /// The certificate, PEM.
+    pub certificate_pem: String,
+}
+
+/// A fresh pair for `localhost`.
+///
+/// # Panics
+/// When none can be made.
+pub fn pair() -> Pair {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let certificate = CertificateDer::from(made.cert.der().to_vec());
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("a pair");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).expect("a root");
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Pair { server, client, certificate_pem: made.cert.pem() }
+}
