@@ -184,7 +184,7 @@ async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
         path.push_str(&format!("/{name}"));
     }
     if let Some(selector) = &get.selector {
-        path.push_str(&format!("?labelSelector={}", escape(selector)));
+        path.push_str(&format!("?labelSelector={}", sampan_api::percent::encode(selector)));
     }
     let json = get.output.as_deref() == Some("json");
     let accept = if json { "application/json" } else { "application/json;as=Table;v=v1;g=meta.k8s.io" };
@@ -288,18 +288,6 @@ async fn explain(session: &Session, name: &str, output: Option<&str>) -> anyhow:
         Some(text) => say(&format!("{}\n", text.trim_end())),
         None => say(&format!("{}\n", serde_json::to_string_pretty(&answer)?)),
     }
-}
-
-fn escape(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-    text.bytes().fold(String::new(), |mut out, b| {
-        if plain(b) {
-            out.push(char::from(b));
-        } else {
-            out.push_str(&format!("%{b:02X}"));
-        }
-        out
-    })
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use sampan_auth::union::{Authenticators, Authorizers};
 use sampan_auth::{Authenticator, Pki};
 use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
-use sampan_registry::{Registry, ResourceTable, SchemaShapes};
+use sampan_registry::{Registry, ResourceTable};
 use sampan_store::Store;
 use sampan_store::sqlite::{Options, SqliteStore};
 use sampan_wasm_runtime::{EgressRules, Runtime, RuntimeConfig};
@@ -305,7 +305,7 @@ fn registry_config(
 ) -> sampan_registry::Config {
     use sampan_registry::allocate::Pool;
     let store: Arc<dyn Store> = store.clone();
-    let mut registry = sampan_registry::Config::new(store, env.clone(), table, Arc::new(SchemaShapes));
+    let mut registry = sampan_registry::Config::new(store, env.clone(), table);
     let (network, prefix) = config.service_network;
     registry.pools.cluster_ips = Pool::Addresses { network, prefix };
     registry.pools.node_ports = Pool::Ports { first: config.node_ports.0, last: config.node_ports.1 };

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use http::Response;
-use sampan_api::{GroupVersionKind, Status};
+use sampan_api::Status;
 use sampan_apiserver::{Action, Ask, Body};
 use sampan_client::{BlobSource, Client, EventRecorder, Informers};
 use sampan_env::{Env, Tasks};
@@ -72,6 +72,6 @@ impl Action for Explain {
         let explainer = self.0.get().ok_or_else(|| Status::service_unavailable("no scheduler runs in this process"))?;
         let explanation = explainer.explain(ask.namespace(), ask.name()).await?;
         let value = serde_json::to_value(explanation).map_err(|error| Status::internal(&error.to_string()))?;
-        ask.answer(200, &GroupVersionKind::new("scheduling.sampan.dev", "v1alpha1", "Explanation"), &value)
+        ask.answer(200, &value)
     }
 }

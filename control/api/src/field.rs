@@ -10,6 +10,7 @@ use std::fmt::{self, Write as _};
 pub struct Path(String);
 
 impl Path {
+    /// A field of the object itself.
     pub fn new(name: &str) -> Self {
         Self(name.to_owned())
     }
@@ -19,14 +20,17 @@ impl Path {
         Self(String::new())
     }
 
+    /// A field of what this path leads to.
     pub fn child(&self, name: &str) -> Self {
         if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
     }
 
+    /// An element of the list that this path leads to.
     pub fn index(&self, index: usize) -> Self {
         Self(format!("{}[{index}]", self.0))
     }
 
+    /// An entry of the map that this path leads to.
     pub fn key(&self, key: &str) -> Self {
         Self(format!("{}[{key}]", self.0))
     }
@@ -36,6 +40,7 @@ impl Path {
         Self(path.into())
     }
 
+    /// The path as it is written; empty for the object itself.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -93,17 +98,28 @@ impl fmt::Display for Path {
     }
 }
 
+/// What is wrong with a field: apimachinery's `field.ErrorType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldErrorKind {
+    /// What the value refers to is not there.
     NotFound,
+    /// The value is missing.
     Required,
+    /// The value stands twice where it may stand once.
     Duplicate,
+    /// The value breaks a rule of its field.
     Invalid,
+    /// The value is none of those that are listed.
     NotSupported,
+    /// The field may not be set, or not be changed, here.
     Forbidden,
+    /// The text is longer than it may be, in bytes.
     TooLong,
+    /// The list or map has more entries than it may have.
     TooMany,
+    /// The check itself failed.
     Internal,
+    /// The value is of another type than its field.
     TypeInvalid,
 }
 
@@ -147,10 +163,13 @@ impl FieldErrorKind {
 /// One thing that is wrong with one field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldError {
+    /// What is wrong.
     pub kind: FieldErrorKind,
+    /// The field's path, as it is written.
     pub field: String,
     /// The value at fault; `None` where Kubernetes leaves it out.
     pub value: Option<BadValue>,
+    /// What the message adds to the kind and the value; may be empty.
     pub detail: String,
 }
 
@@ -159,24 +178,31 @@ impl FieldError {
         Self { kind, field: path.to_string(), value, detail: detail.into() }
     }
 
+    /// [`FieldErrorKind::Required`].
     pub fn required(path: &Path, detail: impl Into<String>) -> Self {
         Self::make(FieldErrorKind::Required, path, None, detail)
     }
+    /// [`FieldErrorKind::Invalid`]; `detail` says which rule is broken.
     pub fn invalid(path: &Path, value: impl Into<BadValue>, detail: impl Into<String>) -> Self {
         Self::make(FieldErrorKind::Invalid, path, Some(value.into()), detail)
     }
+    /// [`FieldErrorKind::TypeInvalid`].
     pub fn type_invalid(path: &Path, value: impl Into<BadValue>, detail: impl Into<String>) -> Self {
         Self::make(FieldErrorKind::TypeInvalid, path, Some(value.into()), detail)
     }
+    /// [`FieldErrorKind::Duplicate`].
     pub fn duplicate(path: &Path, value: impl Into<BadValue>) -> Self {
         Self::make(FieldErrorKind::Duplicate, path, Some(value.into()), "")
     }
+    /// [`FieldErrorKind::NotFound`].
     pub fn not_found(path: &Path, value: impl Into<BadValue>) -> Self {
         Self::make(FieldErrorKind::NotFound, path, Some(value.into()), "")
     }
+    /// [`FieldErrorKind::Forbidden`]; `detail` says why.
     pub fn forbidden(path: &Path, detail: impl Into<String>) -> Self {
         Self::make(FieldErrorKind::Forbidden, path, None, detail)
     }
+    /// [`FieldErrorKind::Internal`].
     pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
         Self::make(FieldErrorKind::Internal, path, None, detail)
     }
@@ -190,10 +216,12 @@ impl FieldError {
         };
         Self::make(FieldErrorKind::NotSupported, path, Some(value.into()), detail)
     }
+    /// [`FieldErrorKind::TooLong`]: more than `max` bytes.
     pub fn too_long(path: &Path, max: usize) -> Self {
         let unit = if max == 1 { "byte" } else { "bytes" };
         Self::make(FieldErrorKind::TooLong, path, None, format!("may not be more than {max} {unit}"))
     }
+    /// [`FieldErrorKind::TooMany`]: `actual` entries where `max` may be.
     pub fn too_many(path: &Path, actual: usize, max: usize) -> Self {
         let unit = if max == 1 { "item" } else { "items" };
         Self::make(FieldErrorKind::TooMany, path, Some(actual.into()), format!("must have at most {max} {unit}"))
@@ -229,24 +257,30 @@ impl fmt::Display for FieldError {
 pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
+    /// Nothing wrong.
     pub fn new() -> Self {
         Self::default()
     }
+    /// Adds an error; beyond [`FIELD_ERRORS_MAX`] it is dropped.
     pub fn push(&mut self, error: FieldError) {
         if self.0.len() < FIELD_ERRORS_MAX {
             self.0.push(error);
         }
     }
+    /// Adds errors; beyond [`FIELD_ERRORS_MAX`] they are dropped.
     pub fn extend(&mut self, errors: impl IntoIterator<Item = FieldError>) {
         let left = FIELD_ERRORS_MAX - self.0.len();
         self.0.extend(errors.into_iter().take(left));
     }
+    /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+    /// How many errors are kept.
     pub fn len(&self) -> usize {
         self.0.len()
     }
+    /// The errors in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, FieldError> {
         self.0.iter()
     }

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod meta;
 pub mod names;
 pub mod object;
+pub mod percent;
 pub mod quantity;
 pub mod record;
 pub mod scheduling;

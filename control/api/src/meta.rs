@@ -5,11 +5,14 @@ use std::fmt;
 /// `apps/v1`; the core group is the empty string.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupVersion {
+    /// `""` for the core group.
     pub group: String,
+    /// Such as `v1`.
     pub version: String,
 }
 
 impl GroupVersion {
+    /// Out of its parts; the core group is `""`.
     pub fn new(group: impl Into<String>, version: impl Into<String>) -> Self {
         Self { group: group.into(), version: version.into() }
     }
@@ -28,6 +31,7 @@ impl GroupVersion {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
+    /// A kind of this group and version.
     pub fn with_kind(&self, kind: impl Into<String>) -> GroupVersionKind {
         GroupVersionKind { group: self.group.clone(), version: self.version.clone(), kind: kind.into() }
     }
@@ -39,14 +43,19 @@ impl fmt::Display for GroupVersion {
     }
 }
 
+/// A kind as bodies name it: `apiVersion` in two parts, and `kind`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupVersionKind {
+    /// `""` for the core group.
     pub group: String,
+    /// Such as `v1`.
     pub version: String,
+    /// Such as `Deployment`.
     pub kind: String,
 }
 
 impl GroupVersionKind {
+    /// Out of its parts; the core group is `""`.
     pub fn new(group: impl Into<String>, version: impl Into<String>, kind: impl Into<String>) -> Self {
         Self { group: group.into(), version: version.into(), kind: kind.into() }
     }
@@ -56,14 +65,17 @@ impl GroupVersionKind {
         GroupVersion::parse(api_version).map(|gv| gv.with_kind(kind))
     }
 
+    /// Its group and version.
     pub fn group_version(&self) -> GroupVersion {
         GroupVersion::new(self.group.clone(), self.version.clone())
     }
 
+    /// The `apiVersion` of an object of this kind.
     pub fn api_version(&self) -> String {
         self.group_version().api_version()
     }
 
+    /// Its group and kind, whatever the version.
     pub fn group_kind(&self) -> GroupKind {
         GroupKind { group: self.group.clone(), kind: self.kind.clone() }
     }
@@ -76,22 +88,29 @@ impl fmt::Display for GroupVersionKind {
     }
 }
 
+/// A resource as paths name it; the resource is the plural.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupVersionResource {
+    /// `""` for the core group.
     pub group: String,
+    /// Such as `v1`.
     pub version: String,
+    /// The plural, in lower case: `deployments`.
     pub resource: String,
 }
 
 impl GroupVersionResource {
+    /// Out of its parts; the core group is `""`.
     pub fn new(group: impl Into<String>, version: impl Into<String>, resource: impl Into<String>) -> Self {
         Self { group: group.into(), version: version.into(), resource: resource.into() }
     }
 
+    /// Its group and version.
     pub fn group_version(&self) -> GroupVersion {
         GroupVersion::new(self.group.clone(), self.version.clone())
     }
 
+    /// Its group and resource, whatever the version.
     pub fn group_resource(&self) -> GroupResource {
         GroupResource { group: self.group.clone(), resource: self.resource.clone() }
     }
@@ -115,11 +134,14 @@ impl fmt::Display for GroupVersionResource {
 /// As Kubernetes writes it in messages: `pods`, `deployments.apps`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupResource {
+    /// `""` for the core group.
     pub group: String,
+    /// The plural, in lower case: `deployments`.
     pub resource: String,
 }
 
 impl GroupResource {
+    /// Out of its parts; the core group is `""`.
     pub fn new(group: impl Into<String>, resource: impl Into<String>) -> Self {
         Self { group: group.into(), resource: resource.into() }
     }
@@ -134,11 +156,14 @@ impl fmt::Display for GroupResource {
 /// As Kubernetes writes it in messages: `Pod`, `Deployment.apps`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupKind {
+    /// `""` for the core group.
     pub group: String,
+    /// Such as `Deployment`.
     pub kind: String,
 }
 
 impl GroupKind {
+    /// Out of its parts; the core group is `""`.
     pub fn new(group: impl Into<String>, kind: impl Into<String>) -> Self {
         Self { group: group.into(), kind: kind.into() }
     }

@@ -6,9 +6,13 @@ const DNS1123_SUBDOMAIN_FMT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([
 const DNS1123_SUBDOMAIN_MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
 const QUALIFIED_NAME_FMT: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 
+/// Longest RFC 1123 label, bytes.
 pub const DNS1123_LABEL_MAX: usize = 63;
+/// Longest RFC 1123 subdomain, bytes.
 pub const DNS1123_SUBDOMAIN_MAX: usize = 253;
+/// Longest name part of a qualified name, bytes.
 pub const QUALIFIED_NAME_MAX: usize = 63;
+/// Longest value of a label, bytes.
 pub const LABEL_VALUE_MAX: usize = 63;
 
 fn max_length(max: usize) -> String {
@@ -131,6 +135,7 @@ fn matches_qualified(text: &str) -> bool {
     edge_alnum(text.as_bytes(), |b| b.is_ascii_alphanumeric(), |b| matches!(b, b'-' | b'_' | b'.'))
 }
 
+/// The value of a label; may be empty.
 pub fn label_value(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.len() > LABEL_VALUE_MAX {

@@ -14,15 +14,22 @@ pub struct Object {
 /// One entry of `metadata.ownerReferences`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OwnerReference {
+    /// The owner's `apiVersion`.
     pub api_version: String,
+    /// The owner's kind.
     pub kind: String,
+    /// The owner's name; it is of the same namespace, or of none.
     pub name: String,
+    /// The owner's UID: an object of the same name made later is no owner.
     pub uid: String,
+    /// Whether the owner manages the object; at most one does.
     pub controller: bool,
+    /// Whether a foreground deletion of the owner waits for the object.
     pub block_owner_deletion: bool,
 }
 
 impl OwnerReference {
+    /// `None` when `apiVersion`, `kind`, `name` or `uid` is no text.
     pub fn from_value(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
         let flag = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
@@ -46,22 +53,27 @@ impl Object {
         }
     }
 
+    /// An object of these fields.
     pub fn from_map(fields: Map<String, Value>) -> Self {
         Self { fields }
     }
 
+    /// The object as a value.
     pub fn into_value(self) -> Value {
         Value::Object(self.fields)
     }
 
+    /// A copy of the object as a value.
     pub fn to_value(&self) -> Value {
         Value::Object(self.fields.clone())
     }
 
+    /// The fields of the object: `apiVersion`, `metadata`, `spec`.
     pub fn fields(&self) -> &Map<String, Value> {
         &self.fields
     }
 
+    /// The fields of the object, to be changed in place.
     pub fn fields_mut(&mut self) -> &mut Map<String, Value> {
         &mut self.fields
     }
@@ -70,10 +82,12 @@ impl Object {
         map.get(name).and_then(Value::as_str).unwrap_or("")
     }
 
+    /// `""` where there is none or it is no text; the same holds for the other texts below.
     pub fn api_version(&self) -> &str {
         Self::text(&self.fields, "apiVersion")
     }
 
+    /// The object's own `kind`.
     pub fn kind(&self) -> &str {
         Self::text(&self.fields, "kind")
     }
@@ -83,6 +97,7 @@ impl Object {
         GroupVersionKind::parse(self.api_version(), self.kind())
     }
 
+    /// Sets `apiVersion` and `kind`.
     pub fn set_gvk(&mut self, gvk: &GroupVersionKind) {
         self.fields.insert("apiVersion".into(), gvk.api_version().into());
         self.fields.insert("kind".into(), gvk.kind.clone().into());
@@ -106,42 +121,52 @@ impl Object {
         }
     }
 
+    /// `metadata.name`.
     pub fn name(&self) -> &str {
         Self::text(self.metadata(), "name")
     }
 
+    /// `metadata.generateName`: the prefix of a name that the server is to make.
     pub fn generate_name(&self) -> &str {
         Self::text(self.metadata(), "generateName")
     }
 
+    /// `metadata.namespace`; `""` for cluster-scoped objects.
     pub fn namespace(&self) -> &str {
         Self::text(self.metadata(), "namespace")
     }
 
+    /// `metadata.uid`.
     pub fn uid(&self) -> &str {
         Self::text(self.metadata(), "uid")
     }
 
+    /// `metadata.resourceVersion`.
     pub fn resource_version(&self) -> &str {
         Self::text(self.metadata(), "resourceVersion")
     }
 
+    /// `metadata.creationTimestamp`, RFC 3339.
     pub fn creation_timestamp(&self) -> &str {
         Self::text(self.metadata(), "creationTimestamp")
     }
 
+    /// `metadata.deletionTimestamp`, RFC 3339: when a deletion that has begun is due.
     pub fn deletion_timestamp(&self) -> Option<&str> {
         self.metadata().get("deletionTimestamp").and_then(Value::as_str)
     }
 
+    /// `metadata.deletionGracePeriodSeconds`.
     pub fn deletion_grace_period_seconds(&self) -> Option<i64> {
         self.metadata().get("deletionGracePeriodSeconds").and_then(Value::as_i64)
     }
 
+    /// `metadata.generation`; 0 where there is none.
     pub fn generation(&self) -> i64 {
         self.metadata().get("generation").and_then(Value::as_i64).unwrap_or(0)
     }
 
+    /// Sets a field of the metadata.
     pub fn set_meta(&mut self, name: &str, value: impl Into<Value>) {
         self.metadata_mut().insert(name.into(), value.into());
     }
@@ -155,22 +180,27 @@ impl Object {
             .filter_map(|(key, value)| value.as_str().map(|value| (key.as_str(), value)))
     }
 
+    /// The labels whose values are texts, by key.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs("labels")
     }
 
+    /// The annotations whose values are texts, by key.
     pub fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs("annotations")
     }
 
+    /// The value of a label.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.metadata().get("labels")?.get(key)?.as_str()
     }
 
+    /// The value of an annotation.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata().get("annotations")?.get(key)?.as_str()
     }
 
+    /// Sets an annotation; annotations that are no object stay as they are.
     pub fn set_annotation(&mut self, key: &str, value: impl Into<String>) {
         let slot = self.metadata_mut().entry("annotations").or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(map) = slot {
@@ -178,10 +208,12 @@ impl Object {
         }
     }
 
+    /// `metadata.finalizers`: what must be done before the object may go.
     pub fn finalizers(&self) -> impl Iterator<Item = &str> {
         self.metadata().get("finalizers").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
 
+    /// `metadata.ownerReferences`, those that are whole.
     pub fn owner_references(&self) -> Vec<OwnerReference> {
         let list = self.metadata().get("ownerReferences").and_then(Value::as_array);
         list.into_iter().flatten().filter_map(OwnerReference::from_value).collect()
@@ -193,6 +225,7 @@ impl Object {
         rest.iter().try_fold(self.fields.get(*first)?, |value, key| value.get(*key))
     }
 
+    /// The text at a path of object keys; `None` where there is none or it is no text.
     pub fn get_str(&self, path: &[&str]) -> Option<&str> {
         self.get(path).and_then(Value::as_str)
     }

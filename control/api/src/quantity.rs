@@ -22,6 +22,7 @@ pub struct Quantity {
     format: Format,
 }
 
+/// Why a text is no quantity, in apimachinery's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
@@ -43,16 +44,20 @@ const SI: [(&str, i32); 10] =
 const BINARY: [(&str, u32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
 
 impl Quantity {
+    /// Zero.
     pub const ZERO: Self = Self { nanos: 0, format: Format::DecimalSi };
 
+    /// So many whole units.
     pub fn from_units(units: i64, format: Format) -> Self {
         Self { nanos: i128::from(units) * NANO, format }
     }
 
+    /// So many thousandths of a unit.
     pub fn from_millis(millis: i64, format: Format) -> Self {
         Self { nanos: i128::from(millis) * (NANO / 1000), format }
     }
 
+    /// How it was written.
     pub fn format(&self) -> Format {
         self.format
     }
@@ -72,32 +77,35 @@ impl Quantity {
         i64::try_from(quotient).unwrap_or(if quotient < 0 { i64::MIN } else { i64::MAX })
     }
 
+    /// Whether it is zero.
     pub fn is_zero(&self) -> bool {
         self.nanos == 0
     }
 
+    /// Whether it is less than zero.
     pub fn is_negative(&self) -> bool {
         self.nanos < 0
     }
 
-    /// The sum, in `self`'s format (in the other's where `self` is zero, as Go has it).
+    /// The sum, in `self`'s format (in the other's where `self` is zero, as Go has it). It stays within what can be held.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         let format = if self.is_zero() { other.format } else { self.format };
-        Self { nanos: self.nanos + other.nanos, format }
+        Self { nanos: self.nanos.saturating_add(other.nanos), format }
     }
 
+    /// The difference, by the same rules.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         let format = if self.is_zero() { other.format } else { self.format };
-        Self { nanos: self.nanos - other.nanos, format }
+        Self { nanos: self.nanos.saturating_sub(other.nanos), format }
     }
 
     /// Rounded up to a multiple of 10^-3, as the API does with cpu.
     #[must_use]
     pub fn rounded_to_millis(self) -> Self {
         let unit = NANO / 1000;
-        Self { nanos: div_away_from_zero(self.nanos, unit) * unit, ..self }
+        Self { nanos: div_away_from_zero(self.nanos, unit).saturating_mul(unit), ..self }
     }
 }
 
@@ -234,7 +242,7 @@ impl fmt::Display for Quantity {
         }
         let units = self.nanos / NANO;
         let whole = self.nanos % NANO == 0;
-        if self.format == Format::BinarySi && whole && units.abs() >= 1024 {
+        if self.format == Format::BinarySi && whole && units.unsigned_abs() >= 1024 {
             let power = (units.trailing_zeros() / 10 * 10).min(60);
             let suffix = BINARY.iter().find(|(_, p)| *p == power).map_or("", |(name, _)| name);
             return write!(f, "{}{suffix}", units >> power);

@@ -13,11 +13,14 @@ use std::sync::{Arc, OnceLock};
 /// Where a record stands within its resource. Cluster-scoped objects have an empty namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordKey {
+    /// `""` for cluster-scoped objects.
     pub namespace: Arc<str>,
+    /// The object's name.
     pub name: Arc<str>,
 }
 
 impl RecordKey {
+    /// Out of its parts; `""` is no namespace.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
@@ -64,29 +67,42 @@ impl Deletion {
 /// Who made a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Writer {
+    /// The name of the identity.
     pub user: Arc<str>,
+    /// The request's verb.
     pub verb: Arc<str>,
+    /// The request's user agent.
     pub user_agent: Arc<str>,
+    /// The request's audit id.
     pub request_id: Arc<str>,
 }
 
 /// What a [`Record`] is made of.
 #[derive(Clone, Debug)]
 pub struct RecordParts {
+    /// The object's place.
     pub key: RecordKey,
+    /// The object's `apiVersion`.
     pub api_version: Arc<str>,
+    /// The object's kind.
     pub kind: Arc<str>,
+    /// The object's UID.
     pub uid: Arc<str>,
+    /// The revision of the log at which it was created.
     pub create_revision: u64,
     /// The revision of this write; in a deletion's event, the deletion's. 0: not in the store, the answer of a dry run.
     pub mod_revision: u64,
+    /// How many writes there were since it was created, that one included.
     pub version: u64,
+    /// The object's labels.
     pub labels: Arc<BTreeMap<String, String>>,
+    /// The object's owner references.
     pub owners: Arc<[OwnerReference]>,
     /// How far its deletion is.
     pub deletion: Deletion,
     /// Values of the fields that the resource's row declares selectable, besides metadata.name and metadata.namespace.
     pub fields: Arc<[(&'static str, String)]>,
+    /// Who wrote this state.
     pub writer: Arc<Writer>,
     /// The encoded object without `metadata.resourceVersion`. It begins `{"apiVersion":"…","kind":"…","metadata":{`.
     pub json: Bytes,
@@ -113,6 +129,7 @@ impl std::ops::Deref for Record {
 }
 
 impl Record {
+    /// A record of these parts.
     pub fn new(parts: RecordParts) -> Self {
         debug_assert!(parts.json.starts_with(b"{\"apiVersion\":\""), "the encoding begins with its type");
         debug_assert!(parts.json[..parts.rv_offset as usize].ends_with(b"\"metadata\":{"));
@@ -161,6 +178,7 @@ impl Record {
         out.extend_from_slice(&self.json[at..]);
     }
 
+    /// The whole object as JSON, its `resourceVersion` in place.
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.json_len());
         self.write_json(&mut out);
@@ -215,6 +233,7 @@ impl Record {
 /// `"resourceVersion":"18446744073709551615",`
 const RESOURCE_VERSION_MEMBER_MAX: usize = 42;
 
+/// What happened to an object, as watches name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     Added,
@@ -249,6 +268,7 @@ pub enum RecordEvent {
 }
 
 impl RecordEvent {
+    /// What happened.
     pub fn kind(&self) -> EventKind {
         match self {
             Self::Added(_) => EventKind::Added,
@@ -258,6 +278,7 @@ impl RecordEvent {
         }
     }
 
+    /// The object's state after the event (before it, where it was deleted); `None` for a bookmark.
     pub fn record(&self) -> Option<&Arc<Record>> {
         match self {
             Self::Added(record) | Self::Modified(record) | Self::Deleted(record) => Some(record),
@@ -270,6 +291,7 @@ impl RecordEvent {
 #[derive(Clone, Copy, Debug)]
 pub struct WantRecords;
 
+/// Events in order; an error ends it.
 pub type RecordStream = BoxStream<'static, Result<RecordEvent, Status>>;
 
 /// In a response's extensions: what a get, list or watch found, for a caller that said [`WantRecords`].
@@ -285,6 +307,7 @@ pub enum Records {
 pub struct WatchSlot(Arc<Mutex<Option<RecordStream>>>);
 
 impl WatchSlot {
+    /// Out of a stream, which one reader takes.
     pub fn new(stream: RecordStream) -> Self {
         Self(Arc::new(Mutex::new(Some(stream))))
     }

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// The group of our own scheduling kinds.
 pub const GROUP: &str = "scheduling.sampan.dev";
+/// Its version.
 pub const VERSION: &str = "v1alpha1";
+/// Its `apiVersion`.
 pub const API_VERSION: &str = "scheduling.sampan.dev/v1alpha1";
 
 /// Label of the policies that came with the binary: `sampan.dev/built-in: "true"`.
@@ -20,7 +23,9 @@ pub const BUILT_IN_DIGEST_ANNOTATION: &str = "sampan.dev/built-in-digest";
 pub mod condition {
     /// The policy takes part in scheduling in the form that its spec asks for.
     pub const READY: &str = "Ready";
+    /// The component is compiled for this machine.
     pub const COMPILED: &str = "Compiled";
+    /// The component decided the spec's fixtures as they state.
     pub const FIXTURES_PASSED: &str = "FixturesPassed";
     /// Set after repeated faults; cleared by a new generation of the object or a new digest of the component.
     pub const SUSPENDED: &str = "Suspended";
@@ -32,13 +37,17 @@ pub mod condition {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SchedulingPolicy {
+    /// The object's metadata.
     #[serde(default)]
     pub metadata: ObjectMeta,
+    /// What is asked for.
     pub spec: SchedulingPolicySpec,
+    /// What came of it; `None` until the host has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<SchedulingPolicyStatus>,
 }
 
+/// What a user asks of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SchedulingPolicySpec {
@@ -56,6 +65,7 @@ pub struct SchedulingPolicySpec {
     /// Checked by the policy itself before it goes live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Value>,
+    /// What one call may cost; the host's defaults when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
     /// What a fault of the policy is to the pod in hand: `Fail` (the pod waits) or `Ignore` (as if it had not been asked).
@@ -64,6 +74,7 @@ pub struct SchedulingPolicySpec {
     /// The profiles (`spec.schedulerName` of pods) that it belongs to; every profile when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<String>,
+    /// Whether it decides.
     #[serde(default)]
     pub mode: Mode,
     /// Place among the filters: the first that refuses a node is the one that is named. Built-ins stand below 100; 1000
@@ -90,17 +101,23 @@ pub struct Budget {
     pub memory: Option<String>,
 }
 
+/// What a fault of a policy is to the pod in hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailurePolicy {
+    /// The pod waits.
     #[default]
     Fail,
+    /// As if the policy had not been asked.
     Ignore,
 }
 
+/// Whether a policy decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
+    /// It decides.
     #[default]
     Enforce,
+    /// It is not asked.
     Off,
 }
 
@@ -108,8 +125,11 @@ pub enum Mode {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fixture {
+    /// Its name.
     pub name: String,
+    /// The pod, as JSON.
     pub pod: Value,
+    /// The node, as JSON.
     pub node: Value,
     /// `Pass`, or the reason of the refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,9 +139,11 @@ pub struct Fixture {
     pub score: Option<i64>,
 }
 
+/// What the host says of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SchedulingPolicyStatus {
+    /// The generation of the spec that this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `sha256:...` of the component that is live (not of one that is still being checked).
@@ -130,8 +152,10 @@ pub struct SchedulingPolicyStatus {
     /// Extension points that the live component exports for this policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exports: Vec<String>,
+    /// See [`condition`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Calls since the process began.
     #[serde(default)]
     pub calls: i64,
     /// Duration of the calls lately, microseconds.
@@ -148,8 +172,10 @@ pub struct SchedulingPolicyStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
+    /// The object's metadata.
     #[serde(default)]
     pub metadata: ObjectMeta,
+    /// The pod that was decided about.
     pub pod: PodRef,
     /// The profile's scheduler name.
     pub profile: String,
@@ -159,20 +185,27 @@ pub struct Decision {
     pub run: String,
     /// Counts the cycles of a run.
     pub sequence: u64,
+    /// What the decision was made of.
     pub inputs: DecisionInputs,
+    /// What was decided.
     pub outcome: DecisionOutcome,
 }
 
+/// One pod at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodRef {
+    /// Its namespace.
     pub namespace: String,
+    /// Its name.
     pub name: String,
+    /// Its UID.
     pub uid: String,
     /// The pod's own revision that was decided on.
     pub resource_version: String,
 }
 
+/// What a decision was made of: with it, it can be made again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionInputs {
@@ -184,12 +217,15 @@ pub struct DecisionInputs {
     /// there yet: ranges of sequence numbers, both ends included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assumed: Vec<(u64, u64)>,
+    /// What ties between equal nodes were drawn with.
     pub seed: u64,
+    /// The node that was looked at first, by its place in the order of nodes.
     pub start_index: u32,
     /// Policies in the order in which they ran.
     pub policies: Vec<PolicyInput>,
 }
 
+/// One policy that was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyInput {
@@ -199,32 +235,40 @@ pub struct PolicyInput {
     pub digest: String,
 }
 
+/// What was decided, compactly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionOutcome {
     /// `Scheduled`, `Unschedulable` or `Error`.
     pub result: String,
+    /// The node that was chosen; `None` where none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// Nodes in the snapshot, and those that no filter refused.
     pub nodes: u32,
+    /// How many nodes passed all filters.
     pub feasible: u32,
     /// The best few, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub best: Vec<ScoredNode>,
+    /// Why nodes were refused, by policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
+    /// Policies that failed while they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<DecisionFault>,
+    /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// How long the cycle took, microseconds.
     pub microseconds: u64,
 }
 
+/// One node and its score.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScoredNode {
+    /// The node's name.
     pub node: String,
     /// Sum of the normalised scores, each times its weight.
     pub score: i64,
@@ -234,22 +278,28 @@ pub struct ScoredNode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refusal {
+    /// The policy's name.
     pub policy: String,
     /// The texts as they are counted in the pod's condition.
     pub reasons: Vec<String>,
     /// No eviction of pods could change it.
     #[serde(default)]
     pub unresolvable: bool,
+    /// How many nodes it refused.
     pub count: u32,
     /// Base64 of a bitmap, least significant bit first, over the nodes sorted by name.
     pub nodes: String,
 }
 
+/// A policy that failed while it was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionFault {
+    /// The policy's name.
     pub policy: String,
+    /// The kind of the fault.
     pub cause: String,
+    /// For people.
     pub message: String,
 }
 
@@ -258,8 +308,10 @@ pub struct DecisionFault {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionBatch {
+    /// The object's metadata.
     #[serde(default)]
     pub metadata: ObjectMeta,
+    /// The decisions, each whole.
     pub items: Vec<Decision>,
 }
 
@@ -269,10 +321,12 @@ pub struct DecisionBatch {
 pub struct Explanation {
     /// The whole as people read it.
     pub text: String,
+    /// The decision that is explained.
     pub decision: Decision,
     /// `None` when it cannot be computed again; [`Explanation::note`] says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matrix: Option<ExplainedMatrix>,
+    /// What the explanation leaves out, and why; empty if nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
@@ -286,24 +340,33 @@ pub struct ExplainedMatrix {
     /// What it came to, where it does not agree.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub difference: String,
+    /// The policies that were asked, in the order of the columns.
     pub policies: Vec<ExplainedPolicy>,
     /// By name of the node.
     pub nodes: Vec<ExplainedNode>,
 }
 
+/// One policy of an explained decision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedPolicy {
+    /// Its name.
     pub name: String,
+    /// The digest of its component.
     pub digest: String,
+    /// The points at which it was asked.
     pub points: Vec<String>,
+    /// The factor of its normalised score.
     pub weight: i64,
 }
 
+/// One node of an explained decision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedNode {
+    /// The node's name.
     pub node: String,
+    /// Whether it passed all filters.
     pub feasible: bool,
     /// Sum of the weighted scores; only where the node is feasible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -312,12 +375,14 @@ pub struct ExplainedNode {
     pub cells: Vec<ExplainedCell>,
 }
 
+/// What one policy said of one node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedCell {
     /// Why the policy refuses the node; empty: it does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// The score as the policy gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<i64>,
     /// 0 to 100.

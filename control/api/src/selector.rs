@@ -6,6 +6,7 @@ use crate::names;
 use serde_json::Value;
 use std::fmt;
 
+/// How a requirement compares a label's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {
     Exists,
@@ -18,9 +19,12 @@ pub enum Operator {
     LessThan,
 }
 
+/// One condition on one label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Requirement {
+    /// The label's key.
     pub key: String,
+    /// How its value is compared.
     pub operator: Operator,
     /// Sorted. One for the comparisons, at least one for In and NotIn, none for the rest.
     pub values: Vec<String>,
@@ -29,6 +33,7 @@ pub struct Requirement {
 /// All of its requirements must hold; without any, everything is selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LabelSelector {
+    /// All must hold.
     pub requirements: Vec<Requirement>,
 }
 
@@ -102,8 +107,9 @@ impl Requirement {
         Ok(Self { key: key.to_owned(), operator, values })
     }
 
+    /// Whether a label of this value, or without one, meets it.
     pub fn matches(&self, value: Option<&str>) -> bool {
-        let listed = |value: &str| self.values.iter().any(|one| one == value);
+        let listed = |value: &str| self.values.binary_search_by(|one| one.as_str().cmp(value)).is_ok();
         match (self.operator, value) {
             (Operator::Exists, value) => value.is_some(),
             (Operator::DoesNotExist, value) => value.is_none(),
@@ -150,10 +156,12 @@ impl fmt::Display for LabelSelector {
 }
 
 impl LabelSelector {
+    /// The selector that everything matches.
     pub fn everything() -> Self {
         Self::default()
     }
 
+    /// Whether everything matches.
     pub fn is_everything(&self) -> bool {
         self.requirements.is_empty()
     }
@@ -207,6 +215,7 @@ impl LabelSelector {
         self.requirements.iter().all(|requirement| requirement.matches(label(&requirement.key)))
     }
 
+    /// Whether labels in a map match.
     pub fn matches_map(&self, labels: &std::collections::BTreeMap<String, String>) -> bool {
         self.matches(|key| labels.get(key).map(String::as_str))
     }
@@ -373,26 +382,36 @@ impl Parser {
 /// One term of a field selector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldRequirement {
+    /// The field's path: `metadata.name`.
     pub field: String,
+    /// What it is compared with.
     pub value: String,
+    /// Whether it must be equal (`=`) or must not (`!=`).
     pub equal: bool,
 }
 
 /// `spec.nodeName=a,status.phase!=Running`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FieldSelector {
+    /// All must hold.
     pub requirements: Vec<FieldRequirement>,
 }
 
 impl FieldSelector {
+    /// The selector that everything matches.
     pub fn everything() -> Self {
         Self::default()
     }
 
+    /// Whether everything matches.
     pub fn is_everything(&self) -> bool {
         self.requirements.is_empty()
     }
 
+    /// Reads `a=b,c!=d`, as `fields.ParseSelector` does.
+    ///
+    /// # Errors
+    /// When it is no such list.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         check_length(text)?;
         let mut requirements = Vec::new();

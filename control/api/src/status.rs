@@ -30,6 +30,7 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// As `Status.reason` has it; empty for an unknown one.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "",
@@ -55,6 +56,7 @@ impl Reason {
         }
     }
 
+    /// The HTTP code that goes with it.
     pub fn code(self) -> u16 {
         match self {
             Self::Unauthorized => 401,
@@ -81,14 +83,19 @@ impl Reason {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Status {
+    /// `Success` or `Failure`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub status: String,
+    /// For people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// For machines.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<StatusDetails>>,
+    /// The HTTP code; 0 where there is none.
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
     /// `metadata.continue`: with which token an expired list may go on, inconsistently.
@@ -101,36 +108,47 @@ fn is_zero(code: &u16) -> bool {
     *code == 0
 }
 
+/// What a status is about.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StatusDetails {
+    /// The object's name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// The resource's or kind's group.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub group: String,
     /// The kind, or for many reasons the resource, as Kubernetes has it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
+    /// The object's UID.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
+    /// All that is wrong, one by one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<StatusCause>,
+    /// When to try again, seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<i32>,
 }
 
+/// One thing that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StatusCause {
+    /// For machines.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// For people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// The path of the field; may be empty.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub field: String,
 }
 
 impl Status {
+    /// A refusal, with the reason's code.
     pub fn failure(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             status: "Failure".into(),
@@ -155,25 +173,30 @@ impl Status {
         self
     }
 
+    /// With one more cause.
     pub fn with_cause(mut self, cause: StatusCause) -> Self {
         self.details.get_or_insert_default().causes.push(cause);
         self
     }
 
+    /// With the seconds after which to try again.
     pub fn with_retry_after(mut self, seconds: i32) -> Self {
         self.details.get_or_insert_default().retry_after_seconds = Some(seconds);
         self
     }
 
+    /// With the UID of the object that it is about.
     pub fn with_uid(mut self, uid: impl Into<String>) -> Self {
         self.details.get_or_insert_default().uid = uid.into();
         self
     }
 
+    /// The HTTP code: its own, or what its kind of status goes with.
     pub fn code(&self) -> u16 {
         if self.code == 0 { if self.status == "Success" { 200 } else { 500 } } else { self.code }
     }
 
+    /// Whether it has that reason.
     pub fn is(&self, reason: Reason) -> bool {
         self.reason == reason.as_str()
     }
@@ -193,10 +216,12 @@ impl Status {
         value
     }
 
+    /// 404: there is no such object.
     pub fn not_found(resource: &GroupResource, name: &str) -> Self {
         Self::failure(Reason::NotFound, format!("{resource} {} not found", go_quote(name))).about(resource, name)
     }
 
+    /// 409: there is one of that name.
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
         Self::failure(Reason::AlreadyExists, format!("{resource} {} already exists", go_quote(name)))
             .about(resource, name)
@@ -215,10 +240,12 @@ impl Status {
         .with_retry_after(retry_after_seconds)
     }
 
+    /// 401: nobody knows who asks.
     pub fn unauthorized() -> Self {
         Self::failure(Reason::Unauthorized, "Unauthorized")
     }
 
+    /// 403: who asks may not. `message` says what and why.
     pub fn forbidden(resource: &GroupResource, name: &str, message: &str) -> Self {
         let text = if resource.resource.is_empty() {
             format!("forbidden: {message}")
@@ -230,6 +257,7 @@ impl Status {
         Self::failure(Reason::Forbidden, text).about(resource, name)
     }
 
+    /// 409: the object is not as the request takes it to be.
     pub fn conflict(resource: &GroupResource, name: &str, message: &str) -> Self {
         Self::failure(
             Reason::Conflict,
@@ -238,6 +266,7 @@ impl Status {
         .about(resource, name)
     }
 
+    /// 410: what is asked for is there no more.
     pub fn gone(message: impl Into<String>) -> Self {
         Self::failure(Reason::Gone, message)
     }
@@ -247,6 +276,7 @@ impl Status {
         Self::failure(Reason::Expired, message)
     }
 
+    /// 422: all that is wrong with the object, each a cause.
     pub fn invalid(kind: &GroupKind, name: &str, errors: &FieldErrors) -> Self {
         let text = if errors.is_empty() {
             format!("{kind} {} is invalid", go_quote(name))
@@ -271,10 +301,12 @@ impl Status {
         status
     }
 
+    /// 400: the request makes no sense.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::failure(Reason::BadRequest, message)
     }
 
+    /// 405: the resource has no such verb.
     pub fn method_not_supported(resource: &GroupResource, action: &str) -> Self {
         Self::failure(
             Reason::MethodNotAllowed,
@@ -283,6 +315,7 @@ impl Status {
         .about(resource, "")
     }
 
+    /// 504: it was not done in time.
     pub fn timeout(message: &str, retry_after_seconds: i32) -> Self {
         Self::failure(Reason::Timeout, format!("Timeout: {message}")).with_retry_after(retry_after_seconds)
     }
@@ -297,19 +330,23 @@ impl Status {
             })
     }
 
+    /// 500: a defect or a failure of the server's own.
     pub fn internal(message: &str) -> Self {
         Self::failure(Reason::InternalError, format!("Internal error occurred: {message}"))
             .with_cause(StatusCause { message: message.to_owned(), ..StatusCause::default() })
     }
 
+    /// 429: come back later.
     pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: i32) -> Self {
         Self::failure(Reason::TooManyRequests, message).with_retry_after(retry_after_seconds)
     }
 
+    /// 413: the body is larger than it may be.
     pub fn request_entity_too_large(message: &str) -> Self {
         Self::failure(Reason::RequestEntityTooLarge, format!("Request entity is too large: {message}"))
     }
 
+    /// 415: the body is in no form that is read.
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {
         Self::failure(
             Reason::UnsupportedMediaType,
@@ -320,6 +357,7 @@ impl Status {
         )
     }
 
+    /// 406: the answer has no form that the request accepts.
     pub fn not_acceptable(accepted: &[&str]) -> Self {
         Self::failure(
             Reason::NotAcceptable,
@@ -327,6 +365,7 @@ impl Status {
         )
     }
 
+    /// 503: not now.
     pub fn service_unavailable(message: impl Into<String>) -> Self {
         Self::failure(Reason::ServiceUnavailable, message)
     }

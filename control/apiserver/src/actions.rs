@@ -8,7 +8,7 @@ mod scale;
 
 use crate::body::{self, Body};
 use crate::core::Ask;
-use crate::decode;
+use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options::{self, WriteOptions};
 use crate::respond;
@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use http::Response;
 use sampan_api::admission::{self, AdmitAll, Operation};
-use sampan_api::{Attributes, GroupVersionKind, Object, Status, UserInfo};
+use sampan_api::{Attributes, Object, Status, UserInfo};
 use sampan_registry::ResourceTable;
 use sampan_registry::options::Caller;
 use sampan_registry::resource::{Body as RowBody, SubresourceBody};
@@ -96,9 +96,10 @@ impl Action for NotServed {
 }
 
 impl Ask {
-    /// Reads the body of a call as an object of `expected`, with the options of a create, and has it admitted as the
+    /// Reads the body of a call as an object of [`Ask::expected`], with the options of a create, and has it admitted as the
     /// creation of the request's subresource or row.
-    pub async fn read_object(&self, body: Body, expected: &GroupVersionKind) -> Result<(Object, WriteOptions), Status> {
+    pub async fn read_object(&self, body: Body) -> Result<(Object, WriteOptions), Status> {
+        let expected = &self.expected();
         let format = negotiate::input(&self.parts.headers)?;
         let bytes = body::read(body).await?;
         let options = options::write(&self.query(), "CreateOptions")?;
@@ -132,9 +133,12 @@ impl Ask {
         Caller { admission: &AdmitAll, ..self.caller(options) }
     }
 
-    /// Answers a call with an object of its own.
-    pub fn answer(&self, code: u16, gvk: &GroupVersionKind, value: &Value) -> Result<Response<Body>, Status> {
-        Ok(respond::object(code, self.output(Endpoint::Plain)?, Some(gvk), value))
+    /// Answers a call with an object. It has a protobuf form where it is of the kind that the call's bodies are of.
+    pub fn answer(&self, code: u16, value: &Value) -> Result<Response<Body>, Status> {
+        let Expected { gvk, ty } = self.expected();
+        let is_expected = value["kind"] == gvk.kind && value["apiVersion"] == gvk.api_version();
+        let ty = ty.filter(|_| is_expected);
+        Ok(respond::object(code, self.output(Endpoint::Plain)?, ty.as_ref(), value))
     }
 
     /// Answers a call that has nothing to show: a Status that says it was created.

@@ -8,7 +8,7 @@ use crate::respond;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode};
 use sampan_api::field::{FieldError, FieldErrors, Path};
-use sampan_api::{GroupKind, Object, Status};
+use sampan_api::{GroupKind, Object, Status, percent};
 use sampan_registry::options::GetOptions;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -62,7 +62,7 @@ async fn log(ask: &Ask) -> Result<Response<Body>, Status> {
     for name in LOG_OPTIONS {
         if let Some(value) = query.get(name) {
             // Writing to a String cannot fail.
-            write!(path, "{separator}{name}={}", escape(value)).unwrap_or_default();
+            write!(path, "{separator}{name}={}", percent::encode(value)).unwrap_or_default();
             separator = '&';
         }
     }
@@ -99,18 +99,6 @@ async fn refused_by_node(ask: &Ask, response: Response<Body>) -> Status {
         503 => Status::service_unavailable(text),
         _ => Status::internal(text),
     }
-}
-
-fn escape(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            write!(out, "%{byte:02X}").unwrap_or_default();
-        }
-    }
-    out
 }
 
 /// `ValidatePodLogOptions`.

@@ -4,6 +4,7 @@ use crate::actions::{Action, RuleResolver};
 use crate::body::Body;
 use crate::compute::compute;
 use crate::connect::NodeConnector;
+use crate::decode::Expected;
 use crate::discovery::Documents;
 use crate::encode::Encoder;
 use crate::exchange::Exchange;
@@ -23,7 +24,6 @@ use sampan_api::{Authorizer, Record, Records, Status, UserInfo, WantRecords};
 use sampan_env::{CancellationToken, Env};
 use sampan_registry::options::Caller;
 use sampan_registry::{List, Registry, Resource};
-use sampan_schema::Schema;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -143,9 +143,14 @@ impl Ask {
 
     /// The media types in which the row's objects are served.
     fn served(&self) -> &'static [&'static str] {
-        let schema = Schema::builtin();
-        let type_id = schema.find(&self.row.group, &self.row.version, &self.row.kind);
-        if type_id.is_some_and(|id| schema.get(id).has_protobuf()) { &SERVED } else { &SERVED_WITHOUT_SCHEMA }
+        if self.row.ty.as_ref().is_some_and(|ty| ty.def().has_protobuf()) { &SERVED } else { &SERVED_WITHOUT_SCHEMA }
+    }
+
+    /// What the request's bodies are read as: the subresource's own kind where it has one, else the row's.
+    pub(crate) fn expected(&self) -> Expected {
+        let own = self.row.find_subresource(self.subresource()).and_then(|sub| Some((sub.kind.clone()?, sub.ty.clone())));
+        let (gvk, ty) = own.unwrap_or_else(|| (self.row.gvk(), self.row.ty.clone()));
+        Expected { gvk, ty }
     }
 
     pub fn output(&self, endpoint: Endpoint) -> Result<Output, Status> {

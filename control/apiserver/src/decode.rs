@@ -5,8 +5,29 @@ use crate::options::FieldValidation;
 use sampan_api::admission::Warnings;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::{GroupKind, GroupVersionKind, Object, Status};
-use sampan_schema::{DecodeError, Decoded, Problem, Schema, TypeId, json, problems, protobuf, yaml};
+use sampan_registry::Resource;
+use sampan_schema::{DecodeError, Decoded, ObjectType, Problem, Schema, TypeId, json, problems, protobuf, yaml};
 use serde_json::Value;
+
+/// What a body is read as.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    pub gvk: GroupVersionKind,
+    /// `None` for a kind that no schema describes: a free tree.
+    pub ty: Option<ObjectType>,
+}
+
+impl Expected {
+    /// What the objects of a row are read as.
+    pub fn of_row(row: &Resource) -> Self {
+        Self { gvk: row.gvk(), ty: row.ty.clone() }
+    }
+
+    /// Whether the schema of the expected type has a kind of that name.
+    fn knows(&self, group: &str, version: &str, kind: &str) -> bool {
+        self.ty.as_ref().is_some_and(|ty| ty.schema().find(group, version, kind).is_some())
+    }
+}
 
 /// A body read as an object of the expected kind. `problems`: fields that the kind does not have.
 #[derive(Debug)]
@@ -19,23 +40,22 @@ pub struct Body {
 }
 
 /// Reads a body as an object of `expected`. A body that names no kind or version is taken to be of the expected one.
-pub fn object(expected: &GroupVersionKind, format: Format, body: &[u8]) -> Result<Body, Status> {
-    let schema = Schema::builtin();
-    let type_id = schema.type_of(expected);
+pub fn object(expected: &Expected, format: Format, body: &[u8]) -> Result<Body, Status> {
     let decoded = match format {
-        Format::Json => decode(schema, type_id, body, json::decode),
-        Format::Yaml => decode(schema, type_id, body, yaml::decode),
-        Format::Protobuf => return of_protobuf(schema, expected, type_id, body),
+        Format::Json => decode(expected.ty.as_ref(), body, json::decode),
+        Format::Yaml => decode(expected.ty.as_ref(), body, yaml::decode),
+        Format::Protobuf => return of_protobuf(expected, body),
     };
     match decoded {
-        Ok(decoded) => of_decoded(schema, expected, decoded),
+        Ok(decoded) => of_decoded(expected, decoded),
         Err(error) => {
             let meta = match format {
                 Format::Yaml => yaml::type_meta(body),
                 _ => json::type_meta(body),
             };
             let (api_version, kind) = meta.map(|meta| (meta.api_version, meta.kind)).unwrap_or_default();
-            check_kind(schema, expected, &api_version, &kind)?;
+            check_kind(expected, &api_version, &kind)?;
+            let expected = &expected.gvk;
             let version = version_of(&api_version, expected);
             let kind = if kind.is_empty() { &expected.kind } else { &kind };
             Err(Status::bad_request(error.message(&expected.kind, kind, version, body)))
@@ -46,9 +66,9 @@ pub fn object(expected: &GroupVersionKind, format: Format, body: &[u8]) -> Resul
 type Decoder = fn(&Schema, TypeId, &[u8]) -> Result<Decoded, DecodeError>;
 
 /// A kind that the schema does not know is a free tree: nothing of it is dropped.
-fn decode(schema: &Schema, type_id: Option<TypeId>, body: &[u8], decoder: Decoder) -> Result<Decoded, DecodeError> {
-    match type_id {
-        Some(type_id) => decoder(schema, type_id, body),
+fn decode(ty: Option<&ObjectType>, body: &[u8], decoder: Decoder) -> Result<Decoded, DecodeError> {
+    match ty {
+        Some(ty) => decoder(ty.schema(), ty.id(), body),
         // JSON is YAML: one reader does for both.
         None => {
             let (value, problems) = yaml::to_json(body).map_err(DecodeError::Unrecognized)?;
@@ -57,43 +77,40 @@ fn decode(schema: &Schema, type_id: Option<TypeId>, body: &[u8], decoder: Decode
     }
 }
 
-fn of_protobuf(
-    schema: &Schema,
-    expected: &GroupVersionKind,
-    type_id: Option<TypeId>,
-    body: &[u8],
-) -> Result<Body, Status> {
+fn of_protobuf(expected: &Expected, body: &[u8]) -> Result<Body, Status> {
+    let gvk = &expected.gvk;
     let message = |error: &DecodeError, kind: &str, version: &str| {
-        Status::bad_request(error.message(&expected.kind, kind, version, body))
+        Status::bad_request(error.message(&gvk.kind, kind, version, body))
     };
-    let envelope = protobuf::unwrap(body).map_err(|error| message(&error, &expected.kind, &expected.version))?;
-    check_kind(schema, expected, envelope.api_version, envelope.kind)?;
-    let Some(type_id) = type_id.filter(|id| schema.get(*id).has_protobuf()) else {
+    let envelope = protobuf::unwrap(body).map_err(|error| message(&error, &gvk.kind, &gvk.version))?;
+    check_kind(expected, envelope.api_version, envelope.kind)?;
+    let Some(ty) = expected.ty.as_ref().filter(|ty| ty.def().has_protobuf()) else {
         return Err(Status::unsupported_media_type(&crate::negotiate::SERVED_WITHOUT_SCHEMA));
     };
-    let mut decoded = protobuf::decode(schema, type_id, envelope.raw)
-        .map_err(|error| message(&error, &expected.kind, version_of(envelope.api_version, expected)))?;
+    let mut decoded = protobuf::decode(ty.schema(), ty.id(), envelope.raw)
+        .map_err(|error| message(&error, &gvk.kind, version_of(envelope.api_version, gvk)))?;
     // The payload holds no type: the envelope does.
     if let Value::Object(map) = &mut decoded.value {
         map.insert("apiVersion".into(), envelope.api_version.to_string().into());
         map.insert("kind".into(), envelope.kind.to_string().into());
     }
-    of_decoded(schema, expected, decoded)
+    of_decoded(expected, decoded)
 }
 
-fn of_decoded(schema: &Schema, expected: &GroupVersionKind, decoded: Decoded) -> Result<Body, Status> {
+fn of_decoded(expected: &Expected, decoded: Decoded) -> Result<Body, Status> {
+    let gvk = &expected.gvk;
     let Some(mut object) = Object::from_value(decoded.value) else {
         let text = format!(
             "{} in version \"{}\" cannot be handled as a {}: the body is no object",
-            expected.kind, expected.version, expected.kind
+            gvk.kind, gvk.version, gvk.kind
         );
         return Err(Status::bad_request(text));
     };
-    check_kind(schema, expected, object.api_version(), object.kind())?;
-    let version = version_of(object.api_version(), expected).to_owned();
-    let kind = if object.kind().is_empty() { expected.kind.clone() } else { object.kind().to_owned() };
+    check_kind(expected, object.api_version(), object.kind())?;
+    let version = version_of(object.api_version(), gvk).to_owned();
+    let kind = if object.kind().is_empty() { gvk.kind.clone() } else { object.kind().to_owned() };
     if object.api_version().is_empty() || object.kind().is_empty() {
-        object.set_gvk(expected);
+        object.set_gvk(gvk);
     }
     Ok(Body { object, problems: decoded.problems, kind, version })
 }
@@ -106,7 +123,8 @@ fn version_of<'a>(api_version: &'a str, expected: &'a GroupVersionKind) -> &'a s
 }
 
 /// Whether a body of `api_version` and `kind` can be handled as `expected`, and why not.
-fn check_kind(schema: &Schema, expected: &GroupVersionKind, api_version: &str, kind: &str) -> Result<(), Status> {
+fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), Status> {
+    let expected = &wanted.gvk;
     let kind = if kind.is_empty() { expected.kind.as_str() } else { kind };
     let (group, version) = match api_version.split_once('/') {
         _ if api_version.is_empty() => (expected.group.as_str(), expected.version.as_str()),
@@ -117,7 +135,7 @@ fn check_kind(schema: &Schema, expected: &GroupVersionKind, api_version: &str, k
         return Ok(());
     }
     let shown = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    let known = schema.find(group, version, kind).is_some();
+    let known = wanted.knows(group, version, kind);
     let why = if !known {
         format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"<scheme>\"")
     } else if kind == expected.kind {
@@ -141,7 +159,7 @@ impl Body {
         self,
         validation: FieldValidation,
         warnings: &Warnings,
-        expected: &GroupVersionKind,
+        expected: &Expected,
     ) -> Result<Object, Status> {
         if !self.problems.is_empty() {
             match validation {
@@ -152,7 +170,7 @@ impl Body {
                         "{} in version \"{}\" cannot be handled as a {}: {}",
                         self.kind,
                         self.version,
-                        expected.kind,
+                        expected.gvk.kind,
                         problems::strict_error(&self.problems)
                     )));
                 }
@@ -170,35 +188,38 @@ pub fn warn(problems: &[Problem], warnings: &Warnings) {
 
 /// What a patch made, brought into its kind's form. `shown`: how Go prints what is at fault.
 pub fn patched(
-    expected: &GroupVersionKind,
+    expected: &Expected,
     value: Value,
     validation: FieldValidation,
     warnings: &Warnings,
-    shown: &dyn Fn() -> String,
+    shown: fn(&Value) -> String,
 ) -> Result<Object, Status> {
-    let schema = Schema::builtin();
-    let invalid = |why: String| {
-        let error = FieldError::invalid(&Path::new("patch"), shown(), why);
+    let invalid = |value: &Value, why: String| {
+        let error = FieldError::invalid(&Path::new("patch"), shown(value), why);
         Status::invalid(&GroupKind::default(), "", &FieldErrors::from_iter([error]))
     };
     let of = (value["apiVersion"].as_str().unwrap_or(""), value["kind"].as_str().unwrap_or(""));
-    check_kind(schema, expected, of.0, of.1).map_err(|status| {
+    check_kind(expected, of.0, of.1).map_err(|status| {
         let why = status.message.split_once(": ").map_or(status.message.as_str(), |(_, why)| why);
-        invalid(why.to_owned())
+        invalid(&value, why.to_owned())
     })?;
-    let value = match schema.type_of(expected) {
+    let value = match &expected.ty {
         None => value,
-        Some(type_id) => {
-            let decoded = json::from_value(schema, type_id, &value).map_err(|error| invalid(error.to_string()))?;
+        Some(ty) => {
+            let decoded = json::from_value(ty.schema(), ty.id(), &value);
+            let decoded = decoded.map_err(|error| invalid(&value, error.to_string()))?;
             if !decoded.problems.is_empty() {
                 match validation {
                     FieldValidation::Ignore => {}
                     FieldValidation::Warn => warn(&decoded.problems, warnings),
-                    FieldValidation::Strict => return Err(invalid(problems::strict_error(&decoded.problems))),
+                    FieldValidation::Strict => return Err(invalid(&value, problems::strict_error(&decoded.problems))),
                 }
             }
             decoded.value
         }
     };
-    Object::from_value(value).ok_or_else(|| invalid("the patched object is no object".to_owned()))
+    match value {
+        Value::Object(fields) => Ok(Object::from_map(fields)),
+        other => Err(invalid(&other, "the patched object is no object".to_owned())),
+    }
 }

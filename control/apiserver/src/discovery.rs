@@ -96,8 +96,8 @@ pub(crate) fn serve(core: &Core, parts: &Parts, path: &str) -> Result<Response<B
 }
 
 fn legacy_document(parts: &Parts, output: Output, value: &Value) -> Response<Body> {
-    let gvk = value["kind"].as_str().map(|kind| sampan_api::GroupVersionKind::new("", "v1", kind));
-    let (content_type, bytes) = encode::value(output, gvk.as_ref(), value);
+    let ty = value["kind"].as_str().and_then(sampan_schema::meta::find);
+    let (content_type, bytes) = encode::value(output, ty.as_ref(), value);
     let mut response = respond::compressible(&parts.headers, 200, content_type, bytes);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     response

@@ -6,9 +6,9 @@ use crate::metadata;
 use crate::negotiate::{Format, MetaVersion, Output, Shape};
 use crate::table::{Include, Tables};
 use bytes::Bytes;
-use sampan_api::{GroupVersionKind, Record, RecordEvent, Status};
+use sampan_api::{Record, RecordEvent, Status};
 use sampan_registry::{List, Resource};
-use sampan_schema::{Schema, TypeId, protobuf, yaml};
+use sampan_schema::{ObjectType, meta, protobuf, yaml};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,8 +27,9 @@ impl Encoder {
         Tables { row: &self.row, version, include: self.include, now: self.now }
     }
 
-    fn type_id(&self) -> Option<TypeId> {
-        Schema::builtin().find(&self.row.group, &self.row.version, &self.row.kind)
+    /// The row's type, for a form that is made by it.
+    fn ty(&self) -> Result<&ObjectType, Status> {
+        self.row.ty.as_ref().ok_or_else(|| Status::internal(&format!("{} has no protobuf form", self.row.kind)))
     }
 
     /// From how many bytes on an answer is not made among others.
@@ -41,9 +42,9 @@ impl Encoder {
     fn payload(&self, record: &Record) -> Result<Bytes, Status> {
         let payload = record.protobuf(|record| {
             let mut out = Vec::with_capacity(record.json.len());
-            let encoded = self
-                .type_id()
-                .map(|type_id| protobuf::encode(Schema::builtin(), type_id, &record.object().into_value(), &mut out));
+            let encoded = self.row.ty.as_ref().map(|ty| {
+                protobuf::encode(ty.schema(), ty.id(), &record.object().into_value(), &mut out)
+            });
             match encoded {
                 Some(Ok(())) => out.into(),
                 Some(Err(error)) => {
@@ -144,7 +145,7 @@ impl Encoder {
             Ok(if whole { payload } else { payload.slice_ref(metadata::of_protobuf(&payload)) })
         };
         let items = list.items.iter().map(item).collect::<Result<Vec<Bytes>, Status>>()?;
-        protobuf::encode_list(Schema::builtin(), &api_version, &kind, &meta, items)
+        protobuf::encode_list(self.ty()?.schema(), &api_version, &kind, &meta, items)
             .map(Bytes::from)
             .map_err(|error| unencodable(&error))
     }
@@ -252,18 +253,16 @@ impl Encoder {
         if initial_events_end {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let schema = Schema::builtin();
-        let (api_version, kind, type_id) = match self.output.shape {
-            Shape::Whole => (self.row.api_version(), self.row.kind.to_string(), self.type_id()),
-            _ => (
-                "meta.k8s.io/v1".to_owned(),
-                "PartialObjectMetadata".to_owned(),
-                schema.find("meta.k8s.io", "v1", "PartialObjectMetadata"),
-            ),
+        let (api_version, kind, ty) = match self.output.shape {
+            Shape::Whole => (self.row.api_version(), self.row.kind.to_string(), self.row.ty.clone()),
+            _ => {
+                let kind = "PartialObjectMetadata";
+                ("meta.k8s.io/v1".to_owned(), kind.to_owned(), meta::find(kind))
+            }
         };
         let mut payload = Vec::with_capacity(64);
-        if let Some(type_id) = type_id {
-            protobuf::encode(schema, type_id, &object, &mut payload).map_err(|error| unencodable(&error))?;
+        if let Some(ty) = ty {
+            protobuf::encode(ty.schema(), ty.id(), &object, &mut payload).map_err(|error| unencodable(&error))?;
         }
         Ok(protobuf::wrap(&api_version, &kind, &payload))
     }
@@ -340,12 +339,11 @@ pub fn pretty(value: &Value) -> Vec<u8> {
     serde_json::to_vec_pretty(value).unwrap_or_default()
 }
 
-/// Any other object (Status, discovery, a Scale) in the format asked for. `gvk` finds its protobuf form.
-pub fn value(output: Output, gvk: Option<&GroupVersionKind>, value: &Value) -> (&'static str, Bytes) {
-    let schema = Schema::builtin();
-    let type_id = gvk.and_then(|gvk| schema.type_of(gvk)).filter(|id| schema.get(*id).has_protobuf());
-    match (output.format, type_id) {
-        (Format::Protobuf, Some(type_id)) => match protobuf::encode_object(schema, type_id, value) {
+/// Any other object (Status, discovery, a Scale) in the format asked for. What has no type with a protobuf form is written
+/// as JSON.
+pub fn value(output: Output, ty: Option<&ObjectType>, value: &Value) -> (&'static str, Bytes) {
+    match (output.format, ty.filter(|ty| ty.def().has_protobuf())) {
+        (Format::Protobuf, Some(ty)) => match protobuf::encode_object(ty.schema(), ty.id(), value) {
             Ok(bytes) => (Format::Protobuf.media_type(), bytes.into()),
             Err(error) => {
                 tracing::error!(%error, "no protobuf form");
@@ -363,8 +361,7 @@ pub fn value(output: Output, gvk: Option<&GroupVersionKind>, value: &Value) -> (
 }
 
 fn status_protobuf(value: &Value) -> Vec<u8> {
-    let schema = Schema::builtin();
-    let encoded = schema.find("", "v1", "Status").map(|type_id| protobuf::encode_object(schema, type_id, value));
+    let encoded = meta::find("Status").map(|ty| protobuf::encode_object(ty.schema(), ty.id(), value));
     encoded.and_then(Result::ok).unwrap_or_default()
 }
 

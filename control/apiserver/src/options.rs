@@ -8,7 +8,7 @@ use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::limits::FIELD_MANAGER_MAX;
 use sampan_api::{FieldSelector, GroupKind, LabelSelector, Status};
 use sampan_registry::options::{DeleteOptions, GetOptions, ListOptions, Propagation};
-use sampan_schema::Schema;
+use sampan_schema::meta;
 use serde_json::Value;
 
 /// What to do with fields that a kind does not have.
@@ -216,11 +216,8 @@ fn delete_of_query(query: &Query<'_>) -> Result<Value, Status> {
 
 /// Old clients name the kind's own group, new ones `meta.k8s.io`, many nothing at all: the kind alone decides.
 fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
-    let schema = Schema::builtin();
-    let type_id = schema
-        .find("", "v1", "DeleteOptions")
-        .or_else(|| schema.find("meta.k8s.io", "v1", "DeleteOptions"))
-        .ok_or_else(|| Status::internal("the schema has no DeleteOptions"))?;
+    let ty = meta::find("DeleteOptions").ok_or_else(|| Status::internal("the schema has no DeleteOptions"))?;
+    let (schema, type_id) = (ty.schema(), ty.id());
     let bad = |error: sampan_schema::DecodeError| Status::bad_request(error.to_string());
     let check = |api_version: &str, kind: &str| {
         if kind.is_empty() || kind == "DeleteOptions" {

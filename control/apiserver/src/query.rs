@@ -1,6 +1,7 @@
 //! Query strings, read as Go's `url.ParseQuery` reads them.
 
 use crate::limits::QUERY_PAIRS_MAX;
+use sampan_api::percent;
 use std::borrow::Cow;
 
 /// The decoded pairs of a query string, in order. A pair that cannot be decoded, or that holds a `;`, is left out.
@@ -18,7 +19,7 @@ impl<'a> Query<'a> {
             .take(QUERY_PAIRS_MAX)
             .filter_map(|pair| {
                 let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                Some((unescape(key, true)?, unescape(value, true)?))
+                Some((percent::decode_query(key)?, percent::decode_query(value)?))
             })
             .collect();
         Self { pairs }
@@ -36,27 +37,6 @@ impl<'a> Query<'a> {
     pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
-}
-
-/// Percent-decodes. `None` for a broken escape or for bytes that are no UTF-8.
-pub fn unescape(text: &str, plus_is_space: bool) -> Option<Cow<'_, str>> {
-    if !text.bytes().any(|byte| byte == b'%' || (plus_is_space && byte == b'+')) {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => {
-                let high = char::from(bytes.next()?).to_digit(16)?;
-                let low = char::from(bytes.next()?).to_digit(16)?;
-                out.push(u8::try_from(high * 16 + low).ok()?);
-            }
-            b'+' if plus_is_space => out.push(b' '),
-            other => out.push(other),
-        }
-    }
-    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What a URL and a method mean, as `k8s.io/apiserver`'s RequestInfoFactory reads them.
 
-use crate::query::{Query, unescape};
+use crate::query::Query;
 use http::Method;
+use sampan_api::percent;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -31,7 +32,7 @@ pub struct RequestInfo {
 impl RequestInfo {
     /// `None` where the path cannot be decoded, or holds `.` or `..` as a whole segment: nothing is served there.
     pub fn read(method: &Method, uri: &http::Uri) -> Option<Self> {
-        let path = unescape(uri.path(), false)?.into_owned();
+        let path = percent::decode(uri.path())?.into_owned();
         let mut info = Self {
             path,
             verb: http_verb(method),

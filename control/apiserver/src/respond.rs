@@ -8,7 +8,8 @@ use crate::negotiate::Output;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use sampan_api::{GroupVersionKind, Reason, Status, StatusDetails};
+use sampan_api::{Reason, Status, StatusDetails};
+use sampan_schema::{ObjectType, meta};
 use serde_json::Value;
 use std::io::Write as _;
 
@@ -51,16 +52,15 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     value.split(',').any(|coding| coding.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("gzip"))
 }
 
-/// Any object that is not stored.
-pub fn object(code: u16, output: Output, gvk: Option<&GroupVersionKind>, value: &Value) -> Response<Body> {
-    let (content_type, encoded) = encode::value(output, gvk, value);
+/// Any object that is not stored. `ty`: its type, for a protobuf form.
+pub fn object(code: u16, output: Output, ty: Option<&ObjectType>, value: &Value) -> Response<Body> {
+    let (content_type, encoded) = encode::value(output, ty, value);
     bytes(code, content_type, encoded)
 }
 
 /// A refusal, or the success of a deletion.
 pub fn status(status: &Status, output: Output) -> Response<Body> {
-    let gvk = GroupVersionKind::new("", "v1", "Status");
-    let mut response = object(status.code(), output, Some(&gvk), &status.to_value());
+    let mut response = object(status.code(), output, meta::find("Status").as_ref(), &status.to_value());
     if let Some(seconds) = status.details.as_ref().and_then(|details| details.retry_after_seconds) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

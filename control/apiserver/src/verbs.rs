@@ -20,7 +20,7 @@ use crate::nonresource;
 use crate::respond;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use sampan_api::{Attributes, Object, Status};
+use sampan_api::{Attributes, Status};
 use sampan_registry::resource::{Body as RowBody, Subresource, SubresourceBody};
 use sampan_registry::{Resource, Verbs};
 use std::sync::Arc;
@@ -129,40 +129,6 @@ fn check(verbs: Verbs, verb: &str) -> Result<(), Status> {
         Some(verb) if verbs.contains(verb) => Ok(()),
         _ => Err(respond::method_not_allowed()),
     }
-}
-
-/// The object's namespace becomes the request's, unless it names another.
-pub(crate) fn settle_namespace(ask: &Ask, object: &mut Object) -> Result<(), Status> {
-    let (of_object, of_request) = (object.namespace(), ask.namespace());
-    if of_object == of_request {
-        return Ok(());
-    }
-    if of_request.is_empty() {
-        object.metadata_mut().remove("namespace");
-    } else if of_object.is_empty() {
-        object.set_meta("namespace", of_request);
-    } else {
-        let text = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(Status::bad_request(text));
-    }
-    Ok(())
-}
-
-/// The object must have the name that the path has.
-pub(crate) fn check_name(ask: &Ask, object: &Object) -> Result<(), Status> {
-    let name = ask.name();
-    if object.name().is_empty() {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
-        )));
-    }
-    if object.name() != name {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({name})",
-            object.name()
-        )));
-    }
-    Ok(())
 }
 
 /// Whether the caller may do `verb` to what it asked about: for steps that turn out to be another verb's.

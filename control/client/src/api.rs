@@ -2,14 +2,14 @@ use crate::body::collect;
 use crate::client::Client;
 use crate::decode::record_from_value;
 use crate::error::Error;
-use crate::params::{DeleteParams, ListParams, Patch, Query, WatchParams, WriteParams, escape};
+use crate::params::{DeleteParams, ListParams, Patch, Query, WatchParams, WriteParams};
 use crate::watch::{self, WatchStream};
 use crate::{Result, limits};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request};
 use sampan_api::k8s::Resource;
-use sampan_api::{GroupVersionResource, Object, Record, Records, Status};
+use sampan_api::{GroupVersionResource, Object, Record, Records, Status, percent};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -95,13 +95,13 @@ impl<K> Api<K> {
         let mut path = self.resource.base_path();
         if let Some(namespace) = &self.namespace {
             path.push_str("/namespaces/");
-            escape(namespace, &mut path);
+            percent::encode_into(namespace, &mut path);
         }
         path.push('/');
         path.push_str(&self.resource.resource);
         for part in [name, subresource].into_iter().flatten() {
             path.push('/');
-            escape(part, &mut path);
+            percent::encode_into(part, &mut path);
         }
         path
     }

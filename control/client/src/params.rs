@@ -1,5 +1,6 @@
 //! What a call may ask for besides its object; each becomes query parameters or a `DeleteOptions` body.
 
+use sampan_api::percent;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ impl Query {
         self.0.push(if self.0.is_empty() { '?' } else { '&' });
         self.0.push_str(name);
         self.0.push('=');
-        escape(value, &mut self.0);
+        percent::encode_into(value, &mut self.0);
     }
 
     fn add_opt(&mut self, name: &str, value: Option<&str>) {
@@ -23,20 +24,6 @@ impl Query {
 
     pub(crate) fn finish(self) -> String {
         self.0
-    }
-}
-
-/// Percent-encodes everything but RFC 3986's unreserved characters: fit for a path segment and for a query value.
-pub(crate) fn escape(text: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
     }
 }
 

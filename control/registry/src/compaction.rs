@@ -65,7 +65,7 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::allocate::{AddressesAndPorts, Allocator};
-    use crate::{Config, Resource, ResourceTable, Shapeless, Strategy};
+    use crate::{Config, Resource, ResourceTable, Strategy};
     use sampan_env::{Env, Tasks};
     use sampan_store::memory::MemoryStore;
     use sampan_store::{Op, Store, Txn, Writer};
@@ -102,7 +102,7 @@ mod tests {
             let txn = Txn { compares: Vec::new(), ops, writer: Writer::default() };
             revisions.push(store.txn(txn).await.expect("nothing to refuse").revision);
             tokio::time::advance(HOUR).await;
-            let config = Config::new(store.clone(), env.clone(), table.clone(), Arc::new(Shapeless));
+            let config = Config::new(store.clone(), env.clone(), table.clone());
             let registry = Registry::open(config).await.expect("opens");
             registry.compact(&mut HashMap::new()).await;
         }

@@ -11,7 +11,7 @@ use crate::options::Caller;
 use crate::read::parse_uint;
 use crate::registry::{Place, Registry, context, store_writer, writer};
 use crate::resource::Resource;
-use crate::shapes::ManagedWrite;
+use crate::shapes::{self, ManagedWrite};
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::meta::GroupVersionResource;
@@ -78,21 +78,20 @@ impl Registry {
         let row = place.row;
         object.metadata_mut().remove("resourceVersion");
         metadata::wipe_system_fields(object);
-        metadata::settle_namespace(row, object, place.namespace).map_err(Error::BadRequest)?;
+        metadata::settle_namespace(row, object, place.namespace)?;
         object.set_gvk(&row.gvk());
         if let Some(warning) = metadata::dedup_owners(object) {
             caller.warnings.add(warning);
         }
-        let shapes = &self.inner.shapes;
-        shapes.apply_defaults(row, object);
+        shapes::apply_defaults(row, object);
         let now = time::rfc3339(self.now());
         let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
-        shapes.track_managers(row, None, object, &write);
+        shapes::track_managers(row, None, object, &write);
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, place, &resource, &name);
         if caller.admission.mutate(&attributes, object).await? == Mutated::Yes {
-            shapes.apply_defaults(row, object);
+            shapes::apply_defaults(row, object);
         }
         Ok(())
     }
@@ -158,6 +157,7 @@ impl Registry {
         // Before validation, which looks at what was drawn.
         let claims = self.claims(place, &mut object, None, refused).await?;
         let mut errors = metadata::validate(storage, &object);
+        errors.extend(shapes::check_facts(storage, &object));
         errors.extend(strategy.validate(&ctx, &object));
         if !errors.is_empty() {
             return Err(Error::invalid(storage, object.name(), errors));

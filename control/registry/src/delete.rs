@@ -14,7 +14,7 @@ use sampan_api::admission::{Attributes, Operation};
 use sampan_api::meta::GroupResource;
 use sampan_api::object::Object;
 use sampan_api::record::Record;
-use sampan_api::time;
+use sampan_api::time::{self, Seconds};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,9 +160,11 @@ impl Registry {
                 // A deletion may only be hastened.
                 match options.grace_period_seconds {
                     Some(seconds) if seconds < left => {
-                        let ends = time::parse(began).unwrap_or(now);
-                        let shorter = Duration::from_secs((left - seconds).unsigned_abs());
-                        object.set_meta("deletionTimestamp", time::rfc3339(ends.checked_sub(shorter).unwrap_or(now)));
+                        // It ended `left` after it began, but for what is too late to be written.
+                        let whole = Duration::from_secs(left.unsigned_abs());
+                        let ends = time::parse(began).filter(|ends| *ends < time::later(now, whole).max(now));
+                        let began = ends.map_or(now, |ends| time::earlier(ends, whole));
+                        object.set_meta("deletionTimestamp", time::rfc3339(Seconds::new(seconds).after(began)));
                         object.set_meta("deletionGracePeriodSeconds", seconds);
                         graceful = Some(seconds);
                     }
@@ -171,8 +173,7 @@ impl Registry {
             }
         } else if let Some(seconds) = strategy.graceful_deletion(&ctx, old, &options) {
             let seconds = seconds.max(0);
-            let ends = now.checked_add(Duration::from_secs(seconds.unsigned_abs())).unwrap_or(now);
-            object.set_meta("deletionTimestamp", time::rfc3339(ends));
+            object.set_meta("deletionTimestamp", time::rfc3339(Seconds::new(seconds).after(now)));
             object.set_meta("deletionGracePeriodSeconds", seconds);
             count_deletion(&mut object);
             strategy.prepare_for_deletion(&ctx, &mut object);

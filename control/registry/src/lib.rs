@@ -38,13 +38,14 @@ pub use allocate::{Pool, Pools};
 pub use codec::Codec;
 pub use delete::Deleted;
 pub use error::Error;
+pub use metadata::{check_name, settle_namespace};
 pub use options::{Caller, DeleteOptions, GetOptions, ListOptions, Propagation, UpdateOptions};
 pub use read::List;
 pub use registry::{Config, Registry};
 pub use resource::{
     Body, Column, Columns, Extract, HistoryClass, Resource, SelectableField, Subresource, SubresourceBody, Verbs,
 };
-pub use shapes::{ManagedWrite, SchemaShapes, Shapeless, Shapes};
+pub use shapes::ManagedWrite;
 pub use strategy::{Context, Generation, Strategy};
 pub use table::{ResourceTable, TableError};
 pub use update::{Transform, Updated};

@@ -1,6 +1,7 @@
 //! ObjectMeta: what is filled in, kept and refused for every kind, in apimachinery's words
 //! (pkg/api/validation/objectmeta.go).
 
+use crate::error::Error;
 use crate::limits::CONTROLLER_ERRORS_MAX;
 use crate::resource::Resource;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
@@ -21,8 +22,12 @@ pub(crate) fn wipe_system_fields(object: &mut Object) {
     }
 }
 
-/// Ensures that the object is of the request's namespace (rest.EnsureObjectNamespaceMatchesRequestNamespace).
-pub(crate) fn settle_namespace(row: &Resource, object: &mut Object, namespace: &str) -> Result<(), String> {
+/// Ensures that the object is of the request's namespace (rest.EnsureObjectNamespaceMatchesRequestNamespace): one that names
+/// none gets it, and one of a row without namespaces loses its own.
+///
+/// # Errors
+/// `BadRequest` when it names another.
+pub fn settle_namespace(row: &Resource, object: &mut Object, namespace: &str) -> Result<(), Error> {
     let expected = if row.namespaced { namespace } else { "" };
     match object.namespace() {
         found if found == expected => {
@@ -32,9 +37,30 @@ pub(crate) fn settle_namespace(row: &Resource, object: &mut Object, namespace: &
         }
         "" => object.set_meta("namespace", expected),
         _ if expected.is_empty() => drop(object.metadata_mut().remove("namespace")),
-        _ => return Err("the namespace of the provided object does not match the namespace sent on the request".into()),
+        _ => {
+            let text = "the namespace of the provided object does not match the namespace sent on the request";
+            return Err(Error::BadRequest(text.to_owned()));
+        }
     }
     Ok(())
+}
+
+/// Ensures that the object has the name that the request's path has.
+///
+/// # Errors
+/// `BadRequest` when it has none or another.
+pub fn check_name(object: &Object, name: &str) -> Result<(), Error> {
+    match object.name() {
+        "" => {
+            let text =
+                format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+            Err(Error::BadRequest(text))
+        }
+        found if found == name => Ok(()),
+        found => Err(Error::BadRequest(format!(
+            "the name of the object ({found}) does not match the name on the URL ({name})"
+        ))),
+    }
 }
 
 /// Leaves one owner reference a UID, and says which were repeated.

@@ -6,7 +6,6 @@ use crate::encode::{self, Refusal, Revisions, StoredDecoder};
 use crate::error::Error;
 use crate::options::Caller;
 use crate::resource::Resource;
-use crate::shapes::Shapes;
 use crate::strategy::Context;
 use crate::table::{Index, ResourceTable, storage_prefix};
 use arc_swap::ArcSwap;
@@ -27,7 +26,6 @@ pub struct Config {
     pub store: Arc<dyn Store>,
     pub env: Env,
     pub table: Arc<ResourceTable>,
-    pub shapes: Arc<dyn Shapes>,
     pub codec: Arc<dyn Codec>,
     /// The pools that allocators draw from: addresses of Services, node ports.
     pub pools: Pools,
@@ -35,8 +33,8 @@ pub struct Config {
 
 impl Config {
     /// Nothing sealed, Kubernetes' own pools.
-    pub fn new(store: Arc<dyn Store>, env: Env, table: Arc<ResourceTable>, shapes: Arc<dyn Shapes>) -> Self {
-        Self { store, env, table, shapes, codec: Arc::new(Plain), pools: Pools::default() }
+    pub fn new(store: Arc<dyn Store>, env: Env, table: Arc<ResourceTable>) -> Self {
+        Self { store, env, table, codec: Arc::new(Plain), pools: Pools::default() }
     }
 }
 
@@ -50,7 +48,6 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) env: Env,
     pub(crate) table: ArcSwap<ResourceTable>,
-    pub(crate) shapes: Arc<dyn Shapes>,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) pools: Pools,
     pub(crate) decoder: Arc<StoredDecoder>,
@@ -79,12 +76,12 @@ impl Place<'_> {
 impl Registry {
     /// Reads the current state of all stored rows out of the store, and follows it from there.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        let Config { store, env, table, shapes, codec, pools } = config;
+        let Config { store, env, table, codec, pools } = config;
         let decoder = Arc::new(StoredDecoder::new(codec.clone(), &table));
         let stored = table.iter().filter(|row| is_storage(row));
         let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
         let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
-        let inner = Inner { store, env, table: ArcSwap::new(table), shapes, codec, pools, decoder, watch };
+        let inner = Inner { store, env, table: ArcSwap::new(table), codec, pools, decoder, watch };
         Ok(Self { inner: Arc::new(inner) })
     }
 

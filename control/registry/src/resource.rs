@@ -3,6 +3,7 @@
 use crate::strategy::{Nothing, Strategy};
 use sampan_api::meta::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
+use sampan_schema::{ObjectType, Schema};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ pub struct Resource {
     /// The plural, as it stands in URLs.
     pub resource: Name,
     pub kind: Name,
+    /// What the row's objects are made of; `None` for a kind that no schema describes: nothing of it is pruned, defaulted
+    /// or owned field by field. See [`Resource::typed`].
+    pub ty: Option<ObjectType>,
     pub singular: Name,
     pub short_names: Vec<Name>,
     pub categories: Vec<Name>,
@@ -36,6 +40,8 @@ pub struct Resource {
     pub columns: Option<Columns>,
     /// Where [`Resource::reset_paths`] differ from what most rows have.
     pub resets: Vec<(&'static str, Paths)>,
+    /// See [`Resource::unowned`].
+    pub unowned: Vec<(&'static str, Paths)>,
 }
 
 /// Paths of fields: `["metadata", "labels"]`.
@@ -57,6 +63,8 @@ pub struct Subresource {
     pub name: Name,
     /// The kind of its bodies where it is not the row's own: `autoscaling/v1 Scale`, `policy/v1 Eviction`.
     pub kind: Option<GroupVersionKind>,
+    /// The type of `kind`, where there is one and a schema describes it.
+    pub ty: Option<ObjectType>,
     pub verbs: Verbs,
     pub body: SubresourceBody,
 }
@@ -211,6 +219,7 @@ impl Resource {
             resource: resource.into(),
             singular: kind.to_ascii_lowercase().into(),
             kind,
+            ty: None,
             short_names: Vec::new(),
             categories: Vec::new(),
             namespaced: true,
@@ -223,7 +232,19 @@ impl Resource {
             stored_as: None,
             columns: None,
             resets: Vec::new(),
+            unowned: Vec::new(),
         }
+    }
+
+    /// Takes the types of the row's kind and of its subresources' kinds out of a schema.
+    #[must_use]
+    pub fn typed(mut self, schema: &Arc<Schema>) -> Self {
+        self.ty = ObjectType::find(schema, &self.group, &self.version, &self.kind);
+        for subresource in &mut self.subresources {
+            let kind = subresource.kind.as_ref();
+            subresource.ty = kind.and_then(|kind| ObjectType::find(schema, &kind.group, &kind.version, &kind.kind));
+        }
+        self
     }
 
     #[must_use]
@@ -292,7 +313,7 @@ impl Resource {
         verbs: Verbs,
         body: SubresourceBody,
     ) -> Self {
-        self.subresources.push(Subresource { name: name.into(), kind, verbs, body });
+        self.subresources.push(Subresource { name: name.into(), kind, ty: None, verbs, body });
         self
     }
     /// A field selector on the value at the selector's own path; absent is `""`.
@@ -370,8 +391,22 @@ impl Resource {
         self
     }
 
-    /// The parts of an object that a write to it (`""`) or to a view of it leaves alone, whatever is sent, and that
-    /// nobody owns by it (Kubernetes' GetResetFields).
+    /// What a write to a view changes in part, by its strategy, and yet nobody owns by it: Kubernetes has it among the reset
+    /// fields.
+    #[must_use]
+    pub fn unowned(mut self, view: &'static str, paths: Paths) -> Self {
+        self.unowned.push((view, paths));
+        self
+    }
+
+    /// What nobody comes to own by a write to the object (`""`) or to a view of it.
+    pub fn unowned_paths(&self, view: &str) -> Vec<&'static [&'static str]> {
+        let more = self.unowned.iter().filter(|(name, _)| *name == view).flat_map(|(_, paths)| paths.iter());
+        self.reset_paths(view).iter().chain(more).copied().collect()
+    }
+
+    /// The parts of an object that a write to it (`""`) or to a view of it leaves alone, whatever is sent: the registry
+    /// puts them back as they were, and nobody owns them by it (Kubernetes' GetResetFields).
     pub fn reset_paths(&self, view: &str) -> Paths {
         match self.resets.iter().find(|(name, _)| *name == view) {
             Some((_, paths)) => paths,

@@ -1,10 +1,11 @@
-//! The seam to what knows a kind's fields: defaults and the ownership of fields. Built-in kinds ask the one schema;
-//! a CRD's kinds will ask their own.
+//! What is done to an object's fields by the type of its row: defaults, and who owns them.
 
 use crate::resource::Resource;
+use sampan_api::field::FieldErrors;
 use sampan_api::object::Object;
+use sampan_schema::ObjectType;
 use sampan_schema::managed::{self, Writer};
-use sampan_schema::{Schema, TypeId};
+use std::collections::BTreeSet;
 
 /// A write, as `metadata.managedFields` records it.
 #[derive(Clone, Copy, Debug)]
@@ -15,59 +16,66 @@ pub struct ManagedWrite<'a> {
     pub time: &'a str,
 }
 
-/// What the registry asks about an object's fields. Pure.
-pub trait Shapes: Send + Sync + 'static {
-    /// Fills in what the row's version defaults. Idempotent.
-    fn apply_defaults(&self, row: &Resource, object: &mut Object);
-
-    /// Sets `metadata.managedFields` of `new` for an update (or, without `old`, a creation) by this manager. Both are in
-    /// the row's version. Entries that do not change keep their time.
-    fn track_managers(&self, row: &Resource, old: Option<&Object>, new: &mut Object, write: &ManagedWrite<'_>);
+/// Fills in what the row's version defaults. Idempotent. A row without a type has no defaults.
+pub fn apply_defaults(row: &Resource, object: &mut Object) {
+    if let Some(ty) = &row.ty {
+        sampan_schema::default::apply(ty.schema(), ty.id(), object.fields_mut());
+    }
 }
 
-/// Knows no fields: nothing is defaulted, and managedFields stay as they are. For tests of rows without a schema.
-#[derive(Clone, Copy, Debug)]
-pub struct Shapeless;
+/// What is wrong with an object by the plain facts of its type's fields: see [`sampan_schema::facts`].
+pub fn check_facts(row: &Resource, object: &Object) -> FieldErrors {
+    let check = |ty: &ObjectType| sampan_schema::facts::validate(ty.schema(), ty.id(), object.fields());
+    row.ty.as_ref().map(check).unwrap_or_default()
+}
 
-impl Shapes for Shapeless {
-    fn apply_defaults(&self, _: &Resource, _: &mut Object) {}
+/// What of the metadata a view that resets it leaves alone (apimachinery's ResetObjectMetaForStatus): whoever writes there
+/// is noted all the same, and what else is in it is fixed.
+const RESET_METADATA: [&str; 7] = [
+    "deletionTimestamp",
+    "generation",
+    "selfLink",
+    "labels",
+    "annotations",
+    "finalizers",
+    "ownerReferences",
+];
 
-    fn track_managers(&self, _: &Resource, old: Option<&Object>, new: &mut Object, _: &ManagedWrite<'_>) {
+/// Puts back what a write to the object (`""`) or to a view of it leaves alone: the row's reset paths, and of a write to the
+/// status all that is neither the status nor metadata. Both objects are in the row's version.
+pub fn restore_unwritten(row: &Resource, object: &mut Object, old: &Object, view: &str) {
+    for path in row.reset_paths(view) {
+        match path {
+            ["metadata"] => RESET_METADATA.iter().for_each(|name| restore(object, old, &["metadata", name])),
+            path => restore(object, old, path),
+        }
+    }
+    if view == "status" && row.has_status() {
+        let is_other = |name: &&String| !matches!(name.as_str(), "status" | "metadata" | "apiVersion" | "kind");
+        let names: BTreeSet<String> =
+            object.fields().keys().chain(old.fields().keys()).filter(is_other).cloned().collect();
+        names.iter().for_each(|name| restore(object, old, &[name]));
+    }
+}
+
+/// Makes the object have at a path what the old one has there, or nothing.
+pub fn restore(object: &mut Object, old: &Object, path: &[&str]) {
+    match old.get(path) {
+        Some(value) => object.set(path, value.clone()),
+        None => drop(object.remove(path)),
+    }
+}
+
+/// Sets `metadata.managedFields` of `new` for an update (or, without `old`, a creation) by this manager. Both are in the
+/// row's version. Entries that do not change keep their time. Of a row without a type they stay as they were.
+pub fn track_managers(row: &Resource, old: Option<&Object>, new: &mut Object, write: &ManagedWrite<'_>) {
+    let Some(ty) = &row.ty else {
         if let Some(kept) = old.and_then(|old| old.metadata().get("managedFields")) {
             new.set_meta("managedFields", kept.clone());
         }
-    }
-}
-
-/// The built-in kinds: the one schema.
-#[derive(Clone, Copy, Debug)]
-pub struct SchemaShapes;
-
-impl SchemaShapes {
-    fn type_of(row: &Resource) -> Option<TypeId> {
-        Schema::builtin().find(&row.group, &row.version, &row.kind)
-    }
-}
-
-impl Shapes for SchemaShapes {
-    fn apply_defaults(&self, row: &Resource, object: &mut Object) {
-        let Some(id) = Self::type_of(row) else { return };
-        let mut value = std::mem::take(object).into_value();
-        sampan_schema::default::apply(Schema::builtin(), id, &mut value);
-        if let Some(defaulted) = Object::from_value(value) {
-            *object = defaulted;
-        }
-    }
-
-    fn track_managers(&self, row: &Resource, old: Option<&Object>, new: &mut Object, write: &ManagedWrite<'_>) {
-        let Some(id) = Self::type_of(row) else { return };
-        let old = old.map(Object::to_value);
-        let mut value = std::mem::take(new).into_value();
-        let writer = Writer { manager: write.manager, subresource: write.subresource, time: write.time };
-        let reset = row.reset_paths(write.subresource);
-        managed::update(Schema::builtin(), id, old.as_ref(), &mut value, writer, reset);
-        if let Some(tracked) = Object::from_value(value) {
-            *new = tracked;
-        }
-    }
+        return;
+    };
+    let writer = Writer { manager: write.manager, subresource: write.subresource, time: write.time };
+    let reset = row.unowned_paths(write.subresource);
+    managed::update(ty.schema(), ty.id(), old.map(Object::fields), new.fields_mut(), writer, &reset);
 }

@@ -3,6 +3,7 @@
 use crate::resource::{Body, Extract, Resource};
 use sampan_api::meta::{GroupVersion, GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
+use sampan_schema::Schema;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -26,9 +27,10 @@ pub enum TableError {
 }
 
 impl ResourceTable {
-    /// All built-in rows.
+    /// All built-in rows, with their types out of the built-in schema.
     pub fn builtin() -> Result<Self, TableError> {
-        Self::new(crate::kinds::all())
+        let schema = Schema::builtin();
+        Self::new(crate::kinds::all().into_iter().map(|row| row.typed(schema)))
     }
 
     /// In the order of discovery.

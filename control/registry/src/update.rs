@@ -9,7 +9,7 @@ use crate::options::{Caller, UpdateOptions};
 use crate::read::parse_uint;
 use crate::registry::{Place, Registry, context, writer};
 use crate::resource::Resource;
-use crate::shapes::ManagedWrite;
+use crate::shapes::{self, ManagedWrite};
 use crate::write::{Commit, count_update, require_stored};
 use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::field::{FieldError, FieldErrors, Path};
@@ -96,7 +96,7 @@ impl Registry {
             return Err(Error::not_found(place.storage, name));
         }
         let mut object = transform(None)?;
-        check_name(&mut object, name)?;
+        metadata::check_name(&object, name)?;
         // Go's storage would compare it with nothing: it is not the client's to say.
         object.metadata_mut().remove("resourceVersion");
         let record = self.create_at(caller, place, object).await?;
@@ -128,13 +128,12 @@ impl Registry {
         if let Some(warning) = metadata::dedup_owners(&mut object) {
             caller.warnings.add(warning);
         }
-        let shapes = &self.inner.shapes;
-        shapes.apply_defaults(row, &mut object);
+        shapes::apply_defaults(row, &mut object);
         let now = self.now();
         if !options.managed_fields_done {
             let time = time::rfc3339(now);
             let write = ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
-            shapes.track_managers(row, Some(old_served), &mut object, &write);
+            shapes::track_managers(row, Some(old_served), &mut object, &write);
         }
         let resource = row.gvr();
         let attributes = Attributes {
@@ -150,13 +149,13 @@ impl Registry {
             warnings: caller.warnings,
         };
         if caller.admission.mutate(&attributes, &mut object).await? == Mutated::Yes {
-            shapes.apply_defaults(row, &mut object);
+            shapes::apply_defaults(row, &mut object);
         }
         if let Some(stored_as) = &row.stored_as {
             (stored_as.to_storage)(&mut object);
             object.set_gvk(&storage.gvk());
         }
-        split(storage, &mut object, &old, &options.subresource);
+        shapes::restore_unwritten(storage, &mut object, &old, &options.subresource);
         let strategy = &*storage.strategy;
         let ctx = context(caller, now, &options.subresource, place.namespace);
         keep_deletion(&mut object, &old);
@@ -165,6 +164,7 @@ impl Registry {
         let claims = self.claims(place, &mut object, Some(&old), refused).await?;
         count_update(storage, &mut object, &old, &options.subresource);
         let mut errors = metadata::settle_update(&mut object, &old);
+        errors.extend(shapes::check_facts(storage, &object));
         errors.extend(strategy.validate_update(&ctx, &object, &old));
         if !errors.is_empty() {
             return Err(Error::invalid(storage, name, errors));
@@ -205,8 +205,8 @@ impl Registry {
     /// The request's own conditions on the object that it sends.
     fn check_request(&self, place: &Place<'_>, name: &str, current: &Record, object: &mut Object) -> Result<(), Error> {
         let row = place.row;
-        check_name(object, name)?;
-        metadata::settle_namespace(row, object, place.namespace).map_err(Error::BadRequest)?;
+        metadata::check_name(object, name)?;
+        metadata::settle_namespace(row, object, place.namespace)?;
         let version = match object.resource_version() {
             "" => 0,
             text => parse_uint(text).map_err(Error::Plain)?,
@@ -239,41 +239,6 @@ fn served(row: &Resource, object: &Object) -> Option<Object> {
     (stored_as.from_storage)(&mut served);
     served.set_gvk(&row.gvk());
     Some(served)
-}
-
-fn check_name(object: &mut Object, name: &str) -> Result<(), Error> {
-    match object.name() {
-        "" => {
-            let text =
-                format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
-            Err(Error::BadRequest(text))
-        }
-        found if found == name => Ok(()),
-        found => Err(Error::BadRequest(format!(
-            "the name of the object ({found}) does not match the name on the URL ({name})"
-        ))),
-    }
-}
-
-/// An update of the object leaves its status alone, and one of the status everything else but metadata.
-fn split(storage: &Resource, object: &mut Object, old: &Object, subresource: &str) {
-    if !storage.has_status() {
-        return;
-    }
-    let keep = |object: &mut Object, name: &str| match old.fields().get(name) {
-        Some(value) => drop(object.fields_mut().insert(name.to_owned(), value.clone())),
-        None => drop(object.fields_mut().remove(name)),
-    };
-    if subresource.is_empty() {
-        keep(object, "status");
-    } else if subresource == "status" {
-        let mine = |name: &String| !matches!(name.as_str(), "status" | "metadata" | "apiVersion" | "kind");
-        let names: Vec<String> =
-            object.fields().keys().chain(old.fields().keys()).filter(|n| mine(n)).cloned().collect();
-        for name in names {
-            keep(object, &name);
-        }
-    }
 }
 
 /// A deletion that has begun cannot be taken back by leaving its marks out; changing them is refused later.

@@ -5,8 +5,7 @@ use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::{
-    Caller, Config, DeleteOptions, ListOptions, ManagedWrite, Registry, ResourceTable, SchemaShapes, Shapes,
-    UpdateOptions,
+    Caller, Config, DeleteOptions, ListOptions, ManagedWrite, Registry, ResourceTable, SubresourceBody, UpdateOptions,
 };
 use sampan_schema::Schema;
 use sampan_store::memory::MemoryStore;
@@ -18,7 +17,7 @@ async fn registry() -> Registry {
     let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
     let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
     let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
-    Registry::open(Config::new(store, env, table, Arc::new(SchemaShapes))).await.expect("opens")
+    Registry::open(Config::new(store, env, table)).await.expect("opens")
 }
 
 struct Client {
@@ -192,7 +191,7 @@ fn fields_that_an_endpoint_does_not_write_are_not_owned_by_it() {
         let object = |value: Value| Object::from_value(value).expect("an object");
         let mut written = object(merged);
         let write = ManagedWrite { manager: "me", subresource: view, time: "2026-01-01T00:00:00Z" };
-        SchemaShapes.track_managers(row, Some(&object(old)), &mut written, &write);
+        sampan_registry::shapes::track_managers(row, Some(&object(old)), &mut written, &write);
         let entries = written.metadata()["managedFields"].as_array().cloned().unwrap_or_default();
         let mine =
             entries.iter().find(|entry| entry["manager"] == "me").and_then(|entry| entry["fieldsV1"].as_object());
@@ -233,4 +232,51 @@ fn fields_that_an_endpoint_does_not_write_are_not_owned_by_it() {
     check("certificates.k8s.io", "certificatesigningrequests", "", old(), request(), &[]);
     check("certificates.k8s.io", "certificatesigningrequests", "status", old(), request(), &["f:status/f:certificate"]);
     check("certificates.k8s.io", "certificatesigningrequests", "approval", old(), request(), &[]);
+}
+
+/// What an endpoint leaves alone it neither changes nor comes to own: one list says both, for every kind and view.
+#[test]
+fn fields_that_an_endpoint_does_not_write_stay_as_they_were() {
+    let table = ResourceTable::builtin().expect("the built-in rows make a table");
+    let whole = |mark: &str| {
+        let part = json!({"certificate": mark, "x": mark});
+        let metadata = json!({"name": "a", "labels": {"l": mark}, "annotations": {"a": mark}, "deletionTimestamp": mark,
+            "ownerReferences": [{"uid": mark}], "finalizers": [mark]});
+        Object::from_value(json!({"metadata": metadata, "spec": part, "status": part})).expect("an object")
+    };
+    let mut checked = 0;
+    for row in table.iter() {
+        let views = row.subresources.iter().filter(|sub| sub.body == SubresourceBody::View).map(|sub| sub.name.as_ref());
+        for view in views.chain([""]) {
+            let (mut old, mut new) = (whole("old"), whole("new"));
+            let entry = json!([{"manager": "other", "operation": "Update", "apiVersion": row.api_version(),
+                "fieldsType": "FieldsV1", "fieldsV1": {"f:other": {}}}]);
+            for object in [&mut old, &mut new] {
+                object.set_gvk(&row.gvk());
+                object.set_meta("managedFields", entry.clone());
+            }
+            let written = new.clone();
+            sampan_registry::shapes::restore_unwritten(row, &mut new, &old, view);
+            let reset = row.reset_paths(view);
+            for path in [vec!["spec", "x"], vec!["status", "x"], vec!["status", "certificate"], vec!["metadata", "labels"],
+                vec!["metadata", "annotations"], vec!["metadata", "ownerReferences"], vec!["metadata", "finalizers"]]
+            {
+                let kept = reset.iter().any(|reset| path.starts_with(reset)) || (view == "status" && path[0] == "spec");
+                let expected = if kept { old.get(&path) } else { written.get(&path) };
+                assert_eq!(new.get(&path), expected, "{row:?} {view:?} {path:?}");
+                checked += 1;
+            }
+            let write = ManagedWrite { manager: "me", subresource: view, time: "2026-01-01T00:00:00Z" };
+            sampan_registry::shapes::track_managers(row, Some(&old), &mut new, &write);
+            let entries = new.metadata()["managedFields"].as_array().cloned().unwrap_or_default();
+            let mine = entries.iter().find(|entry| entry["manager"] == "me").map(|entry| entry["fieldsV1"].clone());
+            for path in row.unowned_paths(view) {
+                let at = path.iter().try_fold(mine.clone().unwrap_or_default(), |at, name| {
+                    at.get(format!("f:{name}")).cloned()
+                });
+                assert_eq!(at, None, "{row:?} {view:?} {path:?}");
+            }
+        }
+    }
+    assert!(checked > 500, "{checked}");
 }

@@ -3,33 +3,57 @@
 //! A set is a tree whose edges are path elements in the text of `fieldsV1`: `f:<name>` a field, `k:{...}` an element
 //! of a list by its keys, `v:<json>` an element of a set by itself. A node may itself be in the set.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::table::{Field, ListType, Schema, Shape, Text, Type, TypeId};
+use crate::schema::Schema;
+use crate::table::{Field, ListType, Shape, Text, Type, TypeId};
 use crate::zero;
 
-/// A set of paths.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A set of paths, held in the form of `fieldsV1`: reading one and writing one copy nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FieldSet {
     /// Whether the path that leads here is in the set.
-    pub member: bool,
-    pub children: BTreeMap<Text, FieldSet>,
+    member: bool,
+    /// By path element. An inner node is a member when it is empty or has a dot; one that is neither a member nor leads to
+    /// one is not there.
+    children: Fields,
+}
+
+type Fields = Map<String, Value>;
+
+/// Marks a node that is in the set itself and has others below it.
+const DOT: &str = ".";
+
+/// Whether the path that leads to these fields is in the set: alone it is written as `{}`, beside others as a dot.
+fn is_member(fields: &Fields) -> bool {
+    fields.is_empty() || fields.contains_key(DOT)
+}
+
+/// Writes into a node that has others below it whether it is in the set itself.
+fn mark(fields: &mut Fields, member: bool) {
+    let others = fields.len() - usize::from(fields.contains_key(DOT));
+    if member && others > 0 {
+        fields.insert(DOT.to_string(), Value::Object(Map::new()));
+    } else {
+        fields.remove(DOT);
+    }
 }
 
 impl FieldSet {
+    /// The set that has the path that leads to it, and nothing below.
+    pub fn leaf() -> FieldSet {
+        FieldSet { member: true, children: Map::new() }
+    }
+
     /// The set of one path of path elements.
-    pub fn of_path<'p>(elements: impl IntoIterator<Item = &'p str>) -> FieldSet {
-        let mut root = FieldSet::default();
-        let mut at = &mut root;
-        for element in elements {
-            at = at.children.entry(Cow::Owned(element.to_string())).or_default();
-        }
-        at.member = true;
-        root
+    pub fn of_path<'p>(elements: impl IntoIterator<Item = &'p str, IntoIter: DoubleEndedIterator>) -> FieldSet {
+        elements.into_iter().rev().fold(FieldSet::leaf(), |inner, element| {
+            let mut outer = FieldSet::default();
+            outer.put(element.to_string(), inner);
+            outer
+        })
     }
 
     /// Every field that a value of the type sets, as an applier of it would own them.
@@ -39,126 +63,176 @@ impl FieldSet {
         set
     }
 
+    /// The set that a `fieldsV1` holds, which is taken as it is: it was written by [`FieldSet::into_fields_v1`], or has
+    /// passed [`is_fields_v1`].
+    pub fn of_fields_v1(fields: Map<String, Value>) -> FieldSet {
+        FieldSet { member: false, children: fields }
+    }
+
+    /// The set as `fieldsV1` holds it.
+    pub fn into_fields_v1(self) -> Map<String, Value> {
+        self.children
+    }
+
+    /// Puts the path that leads here into the set.
+    pub fn insert_self(&mut self) {
+        self.member = true;
+    }
+
     pub fn is_empty(&self) -> bool {
-        !self.member && self.children.values().all(FieldSet::is_empty)
+        !self.member && self.children.is_empty()
+    }
+
+    /// Whether there is nothing below the path that leads here.
+    pub fn has_no_children(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    /// Whether the path element leads to something in the set.
+    pub fn leads_to(&self, element: &str) -> bool {
+        self.children.contains_key(element)
+    }
+
+    /// Puts a set below a path element, in the place of what stands there.
+    pub fn put(&mut self, element: String, mut inner: FieldSet) {
+        if !inner.is_empty() {
+            mark(&mut inner.children, inner.member);
+            self.children.insert(element, Value::Object(inner.children));
+        }
     }
 
     /// Whether a path of path elements is in the set.
     pub fn has<'p>(&self, elements: impl IntoIterator<Item = &'p str>) -> bool {
         let mut elements = elements.into_iter();
-        let end = elements.try_fold(self, |at, element| at.children.get(element));
-        end.is_some_and(|at| at.member)
+        let Some(first) = elements.next() else { return self.member };
+        let end = elements.try_fold(self.children.get(first), |at, element| at.map(|at| at.get(element)));
+        end.flatten().and_then(Value::as_object).is_some_and(is_member)
     }
 
     #[must_use]
-    pub fn union(mut self, other: &FieldSet) -> FieldSet {
+    pub fn union(mut self, other: FieldSet) -> FieldSet {
         self.add(other);
         self
     }
 
     /// Adds all of another set.
-    pub fn add(&mut self, other: &FieldSet) {
+    pub fn add(&mut self, other: FieldSet) {
         self.member |= other.member;
-        for (element, theirs) in &other.children {
-            match self.children.get_mut(element) {
-                Some(ours) => ours.add(theirs),
-                None => drop(self.children.insert(element.clone(), theirs.clone())),
-            }
-        }
+        add(&mut self.children, other.children);
     }
 
+    /// The paths that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &FieldSet) -> FieldSet {
-        let both = |(element, ours): (&Text, &FieldSet)| {
-            let inner = ours.intersection(other.children.get(element)?);
-            (!inner.is_empty()).then(|| (element.clone(), inner))
-        };
-        FieldSet { member: self.member && other.member, children: self.children.iter().filter_map(both).collect() }
+        FieldSet { member: self.member && other.member, children: intersection(&self.children, &other.children) }
     }
 
     /// The paths of this set that are not in the other; those below them stay.
     #[must_use]
-    pub fn difference(&self, other: &FieldSet) -> FieldSet {
-        let left = |(element, ours): (&Text, &FieldSet)| {
-            let inner = other.children.get(element).map_or_else(|| ours.clone(), |theirs| ours.difference(theirs));
-            (!inner.is_empty()).then(|| (element.clone(), inner))
-        };
-        FieldSet { member: self.member && !other.member, children: self.children.iter().filter_map(left).collect() }
+    pub fn difference(mut self, other: &FieldSet) -> FieldSet {
+        self.subtract(other);
+        self
     }
 
-    /// Takes out the other's paths with all that stands below them.
-    pub fn remove_below(&mut self, other: &FieldSet) {
-        if other.member {
-            *self = FieldSet::default();
-            return;
-        }
-        for (element, theirs) in &other.children {
-            if let Some(ours) = self.children.get_mut(element) {
-                ours.remove_below(theirs);
-                if ours.is_empty() {
-                    self.children.remove(element);
-                }
-            }
-        }
+    /// Takes the other's paths out; those below them stay. Costs what the shorter of the two is long: what somebody owns can
+    /// be long where changes are short, and one change can be long where thousands own little.
+    pub fn subtract(&mut self, other: &FieldSet) {
+        self.member &= !other.member;
+        subtract(&mut self.children, &other.children);
+    }
+
+    /// Takes out a path of field names with all that stands below it.
+    pub fn remove_below(&mut self, names: &[&str]) {
+        remove_below(&mut self.children, names);
     }
 
     /// All paths, each as its elements, in order.
     pub fn paths(&self) -> Vec<Vec<&str>> {
-        fn walk<'s>(at: &'s FieldSet, path: &mut Vec<&'s str>, out: &mut Vec<Vec<&'s str>>) {
-            if at.member {
-                out.push(path.clone());
-            }
-            for (element, inner) in &at.children {
+        fn walk<'s>(at: &'s Fields, path: &mut Vec<&'s str>, out: &mut Vec<Vec<&'s str>>) {
+            for (element, inner) in at.iter().filter(|(element, _)| *element != DOT) {
+                let Value::Object(inner) = inner else { continue };
                 path.push(element);
+                if is_member(inner) {
+                    out.push(path.clone());
+                }
                 walk(inner, path, out);
                 path.pop();
             }
         }
-        let mut out = Vec::new();
-        walk(self, &mut Vec::new(), &mut out);
+        let mut out = if self.member { vec![Vec::new()] } else { Vec::new() };
+        walk(&self.children, &mut Vec::new(), &mut out);
         out
     }
 }
 
-/// A set as `fieldsV1` holds it.
-pub fn to_fields_v1(set: &FieldSet) -> Value {
-    let mut map = Map::new();
-    for (element, inner) in &set.children {
-        if inner.member || !inner.is_empty() {
-            map.insert(element.to_string(), to_fields_v1(inner));
+fn add(into: &mut Fields, from: Fields) {
+    for (element, theirs) in from {
+        match (into.get_mut(&element), theirs) {
+            (Some(Value::Object(ours)), Value::Object(theirs)) => {
+                let member = is_member(ours) || is_member(&theirs);
+                add(ours, theirs);
+                mark(ours, member);
+            }
+            (Some(_), _) => {}
+            (None, theirs) => drop(into.insert(element, theirs)),
         }
     }
-    if set.member && !map.is_empty() {
-        map.insert(".".to_string(), Value::Object(Map::new()));
-    }
-    Value::Object(map)
 }
 
-/// A `fieldsV1` that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("fieldsV1: {0} is no path element")]
-pub struct FieldsError(String);
-
-/// Reads a `fieldsV1`.
-///
-/// # Errors
-/// When a key is no path element or a value no object.
-pub fn from_fields_v1(value: &Value) -> Result<FieldSet, FieldsError> {
-    let mut root = node(value)?;
-    root.member = false;
-    Ok(root)
+fn intersection(ours: &Fields, theirs: &Fields) -> Fields {
+    let both = |(element, ours): (&String, &Value)| {
+        let (Value::Object(ours), Value::Object(theirs)) = (ours, theirs.get(element)?) else { return None };
+        let member = is_member(ours) && is_member(theirs);
+        let mut inner = intersection(ours, theirs);
+        mark(&mut inner, member);
+        (member || !inner.is_empty()).then(|| (element.clone(), Value::Object(inner)))
+    };
+    ours.iter().filter(|(element, _)| *element != DOT).filter_map(both).collect()
 }
 
-fn node(value: &Value) -> Result<FieldSet, FieldsError> {
-    let Value::Object(map) = value else { return Err(FieldsError(value.to_string())) };
-    let mut set = FieldSet { member: map.is_empty() || map.contains_key("."), children: BTreeMap::new() };
-    for (element, inner) in map.iter().filter(|(element, _)| *element != ".") {
-        if !["f:", "k:", "v:", "i:"].iter().any(|prefix| element.starts_with(prefix)) {
-            return Err(FieldsError(element.clone()));
+fn subtract(fields: &mut Fields, set: &Fields) {
+    let shared: Vec<(&String, &Value)> = if fields.len() < set.len() {
+        fields.keys().filter_map(|element| set.get_key_value(element)).collect()
+    } else {
+        set.iter().filter(|(element, _)| fields.contains_key(*element)).collect()
+    };
+    for (element, inner) in shared.into_iter().filter(|(element, _)| *element != DOT) {
+        let (Some(Value::Object(owned)), Value::Object(inner)) = (fields.get_mut(element), inner) else { continue };
+        let member = is_member(owned) && !is_member(inner);
+        owned.remove(DOT);
+        subtract(owned, inner);
+        match (owned.is_empty(), member) {
+            (true, false) => drop(fields.remove(element)),
+            (false, true) => drop(owned.insert(DOT.to_string(), Value::Object(Map::new()))),
+            _ => {}
         }
-        set.children.insert(Cow::Owned(element.clone()), node(inner)?);
     }
-    Ok(set)
+}
+
+fn remove_below(fields: &mut Fields, path: &[&str]) {
+    let Some((name, rest)) = path.split_first() else { return };
+    let element = format!("f:{name}");
+    if rest.is_empty() {
+        fields.remove(&element);
+    } else if let Some(Value::Object(inner)) = fields.get_mut(&element)
+        && !inner.is_empty()
+    {
+        let member = inner.contains_key(DOT);
+        remove_below(inner, rest);
+        mark(inner, member);
+        if inner.is_empty() && !member {
+            fields.remove(&element);
+        }
+    }
+}
+
+/// Whether a value is a `fieldsV1`: objects within each other, keyed by path elements.
+pub fn is_fields_v1(value: &Value) -> bool {
+    let is_element = |element: &str| element == DOT || ["f:", "k:", "v:", "i:"].iter().any(|kind| element.starts_with(kind));
+    match value {
+        Value::Object(map) => map.iter().all(|(element, inner)| is_element(element) && is_fields_v1(inner)),
+        _ => false,
+    }
 }
 
 /// What stands at a path, as far as owning parts of it goes.
@@ -249,7 +323,7 @@ fn owned(schema: &Schema, at: Node<'_>, value: &Value) -> FieldSet {
                 let mut child = owned(schema, at.child(schema, name), inner);
                 let declared = matches!(at, Node::Struct(_));
                 child.member |= !declared || zero::is_empty(inner) && (inner.is_null() || inner.is_object());
-                set.children.insert(Cow::Owned(format!("f:{name}")), child);
+                set.put(format!("f:{name}"), child);
             }
         }
         (Node::List(field), Value::Array(list)) => {
@@ -257,7 +331,7 @@ fn owned(schema: &Schema, at: Node<'_>, value: &Value) -> FieldSet {
                 let Some(element) = element_of(schema, field, inner) else { continue };
                 let mut child = owned(schema, Node::of_element(schema, field), inner);
                 child.member = true;
-                set.children.insert(Cow::Owned(element), child);
+                set.put(element, child);
             }
         }
         _ => set.member = true,

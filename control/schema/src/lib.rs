@@ -1,5 +1,5 @@
-//! The one schema of all kinds, and the walkers over it: codecs (JSON, YAML, protobuf), pruning, defaulting, patches,
-//! field sets and managedFields.
+//! The one schema of all kinds, and the walkers over it: codecs (JSON, YAML, protobuf), pruning, defaulting, plain facts
+//! of fields, patches, field sets and managedFields.
 //!
 //! Allowed: `sampan-api`, serde, serde-saphyr (its YAML parser), json-patch. Never: I/O, clock, randomness.
 //!
@@ -9,16 +9,21 @@
 //! canonical, nulls and empty `omitempty` fields gone, structs held by value present.
 //! Invariant: input is hostile; every recursion and expansion has a limit in [`limits`] or in `sampan_api::limits`.
 
+mod builtin;
 pub mod default;
+pub mod facts;
 pub mod fields;
 pub mod json;
 pub mod limits;
 pub mod managed;
 pub mod nesting;
+pub mod meta;
 pub mod patch;
+mod plan;
 pub mod problems;
 pub mod protobuf;
 mod scalar;
+mod schema;
 mod structural;
 mod syntax;
 mod table;
@@ -26,4 +31,6 @@ pub mod yaml;
 mod zero;
 
 pub use problems::{DecodeError, Decoded, Problem, ProblemKind};
-pub use table::{Field, Kind, ListType, Patch, Schema, Shape, Text, Type, TypeDef, TypeId, Wire, WireEntry};
+pub use builtin::StructuralError;
+pub use schema::{ObjectType, Schema};
+pub use table::{Field, Kind, ListType, Origin, Patch, Shape, Text, Type, TypeDef, TypeId, Wire, WireEntry};

@@ -3,6 +3,9 @@
 /// Unknown and duplicate fields reported for one body; later ones are dropped silently, as sigs.k8s.io/json does.
 pub const PROBLEMS_MAX: usize = 100;
 
+/// Bytes of the paths of these: once there are so many, later problems are dropped.
+pub const PROBLEM_BYTES_MAX: usize = 256 * 1024;
+
 /// Nodes of a YAML document after its aliases are expanded. A 3 MiB body without aliases stays below it.
 pub const YAML_NODES_MAX: usize = 3_000_000;
 
@@ -15,6 +18,10 @@ pub const YAML_ALIAS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Bytes that the `copy` operations of one JSON patch may make, as kube-apiserver's `JSONPatchMaxCopyBytes`.
 pub const JSON_PATCH_COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// Passes over the object and the patch together that the lists of one strategic merge patch may cost. A patch whose
+/// elements have keys of their own stays below it.
+pub const STRATEGIC_MERGE_PASSES_MAX: usize = 16;
 
 /// Managers with operation Update kept apart in one object; the oldest are merged into one.
 pub const UPDATE_MANAGERS_MAX: usize = 10;

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::fields::{Node, element_of};
+use crate::fields::{FieldSet, Node, element_of, is_fields_v1};
 use crate::limits::UPDATE_MANAGERS_MAX;
-use crate::table::{Field, Schema, Type, TypeId};
+use crate::schema::Schema;
+use crate::table::{Field, TypeId};
 use crate::zero;
 
 /// Who writes.
@@ -44,8 +45,8 @@ const OLDEST: &str = "ancient-changes";
 pub fn update(
     schema: &Schema,
     id: TypeId,
-    old: Option<&Value>,
-    new: &mut Value,
+    old: Option<&Map<String, Value>>,
+    new: &mut Map<String, Value>,
     writer: Writer<'_>,
     reset: &[&[&str]],
 ) {
@@ -55,13 +56,14 @@ pub fn update(
         // Nobody tracks it, or the request asked to forget: tracking begins at a create only.
         return;
     }
-    let mut changes = match old {
+    let zero = || zero::struct_of(schema, id);
+    let Changes { mut taken, mut removed } = match old {
         Some(old) => compare_objects(schema, id, old, new),
-        None => compare_objects(schema, id, &zero::element(schema, Type::Struct(id)), new),
+        None => compare_objects(schema, id, &zero(), new),
     };
     for path in reset {
-        remove_below(&mut changes.taken.children, path);
-        remove_below(&mut changes.removed.children, path);
+        taken.remove_below(path);
+        removed.remove_below(path);
     }
     let manager = if writer.manager.is_empty() { "unknown" } else { writer.manager };
     let is_own = |entry: &Value| {
@@ -70,30 +72,27 @@ pub fn update(
             && text(entry, "apiVersion") == api_version
             && text(entry, "subresource") == writer.subresource
     };
-    let (taken, removed) = (changes.taken.children, changes.removed.children);
     // Without any change there is nothing to take from anybody.
-    if !taken.is_empty() || !removed.is_empty() {
+    if !taken.has_no_children() || !removed.has_no_children() {
         for entry in &mut entries {
             // The writer's own keep what is changed; nobody keeps what is removed.
             let own = is_own(entry);
-            if let Some(Value::Object(fields)) = entry.get_mut("fieldsV1") {
-                subtract(fields, &removed);
+            with_fields(entry, |fields| {
+                fields.subtract(&removed);
                 if !own {
-                    subtract(fields, &taken);
+                    fields.subtract(&taken);
                 }
-            }
+            });
         }
         entries.retain(|entry| entry.get("fieldsV1").and_then(Value::as_object).is_some_and(|map| !map.is_empty()));
     }
-    if !taken.is_empty() {
+    if !taken.has_no_children() {
         match entries.iter_mut().find(|entry| is_own(entry)) {
             Some(entry) => {
-                if let Some(Value::Object(fields)) = entry.get_mut("fieldsV1") {
-                    union_fields(fields, taken);
-                }
+                with_fields(entry, |fields| fields.add(taken));
                 entry["time"] = writer.time.into();
             }
-            None => entries.push(entry(&api_version, manager, &writer, Value::Object(taken))),
+            None => entries.push(entry(&api_version, manager, &writer, taken.into_fields_v1())),
         }
     }
     cap(&mut entries);
@@ -105,7 +104,16 @@ pub fn update(
     }
 }
 
-fn entry(api_version: &str, manager: &str, writer: &Writer<'_>, fields: Value) -> Value {
+/// Changes the set of fields that an entry has, in place.
+fn with_fields(entry: &mut Value, change: impl FnOnce(&mut FieldSet)) {
+    if let Some(Value::Object(fields)) = entry.get_mut("fieldsV1") {
+        let mut set = FieldSet::of_fields_v1(std::mem::take(fields));
+        change(&mut set);
+        *fields = set.into_fields_v1();
+    }
+}
+
+fn entry(api_version: &str, manager: &str, writer: &Writer<'_>, fields: Map<String, Value>) -> Value {
     let mut map = Map::new();
     let mut set = |name: &str, value: Value| drop(map.insert(name.to_string(), value));
     set("manager", manager.into());
@@ -113,7 +121,7 @@ fn entry(api_version: &str, manager: &str, writer: &Writer<'_>, fields: Value) -
     set("apiVersion", api_version.into());
     set("time", writer.time.into());
     set("fieldsType", "FieldsV1".into());
-    set("fieldsV1", fields);
+    set("fieldsV1", Value::Object(fields));
     if !writer.subresource.is_empty() {
         set("subresource", writer.subresource.into());
     }
@@ -131,7 +139,7 @@ fn order(entry: &Value) -> [&str; 5] {
 
 /// The entries to start from, taken out of the object: those that the request brings, so that they can be edited, unless it brings none; an
 /// empty list or a single empty entry means to forget all.
-fn entries(old: Option<&Value>, new: &mut Value, subresource: &str) -> Vec<Value> {
+fn entries(old: Option<&Map<String, Value>>, new: &mut Map<String, Value>, subresource: &str) -> Vec<Value> {
     let sent = match new.get_mut("metadata").and_then(|m| m.as_object_mut()?.remove("managedFields")) {
         Some(Value::Array(list)) => Some(list),
         _ => None,
@@ -141,7 +149,7 @@ fn entries(old: Option<&Value>, new: &mut Value, subresource: &str) -> Vec<Value
         list.unwrap_or_default()
     };
     let sound = |entry: &Value| {
-        entry.get("fieldsV1").is_some_and(Value::is_object) && matches!(text(entry, "operation"), "Update" | "Apply")
+        entry.get("fieldsV1").is_some_and(is_fields_v1) && matches!(text(entry, "operation"), "Update" | "Apply")
     };
     match sent {
         Some(list) if subresource.is_empty() => {
@@ -196,101 +204,18 @@ fn cap(entries: &mut Vec<Value>) {
 }
 
 fn absorb(bucket: &mut Value, entry: &Value) {
-    if let (Some(Value::Object(into)), Some(Value::Object(from))) = (bucket.get_mut("fieldsV1"), entry.get("fieldsV1"))
-    {
-        union_fields(into, from.clone());
+    if let Some(Value::Object(from)) = entry.get("fieldsV1") {
+        with_fields(bucket, |fields| fields.add(FieldSet::of_fields_v1(from.clone())));
     }
     bucket["time"] = entry.get("time").cloned().unwrap_or(Value::Null);
-}
-
-type Fields = Map<String, Value>;
-
-/// Whether the path that leads to these fields is in the set: alone it is written as `{}`, beside others as a dot.
-fn is_member(fields: &Fields) -> bool {
-    fields.is_empty() || fields.contains_key(DOT)
-}
-
-const DOT: &str = ".";
-
-/// Adds one `fieldsV1` to another.
-fn union_fields(into: &mut Fields, from: Fields) {
-    for (element, theirs) in from {
-        match (into.get_mut(&element), theirs) {
-            (Some(Value::Object(ours)), Value::Object(theirs)) => {
-                let member = is_member(ours) || is_member(&theirs);
-                union_fields(ours, theirs);
-                if member && !ours.is_empty() {
-                    ours.insert(DOT.to_string(), Value::Object(Map::new()));
-                }
-                if ours.len() == 1 && member {
-                    ours.remove(DOT);
-                }
-            }
-            (Some(_), _) => {}
-            (None, theirs) => drop(into.insert(element, theirs)),
-        }
-    }
-}
-
-/// Takes one `fieldsV1` out of another, path by path: entries can be long, changes are short.
-fn subtract(fields: &mut Fields, set: &Fields) {
-    for (element, inner) in set {
-        let (Some(Value::Object(owned)), Value::Object(inner)) = (fields.get_mut(element), inner) else { continue };
-        let member = is_member(owned) && !is_member(inner);
-        owned.remove(DOT);
-        subtract(owned, inner);
-        match (owned.is_empty(), member) {
-            (true, false) => drop(fields.remove(element)),
-            (false, true) => drop(owned.insert(DOT.to_string(), Value::Object(Map::new()))),
-            _ => {}
-        }
-    }
-}
-
-/// Takes out a path with all that stands below it.
-fn remove_below(fields: &mut Fields, path: &[&str]) {
-    let Some((name, rest)) = path.split_first() else { return };
-    let element = format!("f:{name}");
-    if rest.is_empty() {
-        fields.remove(&element);
-    } else if let Some(Value::Object(inner)) = fields.get_mut(&element) {
-        remove_below(inner, rest);
-        if inner.is_empty() {
-            fields.remove(&element);
-        }
-    }
-}
-
-/// A set of fields while it is made, already in the form of `fieldsV1`.
-#[derive(Default)]
-struct Part {
-    member: bool,
-    children: Fields,
-}
-
-impl Part {
-    fn leaf() -> Part {
-        Part { member: true, children: Map::new() }
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.member && self.children.is_empty()
-    }
-
-    fn put(&mut self, element: String, mut inner: Part) {
-        if inner.member && !inner.children.is_empty() {
-            inner.children.insert(DOT.to_string(), Value::Object(Map::new()));
-        }
-        self.children.insert(element, Value::Object(inner.children));
-    }
 }
 
 /// What an update did.
 #[derive(Default)]
 struct Changes {
     /// Added or modified.
-    taken: Part,
-    removed: Part,
+    taken: FieldSet,
+    removed: FieldSet,
 }
 
 impl Changes {
@@ -315,9 +240,8 @@ fn f(name: &str) -> String {
     element
 }
 
-fn compare_objects(schema: &Schema, id: TypeId, old: &Value, new: &Value) -> Changes {
+fn compare_objects(schema: &Schema, id: TypeId, old: &Map<String, Value>, new: &Map<String, Value>) -> Changes {
     let empty = Map::new();
-    let (old, new) = (old.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
     let mut changes = Changes::default();
     each(old, new, |name, from, to| {
         if name == "apiVersion" || name == "kind" {
@@ -341,7 +265,10 @@ fn compare_objects(schema: &Schema, id: TypeId, old: &Value, new: &Value) -> Cha
 }
 
 /// Visits the keys of two maps, each once.
-fn each<'m>(old: &'m Fields, new: &'m Fields, mut visit: impl FnMut(&'m str, Option<&'m Value>, Option<&'m Value>)) {
+fn each<'m>(
+    old: &'m Map<String, Value>,
+    new: &'m Map<String, Value>,
+    mut visit: impl FnMut(&'m str, Option<&'m Value>, Option<&'m Value>)) {
     for (name, from) in old {
         visit(name, Some(from), new.get(name));
     }
@@ -362,8 +289,8 @@ fn is_nothing(value: Option<&Value>) -> bool {
 }
 
 /// All of a value, as it is owned when it is new (or as it is lost when it goes).
-fn whole(schema: &Schema, node: Node<'_>, value: &Value) -> Part {
-    let mut part = Part::leaf();
+fn whole(schema: &Schema, node: Node<'_>, value: &Value) -> FieldSet {
+    let mut part = FieldSet::leaf();
     match (node, value) {
         (Node::Struct(_) | Node::Map(_), Value::Object(map)) => {
             for (name, inner) in map {
@@ -375,8 +302,8 @@ fn whole(schema: &Schema, node: Node<'_>, value: &Value) -> Part {
             for inner in list {
                 let Some(element) = element_of(schema, field, inner) else { continue };
                 // Equal-keyed elements are owned together, as one leaf.
-                let twice = part.children.contains_key(&element);
-                part.put(element, if twice { Part::leaf() } else { whole(schema, node, inner) });
+                let twice = part.leads_to(&element);
+                part.put(element, if twice { FieldSet::leaf() } else { whole(schema, node, inner) });
             }
         }
         _ => {}
@@ -401,7 +328,7 @@ fn compare(schema: &Schema, node: Node<'_>, old: Option<&Value>, new: Option<&Va
     }
     // Two empty ones are compared whole, so that `null` and `{}` differ.
     if is_nothing(old) && is_nothing(new) {
-        changes.taken.member = true;
+        changes.taken.insert_self();
         return changes;
     }
     let is_object = |value: Option<&Value>| matches!(value, Some(Value::Object(_) | Value::Null));
@@ -425,7 +352,7 @@ fn compare(schema: &Schema, node: Node<'_>, old: Option<&Value>, new: Option<&Va
                 changes.put(|| f(name), compare(schema, node.child(schema, name), from, to));
             });
         }
-        _ => changes.taken.member = true,
+        _ => changes.taken.insert_self(),
     }
     changes
 }
@@ -445,14 +372,15 @@ fn elements<'v>(schema: &Schema, field: &Field, list: Option<&'v Value>) -> BTre
 fn compare_element(schema: &Schema, node: Node<'_>, old: &[&Value], new: &[&Value]) -> Changes {
     let mut changes = Changes::default();
     match (old, new) {
-        ([_, _, ..], [_, _, ..]) => changes.taken.member = old != new,
+        ([_, _, ..], [_, _, ..]) if old != new => changes.taken.insert_self(),
+        ([_, _, ..], [_, _, ..]) => {}
         ([_, _, ..], new) => {
             changes = compare(schema, node, None, new.first().copied());
-            changes.removed.member = true;
+            changes.removed.insert_self();
         }
         (old, [_, _, ..]) => {
             changes = compare(schema, node, old.first().copied(), None);
-            changes.taken.member = true;
+            changes.taken.insert_self();
         }
         (old, new) => return compare(schema, node, old.first().copied(), new.first().copied()),
     }

@@ -21,7 +21,7 @@ pub struct Problem {
     pub kind: ProblemKind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProblemKind {
     UnknownField,
     DuplicateField,

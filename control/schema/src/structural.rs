@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::table::{Field, Kind, ListType, Patch, Schema, Shape, Text, Type, TypeDef, TypeId};
+use crate::schema::Schema;
+use crate::table::{Field, Kind, ListType, Origin, Patch, Shape, Text, Type, TypeDef, TypeId};
 use crate::yaml;
 
 static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/kinds.rs"));
@@ -17,21 +18,30 @@ pub(crate) fn add_own(schema: &mut Schema) {
     for (file, text) in FILES {
         let (value, problems) = yaml::to_json(text.as_bytes()).unwrap_or_else(|e| panic!("kinds {file}: {e}"));
         assert!(problems.is_empty(), "kinds {file}: {problems:?}");
-        add(schema, &value).unwrap_or_else(|error| panic!("kinds {file}: {error}"));
+        add_file(schema, &value).unwrap_or_else(|error| panic!("kinds {file}: {error}"));
     }
 }
 
 /// Adds the kinds of one file: `group`, `version`, and `kinds` by name, each a structural schema.
-fn add(schema: &mut Schema, file: &Value) -> Result<(), String> {
-    let text = |name: &str| file[name].as_str().map(String::from).ok_or(format!("no {name}"));
-    let (group, version) = (text("group")?, text("version")?);
+fn add_file(schema: &mut Schema, file: &Value) -> Result<(), String> {
+    let text = |name: &str| file[name].as_str().ok_or(format!("no {name}"));
+    add(schema, text("group")?, text("version")?, file["kinds"].as_object().ok_or("kinds is a map")?)
+}
+
+/// Adds kinds and their lists, each kind by its structural schema.
+pub(crate) fn add(
+    schema: &mut Schema,
+    group: &str,
+    version: &str,
+    kinds: &Map<String, Value>,
+) -> Result<(), String> {
     let named = |name: &str| {
         let found = schema.types().find(|(_, ty)| ty.package == "apimachinery/pkg/apis/meta/v1" && ty.name == name);
         found.map(|(id, _)| id).ok_or(format!("the schema has no {name}"))
     };
     let (object_meta, list_meta) = (named("ObjectMeta")?, named("ListMeta")?);
     let package = format!("{group}/{version}");
-    for (kind, definition) in file["kinds"].as_object().ok_or("kinds is a map")? {
+    for (kind, definition) in kinds {
         let mut fields = fields(schema, &package, kind, definition)?;
         fields.extend(type_meta(object_meta));
         let id = schema.add_type(type_def(&package, kind, definition, fields));
@@ -43,7 +53,7 @@ fn add(schema: &mut Schema, file: &Value) -> Result<(), String> {
         let list = format!("{kind}List");
         let list_id = schema.add_type(type_def(&package, &list, &Value::Null, fields));
         for (kind, type_id) in [(kind.clone(), id), (list, list_id)] {
-            let (group, version) = (Cow::Owned(group.clone()), Cow::Owned(version.clone()));
+            let (group, version) = (Cow::Owned(group.to_string()), Cow::Owned(version.to_string()));
             schema.add_kind(Kind { group, version, kind: Cow::Owned(kind), type_id });
         }
     }
@@ -60,6 +70,7 @@ fn type_def(package: &str, name: &str, definition: &Value, mut fields: Vec<Field
     fields.sort_by(|a, b| a.json_name.cmp(&b.json_name));
     let always = (0u16..).zip(&fields).filter(|(_, f)| f.by_value).map(|(at, _)| at).collect();
     TypeDef {
+        origin: Origin::Structural,
         package: Cow::Owned(package.to_string()),
         name: Cow::Owned(name.to_string()),
         description: description(definition),
@@ -91,6 +102,7 @@ fn fields(schema: &mut Schema, package: &str, name: &str, definition: &Value) ->
         let mut field = field(json_name, type_of(schema, package, &inner, element)?, property);
         field.shape = shape;
         field.required = required.contains(&json_name.as_str());
+        field.allowed = element["enum"].as_array().cloned().unwrap_or_default();
         fields.push(field);
     }
     Ok(fields)
@@ -144,5 +156,6 @@ fn field(json_name: &str, ty: Type, property: &Value) -> Field {
         patch: Patch::default(),
         merge_key: Cow::Borrowed(""),
         default: property.get("default").map_or(Cow::Borrowed(""), |value| Cow::Owned(value.to_string())),
+        allowed: Vec::new(),
     }
 }

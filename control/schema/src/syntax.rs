@@ -2,6 +2,9 @@
 
 use sampan_api::limits::NESTING_MAX;
 
+/// What Go's scanner says of nesting beyond its limit (ours is lower).
+pub(crate) const TOO_DEEP: &str = "exceeded max depth";
+
 /// The error that Go's scanner reports for these bytes, if any.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
     let mut scan = Scan { bytes, at: 0 };
@@ -47,7 +50,7 @@ impl Scan<'_> {
 
     fn value(&mut self, depth: usize) -> Result<(), String> {
         match self.peek() {
-            Some(b'{' | b'[') if depth == NESTING_MAX => Err("exceeded max depth".to_string()),
+            Some(b'{' | b'[') if depth == NESTING_MAX => Err(TOO_DEEP.to_string()),
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
             Some(b'"') => self.string(),

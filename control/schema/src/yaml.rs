@@ -12,7 +12,8 @@ use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
 use crate::json::{self, TypeMeta};
 use crate::limits::{PROBLEMS_MAX, YAML_ALIAS_BYTES_MAX, YAML_ALIAS_NODES_MAX, YAML_NODES_MAX};
 use crate::problems::{DecodeError, Decoded, Problem, ProblemKind};
-use crate::table::{Schema, TypeId};
+use crate::schema::Schema;
+use crate::table::TypeId;
 
 /// Decodes a body of a known type. Keys that YAML saw twice come first among the problems.
 ///
@@ -32,8 +33,7 @@ pub fn decode(schema: &Schema, id: TypeId, body: &[u8]) -> Result<Decoded, Decod
 /// `Unrecognized`, as the real server words it.
 pub fn type_meta(body: &[u8]) -> Result<TypeMeta, DecodeError> {
     let (value, _) = to_json(body).map_err(DecodeError::Unrecognized)?;
-    let bytes = serde_json::to_vec(&value).map_err(|error| DecodeError::Unrecognized(error.to_string()))?;
-    json::type_meta(&bytes)
+    json::type_meta_of(&value)
 }
 
 /// The first document as JSON, and the keys that stand twice in a map (the last one counts).

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::table::{Field, Schema, Shape, Type, TypeDef};
+use crate::schema::Schema;
+use crate::table::{Field, Shape, Type, TypeDef, TypeId};
 
 /// What Go writes for an unset field that it does not omit.
 pub(crate) fn field(schema: &Schema, field: &Field) -> Value {
@@ -23,17 +24,20 @@ pub(crate) fn element(schema: &Schema, ty: Type) -> Value {
         Type::Bool => Value::Bool(false),
         Type::Int32 | Type::Int64 | Type::IntOrString => Value::from(0),
         Type::Double => Value::from(0.0),
-        Type::Struct(id) => {
-            let mut map = Map::new();
-            complete(schema, schema.get(id), &mut map);
-            Value::Object(map)
-        }
+        Type::Struct(id) => Value::Object(struct_of(schema, id)),
         Type::Quantity => Value::from("0"),
         Type::Duration => Value::from("0s"),
         Type::FieldsV1 => Value::Object(Map::new()),
         Type::Bytes | Type::Time | Type::MicroTime | Type::Raw | Type::Json | Type::Strings => Value::Null,
         Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => Value::Null,
     }
+}
+
+/// What Go holds for a struct of which nothing is set.
+pub(crate) fn struct_of(schema: &Schema, id: TypeId) -> Map<String, Value> {
+    let mut map = Map::new();
+    complete(schema, schema.get(id), &mut map);
+    map
 }
 
 /// Adds the fields that Go writes whether set or not.

@@ -17,7 +17,7 @@ use sampan_auth::union::Authorizers;
 use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::options::Caller;
-use sampan_registry::{Registry, ResourceTable, SchemaShapes};
+use sampan_registry::{Registry, ResourceTable};
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ impl Parts {
     pub async fn start(self) -> Server {
         let store = Arc::new(MemoryStore::new(self.env.clone(), &self.tasks));
         let table = Arc::new(ResourceTable::builtin().expect("the built-in table is sound"));
-        let config = sampan_registry::Config::new(store, self.env.clone(), table, Arc::new(SchemaShapes));
+        let config = sampan_registry::Config::new(store, self.env.clone(), table);
         let registry = Registry::open(config).await.expect("an empty store opens");
         for name in &self.namespaces {
             first_namespace(&registry, name).await.expect("a first namespace");

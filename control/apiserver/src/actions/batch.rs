@@ -3,7 +3,7 @@
 use super::Action;
 use crate::body::Body;
 use crate::core::Ask;
-use crate::decode;
+use crate::decode::{self, Expected};
 use crate::options::FieldValidation;
 use async_trait::async_trait;
 use http::Response;
@@ -18,17 +18,16 @@ pub(super) struct CreateBatch;
 impl Action for CreateBatch {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
         let gvk = ask.row().gvk();
-        let (mut batch, options) = ask.read_object(body, &gvk).await?;
+        let (mut batch, options) = ask.read_object(body).await?;
         let row = row_of_items(ask, &gvk)?;
-        let expected = row.gvk();
+        let expected = Expected::of_row(&row);
         let Some(Value::Array(items)) = batch.remove(&["items"]) else {
             return Err(Status::bad_request("a batch has a list of items"));
         };
         let mut objects = Vec::with_capacity(items.len());
         for item in items {
-            let shown = || "{...}".to_owned();
-            let mut object = decode::patched(&expected, item, FieldValidation::Ignore, &ask.exchange.warnings, &shown)?;
-            object.set_gvk(&expected);
+            let mut object = decode::patched(&expected, item, FieldValidation::Ignore, &ask.exchange.warnings, |_| "{...}".into())?;
+            object.set_gvk(&expected.gvk);
             objects.push(object);
         }
         let caller = ask.caller(&options);

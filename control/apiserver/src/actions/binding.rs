@@ -8,7 +8,7 @@ use http::Response;
 use sampan_api::condition::transition_time;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::time::rfc3339;
-use sampan_api::{GroupResource, GroupVersionKind, Object, Status};
+use sampan_api::{GroupKind, GroupResource, Object, Status};
 use sampan_registry::Resource;
 use sampan_registry::options::UpdateOptions;
 use sampan_registry::resource::SubresourceBody;
@@ -23,8 +23,7 @@ pub(super) struct Bind;
 #[async_trait]
 impl Action for Bind {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
-        let expected = GroupVersionKind::new("", "v1", "Binding");
-        let (binding, options) = ask.read_object(body, &expected).await?;
+        let (binding, options) = ask.read_object(body).await?;
         let named = !ask.name().is_empty();
         if named && !binding.name().is_empty() && binding.name() != ask.name() {
             return Err(Status::bad_request("name in URL does not match name in Binding object"));
@@ -71,7 +70,7 @@ fn target(binding: &Object) -> Result<&str, Status> {
     if errors.is_empty() {
         return Ok(name);
     }
-    Err(Status::invalid(&GroupVersionKind::new("", "v1", "Binding").group_kind(), binding.name(), &errors))
+    Err(Status::invalid(&GroupKind::new("", "Binding"), binding.name(), &errors))
 }
 
 fn bind(row: &Resource, current: &Object, binding: &Object, node: &str, now: SystemTime) -> Result<Object, Status> {

@@ -10,7 +10,7 @@ use http::Response;
 use sampan_api::admission::AdmitAll;
 use sampan_api::field::Path;
 use sampan_api::time::rfc3339;
-use sampan_api::{GroupVersionKind, LabelSelector, Object, Reason, Record, Status, StatusCause};
+use sampan_api::{LabelSelector, Object, Reason, Record, Status, StatusCause};
 use sampan_registry::options::{Caller, DeleteOptions, GetOptions, ListOptions, UpdateOptions};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -20,8 +20,7 @@ pub(super) struct Evict;
 #[async_trait]
 impl Action for Evict {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
-        let expected = GroupVersionKind::new("policy", "v1", "Eviction");
-        let (eviction, mut write) = ask.read_object(body, &expected).await?;
+        let (eviction, mut write) = ask.read_object(body).await?;
         if !eviction.name().is_empty() && eviction.name() != ask.name() {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }

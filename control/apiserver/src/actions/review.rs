@@ -24,9 +24,9 @@ pub(super) enum AccessReview {
 impl Action for AccessReview {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
         let gvk = ask.row().gvk();
-        let (mut review, _) = ask.read_object(body, &gvk).await?;
+        let (mut review, _) = ask.read_object(body).await?;
         if matches!(self, Self::Local) {
-            crate::verbs::settle_namespace(ask, &mut review)?;
+            sampan_registry::settle_namespace(ask.row(), &mut review, ask.namespace()).map_err(Status::from)?;
         }
         let errors = self.problems(ask, &review);
         if !errors.is_empty() {
@@ -47,7 +47,7 @@ impl Action for AccessReview {
         }
         review.set(&["status"], Value::Object(status));
         review.metadata_mut();
-        ask.answer(201, &gvk, &review.into_value())
+        ask.answer(201, &review.into_value())
     }
 }
 
@@ -161,8 +161,7 @@ pub(super) struct WhoAmI;
 #[async_trait]
 impl Action for WhoAmI {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
-        let gvk = ask.row().gvk();
-        let (mut review, _) = ask.read_object(body, &gvk).await?;
+        let (mut review, _) = ask.read_object(body).await?;
         let user = ask.user();
         let mut info = Map::from_iter([("username".to_owned(), Value::from(user.name.clone()))]);
         if !user.uid.is_empty() {
@@ -183,7 +182,7 @@ impl Action for WhoAmI {
         }
         review.set_meta("creationTimestamp", sampan_api::time::rfc3339(ask.env().now()));
         review.set(&["status", "userInfo"], Value::Object(info));
-        ask.answer(201, &gvk, &review.into_value())
+        ask.answer(201, &review.into_value())
     }
 }
 
@@ -194,8 +193,7 @@ pub(super) struct RulesReview;
 impl Action for RulesReview {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
         let Some(rules) = ask.core.rules.clone() else { return Err(respond::not_served("selfsubjectrulesreviews")) };
-        let gvk = ask.row().gvk();
-        let (mut review, _) = ask.read_object(body, &gvk).await?;
+        let (mut review, _) = ask.read_object(body).await?;
         let namespace = review.get_str(&["spec", "namespace"]).unwrap_or("").to_owned();
         if namespace.is_empty() {
             return Err(Status::bad_request("no namespace on request"));
@@ -203,6 +201,6 @@ impl Action for RulesReview {
         let status = rules.rules(ask.user(), &namespace).await;
         review.set(&["status"], status);
         review.metadata_mut();
-        ask.answer(201, &gvk, &review.into_value())
+        ask.answer(201, &review.into_value())
     }
 }

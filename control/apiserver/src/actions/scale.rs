@@ -10,15 +10,11 @@ use crate::verbs::patch;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::field::{FieldError, FieldErrors, Path};
-use sampan_api::{GroupVersionKind, LabelSelector, Object, Status};
+use sampan_api::{LabelSelector, Object, Status};
 use sampan_registry::options::UpdateOptions;
 use serde_json::{Map, Value, json};
 
 pub(super) struct Scale;
-
-fn kind() -> GroupVersionKind {
-    GroupVersionKind::new("autoscaling", "v1", "Scale")
-}
 
 #[async_trait]
 impl Action for Scale {
@@ -29,21 +25,22 @@ impl Action for Scale {
                 let registry = ask.registry();
                 let record =
                     registry.get(ask.row(), ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
-                ask.answer(200, &kind(), &scale_of(&record.object()))
+                ask.answer(200, &scale_of(&record.object()))
             }
             "update" => {
                 let format = negotiate::input(&ask.parts.headers)?;
                 let bytes = body::read(body).await?;
                 let options = options::write(&ask.query(), "UpdateOptions")?;
-                let decoded = decode::object(&kind(), format, &bytes)?;
-                let scale = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &kind())?;
+                let expected = ask.expected();
+                let decoded = decode::object(&expected, format, &bytes)?;
+                let scale = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
                 write(ask, &options, &|_| Ok(scale.clone())).await
             }
             _ => {
                 let bytes = body::read(body).await?;
-                let (patch, options) = patch::accept(ask, &kind(), &bytes)?;
+                let (patch, options) = patch::accept(ask, &bytes)?;
                 let validation = options.write.field_validation;
-                write(ask, &options.write, &|current| patch.object(ask, &kind(), validation, current)).await
+                write(ask, &options.write, &|current| patch.object(ask, validation, current)).await
             }
         }
     }
@@ -62,12 +59,12 @@ async fn write(
         };
         let before = Object::from_value(scale_of(current)).unwrap_or_default();
         let scale = make(&before)?;
-        crate::verbs::check_name(ask, &scale)?;
+        sampan_registry::check_name(&scale, ask.name()).map_err(Status::from)?;
         let replicas = scale.get(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
         if replicas < 0 {
             let path = Path::new("spec").child("replicas");
             let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
-            return Err(Status::invalid(&kind().group_kind(), scale.name(), &FieldErrors::from_iter([error])));
+            return Err(Status::invalid(&ask.expected().gvk.group_kind(), scale.name(), &FieldErrors::from_iter([error])));
         }
         let mut object = current.clone();
         object.set(&["spec", "replicas"], replicas);
@@ -83,7 +80,7 @@ async fn write(
     let caller = ask.caller(options);
     let updated = ask.registry().update(&caller, ask.row(), ask.namespace(), ask.name(), &how, &transform).await;
     let updated = updated.map_err(Status::from)?;
-    ask.answer(200, &kind(), &scale_of(&updated.record.object()))
+    ask.answer(200, &scale_of(&updated.record.object()))
 }
 
 /// The scale of an object: its identity, its replicas, and its selector as text.

@@ -6,11 +6,10 @@ use super::{Filter, Next, refuse};
 use crate::body::Body;
 use crate::exchange::Identity;
 use crate::limits::IMPERSONATION_VALUES_MAX;
-use crate::query::unescape;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use sampan_api::user::{GROUP_AUTHENTICATED, GROUP_SERVICE_ACCOUNTS, GROUP_UNAUTHENTICATED, USER_ANONYMOUS};
-use sampan_api::{Attributes, Authorizer, Status, UserInfo};
+use sampan_api::{Attributes, Authorizer, Status, UserInfo, percent};
 use std::sync::Arc;
 
 const USER: &str = "impersonate-user";
@@ -73,7 +72,7 @@ fn wanted(headers: &HeaderMap) -> Result<Option<UserInfo>, Status> {
             GROUP => wanted.groups.push(text),
             _ => {
                 let Some(key) = name.strip_prefix(EXTRA) else { continue };
-                let key = unescape(key, false).unwrap_or(key.into()).into_owned();
+                let key = percent::decode(key).unwrap_or(key.into()).into_owned();
                 wanted.extra.entry(key).or_default().push(text);
             }
         }

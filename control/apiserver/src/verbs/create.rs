@@ -1,9 +1,8 @@
 //! POST to a collection.
 
-use super::settle_namespace;
 use crate::body::{self, Body};
 use crate::core::Ask;
-use crate::decode;
+use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options;
 use http::Response;
@@ -14,10 +13,9 @@ pub async fn create(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let format = negotiate::input(&ask.parts.headers)?;
     let bytes = body::read(body).await?;
     let options = options::write(&ask.query(), "CreateOptions")?;
-    let expected = ask.row.gvk();
+    let expected = Expected::of_row(&ask.row);
     let decoded = decode::object(&expected, format, &bytes)?;
-    let mut object = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
-    settle_namespace(ask, &mut object)?;
+    let object = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
     let caller = ask.caller(&options);
     let record = ask.core.registry.create(&caller, &ask.row, ask.namespace(), object).await.map_err(Status::from)?;
     ask.record(201, output, &record)

@@ -1,16 +1,15 @@
 //! PATCH: JSON, merge and strategic merge, applied inside the registry's compare-and-swap loop.
 
-use super::{check_name, settle_namespace};
 use crate::body::{self, Body};
 use crate::core::Ask;
-use crate::decode;
+use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options::{self, FieldValidation, PatchOptions};
 use http::Response;
 use sampan_api::limits::JSON_PATCH_OPERATIONS_MAX;
-use sampan_api::{GroupVersionKind, Object, Reason, Status, StatusDetails};
+use sampan_api::{Object, Reason, Status, StatusDetails};
 use sampan_registry::options::UpdateOptions;
-use sampan_schema::{Schema, TypeId, patch as patches};
+use sampan_schema::{Origin, patch as patches};
 use serde_json::Value;
 use std::sync::OnceLock;
 
@@ -22,27 +21,20 @@ const APPLY_PATCH: &str = "application/apply-patch+yaml";
 pub const PATCHES: [&str; 4] = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH, STRATEGIC_PATCH];
 
 pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
-    let expected = ask.row.gvk();
-    let schema = Schema::builtin();
-    // Kinds whose schema is structural, like custom ones, have no merge keys to go by.
-    let type_id = schema.type_of(&expected).filter(|id| schema.get(*id).has_protobuf());
-    let accepted = if type_id.is_some() { &PATCHES[..] } else { &PATCHES[..3] };
-    let media_type = negotiate::patch_type(&ask.parts.headers, accepted)?;
+    let expected = Expected::of_row(&ask.row);
+    let media_type = media_type(ask, &expected)?;
     let output = ask.output(Endpoint::Resource)?;
     let bytes = body::read(body).await?;
     let options = options::patch(&ask.query(), media_type == APPLY_PATCH)?;
     if media_type == APPLY_PATCH {
         return Err(apply_not_served());
     }
-    let patch = Patch { media_type, type_id, bytes: &bytes, parsed: OnceLock::new() };
+    let patch = Patch { media_type, expected, bytes: &bytes, parsed: OnceLock::new() };
     let how = UpdateOptions { subresource: ask.subresource().to_owned(), ..UpdateOptions::default() };
     let caller = ask.caller(&options.write);
     let transform = |current: Option<&Object>| {
         let Some(current) = current else { return Err(Status::not_found(&ask.row.group_resource(), ask.name())) };
-        let mut object = patch.object(ask, &expected, options.write.field_validation, current)?;
-        settle_namespace(ask, &mut object)?;
-        check_name(ask, &object)?;
-        Ok(object)
+        patch.object(ask, options.write.field_validation, current)
     };
     let updated = ask
         .core
@@ -60,25 +52,28 @@ fn apply_not_served() -> Status {
     )
 }
 
-/// Reads what a PATCH asks for whose object is of `expected`: the patch and the options of the write.
-pub(crate) fn accept<'a>(
-    ask: &Ask,
-    expected: &GroupVersionKind,
-    bytes: &'a [u8],
-) -> Result<(Patch<'a>, PatchOptions), Status> {
-    let type_id = Schema::builtin().type_of(expected);
-    let media_type = negotiate::patch_type(&ask.parts.headers, &PATCHES)?;
+/// The form of the patch that is sent. Kinds whose schema is structural, like custom ones, have no merge keys to go by:
+/// strategic merge patches are for the others.
+fn media_type(ask: &Ask, expected: &Expected) -> Result<&'static str, Status> {
+    let merges = expected.ty.as_ref().is_some_and(|ty| ty.def().origin == Origin::GoStruct);
+    negotiate::patch_type(&ask.parts.headers, if merges { &PATCHES[..] } else { &PATCHES[..3] })
+}
+
+/// Reads what a PATCH of a subresource with a kind of its own asks for: the patch and the options of the write.
+pub(crate) fn accept<'a>(ask: &Ask, bytes: &'a [u8]) -> Result<(Patch<'a>, PatchOptions), Status> {
+    let expected = ask.expected();
+    let media_type = media_type(ask, &expected)?;
     let options = options::patch(&ask.query(), media_type == APPLY_PATCH)?;
     if media_type == APPLY_PATCH {
         return Err(apply_not_served());
     }
-    Ok((Patch { media_type, type_id, bytes, parsed: OnceLock::new() }, options))
+    Ok((Patch { media_type, expected, bytes, parsed: OnceLock::new() }, options))
 }
 
 /// A patch on its way through the loop. Its body is read once, and only when there is something to patch.
 pub(crate) struct Patch<'a> {
     media_type: &'static str,
-    type_id: Option<TypeId>,
+    expected: Expected,
     bytes: &'a [u8],
     parsed: OnceLock<Result<Value, Status>>,
 }
@@ -88,20 +83,18 @@ impl Patch<'_> {
     pub(crate) fn object(
         &self,
         ask: &Ask,
-        expected: &GroupVersionKind,
         validation: FieldValidation,
         current: &Object,
     ) -> Result<Object, Status> {
         let patch = self.parsed.get_or_init(|| self.parse()).as_ref().map_err(Clone::clone)?;
         let current = current.to_value();
-        let patched = match (self.media_type, self.type_id) {
-            (JSON_PATCH, _) => patches::json(&current, patch),
-            (STRATEGIC_PATCH, Some(type_id)) => patches::strategic(Schema::builtin(), type_id, &current, patch),
-            _ => Ok(patches::merge(&current, patch)),
+        let patched = match (self.media_type, &self.expected.ty) {
+            (JSON_PATCH, _) => patches::json(current, patch),
+            (STRATEGIC_PATCH, Some(ty)) => patches::strategic(ty.schema(), ty.id(), current, patch),
+            _ => Ok(patches::merge(current, patch)),
         };
         let value = patched.map_err(|error| self.refused(&error))?;
-        let shown = value.clone();
-        decode::patched(expected, value, validation, &ask.exchange.warnings, &|| shown.to_string())
+        decode::patched(&self.expected, value, validation, &ask.exchange.warnings, Value::to_string)
     }
 
     fn parse(&self) -> Result<Value, Status> {

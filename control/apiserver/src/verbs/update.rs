@@ -1,9 +1,9 @@
 //! PUT of an object or of a stored view of it.
 
-use super::{check_name, may, settle_namespace};
+use super::may;
 use crate::body::{self, Body};
 use crate::core::Ask;
-use crate::decode;
+use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options;
 use http::Response;
@@ -16,11 +16,12 @@ pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let format = negotiate::input(&ask.parts.headers)?;
     let bytes = body::read(body).await?;
     let options = options::write(&ask.query(), "UpdateOptions")?;
-    let expected = ask.row.gvk();
+    let expected = Expected::of_row(&ask.row);
     let decoded = decode::object(&expected, format, &bytes)?;
     let mut object = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
-    settle_namespace(ask, &mut object)?;
-    check_name(ask, &object)?;
+    // Before it is asked whether the object may be created: the registry says the same of what is written.
+    sampan_registry::settle_namespace(&ask.row, &mut object, ask.namespace()).map_err(Status::from)?;
+    sampan_registry::check_name(&object, ask.name()).map_err(Status::from)?;
 
     let how = UpdateOptions {
         subresource: ask.subresource().to_owned(),

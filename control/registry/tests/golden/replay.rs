@@ -9,9 +9,9 @@ use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::resource::{Body, Resource};
 use sampan_registry::{
-    Caller, Config, DeleteOptions, Error, GetOptions, Registry, ResourceTable, SchemaShapes, UpdateOptions,
+    Caller, Config, DeleteOptions, Error, GetOptions, Registry, ResourceTable, UpdateOptions,
 };
-use sampan_schema::{Schema, json, patch};
+use sampan_schema::{json, patch};
 use sampan_store::memory::MemoryStore;
 use sampan_testing::reference;
 use serde_json::Value;
@@ -85,7 +85,7 @@ impl Replay {
         let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
         let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
         let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
-        let config = Config::new(store, env, table.clone(), Arc::new(SchemaShapes));
+        let config = Config::new(store, env, table.clone());
         Self {
             registry: Registry::open(config).await.expect("opens"),
             table,
@@ -288,22 +288,21 @@ fn content_type(step: &Value) -> String {
 
 /// The body as an object of the row, without what the schema does not know. `None`: it cannot be read.
 fn decoded(row: &Resource, body: &Value) -> Option<Object> {
-    let schema = Schema::builtin();
-    let type_id = schema.type_of(&row.gvk())?;
-    let mut object = Object::from_value(json::from_value(schema, type_id, body).ok()?.value)?;
+    let ty = row.ty.as_ref()?;
+    let mut object = Object::from_value(json::from_value(ty.schema(), ty.id(), body).ok()?.value)?;
     object.set_gvk(&row.gvk());
     Some(object)
 }
 
 fn patched(row: &Resource, media: &str, current: Option<&Object>, body: &Value) -> Option<Value> {
-    let schema = Schema::builtin();
+    let ty = row.ty.as_ref()?;
     let current = current?.to_value();
     match media {
-        "application/merge-patch+json" => Some(patch::merge(&current, body)),
+        "application/merge-patch+json" => Some(patch::merge(current, body)),
         "application/strategic-merge-patch+json" => {
-            patch::strategic(schema, schema.type_of(&row.gvk())?, &current, body).ok()
+            patch::strategic(ty.schema(), ty.id(), current, body).ok()
         }
-        "application/json-patch+json" => patch::json(&current, body).ok(),
+        "application/json-patch+json" => patch::json(current, body).ok(),
         _ => None,
     }
 }

@@ -101,6 +101,31 @@ async fn grace_is_a_mark_and_a_second_deletion() {
     assert_eq!((again.gone, again.record.mod_revision), (false, marked.record.mod_revision));
 }
 
+/// A grace that no clock reaches is the last time that can be written, and a second deletion counts from the first.
+#[tokio::test]
+async fn grace_of_any_length_can_be_written_and_hastened() {
+    let seconds = |seconds| DeleteOptions { grace_period_seconds: Some(seconds), ..DeleteOptions::default() };
+    for grace in [1, i64::from(u32::MAX), 300_000_000_000, i64::MAX / 2, i64::MAX] {
+        let world = World::new().await;
+        let mut graceful = widget("a", "red");
+        graceful["spec"]["grace"] = json!(grace);
+        graceful["metadata"]["finalizers"] = json!(["a/b"]);
+        world.create("v2/widgets", graceful).await.expect("created");
+        let marked = world.delete("v2/widgets", "a", DeleteOptions::default()).await.expect("marked");
+        for (options, expected) in [(None, None), (Some(grace - 1), None), (Some(0), Some(NOW))] {
+            let deleted = match options {
+                None => marked.record.clone(),
+                Some(grace) => world.delete("v2/widgets", "a", seconds(grace)).await.expect("hastened").record,
+            };
+            let object = deleted.object();
+            let text = object.deletion_timestamp().expect("marked").to_owned();
+            let time = sampan_api::time::parse(&text).unwrap_or_else(|| panic!("{grace}: {text} can be read"));
+            assert!(time >= sampan_api::time::parse(NOW).expect("a time"), "{grace}: {text}");
+            assert_eq!(expected.unwrap_or(&text), text, "{grace} {options:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn spec_finalizers_hold_it_until_the_finalize_view_takes_them() {
     let world = World::new().await;

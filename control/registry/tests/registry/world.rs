@@ -12,7 +12,7 @@ use sampan_registry::allocate::{AddressesAndPorts, Allocator};
 use sampan_registry::codec::Plain;
 use sampan_registry::{
     Caller, Codec, Config, Context, DeleteOptions, Deleted, Error, Generation, GetOptions, List, ListOptions, Registry,
-    Resource, ResourceTable, Shapeless, Strategy, UpdateOptions, Updated,
+    Resource, ResourceTable, Strategy, UpdateOptions, Updated,
 };
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ impl World {
         let env = Env::simulated(1, start);
         let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
         let table = Arc::new(ResourceTable::new(rows()).expect("a table"));
-        let config = Config::new(store.clone(), env.clone(), table.clone(), Arc::new(Shapeless));
+        let config = Config::new(store.clone(), env.clone(), table.clone());
         let registry = Registry::open(config).await.expect("opens");
         let user = UserInfo::new("ann", ["people"]);
         Self {
@@ -158,7 +158,7 @@ impl World {
 
     /// The same log, read anew.
     pub async fn restart(&mut self) {
-        let mut config = Config::new(self.store.clone(), self.env.clone(), self.table.clone(), Arc::new(Shapeless));
+        let mut config = Config::new(self.store.clone(), self.env.clone(), self.table.clone());
         config.codec = self.codec.clone();
         self.registry = Registry::open(config).await.expect("opens");
     }

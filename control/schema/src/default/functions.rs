@@ -1,12 +1,14 @@
 //! Defaults that data cannot say: a value that is computed from others.
 
+use std::collections::BTreeMap;
+
 use sampan_api::Quantity;
 use serde_json::{Map, Value};
 
+use crate::plan::Function;
 use crate::scalar;
 
 type Object = Map<String, Value>;
-pub(super) type Function = fn(&mut Object);
 
 const FUNCTIONS: &[(&str, Function)] = &[
     ("allocatable-from-capacity", allocatable),
@@ -118,39 +120,38 @@ fn is_pod_level(name: &str) -> bool {
 }
 
 /// What all containers together ask for: their sum, or the largest step of the init sequence where that is more.
-fn aggregate(spec: &Object, which: &str) -> Vec<(String, Quantity)> {
-    type Amounts = Vec<(String, Quantity)>;
-    let amounts = |container: &Value| -> Amounts {
+fn aggregate(spec: &Object, which: &str) -> BTreeMap<String, Quantity> {
+    type Amounts = BTreeMap<String, Quantity>;
+    let amounts = |container: &Value| -> Vec<(String, Quantity)> {
         let list = container.get("resources").and_then(|r| r.get(which)).and_then(Value::as_object);
         let parse = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.parse().ok()?));
         list.into_iter().flatten().filter_map(parse).collect()
     };
-    let add = |sum: &mut Amounts, more: Amounts| {
-        for (name, amount) in more {
-            match sum.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, sum)) => *sum = sum.plus(amount),
-                None => sum.push((name, amount)),
-            }
-        }
+    let add = |sum: &mut Amounts, name: &str, amount: Quantity| -> Quantity {
+        let sum = sum.entry(name.to_string()).and_modify(|sum| *sum = sum.plus(amount)).or_insert(amount);
+        *sum
     };
     let containers = |name: &str| spec.get(name).and_then(Value::as_array).into_iter().flatten();
-    let (mut total, mut sidecars, mut steps) = (Amounts::new(), Amounts::new(), Vec::new());
-    containers("containers").for_each(|container| add(&mut total, amounts(container)));
-    for container in containers("initContainers") {
-        let mut step = sidecars.clone();
-        add(&mut step, amounts(container));
-        if container.get("restartPolicy").and_then(Value::as_str) == Some("Always") {
-            sidecars.clone_from(&step);
-            add(&mut total, amounts(container));
-        }
-        steps.push(step);
+    // A step of the init sequence is one container and the sidecars before it. Of each resource the largest step is kept:
+    // it changes only where a container names the resource.
+    let (mut total, mut sidecars, mut largest) = (Amounts::new(), Amounts::new(), Amounts::new());
+    for (name, amount) in containers("containers").flat_map(amounts) {
+        add(&mut total, &name, amount);
     }
-    for (name, amount) in steps.into_iter().flatten() {
-        match total.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, sum)) if *sum < amount => *sum = amount,
-            Some(_) => {}
-            None => total.push((name, amount)),
+    for container in containers("initContainers") {
+        let is_sidecar = container.get("restartPolicy").and_then(Value::as_str) == Some("Always");
+        for (name, amount) in amounts(container) {
+            let step = if is_sidecar {
+                add(&mut total, &name, amount);
+                add(&mut sidecars, &name, amount)
+            } else {
+                sidecars.get(&name).map_or(amount, |sidecars| sidecars.plus(amount))
+            };
+            largest.entry(name).and_modify(|largest| *largest = step.max(*largest)).or_insert(step);
         }
+    }
+    for (name, amount) in largest {
+        total.entry(name).and_modify(|sum| *sum = amount.max(*sum)).or_insert(amount);
     }
     total
 }

@@ -7,52 +7,31 @@
 mod functions;
 mod rules;
 
-use std::sync::OnceLock;
-
 use serde_json::{Map, Value};
 
-use crate::table::{Field, Schema, Shape, Type, TypeId};
+use crate::plan::{Action, Condition, Plan, Rule, Target};
+use crate::schema::Schema;
+use crate::table::{Field, Shape, TypeId};
 use crate::zero;
-use rules::{Action, Condition, Rule, Target};
 
-/// Sets what is unset in a value of the type. Applying it twice changes nothing more.
-pub fn apply(schema: &Schema, id: TypeId, value: &mut Value) {
-    static PLANS: OnceLock<Vec<Plan>> = OnceLock::new();
-    // Types added at run time carry defaults of their own; the rules are about the built-in ones.
-    let plans = PLANS.get_or_init(|| compile(Schema::builtin()));
-    if let Value::Object(map) = value
-        && (id.0 as usize) < plans.len()
-    {
-        Walk { schema, plans }.object(id, map);
-    }
+/// Sets what is unset in an object of the type, by the rules of the schema that is given: each has its own. Applying it
+/// twice changes nothing more.
+pub fn apply(schema: &Schema, id: TypeId, object: &mut Map<String, Value>) {
+    Walk { schema }.object(id, object);
 }
 
-/// What is to be done to one type.
-#[derive(Default)]
-struct Plan {
-    rules: Vec<Rule>,
-    /// Fields with a declared default: their index, and it.
-    declared: Vec<(usize, Value)>,
-    /// Fields that hold types with something to do.
-    descend: Vec<(usize, TypeId)>,
-    /// Resource lists, whose quantities are rounded up to thousandths.
-    rounded: Vec<usize>,
-}
-
-impl Plan {
-    fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.declared.is_empty() && self.descend.is_empty() && self.rounded.is_empty()
-    }
+/// The rules of the data files, each for a type of the built-in schema.
+pub(crate) fn rules(schema: &Schema) -> Vec<(TypeId, Vec<Rule>)> {
+    rules::load(schema)
 }
 
 struct Walk<'a> {
     schema: &'a Schema,
-    plans: &'a [Plan],
 }
 
 impl Walk<'_> {
     fn object(&self, id: TypeId, map: &mut Map<String, Value>) {
-        let plan = &self.plans[id.0 as usize];
+        let plan = self.schema.plan(id);
         let ty = self.schema.get(id);
         for rule in &plan.rules {
             if !rule.conditions.iter().all(|condition| holds(condition, map)) {
@@ -137,39 +116,35 @@ fn set(schema: &Schema, target: &Target, value: &Value, map: &mut Map<String, Va
     }
 }
 
-/// Binds the rules to types, and finds which types lead to one that has any.
-fn compile(schema: &Schema) -> Vec<Plan> {
-    let mut plans: Vec<Plan> = schema.types().map(|_| Plan::default()).collect();
-    for (id, rules) in rules::load(schema) {
-        plans[id.0 as usize].rules = rules;
+/// Binds rules to the types that a schema adds, and finds which of these lead to one that has any. Types of the schema
+/// that it extends are compiled already, and lead to none of the new.
+pub(crate) fn compile(schema: &Schema, rules: Vec<(TypeId, Vec<Rule>)>) -> Result<Vec<Plan>, String> {
+    let Some((first, _)) = schema.added().next() else { return Ok(Vec::new()) };
+    let at = |id: TypeId| (id.0 as usize).checked_sub(first.0 as usize);
+    let mut plans: Vec<Plan> = schema.added().map(|_| Plan::default()).collect();
+    for (id, rules) in rules {
+        if let Some(plan) = at(id).and_then(|at| plans.get_mut(at)) {
+            plan.rules = rules;
+        }
     }
-    for (id, ty) in schema.types() {
-        let plan = &mut plans[id.0 as usize];
+    for ((_, ty), plan) in schema.added().zip(&mut plans) {
         for (at, field) in ty.fields.iter().enumerate() {
             if !field.default.is_empty() {
                 let value = serde_json::from_str(&field.default);
-                plan.declared.push((at, value.unwrap_or_else(|e| panic!("{}.{}: {e}", ty.name, field.json_name))));
+                let value = value.map_err(|error| format!("the default of {}.{}: {error}", ty.name, field.json_name))?;
+                plan.declared.push((at, value));
             }
             if field.go_type == "v1.ResourceList" {
                 plan.rounded.push(at);
             }
         }
     }
-    // Until nothing changes: a type leads somewhere when a field of it does.
-    loop {
-        let mut changed = false;
-        for (id, ty) in schema.types() {
-            for (at, field) in ty.fields.iter().enumerate() {
-                let Type::Struct(inner) = field.ty else { continue };
-                let known = plans[id.0 as usize].descend.iter().any(|(known, _)| *known == at);
-                if !known && !plans[inner.0 as usize].is_empty() {
-                    plans[id.0 as usize].descend.push((at, inner));
-                    changed = true;
-                }
-            }
-        }
-        if !changed {
-            return plans;
-        }
+    let does = |id: TypeId| match at(id) {
+        Some(at) => !plans[at].is_empty(),
+        None => !schema.plan(id).is_empty(),
+    };
+    for (plan, descend) in schema.leading_to(does).into_iter().enumerate() {
+        plans[plan].descend = descend;
     }
+    Ok(plans)
 }

@@ -13,32 +13,11 @@
 
 use serde_json::{Map, Value};
 
-use super::functions::{self, Function};
-use crate::table::{Schema, Type, TypeId};
+use super::functions;
+use crate::plan::{Action, Condition, Rule, Target};
+use crate::schema::Schema;
+use crate::table::{Type, TypeId};
 use crate::yaml;
-
-pub(super) struct Rule {
-    pub conditions: Vec<Condition>,
-    pub action: Action,
-}
-
-pub(super) struct Condition {
-    pub path: Vec<String>,
-    /// `None`: unset. Empty: set to anything.
-    pub wanted: Option<Vec<Value>>,
-}
-
-pub(super) enum Action {
-    Call(Function),
-    Set(Target, Value),
-    Remove(Vec<String>),
-}
-
-pub(super) struct Target {
-    pub path: Vec<String>,
-    /// The struct that has the path's last field.
-    pub owner: TypeId,
-}
 
 static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/defaults.rs"));
 

@@ -6,14 +6,16 @@ use sampan_api::limits::{JSON_PATCH_OPERATIONS_MAX, NESTING_MAX};
 use serde_json::Value;
 
 use super::PatchError;
+use super::document::{Missing, Node};
 use crate::limits::JSON_PATCH_COPY_BYTES_MAX;
 
-/// Applies a list of operations. Nothing of it counts unless all of them apply.
+/// Applies a list of operations. Nothing of it counts unless all of them apply. Costs what the object and the patch are
+/// long together, with what is copied, times a logarithm.
 ///
 /// # Errors
 /// `BadRequest` when the patch is no list of operations, `TooLarge` beyond the limits, `Unprocessable` when one does
 /// not apply.
-pub fn json(current: &Value, patch: &Value) -> Result<Value, PatchError> {
+pub fn json(current: Value, patch: &Value) -> Result<Value, PatchError> {
     let Value::Array(operations) = patch else {
         let seen = match patch {
             Value::Object(_) => "object",
@@ -30,59 +32,86 @@ pub fn json(current: &Value, patch: &Value) -> Result<Value, PatchError> {
             "The allowed maximum operations in a JSON patch is {JSON_PATCH_OPERATIONS_MAX}, got {count}"
         )));
     }
-    let mut value = current.clone();
+    let mut document = Node::of(current);
     let mut copied = 0;
     for operation in operations {
-        let operation = parse(operation)?;
-        if let PatchOperation::Copy(copy) = &operation {
-            copied += copy.from.resolve(&value).map_or(0, |v| v.to_string().len());
-            if copied > JSON_PATCH_COPY_BYTES_MAX {
-                return Err(PatchError::TooLarge(format!(
-                    "unable to copy, the accumulated size increase of copy is {copied}, \
-                     exceeding the limit {JSON_PATCH_COPY_BYTES_MAX}"
-                )));
+        apply(&mut document, parse(operation)?, &mut copied)?;
+    }
+    Ok(document.into_value())
+}
+
+/// The decoded tokens of a path.
+fn tokens(path: &Pointer) -> Vec<String> {
+    path.tokens().map(|token| token.decoded().into_owned()).collect()
+}
+
+/// Applies one operation. `copied`: bytes that all copies have made so far.
+fn apply(document: &mut Node, operation: PatchOperation, copied: &mut usize) -> Result<(), PatchError> {
+    // What an operation needs of the document beyond its path is looked up before anything is changed, so that its reason
+    // can be given.
+    let outcome = match &operation {
+        PatchOperation::Test(test) => {
+            let same = document.get(&tokens(&test.path)).is_some_and(|node| node.equals(&test.value));
+            if same { Ok(()) } else { Err(Missing) }
+        }
+        PatchOperation::Remove(remove) => document.take(&tokens(&remove.path)).map(drop),
+        PatchOperation::Add(add) => {
+            let (path, node) = (tokens(&add.path), Node::of(add.value.clone()));
+            check_nesting(path.len() + node.height())?;
+            document.add(&path, node)
+        }
+        PatchOperation::Replace(replace) => {
+            let (path, node) = (tokens(&replace.path), Node::of(replace.value.clone()));
+            check_nesting(path.len() + node.height())?;
+            document.replace(&path, node)
+        }
+        PatchOperation::Copy(copy) => {
+            let path = tokens(&copy.path);
+            match document.get(&tokens(&copy.from)).cloned() {
+                None => Err(Missing),
+                Some(node) => {
+                    *copied += node.clone().into_value().to_string().len();
+                    check_copied(*copied)?;
+                    check_nesting(path.len() + node.height())?;
+                    document.add(&path, node)
+                }
             }
         }
-        check_nesting(&operation, &value)?;
-        json_patch::patch_unsafe(&mut value, std::slice::from_ref(&operation))
-            .map_err(|_| PatchError::Unprocessable(reason(&operation, &value)))?;
+        PatchOperation::Move(step) => {
+            let (from, path) = (tokens(&step.from), tokens(&step.path));
+            match document.get(&from) {
+                None => Err(Missing),
+                // Nothing can be moved below itself.
+                Some(_) if path.len() > from.len() && path.starts_with(&from) => Err(Missing),
+                Some(node) => {
+                    check_nesting(path.len() + node.height())?;
+                    document.take(&from).and_then(|node| document.add(&path, node))
+                }
+            }
+        }
+    };
+    outcome.map_err(|Missing| PatchError::Unprocessable(reason(&operation, document)))
+}
+
+fn check_copied(copied: usize) -> Result<(), PatchError> {
+    if copied > JSON_PATCH_COPY_BYTES_MAX {
+        return Err(PatchError::TooLarge(format!(
+            "unable to copy, the accumulated size increase of copy is {copied}, \
+             exceeding the limit {JSON_PATCH_COPY_BYTES_MAX}"
+        )));
     }
-    Ok(value)
+    Ok(())
 }
 
 /// Refuses what would make the document nest too deeply. The patch and the object are each read with a bound on their
 /// nesting, but operations that put one below the other add up, and a tree is cloned, written and dropped by recursion.
-fn check_nesting(operation: &PatchOperation, document: &Value) -> Result<(), PatchError> {
-    let resolved = |from: &Pointer| from.resolve(document).map_or(0, nesting);
-    let (path, below) = match operation {
-        PatchOperation::Add(add) => (&add.path, nesting(&add.value)),
-        PatchOperation::Replace(replace) => (&replace.path, nesting(&replace.value)),
-        PatchOperation::Copy(copy) => (&copy.path, resolved(&copy.from)),
-        // What does not come to stand deeper than it stood is not measured: a patch may move much, many times.
-        PatchOperation::Move(step) if step.path.count() > step.from.count() => (&step.path, resolved(&step.from)),
-        PatchOperation::Move(_) | PatchOperation::Remove(_) | PatchOperation::Test(_) => return Ok(()),
-    };
-    let depth = path.count() + below;
+fn check_nesting(depth: usize) -> Result<(), PatchError> {
     if depth > NESTING_MAX {
         return Err(PatchError::Unprocessable(format!(
             "the patched object would nest {depth} deep, exceeding the limit {NESTING_MAX}"
         )));
     }
     Ok(())
-}
-
-/// How many objects and lists stand within each other at most: 0 for a scalar.
-fn nesting(value: &Value) -> usize {
-    let (mut deepest, mut left) = (0, vec![(value, 0)]);
-    while let Some((value, above)) = left.pop() {
-        match value {
-            Value::Array(items) => left.extend(items.iter().map(|item| (item, above + 1))),
-            Value::Object(fields) => left.extend(fields.values().map(|field| (field, above + 1))),
-            _ => continue,
-        }
-        deepest = deepest.max(above + 1);
-    }
-    deepest
 }
 
 fn parse(operation: &Value) -> Result<PatchOperation, PatchError> {
@@ -106,8 +135,8 @@ fn parse(operation: &Value) -> Result<PatchOperation, PatchError> {
 }
 
 /// Why an operation did not apply, as evanphx/json-patch says it.
-fn reason(operation: &PatchOperation, value: &Value) -> String {
-    let parent_exists = |path: &Pointer| path.parent().is_none_or(|parent| parent.resolve(value).is_ok());
+fn reason(operation: &PatchOperation, document: &Node) -> String {
+    let parent_exists = |path: &Pointer| path.parent().is_none_or(|parent| document.get(&tokens(parent)).is_some());
     match operation {
         PatchOperation::Test(test) => format!("testing value {} failed: test failed", test.path),
         PatchOperation::Remove(remove) if parent_exists(&remove.path) => {
@@ -150,10 +179,10 @@ mod tests {
     #[test]
     fn a_patch_nests_no_deeper_than_a_body_may() {
         let check = |document: Value, operations: Value, expected: Option<usize>| {
-            let patched = json(&document, &operations);
+            let patched = json(document, &operations);
             match (patched, expected) {
                 (Ok(value), Some(depth)) => {
-                    assert_eq!(nesting(&value), depth, "{operations}");
+                    assert_eq!(Node::of(value.clone()).height(), depth, "{operations}");
                     assert!(serde_json::from_str::<Value>(&value.to_string()).is_ok(), "it can be read back");
                 }
                 (Err(PatchError::Unprocessable(text)), None) => assert!(text.contains("nest"), "{text}"),

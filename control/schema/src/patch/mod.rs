@@ -1,5 +1,6 @@
 //! The three kinds of patch that stand beside server-side apply.
 
+mod document;
 mod json;
 mod strategic;
 
@@ -26,8 +27,7 @@ pub enum PatchError {
 }
 
 /// RFC 7396: nulls delete, objects merge, all else replaces.
-pub fn merge(current: &Value, patch: &Value) -> Value {
-    let mut value = current.clone();
-    json_patch::merge(&mut value, patch);
-    value
+pub fn merge(mut current: Value, patch: &Value) -> Value {
+    json_patch::merge(&mut current, patch);
+    current
 }

@@ -4,12 +4,15 @@
 //! `$setElementOrder/<field>`. The rules, the order of results and the words of errors are those of
 //! `k8s.io/apimachinery/pkg/util/strategicpatch`.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::PatchError;
-use crate::table::{Field, Schema, Shape, Type, TypeId};
+use crate::limits::STRATEGIC_MERGE_PASSES_MAX;
+use crate::schema::Schema;
+use crate::table::{Field, Shape, Type, TypeId};
 
 type Object = Map<String, Value>;
 type Merged<T> = Result<T, PatchError>;
@@ -19,15 +22,29 @@ const RETAIN_KEYS: &str = "$retainKeys";
 const DELETE_FROM: &str = "$deleteFromPrimitiveList";
 const SET_ORDER: &str = "$setElementOrder";
 
-/// Applies a strategic merge patch to an object of the type.
+/// Applies a strategic merge patch to an object of the type. Costs what the object and the patch are long together, times
+/// a logarithm.
 ///
 /// # Errors
-/// `BadRequest` when the patch is no object, `Internal` when a directive or a list's key is not right.
-pub fn strategic(schema: &Schema, id: TypeId, current: &Value, patch: &Value) -> Merged<Value> {
+/// `BadRequest` when the patch is no object, `Internal` when a directive or a list's key is not right, `TooLarge` when it
+/// merges into the same list so often that it costs more than [`STRATEGIC_MERGE_PASSES_MAX`] passes over both.
+pub fn strategic(schema: &Schema, id: TypeId, current: Value, patch: &Value) -> Merged<Value> {
     let (Value::Object(current), Value::Object(patch)) = (current, patch) else {
         return Err(PatchError::BadRequest("invalid JSON document".to_string()));
     };
-    Merge { schema }.map(current.clone(), patch.clone(), Some(id)).map(Value::Object)
+    let size = current.values().chain(patch.values()).map(weight).sum::<usize>();
+    let left = Cell::new(size.saturating_add(1).saturating_mul(STRATEGIC_MERGE_PASSES_MAX));
+    Merge { schema, left }.map(current, patch.clone(), Some(id)).map(Value::Object)
+}
+
+/// How much there is of a value: about the bytes of its JSON.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 1 + text.len(),
+        Value::Array(list) => 1 + list.iter().map(weight).sum::<usize>(),
+        Value::Object(map) => 1 + map.iter().map(|(name, value)| name.len() + weight(value)).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 fn fail<T>(text: impl Into<String>) -> Merged<T> {
@@ -36,6 +53,9 @@ fn fail<T>(text: impl Into<String>) -> Merged<T> {
 
 struct Merge<'a> {
     schema: &'a Schema,
+    /// What may still be read of lists: an element of a patch can merge into the list of an element that others of the patch
+    /// have merged into before, and each such merge reads the whole list.
+    left: Cell<usize>,
 }
 
 /// How one field is merged.
@@ -124,15 +144,15 @@ impl<'a> Merge<'a> {
             let Some(name) = directive[SET_ORDER.len()..].strip_prefix('/') else {
                 return fail("invalid patch format of setElementOrder list");
             };
-            let list = |map: &Object| match map.get(name) {
+            let list = |map: &mut Object| match map.remove(name) {
                 None => Ok(None),
-                Some(Value::Array(list)) => Ok(Some(list.clone())),
-                Some(other) => fail(format!("expected a []interface {{}}, but received a {}", go_type(other))),
+                Some(Value::Array(list)) => Ok(Some(list)),
+                Some(other) => fail(format!("expected a []interface {{}}, but received a {}", go_type(&other))),
             };
             let (from, to) = (list(original)?, list(patch)?);
             let how = self.how(scope, name)?;
             validate_order(to.as_deref().unwrap_or_default(), &order, how.key)?;
-            let server_order = from.clone().unwrap_or_default();
+            let on_server = self.places(from.as_deref().unwrap_or_default(), how.key)?;
             let merged = match (from, to) {
                 (None, None) => continue,
                 (Some(from), None) => from,
@@ -143,10 +163,11 @@ impl<'a> Merge<'a> {
                 (Some(from), Some(to)) if how.merges => self.list(from, to, &how, false)?,
                 (Some(_), Some(to)) => to,
             };
-            let (ours, theirs) = partition(merged, &Places::new(&order, how.key))?;
-            let both = in_order(ours, theirs, &order, &server_order, how.key)?;
+            let in_patch = self.places(&order, how.key)?;
+            let (ours, theirs) = self.partition(merged, &in_patch)?;
+            all_have_keys(&order, how.key)?;
+            let both = in_order(ours, theirs, &in_patch, &on_server);
             original.insert(name.to_string(), Value::Array(both));
-            patch.remove(name);
         }
         Ok(())
     }
@@ -157,45 +178,96 @@ impl<'a> Merge<'a> {
             return fail("lists of lists are not supported");
         }
         if !sample.is_object() {
-            let places = Places::new(&patch, "");
+            let in_patch = self.places(&patch, "")?;
+            let on_server = self.places(&original, "")?;
             if deletes {
-                return Ok(original.into_iter().filter(|value| places.of(value).is_none()).collect());
+                return Ok(original.into_iter().filter(|value| in_patch.of(value).is_none()).collect());
             }
             let mut seen = HashSet::with_capacity(original.len() + patch.len());
-            let both = original.iter().chain(&patch);
-            let merged = both.filter(|value| seen.insert(value.to_string())).cloned().collect();
-            let (ours, theirs) = partition(merged, &places)?;
-            return in_order(ours, theirs, &patch, &original, "");
+            let both = original.into_iter().chain(patch);
+            let merged = both.filter(|value| seen.insert(value.to_string())).collect();
+            let (ours, theirs) = self.partition(merged, &in_patch)?;
+            return Ok(in_order(ours, theirs, &in_patch, &on_server));
         }
         if how.key.is_empty() {
             let name = how.inner.map(|id| self.schema.get(id).name.to_string()).unwrap_or_default();
             return fail(format!("cannot merge lists without merge key for {name}"));
         }
         let (original, patch) = special_elements(original, patch, how.key)?;
-        let server_order = original.clone();
-        let mut places = Places::new(&original, how.key);
+        let on_server = self.places(&original, how.key)?;
+        let in_patch = self.places(&patch, how.key)?;
         let mut merged = original;
-        for element in &patch {
+        // What the patch adds, by its key as it is written.
+        let mut added: HashMap<String, usize> = HashMap::new();
+        for element in patch {
             let Value::Object(element) = element else {
-                return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(element)));
+                return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(&element)));
             };
-            let Some(key) = element.get(how.key) else { return fail(no_merge_key(element, how.key)) };
-            match places.by_name.get(&key.to_string()).copied() {
+            let Some(key) = element.get(how.key) else { return fail(no_merge_key(&element, how.key)) };
+            let key = key.to_string();
+            match on_server.by_name.get(&key).or_else(|| added.get(&key)).copied() {
                 Some(at) => {
                     let from = match merged[at].take() {
                         Value::Object(map) => map,
                         _ => Object::new(),
                     };
-                    merged[at] = Value::Object(self.map(from, element.clone(), how.inner)?);
+                    merged[at] = Value::Object(self.map(from, element, how.inner)?);
                 }
                 None => {
-                    places.by_name.insert(key.to_string(), merged.len());
-                    merged.push(Value::Object(element.clone()));
+                    added.insert(key, merged.len());
+                    merged.push(Value::Object(element));
                 }
             }
         }
-        let (ours, theirs) = partition(merged, &Places::new(&patch, how.key))?;
-        in_order(ours, theirs, &patch, &server_order, how.key)
+        let (ours, theirs) = self.partition(merged, &in_patch)?;
+        Ok(in_order(ours, theirs, &in_patch, &on_server))
+    }
+
+    /// Takes note of what is read of a list.
+    fn charge(&self, bytes: usize) -> Merged<()> {
+        match self.left.get().checked_sub(bytes) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => Err(PatchError::TooLarge(
+                "the patch merges into the same list more often than its size allows".to_string(),
+            )),
+        }
+    }
+
+    fn places<'k>(&self, list: &[Value], key: &'k str) -> Merged<Places<'k>> {
+        let places = Places::new(list, key);
+        self.charge(list.len() + places.bytes)?;
+        Ok(places)
+    }
+
+    /// Splits a merged list into what the patch names and what only the server has.
+    fn partition(&self, merged: Vec<Value>, by: &Places<'_>) -> Merged<(Vec<Value>, Vec<Value>)> {
+        let key = by.key;
+        self.charge(merged.len())?;
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for element in merged {
+            if !key.is_empty() {
+                match &element {
+                    Value::Object(map) if !map.contains_key(key) => return fail(no_merge_key(map, key)),
+                    Value::Object(_) => {}
+                    other => {
+                        return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(other)));
+                    }
+                }
+            }
+            if by.of(&element).is_some() { ours.push(element) } else { theirs.push(element) }
+        }
+        Ok((ours, theirs))
+    }
+}
+
+/// Whether each object that gives an order has the key that the list is merged by.
+fn all_have_keys(order: &[Value], key: &str) -> Merged<()> {
+    match order.iter().find(|one| one.get(key).is_none()) {
+        Some(Value::Object(map)) if !key.is_empty() => fail(no_merge_key(map, key)),
+        _ => Ok(()),
     }
 }
 
@@ -268,13 +340,16 @@ fn without_directives(value: Value) -> Option<Value> {
 struct Places<'a> {
     key: &'a str,
     by_name: HashMap<String, usize>,
+    /// Of the names of all elements.
+    bytes: usize,
 }
 
 impl<'a> Places<'a> {
     fn new(list: &[Value], key: &'a str) -> Self {
-        let mut places = Self { key, by_name: HashMap::with_capacity(list.len()) };
+        let mut places = Self { key, by_name: HashMap::with_capacity(list.len()), bytes: 0 };
         for (at, element) in list.iter().enumerate() {
             if let Some(name) = places.name(element) {
+                places.bytes += name.len();
                 places.by_name.entry(name).or_insert(at);
             }
         }
@@ -290,39 +365,8 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Splits a merged list into what the patch names and what only the server has.
-fn partition(merged: Vec<Value>, by: &Places<'_>) -> Merged<(Vec<Value>, Vec<Value>)> {
-    let key = by.key;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for element in merged {
-        if !key.is_empty() {
-            match &element {
-                Value::Object(map) if !map.contains_key(key) => return fail(no_merge_key(map, key)),
-                Value::Object(_) => {}
-                other => {
-                    return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(other)));
-                }
-            }
-        }
-        if by.of(&element).is_some() { ours.push(element) } else { theirs.push(element) }
-    }
-    Ok((ours, theirs))
-}
-
 /// Ours in the patch's order, theirs in the server's, woven so that the server's order holds between them.
-fn in_order(
-    ours: Vec<Value>,
-    theirs: Vec<Value>,
-    patch_order: &[Value],
-    server_order: &[Value],
-    key: &str,
-) -> Merged<Vec<Value>> {
-    if !key.is_empty()
-        && let Some(Value::Object(map)) = patch_order.iter().find(|one| one.get(key).is_none())
-    {
-        return fail(no_merge_key(map, key));
-    }
-    let (in_patch, on_server) = (Places::new(patch_order, key), Places::new(server_order, key));
+fn in_order(ours: Vec<Value>, theirs: Vec<Value>, in_patch: &Places<'_>, on_server: &Places<'_>) -> Vec<Value> {
     let mut both = Vec::with_capacity(ours.len() + theirs.len());
     // Each with its place on the server, which is asked for more than once.
     let placed = |list: Vec<Value>| list.into_iter().map(|value| (on_server.of(&value), value)).collect::<Vec<_>>();
@@ -332,7 +376,7 @@ fn in_order(
     let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
     loop {
         let next = match (theirs.peek(), ours.peek()) {
-            (None, None) => return Ok(both),
+            (None, None) => return both,
             (Some(_), None) => theirs.next(),
             (None, Some(_)) => ours.next(),
             (Some((Some(left), _)), Some((Some(right), _))) if left < right => theirs.next(),

@@ -1,14 +1,16 @@
 //! Messages to values. What results is what Go would write as JSON after reading the same bytes.
 
 use sampan_api::limits::NESTING_MAX;
+use sampan_api::time::UnixTime;
 use serde_json::{Map, Number, Value};
 
 use super::envelope;
 use super::wire::{Item, Reader};
 use crate::nesting;
 use crate::problems::{DecodeError, Decoded};
-use crate::scalar::{self, Instant};
-use crate::table::{Field, Schema, Shape, Type, TypeDef, TypeId, WireEntry};
+use crate::scalar;
+use crate::schema::Schema;
+use crate::table::{Field, Shape, Type, TypeDef, TypeId, WireEntry};
 use crate::zero;
 
 /// Decodes a message (an envelope's `raw`). `apiVersion` and `kind` stand in the envelope, not here: the caller sets
@@ -150,11 +152,8 @@ impl Decoder<'_> {
                 _ => "0".to_string(),
             }),
             Type::Time | Type::MicroTime if bytes.is_empty() => return Ok(None),
-            Type::Time => Value::String(scalar::format_time(ints[1])),
-            Type::MicroTime => {
-                let nanos = u32::try_from(ints[2]).unwrap_or(0);
-                Value::String(scalar::format_micro_time(Instant { seconds: ints[1], nanos }))
-            }
+            Type::Time => Value::String(moment(ints[1], 0)?.rfc3339()),
+            Type::MicroTime => Value::String(moment(ints[1], u32::try_from(ints[2]).unwrap_or(0))?.rfc3339_micro()),
             Type::Duration => Value::String(scalar::format_duration(ints[1])),
             Type::IntOrString if ints[1] == 0 => Value::from(ints[2] as i32),
             Type::IntOrString => Value::String(third.map(text).unwrap_or_default()),
@@ -201,6 +200,11 @@ impl Decoder<'_> {
         map.insert("kind".into(), Value::from(inner.kind));
         Ok(Value::Object(map))
     }
+}
+
+/// A time as Go's `time.Unix` has it; JSON must be able to write it.
+fn moment(seconds: i64, nanos: u32) -> Parsed<UnixTime> {
+    UnixTime::new(seconds, nanos).ok_or_else(|| "year outside of range [0,9999]".to_string())
 }
 
 fn collection<'m>(map: &'m mut Map<String, Value>, field: &Field, empty: Value) -> &'m mut Value {

@@ -1,11 +1,13 @@
 //! Values to messages, byte for byte as Go's generated marshallers write what is set.
 
+use sampan_api::time::{Fraction, UnixTime};
 use serde_json::{Map, Value};
 
 use super::envelope;
 use super::wire::{FIXED64, put_bytes, put_int, put_message, put_tag};
 use crate::scalar;
-use crate::table::{Field, Schema, Shape, Type, TypeDef, TypeId, WireEntry};
+use crate::schema::Schema;
+use crate::table::{Field, Shape, Type, TypeDef, TypeId, WireEntry};
 
 /// A value that is not of its type's form. Decoded values always are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -160,12 +162,12 @@ fn element(schema: &Schema, field: &Field, tag: u32, value: &Value, out: &mut Ve
         })?,
         (Type::Time | Type::MicroTime, Value::Null) => put_bytes(out, tag, b""),
         (Type::Time, Value::String(text)) => {
-            let at = scalar::parse_seconds(text).map_err(invalid)?;
-            instant(out, tag, at.seconds, 0)?;
+            let at = UnixTime::parse(text, Fraction::Any).map_err(invalid)?;
+            instant(out, tag, at.seconds(), 0)?;
         }
         (Type::MicroTime, Value::String(text)) => {
-            let at = scalar::parse_micros(text).map_err(invalid)?;
-            instant(out, tag, at.seconds, at.nanos)?;
+            let at = UnixTime::parse(text, Fraction::Micros).map_err(invalid)?;
+            instant(out, tag, at.seconds(), at.nanos())?;
         }
         (Type::Duration, Value::String(text)) => {
             let nanos = scalar::parse_duration(text).map_err(invalid)?;

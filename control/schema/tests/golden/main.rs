@@ -4,7 +4,6 @@
 mod defaulting;
 mod errors;
 mod facts;
-mod managed;
 mod objects;
 mod speed;
 mod support;

@@ -1,7 +1,9 @@
 //! Kinds of our own: they walk the same ways.
 
-use sampan_schema::{Schema, default, json, protobuf};
-use serde_json::json as value;
+use std::sync::Arc;
+
+use sampan_schema::{ObjectType, Origin, Schema, default, json, meta, protobuf};
+use serde_json::{Value, json as value};
 
 #[test]
 fn a_policy_is_pruned_and_defaulted() {
@@ -13,10 +15,11 @@ fn a_policy_is_pruned_and_defaulted() {
     let problems: Vec<String> = decoded.problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems, [r#"unknown field "spec.bogus""#]);
     let mut policy = decoded.value;
-    default::apply(schema, id, &mut policy);
+    default::apply(schema, id, policy.as_object_mut().expect("an object"));
     let spec = value!({"component": "", "weight": 0, "args": {"any": [1, null]}, "points": [], "mode": "Enforce", "failurePolicy": "Fail"});
     assert_eq!(policy["spec"], spec, "empty values stay as they were sent");
     assert!(!schema.get(id).has_protobuf());
+    assert_eq!(schema.get(id).origin, Origin::Structural);
     let mut out = Vec::new();
     assert!(protobuf::encode(schema, id, &policy, &mut out).is_err());
     assert!(schema.find("scheduling.sampan.dev", "v1alpha1", "DecisionList").is_some());
@@ -38,4 +41,61 @@ fn options_and_events_are_found_in_every_group() {
     assert!(schema.find("apps", "v1", "DeploymentList").is_some());
     assert!(schema.find("autoscaling", "v1", "Scale").is_some());
     assert!(schema.find("meta.k8s.io", "v1", "PartialObjectMetadataList").is_some());
+}
+
+/// A schema with one kind more, whose one field has that default.
+fn extended(base: &Arc<Schema>, group: &str, kind: &str, default: Value) -> Arc<Schema> {
+    let property = if default.is_null() { value!({"type": "string"}) } else { value!({"type": "string", "default": default}) };
+    let definition = value!({kind: {"properties": {"spec": {"type": "object", "default": {},
+        "properties": {"mode": property, "template": {"$ref": "io.k8s.api.core.v1.PodTemplateSpec"}}}}}});
+    let kinds = definition.as_object().expect("kinds by name");
+    Arc::new(Schema::extend(base, group, "v1", kinds).expect("a structural schema"))
+}
+
+/// What defaulting makes of an object, by the type that the kind has in the schema.
+fn defaulted(schema: &Arc<Schema>, group: &str, kind: &str, mut object: Value) -> Value {
+    let ty = ObjectType::find(schema, group, "v1", kind).expect("the kind that was added");
+    default::apply(ty.schema(), ty.id(), object.as_object_mut().expect("an object"));
+    object
+}
+
+#[test]
+fn a_type_that_is_added_at_run_time_has_its_own_defaults_and_no_strangers() {
+    let builtin = Schema::builtin();
+    // The same name and the same number in each; and names that the rules of built-in types go by.
+    let fast = extended(builtin, "example.com", "Widget", value!("Fast"));
+    let slow = extended(builtin, "example.com", "Widget", value!("Slow"));
+    let none = extended(builtin, "example.com", "Gadget", Value::Null);
+    let pod = extended(builtin, "core", "Pod", Value::Null);
+    let id = |schema: &Arc<Schema>, group: &str, kind: &str| ObjectType::find(schema, group, "v1", kind).map(|ty| ty.id());
+    assert_eq!(id(&fast, "example.com", "Widget"), id(&slow, "example.com", "Widget"));
+    assert_eq!(id(&fast, "example.com", "Widget"), id(&none, "example.com", "Gadget"));
+    let empty = || value!({});
+    assert_eq!(defaulted(&fast, "example.com", "Widget", empty()), value!({"spec": {"mode": "Fast"}}));
+    assert_eq!(defaulted(&slow, "example.com", "Widget", empty()), value!({"spec": {"mode": "Slow"}}));
+    assert_eq!(defaulted(&none, "example.com", "Gadget", empty()), value!({"spec": {}}));
+    assert_eq!(defaulted(&pod, "core", "Pod", empty()), value!({"spec": {}}));
+    // What it holds of built-in types keeps their rules, and one that extends an extension keeps both.
+    let both = extended(&fast, "example.org", "Wheel", value!("Round"));
+    let template = value!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    let wheel = defaulted(&both, "example.org", "Wheel", template);
+    assert_eq!(wheel["spec"]["mode"], "Round");
+    assert_eq!(wheel["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"], "Always");
+    assert_eq!(defaulted(&both, "example.com", "Widget", empty()), value!({"spec": {"mode": "Fast"}}));
+    let pod = defaulted(&both, "", "Pod", value!({"spec": {"containers": []}}));
+    assert_eq!(pod["spec"]["restartPolicy"], "Always");
+    // The base is as it was.
+    assert!(builtin.find("example.com", "v1", "Widget").is_none());
+    assert!(both.find("example.org", "v1", "WheelList").is_some() && both.find("apps", "v1", "DeleteOptions").is_some());
+    let wrong = value!({"Broken": {"properties": {"x": {"type": "tuple"}}}});
+    let wrong = Schema::extend(builtin, "example.com", "v1", wrong.as_object().expect("kinds by name"));
+    assert_eq!(wrong.expect_err("no such type").to_string(), "Broken.x: type tuple is not understood");
+}
+
+#[test]
+fn the_types_of_meta_are_found_by_kind_alone() {
+    for kind in ["Status", "DeleteOptions", "PartialObjectMetadata", "APIGroupList", "APIResourceList", "APIVersions"] {
+        assert!(meta::find(kind).is_some_and(|ty| ty.def().has_protobuf()), "{kind}");
+    }
+    assert!(meta::find("Pod").is_none() && meta::find("Scale").is_none());
 }

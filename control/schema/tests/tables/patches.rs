@@ -12,7 +12,7 @@ fn pod_spec(spec: Value) -> Value {
 fn strategic(current: Value, change: Value) -> Result<Value, PatchError> {
     let schema = Schema::builtin();
     let id = schema.find("", "v1", "Pod").expect("Pod");
-    patch::strategic(schema, id, &pod_spec(current), &value!({"spec": change})).map(|mut done| done["spec"].take())
+    patch::strategic(schema, id, pod_spec(current), &value!({"spec": change})).map(|mut done| done["spec"].take())
 }
 
 fn check(current: Value, change: Value, expected: Value) {
@@ -102,7 +102,7 @@ fn primitive_lists_merge_and_shrink() {
         (value!({"$setElementOrder/finalizers": ["b", "n", "a"], "finalizers": ["n"]}), value!(["b", "n", "a"]), true),
     ];
     for (change, expected, ordered) in table {
-        let done = patch::strategic(schema, id, &current, &value!({"metadata": change})).expect("applies");
+        let done = patch::strategic(schema, id, current.clone(), &value!({"metadata": change})).expect("applies");
         let mut got = done["metadata"]["finalizers"].as_array().cloned().expect("a list");
         let mut wanted = expected.as_array().cloned().expect("a list");
         if !ordered || change.get("finalizers") == Some(&value!(["c"])) {
@@ -121,7 +121,7 @@ fn long_lists_merge_in_time() {
     let names = |from: usize| -> Value { (from..from + LONG).map(|n| format!("example.com/{n}")).collect() };
     let current = value!({"metadata": {"finalizers": names(0)}});
     let merged = |change: Value| {
-        let mut done = patch::strategic(schema, id, &current, &value!({"metadata": change})).expect("applies");
+        let mut done = patch::strategic(schema, id, current.clone(), &value!({"metadata": change})).expect("applies");
         done["metadata"]["finalizers"].take()
     };
     let half = LONG / 2;
@@ -150,7 +150,7 @@ fn long_lists_merge_in_time() {
 #[test]
 fn json_patches_apply_whole_or_not_at_all() {
     let current = value!({"data": {"a": "1"}, "list": [1, 2]});
-    let apply = |change: Value| patch::json(&current, &change);
+    let apply = |change: Value| patch::json(current.clone(), &change);
     let good = value!([{"op": "test", "path": "/data/a", "value": "1"}, {"op": "copy", "from": "/data/a", "path": "/data/b"},
         {"op": "add", "path": "/list/-", "value": 3}, {"op": "remove", "path": "/data/a"}]);
     assert_eq!(apply(good), Ok(value!({"data": {"b": "1"}, "list": [1, 2, 3]})));
@@ -197,7 +197,9 @@ fn managers_share_take_and_lose_fields() {
     let object =
         |data: Value| value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data});
     let write = |old: Option<&Value>, mut new: Value, manager: &str, time: &str| {
-        managed::update(schema, id, old, &mut new, managed::Writer { manager, subresource: "", time }, &[]);
+        let writer = managed::Writer { manager, subresource: "", time };
+        let fields = new.as_object_mut().expect("an object");
+        managed::update(schema, id, old.and_then(Value::as_object), fields, writer, &[]);
         new
     };
     let of = |object: &Value| -> Vec<(String, Value, String)> {

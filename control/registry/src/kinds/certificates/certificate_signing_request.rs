@@ -19,7 +19,7 @@ pub(super) fn row() -> Resource {
         .view("status")
         .resets("", &[&["spec"], &["status"]])
         .resets("approval", &[&["spec"], &["status", "certificate"]])
-        .resets("status", &[&["spec"], &["status", "conditions"]])
+        .unowned("status", &[&["status", "conditions"]])
         .selectable("spec.signerName")
         .strategy(RULES)
         .table(CELLS)
@@ -78,31 +78,8 @@ const BLOCK: &str = "CERTIFICATE REQUEST";
 const LEGACY: &str = "kubernetes.io/legacy-unknown";
 const SECONDS_MIN: i64 = 600;
 
-/// The spec never changes; the approval view has its conditions, the status view all but those.
-fn prepare_for_update(ctx: &Context<'_>, request: &mut Object, old: &Object) {
-    let keep = |request: &mut Object, path: &[&str]| match old.get(path) {
-        Some(value) => request.set(path, value.clone()),
-        None => {
-            request.remove(path);
-        }
-    };
-    keep(request, &["spec"]);
-    match ctx.subresource {
-        "approval" => {
-            let conditions = request.get(&["status", "conditions"]).cloned();
-            keep(request, &["status"]);
-            if let Some(conditions) = conditions {
-                request.set(&["status", "conditions"], conditions);
-            }
-        }
-        "status" => {}
-        _ => keep(request, &["status"]),
-    }
-    stamp(ctx, request, old);
-}
-
 /// New conditions get their times.
-fn stamp(ctx: &Context<'_>, request: &mut Object, old: &Object) {
+fn prepare_for_update(ctx: &Context<'_>, request: &mut Object, old: &Object) {
     let before = old.get(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
     let now = sampan_api::time::rfc3339(ctx.now);
     let Some(conditions) = request.get_mut(&["status", "conditions"]).and_then(Value::as_array_mut) else { return };

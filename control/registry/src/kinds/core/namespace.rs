@@ -4,6 +4,7 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
+use crate::shapes::restore;
 use crate::strategy::Context;
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -19,6 +20,7 @@ pub(super) fn row() -> Resource {
         .verbs(Verbs::ALL.without(Verbs::DELETE_COLLECTION))
         .subresource("finalize", None, Verbs::UPDATE, crate::resource::SubresourceBody::View)
         .view("status")
+        .resets("finalize", &[&["status"]])
         .selectable("status.phase")
         .history(HistoryClass::Ample)
         .strategy(RULES)
@@ -64,21 +66,11 @@ fn prepare_for_create(_: &Context<'_>, namespace: &mut Object) {
     }
 }
 
-/// Finalizers change only through their own view, the status only through its own.
+/// Finalizers, the whole of the spec, change only through their own view; whoever sends them elsewhere owns them all the
+/// same, as Kubernetes has it.
 fn prepare_for_update(ctx: &Context<'_>, namespace: &mut Object, old: &Object) {
-    let keep = |namespace: &mut Object, part: &str| match old.get(&[part]) {
-        Some(value) => namespace.set(&[part], value.clone()),
-        None => {
-            namespace.remove(&[part]);
-        }
-    };
-    match ctx.subresource {
-        "finalize" => keep(namespace, "status"),
-        "status" => keep(namespace, "spec"),
-        _ => {
-            keep(namespace, "spec");
-            keep(namespace, "status");
-        }
+    if ctx.subresource.is_empty() {
+        restore(namespace, old, &["spec"]);
     }
 }
 

@@ -50,7 +50,6 @@ const RULES: Rules = Rules {
         errors
     }),
     prepare_for_create: Some(prepare_for_create),
-    prepare_for_update: Some(prepare_for_update),
     ..Rules::NONE
 };
 
@@ -77,17 +76,6 @@ fn prepare_for_create(_: &Context<'_>, node: &mut Object) {
     let path = ["status", "daemonEndpoints", "kubeletEndpoint", "Port"];
     if node.get(&path).is_none() {
         node.set(&path, 0);
-    }
-}
-
-/// A node may state its status as it registers; afterwards only through the status view.
-fn prepare_for_update(ctx: &Context<'_>, node: &mut Object, old: &Object) {
-    let part = if ctx.subresource == "status" { "spec" } else { "status" };
-    match old.get(&[part]) {
-        Some(value) => node.set(&[part], value.clone()),
-        None => {
-            node.remove(&[part]);
-        }
     }
 }
 

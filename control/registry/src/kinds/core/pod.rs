@@ -5,6 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::pod_spec;
 use super::{condition_is, connect_options};
 use crate::resource::{HistoryClass, Resource, Verbs};
+use crate::shapes;
 use crate::strategy::{Context, Generation};
 use sampan_api::meta::GroupVersionKind;
 use sampan_api::object::Object;
@@ -77,22 +78,13 @@ fn prepare_for_create(_: &Context<'_>, pod: &mut Object) {
 
 /// Splits what each view may change: the object itself never its status, the views only their part.
 fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
-    let keep = |pod: &mut Object, path: &[&str]| match old.get(path) {
-        Some(value) => pod.set(path, value.clone()),
-        None => {
-            pod.remove(path);
-        }
-    };
     match ctx.subresource {
         "status" => {
-            // Kubernetes drops it: the object's own path marks a deletion.
-            keep(pod, &["metadata", "deletionTimestamp"]);
-            keep(pod, &["metadata", "ownerReferences"]);
             for (single, list) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
                 one_address(pod, single, list);
             }
             if pod.get(&["status", "qosClass"]).is_none() {
-                keep(pod, &["status", "qosClass"]);
+                shapes::restore(pod, old, &["status", "qosClass"]);
             }
         }
         "ephemeralcontainers" => {
@@ -109,9 +101,8 @@ fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
                 pod.set(&["spec", "containers"], containers);
             }
         }
-        // Written by the server's own actions, which change spec, metadata and conditions together.
-        "binding" | "eviction" => {}
-        _ => keep(pod, &["status"]),
+        // `binding` and `eviction` are written by the server's own actions, which change spec, metadata and conditions together.
+        _ => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::columns::{Cell, Tabled};
 use super::super::core::condition;
 use super::super::rules::Rules;
-use super::super::validation::checks::{not_negative, one_of, positive, required_named, required_text};
+use super::super::validation::checks::{not_negative, positive, required_named, required_text};
 use super::super::validation::resources::quantity;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
@@ -11,6 +11,7 @@ use crate::strategy::Generation;
 use sampan_api::names;
 use sampan_api::scheduling::{GROUP, VERSION, condition::READY};
 use serde_json::Value;
+use std::collections::HashSet;
 
 pub(super) fn row() -> Resource {
     Resource::new(GROUP, VERSION, "schedulingpolicies", "SchedulingPolicy")
@@ -49,9 +50,6 @@ const CELLS: &[(&str, Cell)] = &[
     }),
 ];
 
-/// The points at which a component can be asked.
-const POINTS: [&str; 8] =
-    ["filter", "permit", "post-filter", "pre-enqueue", "pre-filter", "queue-key", "reserve", "score"];
 const WEIGHT_MAX: i64 = 100;
 
 fn spec(at: At<'_>, errors: &mut FieldErrors) {
@@ -59,11 +57,9 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     if at.get("policy").is_set() {
         required_named(at.get("policy"), errors, names::qualified_name);
     }
-    let points = at.get("points");
-    let listed = points.texts();
-    for (index, point) in points.items().enumerate() {
-        one_of(point, errors, &POINTS);
-        if listed[..index].contains(&point.text()) {
+    let mut seen = HashSet::new();
+    for point in at.get("points").items() {
+        if !seen.insert(point.text()) {
             point.duplicate(errors);
         }
     }
@@ -81,8 +77,6 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     if memory.is_set() && !quantity(memory.value()).is_some_and(|size| !size.is_negative() && !size.is_zero()) {
         memory.invalid(errors, "must be a positive quantity of bytes");
     }
-    one_of(at.get("failurePolicy"), errors, &["Fail", "Ignore"]);
-    one_of(at.get("mode"), errors, &["Enforce", "Off"]);
     not_negative(at.get("order"), errors);
     let fixtures = at.get("fixtures");
     for fixture in fixtures.items() {

@@ -1,9 +1,11 @@
 //! managedFields against what the real API server recorded: creates of `golden/defaulting.jsonl` and the writes of
-//! `golden/updates.jsonl` and `golden/patches.jsonl`.
+//! `golden/updates.jsonl` and `golden/patches.jsonl`. What an endpoint does not write is what the kind's row says.
 
 use std::collections::HashMap;
 
-use sampan_schema::{Schema, default, json, managed, patch};
+use sampan_api::{GroupVersionKind, Object};
+use sampan_registry::{ManagedWrite, ResourceTable, shapes};
+use sampan_schema::{json, patch};
 use sampan_testing::reference::{self, Comparison};
 use serde_json::Value;
 
@@ -48,7 +50,7 @@ fn subresource(path: &str) -> bool {
 
 #[test]
 fn managed_fields_as_recorded() {
-    let schema = Schema::builtin();
+    let table = ResourceTable::builtin().expect("the built-in rows make a table");
     let mut comparison = Comparison::new("managedFields", DIFFERENT.iter().copied());
     for file in ["defaulting", "updates", "patches"] {
         let Some(text) = reference::text(&format!("golden/{file}.jsonl")) else { return };
@@ -68,18 +70,20 @@ fn managed_fields_as_recorded() {
                 };
                 let (api_version, kind) =
                     (answer["apiVersion"].as_str().unwrap_or(""), answer["kind"].as_str().unwrap_or(""));
-                let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-                let Some(id) = schema.find(group, version, kind) else { continue };
+                let gvk = GroupVersionKind::parse(api_version, kind).unwrap_or_default();
+                let Some(row) = table.of_kind(&gvk) else { continue };
+                let ty = row.ty.as_ref().expect("a built-in row has a type");
+                let (schema, id) = (ty.schema(), ty.id());
                 let old = live.get(&key).cloned();
                 let content = step["headers"]["content-type"].as_str().unwrap_or("");
                 let sent = match (method, &old) {
                     ("POST", _) => Some(step["body"].clone()),
                     ("PUT", Some(_)) => Some(step["body"].clone()),
-                    ("PATCH", Some(old)) if content.contains("/merge") => Some(patch::merge(old, &step["body"])),
+                    ("PATCH", Some(old)) if content.contains("/merge") => Some(patch::merge(old.clone(), &step["body"])),
                     ("PATCH", Some(old)) if content.contains("strategic") => {
-                        patch::strategic(schema, id, old, &step["body"]).ok()
+                        patch::strategic(schema, id, old.clone(), &step["body"]).ok()
                     }
-                    ("PATCH", Some(old)) if content.contains("json-patch") => patch::json(old, &step["body"]).ok(),
+                    ("PATCH", Some(old)) if content.contains("json-patch") => patch::json(old.clone(), &step["body"]).ok(),
                     _ => None,
                 };
                 let dry = path.contains("dryRun");
@@ -89,22 +93,17 @@ fn managed_fields_as_recorded() {
                 let good = step["response"]["status"].as_u64().is_some_and(|s| s < 300);
                 let Some(sent) = sent.filter(|sent| sent.is_object() && good && !part) else { continue };
                 let Ok(decoded) = json::from_value(schema, id, &sent) else { continue };
-                let mut new = decoded.value;
+                let mut new = Object::from_value(decoded.value).expect("an object");
                 if method == "POST" {
                     // The registry wipes these before anybody can own them.
-                    let metadata = new["metadata"].as_object_mut().expect("metadata");
-                    metadata.remove("deletionTimestamp");
-                    metadata.remove("deletionGracePeriodSeconds");
+                    new.metadata_mut().remove("deletionTimestamp");
+                    new.metadata_mut().remove("deletionGracePeriodSeconds");
                 }
-                default::apply(schema, id, &mut new);
+                shapes::apply_defaults(row, &mut new);
                 let manager = path.split("fieldManager=").nth(1).map_or("golden", |m| m.split('&').next().unwrap_or(m));
-                let writer = managed::Writer { manager, subresource: "", time: TIME };
-                // What the kind's strategy does not let this endpoint write.
-                let reset: &[&[&str]] = match kind {
-                    "CertificateSigningRequest" => &[&["spec"], &["status"]],
-                    _ => &[&["status"]],
-                };
-                managed::update(schema, id, old.as_ref(), &mut new, writer, reset);
+                let old = old.and_then(Object::from_value);
+                shapes::track_managers(row, old.as_ref(), &mut new, &ManagedWrite { manager, subresource: "", time: TIME });
+                let new = new.into_value();
                 let (ours, theirs) = (entries(&new), entries(answer));
                 let differs =
                     || format!("{method}\n  real {}\n  ours {}", theirs.join("\n       "), ours.join("\n       "));

@@ -1,0 +1,60 @@
+//! What is done to a type's values, in a form that is quick to walk: defaults ([`crate::default`] makes and walks them) and
+//! checks ([`crate::facts`]).
+
+use serde_json::{Map, Value};
+
+use crate::table::TypeId;
+
+/// What is to be done to the values of one type.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub rules: Vec<Rule>,
+    /// Fields with a declared default: their index, and it.
+    pub declared: Vec<(usize, Value)>,
+    /// Fields that hold types with something to do.
+    pub descend: Vec<(usize, TypeId)>,
+    /// Resource lists, whose quantities are rounded up to thousandths.
+    pub rounded: Vec<usize>,
+    /// Fields with facts that are checked.
+    pub checked: Vec<usize>,
+    /// Fields that hold types with something to check.
+    pub look: Vec<(usize, TypeId)>,
+}
+
+impl Plan {
+    /// Whether defaulting has nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.declared.is_empty() && self.descend.is_empty() && self.rounded.is_empty()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    pub action: Action,
+}
+
+#[derive(Debug)]
+pub(crate) struct Condition {
+    pub path: Vec<String>,
+    /// `None`: unset. Empty: set to anything.
+    pub wanted: Option<Vec<Value>>,
+}
+
+/// A default that is computed: see `default/functions.rs`.
+pub(crate) type Function = fn(&mut Map<String, Value>);
+
+#[derive(Debug)]
+pub(crate) enum Action {
+    Call(Function),
+    Set(Target, Value),
+    Remove(Vec<String>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub path: Vec<String>,
+    /// The struct that has the path's last field.
+    pub owner: TypeId,
+}
