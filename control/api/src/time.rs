@@ -75,7 +75,8 @@ impl UnixTime {
         let range = |what: &str| Err(format!("parsing time {text:?}: {what} out of range"));
         let mut rest = text;
         let mut parts = [0i64; 6];
-        let elements = [("2006", 4, "-"), ("01", 2, "-"), ("02", 2, "T"), ("15", 2, ":"), ("04", 2, ":"), ("05", 2, "")];
+        let elements =
+            [("2006", 4, "-"), ("01", 2, "-"), ("02", 2, "T"), ("15", 2, ":"), ("04", 2, ":"), ("05", 2, "")];
         for (at, (element, width, after)) in elements.into_iter().enumerate() {
             let digits = rest.as_bytes().iter().take(width).take_while(|b| b.is_ascii_digit()).count();
             if digits < width {
@@ -343,7 +344,8 @@ mod tests {
         for text in ["0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "2000-02-29T12:00:00Z", "9999-12-31T23:59:59Z"] {
             assert_eq!(parse(text).map(rfc3339).as_deref(), Some(text));
         }
-        let refused = ["-9999-01-02T03:04:05Z", "+2026-01-02T03:04:05Z", "10000-01-01T00:00:00Z", "2026-02-30T00:00:00Z"];
+        let refused =
+            ["-9999-01-02T03:04:05Z", "+2026-01-02T03:04:05Z", "10000-01-01T00:00:00Z", "2026-02-30T00:00:00Z"];
         for text in refused {
             assert_eq!(parse(text), None, "{text}");
         }
@@ -367,7 +369,10 @@ mod tests {
             assert_eq!(rfc3339(seconds.after(now)), after);
             assert_eq!(rfc3339(later(now, seconds.duration())).len(), "2026-01-02T03:04:05Z".len());
             assert!(now.checked_add(seconds.duration()).is_some());
-            assert_eq!((seconds.plus(seconds).get(), seconds.minus(seconds).get()), (seconds.get().saturating_mul(2), 0));
+            assert_eq!(
+                (seconds.plus(seconds).get(), seconds.minus(seconds).get()),
+                (seconds.get().saturating_mul(2), 0)
+            );
         }
         assert_eq!(rfc3339(earlier(now, Duration::MAX)), "0000-01-01T00:00:00Z");
         assert_eq!(rfc3339(later(now, Duration::MAX)), "9999-12-31T23:59:59Z");

@@ -148,7 +148,8 @@ impl Ask {
 
     /// What the request's bodies are read as: the subresource's own kind where it has one, else the row's.
     pub(crate) fn expected(&self) -> Expected {
-        let own = self.row.find_subresource(self.subresource()).and_then(|sub| Some((sub.kind.clone()?, sub.ty.clone())));
+        let own =
+            self.row.find_subresource(self.subresource()).and_then(|sub| Some((sub.kind.clone()?, sub.ty.clone())));
         let (gvk, ty) = own.unwrap_or_else(|| (self.row.gvk(), self.row.ty.clone()));
         Expected { gvk, ty }
     }

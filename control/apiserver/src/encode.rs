@@ -42,9 +42,11 @@ impl Encoder {
     fn payload(&self, record: &Record) -> Result<Bytes, Status> {
         let payload = record.protobuf(|record| {
             let mut out = Vec::with_capacity(record.json.len());
-            let encoded = self.row.ty.as_ref().map(|ty| {
-                protobuf::encode(ty.schema(), ty.id(), &record.object().into_value(), &mut out)
-            });
+            let encoded = self
+                .row
+                .ty
+                .as_ref()
+                .map(|ty| protobuf::encode(ty.schema(), ty.id(), &record.object().into_value(), &mut out));
             match encoded {
                 Some(Ok(())) => out.into(),
                 Some(Err(error)) => {

@@ -31,15 +31,8 @@ pub fn check_facts(row: &Resource, object: &Object) -> FieldErrors {
 
 /// What of the metadata a view that resets it leaves alone (apimachinery's ResetObjectMetaForStatus): whoever writes there
 /// is noted all the same, and what else is in it is fixed.
-const RESET_METADATA: [&str; 7] = [
-    "deletionTimestamp",
-    "generation",
-    "selfLink",
-    "labels",
-    "annotations",
-    "finalizers",
-    "ownerReferences",
-];
+const RESET_METADATA: [&str; 7] =
+    ["deletionTimestamp", "generation", "selfLink", "labels", "annotations", "finalizers", "ownerReferences"];
 
 /// Puts back what a write to the object (`""`) or to a view of it leaves alone: the row's reset paths, and of a write to the
 /// status all that is neither the status nor metadata. Both objects are in the row's version.

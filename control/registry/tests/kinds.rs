@@ -246,7 +246,8 @@ fn fields_that_an_endpoint_does_not_write_stay_as_they_were() {
     };
     let mut checked = 0;
     for row in table.iter() {
-        let views = row.subresources.iter().filter(|sub| sub.body == SubresourceBody::View).map(|sub| sub.name.as_ref());
+        let views =
+            row.subresources.iter().filter(|sub| sub.body == SubresourceBody::View).map(|sub| sub.name.as_ref());
         for view in views.chain([""]) {
             let (mut old, mut new) = (whole("old"), whole("new"));
             let entry = json!([{"manager": "other", "operation": "Update", "apiVersion": row.api_version(),
@@ -258,9 +259,15 @@ fn fields_that_an_endpoint_does_not_write_stay_as_they_were() {
             let written = new.clone();
             sampan_registry::shapes::restore_unwritten(row, &mut new, &old, view);
             let reset = row.reset_paths(view);
-            for path in [vec!["spec", "x"], vec!["status", "x"], vec!["status", "certificate"], vec!["metadata", "labels"],
-                vec!["metadata", "annotations"], vec!["metadata", "ownerReferences"], vec!["metadata", "finalizers"]]
-            {
+            for path in [
+                vec!["spec", "x"],
+                vec!["status", "x"],
+                vec!["status", "certificate"],
+                vec!["metadata", "labels"],
+                vec!["metadata", "annotations"],
+                vec!["metadata", "ownerReferences"],
+                vec!["metadata", "finalizers"],
+            ] {
                 let kept = reset.iter().any(|reset| path.starts_with(reset)) || (view == "status" && path[0] == "spec");
                 let expected = if kept { old.get(&path) } else { written.get(&path) };
                 assert_eq!(new.get(&path), expected, "{row:?} {view:?} {path:?}");
@@ -271,9 +278,9 @@ fn fields_that_an_endpoint_does_not_write_stay_as_they_were() {
             let entries = new.metadata()["managedFields"].as_array().cloned().unwrap_or_default();
             let mine = entries.iter().find(|entry| entry["manager"] == "me").map(|entry| entry["fieldsV1"].clone());
             for path in row.unowned_paths(view) {
-                let at = path.iter().try_fold(mine.clone().unwrap_or_default(), |at, name| {
-                    at.get(format!("f:{name}")).cloned()
-                });
+                let at = path
+                    .iter()
+                    .try_fold(mine.clone().unwrap_or_default(), |at, name| at.get(format!("f:{name}")).cloned());
                 assert_eq!(at, None, "{row:?} {view:?} {path:?}");
             }
         }

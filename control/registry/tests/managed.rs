@@ -79,11 +79,15 @@ fn managed_fields_as_recorded() {
                 let sent = match (method, &old) {
                     ("POST", _) => Some(step["body"].clone()),
                     ("PUT", Some(_)) => Some(step["body"].clone()),
-                    ("PATCH", Some(old)) if content.contains("/merge") => Some(patch::merge(old.clone(), &step["body"])),
+                    ("PATCH", Some(old)) if content.contains("/merge") => {
+                        Some(patch::merge(old.clone(), &step["body"]))
+                    }
                     ("PATCH", Some(old)) if content.contains("strategic") => {
                         patch::strategic(schema, id, old.clone(), &step["body"]).ok()
                     }
-                    ("PATCH", Some(old)) if content.contains("json-patch") => patch::json(old.clone(), &step["body"]).ok(),
+                    ("PATCH", Some(old)) if content.contains("json-patch") => {
+                        patch::json(old.clone(), &step["body"]).ok()
+                    }
                     _ => None,
                 };
                 let dry = path.contains("dryRun");
@@ -102,7 +106,12 @@ fn managed_fields_as_recorded() {
                 shapes::apply_defaults(row, &mut new);
                 let manager = path.split("fieldManager=").nth(1).map_or("golden", |m| m.split('&').next().unwrap_or(m));
                 let old = old.and_then(Object::from_value);
-                shapes::track_managers(row, old.as_ref(), &mut new, &ManagedWrite { manager, subresource: "", time: TIME });
+                shapes::track_managers(
+                    row,
+                    old.as_ref(),
+                    &mut new,
+                    &ManagedWrite { manager, subresource: "", time: TIME },
+                );
                 let new = new.into_value();
                 let (ours, theirs) = (entries(&new), entries(answer));
                 let differs =

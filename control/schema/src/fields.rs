@@ -228,7 +228,8 @@ fn remove_below(fields: &mut Fields, path: &[&str]) {
 
 /// Whether a value is a `fieldsV1`: objects within each other, keyed by path elements.
 pub fn is_fields_v1(value: &Value) -> bool {
-    let is_element = |element: &str| element == DOT || ["f:", "k:", "v:", "i:"].iter().any(|kind| element.starts_with(kind));
+    let is_element =
+        |element: &str| element == DOT || ["f:", "k:", "v:", "i:"].iter().any(|kind| element.starts_with(kind));
     match value {
         Value::Object(map) => map.iter().all(|(element, inner)| is_element(element) && is_fields_v1(inner)),
         _ => false,

@@ -16,8 +16,8 @@ pub mod fields;
 pub mod json;
 pub mod limits;
 pub mod managed;
-pub mod nesting;
 pub mod meta;
+pub mod nesting;
 pub mod patch;
 mod plan;
 pub mod problems;
@@ -30,7 +30,7 @@ mod table;
 pub mod yaml;
 mod zero;
 
-pub use problems::{DecodeError, Decoded, Problem, ProblemKind};
 pub use builtin::StructuralError;
+pub use problems::{DecodeError, Decoded, Problem, ProblemKind};
 pub use schema::{ObjectType, Schema};
 pub use table::{Field, Kind, ListType, Origin, Patch, Shape, Text, Type, TypeDef, TypeId, Wire, WireEntry};

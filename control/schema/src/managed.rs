@@ -268,7 +268,8 @@ fn compare_objects(schema: &Schema, id: TypeId, old: &Map<String, Value>, new: &
 fn each<'m>(
     old: &'m Map<String, Value>,
     new: &'m Map<String, Value>,
-    mut visit: impl FnMut(&'m str, Option<&'m Value>, Option<&'m Value>)) {
+    mut visit: impl FnMut(&'m str, Option<&'m Value>, Option<&'m Value>),
+) {
     for (name, from) in old {
         visit(name, Some(from), new.get(name));
     }

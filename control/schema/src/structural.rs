@@ -29,12 +29,7 @@ fn add_file(schema: &mut Schema, file: &Value) -> Result<(), String> {
 }
 
 /// Adds kinds and their lists, each kind by its structural schema.
-pub(crate) fn add(
-    schema: &mut Schema,
-    group: &str,
-    version: &str,
-    kinds: &Map<String, Value>,
-) -> Result<(), String> {
+pub(crate) fn add(schema: &mut Schema, group: &str, version: &str, kinds: &Map<String, Value>) -> Result<(), String> {
     let named = |name: &str| {
         let found = schema.types().find(|(_, ty)| ty.package == "apimachinery/pkg/apis/meta/v1" && ty.name == name);
         found.map(|(id, _)| id).ok_or(format!("the schema has no {name}"))

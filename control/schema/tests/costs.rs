@@ -183,7 +183,8 @@ fn merge_patches() {
         },
         merged(pod),
     );
-    let names = |size: usize, from: usize| -> Value { (from..from + size).map(|at| format!("example.com/{at}")).collect() };
+    let names =
+        |size: usize, from: usize| -> Value { (from..from + size).map(|at| format!("example.com/{at}")).collect() };
     for (what, make) in [
         ("merge", &(|size| value!({"finalizers": names(size, size / 2)})) as &dyn Fn(usize) -> Value),
         ("shrink", &|size| value!({"$deleteFromPrimitiveList/finalizers": names(size, size / 2)})),
@@ -219,7 +220,8 @@ fn strategic_merges_into_the_same_list() {
             |input| assert!(matches!(merged(id("", "Pod"))(input), Err(PatchError::TooLarge(_)) | Ok(_))),
         );
     }
-    let twice = value!({"spec": {"containers": [{"name": "a", "ports": [{"containerPort": 1}]}, {"name": "a", "image": "i"}]}});
+    let twice =
+        value!({"spec": {"containers": [{"name": "a", "ports": [{"containerPort": 1}]}, {"name": "a", "image": "i"}]}});
     let current = value!({"spec": {"containers": [{"name": "a", "ports": ports(10)}]}});
     assert!(merged(id("", "Pod"))((current, twice)).is_ok(), "what somebody may well send is merged");
 }
@@ -279,9 +281,12 @@ fn bodies() {
         }),
     ];
     for (what, body) in yaml {
-        check(&format!("yaml: {what}"), 20_000, |size| body(size).into_bytes(), |body| {
-            yaml::decode(Schema::builtin(), pod, &body).is_ok()
-        });
+        check(
+            &format!("yaml: {what}"),
+            20_000,
+            |size| body(size).into_bytes(),
+            |body| yaml::decode(Schema::builtin(), pod, &body).is_ok(),
+        );
     }
 }
 
@@ -319,27 +324,40 @@ fn defaults() {
         object
     };
     let asks = |amounts: Map<String, Value>| value!({"resources": {"limits": {"cpu": "1"}, "requests": amounts}});
-    check("defaults: many resources", 10_000, |size| {
-        let mut spec = asks(Map::new());
-        spec["containers"] = value!([asks(amounts(0, size))]);
-        value!({ "spec": spec })
-    }, run);
-    check("defaults: a long init sequence beside sidecars", 4_000, |size| {
-        let mut spec = asks(Map::new());
-        let mut sidecar = asks(amounts(0, size));
-        sidecar["restartPolicy"] = "Always".into();
-        let steps = std::iter::once(sidecar).chain((0..size).map(|at| asks(amounts(at, 1))));
-        spec["initContainers"] = steps.collect();
-        value!({ "spec": spec })
-    }, run);
+    check(
+        "defaults: many resources",
+        10_000,
+        |size| {
+            let mut spec = asks(Map::new());
+            spec["containers"] = value!([asks(amounts(0, size))]);
+            value!({ "spec": spec })
+        },
+        run,
+    );
+    check(
+        "defaults: a long init sequence beside sidecars",
+        4_000,
+        |size| {
+            let mut spec = asks(Map::new());
+            let mut sidecar = asks(amounts(0, size));
+            sidecar["restartPolicy"] = "Always".into();
+            let steps = std::iter::once(sidecar).chain((0..size).map(|at| asks(amounts(at, 1))));
+            spec["initContainers"] = steps.collect();
+            value!({ "spec": spec })
+        },
+        run,
+    );
 }
 
 #[test]
 fn managed_fields() {
     let kind = id("", "ConfigMap");
     let writer = managed::Writer { manager: "me", subresource: "", time: "2026-01-01T00:00:01Z" };
-    let object = |data: Map<String, Value>| value!({"apiVersion": "v1", "kind": "ConfigMap", "data": data, "metadata": {}});
-    let data = |size: usize, text: &str| -> Map<String, Value> { (0..size).map(|at| (format!("k{at}"), text.into())).collect() };
+    let object =
+        |data: Map<String, Value>| value!({"apiVersion": "v1", "kind": "ConfigMap", "data": data, "metadata": {}});
+    let data = |size: usize, text: &str| -> Map<String, Value> {
+        (0..size).map(|at| (format!("k{at}"), text.into())).collect()
+    };
     let run = |(old, mut new): (Value, Value)| {
         let fields = new.as_object_mut().expect("an object");
         managed::update(Schema::builtin(), kind, old.as_object(), fields, writer, &[]);
@@ -349,24 +367,43 @@ fn managed_fields() {
         value!({"manager": manager, "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z",
             "fieldsType": "FieldsV1", "fieldsV1": fields})
     };
-    check("managedFields: many managers and many changes", 5_000, |size| {
-        let mut old = object(data(size, "1"));
-        let managers = (0..size).map(|at| entry(format!("m{at}"), value!({"f:data": {"f:x": {}}})));
-        old["metadata"]["managedFields"] = managers.collect();
-        let mut new = object(data(size, "2"));
-        new["metadata"]["managedFields"] = old["metadata"]["managedFields"].clone();
-        (old, new)
-    }, run);
-    check("managedFields: many managers that one change takes from", 5_000, |size| {
-        let all: Map<String, Value> = data(size, "1").into_iter().map(|(key, _)| (format!("f:{key}"), value!({}))).collect();
-        let mut old = object(data(size, "1"));
-        old["metadata"]["managedFields"] = value!([entry("one".into(), value!({ "f:data": all }))]);
-        (old, object(data(size, "2")))
-    }, run);
-    check("managedFields: an order that changes", 10_000, |size| {
-        let names = |turn: usize| -> Value { (0..size).map(|at| format!("example.com/{}", (at + turn) % size)).collect() };
-        let with = |names: Value| value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"finalizers": names,
-            "managedFields": [entry("one".into(), value!({"f:data": {}}))]}});
-        (with(names(0)), with(names(1)))
-    }, run);
+    check(
+        "managedFields: many managers and many changes",
+        5_000,
+        |size| {
+            let mut old = object(data(size, "1"));
+            let managers = (0..size).map(|at| entry(format!("m{at}"), value!({"f:data": {"f:x": {}}})));
+            old["metadata"]["managedFields"] = managers.collect();
+            let mut new = object(data(size, "2"));
+            new["metadata"]["managedFields"] = old["metadata"]["managedFields"].clone();
+            (old, new)
+        },
+        run,
+    );
+    check(
+        "managedFields: many managers that one change takes from",
+        5_000,
+        |size| {
+            let all: Map<String, Value> =
+                data(size, "1").into_iter().map(|(key, _)| (format!("f:{key}"), value!({}))).collect();
+            let mut old = object(data(size, "1"));
+            old["metadata"]["managedFields"] = value!([entry("one".into(), value!({ "f:data": all }))]);
+            (old, object(data(size, "2")))
+        },
+        run,
+    );
+    check(
+        "managedFields: an order that changes",
+        10_000,
+        |size| {
+            let names =
+                |turn: usize| -> Value { (0..size).map(|at| format!("example.com/{}", (at + turn) % size)).collect() };
+            let with = |names: Value| {
+                value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"finalizers": names,
+            "managedFields": [entry("one".into(), value!({"f:data": {}}))]}})
+            };
+            (with(names(0)), with(names(1)))
+        },
+        run,
+    );
 }

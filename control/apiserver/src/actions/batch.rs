@@ -26,7 +26,8 @@ impl Action for CreateBatch {
         };
         let mut objects = Vec::with_capacity(items.len());
         for item in items {
-            let mut object = decode::patched(&expected, item, FieldValidation::Ignore, &ask.exchange.warnings, |_| "{...}".into())?;
+            let mut object =
+                decode::patched(&expected, item, FieldValidation::Ignore, &ask.exchange.warnings, |_| "{...}".into())?;
             object.set_gvk(&expected.gvk);
             objects.push(object);
         }

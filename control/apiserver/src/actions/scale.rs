@@ -64,7 +64,11 @@ async fn write(
         if replicas < 0 {
             let path = Path::new("spec").child("replicas");
             let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
-            return Err(Status::invalid(&ask.expected().gvk.group_kind(), scale.name(), &FieldErrors::from_iter([error])));
+            return Err(Status::invalid(
+                &ask.expected().gvk.group_kind(),
+                scale.name(),
+                &FieldErrors::from_iter([error]),
+            ));
         }
         let mut object = current.clone();
         object.set(&["spec", "replicas"], replicas);

@@ -80,12 +80,7 @@ pub(crate) struct Patch<'a> {
 
 impl Patch<'_> {
     /// What it makes of `current`, in the form of its kind.
-    pub(crate) fn object(
-        &self,
-        ask: &Ask,
-        validation: FieldValidation,
-        current: &Object,
-    ) -> Result<Object, Status> {
+    pub(crate) fn object(&self, ask: &Ask, validation: FieldValidation, current: &Object) -> Result<Object, Status> {
         let patch = self.parsed.get_or_init(|| self.parse()).as_ref().map_err(Clone::clone)?;
         let current = current.to_value();
         let patched = match (self.media_type, &self.expected.ty) {

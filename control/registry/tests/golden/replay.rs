@@ -8,9 +8,7 @@ use sampan_api::status::Status;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::resource::{Body, Resource};
-use sampan_registry::{
-    Caller, Config, DeleteOptions, Error, GetOptions, Registry, ResourceTable, UpdateOptions,
-};
+use sampan_registry::{Caller, Config, DeleteOptions, Error, GetOptions, Registry, ResourceTable, UpdateOptions};
 use sampan_schema::{json, patch};
 use sampan_store::memory::MemoryStore;
 use sampan_testing::reference;
@@ -299,9 +297,7 @@ fn patched(row: &Resource, media: &str, current: Option<&Object>, body: &Value) 
     let current = current?.to_value();
     match media {
         "application/merge-patch+json" => Some(patch::merge(current, body)),
-        "application/strategic-merge-patch+json" => {
-            patch::strategic(ty.schema(), ty.id(), current, body).ok()
-        }
+        "application/strategic-merge-patch+json" => patch::strategic(ty.schema(), ty.id(), current, body).ok(),
         "application/json-patch+json" => patch::json(current, body).ok(),
         _ => None,
     }

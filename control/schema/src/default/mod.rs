@@ -131,7 +131,8 @@ pub(crate) fn compile(schema: &Schema, rules: Vec<(TypeId, Vec<Rule>)>) -> Resul
         for (at, field) in ty.fields.iter().enumerate() {
             if !field.default.is_empty() {
                 let value = serde_json::from_str(&field.default);
-                let value = value.map_err(|error| format!("the default of {}.{}: {error}", ty.name, field.json_name))?;
+                let value =
+                    value.map_err(|error| format!("the default of {}.{}: {error}", ty.name, field.json_name))?;
                 plan.declared.push((at, value));
             }
             if field.go_type == "v1.ResourceList" {

@@ -75,7 +75,8 @@ impl Node {
         match (self, value) {
             (Node::Scalar(scalar), value) => scalar == value,
             (Node::List(list), Value::Array(values)) => {
-                list.elements.len() == values.len() && list.elements.iter().zip(values).all(|(node, value)| node.equals(value))
+                list.elements.len() == values.len()
+                    && list.elements.iter().zip(values).all(|(node, value)| node.equals(value))
             }
             (Node::Object(object), Value::Object(map)) => {
                 let pairs = object.fields.iter().zip(map);
@@ -122,7 +123,9 @@ impl Node {
 
     /// Takes out what a path leads to. The whole document leaves null.
     pub(super) fn take(&mut self, path: &[String]) -> Found<Node> {
-        let Some((last, way)) = path.split_last() else { return Ok(std::mem::replace(self, Node::Scalar(Value::Null))) };
+        let Some((last, way)) = path.split_last() else {
+            return Ok(std::mem::replace(self, Node::Scalar(Value::Null)));
+        };
         self.change(way, |parent| match parent {
             Node::Object(object) => {
                 let node = object.fields.remove(last).ok_or(Missing)?;

@@ -253,7 +253,10 @@ impl<'a> Merge<'a> {
                     Value::Object(map) if !map.contains_key(key) => return fail(no_merge_key(map, key)),
                     Value::Object(_) => {}
                     other => {
-                        return fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(other)));
+                        return fail(format!(
+                            "expected a map[string]interface {{}}, but received a {}",
+                            go_type(other)
+                        ));
                     }
                 }
             }

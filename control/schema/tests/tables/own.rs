@@ -45,7 +45,8 @@ fn options_and_events_are_found_in_every_group() {
 
 /// A schema with one kind more, whose one field has that default.
 fn extended(base: &Arc<Schema>, group: &str, kind: &str, default: Value) -> Arc<Schema> {
-    let property = if default.is_null() { value!({"type": "string"}) } else { value!({"type": "string", "default": default}) };
+    let property =
+        if default.is_null() { value!({"type": "string"}) } else { value!({"type": "string", "default": default}) };
     let definition = value!({kind: {"properties": {"spec": {"type": "object", "default": {},
         "properties": {"mode": property, "template": {"$ref": "io.k8s.api.core.v1.PodTemplateSpec"}}}}}});
     let kinds = definition.as_object().expect("kinds by name");
@@ -67,7 +68,8 @@ fn a_type_that_is_added_at_run_time_has_its_own_defaults_and_no_strangers() {
     let slow = extended(builtin, "example.com", "Widget", value!("Slow"));
     let none = extended(builtin, "example.com", "Gadget", Value::Null);
     let pod = extended(builtin, "core", "Pod", Value::Null);
-    let id = |schema: &Arc<Schema>, group: &str, kind: &str| ObjectType::find(schema, group, "v1", kind).map(|ty| ty.id());
+    let id =
+        |schema: &Arc<Schema>, group: &str, kind: &str| ObjectType::find(schema, group, "v1", kind).map(|ty| ty.id());
     assert_eq!(id(&fast, "example.com", "Widget"), id(&slow, "example.com", "Widget"));
     assert_eq!(id(&fast, "example.com", "Widget"), id(&none, "example.com", "Gadget"));
     let empty = || value!({});
@@ -86,7 +88,9 @@ fn a_type_that_is_added_at_run_time_has_its_own_defaults_and_no_strangers() {
     assert_eq!(pod["spec"]["restartPolicy"], "Always");
     // The base is as it was.
     assert!(builtin.find("example.com", "v1", "Widget").is_none());
-    assert!(both.find("example.org", "v1", "WheelList").is_some() && both.find("apps", "v1", "DeleteOptions").is_some());
+    assert!(
+        both.find("example.org", "v1", "WheelList").is_some() && both.find("apps", "v1", "DeleteOptions").is_some()
+    );
     let wrong = value!({"Broken": {"properties": {"x": {"type": "tuple"}}}});
     let wrong = Schema::extend(builtin, "example.com", "v1", wrong.as_object().expect("kinds by name"));
     assert_eq!(wrong.expect_err("no such type").to_string(), "Broken.x: type tuple is not understood");
