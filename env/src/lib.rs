@@ -1,12 +1,13 @@
-//! What a program may not take from the air: time, randomness, ids, and the right to run a task.
+//! What a program may not take from the air: time, randomness, ids, the right to run a task, and files of its own.
 //!
 //! Every other crate is handed an [`Env`]; tests hand out a simulated one, so that a run is a function of its seed.
 //!
-//! Allowed dependencies: std, tokio's time, `tokio-util`, `getrandom`, `tracing`. None of ours.
+//! Allowed dependencies: std, tokio's time, `tokio-util`, `getrandom`, `rustix`, `tracing`. None of ours.
 //!
 //! Invariant: no other crate reads a clock, draws randomness or calls `tokio::spawn` (clippy's `disallowed-methods`).
 
 mod clock;
+pub mod files;
 mod random;
 mod tasks;
 

@@ -1,6 +1,7 @@
 //! The one directory in which all state lives.
 
 use anyhow::Context;
+use sampan_env::files;
 use std::fs::Permissions;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -27,28 +28,32 @@ impl DataDir {
         };
         builder.create(root).with_context(explain)?;
         let probe = root.join(".probe");
-        std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).with_context(explain)?;
+        files::create(&probe, files::PRIVATE).and_then(|_| std::fs::remove_file(&probe)).with_context(explain)?;
         let data_dir = Self { root: root.to_owned() };
         data_dir.tighten().with_context(explain)?;
         Ok(data_dir)
     }
 
     /// What holds secrets is for its owner alone, whoever made it and with what mode: the directory itself may be one that
-    /// others share, so it is left as it is.
+    /// others share, so it is left as it is, and so is what a link in it points to. Files of the node's ledger, the cache
+    /// and the image store are made anew at each write, and stand in folders that others cannot enter.
     fn tighten(&self) -> std::io::Result<()> {
-        let mut secret = vec![self.database(), self.pki()];
+        let mut secret = vec![self.database(), self.pki(), self.blobs(), self.cache(), self.lock(), self.addresses()];
         secret.extend(["-wal", "-shm"].map(|end| {
             let mut path = self.database().into_os_string();
             path.push(end);
             path.into()
         }));
         secret.extend(["ca", "admin", "sa"].map(|name| self.pki().join(name).with_extension("key")));
+        secret.extend(self.ledger().ancestors().take_while(|path| *path != self.root).map(Path::to_owned));
         for path in secret {
-            let mode = match std::fs::metadata(&path) {
-                Ok(found) => found.permissions().mode(),
+            let found = match std::fs::symlink_metadata(&path) {
+                Ok(found) if found.is_symlink() => continue,
+                Ok(found) => found,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
+            let mode = found.permissions().mode();
             if mode & OTHERS != 0 {
                 std::fs::set_permissions(&path, Permissions::from_mode(mode & !OTHERS))?;
             }
@@ -71,6 +76,10 @@ impl DataDir {
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
     }
+    /// Which addresses the cluster had at its last start.
+    pub fn addresses(&self) -> PathBuf {
+        self.root.join("addresses.json")
+    }
     pub fn ledger(&self) -> PathBuf {
         self.root.join("node/ledger")
     }
@@ -84,13 +93,22 @@ mod tests {
     fn what_is_ours_becomes_private_and_the_rest_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path();
-        std::fs::create_dir(root.join("pki")).expect("made");
+        for folder in ["pki", "blobs", "cache", "node/ledger"] {
+            std::fs::create_dir_all(root.join(folder)).expect("made");
+        }
+        // What another has put where the probe is to be.
+        std::os::unix::fs::symlink(root.join("notes.txt"), root.join(".probe")).expect("a link");
         let files = [
             ("sampan.db", 0o600),
             ("sampan.db-wal", 0o600),
             ("pki", 0o700),
             ("pki/ca.key", 0o600),
             ("pki/ca.crt", 0o644),
+            ("blobs", 0o700),
+            ("cache", 0o700),
+            ("node", 0o700),
+            ("node/ledger", 0o700),
+            ("addresses.json", 0o600),
             ("notes.txt", 0o644),
             ("", 0o755),
         ];
@@ -106,5 +124,7 @@ mod tests {
         for (name, mode) in files {
             assert_eq!(root.join(name).metadata().expect(name).permissions().mode() & 0o777, mode, "{name:?}");
         }
+        assert_eq!(std::fs::read(root.join("notes.txt")).expect("readable"), b"x", "nothing is written through a link");
+        assert!(root.join(".probe").symlink_metadata().is_err());
     }
 }

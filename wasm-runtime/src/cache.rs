@@ -5,12 +5,11 @@
 
 use crate::error::Error;
 use crate::inspect::Worlds;
+use sampan_env::files::{self, Durability};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The content digest of a component: `sha256:` and 64 lower-case hex digits.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -103,19 +102,10 @@ impl Cache {
         Ok(path)
     }
 
-    /// A temporary name, a sync, a rename: a reader sees all of the file or none.
+    /// A reader sees all of the file or none.
     fn write(&self, path: &Path, content: &[u8]) -> Result<(), Error> {
-        // Of the process, not of this cache: two runtimes may keep theirs in one folder.
-        static UNIQUE: AtomicU64 = AtomicU64::new(0);
-        let unique = UNIQUE.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.dir.join(format!(".{}-{unique}.tmp", std::process::id()));
-        let written = (|| {
-            let mut file = fs::File::create(&temporary)?;
-            file.write_all(content)?;
-            file.sync_data()?;
-            fs::rename(&temporary, path)
-        })();
-        written.map_err(|e| Error::io(format!("writing {}", path.display()), e))
+        files::replace(path, content, Durability::Power)
+            .map_err(|e| Error::io(format!("writing {}", path.display()), e))
     }
 }
 

@@ -8,10 +8,8 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use sampan_env::Env;
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use sampan_env::files::{self, Durability};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -233,22 +231,10 @@ impl Files {
     }
 }
 
-/// Whole or not at all: written beside under a name of its own, renamed, and the folder synced.
+/// Whole or not at all, and safe from the loss of power.
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
-    let fail = |error| PkiError::File { path: path.to_owned(), error };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let beside = path.with_file_name(name);
-    // What a broken-off start has left there may be readable to others: the file is always made anew, with its mode.
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).map_err(fail)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
-    std::fs::rename(&beside, path).map_err(fail)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
+    files::replace_with_mode(path, bytes, mode, Durability::Power)
+        .map_err(|error| PkiError::File { path: path.to_owned(), error })
 }
 
 /// The common name of the subject of a certificate request (PEM).

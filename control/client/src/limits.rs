@@ -72,6 +72,8 @@ pub const EVENT_MESSAGE_MAX: usize = 1024;
 /// How long the lock of a kubeconfig is waited for, and how often it is tried.
 pub const CONFIG_LOCK_WAIT: Duration = Duration::from_secs(5);
 pub const CONFIG_LOCK_POLL: Duration = Duration::from_millis(50);
+/// Age at which the file that kubectl locks a kubeconfig with has no owner any more: kubectl keeps it for one write.
+pub const CONFIG_LOCK_STALE: Duration = Duration::from_secs(2);
 
 /// Longest image reference, bytes (the distribution specification allows 255 for the name and 128 for the tag).
 pub const REFERENCE_MAX: usize = 512;

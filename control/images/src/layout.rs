@@ -3,6 +3,7 @@ use crate::manifest::{Descriptor, INDEX, Index, MANIFEST, Manifest, REF_NAME, WA
 use async_trait::async_trait;
 use bytes::Bytes;
 use sampan_client::{Blob, BlobError, BlobSource, Reference};
+use sampan_env::files::{self, Durability};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,7 +106,7 @@ impl Inner {
     fn lock(&self) -> Result<std::fs::File, ImageError> {
         let path = self.folder.join("index.lock");
         let fail = |error| ImageError::File { path: path.clone(), error };
-        let file = std::fs::File::create(&path).map_err(fail)?;
+        let file = files::open_lock(&path).map_err(fail)?;
         file.lock().map_err(fail)?;
         Ok(file)
     }
@@ -116,11 +117,8 @@ impl Inner {
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
-        let fail = |error| ImageError::File { path: path.to_owned(), error };
-        let beside = path.with_extension("new");
-        let mut file = std::fs::File::create(&beside).map_err(fail)?;
-        std::io::Write::write_all(&mut file, bytes).and_then(|()| file.sync_all()).map_err(fail)?;
-        std::fs::rename(&beside, path).map_err(fail)
+        files::replace(path, bytes, Durability::Power)
+            .map_err(|error| ImageError::File { path: path.to_owned(), error })
     }
 
     fn put(&self, bytes: &[u8]) -> Result<String, ImageError> {

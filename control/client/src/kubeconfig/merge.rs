@@ -1,11 +1,12 @@
 use super::load::{Kubeconfig, entries, parse, paths_of_environment};
+use super::lock::Lock;
+use crate::Result;
 use crate::error::Error;
 use crate::tls::read_file;
-use crate::{Result, limits};
 use base64::Engine;
 use sampan_env::Env;
+use sampan_env::files::{self, Durability};
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// A cluster, a user and a context, all of one name.
@@ -39,8 +40,7 @@ pub struct Merged {
 /// everything else as it is, unknown fields included (comments are lost, as they are with kubectl).
 ///
 /// # Errors
-/// `File` when a file cannot be read or written, or is locked for longer than [`limits::CONFIG_LOCK_WAIT`]; `Config` when
-/// it is no kubeconfig.
+/// `File` when a file cannot be read or written, or another process keeps it locked; `Config` when it is no kubeconfig.
 pub async fn merge(target: &Target, entry: &Entry, env: &Env) -> Result<Merged> {
     let files = match target {
         Target::Default => paths_of_environment()?,
@@ -55,7 +55,7 @@ pub async fn merge(target: &Target, entry: &Entry, env: &Env) -> Result<Merged> 
 /// # Errors
 /// As [`merge`].
 pub async fn remove(file: &Path, name: &str, previous: Option<&str>, env: &Env) -> Result<()> {
-    let _lock = Lock::take(file, env).await?;
+    let _lock = Lock::take(file, &[], env).await?;
     let mut config = match read_file(file) {
         Ok(bytes) => parse(file, &bytes)?,
         Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -107,7 +107,8 @@ async fn merge_into(files: &[PathBuf], entry: &Entry, env: &Env) -> Result<Merge
     let mut locks = Vec::new();
     for file in sorted {
         if file.exists() || Some(file) == destination(files) {
-            locks.push(Lock::take(file, env).await?);
+            let lock = Lock::take(file, &locks, env).await?;
+            locks.push(lock);
         }
     }
     let previous_context = Kubeconfig::load_files(files)?.current_context().map(str::to_owned);
@@ -168,56 +169,12 @@ fn encode(config: &Value) -> Result<String> {
     serde_saphyr::to_string(config).map_err(|error| Error::Config(format!("kubeconfig: {error}")))
 }
 
-/// Beside the file, then renamed over it: a reader sees the old or the new one, and nobody else may read either.
+/// A reader sees the old or the new one, and nobody but the owner may read either, whatever the mode was.
 fn write(file: &Path, config: &Value) -> Result<()> {
     let text = encode(config)?;
     // A link stays a link: what it points to is replaced.
     let file = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let wrap = |source| Error::File { path: file.clone(), source };
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut out = options.open(&beside).map_err(wrap)?;
-    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(wrap)?;
-    std::fs::rename(&beside, &file).map_err(wrap)
-}
-
-/// `<file>.lock`, created exclusively as kubectl does; gone when dropped.
-struct Lock {
-    path: PathBuf,
-}
-
-impl Lock {
-    async fn take(file: &Path, env: &Env) -> Result<Self> {
-        if let Some(directory) = file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            std::fs::create_dir_all(directory).map_err(|source| Error::File { path: directory.to_owned(), source })?;
-        }
-        let mut path = file.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        let deadline = env.instant() + limits::CONFIG_LOCK_WAIT;
-        loop {
-            match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(_) => return Ok(Self { path }),
-                Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists && env.instant() < deadline => {
-                    env.sleep(limits::CONFIG_LOCK_POLL).await;
-                }
-                Err(source) => return Err(Error::File { path, source }),
-            }
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(file = %self.path.display(), %error, "the lock of the kubeconfig stays behind");
-        }
-    }
+    files::replace(&file, text.as_bytes(), Durability::Power).map_err(|source| Error::File { path: file, source })
 }
 
 #[cfg(test)]
@@ -303,13 +260,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lock_that_stays_is_an_error_that_names_it() {
+    async fn a_file_that_others_could_read_is_its_owners_alone_afterwards() {
+        use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("config");
-        std::fs::write(directory.path().join("config.lock"), "").expect("written");
-        let error = merge(&Target::File(file.clone()), &entry("https://x"), &env()).await.expect_err("locked");
-        assert!(error.to_string().contains("config.lock"), "{error}");
-        assert!(!file.exists());
+        let path = |name: &str| directory.path().join(name);
+        let open = |name: &str, mode: u32| {
+            std::fs::write(path(name), "").expect("written");
+            std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(mode)).expect("opened");
+        };
+        std::fs::write(path("victim"), "untouched").expect("written");
+        for mode in [0o644, 0o666, 0o600, 0o640] {
+            open("config", mode);
+            // What an earlier version wrote beside it, and what somebody has put there.
+            open("config.new", 0o644);
+            std::fs::remove_file(path("config.lock")).unwrap_or_default();
+            std::os::unix::fs::symlink(path("victim"), path("config.lock")).expect("a link");
+            let target = Target::File(path("config"));
+            merge(&target, &entry(&format!("https://{mode}")), &env()).await.expect("merged");
+            let found = std::fs::metadata(path("config")).expect("there").permissions().mode() & 0o777;
+            assert_eq!(found, 0o600, "{mode:o}");
+            remove(&path("config"), "other", None, &env()).await.expect("removed");
+            let found = std::fs::metadata(path("config")).expect("there").permissions().mode() & 0o777;
+            assert_eq!(found, 0o600, "{mode:o}");
+            assert_eq!(std::fs::read(path("victim")).expect("readable"), b"untouched");
+        }
+        // A link stays one, and what it points to is private too.
+        open("real", 0o644);
+        std::os::unix::fs::symlink(path("real"), path("link")).expect("a link");
+        merge(&Target::File(path("link")), &entry("https://x"), &env()).await.expect("merged");
+        assert!(path("link").symlink_metadata().expect("there").is_symlink());
+        assert_eq!(std::fs::metadata(path("real")).expect("there").permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! kubectl's configuration: read by its rules of precedence, and one cluster merged into it without touching the rest.
 
 mod load;
+mod lock;
 mod merge;
 
 pub use load::{Kubeconfig, paths};

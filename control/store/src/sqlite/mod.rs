@@ -150,11 +150,7 @@ fn reader_options(path: &Path) -> SqliteConnectOptions {
 /// Takes the lock that keeps a second process, or a second opener in this one, out.
 fn lock(path: &Path) -> Result<File, Error> {
     let name = || path.display().to_string();
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
+    let file = sampan_env::files::open_lock(path)
         .map_err(|error| Error::Io(format!("opening {}: {error}", name())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
