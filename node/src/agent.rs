@@ -1,18 +1,18 @@
 //! The agent: registers, follows the pods of its node, and gives each a worker.
 
-use crate::address::Addresses;
+use crate::address::{AddressBlocks, Addresses};
 use crate::kubelet_api;
 use crate::ledger::{Ledger, LedgerEntry, LedgerError};
-use crate::limits::DRAIN;
+use crate::limits::{DRAIN, PODS_MAX};
 use crate::observed::Observed;
 use crate::register::{NodeFacts, heartbeat, register};
-use crate::runtime::PodRuntime;
-use crate::worker::{PodFeed, Shared, Worker};
+use crate::runtime::{PodCapacity, PodRuntime};
+use crate::supervise::supervise;
+use crate::worker::{PodFeed, Shared};
 use sampan_api::k8s::api::core::v1::Pod;
 use sampan_client::{ApiService, Change, Client, EventRecorder, InformerSpec, Informers};
 use sampan_env::{Env, Tasks};
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -25,8 +25,8 @@ pub struct AgentConfig {
     pub runtime: Arc<dyn PodRuntime>,
     /// Where the ledger stands.
     pub ledger: PathBuf,
-    /// The node's part of the pod range.
-    pub pod_network: (Ipv4Addr, u8),
+    /// Where the node's parts of the pods' range come from.
+    pub pod_blocks: Box<dyn AddressBlocks>,
     pub host_ip: String,
     /// As `/version` says it.
     pub version: String,
@@ -38,8 +38,6 @@ pub enum StartError {
     Register(#[from] sampan_client::Error),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    #[error("{0}/{1} leaves no pod addresses")]
-    Network(Ipv4Addr, u8),
 }
 
 pub struct Agent {
@@ -53,14 +51,13 @@ impl Agent {
         let tasks = tasks.child("node");
         let ledger = Ledger::open(&config.ledger)?;
         let before = ledger.load()?;
-        let (network, prefix) = config.pod_network;
-        let addresses = Addresses::new(network, prefix).ok_or(StartError::Network(network, prefix))?;
+        let addresses = Addresses::new(config.pod_blocks);
         let facts = NodeFacts::of_machine(
             &config.node_name,
             &config.host_ip,
             &config.version,
             &config.runtime.version(),
-            config.runtime.pods_max(),
+            config.runtime.capacity().pods_max,
         );
         register(&config.client, &facts, env).await?;
         let events = EventRecorder::new(config.client.clone(), "kubelet", Some(&config.node_name), env, &tasks);
@@ -85,7 +82,7 @@ impl Agent {
                 tracing::debug!("the node has ended");
             }
         });
-        let dispatcher = Dispatcher { shared: shared.clone(), tasks: tasks.clone(), before, workers: HashMap::new() };
+        let dispatcher = Dispatcher::new(shared.clone(), tasks.clone(), before);
         tasks.spawn_until_cancelled(dispatcher.run(feed));
         Ok(Self { shared, tasks })
     }
@@ -93,6 +90,12 @@ impl Agent {
     /// The kubelet API of this node: what the API server reaches for logs.
     pub fn kubelet_api(&self) -> ApiService {
         kubelet_api::service(self.shared.clone(), self.tasks.clone())
+    }
+
+    /// How many pods the node has room for, as its Node says.
+    pub fn capacity(&self) -> PodCapacity {
+        let of_runtime = self.shared.runtime.capacity();
+        if of_runtime.pods_max <= PODS_MAX { of_runtime } else { PodCapacity { pods_max: PODS_MAX, bound_by: "pod addresses" } }
     }
 
     /// Ends the workers and what runs in them; the ledger says what to run again.
@@ -103,7 +106,8 @@ impl Agent {
     }
 }
 
-struct Dispatcher {
+/// Gives each pod its supervised worker, and tells it what changes.
+pub(crate) struct Dispatcher {
     shared: Arc<Shared>,
     tasks: Tasks,
     before: HashMap<String, LedgerEntry>,
@@ -111,6 +115,11 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
+    /// `before`: what the ledger knew when the process started, by UID.
+    pub(crate) fn new(shared: Arc<Shared>, tasks: Tasks, before: HashMap<String, LedgerEntry>) -> Self {
+        Self { shared, tasks, before, workers: HashMap::new() }
+    }
+
     async fn run(mut self, mut feed: mpsc::UnboundedReceiver<Change>) {
         while let Some(change) = feed.recv().await {
             match change {
@@ -125,13 +134,13 @@ impl Dispatcher {
         }
     }
 
-    fn apply(&mut self, pod: &Arc<Pod>) {
+    pub(crate) fn apply(&mut self, pod: &Arc<Pod>) {
         let Some(uid) = pod.metadata.uid.clone() else { return };
         if let Some(feed) = self.workers.get(&uid) {
             if feed.send(Some(pod.clone())).is_ok() {
                 return;
             }
-            // A worker ends before its pod only if it failed: another takes over what the API has on record.
+            // Supervised workers end with their pods; nobody is told of this one any more.
             self.workers.remove(&uid);
         }
         let before = self.before.remove(&uid).map(|entry| entry.observed);
@@ -146,11 +155,17 @@ impl Dispatcher {
     fn spawn(&mut self, uid: String, pod: Arc<Pod>, before: Option<Observed>) {
         let (send, receive): (_, PodFeed) = watch::channel(Some(pod.clone()));
         self.workers.insert(uid, send);
-        let worker = Worker::new(self.shared.clone(), pod, before);
-        self.tasks.spawn(worker.run(receive, self.tasks.token().clone()));
+        let end = self.tasks.token().clone();
+        self.tasks.spawn(supervise(self.shared.clone(), pod, before, receive, end));
     }
 
-    fn gone(&mut self, uid: &str) {
+    /// How many pods have a worker.
+    #[cfg(test)]
+    pub(crate) fn pods(&self) -> usize {
+        self.workers.len()
+    }
+
+    pub(crate) fn gone(&mut self, uid: &str) {
         if let Some(feed) = self.workers.remove(uid) {
             feed.send_replace(None);
         }
@@ -174,8 +189,7 @@ mod tests {
     use std::time::Duration;
 
     fn dispatcher(world: &World) -> Dispatcher {
-        let (shared, tasks) = (world.shared.clone(), world.tasks.clone());
-        Dispatcher { shared, tasks, before: HashMap::new(), workers: HashMap::new() }
+        Dispatcher::new(world.shared.clone(), world.tasks.clone(), HashMap::new())
     }
 
     #[tokio::test(start_paused = true)]

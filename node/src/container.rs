@@ -12,7 +12,9 @@ pub struct ContainerPlan {
     pub name: String,
     pub image: String,
     pub pull_policy: String,
-    /// `command`, then `args`, expanded. Empty when the spec has neither.
+    /// `command`, expanded: it stands in the place of the image's entry point. Empty when the spec has none.
+    pub command: Vec<String>,
+    /// `args`, expanded: they follow the entry point, whichever it is.
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
     pub working_dir: Option<String>,
@@ -72,8 +74,6 @@ fn not_served(spec: &PodSpec) -> Vec<String> {
         check(one.tty == Some(true), field("tty"));
         check(one.restart_policy.is_some(), field("restartPolicy"));
         check(some(one.restart_policy_rules.as_ref()), field("restartPolicyRules"));
-        let privileged = one.security_context.as_ref().and_then(|context| context.privileged);
-        check(privileged == Some(true), field("securityContext.privileged"));
         for (port, of) in one.ports.iter().flatten().enumerate() {
             check(of.host_port.is_some_and(|host| host != 0), field(&format!("ports[{port}].hostPort")));
         }
@@ -81,15 +81,35 @@ fn not_served(spec: &PodSpec) -> Vec<String> {
     fields
 }
 
+/// Something that a pod's owner should know of a container that runs nonetheless: a Warning event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+/// What a container asks for and runs without.
+pub(crate) fn notices(container: &Container) -> Vec<Notice> {
+    let privileged = container.security_context.as_ref().and_then(|context| context.privileged);
+    let message = || {
+        let name = &container.name;
+        format!("securityContext.privileged of container {name} has no effect: a component has no privileges to give")
+    };
+    Vec::from_iter((privileged == Some(true)).then(|| Notice { reason: "PrivilegedIgnored", message: message() }))
+}
+
 /// Everything about one container of a pod that is needed to run it.
-pub fn plan(pod: &Pod, container: &Container, pod_ip: Ipv4Addr, host_ip: &str) -> Result<ContainerPlan, Refusal> {
+pub async fn plan(pod: &Pod, container: &Container, pod_ip: Ipv4Addr, host_ip: &str) -> Result<ContainerPlan, Refusal> {
     let spec = pod.spec.as_ref().ok_or_else(|| refuse("the pod has no spec".into()))?;
     let unserved = not_served(spec);
     if !unserved.is_empty() {
         return Err(refuse(format!("this node does not serve {}", unserved.join(", "))));
     }
-    let env = Environment::of(pod, container, pod_ip, host_ip)?;
-    let words = container.command.iter().flatten().chain(container.args.iter().flatten()).map(String::as_str);
+    let env = Environment::of(pod, container, pod_ip, host_ip).await?;
+    let command = container.command.as_deref().unwrap_or_default();
+    let words = command.iter().chain(container.args.iter().flatten()).map(String::as_str);
+    let mut words = env.words(words)?;
+    let args = words.split_off(command.len());
     let resources = container.resources.as_ref();
     let amount = |limits: bool, name: &str| -> Result<Option<Quantity>, Refusal> {
         let list = resources.and_then(|r| if limits { r.limits.as_ref() } else { r.requests.as_ref() });
@@ -103,7 +123,8 @@ pub fn plan(pod: &Pod, container: &Container, pod_ip: Ipv4Addr, host_ip: &str) -
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
         pull_policy: container.image_pull_policy.clone().unwrap_or_else(|| "IfNotPresent".into()),
-        args: env.words(words)?,
+        command: words,
+        args,
         port: http_port(container),
         working_dir: container.working_dir.clone(),
         memory_limit_bytes: amount(true, "memory")?.and_then(|q| limit(q.value())),
@@ -134,9 +155,13 @@ mod tests {
     }
 
     fn planned(container: serde_json::Value) -> Result<ContainerPlan, Refusal> {
-        let pod = pod(container);
+        planned_of(&pod(container))
+    }
+
+    fn planned_of(pod: &Pod) -> Result<ContainerPlan, Refusal> {
         let container = pod.spec.as_ref().expect("a spec").containers[0].clone();
-        plan(&pod, &container, Ipv4Addr::new(127, 64, 0, 5), "127.0.0.1")
+        let plan = plan(pod, &container, Ipv4Addr::new(127, 64, 0, 5), "127.0.0.1");
+        futures::FutureExt::now_or_never(plan).expect("nothing is waited for")
     }
 
     #[test]
@@ -153,7 +178,7 @@ mod tests {
             "resources": {"limits": {"cpu": "100m", "memory": "16Mi"}, "requests": {"cpu": "50m"}},
         }))
         .expect("served");
-        assert_eq!(plan.args, ["run", "1", "$(A)", "$(NONE)"]);
+        assert_eq!((plan.command, plan.args), (vec!["run".into(), "1".into()], vec!["$(A)".into(), "$(NONE)".into()]));
         let env: Vec<String> = plan.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(env, ["A=1", "B=12", "N=p", "L=web", "I=127.64.0.5", "HOSTNAME=p"]);
         assert_eq!((plan.port, plan.memory_limit_bytes), (9090, Some(16 << 20)));
@@ -169,7 +194,6 @@ mod tests {
         };
         check(json!({"name": "c", "readinessProbe": {"tcpSocket": {"port": 80}}}), "spec.containers[0].readinessProbe");
         check(json!({"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}), "ports[0].hostPort");
-        check(json!({"name": "c", "securityContext": {"privileged": true}}), "securityContext.privileged");
         check(json!({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}), "volumeMounts");
         let secret = json!({"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}});
         check(json!({"name": "c", "env": [secret]}), "env S");
@@ -181,8 +205,7 @@ mod tests {
             let mut pod = serde_json::to_value(pod(json!({"name": "c"}))).expect("JSON");
             pod["spec"][field] = value;
             let pod: Pod = serde_json::from_value(pod).expect("a pod");
-            let container = pod.spec.as_ref().expect("a spec").containers[0].clone();
-            let refusal = plan(&pod, &container, Ipv4Addr::new(127, 64, 0, 5), "127.0.0.1").expect_err(field);
+            let refusal = planned_of(&pod).expect_err(field);
             assert!(refusal.message.contains(&format!("spec.{field}")), "{}", refusal.message);
         };
         check("hostNetwork", json!(true));
@@ -190,6 +213,21 @@ mod tests {
         check("resources", json!({"limits": {"memory": "1Gi"}}));
         check("readinessGates", json!([{"conditionType": "example.com/ready"}]));
         check("securityContext", json!({"sysctls": [{"name": "net.core.somaxconn", "value": "1"}]}));
+    }
+
+    #[test]
+    fn privileges_are_none_to_give_and_the_pods_owner_hears_of_it() {
+        let told = |context: serde_json::Value| {
+            let pod = pod(json!({"name": "c", "image": "i", "securityContext": context}));
+            planned_of(&pod).expect("it runs nonetheless");
+            notices(&pod.spec.as_ref().expect("a spec").containers[0])
+        };
+        let notices = told(json!({"privileged": true}));
+        assert_eq!(notices.len(), 1, "{notices:?}");
+        assert!(notices[0].message.contains("container c") && notices[0].message.contains("no privileges to give"));
+        for context in [json!(null), json!({}), json!({"privileged": false}), json!({"runAsUser": 0})] {
+            assert_eq!(told(context), []);
+        }
     }
 
     #[test]

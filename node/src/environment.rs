@@ -16,7 +16,8 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn of(pod: &Pod, container: &Container, ip: Ipv4Addr, host_ip: &str) -> Result<Self, Refusal> {
+    /// A container's variables. Asynchronous, since sources other than the pod itself are asked of the API.
+    pub(crate) async fn of(pod: &Pod, container: &Container, ip: Ipv4Addr, host_ip: &str) -> Result<Self, Refusal> {
         let mut env = Self::default();
         for variable in container.env.iter().flatten() {
             let value = match &variable.value_from {
@@ -159,7 +160,9 @@ mod tests {
 
     fn of(env: Vec<Value>, args: &[&str]) -> Result<(Environment, Vec<String>), Refusal> {
         let container: Container = serde_json::from_value(json!({"name": "c", "env": env})).expect("a container");
-        let env = Environment::of(&Pod::default(), &container, Ipv4Addr::LOCALHOST, "127.0.0.1")?;
+        let pod = Pod::default();
+        let env = Environment::of(&pod, &container, Ipv4Addr::LOCALHOST, "127.0.0.1");
+        let env = futures::FutureExt::now_or_never(env).expect("nothing is waited for")?;
         let words = env.words(args.iter().copied())?;
         Ok((env, words))
     }

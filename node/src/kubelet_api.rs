@@ -1,7 +1,8 @@
 //! The node's own HTTP service, as a kubelet's: `/containerLogs/{namespace}/{pod}/{container}`.
 
 use crate::image::{ERR_IMAGE_PULL, IMAGE_PULL_BACK_OFF};
-use crate::logs::{Line, RunLog};
+use crate::limits::LOG_BYTES_MAX;
+use crate::logs::{Found, Position, RunLog};
 use crate::observed::CONTAINER_CREATING;
 use crate::worker::Shared;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -37,9 +38,10 @@ fn whole(status: StatusCode, content_type: &'static str, bytes: Vec<u8>) -> Resp
     response
 }
 
+/// As a kubelet refuses: the reason as plain text, which the API server puts into a `Status`.
 fn refuse(status: &Status) -> Response<Body> {
     let code = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    whole(code, "application/json", status.to_value().to_string().into_bytes())
+    whole(code, "text/plain", status.message.clone().into_bytes())
 }
 
 fn answer(shared: &Arc<Shared>, tasks: &Tasks, request: &Request<Body>) -> Response<Body> {
@@ -120,7 +122,9 @@ impl LogOptions {
 struct Reader {
     log: Arc<RunLog>,
     seen: tokio::sync::watch::Receiver<(u64, bool)>,
-    next: u64,
+    position: Position,
+    /// Whether what comes next begins a line of the answer.
+    at_line_start: bool,
     since: Option<SystemTime>,
     bytes_left: usize,
     follow: bool,
@@ -136,10 +140,9 @@ impl Reader {
                 return None;
             }
             let over = self.seen.borrow_and_update().1;
-            let (lines, next) = self.log.read(self.next, LINES_PER_FRAME);
-            self.next = next;
-            if !lines.is_empty() {
-                let bytes = self.render(&lines);
+            let found = self.log.read(&mut self.position, LINES_PER_FRAME);
+            if !found.lines.is_empty() {
+                let bytes = self.render(&found);
                 if !bytes.is_empty() {
                     return Some(bytes);
                 }
@@ -155,14 +158,23 @@ impl Reader {
         }
     }
 
-    fn render(&mut self, lines: &[Line]) -> Bytes {
+    fn render(&mut self, found: &Found) -> Bytes {
         let mut out = BytesMut::new();
-        for line in lines.iter().filter(|line| self.since.is_none_or(|since| line.time >= since)) {
-            if self.timestamps {
-                out.put_slice(rfc3339_nano(line.time).as_bytes());
-                out.put_u8(b' ');
+        if let (1.., Some(first)) = (found.dropped, found.lines.first()) {
+            if !self.at_line_start {
+                out.put_u8(b'\n');
+            }
+            self.put_time(&mut out, first.time);
+            out.put_slice(dropped_mark(found.dropped).as_bytes());
+            self.at_line_start = true;
+        }
+        for line in found.lines.iter().filter(|line| self.since.is_none_or(|since| line.time >= since)) {
+            // The pieces of a long line have one time, that of the first.
+            if self.at_line_start {
+                self.put_time(&mut out, line.time);
             }
             out.put_slice(&line.text);
+            self.at_line_start = line.ended;
             if line.ended {
                 out.put_u8(b'\n');
             }
@@ -171,12 +183,25 @@ impl Reader {
         self.bytes_left -= out.len();
         out.freeze()
     }
+
+    fn put_time(&self, out: &mut BytesMut, time: SystemTime) {
+        if self.timestamps {
+            out.put_slice(rfc3339_nano(time).as_bytes());
+            out.put_u8(b' ');
+        }
+    }
+}
+
+/// The line that stands in an answer where older ones are no longer kept.
+fn dropped_mark(bytes: u64) -> String {
+    format!("[{bytes} bytes were dropped here: of one run of a container the last {LOG_BYTES_MAX} bytes are kept]\n")
 }
 
 fn stream_log(log: Arc<RunLog>, options: LogOptions, env: &Env, tasks: &Tasks) -> Response<Body> {
     let ago = options.since_seconds.and_then(|seconds| env.now().checked_sub(Duration::from_secs(seconds)));
     let reader = Reader {
-        next: options.tail_lines.map_or(0, |tail| log.tail(tail)),
+        position: options.tail_lines.map_or_else(Position::default, |tail| log.tail(tail)),
+        at_line_start: true,
         seen: log.seen(),
         log,
         since: options.since_time.or(ago),
@@ -192,4 +217,83 @@ fn stream_log(log: Arc<RunLog>, options: LogOptions, env: &Env, tasks: &Tasks) -
     let mut response = Response::new(StreamBody::new(frames.boxed()).boxed_unsync());
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::LOG_PIECE_MAX;
+    use crate::logs::{ContainerLogs, Stream};
+    use crate::tests::World;
+    use crate::worker::PodLogs;
+    use sampan_client::collect;
+
+    /// A node that has the log of pod ns/p, container c, with `written` in it.
+    fn world(written: &[&[u8]]) -> World {
+        let world = World::new();
+        let log = RunLog::new(&world.shared.env);
+        for part in written {
+            log.write(Stream::Stdout, part);
+        }
+        log.finish();
+        let mut containers = ContainerLogs::default();
+        containers.next_run(log);
+        let mut logs = PodLogs { uid: "uid-1".into(), ..PodLogs::default() };
+        logs.containers.insert("c".into(), containers);
+        world.shared.logs.lock().insert(("ns".into(), "p".into()), logs);
+        world
+    }
+
+    async fn get(world: &World, path: &str) -> (u16, String) {
+        let request = Request::get(path).body(sampan_client::full(String::new())).expect("a request");
+        let response = answer(&world.shared, &world.tasks, &request);
+        let status = response.status().as_u16();
+        let body = collect(response.into_body(), usize::MAX).await.expect("a body");
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_plain_text_that_the_api_server_wraps() {
+        let world = world(&[b"x\n"]);
+        let check = async |path: &str, code: u16, text: &str| {
+            assert_eq!(get(&world, path).await, (code, text.to_owned()), "{path}");
+        };
+        let none = "container \"d\" in pod \"p\" is waiting to start: ContainerCreating";
+        check("/containerLogs/ns/p/d", 400, none).await;
+        let none = "container \"c\" in pod \"q\" is waiting to start: ContainerCreating";
+        check("/containerLogs/ns/q/c", 400, none).await;
+        let none = "previous terminated container \"c\" in pod \"p\" not found";
+        check("/containerLogs/ns/p/c?previous=true", 400, none).await;
+        check("/containerLogs/ns/p/c?tailLines=x", 400, "tailLines: \"x\" is not valid").await;
+        check("/no/such/path", 404, "404 page not found\n").await;
+        check("/containerLogs/ns/p/c", 200, "x\n").await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_line_is_one_line_with_one_time() {
+        let long = "y".repeat(3 * LOG_PIECE_MAX + 5);
+        let world = world(&[b"a\n", long.as_bytes(), b"\nb\n"]);
+        let (_, text) = get(&world, "/containerLogs/ns/p/c").await;
+        assert_eq!(text, format!("a\n{long}\nb\n"));
+        let (_, text) = get(&world, "/containerLogs/ns/p/c?timestamps=true").await;
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{}", text.len());
+        assert!(lines.iter().all(|line| line.starts_with("20") && line.contains("Z ")));
+        assert_eq!(get(&world, "/containerLogs/ns/p/c?tailLines=2").await.1, format!("{long}\nb\n"));
+        assert_eq!(get(&world, "/containerLogs/ns/p/c?limitBytes=4").await.1, "a\nyy");
+        assert_eq!(get(&world, &format!("/containerLogs/ns/p/c?sinceSeconds={}", u64::MAX)).await.1.len(), text.len() - 93);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_dropped_leaves_a_mark() {
+        let lines: Vec<String> = (0..60_000).map(|i| format!("line {i:040}\n")).collect();
+        let written: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        let world = world(&written);
+        let (_, text) = get(&world, "/containerLogs/ns/p/c").await;
+        let (mark, rest) = text.split_once('\n').expect("lines");
+        let dropped = (lines.len() * lines[0].len() - rest.len()) as u64;
+        assert_eq!(format!("{mark}\n"), dropped_mark(dropped));
+        let (_, tail) = get(&world, "/containerLogs/ns/p/c?tailLines=10").await;
+        assert_eq!(tail, lines[lines.len() - 10..].concat(), "nothing is missing of what was asked for");
+    }
 }

@@ -1,6 +1,7 @@
 //! What was started, in files that outlive the process: one a pod UID, replaced whole.
 
 use crate::observed::Observed;
+use sampan_env::files::{self, Durability};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ pub struct LedgerEntry {
     pub observed: Observed,
 }
 
+/// A file of the ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("the node's ledger {path}: {error}")]
 pub struct LedgerError {
@@ -29,6 +31,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// The ledger in `folder`, which is made if it is absent.
     pub fn open(folder: &Path) -> Result<Self, LedgerError> {
         let ledger = Self { folder: folder.to_owned() };
         std::fs::create_dir_all(folder).map_err(|error| ledger.error(folder, error))?;
@@ -65,15 +68,24 @@ impl Ledger {
         Ok(entries)
     }
 
+    /// One entry, if there is one that can be read. Blocks for a file's reading.
+    pub fn get(&self, uid: &str) -> Result<Option<LedgerEntry>, LedgerError> {
+        let path = self.path(uid);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| self.error(&path, error.into())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error(&path, error)),
+        }
+    }
+
     /// Blocks for a file's writing: call it where that may be.
     pub fn save(&self, entry: &LedgerEntry) -> Result<(), LedgerError> {
         let path = self.path(&entry.uid);
-        let beside = path.with_extension("new");
         let bytes = serde_json::to_vec(entry).map_err(|error| self.error(&path, error.into()))?;
-        std::fs::write(&beside, bytes).map_err(|error| self.error(&beside, error))?;
-        std::fs::rename(&beside, &path).map_err(|error| self.error(&path, error))
+        files::replace(&path, &bytes, Durability::Process).map_err(|error| self.error(&path, error))
     }
 
+    /// Takes an entry out; one that is not there is no error. Blocks for the file's removal.
     pub fn remove(&self, uid: &str) -> Result<(), LedgerError> {
         let path = self.path(uid);
         match std::fs::remove_file(&path) {
@@ -103,7 +115,9 @@ mod tests {
         let found = ledger.load().expect("loads");
         assert_eq!(found.len(), 1);
         assert_eq!(found["u-1"].observed, entry.observed);
+        assert_eq!(ledger.get("u-1").expect("reads").expect("there").observed, entry.observed);
         ledger.remove("u-1").expect("removed");
+        assert!(ledger.get("u-1").expect("reads").is_none() && ledger.get("broken").is_err());
         ledger.remove("u-1").expect("not there is fine");
         assert!(ledger.load().expect("loads").is_empty());
     }

@@ -8,10 +8,11 @@
 //! only through a client, under its own identity.
 //!
 //! Invariants:
-//! - One worker a pod UID; a container's next run begins only after its last has ended.
+//! - One worker a pod UID; a container's next run begins only after its last has ended. A worker that fails loses its
+//!   containers, and is begun again.
 //! - What a pod asks for and this node cannot give is refused with a reason and an Event. Ignored is only what a sandbox
-//!   without files, users, kernel interfaces and names has no use for: security contexts (but for `privileged` and
-//!   sysctls), DNS settings, termination message paths, ephemeral storage. Ephemeral containers are not run: they
+//!   without files, users, kernel interfaces and names has no use for: security contexts (`privileged` with an event, and
+//!   sysctls are refused), DNS settings, termination message paths, ephemeral storage. Ephemeral containers are not run: they
 //!   come to a pod that runs already, and their absence from the status says so.
 //! - A status is written from what was observed, never from what was meant.
 
@@ -22,6 +23,7 @@ mod environment;
 mod image;
 pub mod kubelet_api;
 pub mod ledger;
+mod lifecycle;
 pub mod limits;
 pub mod logs;
 mod observed;
@@ -30,13 +32,16 @@ mod register;
 mod report;
 mod runtime;
 mod shared_process;
+#[cfg(test)]
+mod simulation;
 mod status;
+mod supervise;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 pub use agent::{Agent, AgentConfig, StartError};
 pub use container::{ContainerPlan, Refusal};
-pub use observed::{ContainerState, Observed, ObservedContainer, Terminated};
-pub use runtime::{ContainerExit, ImageError, Launch, LaunchError, PodRuntime, PulledImage, Running};
+pub use observed::{ContainerName, ContainerState, Observed, ObservedContainer, Terminated};
+pub use runtime::{ContainerExit, ImageError, Launch, LaunchError, PodCapacity, PodRuntime, PodSandbox, PulledImage, Running};
 pub use shared_process::SharedProcess;

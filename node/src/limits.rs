@@ -24,13 +24,16 @@ pub const ENV_VARIABLES_MAX: usize = 4096;
 pub const DELETION_GRACE_DEFAULT: Duration = Duration::from_secs(30);
 /// Log bytes kept of one run of a container; older lines go first.
 pub const LOG_BYTES_MAX: usize = 1024 * 1024;
-/// Longest log line; what is longer is cut into several.
-pub const LOG_LINE_MAX: usize = 16 * 1024;
+/// What a log keeps of a line in one piece, as containerd has it; a longer line is kept in several, and read as one.
+pub const LOG_PIECE_MAX: usize = 16 * 1024;
+/// What of a log stands in a termination message (kubelet's MaxContainerTerminationMessageLogLines and -LogLength).
+pub const TERMINATION_LOG_LINES_MAX: usize = 80;
+pub const TERMINATION_LOG_BYTES_MAX: usize = 2048;
 /// How long a worker waits before it tries to write a status again.
 pub const STATUS_RETRY: Duration = Duration::from_secs(1);
 /// The port of a wasi:http container that names none.
 pub const HTTP_PORT_DEFAULT: u16 = 8080;
-/// Pods on one node: the addresses of its /18 less the network's own and the last.
-pub const PODS_MAX: u64 = 16_382;
+/// Pods on one node: the addresses of 64 blocks of a /24, less the first and the last of each.
+pub const PODS_MAX: u64 = 64 * 254;
 /// How long a drain waits for workers.
 pub const DRAIN: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! What containers print: bounded lines with their times, for readers now and later. A writer never waits.
 
-use crate::limits::{LOG_BYTES_MAX, LOG_LINE_MAX};
+use crate::limits::{LOG_BYTES_MAX, LOG_PIECE_MAX};
 use parking_lot::Mutex;
 use sampan_env::Env;
 use std::collections::VecDeque;
@@ -8,21 +8,48 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::watch;
 
-/// One line, without its end.
+/// One line without its end, or a piece of a long one (CRI's tags F and P).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
+    /// When it was written.
     pub time: SystemTime,
     pub text: Box<[u8]>,
-    /// Whether the line was ended; the last words of a container may not be.
+    /// Whether the line ends here: a piece has another behind it, and the last words of a container may have no end.
     pub ended: bool,
+}
+
+impl Line {
+    /// As it was written, its end included.
+    fn bytes(&self) -> u64 {
+        self.text.len() as u64 + u64::from(self.ended)
+    }
+}
+
+/// How far a reader has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Lines and pieces before it, from the beginning of the run.
+    line: u64,
+    /// Bytes before it.
+    byte: u64,
+}
+
+/// What a reader finds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Bytes that were dropped between the reader's position and the first of `lines`.
+    pub dropped: u64,
+    pub lines: Vec<Line>,
 }
 
 #[derive(Default)]
 struct Lines {
     lines: VecDeque<Line>,
     bytes: usize,
-    /// The number of the first line that is kept.
-    first: u64,
+    /// Where the first line that is kept begins.
+    first: Position,
+    /// Bytes of all that was ever kept.
+    end: u64,
     /// Begun, not ended, for each of stdout and stderr.
     open: [Vec<u8>; 2],
 }
@@ -35,6 +62,7 @@ pub struct RunLog {
     seen: watch::Sender<(u64, bool)>,
 }
 
+/// Which of its outputs a container wrote to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     Stdout,
@@ -42,6 +70,7 @@ pub enum Stream {
 }
 
 impl RunLog {
+    /// An empty log whose lines get their times from `env`.
     pub fn new(env: &Env) -> Arc<Self> {
         Arc::new(Self { env: env.clone(), lines: Mutex::default(), seen: watch::Sender::new((0, false)) })
     }
@@ -54,9 +83,9 @@ impl RunLog {
             let (text, ended) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
             let mut open = std::mem::take(&mut lines.open[stream as usize]);
             open.extend_from_slice(text);
-            while open.len() > LOG_LINE_MAX {
-                let rest = open.split_off(LOG_LINE_MAX);
-                lines.push(Line { time: now, text: std::mem::replace(&mut open, rest).into(), ended: true });
+            while open.len() > LOG_PIECE_MAX {
+                let rest = open.split_off(LOG_PIECE_MAX);
+                lines.push(Line { time: now, text: std::mem::replace(&mut open, rest).into(), ended: false });
             }
             if ended {
                 lines.push(Line { time: now, text: open.into(), ended: true });
@@ -68,7 +97,7 @@ impl RunLog {
     }
 
     fn tell(&self, lines: &Lines, over: bool) {
-        let count = lines.first + lines.lines.len() as u64;
+        let count = lines.first.line + lines.lines.len() as u64;
         self.seen.send_if_modified(|seen| {
             let changed = *seen != (count, over || seen.1);
             *seen = (count, over || seen.1);
@@ -89,19 +118,50 @@ impl RunLog {
         self.tell(&lines, true);
     }
 
-    /// Lines from number `from` on, and the number of the next.
-    pub fn read(&self, from: u64, at_most: usize) -> (Vec<Line>, u64) {
+    /// What follows `position`, at most so many lines and pieces. The position is moved behind them.
+    pub fn read(&self, position: &mut Position, at_most: usize) -> Found {
         let lines = self.lines.lock();
-        let skip = usize::try_from(from.saturating_sub(lines.first)).unwrap_or(usize::MAX);
-        let found: Vec<Line> = lines.lines.iter().skip(skip).take(at_most).cloned().collect();
-        let next = from.max(lines.first) + found.len() as u64;
-        (found, next)
+        let mut found = Found::default();
+        if position.line < lines.first.line {
+            found.dropped = lines.first.byte.saturating_sub(position.byte);
+            *position = lines.first;
+        }
+        let skip = usize::try_from(position.line - lines.first.line).unwrap_or(usize::MAX);
+        found.lines = lines.lines.iter().skip(skip).take(at_most).cloned().collect();
+        position.line += found.lines.len() as u64;
+        position.byte += found.lines.iter().map(Line::bytes).sum::<u64>();
+        found
     }
 
-    /// The number of the line with which the last `tail` lines begin.
-    pub fn tail(&self, tail: usize) -> u64 {
+    /// Where the last `tail` whole lines begin.
+    pub fn tail(&self, tail: usize) -> Position {
         let lines = self.lines.lock();
-        lines.first + lines.lines.len().saturating_sub(tail) as u64
+        let mut position = Position { line: lines.first.line + lines.lines.len() as u64, byte: lines.end };
+        let mut left = tail;
+        for (index, line) in lines.lines.iter().enumerate().rev() {
+            // The end of a line opens the one behind it.
+            let of_last = index + 1 == lines.lines.len();
+            if line.ended || of_last {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+            }
+            position.line -= 1;
+            position.byte -= line.bytes();
+        }
+        position
+    }
+
+    /// The last lines as text, at most so many and at most so many bytes of them.
+    pub fn last_text(&self, lines: usize, bytes: usize) -> String {
+        let mut text = Vec::new();
+        for line in self.read(&mut self.tail(lines), usize::MAX).lines {
+            text.extend_from_slice(&line.text);
+            text.extend(line.ended.then_some(b'\n'));
+        }
+        let from = text.len().saturating_sub(bytes);
+        String::from_utf8_lossy(&text[from..]).into_owned()
     }
 
     /// Changes when there are more lines or the run is over.
@@ -115,11 +175,13 @@ impl Lines {
         /// What a line costs beside its text.
         const LINE_OVERHEAD: usize = 48;
         self.bytes += line.text.len() + LINE_OVERHEAD;
+        self.end += line.bytes();
         self.lines.push_back(line);
         while self.bytes > LOG_BYTES_MAX {
             let Some(oldest) = self.lines.pop_front() else { return };
             self.bytes -= oldest.text.len() + LINE_OVERHEAD;
-            self.first += 1;
+            self.first.line += 1;
+            self.first.byte += oldest.bytes();
         }
     }
 }
@@ -134,6 +196,7 @@ pub struct ContainerLogs {
 }
 
 impl ContainerLogs {
+    /// From here on `log` is the latest run's, and the one before it is over.
     pub fn next_run(&mut self, log: Arc<RunLog>) {
         if let Some(before) = self.current.replace(log) {
             before.finish();
@@ -153,7 +216,8 @@ mod tests {
     use super::*;
 
     fn texts(log: &RunLog) -> Vec<String> {
-        log.read(0, usize::MAX).0.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
+        let found = log.read(&mut Position::default(), usize::MAX);
+        found.lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
     }
 
     #[test]
@@ -166,7 +230,7 @@ mod tests {
         log.finish();
         assert_eq!(texts(&log), ["err", "ab", "c", "d"]);
         assert_eq!(*log.seen().borrow(), (4, true));
-        assert_eq!(log.tail(1), 3);
+        assert_eq!(log.tail(1), Position { line: 3, byte: 9 });
     }
 
     #[test]
@@ -185,17 +249,65 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_lines_go_and_long_ones_are_cut() {
+    fn the_oldest_lines_go_and_how_much_is_told() {
         let log = RunLog::new(&Env::system());
+        let line = |i: usize| format!("line {i:040}\n");
         for i in 0..40_000 {
-            log.write(Stream::Stdout, format!("line {i:040}\n").as_bytes());
+            log.write(Stream::Stdout, line(i).as_bytes());
         }
-        let (lines, next) = log.read(0, usize::MAX);
-        assert_eq!(next, 40_000);
-        assert!(lines.len() < 15_000 && lines.len() > 5_000, "{}", lines.len());
-        log.write(Stream::Stderr, &vec![b'x'; LOG_LINE_MAX * 5 + 1]);
-        assert_eq!(log.read(40_000, 10).0.len(), 5, "the last byte has no end yet");
-        log.finish();
-        assert_eq!(log.read(40_000, 10).0.len(), 6);
+        let mut position = Position::default();
+        let found = log.read(&mut position, usize::MAX);
+        assert!(found.lines.len() < 15_000 && found.lines.len() > 5_000, "{}", found.lines.len());
+        let kept: u64 = found.lines.iter().map(Line::bytes).sum();
+        assert_eq!(found.dropped + kept, 40_000 * line(0).len() as u64);
+        assert_eq!(position, Position { line: 40_000, byte: found.dropped + kept });
+        // One that had read all of it and one that begins near the end miss nothing.
+        log.write(Stream::Stdout, b"more\n");
+        for mut position in [position, log.tail(3)] {
+            assert_eq!(log.read(&mut position, usize::MAX).dropped, 0);
+        }
+        // One that followed and was overtaken misses what came between.
+        for i in 0..40_000 {
+            log.write(Stream::Stdout, line(i).as_bytes());
+        }
+        let found = log.read(&mut position, usize::MAX);
+        let kept: u64 = found.lines.iter().map(Line::bytes).sum();
+        assert_eq!(found.dropped + kept, 5 + 40_000 * line(0).len() as u64);
+    }
+
+    #[test]
+    fn what_was_written_is_read_byte_for_byte_however_long_its_lines_are() {
+        let lengths = [0, 1, LOG_PIECE_MAX - 1, LOG_PIECE_MAX, LOG_PIECE_MAX + 1, 2 * LOG_PIECE_MAX, 5 * LOG_PIECE_MAX + 7];
+        for length in lengths {
+            for end in ["", "\n", "\nnext\n", "\n\n"] {
+                let written = format!("{}{end}", "x".repeat(length));
+                for chunk in [1 << 20, 4096, 1000] {
+                    let log = RunLog::new(&Env::system());
+                    for part in written.as_bytes().chunks(chunk) {
+                        log.write(Stream::Stdout, part);
+                    }
+                    log.finish();
+                    let mut read = Vec::new();
+                    for line in log.read(&mut Position::default(), usize::MAX).lines {
+                        assert!(line.text.len() <= LOG_PIECE_MAX);
+                        read.extend_from_slice(&line.text);
+                        read.extend(line.ended.then_some(b'\n'));
+                    }
+                    assert!(read == written.as_bytes(), "{length} {end:?} {chunk}: {}", read.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tail_counts_lines_and_not_their_pieces() {
+        let log = RunLog::new(&Env::system());
+        log.write(Stream::Stdout, format!("first\n{}\nlast\n", "x".repeat(3 * LOG_PIECE_MAX)).as_bytes());
+        let bytes = |tail: usize| {
+            let found = log.read(&mut log.tail(tail), usize::MAX);
+            found.lines.iter().map(Line::bytes).sum::<u64>()
+        };
+        let long = 3 * LOG_PIECE_MAX as u64 + 1;
+        assert_eq!([0, 1, 2, 3, 9].map(bytes), [0, 5, 5 + long, 6 + 5 + long, 6 + 5 + long]);
     }
 }

@@ -3,7 +3,31 @@
 use sampan_api::k8s::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::SystemTime;
+
+/// A container's name: unique among all containers of a pod, of whatever kind, and so what a container is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContainerName(Arc<str>);
+
+impl ContainerName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ContainerName {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl std::fmt::Display for ContainerName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +42,7 @@ pub struct Terminated {
     pub container_id: String,
 }
 
+/// Where a container stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ContainerState {
     /// Not running; to be started at once, or when the time has come.
@@ -46,9 +71,10 @@ pub enum ContainerState {
     Terminated(Terminated),
 }
 
+/// What is known of one container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedContainer {
-    pub name: String,
+    pub name: ContainerName,
     pub state: ContainerState,
     /// The run before this one.
     pub last: Option<Terminated>,
@@ -64,12 +90,18 @@ pub struct ObservedContainer {
     pub image_id: String,
     #[serde(default)]
     pub container_id: String,
+    /// The image that its latest start was asked for; None: it is not known.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Its run was ended because its definition changed: it is run again whatever the restart policy says.
+    #[serde(default)]
+    pub redefined: bool,
 }
 
 impl ObservedContainer {
     pub fn new(name: &str) -> Self {
         Self {
-            name: name.to_owned(),
+            name: name.into(),
             state: ContainerState::Waiting { reason: CONTAINER_CREATING.into(), message: String::new(), until: None },
             last: None,
             restart_count: 0,
@@ -78,6 +110,8 @@ impl ObservedContainer {
             pull_failed_at: None,
             image_id: String::new(),
             container_id: String::new(),
+            image: None,
+            redefined: false,
         }
     }
 
@@ -98,6 +132,18 @@ impl ObservedContainer {
         one
     }
 
+    /// It was about to run, and did not: as if the run had never been counted.
+    pub(crate) fn uncount(&mut self) {
+        self.restart_count = self.restart_count.saturating_sub(u32::from(self.last.is_some()));
+        self.container_id = self.last.as_ref().map(|last| last.container_id.clone()).unwrap_or_default();
+    }
+
+    /// Whether its latest start was asked for another image than `image`.
+    pub fn has_other_image(&self, image: &str) -> bool {
+        self.image.as_deref().is_some_and(|of_run| of_run != image)
+    }
+
+    /// The guest of this container runs, if only to its end.
     pub fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. } | ContainerState::Stopping { .. })
     }
@@ -107,6 +153,7 @@ impl ObservedContainer {
         matches!(self.state, ContainerState::Pulling { .. } | ContainerState::Starting { .. })
     }
 
+    /// The end of its latest run, if nothing has followed it.
     pub fn terminated(&self) -> Option<&Terminated> {
         match &self.state {
             ContainerState::Terminated(terminated) => Some(terminated),
@@ -115,6 +162,7 @@ impl ObservedContainer {
     }
 }
 
+/// A kubelet's reason for a container that is being made ready.
 pub const CONTAINER_CREATING: &str = "ContainerCreating";
 
 /// A run that nobody saw the end of, in a kubelet's words.
@@ -146,8 +194,10 @@ fn time(time: Option<&impl Serialize>) -> Option<SystemTime> {
     sampan_api::time::parse(serde_json::to_value(time?).ok()?.as_str()?)
 }
 
+/// What is known of a pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
+    /// Its address, once it has one.
     pub ip: Option<Ipv4Addr>,
     /// When this node first took the pod up.
     pub started_at: SystemTime,
@@ -155,6 +205,7 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// A pod of which nothing has run; `containers`: their names.
     pub fn new<'a>(containers: impl IntoIterator<Item = &'a str>, now: SystemTime) -> Self {
         let containers = containers.into_iter().map(ObservedContainer::new).collect();
         Self { ip: None, started_at: now, containers }
@@ -176,6 +227,16 @@ impl Observed {
         })
     }
 
+    /// The container of that name.
+    pub fn get(&self, name: &ContainerName) -> Option<&ObservedContainer> {
+        self.containers.iter().find(|one| one.name == *name)
+    }
+
+    /// The container of that name, to be changed.
+    pub fn get_mut(&mut self, name: &ContainerName) -> Option<&mut ObservedContainer> {
+        self.containers.iter_mut().find(|one| one.name == *name)
+    }
+
     /// The pod goes and nothing of it runs: what waited for a next run has had its last.
     pub fn settle(&mut self, now: SystemTime) {
         for container in &mut self.containers {
@@ -193,13 +254,14 @@ impl Observed {
                 ContainerState::Starting { since } => since,
                 ContainerState::Running { started_at } | ContainerState::Stopping { started_at, .. } => started_at,
                 ContainerState::Pulling { .. } => {
-                    container.state = ObservedContainer::new(&container.name).state;
+                    container.state = ObservedContainer::new(container.name.as_str()).state;
                     continue;
                 }
                 ContainerState::Waiting { .. } | ContainerState::Terminated(_) => continue,
             };
             // It did not fail by itself: it is run again without waiting.
             container.quick_ends = 0;
+            container.redefined = false;
             container.state = ContainerState::Terminated(Terminated {
                 exit_code: 137,
                 reason: "Error".into(),

@@ -109,7 +109,7 @@ impl Worker {
     fn tell_log_readers(&self) {
         self.logs(|logs| {
             for one in &self.observed.containers {
-                let of_container = logs.containers.entry(one.name.clone()).or_default();
+                let of_container = logs.containers.entry(one.name.to_string()).or_default();
                 of_container.waiting = match &one.state {
                     ContainerState::Waiting { reason, .. } => Some(reason.clone()),
                     ContainerState::Pulling { .. } | ContainerState::Starting { .. } => Some(CONTAINER_CREATING.into()),
@@ -123,15 +123,12 @@ impl Worker {
         });
     }
 
-    /// The pod is gone.
-    pub(crate) async fn forget(self) {
-        for running in self.running.values() {
-            running.kill();
-            running.wait().await;
-        }
-        if let Some(ip) = self.observed.ip {
-            self.shared.addresses.give_back(ip);
-        }
+    /// The pod is gone: what runs of it is ended, and what was kept for it is given back.
+    pub(crate) async fn forget(mut self) {
+        // Starts that are under way end with their futures.
+        self.work.clear();
+        self.running.end().await;
+        self.shared.runtime.remove_pod(&self.uid).await;
         let key = self.logs_key();
         {
             let mut logs = self.shared.logs.lock();

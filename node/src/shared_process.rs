@@ -4,7 +4,7 @@ use crate::container::ContainerPlan;
 use crate::image::{ERR_IMAGE_PULL, INVALID_IMAGE_NAME};
 use crate::logs::{RunLog, Stream};
 use crate::register::memory_total;
-use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodRuntime, PulledImage, Running};
+use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodCapacity, PodRuntime, PulledImage, Running};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use sampan_client::{BlobError, BlobSource, Reference};
@@ -35,7 +35,18 @@ impl SharedProcess {
 struct Present {
     /// By its manifest's digest: a tag may have moved meanwhile.
     reference: Reference,
-    image: PulledImage,
+    /// The manifest's digest.
+    manifest: String,
+    /// The component's.
+    digest: String,
+    size: u64,
+}
+
+impl Present {
+    /// As a container has it that asked for it by `image`, which may be one of several names of it.
+    fn asked_as(&self, image: &str) -> PulledImage {
+        PulledImage { id: format!("{image}@{}", self.manifest), digest: self.digest.clone(), size: self.size }
+    }
 }
 
 fn image_error(error: &BlobError) -> ImageError {
@@ -98,9 +109,9 @@ impl SharedProcess {
         // It may be many mebibytes: not on a thread that serves others.
         let inspected = tokio::task::spawn_blocking(move || wasm::inspect(&bytes).map(drop)).await;
         inspected.map_err(|error| no_component(error.to_string()))?.map_err(|error| no_component(error.to_string()))?;
-        let pulled = PulledImage { id: format!("{image}@{}", blob.manifest_digest), digest: blob.digest, size };
-        let pinned = Reference { digest: Some(blob.manifest_digest), ..reference };
-        let present = Present { reference: pinned, image: pulled.clone() };
+        let pinned = Reference { digest: Some(blob.manifest_digest.clone()), ..reference };
+        let present = Present { reference: pinned, manifest: blob.manifest_digest, digest: blob.digest, size };
+        let pulled = present.asked_as(image);
         self.present.lock().insert(self.asked(image).to_owned(), present);
         Ok(pulled)
     }
@@ -121,14 +132,15 @@ impl PodRuntime for SharedProcess {
         "wasmtime://48".into()
     }
 
-    fn pods_max(&self) -> u64 {
-        self.runtime.capacity().pods_max
+    fn capacity(&self) -> PodCapacity {
+        let wasm::Capacity { pods_max, bound_by } = self.runtime.capacity();
+        PodCapacity { pods_max, bound_by }
     }
 
     async fn image_status(&self, image: &str) -> Result<Option<PulledImage>, ImageError> {
         let asked = self.asked(image);
         if let Some(present) = self.present.lock().get(asked) {
-            return Ok(Some(present.image.clone()));
+            return Ok(Some(present.asked_as(image)));
         }
         let reference = Reference::parse(asked).map_err(|error| image_error(&error.into()))?;
         // Embedded images are on this machine already.
@@ -148,8 +160,9 @@ impl PodRuntime for SharedProcess {
     }
 
     async fn start(&self, launch: Launch) -> Result<Arc<dyn Running>, LaunchError> {
-        let Launch { image, plan, pod_ip, log } = launch;
-        let present = self.present.lock().values().find(|present| present.image.digest == image.digest).cloned();
+        let Launch { image, plan, sandbox, log } = launch;
+        let pod_ip = sandbox.ip;
+        let present = self.present.lock().values().find(|present| present.digest == image.digest).cloned();
         let blobs = self.blobs.clone();
         // Only where the artefact is not in the cache.
         let fetch = || async move {
@@ -157,7 +170,7 @@ impl PodRuntime for SharedProcess {
             let blob = blobs.fetch(&present.reference).await.map_err(|error| error.to_string())?;
             Ok(blob.bytes)
         };
-        let prefer_command = !plan.args.is_empty();
+        let prefer_command = !(plan.command.is_empty() && plan.args.is_empty());
         let artifact = self.runtime.load_workload(&image.digest, prefer_command, fetch).await.map_err(failed)?;
         let container = self.runtime.container(wasm::ContainerLimits {
             memory_bytes: Some(plan.memory_limit_bytes.unwrap_or(self.memory_bytes)),
@@ -188,9 +201,11 @@ impl PodRuntime for SharedProcess {
     }
 }
 
-/// The guest's argv: the first word is the program, as everywhere; the container's name where the spec has no words.
+/// The guest's argv: `command` in the place of the image's entry point, then `args`. A component is its own entry point;
+/// it goes by the container's name.
 fn arguments(plan: &ContainerPlan) -> Vec<String> {
-    if plan.args.is_empty() { vec![plan.name.clone()] } else { plan.args.clone() }
+    let entry_point = plan.command.is_empty().then(|| plan.name.clone());
+    entry_point.into_iter().chain(plan.command.iter().cloned()).chain(plan.args.iter().cloned()).collect()
 }
 
 impl From<wasm::Exit> for ContainerExit {
@@ -232,6 +247,7 @@ impl Running for Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::PodSandbox;
     use bytes::Bytes;
     use sampan_client::Blob;
     use sampan_env::Env;
@@ -274,16 +290,42 @@ mod tests {
         assert_eq!(shared.image_status("docker.io/library/nginx:1").await, Ok(None));
         let image = shared.image_status("alias").await.expect("named well").expect("embedded, and so at hand");
         assert_eq!((image.size, image.digest.as_str()), (8, wasm::digest_of(EMPTY).as_str()));
-        assert_eq!(shared.image_status("empty:v1").await, Ok(Some(image.clone())));
+        let id = |name: &str| format!("{name}@{}", wasm::digest_of(b"manifest"));
+        let by_name = shared.image_status("empty:v1").await.expect("named well").expect("at hand");
+        assert_eq!((image.id.clone(), by_name.id), (id("alias"), id("empty:v1")), "each by the name it was asked for");
         assert_eq!(*registry.0.lock(), ["none:v1", "empty:v1"]);
 
         let log = RunLog::new(&Env::system());
-        let launch = Launch { image, plan: ContainerPlan::default(), pod_ip: std::net::Ipv4Addr::LOCALHOST, log };
+        let sandbox = PodSandbox {
+            uid: "u".into(),
+            namespace: "ns".into(),
+            name: "p".into(),
+            ip: std::net::Ipv4Addr::LOCALHOST,
+        };
+        let launch = Launch { image, plan: ContainerPlan::default(), sandbox, log };
         let error = shared.start(launch).await.err().expect("it exports nothing");
         assert!(matches!(&error, LaunchError::Failed(why) if why.contains("wasi:cli/run")), "{error}");
         // The tag may have moved: by its digest.
         let pinned = format!("empty:v1@{}", wasm::digest_of(b"manifest"));
         assert_eq!(registry.0.lock().last(), Some(&pinned));
+    }
+
+    #[test]
+    fn the_entry_point_stays_unless_a_command_takes_its_place() {
+        let check = |command: &[&str], args: &[&str], expected: &[&str]| {
+            let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+            let plan = ContainerPlan {
+                name: "c".into(),
+                command: words(command),
+                args: words(args),
+                ..ContainerPlan::default()
+            };
+            assert_eq!(arguments(&plan), expected, "{command:?} {args:?}");
+        };
+        check(&[], &[], &["c"]);
+        check(&[], &["a", "b"], &["c", "a", "b"]);
+        check(&["run", "-v"], &[], &["run", "-v"]);
+        check(&["run", "-v"], &["a"], &["run", "-v", "a"]);
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ pub fn phase(observed: &Observed, policy: RestartPolicy, terminating: bool) -> &
     for one in &observed.containers {
         match &one.state {
             ContainerState::Running { .. } | ContainerState::Stopping { .. } => running += 1,
+            // Between two runs of one pod that goes on: its phase is that of a pod that runs.
+            _ if one.redefined && !terminating => running += 1,
             ContainerState::Terminated(ended) => {
                 stopped += 1;
                 succeeded += usize::from(ended.exit_code == 0);
@@ -60,6 +62,7 @@ fn terminated(ended: &Terminated) -> Value {
     value
 }
 
+/// `image`: of the spec, for a container of whose own nothing is known.
 fn container(one: &ObservedContainer, image: &str) -> Value {
     let waiting = |reason: &str, message: &str| {
         if message.is_empty() {
@@ -81,7 +84,7 @@ fn container(one: &ObservedContainer, image: &str) -> Value {
     let ready = matches!(one.state, ContainerState::Running { .. });
     let mut value = json!({
         "name": one.name,
-        "image": image,
+        "image": one.image.as_deref().unwrap_or(image),
         "imageID": one.image_id,
         "state": state,
         "lastState": one.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last)})),
@@ -104,7 +107,7 @@ pub fn status(input: &StatusInput<'_>) -> Value {
         .containers
         .iter()
         .map(|one| {
-            let spec = containers.clone().find(|spec| spec.name == one.name);
+            let spec = containers.clone().find(|spec| spec.name == one.name.as_str());
             container(one, spec.and_then(|spec| spec.image.as_deref()).unwrap_or_default())
         })
         .collect();

@@ -1,10 +1,13 @@
 //! Workers against an API server and a runtime that are simulated, in simulated time.
 
 use crate::address::Addresses;
+use crate::address::tests::Counted;
 use crate::ledger::Ledger;
+use crate::logs::Position;
 use crate::observed::Observed;
-use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodRuntime, PulledImage, Running};
-use crate::worker::{Shared, Worker};
+use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodCapacity, PodRuntime, PulledImage, Running};
+use crate::supervise::supervise;
+use crate::worker::Shared;
 use async_trait::async_trait;
 use http::{Method, Request, Response};
 use parking_lot::{Mutex, MutexGuard};
@@ -14,7 +17,6 @@ use sampan_client::{ApiService, Body, Client, EventRecorder, collect, full};
 use sampan_env::{Env, Tasks};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
@@ -136,8 +138,8 @@ impl PodRuntime for Runtime {
         "simulated://1".into()
     }
 
-    fn pods_max(&self) -> u64 {
-        10
+    fn capacity(&self) -> PodCapacity {
+        PodCapacity { pods_max: 10, bound_by: "simulation" }
     }
 
     async fn image_status(&self, image: &str) -> Result<Option<PulledImage>, ImageError> {
@@ -203,7 +205,7 @@ impl World {
             env,
             client,
             runtime: runtime.clone(),
-            addresses: Addresses::new(Ipv4Addr::new(127, 64, 0, 0), 24).expect("addresses"),
+            addresses: Addresses::new(Counted::new(24, u32::MAX)),
             ledger: Ledger::open(&folder.path().join("ledger")).expect("a ledger"),
             host_ip: "127.0.0.1".into(),
             logs: Mutex::default(),
@@ -258,9 +260,13 @@ impl World {
     }
 
     fn run(&self, pod: &Arc<Pod>) -> watch::Sender<Option<Arc<Pod>>> {
+        self.run_after(pod, None)
+    }
+
+    /// As [`World::run`], with what the ledger knew.
+    fn run_after(&self, pod: &Arc<Pod>, before: Option<Observed>) -> watch::Sender<Option<Arc<Pod>>> {
         let (send, feed) = watch::channel(Some(pod.clone()));
-        let worker = Worker::new(self.shared.clone(), pod.clone(), None::<Observed>);
-        self.tasks.spawn(worker.run(feed, self.tasks.token().clone()));
+        self.tasks.spawn(supervise(self.shared.clone(), pod.clone(), before, feed, self.tasks.token().clone()));
         send
     }
 
@@ -286,7 +292,7 @@ impl World {
         let of = logs.get(&("ns".into(), "p".into())).and_then(|logs| logs.containers.get("c")).cloned();
         let of = of.unwrap_or_default();
         [of.current.as_ref(), of.before()]
-            .map(|log| log.map(|log| String::from_utf8_lossy(&log.read(0, 1).0[0].text).into_owned()))
+            .map(|log| log.map(|log| String::from_utf8_lossy(&log.read(&mut Position::default(), 1).lines[0].text).into_owned()))
     }
 }
 
@@ -356,9 +362,7 @@ async fn a_crash_before_the_start_is_no_run() {
     let pod = world.pod(json!({"restartPolicy": "Never"}));
     let mut observed = Observed::new(["c"], world.shared.env.now());
     observed.containers[0].state = crate::ContainerState::Pulling { since: world.shared.env.now() };
-    let (_send, feed) = watch::channel(Some(pod.clone()));
-    let worker = Worker::new(world.shared.clone(), pod, Some(observed));
-    world.tasks.spawn(worker.run(feed, world.tasks.token().clone()));
+    let _feed = world.run_after(&pod, Some(observed));
     world.eventually("it runs for the first time", || world.phase() == "Running").await;
     assert_eq!(world.container()["restartCount"], 0);
 }
@@ -450,4 +454,86 @@ async fn a_node_that_ends_keeps_its_ledger() {
     drop(feed);
     world.eventually("the worker has ended", || world.tasks.len() == 1).await;
     assert!(world.shared.ledger.load().expect("readable").contains_key("uid-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_words_of_a_failed_run_are_its_message_where_its_definition_says_so() {
+    let check = async |policy: &str, code: i32, expected: &Value| {
+        let world = World::new();
+        let container = json!({"name": "c", "image": "i", "terminationMessagePolicy": policy});
+        let _feed = world.run(&world.pod(json!({"restartPolicy": "Never", "containers": [container]})));
+        world.eventually("it runs", || world.phase() == "Running").await;
+        world.runtime.end(code, "Error");
+        let ended = || world.container()["state"]["terminated"].clone();
+        world.eventually("it has ended", || !ended().is_null()).await;
+        assert_eq!(&ended()["message"], expected, "{policy} {code}");
+    };
+    check("FallbackToLogsOnError", 1, &"run 1\n".into()).await;
+    check("FallbackToLogsOnError", 0, &Value::Null).await;
+    check("File", 1, &Value::Null).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_image_ends_the_run_and_the_next_one_begins_at_once() {
+    for policy in ["Always", "OnFailure", "Never"] {
+        let world = World::new();
+        let feed = world.run(&world.pod(json!({"restartPolicy": policy, "terminationGracePeriodSeconds": 9})));
+        world.eventually("it runs", || world.phase() == "Running").await;
+        world.events().await;
+        let changed = world.change(|pod| pod["spec"]["containers"][0]["image"] = "j".into());
+        feed.send_replace(Some(changed));
+        world.eventually("it is told to end", || world.runtime.graces() == [Duration::from_secs(9)]).await;
+        assert_eq!(world.container()["image"], "i", "what runs until then");
+        let began = world.shared.env.instant();
+        world.runtime.end(0, "Completed");
+        world.eventually("it runs again", || world.runtime.starts() == 2 && world.container()["ready"] == true).await;
+        assert!(world.shared.env.instant() - began < Duration::from_secs(1), "without a back-off");
+        let one = world.container();
+        assert_eq!((&one["image"], &one["restartCount"]), (&"j".into(), &1.into()), "{policy}");
+        assert_eq!((world.phase(), one["lastState"]["terminated"]["exitCode"].clone()), ("Running".into(), 0.into()));
+        let events = world.events().await;
+        let killing = ("Killing".to_owned(), "Container c definition changed, will be restarted".to_owned());
+        assert!(events.contains(&killing), "{events:?}");
+        // From here on its policy holds again.
+        world.runtime.end(0, "Completed");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let (starts, ready) = if policy == "Always" { (3, true) } else { (2, false) };
+        assert_eq!(world.container()["ready"], ready, "{policy}");
+        assert_eq!(world.runtime.starts(), starts, "{policy}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_of_any_length_is_waited_for_and_cut_short_by_force() {
+    for seconds in [0, 1, i64::MAX / 2, i64::MAX] {
+        let world = World::new();
+        let feed = world.run(&world.pod(json!({"terminationGracePeriodSeconds": seconds})));
+        world.eventually("it runs", || world.phase() == "Running").await;
+        feed.send_replace(Some(world.change(|pod| {
+            pod["metadata"]["deletionTimestamp"] = "9999-12-30T22:00:00Z".into();
+            pod["metadata"]["deletionGracePeriodSeconds"] = seconds.into();
+        })));
+        let grace = Duration::from_secs(seconds.unsigned_abs());
+        world.eventually("it is told to end", || world.runtime.graces() == [grace]).await;
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(world.runtime.graces().len(), 1, "told once");
+        let run = world.runtime.state.lock().started.last().cloned().expect("a run");
+        assert!(run.exit.borrow().is_none());
+        // Deleted by force: gone from the API.
+        feed.send_replace(None);
+        world.eventually("its container has ended", || run.exit.borrow().is_some()).await;
+        world.eventually("it is forgotten", || world.shared.ledger.load().is_ok_and(|all| all.is_empty())).await;
+        assert_eq!(world.shared.addresses.in_use(), 0);
+        assert!(!world.events().await.iter().any(|(reason, _)| reason == "FailedSync"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_found_no_address_gets_one_when_there_is_one() {
+    let world = World::new();
+    let held: Vec<_> = std::iter::from_fn(|| world.shared.addresses.take()).collect();
+    let _feed = world.run(&world.pod(json!({})));
+    world.eventually("it waits", || world.waits_for("CreateContainerError")).await;
+    drop(held);
+    world.eventually("it runs", || world.phase() == "Running").await;
 }
