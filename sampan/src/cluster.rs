@@ -1,6 +1,7 @@
 //! The wiring: every part of a cluster started in its order, and ended in the reverse one.
 
-use crate::config::{Config, host_name};
+use crate::addresses::ClusterAddresses;
+use crate::config::{Config, PORT_DEFAULT, host_name};
 use crate::data_dir::DataDir;
 use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start;
@@ -38,6 +39,7 @@ pub struct Cluster {
     pub address: SocketAddr,
     pub pki: Arc<Pki>,
     pub data_dir: DataDir,
+    pub addresses: ClusterAddresses,
     pub service: ApiService,
     stopping: CancellationToken,
     metrics: Arc<Metrics>,
@@ -58,21 +60,20 @@ impl Cluster {
     /// Starts everything that the configuration names and returns once `/readyz` says so.
     pub async fn start(config: &Config, env: &Env, progress: Progress<'_>) -> anyhow::Result<Self> {
         // The port first: it is what most often stands in the way, and nothing has been touched yet.
-        let wanted = SocketAddr::new(config.bind, config.port);
-        let listener = std::net::TcpListener::bind(wanted).with_context(|| {
-            format!("cannot listen on {wanted}: choose another port with --port, or 0 for a free one")
-        })?;
+        let listener = bind(config.bind, config.port)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let data_dir = DataDir::open(&config.data_dir)?;
         let (parts, api, store_tasks) = (Tasks::new("parts"), Tasks::new("api"), Tasks::new("store"));
         let store = Arc::new(open_store(&data_dir, env, &store_tasks).await?);
         progress("store opened");
+        // Once the directory is ours alone: it says which addresses the cluster had.
+        let addresses = ClusterAddresses::open(config, &data_dir)?;
         let folder = data_dir.pki();
         let pki_env = env.clone();
         let pki = Arc::new(tokio::task::spawn_blocking(move || Pki::open(&folder, &pki_env)).await??);
         let table = Arc::new(ResourceTable::builtin().context("the built-in resource table")?);
-        let registry = Registry::open(registry_config(config, &store, env, table.clone())).await?;
+        let registry = Registry::open(registry_config(config, &addresses, &store, env, table.clone())).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());
 
         let authorizer = DeferredAuthorizer::default();
@@ -98,7 +99,7 @@ impl Cluster {
         metrics::of_the_store(&metrics, store.clone());
         let service = apiserver.service();
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
-        first_start::ensure(&own, &table, config, address.port())
+        first_start::ensure(&own, &table, addresses.first_service_ip(), address.port())
             .await
             .context("what a cluster has from its first start")?;
         guard(&own, env, &api, &authorizer, &admission, &rules).await?;
@@ -107,6 +108,7 @@ impl Cluster {
             address,
             pki,
             data_dir,
+            addresses,
             service,
             stopping: apiserver.stopping(),
             metrics,
@@ -118,16 +120,16 @@ impl Cluster {
             store,
             store_tasks,
         };
-        cluster.listen(listener, config)?;
+        cluster.listen(listener)?;
         ready.set();
         progress("API server ready");
         cluster.start_parts(config, &node_connector, &explain, progress).await?;
         Ok(cluster)
     }
 
-    fn listen(&self, listener: std::net::TcpListener, config: &Config) -> anyhow::Result<()> {
+    fn listen(&self, listener: std::net::TcpListener) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (names, addresses) = subjects(self.address.ip(), &host_name(), config.first_service_ip());
+        let (names, addresses) = subjects(self.address.ip(), &host_name(), self.addresses.first_service_ip());
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let tls = serve::tls_config(self.pki.server_config(&names, &addresses)?);
         let connections = serve::connections_max(process::files_max());
@@ -176,7 +178,7 @@ impl Cluster {
             metrics::of_the_scheduler(&self.metrics, scheduler.metrics);
             progress("scheduler started");
         }
-        if components.node {
+        if let Some(pod_blocks) = self.addresses.take_pods() {
             let blobs = images.clone();
             let shared = sampan_node::SharedProcess::new(runtime, blobs, config.image_aliases.clone());
             let agent = sampan_node::Agent::start(
@@ -185,7 +187,7 @@ impl Cluster {
                     client: self.client(UserInfo::node(&config.node_name), "kubelet"),
                     runtime: Arc::new(shared),
                     ledger: self.data_dir.ledger(),
-                    pod_network: config.pod_network,
+                    pod_blocks: Box::new(pod_blocks),
                     host_ip: Ipv4Addr::LOCALHOST.to_string(),
                     version: VERSION.into(),
                 },
@@ -194,8 +196,9 @@ impl Cluster {
             )
             .await?;
             nodes.set(&config.node_name, agent.kubelet_api());
+            let capacity = agent.capacity();
             self.node = Some(agent);
-            progress("node registered");
+            progress(&format!("node registered, with room for {} pods ({})", capacity.pods_max, capacity.bound_by));
         }
         Ok(())
     }
@@ -239,6 +242,18 @@ impl Cluster {
             tracing::warn!(%error, "the store did not end in time");
         }
     }
+}
+
+/// `port`: as [`Config::port`] has it.
+fn bind(ip: IpAddr, port: Option<u16>) -> anyhow::Result<std::net::TcpListener> {
+    let wanted = SocketAddr::new(ip, port.unwrap_or(PORT_DEFAULT));
+    let bound = match std::net::TcpListener::bind(wanted) {
+        Err(error) if port.is_none() && error.kind() == std::io::ErrorKind::AddrInUse => {
+            std::net::TcpListener::bind(SocketAddr::new(ip, 0))
+        }
+        other => other,
+    };
+    bound.with_context(|| format!("cannot listen on {wanted}: choose another port with --port, or 0 for a free one"))
 }
 
 /// The names and addresses under which the server is reached, for its certificate: as pods know it, as this machine is
@@ -299,6 +314,7 @@ const EXIT_DISK: i32 = 74;
 
 fn registry_config(
     config: &Config,
+    addresses: &ClusterAddresses,
     store: &Arc<SqliteStore>,
     env: &Env,
     table: Arc<ResourceTable>,
@@ -306,8 +322,8 @@ fn registry_config(
     use sampan_registry::allocate::Pool;
     let store: Arc<dyn Store> = store.clone();
     let mut registry = sampan_registry::Config::new(store, env.clone(), table);
-    let (network, prefix) = config.service_network;
-    registry.pools.cluster_ips = Pool::Addresses { network, prefix };
+    let services = addresses.services();
+    registry.pools.cluster_ips = Pool::Addresses { network: services.network(), prefix: services.prefix() };
     registry.pools.node_ports = Pool::Ports { first: config.node_ports.0, last: config.node_ports.1 };
     registry
 }
@@ -376,15 +392,16 @@ mod tests {
     async fn an_open_watch_does_not_hold_the_end_up() {
         let folder = tempfile::tempdir().expect("a folder");
         let config = Config {
+            name: Default::default(),
             data_dir: folder.path().to_owned(),
             bind: Ipv4Addr::LOCALHOST.into(),
-            port: 0,
+            port: Some(0),
             kubeconfig: None,
             components: Components { controllers: false, scheduler: false, node: false },
             node_name: "n".into(),
-            service_network: (Ipv4Addr::new(127, 96, 0, 0), 12),
+            service_network: None,
             node_ports: (30000, 32767),
-            pod_network: (Ipv4Addr::new(127, 64, 0, 0), 18),
+            node_prefix: 24,
             authentication: Authentication::default(),
             image_aliases: Default::default(),
         };

@@ -1,20 +1,57 @@
 //! What a server is told at its start: flags over the file over the defaults. Validated whole, read once, passed down.
 
+use crate::ranges;
+use sampan_node::address::Block;
 use serde::Deserialize;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
+
+/// A node's blocks have 254 pods each, and the pods' range holds 8,192 of them.
+pub const NODE_CIDR_MASK_SIZE_DEFAULT: u8 = 24;
+/// The API's port where no flag names one, and it is free.
+pub const PORT_DEFAULT: u16 = 6443;
+
+/// What a cluster is called on its host: `sampan`, or the name that `--name` gives it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterName(Option<String>);
+
+impl ClusterName {
+    /// What `--name` says; `None`: it was not given.
+    pub fn new(name: Option<&str>) -> Self {
+        Self(name.map(str::to_owned))
+    }
+
+    /// Its context in a kubeconfig, and its folder: `sampan`, or `sampan-<name>`.
+    pub fn context(&self) -> String {
+        self.0.as_ref().map_or_else(|| "sampan".into(), |name| format!("sampan-{name}"))
+    }
+
+    /// Whether it was given a name.
+    pub fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Where the search for a free part of a range begins: at the first for a cluster without a name, elsewhere for each
+    /// name, so that clusters find their former parts free.
+    pub fn first_part(&self) -> u64 {
+        // FNV-1a: the same on every machine and in every version.
+        self.0.as_ref().map_or(0, |name| {
+            name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        })
+    }
+}
 
 /// The file that `--config` names. Unknown keys are an error.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FileConfig {
-    /// Addresses of Services, IPv4.
+    /// Addresses of Services, IPv4. None: a part of this host's range for them that no other cluster has.
     #[serde(rename = "serviceCIDR")]
-    pub service_cidr: String,
+    pub service_cidr: Option<String>,
     /// `30000-32767`
     pub node_port_range: String,
-    /// How much of the pods' range a node gets.
+    /// Size of the blocks of the pods' range that a node gets as pods come.
     #[serde(rename = "nodeCIDRMaskSize")]
     pub node_cidr_mask_size: u8,
     pub authentication: Authentication,
@@ -34,9 +71,9 @@ pub struct Authentication {
 impl Default for FileConfig {
     fn default() -> Self {
         Self {
-            service_cidr: "127.96.0.0/12".into(),
+            service_cidr: None,
             node_port_range: "30000-32767".into(),
-            node_cidr_mask_size: 18,
+            node_cidr_mask_size: NODE_CIDR_MASK_SIZE_DEFAULT,
             authentication: Authentication::default(),
             image_aliases: HashMap::new(),
         }
@@ -54,15 +91,19 @@ pub struct Components {
 /// Everything, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    pub name: ClusterName,
     pub data_dir: PathBuf,
     pub bind: IpAddr,
-    pub port: u16,
+    /// None: [`PORT_DEFAULT`], or a free one where that is taken.
+    pub port: Option<u16>,
     pub kubeconfig: Option<PathBuf>,
     pub components: Components,
     pub node_name: String,
-    pub service_network: (Ipv4Addr, u8),
+    /// The Services' range that the file names.
+    pub service_network: Option<Block>,
     pub node_ports: (u16, u16),
-    pub pod_network: (Ipv4Addr, u8),
+    /// The prefix of a node's blocks.
+    pub node_prefix: u8,
     pub authentication: Authentication,
     pub image_aliases: HashMap<String, String>,
 }
@@ -70,15 +111,18 @@ pub struct Config {
 /// The flags that `up` shares with a server.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServerFlags {
+    /// Name of the cluster, for several on one host: its context is sampan-NAME, and so is its data directory
+    #[arg(long, value_name = "NAME", value_parser = cluster_name)]
+    pub name: Option<String>,
     /// Where the cluster's state lives [default: $XDG_DATA_HOME/sampan; as root /var/lib/sampan]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub bind: IpAddr,
-    /// Port of the API; 0 picks a free one
-    #[arg(long, value_name = "N", default_value_t = 6443)]
-    pub port: u16,
+    /// Port of the API; 0 picks a free one [default: 6443, or a free one where that is taken]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
     /// Write the kubeconfig to this file instead of merging it into yours
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -135,9 +179,17 @@ impl Config {
             problems
                 .push("--components: apiserver must be among them: parts on their own cannot join a server yet".into());
         }
-        let service_network = parse_network(&file.service_cidr).unwrap_or_else(|| {
-            problems.push(format!("serviceCIDR: {:?} is no IPv4 range of at least four addresses", file.service_cidr));
-            (Ipv4Addr::LOCALHOST, 32)
+        let service_network = file.service_cidr.as_deref().and_then(|text| {
+            let network = parse_network(text);
+            match &network {
+                None => problems.push(format!("serviceCIDR: {text:?} is no IPv4 range of at least four addresses")),
+                Some(network) if network.overlaps(&ranges::range(ranges::PODS)) => {
+                    let pods = ranges::range(ranges::PODS);
+                    problems.push(format!("serviceCIDR: {text:?} overlaps {pods}, where pods have their addresses"));
+                }
+                Some(_) => {}
+            }
+            network
         });
         let node_ports = parse_ports(&file.node_port_range).unwrap_or_else(|| {
             problems.push(format!("nodePortRange: {:?} is not FIRST-LAST", file.node_port_range));
@@ -152,8 +204,10 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
+        let name = ClusterName::new(flags.name.as_deref());
         Ok(Self {
-            data_dir: flags.data_dir.clone().unwrap_or_else(default_data_dir),
+            data_dir: flags.data_dir.clone().unwrap_or_else(|| default_data_dir(&name)),
+            name,
             bind: flags.bind,
             port: flags.port,
             kubeconfig: flags.kubeconfig.clone(),
@@ -161,22 +215,23 @@ impl Config {
             node_name,
             service_network,
             node_ports,
-            pod_network: (Ipv4Addr::new(127, 64, 0, 0), file.node_cidr_mask_size),
+            node_prefix: file.node_cidr_mask_size,
             authentication: file.authentication,
             image_aliases: file.image_aliases,
         })
     }
+}
 
-    /// The address of the `kubernetes` Service: the first of the range.
-    pub fn first_service_ip(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.service_network.0) + 1)
+/// A name that may be part of a context's and a folder's.
+pub fn cluster_name(text: &str) -> Result<String, String> {
+    match sampan_api::names::dns1123_label(text).as_slice() {
+        [] => Ok(text.to_owned()),
+        problems => Err(problems.join("; ")),
     }
 }
 
-fn parse_network(text: &str) -> Option<(Ipv4Addr, u8)> {
-    let (address, prefix) = text.split_once('/')?;
-    let (address, prefix): (Ipv4Addr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
-    (8..=30).contains(&prefix).then(|| (Ipv4Addr::from(u32::from(address) & (u32::MAX << (32 - prefix))), prefix))
+fn parse_network(text: &str) -> Option<Block> {
+    Block::parse(text).filter(|block| (8..=30).contains(&block.prefix()))
 }
 
 fn parse_ports(text: &str) -> Option<(u16, u16)> {
@@ -192,15 +247,17 @@ pub fn host_name() -> String {
     if name.is_empty() { "localhost".into() } else { name }
 }
 
-/// `$XDG_DATA_HOME/sampan`, `~/.local/share/sampan`, as root `/var/lib/sampan`.
-pub fn default_data_dir() -> PathBuf {
-    if let Some(folder) = std::env::var_os("XDG_DATA_HOME").filter(|folder| !folder.is_empty()) {
-        return PathBuf::from(folder).join("sampan");
+/// `$XDG_DATA_HOME/sampan`, `~/.local/share/sampan`, as root `/var/lib/sampan`; of a cluster with a name
+/// `.../sampan-<name>`.
+pub fn default_data_dir(name: &ClusterName) -> PathBuf {
+    let folder = name.context();
+    if let Some(data) = std::env::var_os("XDG_DATA_HOME").filter(|data| !data.is_empty()) {
+        return PathBuf::from(data).join(folder);
     }
     let home = std::env::var_os("HOME").map(PathBuf::from);
     match home {
-        Some(home) if home != std::path::Path::new("/root") => home.join(".local/share/sampan"),
-        _ => PathBuf::from("/var/lib/sampan"),
+        Some(home) if home != std::path::Path::new("/root") => home.join(".local/share").join(folder),
+        _ => PathBuf::from("/var/lib").join(folder),
     }
 }
 
@@ -230,8 +287,9 @@ mod tests {
     fn defaults_flags_and_file_come_together() {
         let config =
             resolve(&["--port", "0", "--node-name", "n1"], Some("serviceCIDR: 10.96.0.0/16\n")).expect("valid");
-        assert_eq!(config.first_service_ip(), Ipv4Addr::new(10, 96, 0, 1));
-        assert_eq!((config.port, config.node_name.as_str(), config.node_ports), (0, "n1", (30000, 32767)));
+        assert_eq!(config.service_network.map(|block| block.to_string()).as_deref(), Some("10.96.0.0/16"));
+        assert_eq!((config.port, config.node_name.as_str(), config.node_ports), (Some(0), "n1", (30000, 32767)));
+        assert_eq!((config.node_prefix, config.name.context().as_str()), (24, "sampan"));
         assert!(config.components.node && config.components.scheduler);
     }
 
@@ -244,5 +302,58 @@ mod tests {
         }
         let error = resolve(&[], Some("serviceCidr: 10.0.0.0/8\n")).expect_err("unknown key");
         assert!(error.contains("serviceCidr"), "{error}");
+    }
+
+    /// The indented block of README that stands behind `before`.
+    fn readme(before: &str) -> String {
+        let text = include_str!("../../README.md");
+        let (_, after) = text.split_once(before).unwrap_or_else(|| panic!("README says {before:?}"));
+        let lines = after.lines().skip(1).skip_while(|line| line.is_empty());
+        lines.map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn the_configuration_that_readme_shows_is_taken_and_has_every_key() {
+        let example = readme("takes YAML:");
+        let config = resolve(&[], Some(&example)).expect("README's example");
+        assert_eq!(config.service_network.map(|block| block.to_string()).as_deref(), Some("127.96.0.0/18"));
+        assert_eq!((config.node_ports, config.node_prefix), ((30000, 32767), 24));
+        assert!(config.authentication.static_token_file.is_some() && !config.image_aliases.is_empty());
+        // serde says which keys there are when it is given another.
+        let error = resolve(&[], Some("noSuchKey: 1\n")).expect_err("an unknown key");
+        let keys: Vec<&str> = error.split('`').skip(1).step_by(2).filter(|key| *key != "noSuchKey").collect();
+        assert!(keys.len() >= 5, "{error}");
+        for key in keys {
+            assert!(example.contains(&format!("{key}:")), "README's example lacks {key}");
+        }
+    }
+
+    #[test]
+    fn keys_are_spelled_as_they_are_documented_and_no_other_way() {
+        let check = |text: &str, part: &str| {
+            let error = resolve(&[], Some(text)).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        };
+        for key in ["nodeCidrMaskSize", "serviceCidr", "NodePortRange", "imageAlias", "authentification"] {
+            check(&format!("{key}: 1\n"), key);
+        }
+        check("authentication: {tokenFile: x}\n", "tokenFile");
+        check("nodeCIDRMaskSize: 12\n", "nodeCIDRMaskSize: 12");
+        check("serviceCIDR: 127.64.0.0/16\n", "overlaps 127.64.0.0/11");
+        check("serviceCIDR: 10.0.0.0/31\n", "no IPv4 range");
+        assert_eq!(resolve(&[], Some("nodeCIDRMaskSize: 18\n")).expect("valid").node_prefix, 18);
+    }
+
+    #[test]
+    fn a_named_cluster_has_a_context_and_a_folder_of_its_own() {
+        let named = ClusterName::new(Some("two"));
+        assert_eq!(named.context(), "sampan-two");
+        assert!(default_data_dir(&named).ends_with("sampan-two"));
+        assert!(default_data_dir(&ClusterName::default()).ends_with("sampan"));
+        assert_eq!(ClusterName::default().first_part(), 0);
+        assert_ne!(named.first_part() % 64, ClusterName::new(Some("three")).first_part() % 64);
+        for bad in ["Two", "a b", "-a", ""] {
+            assert!(cluster_name(bad).is_err(), "{bad:?}");
+        }
     }
 }

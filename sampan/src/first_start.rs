@@ -1,13 +1,13 @@
 //! What a cluster has from its first start, written before the server listens. At every start, what is missing of it is
 //! made again, roles and bindings get what a newer version grants, and the API's own Service gets the API's port.
 
-use crate::config::Config;
 use anyhow::{Context, bail};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use sampan_api::{GroupVersionKind, Object};
 use sampan_auth::bootstrap::{Reconciled, reconcile};
 use sampan_client::{Client, DeleteParams};
 use sampan_registry::ResourceTable;
+use std::net::Ipv4Addr;
 
 const DATA: &str = include_str!("../data/first-start.yaml");
 /// Writes under way at once: they share commits.
@@ -16,19 +16,18 @@ const AT_ONCE: usize = 64;
 /// How often an object is tried again that somebody else has written between.
 const TRIES: usize = 5;
 
-/// `port`: of the API, as it is bound.
-fn objects(config: &Config, port: u16) -> anyhow::Result<Vec<Object>> {
-    let text =
-        DATA.replace("SERVICE_IP", &config.first_service_ip().to_string()).replace("API_PORT", &port.to_string());
+/// `service_ip` and `port`: of the API, the latter as it is bound.
+fn objects(service_ip: Ipv4Addr, port: u16) -> anyhow::Result<Vec<Object>> {
+    let text = DATA.replace("SERVICE_IP", &service_ip.to_string()).replace("API_PORT", &port.to_string());
     let mut objects = sampan_cli::manifest::parse(&text).context("the built-in data")?;
     objects.extend(sampan_auth::bootstrap::rbac_objects());
     Ok(objects)
 }
 
 /// Makes and mends what is missing. `client` speaks as `system:apiserver`.
-pub async fn ensure(client: &Client, table: &ResourceTable, config: &Config, port: u16) -> anyhow::Result<()> {
+pub async fn ensure(client: &Client, table: &ResourceTable, service_ip: Ipv4Addr, port: u16) -> anyhow::Result<()> {
     let (namespaces, rest): (Vec<Object>, Vec<Object>) =
-        objects(config, port)?.into_iter().partition(|object| object.kind() == "Namespace");
+        objects(service_ip, port)?.into_iter().partition(|object| object.kind() == "Namespace");
     for group in [namespaces, rest] {
         stream::iter(group)
             .map(|object| async move { make(client, table, &object).await })

@@ -1,5 +1,6 @@
 //! The `sampan` binary: it reads its flags, wires the rooms together, and ends them in order.
 
+mod addresses;
 mod cluster;
 mod config;
 mod data_dir;
@@ -10,8 +11,10 @@ mod image;
 mod metrics;
 mod nodes;
 mod process;
+mod ranges;
 mod rules;
 mod scheduling;
+mod tell;
 mod up;
 
 use clap::{Parser, Subcommand};

@@ -1,13 +1,14 @@
 //! `sampan up`: everything in one process.
 
 use crate::cluster::Cluster;
-use crate::config::{Config, ServerFlags};
+use crate::config::{ClusterName, Config, ServerFlags};
+use crate::ranges::Claim;
+use crate::tell::{self, Counts};
 use anyhow::{Context, bail};
-use sampan_api::k8s::api::core::v1::Pod;
 use sampan_api::{Object, UserInfo};
 use sampan_cli::wait::NotReady;
 use sampan_cli::{apply, manifest, wait};
-use sampan_client::{Client, ListParams, kubeconfig};
+use sampan_client::{Client, kubeconfig};
 use sampan_env::Env;
 use serde_json::json;
 use std::io::Write;
@@ -18,6 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the applied objects have to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
+/// Clusters without a name that get a context of their own in one user's configuration.
+const CLUSTERS_MAX: u32 = 64;
 /// What is looked at after that has this long to show that it is ready already.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -62,7 +65,9 @@ pub async fn up(flags: UpFlags, env: &Env) -> anyhow::Result<()> {
     let cluster = Cluster::start(&config, env, &|what| report.step(what)).await?;
     let unready = AtomicBool::new(false);
     let work = async {
-        let merged = write_kubeconfig(&config, &cluster, env).await?;
+        // Held until the end: no other cluster of this host's user takes the context meanwhile.
+        let context = ClusterContext::take(&config)?;
+        let merged = write_kubeconfig(&config, &context.name, &cluster, env).await?;
         let admin = cluster.client(UserInfo::new("sampan-admin", ["system:masters"]), "sampan");
         let waited = apply_all(&admin, &objects, &report).await?;
         unready.store(!waited.is_empty(), Ordering::Relaxed);
@@ -70,7 +75,7 @@ pub async fn up(flags: UpFlags, env: &Env) -> anyhow::Result<()> {
             eprintln!("sampan: {why}");
         }
         if report.text {
-            tell(&admin, &cluster, &merged, &objects).await?;
+            print(&tell::up(&admin, &cluster, &context.name, &merged, &objects).await?)?;
         } else if !waited.is_empty() {
             let why: Vec<String> = waited.iter().map(ToString::to_string).collect();
             print(&format!("{}\n", json!({"event": "notReady", "server": cluster.server_url(), "why": why})))?;
@@ -79,6 +84,9 @@ pub async fn up(flags: UpFlags, env: &Env) -> anyhow::Result<()> {
                 "event": "ready",
                 "server": cluster.server_url(),
                 "kubeconfig": merged.file,
+                "context": context.name,
+                "serviceCIDR": cluster.addresses.services().to_string(),
+                "podCIDR": cluster.addresses.pods().map(|block| block.to_string()),
                 "dataDir": cluster.data_dir.root,
                 "pid": std::process::id(),
             });
@@ -106,9 +114,46 @@ fn print(text: &str) -> anyhow::Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
 }
 
-async fn write_kubeconfig(config: &Config, cluster: &Cluster, env: &Env) -> anyhow::Result<kubeconfig::Merged> {
+/// The cluster's context in a kubeconfig.
+struct ClusterContext {
+    name: String,
+    _claim: Option<Claim>,
+}
+
+impl ClusterContext {
+    /// In the user's own configuration each cluster that runs has one of its own: a second one without a name gets a number.
+    /// In a file that is given for one cluster there is nobody to be kept apart from.
+    fn take(config: &Config) -> anyhow::Result<Self> {
+        if config.kubeconfig.is_some() {
+            return Ok(Self { name: config.name.context(), _claim: None });
+        }
+        let user = rustix::process::getuid().as_raw();
+        let claim = |name: &str| Claim::of_name(&format!("sampan/context/{user}/{name}")).context("the cluster's name");
+        let name = config.name.context();
+        if let Some(claim) = claim(&name)? {
+            return Ok(Self { name, _claim: Some(claim) });
+        }
+        if config.name.is_given() {
+            bail!("a cluster of the context {name} is running: end it first, or choose another --name");
+        }
+        for number in 2..=CLUSTERS_MAX {
+            let name = ClusterName::new(Some(&number.to_string())).context();
+            if let Some(claim) = claim(&name)? {
+                return Ok(Self { name, _claim: Some(claim) });
+            }
+        }
+        bail!("{CLUSTERS_MAX} clusters without a name are running: give this one a --name");
+    }
+}
+
+async fn write_kubeconfig(
+    config: &Config,
+    context: &str,
+    cluster: &Cluster,
+    env: &Env,
+) -> anyhow::Result<kubeconfig::Merged> {
     let entry = kubeconfig::Entry {
-        name: "sampan".into(),
+        name: context.to_owned(),
         server: cluster.server_url(),
         ca_pem: cluster.pki.ca_pem().as_bytes().to_vec(),
         client_cert_pem: cluster.pki.admin.certificate_pem.as_bytes().to_vec(),
@@ -130,75 +175,32 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
     }
     let discovery = admin.discover().await?;
     let mut made = Vec::new();
+    let mut counts = Counts::default();
     for object in objects {
         let (applied, live) = apply::apply(admin, &discovery, object).await?;
-        report.step(&format!("{} {} {}", live.kind().to_lowercase(), live.name(), applied.as_str()));
+        counts.add(live.kind(), applied);
+        if made.len() < tell::SHOWN_MAX {
+            report.step(&format!("{} {} {}", live.kind().to_lowercase(), live.name(), applied.as_str()));
+        }
         made.push(live);
+    }
+    if made.len() > tell::SHOWN_MAX {
+        report.step(&format!("applied in all: {counts}"));
     }
     // One deadline for all: what is hopeless does not make the rest wait.
     let deadline = report.env.instant() + READY_DEADLINE;
-    for object in &made {
+    for (index, object) in made.iter().enumerate() {
         let name = format!("{} {}", object.kind().to_lowercase(), object.name());
         let tell = |missing: &str| report.step(&format!("{name}: {missing}"));
         let left = deadline.saturating_duration_since(report.env.instant()).max(LOOK);
         match wait::until_current(admin, &discovery, object, left, tell).await {
-            Ok(_) => report.step(&format!("{name} ready")),
+            Ok(_) if index < tell::SHOWN_MAX => report.step(&format!("{name} ready")),
+            Ok(_) => {}
             Err(error) => unready.push(error.downcast::<NotReady>()?),
         }
     }
+    if made.len() > tell::SHOWN_MAX {
+        report.step(&format!("{} of {} objects ready", made.len() - unready.len(), made.len()));
+    }
     Ok(unready)
-}
-
-/// What runs, where it is, and what to try next.
-async fn tell(
-    admin: &Client,
-    cluster: &Cluster,
-    merged: &kubeconfig::Merged,
-    objects: &[Object],
-) -> anyhow::Result<()> {
-    let mut text = format!("\nSampan is up at {}\n", cluster.server_url());
-    text.push_str(&format!("  kubeconfig  {} (context sampan", merged.file.display()));
-    match &merged.previous_context {
-        Some(previous) => text.push_str(&format!("; before it was {previous})\n")),
-        None => text.push_str(")\n"),
-    }
-    text.push_str(&format!("  data        {}\n", cluster.data_dir.root.display()));
-    let pods = admin.all::<Pod>().list_all(&ListParams::default()).await?;
-    let mut first_http = None;
-    for pod in &pods.items {
-        let (metadata, status) = (&pod.metadata, pod.status.as_ref());
-        let ip = status.and_then(|status| status.pod_ip.clone()).unwrap_or_default();
-        let phase = status.and_then(|status| status.phase.clone()).unwrap_or_default();
-        let port = pod
-            .spec
-            .iter()
-            .flat_map(|spec| &spec.containers)
-            .find_map(|container| container.ports.iter().flatten().next().map(|port| port.container_port));
-        let address = match port {
-            Some(port) if !ip.is_empty() => format!("http://{ip}:{port}/"),
-            _ => ip,
-        };
-        if first_http.is_none() && address.starts_with("http") {
-            first_http = Some(address.clone());
-        }
-        let name = format!(
-            "{}/{}",
-            metadata.namespace.as_deref().unwrap_or_default(),
-            metadata.name.as_deref().unwrap_or_default()
-        );
-        text.push_str(&format!("  pod         {name}  {phase}  {address}\n"));
-    }
-    text.push_str("\nTry next, in another terminal:\n");
-    if let Some(address) = first_http {
-        text.push_str(&format!("  curl {address}\n"));
-    }
-    text.push_str("  kubectl get pods -o wide\n");
-    if let Some(deployment) = objects.iter().find(|object| object.kind() == "Deployment") {
-        text.push_str(&format!("  kubectl scale deployment {} --replicas=20\n", deployment.name()));
-    }
-    if let Some(pod) = pods.items.first().and_then(|pod| pod.metadata.name.as_deref()) {
-        text.push_str(&format!("  sampan explain pod {pod}\n"));
-    }
-    text.push_str("\nCtrl-C ends it; the next `sampan up` finds everything as it was.\n");
-    print(&text)
 }

@@ -1,0 +1,132 @@
+//! What `sampan up` says when everything is there: what runs of what was applied, where, and what to try next. It is as long
+//! for a cluster of many thousand pods as for a small one.
+
+use crate::cluster::Cluster;
+use sampan_api::k8s::api::core::v1::Pod;
+use sampan_api::{LabelSelector, Object, Path};
+use sampan_cli::apply::Applied;
+use sampan_client::{Client, ListParams, kubeconfig};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Objects, or pods, that are shown one by one.
+pub const SHOWN_MAX: usize = 10;
+
+/// How much was applied, by kind and outcome.
+#[derive(Debug, Default)]
+pub struct Counts(BTreeMap<(String, &'static str), usize>);
+
+impl Counts {
+    pub fn add(&mut self, kind: &str, applied: Applied) {
+        *self.0.entry((kind.to_lowercase(), applied.as_str())).or_default() += 1;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> =
+            self.0.iter().map(|((kind, outcome), count)| format!("{count} {kind} {outcome}")).collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// Pods that are shown.
+#[derive(Default)]
+struct Pods {
+    shown: Vec<Pod>,
+    /// How many there are, those that are not shown among them; of a list by selector only what is shown counts.
+    all: usize,
+}
+
+impl Pods {
+    /// As many as are still to be shown of a list, and its length.
+    async fn add(&mut self, admin: &Client, namespace: Option<&str>, params: ListParams) -> anyhow::Result<()> {
+        let api = namespace.map_or_else(|| admin.all::<Pod>(), |namespace| admin.namespaced::<Pod>(namespace));
+        let limit = u32::try_from((SHOWN_MAX - self.shown.len()).max(1)).ok();
+        let page = api.list(&ListParams { limit, ..params }).await?;
+        let rest = page.remaining.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+        self.all += page.items.len() + rest;
+        let room = SHOWN_MAX - self.shown.len();
+        self.shown.extend(page.items.into_iter().take(room));
+        Ok(())
+    }
+}
+
+/// The pods that belong to what was applied.
+async fn pods_of(admin: &Client, objects: &[Object]) -> anyhow::Result<Pods> {
+    let mut pods = Pods::default();
+    for object in objects.iter().take(SHOWN_MAX) {
+        let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+        let params = match (object.kind(), object.get(&["spec", "selector"])) {
+            ("Pod", _) => {
+                let field_selector = Some(format!("metadata.name={}", object.name()));
+                ListParams { field_selector, ..ListParams::default() }
+            }
+            (_, Some(selector)) if object.get(&["spec", "template"]).is_some() => {
+                let Ok(selector) = LabelSelector::from_v1(selector, &Path::root()) else { continue };
+                ListParams { label_selector: Some(selector.to_string()), ..ListParams::default() }
+            }
+            _ => continue,
+        };
+        pods.add(admin, Some(namespace), params).await?;
+    }
+    Ok(pods)
+}
+
+fn address_of(pod: &Pod) -> String {
+    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).unwrap_or_default();
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let port = containers.flat_map(|container| container.ports.iter().flatten()).map(|port| port.container_port).next();
+    match port {
+        Some(port) if !ip.is_empty() => format!("http://{ip}:{port}/"),
+        _ => ip,
+    }
+}
+
+fn line_of(pod: &Pod) -> String {
+    let metadata = &pod.metadata;
+    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+    let name = format!("{}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
+    format!("  pod         {name}  {phase}  {}\n", address_of(pod))
+}
+
+/// The whole text.
+pub async fn up(
+    admin: &Client,
+    cluster: &Cluster,
+    context: &str,
+    merged: &kubeconfig::Merged,
+    objects: &[Object],
+) -> anyhow::Result<String> {
+    let mut text = format!("\nSampan is up at {}\n", cluster.server_url());
+    let before = merged.previous_context.as_ref().map(|previous| format!("; before it was {previous}"));
+    let file = merged.file.display();
+    text.push_str(&format!("  kubeconfig  {file} (context {context}{})\n", before.unwrap_or_default()));
+    text.push_str(&format!("  data        {}\n", cluster.data_dir.root.display()));
+    let addresses = &cluster.addresses;
+    let pod_block = addresses.pods().map(|block| format!("pods {block}, ")).unwrap_or_default();
+    text.push_str(&format!("  addresses   {pod_block}Services {}\n", addresses.services()));
+    let mut all = Pods::default();
+    all.add(admin, None, ListParams::default()).await?;
+    let applied = pods_of(admin, objects).await?;
+    let pods = if objects.is_empty() { &all } else { &applied };
+    pods.shown.iter().for_each(|pod| text.push_str(&line_of(pod)));
+    if all.all > pods.shown.len() {
+        let others = all.all - pods.shown.len();
+        text.push_str(&format!("  and {others} more pods: kubectl get pods -A\n"));
+    }
+    text.push_str("\nTry next, in another terminal:\n");
+    if let Some(address) = pods.shown.iter().map(address_of).find(|address| address.starts_with("http")) {
+        text.push_str(&format!("  curl {address}\n"));
+    }
+    text.push_str("  kubectl get pods -o wide\n");
+    if let Some(deployment) = objects.iter().find(|object| object.kind() == "Deployment") {
+        text.push_str(&format!("  kubectl scale deployment {} --replicas=20\n", deployment.name()));
+    }
+    if let Some(pod) = pods.shown.first().and_then(|pod| pod.metadata.name.as_deref()) {
+        text.push_str(&format!("  sampan explain pod {pod}\n"));
+    }
+    text.push_str("\nCtrl-C ends it; the next `sampan up` finds everything as it was.\n");
+    Ok(text)
+}
