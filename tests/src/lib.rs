@@ -120,23 +120,16 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A lock that all tests of this machine share, whichever process they are in.
-fn one_node_at_a_time() -> std::fs::File {
-    let file = std::fs::File::create(std::env::temp_dir().join("sampan-tests.lock")).expect("a lock file");
-    file.lock().expect("the lock");
-    file
-}
-
 /// A running `sampan up`.
 pub struct Sampan {
     child: Child,
     pub folder: PathBuf,
     pub server: String,
     pub kubeconfig: PathBuf,
+    /// What it said when it was ready.
+    pub ready: Value,
     /// What it wrote to standard error, for the report of a failure.
     log: PathBuf,
-    /// Held while a node runs: two nodes of one machine would give their pods the same addresses.
-    _node: Option<std::fs::File>,
 }
 
 impl Sampan {
@@ -147,10 +140,20 @@ impl Sampan {
 
     /// As [`Sampan::up`]; `Err`: what it said instead of becoming ready.
     pub fn try_up(folder: &Path, arguments: &[&str]) -> Result<Self, String> {
-        let (mut sampan, said) = Self::start(folder, arguments);
+        Self::ready(Self::start(folder, arguments, true))
+    }
+
+    /// Starts as a user whose home is `home` does: with the default kubeconfig and data directory.
+    pub fn up_at_home(home: &Path, arguments: &[&str]) -> Self {
+        Self::ready(Self::start(home, arguments, false))
+            .unwrap_or_else(|output| panic!("sampan up did not become ready: {output}"))
+    }
+
+    fn ready((mut sampan, said): (Self, Option<Value>)) -> Result<Self, String> {
         match said {
             Some(ready) if ready["event"] == "ready" => {
                 ready["server"].as_str().unwrap_or_default().clone_into(&mut sampan.server);
+                sampan.ready = ready;
                 Ok(sampan)
             }
             other => Err(format!("{other:?}\n{}", sampan.log())),
@@ -159,23 +162,27 @@ impl Sampan {
 
     /// Starts with objects that do not become ready: the cluster, and what it said of them.
     pub fn up_unready(folder: &Path, arguments: &[&str]) -> (Self, Value) {
-        let (mut sampan, said) = Self::start(folder, arguments);
+        let (mut sampan, said) = Self::start(folder, arguments, true);
         let said = said.unwrap_or_else(|| panic!("it said nothing: {}", sampan.log()));
         assert_eq!(said["event"], "notReady", "{said}");
         said["server"].as_str().unwrap_or_default().clone_into(&mut sampan.server);
         (sampan, said)
     }
 
-    /// Starts, and waits for the first line of its output.
-    fn start(folder: &Path, arguments: &[&str]) -> (Self, Option<Value>) {
-        let node = (!arguments.contains(&"--components") || arguments.iter().any(|one| one.contains("node")))
-            .then(one_node_at_a_time);
-        let kubeconfig = folder.join("kubeconfig");
-        let log = folder.join("stderr.log");
+    /// Starts, and waits for the first line of its output. `apart`: with files of its own; otherwise with those that it
+    /// finds in the home.
+    fn start(folder: &Path, arguments: &[&str], apart: bool) -> (Self, Option<Value>) {
+        let kubeconfig = if apart { folder.join("kubeconfig") } else { folder.join(".kube/config") };
+        let unique = sampan_env::Env::system().name_suffix(5);
+        let log = folder.join(if apart { "stderr.log".to_owned() } else { format!("stderr-{unique}.log") });
         let stderr = std::fs::File::create(&log).expect("a log file");
         let mut command = self::command(folder);
-        command.args(["up", "--output", "json"]).arg("--data-dir").arg(folder.join("data"));
-        command.arg("--kubeconfig").arg(&kubeconfig);
+        command.args(["up", "--output", "json"]);
+        if apart {
+            command.arg("--data-dir").arg(folder.join("data")).arg("--kubeconfig").arg(&kubeconfig);
+        } else {
+            command.env("HOME", folder).env_remove("XDG_DATA_HOME").env_remove("KUBECONFIG");
+        }
         if !arguments.contains(&"--port") {
             command.args(["--port", "0"]);
         }
@@ -191,7 +198,8 @@ impl Sampan {
             }
         });
         let said = lines.recv_timeout(PATIENCE).ok().and_then(|line| serde_json::from_str::<Value>(&line).ok());
-        (Self { child, folder: folder.to_owned(), server: String::new(), kubeconfig, log, _node: node }, said)
+        let ready = Value::Null;
+        (Self { child, folder: folder.to_owned(), server: String::new(), kubeconfig, ready, log }, said)
     }
 
     pub fn log(&self) -> String {

@@ -1,7 +1,12 @@
 //! Pods as a kubelet's: logs, exit codes, back-off, limits, stopping.
 
-use sampan_tests::{Sampan, eventually};
-use serde_json::Value;
+use futures::StreamExt;
+use sampan_api::k8s::api::core::v1::Pod;
+use sampan_client::DeleteParams;
+use sampan_env::Env;
+use sampan_tests::measure::connect;
+use sampan_tests::{Sampan, eventually, http_get};
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -133,4 +138,191 @@ fn after_a_kill_long_lived_pods_run_again_and_finished_ones_do_not() {
     });
     assert_eq!(container(&never)["state"]["terminated"]["exitCode"], 137);
     assert_eq!(container(&batch(&sampan))["state"]["terminated"], before, "the batch was not run again");
+}
+
+fn pod(name: &str, image: &str, spec: &str, container: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n{spec}  containers:\n  - {{name: c, image: \"{image}\"{container}}}\n"
+    )
+}
+
+/// The text of each event of a pod.
+fn events(sampan: &Sampan, name: &str) -> Vec<String> {
+    let selector = format!("involvedObject.name={name}");
+    let list = sampan.get(&["events", "--field-selector", &selector]).expect("events");
+    let messages = list["items"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
+    messages.map(str::to_owned).collect()
+}
+
+#[test]
+fn of_two_hundred_pods_that_are_deleted_at_any_moment_nothing_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &[]);
+    let images = ["sampan/hello:v1", "sampan/worker:v1", "sampan/none:v1", "sampan/batch:v1"];
+    // The first of each image is compiled or found; the descriptors of a server that runs are open.
+    for (n, image) in images.iter().enumerate() {
+        sampan.kubectl_stdin("1.35", &["create", "-f", "-"], &pod(&format!("warm-{n}"), image, "", ""));
+    }
+    let none = |sampan: &Sampan| {
+        eventually("no pod is left", || {
+            let pods = sampan.get(&["pods"])?;
+            pods["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+        });
+    };
+    sampan.kubectl("1.35", &["wait", "pod/warm-0", "--for=condition=Ready", "--timeout=60s"]);
+    sampan.kubectl("1.35", &["delete", "pods", "--all", "--wait=false"]);
+    none(&sampan);
+    let sockets = || {
+        let text = std::fs::read_to_string("/proc/net/tcp").expect("sockets");
+        let listening = text.lines().filter(|line| line.contains(" 00000000:0000 0A "));
+        // Little endian: 127.64.0.0/11 ends in 7F, with 40 to 5F before it.
+        let block = |line: &&str| line.split_whitespace().nth(1).is_some_and(|at| {
+            at.get(4..8).is_some_and(|tail| ("407F".."607F").contains(&tail))
+        });
+        listening.filter(block).count()
+    };
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", sampan.pid())).expect("its files").count();
+    let before = descriptors();
+    let client = connect(&sampan).expect("a client");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let random = Env::simulated(7, std::time::SystemTime::UNIX_EPOCH);
+    runtime.block_on(async {
+        let lives = (0..200).map(|n| {
+            let (client, random) = (client.clone(), random.clone());
+            async move {
+                let name = format!("p-{n}");
+                let mut spec = json!({"containers": [{"name": "c", "image": images[n % images.len()]}]});
+                if n % 2 == 1 {
+                    spec["terminationGracePeriodSeconds"] = i64::MAX.into();
+                }
+                let object = json!({"metadata": {"name": name}, "spec": spec});
+                let object: Pod = serde_json::from_value(object).expect("a pod");
+                let pods = client.namespaced::<Pod>("default");
+                pods.create(&object).await.expect("created");
+                random.sleep(std::time::Duration::from_millis(random.random_u64() % 60)).await;
+                let grace_period_seconds = [None, Some(0), Some(1)][n % 3];
+                let params = DeleteParams { grace_period_seconds, ..DeleteParams::default() };
+                pods.delete(&name, &params).await.expect("deleted");
+            }
+        });
+        futures::stream::iter(lives).buffer_unordered(20).collect::<Vec<()>>().await;
+    });
+    none(&sampan);
+    eventually("no row of the ledger is left", || {
+        (std::fs::read_dir(folder.path().join("data/node/ledger")).expect("the ledger").count() == 0).then_some(())
+    });
+    eventually("no pod listens", || (sockets() == 0).then_some(()));
+    // Connections of this test's client among them, which end when it does.
+    drop(client);
+    eventually("the files are as many as before", || (descriptors() <= before + 4).then_some(()));
+}
+
+#[test]
+fn a_changed_image_restarts_its_container_and_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &[]);
+    for policy in ["Always", "Never"] {
+        let name = format!("changed-{}", policy.to_lowercase());
+        let spec = format!("  restartPolicy: {policy}\n");
+        let two = pod(&name, "sampan/hello:v1", &spec, "") + "  - {name: beside, image: \"sampan/worker:v1\"}\n";
+        sampan.kubectl_stdin("1.35", &["create", "-f", "-"], &two);
+        sampan.kubectl("1.35", &["wait", &format!("pod/{name}"), "--for=condition=Ready", "--timeout=60s"]);
+        let ip = sampan.kubectl("1.35", &["get", "pod", &name, "-o", "jsonpath={.status.podIP}"]);
+        let says = |part: &str| {
+            eventually(&format!("{name} says {part:?}"), || {
+                http_get(&format!("{ip}:8080"), "/").filter(|(code, body)| *code == 200 && body.starts_with(part))
+            });
+        };
+        says("Hello from");
+        sampan.kubectl("1.35", &["set", "image", &format!("pod/{name}"), "c=sampan/hello:v2"]);
+        says("Hello again (v2)");
+        let found = eventually("the status says so", || {
+            let found = sampan.get(&["pod", &name])?;
+            (container(&found)["image"] == "sampan/hello:v2" && container(&found)["ready"] == true).then_some(found)
+        });
+        let of = |name: &str| {
+            let statuses = found["status"]["containerStatuses"].as_array().expect("statuses");
+            statuses.iter().find(|status| status["name"] == name).expect(name)["restartCount"].clone()
+        };
+        assert_eq!((of("c"), of("beside")), (1.into(), 0.into()), "{found}");
+        assert_eq!(found["status"]["phase"], "Running");
+        let expected = "Container c definition changed, will be restarted".to_owned();
+        eventually("an event tells of it", || events(&sampan, &name).contains(&expected).then_some(()));
+    }
+    // What waits for an image that is not there takes the next one at once.
+    sampan.kubectl_stdin("1.35", &["create", "-f", "-"], &pod("mended", "sampan/none:v1", "", ""));
+    eventually("it waits", || {
+        let pod = sampan.get(&["pod", "mended"])?;
+        container(&pod)["state"]["waiting"]["reason"].as_str().filter(|reason| reason.contains("Pull")).map(drop)
+    });
+    sampan.kubectl("1.35", &["set", "image", "pod/mended", "c=sampan/hello:v1"]);
+    sampan.kubectl("1.35", &["wait", "pod/mended", "--for=condition=Ready", "--timeout=5s"]);
+}
+
+#[test]
+fn a_pod_with_a_grace_without_end_ends_and_its_container_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &[]);
+    let spec = format!("  terminationGracePeriodSeconds: {}\n", i64::MAX);
+    for force in [false, true] {
+        sampan.kubectl_stdin("1.35", &["create", "-f", "-"], &pod("endless", "sampan/hello:v1", &spec, ""));
+        sampan.kubectl("1.35", &["wait", "pod/endless", "--for=condition=Ready", "--timeout=60s"]);
+        let ip = sampan.kubectl("1.35", &["get", "pod", "endless", "-o", "jsonpath={.status.podIP}"]);
+        let address = format!("{ip}:8080");
+        assert!(http_get(&address, "/").is_some());
+        let arguments: &[&str] = if force { &["--force", "--grace-period=0"] } else { &["--wait=false"] };
+        sampan.kubectl("1.35", &[&["delete", "pod", "endless"], arguments].concat());
+        eventually("it is gone", || sampan.get(&["pod", "endless"]).is_none().then_some(()));
+        eventually("nobody answers", || http_get(&address, "/").is_none().then_some(()));
+    }
+    assert!(!sampan.log().contains("panicked"), "{}", sampan.log());
+}
+
+#[test]
+fn logs_are_told_and_refused_in_kubectls_own_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hello = format!("{}/../examples/hello.yaml", env!("CARGO_MANIFEST_DIR"));
+    let sampan = Sampan::up(folder.path(), &["-f", &hello]);
+    sampan.kubectl_stdin("1.35", &["create", "-f", "-"], &pod("waits", "sampan/none:v1", "", ""));
+    eventually("it waits", || {
+        let pod = sampan.get(&["pod", "waits"])?;
+        (container(&pod)["state"]["waiting"]["reason"] == "ErrImagePull").then_some(())
+    });
+    let refused = sampan.kubectl_refused("1.35", &["logs", "waits"]);
+    let why = ["image can't be pulled", "trying and failing to pull image"]
+        .map(|why| format!("Error from server (BadRequest): container \"c\" in pod \"waits\" is waiting to start: {why}\n"));
+    assert!(why.contains(&refused), "{refused}");
+    let refused = sampan.kubectl_refused("1.35", &["logs", "waits", "--previous"]);
+    let why = "Error from server (BadRequest): previous terminated container \"c\" in pod \"waits\" not found\n";
+    assert_eq!(refused, why);
+    // A service tells of its requests.
+    let pods = sampan.get(&["pods", "-l", "app=hello"]).expect("pods");
+    for pod in pods["items"].as_array().expect("a list") {
+        let ip = pod["status"]["podIP"].as_str().expect("an address");
+        assert!(http_get(&format!("{ip}:8080"), "/some/path").is_some());
+    }
+    let log = eventually("its log has the request", || {
+        Some(sampan.kubectl("1.35", &["logs", "deployment/hello"])).filter(|log| !log.is_empty())
+    });
+    assert_eq!(log, "GET /some/path\n");
+}
+
+#[test]
+fn privileges_are_none_to_give_and_the_owner_hears_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &[]);
+    let privileged = ", securityContext: {privileged: true}";
+    let output = {
+        let mut command = sampan.kubectl_command("1.35");
+        command.args(["create", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("kubectl starts");
+        let text = pod("privileged", "sampan/worker:v1", "", privileged);
+        std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), text.as_bytes()).expect("it reads");
+        child.wait_with_output().expect("it ends")
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    sampan.kubectl("1.35", &["wait", "pod/privileged", "--for=condition=Ready", "--timeout=60s"]);
+    eventually("an event tells of it", || {
+        events(&sampan, "privileged").iter().any(|text| text.contains("has no privileges to give")).then_some(())
+    });
 }

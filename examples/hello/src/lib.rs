@@ -1,12 +1,27 @@
-//! Says hello over HTTP. Each request has an instance of its own.
+//! Says hello over HTTP, and writes a line a request to its log. Each request has an instance of its own.
 
 use wasip2::exports::http::incoming_handler::Guest;
-use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+use wasip2::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
 #[cfg(not(feature = "v2"))]
 const GREETING: &str = "Hello";
 #[cfg(feature = "v2")]
 const GREETING: &str = "Hello again (v2)";
+
+fn name_of(method: &Method) -> &str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+        Method::Connect => "CONNECT",
+        Method::Options => "OPTIONS",
+        Method::Trace => "TRACE",
+        Method::Patch => "PATCH",
+        Method::Other(name) => name,
+    }
+}
 
 struct Hello;
 
@@ -15,6 +30,7 @@ impl Guest for Hello {
         let pod = std::env::var("POD_NAME").unwrap_or_else(|_| "a pod".into());
         let path = request.path_with_query().unwrap_or_else(|| "/".into());
         let text = format!("{GREETING} from {pod} at {path}\n");
+        println!("{} {path}", name_of(&request.method()));
 
         let headers = Fields::new();
         if headers.append("content-type", b"text/plain; charset=utf-8").is_err() {
