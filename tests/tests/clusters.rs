@@ -117,7 +117,7 @@ fn files_are_their_owners_alone_whatever_was_there_before() {
     let sampan = Sampan::up(folder.path(), &["-f", HELLO]);
     let component = folder.path().join("component.wasm");
     std::fs::write(&component, b"\0asm\x0d\0\x01\0").expect("written");
-    let import = std::process::Command::new(sampan_tests::binary())
+    let import = sampan_tests::command(folder.path())
         .args(["image", "import", &component.to_string_lossy(), "team/app:v1", "--data-dir"])
         .arg(&data)
         .output()
