@@ -95,7 +95,11 @@ impl Agent {
     /// How many pods the node has room for, as its Node says.
     pub fn capacity(&self) -> PodCapacity {
         let of_runtime = self.shared.runtime.capacity();
-        if of_runtime.pods_max <= PODS_MAX { of_runtime } else { PodCapacity { pods_max: PODS_MAX, bound_by: "pod addresses" } }
+        if of_runtime.pods_max <= PODS_MAX {
+            of_runtime
+        } else {
+            PodCapacity { pods_max: PODS_MAX, bound_by: "pod addresses" }
+        }
     }
 
     /// Ends the workers and what runs in them; the ledger says what to run again.

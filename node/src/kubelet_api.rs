@@ -281,7 +281,10 @@ mod tests {
         assert!(lines.iter().all(|line| line.starts_with("20") && line.contains("Z ")));
         assert_eq!(get(&world, "/containerLogs/ns/p/c?tailLines=2").await.1, format!("{long}\nb\n"));
         assert_eq!(get(&world, "/containerLogs/ns/p/c?limitBytes=4").await.1, "a\nyy");
-        assert_eq!(get(&world, &format!("/containerLogs/ns/p/c?sinceSeconds={}", u64::MAX)).await.1.len(), text.len() - 93);
+        assert_eq!(
+            get(&world, &format!("/containerLogs/ns/p/c?sinceSeconds={}", u64::MAX)).await.1.len(),
+            text.len() - 93
+        );
     }
 
     #[tokio::test(start_paused = true)]

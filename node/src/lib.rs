@@ -43,5 +43,7 @@ mod worker;
 pub use agent::{Agent, AgentConfig, StartError};
 pub use container::{ContainerPlan, Refusal};
 pub use observed::{ContainerName, ContainerState, Observed, ObservedContainer, Terminated};
-pub use runtime::{ContainerExit, ImageError, Launch, LaunchError, PodCapacity, PodRuntime, PodSandbox, PulledImage, Running};
+pub use runtime::{
+    ContainerExit, ImageError, Launch, LaunchError, PodCapacity, PodRuntime, PodSandbox, PulledImage, Running,
+};
 pub use shared_process::SharedProcess;

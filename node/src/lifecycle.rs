@@ -18,9 +18,19 @@ use std::time::{Duration, SystemTime};
 /// A step of a container that was under way and is done.
 pub(crate) enum Done {
     /// What it is to be is known and its image is at hand, or is not to be had.
-    Prepared { container: ContainerName, result: Result<(ContainerPlan, PulledImage), NotPrepared> },
-    Launched { container: ContainerName, log: Arc<RunLog>, result: Result<Arc<dyn Running>, LaunchError> },
-    Ended { container: ContainerName, exit: ContainerExit },
+    Prepared {
+        container: ContainerName,
+        result: Result<(ContainerPlan, PulledImage), NotPrepared>,
+    },
+    Launched {
+        container: ContainerName,
+        log: Arc<RunLog>,
+        result: Result<Arc<dyn Running>, LaunchError>,
+    },
+    Ended {
+        container: ContainerName,
+        exit: ContainerExit,
+    },
     /// A start that was given up: whatever took its place has been noted.
     GivenUp,
 }
@@ -65,8 +75,7 @@ impl Worker {
         }
         one.state = ContainerState::Pulling { since: now };
         self.dirty = true;
-        let (shared, pod, container, sandbox) =
-            (self.shared.clone(), self.pod.clone(), name.clone(), self.sandbox());
+        let (shared, pod, container, sandbox) = (self.shared.clone(), self.pod.clone(), name.clone(), self.sandbox());
         let prepare = async move {
             let no_address = || LaunchError::Unavailable("no pod address is free on this node".into());
             let result = match sandbox.ok_or_else(no_address) {
@@ -184,10 +193,14 @@ impl Worker {
         };
         one.state = ContainerState::Stopping { started_at, until };
         if first {
-            self.event(EventType::Normal, "Killing", match cause {
-                StopCause::Deletion => format!("Stopping container {name}"),
-                StopCause::Redefined => format!("Container {name} definition changed, will be restarted"),
-            });
+            self.event(
+                EventType::Normal,
+                "Killing",
+                match cause {
+                    StopCause::Deletion => format!("Stopping container {name}"),
+                    StopCause::Redefined => format!("Container {name} definition changed, will be restarted"),
+                },
+            );
         }
     }
 

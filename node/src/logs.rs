@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_byte_for_byte_however_long_its_lines_are() {
-        let lengths = [0, 1, LOG_PIECE_MAX - 1, LOG_PIECE_MAX, LOG_PIECE_MAX + 1, 2 * LOG_PIECE_MAX, 5 * LOG_PIECE_MAX + 7];
+        let lengths =
+            [0, 1, LOG_PIECE_MAX - 1, LOG_PIECE_MAX, LOG_PIECE_MAX + 1, 2 * LOG_PIECE_MAX, 5 * LOG_PIECE_MAX + 7];
         for length in lengths {
             for end in ["", "\n", "\nnext\n", "\n\n"] {
                 let written = format!("{}{end}", "x".repeat(length));

@@ -257,7 +257,8 @@ mod tests {
     fn a_changed_image_is_put_to_work_in_every_state_as_a_kubelet_does() {
         use RestartPolicy::{Always, Never, OnFailure};
         let start = || Some(Action::Start { container: "a".into() });
-        let stop = || Some(Action::Stop { container: "a".into(), grace: TERMINATION_GRACE, cause: StopCause::Redefined });
+        let stop =
+            || Some(Action::Stop { container: "a".into(), grace: TERMINATION_GRACE, cause: StopCause::Redefined });
         let waiting = |reason: &str| ContainerState::Waiting {
             reason: reason.into(),
             message: String::new(),

@@ -296,12 +296,8 @@ mod tests {
         assert_eq!(*registry.0.lock(), ["none:v1", "empty:v1"]);
 
         let log = RunLog::new(&Env::system());
-        let sandbox = PodSandbox {
-            uid: "u".into(),
-            namespace: "ns".into(),
-            name: "p".into(),
-            ip: std::net::Ipv4Addr::LOCALHOST,
-        };
+        let sandbox =
+            PodSandbox { uid: "u".into(), namespace: "ns".into(), name: "p".into(), ip: std::net::Ipv4Addr::LOCALHOST };
         let launch = Launch { image, plan: ContainerPlan::default(), sandbox, log };
         let error = shared.start(launch).await.err().expect("it exports nothing");
         assert!(matches!(&error, LaunchError::Failed(why) if why.contains("wasi:cli/run")), "{error}");

@@ -5,7 +5,9 @@ use crate::address::Addresses;
 use crate::address::tests::Counted;
 use crate::agent::Dispatcher;
 use crate::ledger::Ledger;
-use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodCapacity, PodRuntime, PodSandbox, PulledImage, Running};
+use crate::runtime::{
+    ContainerExit, ImageError, Launch, LaunchError, PodCapacity, PodRuntime, PodSandbox, PulledImage, Running,
+};
 use crate::worker::Shared;
 use async_trait::async_trait;
 use http::{Method, Request, Response};
@@ -202,7 +204,12 @@ struct Run {
 }
 
 /// A guest: it ends by itself, when it is told, at the end of its grace, or when it is killed.
-async fn guest(env: Env, guard: RunGuard, mut told: watch::Receiver<Option<Duration>>, exit: watch::Sender<Option<ContainerExit>>) {
+async fn guest(
+    env: Env,
+    guard: RunGuard,
+    mut told: watch::Receiver<Option<Duration>>,
+    exit: watch::Sender<Option<ContainerExit>>,
+) {
     let lives = Duration::from_millis(env.random_u64() % 60_000);
     let listens = chance(&env, 2);
     let mut due = env.instant() + lives;

@@ -75,7 +75,8 @@ async fn known(shared: &Arc<Shared>, pod: &Pod) -> Option<Observed> {
 
 fn tell(shared: &Shared, pod: &Pod, why: &str) {
     tracing::error!(pod = pod.metadata.name, namespace = pod.metadata.namespace, why, "a pod's worker panicked");
-    let message = format!("error running pod: its worker panicked: {why}; its containers are ended, and it is begun again");
+    let message =
+        format!("error running pod: its worker panicked: {why}; its containers are ended, and it is begun again");
     shared.events.event(sampan_client::reference(pod), EventType::Warning, "FailedSync", message);
 }
 

@@ -291,8 +291,9 @@ impl World {
         let logs = self.shared.logs.lock();
         let of = logs.get(&("ns".into(), "p".into())).and_then(|logs| logs.containers.get("c")).cloned();
         let of = of.unwrap_or_default();
-        [of.current.as_ref(), of.before()]
-            .map(|log| log.map(|log| String::from_utf8_lossy(&log.read(&mut Position::default(), 1).lines[0].text).into_owned()))
+        [of.current.as_ref(), of.before()].map(|log| {
+            log.map(|log| String::from_utf8_lossy(&log.read(&mut Position::default(), 1).lines[0].text).into_owned())
+        })
     }
 }
 

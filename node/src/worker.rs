@@ -135,16 +135,12 @@ impl Worker {
 
     pub(crate) fn wanted(&self) -> Wanted<'_> {
         let (metadata, spec) = (&self.pod.metadata, self.pod.spec.as_ref());
-        let grace = |seconds: Option<i64>| {
-            seconds.map_or(DELETION_GRACE_DEFAULT, |seconds| Seconds::new(seconds).duration())
-        };
+        let grace =
+            |seconds: Option<i64>| seconds.map_or(DELETION_GRACE_DEFAULT, |seconds| Seconds::new(seconds).duration());
         let containers = spec.into_iter().flat_map(|spec| &spec.containers);
         Wanted {
             restart_policy: self.restart_policy(),
-            deletion_grace: metadata
-                .deletion_timestamp
-                .as_ref()
-                .map(|_| grace(metadata.deletion_grace_period_seconds)),
+            deletion_grace: metadata.deletion_timestamp.as_ref().map(|_| grace(metadata.deletion_grace_period_seconds)),
             termination_grace: grace(spec.and_then(|spec| spec.termination_grace_period_seconds)),
             images: containers.filter_map(|one| Some((one.name.as_str(), one.image.as_deref()?))).collect(),
         }

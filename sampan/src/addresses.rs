@@ -84,7 +84,9 @@ fn services(config: &Config, former: Option<Block>) -> anyhow::Result<ClaimedBlo
     const WHAT: &str = "addresses for Services";
     if let Some(block) = config.service_network {
         let Some(claimed) = ranges::claim(block).context(WHAT)? else {
-            bail!("serviceCIDR: {block} or a part of it is another cluster's on this host: name another, or none to get a free one");
+            bail!(
+                "serviceCIDR: {block} or a part of it is another cluster's on this host: name another, or none to get a free one"
+            );
         };
         return Ok(claimed);
     }

@@ -37,7 +37,8 @@ impl ClusterName {
     pub fn first_part(&self) -> u64 {
         // FNV-1a: the same on every machine and in every version.
         self.0.as_ref().map_or(0, |name| {
-            name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+            name.bytes()
+                .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
         })
     }
 }

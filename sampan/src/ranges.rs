@@ -192,8 +192,7 @@ mod tests {
     fn free_parts_are_found_from_anywhere_until_there_are_none() {
         let range = block("198.19.0.0/24");
         let held = claim(block("198.19.0.64/27")).expect("sockets").expect("free");
-        let found: Vec<ClaimedBlock> =
-            std::iter::from_fn(|| claim_free(range, 26, 3).expect("sockets")).collect();
+        let found: Vec<ClaimedBlock> = std::iter::from_fn(|| claim_free(range, 26, 3).expect("sockets")).collect();
         let blocks: Vec<String> = found.iter().map(|one| one.block.to_string()).collect();
         assert_eq!(blocks, ["198.19.0.192/26", "198.19.0.0/26", "198.19.0.128/26"]);
         drop((found, held));

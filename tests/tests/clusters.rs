@@ -37,7 +37,9 @@ fn two_clusters_of_one_user_answer_beside_each_other_and_each_has_its_context() 
                 assert_ne!(text(&cluster.ready, range), text(&other.ready, range), "{range}");
             }
         }
-        assert!(text(&cluster.ready, "podCIDR").starts_with("127.") && text(&cluster.ready, "podCIDR").ends_with("/24"));
+        assert!(
+            text(&cluster.ready, "podCIDR").starts_with("127.") && text(&cluster.ready, "podCIDR").ends_with("/24")
+        );
         let context = text(&cluster.ready, "context");
         let address = hello_answers(cluster, &["--context", context]);
         let network = text(&cluster.ready, "podCIDR").trim_end_matches("0/24").to_owned();
@@ -61,7 +63,8 @@ fn a_restart_finds_its_ranges_and_services_keep_their_addresses() {
     let ranges = |sampan: &Sampan| ["podCIDR", "serviceCIDR"].map(|range| text(&sampan.ready, range).to_owned());
     let sampan = Sampan::up(folder.path(), &name);
     let before = ranges(&sampan);
-    let ip = |sampan: &Sampan| sampan.kubectl("1.35", &["get", "svc", "kubernetes", "-o", "jsonpath={.spec.clusterIP}"]);
+    let ip =
+        |sampan: &Sampan| sampan.kubectl("1.35", &["get", "svc", "kubernetes", "-o", "jsonpath={.spec.clusterIP}"]);
     let address = ip(&sampan);
     assert!(sampan.interrupt().success());
     let sampan = Sampan::up(folder.path(), &name);

@@ -176,9 +176,11 @@ fn of_two_hundred_pods_that_are_deleted_at_any_moment_nothing_is_left() {
         let text = std::fs::read_to_string("/proc/net/tcp").expect("sockets");
         let listening = text.lines().filter(|line| line.contains(" 00000000:0000 0A "));
         // Little endian: 127.64.0.0/11 ends in 7F, with 40 to 5F before it.
-        let block = |line: &&str| line.split_whitespace().nth(1).is_some_and(|at| {
-            at.get(4..8).is_some_and(|tail| ("407F".."607F").contains(&tail))
-        });
+        let block = |line: &&str| {
+            line.split_whitespace()
+                .nth(1)
+                .is_some_and(|at| at.get(4..8).is_some_and(|tail| ("407F".."607F").contains(&tail)))
+        };
         listening.filter(block).count()
     };
     let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", sampan.pid())).expect("its files").count();
@@ -289,8 +291,9 @@ fn logs_are_told_and_refused_in_kubectls_own_words() {
         (container(&pod)["state"]["waiting"]["reason"] == "ErrImagePull").then_some(())
     });
     let refused = sampan.kubectl_refused("1.35", &["logs", "waits"]);
-    let why = ["image can't be pulled", "trying and failing to pull image"]
-        .map(|why| format!("Error from server (BadRequest): container \"c\" in pod \"waits\" is waiting to start: {why}\n"));
+    let why = ["image can't be pulled", "trying and failing to pull image"].map(|why| {
+        format!("Error from server (BadRequest): container \"c\" in pod \"waits\" is waiting to start: {why}\n")
+    });
     assert!(why.contains(&refused), "{refused}");
     let refused = sampan.kubectl_refused("1.35", &["logs", "waits", "--previous"]);
     let why = "Error from server (BadRequest): previous terminated container \"c\" in pod \"waits\" not found\n";

@@ -1,9 +1,9 @@
 //! The lock of a kubeconfig: one of ours that dies with its process, and kubectl's own, a file that may outlive whoever
 //! made it.
 
+use crate::Result;
 use crate::error::Error;
 use crate::limits::{CONFIG_LOCK_POLL, CONFIG_LOCK_STALE, CONFIG_LOCK_WAIT};
-use crate::Result;
 use sampan_env::{Env, files};
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};

@@ -150,8 +150,7 @@ fn reader_options(path: &Path) -> SqliteConnectOptions {
 /// Takes the lock that keeps a second process, or a second opener in this one, out.
 fn lock(path: &Path) -> Result<File, Error> {
     let name = || path.display().to_string();
-    let file = sampan_env::files::open_lock(path)
-        .map_err(|error| Error::Io(format!("opening {}: {error}", name())))?;
+    let file = sampan_env::files::open_lock(path).map_err(|error| Error::Io(format!("opening {}: {error}", name())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(Error::InUse { path: name() }),
