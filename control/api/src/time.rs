@@ -174,44 +174,6 @@ impl From<UnixTime> for SystemTime {
     }
 }
 
-/// The last moment that RFC 3339 can write. Sums that a user's number is part of end here.
-pub fn last_moment() -> SystemTime {
-    SystemTime::UNIX_EPOCH.checked_add(Timestamp::MAX.as_duration().unsigned_abs()).unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-/// `span` after `moment`, and never after [`last_moment`].
-pub fn later(moment: SystemTime, span: Duration) -> SystemTime {
-    moment.checked_add(span).map_or_else(last_moment, |sum| sum.min(last_moment()))
-}
-
-/// A length of time in whole seconds, as a field of an object or a query says it: of any size, so that nothing but
-/// [`Seconds::after`] and [`Seconds::before`] adds it to a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seconds(u64);
-
-impl Seconds {
-    /// A negative number of seconds is none.
-    pub fn new(seconds: i64) -> Self {
-        Self(u64::try_from(seconds).unwrap_or(0))
-    }
-
-    /// Fit for timers, which take any length; for sums there are [`later`] and [`Seconds::after`].
-    pub fn duration(self) -> Duration {
-        Duration::from_secs(self.0)
-    }
-
-    /// So long after `moment`, and never after [`last_moment`].
-    pub fn after(self, moment: SystemTime) -> SystemTime {
-        later(moment, self.duration())
-    }
-
-    /// So long before `moment`, and never before the epoch.
-    pub fn before(self, moment: SystemTime) -> SystemTime {
-        let epoch = SystemTime::UNIX_EPOCH;
-        moment.checked_sub(self.duration()).map_or(epoch, |time| time.max(epoch))
-    }
-}
-
 /// `metav1.Time`: whole seconds, UTC, `2026-01-02T03:04:05Z`.
 pub fn rfc3339(time: SystemTime) -> String {
     UnixTime::from(time).rfc3339()
@@ -414,21 +376,6 @@ mod tests {
         }
         assert_eq!(rfc3339(earlier(now, Duration::MAX)), "0000-01-01T00:00:00Z");
         assert_eq!(rfc3339(later(now, Duration::MAX)), "9999-12-31T23:59:59Z");
-    }
-
-    #[test]
-    fn sums_with_any_number_of_seconds_can_be_written() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        for seconds in [i64::MIN, -1, 0, 1, 30, i64::from(i32::MAX), i64::MAX / 2, i64::MAX - 1, i64::MAX] {
-            let span = Seconds::new(seconds);
-            for moment in [SystemTime::UNIX_EPOCH, now, last_moment()] {
-                let (after, before) = (span.after(moment), span.before(moment));
-                assert!(moment <= after && after <= last_moment() && before <= moment, "{seconds}");
-                assert!(parse(&rfc3339(after)).is_some() && parse(&rfc3339(before)).is_some(), "{seconds}");
-            }
-        }
-        assert_eq!(Seconds::new(30).after(now), now + Duration::from_secs(30));
-        assert_eq!(later(now, Duration::MAX), last_moment());
     }
 
     #[test]
