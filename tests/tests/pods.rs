@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use sampan_api::k8s::api::core::v1::Pod;
 use sampan_client::DeleteParams;
-use sampan_env::Env;
+use sampan_env::{Env, Tasks};
 use sampan_tests::measure::connect;
 use sampan_tests::{Sampan, eventually, http_get};
 use serde_json::{Value, json};
@@ -185,7 +185,8 @@ fn of_two_hundred_pods_that_are_deleted_at_any_moment_nothing_is_left() {
     };
     let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", sampan.pid())).expect("its files").count();
     let before = descriptors();
-    let client = connect(&sampan).expect("a client");
+    let tasks = Tasks::new("pods");
+    let client = connect(&sampan, &tasks).expect("a client");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let random = Env::simulated(7, std::time::SystemTime::UNIX_EPOCH);
     runtime.block_on(async {
