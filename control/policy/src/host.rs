@@ -20,8 +20,11 @@ pub const POD_TOO_LARGE: &str = "PodTooLarge";
 /// What a mirror shows: a cluster, and the pod in hand.
 #[derive(Clone, Copy)]
 pub(crate) struct World<'a> {
+    /// The cluster.
     pub snapshot: &'a Snapshot,
+    /// The pod.
     pub pod: &'a PodView,
+    /// Rows of the nodes that are asked about.
     pub rows: &'a [u32],
 }
 

@@ -6,15 +6,22 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 #[derive(Clone, Debug, Default, PartialEq, Eq, ComponentType, Lower)]
 #[component(record)]
 pub struct PolicyChanges {
+    /// UTF-8 of the new strings, one after the other.
     pub strings: Vec<u8>,
+    /// Where each new string ends.
     #[component(name = "string-ends")]
     pub string_ends: Vec<u32>,
+    /// Ids of the columns with changed cells.
     pub columns: Vec<u32>,
+    /// Where each column's part of `rows` ends.
     #[component(name = "column-ends")]
     pub column_ends: Vec<u32>,
+    /// Rows of changed cells.
     pub rows: Vec<u32>,
+    /// Where each row's part of `words` ends.
     #[component(name = "cell-ends")]
     pub cell_ends: Vec<u32>,
+    /// The cells.
     pub words: Vec<i64>,
 }
 
@@ -22,10 +29,15 @@ pub struct PolicyChanges {
 #[derive(Clone, Debug, Default, PartialEq, Eq, ComponentType, Lower)]
 #[component(record)]
 pub struct PolicyInput {
+    /// To be kept.
     pub changes: PolicyChanges,
+    /// To be seen by this call only.
     pub overlay: PolicyChanges,
+    /// Row of the pod.
     pub pod: u32,
+    /// Slots of the policies to run, in order.
     pub policies: Vec<u32>,
+    /// Rows of the nodes, in the order in which the answer has them.
     pub nodes: Vec<u32>,
 }
 
@@ -33,8 +45,11 @@ pub struct PolicyInput {
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
 #[component(record)]
 pub struct PolicyReason {
+    /// Slot of the policy that refuses.
     pub policy: u32,
+    /// Bit 0: no eviction of pods could change it.
     pub bits: u32,
+    /// Counted one by one.
     pub texts: Vec<String>,
 }
 
@@ -42,8 +57,11 @@ pub struct PolicyReason {
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
 #[component(record)]
 pub struct PolicyVerdicts {
+    /// A byte for each node: 0, or 1 + an index into `reasons`; empty: all pass.
     pub marks: Vec<u8>,
+    /// What the marks point at.
     pub reasons: Vec<PolicyReason>,
+    /// Slots of the policies that do not concern the pod.
     pub skipped: Vec<u32>,
 }
 
@@ -51,7 +69,9 @@ pub struct PolicyVerdicts {
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
 #[component(record)]
 pub struct PolicyScores {
+    /// Slots of the policies that do not concern the pod.
     pub skipped: Vec<u32>,
+    /// For each policy that was not skipped: one score for each node.
     pub values: Vec<i64>,
 }
 

@@ -32,9 +32,13 @@ pub struct PolicyBudget {
 /// Why a call gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PolicyCause {
+    /// It trapped: a panic, a stack overflow, an exit.
     Trap,
+    /// [`PolicyBudget::cpu`] was used up.
     CpuBudget,
+    /// [`PolicyBudget::wall`] was over.
     WallBudget,
+    /// It wanted more memory than it may have.
     Memory,
     /// It would have waited.
     Blocked,
@@ -47,6 +51,7 @@ pub enum PolicyCause {
 }
 
 impl PolicyCause {
+    /// As status, Events and decision records have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trap => "Trap",
@@ -61,17 +66,22 @@ impl PolicyCause {
     }
 }
 
+/// A call that gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", cause.as_str())]
 pub struct PolicyFault {
+    /// What went wrong.
     pub cause: PolicyCause,
+    /// The same for people, in one line; what the guest said last stands in it.
     pub message: String,
 }
 
 /// Which of the extension points that this host calls a component exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyExports {
+    /// The interface `filter`.
     pub filter: bool,
+    /// The interface `score`.
     pub score: bool,
 }
 
@@ -337,6 +347,7 @@ fn fault(error: &wasmtime::Error, budget: PolicyBudget, cpu: Duration, wall: Dur
 }
 
 impl PolicyInstance {
+    /// What it is an instance of.
     pub fn component(&self) -> &PolicyComponent {
         &self.component
     }

@@ -5,9 +5,13 @@ use crate::limits;
 use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+/// Which roll-out of its Deployment a ReplicaSet is, and which one the Deployment is at.
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
+/// Earlier numbers of a ReplicaSet that was rolled back to.
 pub const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
+/// Replicas of the Deployment when the ReplicaSet was last scaled.
 pub const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
+/// The same with maxSurge.
 pub const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
 
 /// Not copied from a Deployment to its ReplicaSets.

@@ -74,6 +74,7 @@ pub fn note_pause(deployment: &mut Deployment, now: SystemTime) {
     }
 }
 
+/// Notes that a ReplicaSet of the wanted template was there already.
 pub fn found(deployment: &Deployment, status: &mut DeploymentStatus, name: &str, now: SystemTime) {
     if deadline(deployment).is_some() && get(status, PROGRESSING).is_none() {
         let message = format!("Found new replica set \"{name}\"");
@@ -81,6 +82,7 @@ pub fn found(deployment: &Deployment, status: &mut DeploymentStatus, name: &str,
     }
 }
 
+/// Notes that a ReplicaSet of the wanted template was created.
 pub fn created(deployment: &Deployment, status: &mut DeploymentStatus, name: &str, now: SystemTime) {
     if deadline(deployment).is_some() {
         let message = format!("Created new replica set \"{name}\"");
@@ -88,6 +90,7 @@ pub fn created(deployment: &Deployment, status: &mut DeploymentStatus, name: &st
     }
 }
 
+/// Notes that it could not be created.
 pub fn create_failed(deployment: &Deployment, status: &mut DeploymentStatus, message: String, now: SystemTime) {
     if deadline(deployment).is_some() {
         set(status, new(PROGRESSING, "False", "ReplicaSetCreateError", message, now));

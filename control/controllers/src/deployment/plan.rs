@@ -11,17 +11,23 @@ use std::time::SystemTime;
 /// A write on a ReplicaSet, and the event that tells of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Create this ReplicaSet, and tell this Event.
     Create { set: Box<ReplicaSet>, event: Option<String> },
+    /// Write this ReplicaSet, and tell this Event.
     Update { set: Box<ReplicaSet>, event: Option<String> },
+    /// Delete the ReplicaSet of that name and UID.
     Delete { name: String, uid: String },
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    /// What is to be done, in order.
     pub actions: Vec<Action>,
     /// What `deployment.kubernetes.io/revision` is to say.
     pub revision: Option<i64>,
+    /// The status after it.
     pub status: DeploymentStatus,
+    /// When it is to be looked at again.
     pub requeue: Requeue,
 }
 

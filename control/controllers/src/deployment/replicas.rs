@@ -8,6 +8,7 @@ use sampan_api::k8s::api::core::v1::PodTemplateSpec;
 use sampan_api::k8s::apimachinery::pkg::util::intstr::IntOrString;
 use std::cmp::Ordering;
 
+/// Label of a Deployment's ReplicaSets and pods: the hash of the template.
 pub const TEMPLATE_HASH: &str = "pod-template-hash";
 
 pub fn spec(deployment: &Deployment) -> DeploymentSpec {

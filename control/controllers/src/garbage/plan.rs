@@ -16,6 +16,7 @@ pub const ORPHAN: &str = "orphan";
 pub enum OwnerState {
     /// It is there (or going in a way that does not wait for this object).
     Solid,
+    /// It is gone, or never was.
     Absent,
     /// It is being deleted in the foreground.
     WaitsForDependents,
@@ -25,9 +26,11 @@ pub enum OwnerState {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Delete the object.
     Delete(Propagation),
     /// Owner references of these UIDs are taken off.
     DropOwners(Vec<String>),
+    /// Take this finalizer off the object.
     RemoveFinalizer(&'static str),
     /// Take this object off its dependents' owner references.
     OrphanDependents,

@@ -11,7 +11,9 @@ use std::time::SystemTime;
 /// What one round left.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remaining {
+    /// Why it is not known what there is to delete.
     pub discovery: Option<String>,
+    /// Resources that could not be emptied, each with the error.
     pub errors: Vec<String>,
     /// Instances by resource.
     pub resources: BTreeMap<String, usize>,
