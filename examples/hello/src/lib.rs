@@ -1,4 +1,7 @@
 //! Says hello over HTTP, and writes a line a request to its log. Each request has an instance of its own.
+//!
+//! A component: for the host it is an empty library, since its imports have nothing to link to there.
+#![cfg(target_family = "wasm")]
 
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
