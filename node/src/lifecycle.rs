@@ -124,8 +124,15 @@ impl Worker {
         self.event(EventType::Normal, "Created", "Container created");
         let log = RunLog::new(&self.shared.env);
         let (shared, container) = (self.shared.clone(), name.clone());
+        let (events, pod) = (self.shared.clone(), self.pod.clone());
+        let message = format!("Image {:?} is waiting to be compiled", plan.image);
+        let waits_for_compiler = Arc::new(move || {
+            let pod = sampan_client::reference(pod.as_ref());
+            events.events.event(pod, EventType::Normal, "Compiling", message.clone());
+        });
         let launch = async move {
-            let result = shared.runtime.start(Launch { image, plan, sandbox, log: log.clone() }).await;
+            let launch = Launch { image, plan, sandbox, log: log.clone(), waits_for_compiler };
+            let result = shared.runtime.start(launch).await;
             Done::Launched { container, log, result }
         };
         self.under_way(name, launch.boxed());

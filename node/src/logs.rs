@@ -133,6 +133,15 @@ impl RunLog {
         found
     }
 
+    /// Bytes of memory that the log takes now.
+    pub fn held(&self) -> u64 {
+        /// What a line costs beside what is counted: the queue of lines grows by doubling.
+        const LINE_GROWTH: usize = 64;
+        let lines = self.lines.lock();
+        let open: usize = lines.open.iter().map(Vec::capacity).sum();
+        (lines.bytes + lines.lines.len() * LINE_GROWTH + open) as u64
+    }
+
     /// Where the last `tail` whole lines begin.
     pub fn tail(&self, tail: usize) -> Position {
         let lines = self.lines.lock();

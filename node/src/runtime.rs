@@ -71,6 +71,8 @@ pub struct Launch {
     pub sandbox: PodSandbox,
     /// Takes what the container writes. The worker ends it.
     pub log: Arc<RunLog>,
+    /// Called where the image must be compiled first and has to wait for its turn.
+    pub waits_for_compiler: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// How a container ended.

@@ -124,6 +124,10 @@ impl wasm::LogSink for Sink {
         self.0.write(self.1, bytes);
         true
     }
+
+    fn held(&self) -> u64 {
+        self.0.held()
+    }
 }
 
 #[async_trait]
@@ -160,7 +164,7 @@ impl PodRuntime for SharedProcess {
     }
 
     async fn start(&self, launch: Launch) -> Result<Arc<dyn Running>, LaunchError> {
-        let Launch { image, plan, sandbox, log } = launch;
+        let Launch { image, plan, sandbox, log, waits_for_compiler } = launch;
         let pod_ip = sandbox.ip;
         let present = self.present.lock().values().find(|present| present.digest == image.digest).cloned();
         let blobs = self.blobs.clone();
@@ -171,12 +175,14 @@ impl PodRuntime for SharedProcess {
             Ok(blob.bytes)
         };
         let prefer_command = !(plan.command.is_empty() && plan.args.is_empty());
-        let artifact = self.runtime.load_workload(&image.digest, prefer_command, fetch).await.map_err(failed)?;
+        let claim = wasm::CompileClaim { owner: sandbox.namespace.as_str().into(), waiting: waits_for_compiler };
+        let artifact = self.runtime.load_workload(&image.digest, prefer_command, claim, fetch).await.map_err(failed)?;
         let container = self.runtime.container(wasm::ContainerLimits {
             memory_bytes: Some(plan.memory_limit_bytes.unwrap_or(self.memory_bytes)),
             cpu_millis: plan.cpu_limit_millis,
             cpu_request_millis: plan.cpu_request_millis,
         });
+        let container = container.in_namespace(&sandbox.namespace);
         let sink = |stream| -> Arc<dyn wasm::LogSink> { Arc::new(Sink(log.clone(), stream)) };
         if artifact.role() == wasm::Role::Service {
             let listen = SocketAddr::from((pod_ip, plan.port));
@@ -298,7 +304,8 @@ mod tests {
         let log = RunLog::new(&Env::system());
         let sandbox =
             PodSandbox { uid: "u".into(), namespace: "ns".into(), name: "p".into(), ip: std::net::Ipv4Addr::LOCALHOST };
-        let launch = Launch { image, plan: ContainerPlan::default(), sandbox, log };
+        let waits_for_compiler = Arc::new(|| {});
+        let launch = Launch { image, plan: ContainerPlan::default(), sandbox, log, waits_for_compiler };
         let error = shared.start(launch).await.err().expect("it exports nothing");
         assert!(matches!(&error, LaunchError::Failed(why) if why.contains("wasi:cli/run")), "{error}");
         // The tag may have moved: by its digest.
@@ -342,7 +349,7 @@ mod tests {
             let text = error.to_string();
             assert_eq!(matches!(failed(error), LaunchError::Unavailable(_)), again, "{text}");
         };
-        check(wasm::Error::CompileStarved { why: "busy".into() }, true);
+        check(wasm::Error::CompileStarved { why: "busy".into(), cpu: Duration::ZERO }, true);
         check(wasm::Error::Fetch("gone".into()), true);
         check(wasm::Error::ShuttingDown, true);
         check(wasm::Error::Compile { message: "bad".into() }, false);
