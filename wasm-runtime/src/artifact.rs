@@ -1,21 +1,22 @@
 //! From a digest to something that can be instantiated: memory, then seeds, then disk, then the compiler child.
 
 use crate::cache::{Cache, Digest};
-use crate::compile::CompilerPool;
+use crate::compile::{CompileClaim, CompilerPool, Job, over};
 use crate::engine::{Role, compatibility};
 use crate::error::Error;
 use crate::guest::GuestState;
 use crate::inspect::{Worlds, inspect};
 use crate::limits::BAD_DIGESTS_MAX;
 use crate::metrics::Counters;
-use crate::runtime::Shared;
-use crate::wasi::add_workload_to_linker;
+use crate::host::Host;
+use crate::linker::add_workload_to_linker;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi::p2::bindings::CommandPre;
@@ -26,10 +27,13 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 pub struct Seed {
     /// Of the component: `sha256:<hex>`.
     pub digest: &'static str,
+    /// What it was compiled to run as.
     pub role: Role,
     /// What it was compiled for; where the machine's engine differs, the component is compiled in the child.
     pub engine_hash: u64,
+    /// What it exports.
     pub worlds: Worlds,
+    /// The machine code, as the engine serialised it.
     pub artefact: &'static [u8],
 }
 
@@ -59,12 +63,15 @@ impl std::fmt::Debug for Artifact {
 }
 
 impl Artifact {
+    /// Of the component: `sha256:<hex>`.
     pub fn digest(&self) -> &str {
         self.0.digest.as_str()
     }
+    /// What it was loaded to run as.
     pub fn role(&self) -> Role {
         self.0.role
     }
+    /// What the component exports.
     pub fn worlds(&self) -> Worlds {
         self.0.worlds
     }
@@ -80,7 +87,7 @@ type Key = (Role, Digest);
 
 /// All artefacts of a runtime.
 pub(crate) struct Artifacts {
-    shared: Arc<Shared>,
+    host: Arc<Host>,
     caches: HashMap<Role, Cache>,
     hashes: HashMap<Role, u64>,
     linkers: HashMap<Role, Linker<GuestState>>,
@@ -88,13 +95,15 @@ pub(crate) struct Artifacts {
     seeds: Mutex<HashMap<Key, Seed>>,
     live: Mutex<HashMap<Key, Weak<Inner>>>,
     bad: Mutex<HashMap<Key, Error>>,
+    /// CPU time that components had which never came to an end for want of it.
+    spent: Mutex<HashMap<Key, Duration>>,
     /// One load of a digest at a time; the others find what it made.
     loading: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Artifacts {
-    pub(crate) fn new(shared: Arc<Shared>, cache_dir: &Path, compilers: Arc<CompilerPool>) -> Result<Self, Error> {
-        let engines = &shared.engines;
+    pub(crate) fn new(host: Arc<Host>, cache_dir: &Path, compilers: Arc<CompilerPool>) -> Result<Self, Error> {
+        let engines = &host.engines;
         let hashes: HashMap<Role, u64> = Role::ALL.iter().map(|r| (*r, compatibility(engines.get(*r)))).collect();
         let mut caches = HashMap::new();
         let mut linkers = HashMap::new();
@@ -108,7 +117,7 @@ impl Artifacts {
             linkers.insert(role, linker);
         }
         Ok(Self {
-            shared,
+            host,
             caches,
             hashes,
             linkers,
@@ -116,6 +125,7 @@ impl Artifacts {
             seeds: Mutex::default(),
             live: Mutex::default(),
             bad: Mutex::default(),
+            spent: Mutex::default(),
             loading: Mutex::default(),
         })
     }
@@ -141,7 +151,13 @@ impl Artifacts {
         })
     }
 
-    pub(crate) async fn load<F, Fut>(&self, role: Role, digest: Digest, fetch: F) -> Result<Artifact, Error>
+    pub(crate) async fn load<F, Fut>(
+        &self,
+        role: Role,
+        digest: Digest,
+        claim: CompileClaim,
+        fetch: F,
+    ) -> Result<Artifact, Error>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Bytes, String>>,
@@ -154,11 +170,12 @@ impl Artifacts {
         let turn = gate.lock().await;
         let loaded = match self.known(&key) {
             Ok(Some(found)) => Ok(found),
-            Ok(None) => self.make(&key, fetch).await,
+            Ok(None) => self.make(&key, claim, fetch).await,
             Err(error) => Err(error),
         };
         drop(turn);
         self.loading.lock().remove(&key);
+        let loaded = loaded.map_err(|error| self.counted(&key, error));
         if let Err(error) = &loaded {
             self.remember_bad(key, error);
         }
@@ -170,6 +187,23 @@ impl Artifacts {
             return Err(error.clone());
         }
         Ok(self.live.lock().get(key).and_then(Weak::upgrade).map(Artifact))
+    }
+
+    /// What starved may be tried again, until it had in all what a component may have: then it is its own fault, however
+    /// busy the machine was.
+    fn counted(&self, key: &Key, error: Error) -> Error {
+        let Error::CompileStarved { cpu, .. } = &error else { return error };
+        let mut spent = self.spent.lock();
+        if spent.len() >= BAD_DIGESTS_MAX && !spent.contains_key(key) {
+            spent.clear();
+        }
+        let sum = spent.entry(key.clone()).or_default();
+        *sum = sum.saturating_add(*cpu);
+        if *sum < self.compilers.cpu_max() {
+            return error;
+        }
+        spent.remove(key);
+        Error::CompileKilled { why: over(self.compilers.cpu_max()) }
     }
 
     /// Only what is the component's own fault is remembered: a full disk or a missing blob may heal.
@@ -184,11 +218,11 @@ impl Artifacts {
                 bad.clear();
             }
             bad.insert(key, error.clone());
-            Counters::add(&self.shared.counters.bad_digests, 1);
+            Counters::add(&self.host.counters.bad_digests, 1);
         }
     }
 
-    async fn make<F, Fut>(&self, key: &Key, fetch: F) -> Result<Artifact, Error>
+    async fn make<F, Fut>(&self, key: &Key, claim: CompileClaim, fetch: F) -> Result<Artifact, Error>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Bytes, String>>,
@@ -198,24 +232,25 @@ impl Artifacts {
         let found = {
             let (engine, cache, digest) = self.on_disk(key);
             // Hashing, reading and mapping many mebibytes: never on a thread that serves others.
-            self.shared.blocking(move || known_artefact(&engine, seed, &cache, &digest)).await??
+            self.host.blocking(move || known_artefact(&engine, seed, &cache, &digest)).await??
         };
         let (component, worlds) = match found {
             Some(found) => {
-                Counters::add(&self.shared.counters.cache_hits, 1);
+                Counters::add(&self.host.counters.cache_hits, 1);
                 found
             }
             None => {
                 let bytes = fetch().await.map_err(Error::Fetch)?;
                 let (wanted, content) = (digest.clone(), bytes.clone());
-                let worlds = self.shared.blocking(move || verified(&wanted, &content)).await??;
-                Counters::add(&self.shared.counters.compiles, 1);
+                let worlds = self.host.blocking(move || verified(&wanted, &content)).await??;
+                Counters::add(&self.host.counters.compiles, 1);
                 // On the guests' runtime: the child outlives this call there, and serves the next one.
                 let (compilers, role) = (self.compilers.clone(), *role);
-                let job = self.shared.spawn(async move { compilers.compile(role, bytes).await });
+                let job = Job { role, bytes, claim };
+                let job = self.host.spawn(async move { compilers.compile(job).await });
                 let artefact = job.await.map_err(|_| Error::ShuttingDown)??;
                 let (engine, cache, digest) = self.on_disk(key);
-                let stored = self.shared.blocking(move || {
+                let stored = self.host.blocking(move || {
                     let path = cache.put(&digest, &artefact, worlds)?;
                     // SAFETY: our own cache, written a moment ago by our compiler for this engine.
                     unsafe { Component::deserialize_file(&engine, path) }.map_err(Error::engine)
@@ -232,7 +267,7 @@ impl Artifacts {
     }
 
     fn on_disk(&self, (role, digest): &Key) -> (Engine, Cache, Digest) {
-        (self.shared.engines.get(*role).clone(), self.caches[role].clone(), digest.clone())
+        (self.host.engines.get(*role).clone(), self.caches[role].clone(), digest.clone())
     }
 
     fn link(&self, role: Role, worlds: Worlds, component: &Component) -> Result<Linked, Error> {

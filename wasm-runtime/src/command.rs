@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::exit::{EndsWith, Exit, ExitCell, Fault, FaultKind};
 use crate::guest::{GuestState, Surroundings, store};
 use crate::metrics::Counters;
-use crate::runtime::Shared;
+use crate::host::Host;
 use crate::wasi::{LogSink, Termination};
 use sampan_env::CancellationToken;
 use std::net::Ipv4Addr;
@@ -21,10 +21,15 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 pub struct CommandSpec {
     /// The program's name first.
     pub args: Vec<String>,
+    /// Names and values, as the guest sees them.
     pub env: Vec<(String, String)>,
+    /// What `initial-cwd` answers.
     pub working_dir: Option<String>,
+    /// Where its standard output goes.
     pub stdout: Arc<dyn LogSink>,
+    /// Where its standard error goes.
     pub stderr: Arc<dyn LogSink>,
+    /// The pod's address, which its sockets are bound to.
     pub pod_ip: Ipv4Addr,
 }
 
@@ -34,27 +39,27 @@ pub struct CommandHandle(Arc<Running>);
 
 /// What the handle and the task share; services use it too.
 pub(crate) struct Running {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) host: Arc<Host>,
     pub(crate) exit: ExitCell,
     pub(crate) kill: CancellationToken,
     pub(crate) termination: Termination,
 }
 
 impl Running {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(host: Arc<Host>) -> Self {
         // Ended with the runtime's tasks.
-        let kill = shared.tasks.token().child_token();
-        Self { shared, exit: ExitCell::new(), kill, termination: Termination::new() }
+        let kill = host.tasks.token().child_token();
+        Self { host, exit: ExitCell::new(), kill, termination: Termination::new() }
     }
 
     /// Asks it to end, and kills it when `grace` has passed.
     pub(crate) fn terminate(self: &Arc<Self>, grace: Duration) {
         self.termination.cancel();
         let running = self.clone();
-        self.shared.spawn(async move {
+        self.host.spawn(async move {
             tokio::select! {
                 _ = running.exit.wait() => {}
-                () = running.shared.env.sleep(grace) => running.kill.cancel(),
+                () = running.host.env.sleep(grace) => running.kill.cancel(),
                 () = running.kill.cancelled() => {}
             }
         });
@@ -67,6 +72,7 @@ impl CommandHandle {
         self.0.exit.wait().await
     }
 
+    /// The end, if it has ended.
     pub fn try_exit(&self) -> Option<Exit> {
         self.0.exit.get()
     }
@@ -84,7 +90,7 @@ impl CommandHandle {
 }
 
 pub(crate) fn start(
-    shared: &Arc<Shared>,
+    host: &Arc<Host>,
     artifact: &Artifact,
     container: &Container,
     spec: CommandSpec,
@@ -94,9 +100,9 @@ pub(crate) fn start(
     };
     let CommandSpec { args, env, working_dir, stdout, stderr, pod_ip } = spec;
     let surroundings = Surroundings { args, env, working_dir, stdout, stderr, pod_ip };
-    let running = Arc::new(Running::new(shared.clone()));
+    let running = Arc::new(Running::new(host.clone()));
     let listens = artifact.worlds().termination;
-    shared.spawn(run(running.clone(), pre.clone(), container.clone(), surroundings, listens));
+    host.spawn(run(running.clone(), pre.clone(), container.clone(), surroundings, listens));
     Ok(CommandHandle(running))
 }
 
@@ -108,10 +114,10 @@ async fn run(
     listens: bool,
 ) {
     let _end = EndsWith(&running.exit);
-    let meter = container.meter(&running.shared, &running.shared.commands);
-    let mut store =
-        store(&running.shared, &container, Role::Command, &surroundings, running.termination.clone(), &meter);
+    let meter = container.meter(&running.host, &running.host.commands);
+    let made = store(&running.host, &container, Role::Command, &surroundings, running.termination.clone(), &meter);
     let call = async move {
+        let mut store = made?;
         let command = pre.instantiate_async(&mut store).await?;
         command.wasi_cli_run().call_run(&mut store).await
     };
@@ -125,7 +131,7 @@ async fn run(
             Ok(Err(())) => Exit::returned(1),
             Err(error) => {
                 let fault = Fault::of(&error);
-                count(&running.shared.counters, &fault);
+                count(&running.host.counters, &fault);
                 Exit::of(&fault)
             }
         },

@@ -1,14 +1,16 @@
 use crate::cpu::{Meter, PodCpu};
 use crate::memory::PodMem;
 use crate::net::SocketBudget;
-use crate::runtime::{Lane, Shared};
+use crate::host::{Host, Lane};
+use crate::wasi::LogAccount;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The limits of one container.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ContainerLimits {
-    /// All linear memories and tables of all of its stores; None: no limit of its own (hand in the node's allocatable).
+    /// Everything that is held for it: linear memories and tables of all of its stores, host resources, buffers, its
+    /// log. None: no limit of its own (hand in the node's allocatable).
     pub memory_bytes: Option<u64>,
     /// Thousandths of a core; None: no limit.
     pub cpu_millis: Option<u64>,
@@ -19,10 +21,13 @@ pub struct ContainerLimits {
 /// What one start of a container shares among its stores: its limits and what it used. Cheap to clone.
 #[derive(Clone)]
 pub struct Container {
+    /// Names it in this process.
+    pub(crate) id: u64,
+    pub(crate) namespace: Arc<str>,
     pub(crate) mem: Arc<PodMem>,
     pub(crate) cpu: Arc<PodCpu>,
     pub(crate) sockets: SocketBudget,
-    pub(crate) log_bytes_dropped: Arc<AtomicU64>,
+    pub(crate) log: Arc<LogAccount>,
     pub(crate) requests: Arc<AtomicU64>,
     pub(crate) request_errors: Arc<AtomicU64>,
 }
@@ -30,30 +35,48 @@ pub struct Container {
 /// What a container used so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
+    /// What is charged to its memory limit now.
     pub memory_bytes: u64,
+    /// The most that was charged at once.
     pub memory_peak_bytes: u64,
+    /// CPU time of its guests and of what the host did for them, in nanoseconds.
     pub cpu_nanos: u64,
     /// Time that its calls waited for CPU quota, summed over the calls.
     pub throttled_nanos: u64,
+    /// Output that its log did not take.
     pub log_bytes_dropped: u64,
+    /// Requests that reached the service.
     pub requests: u64,
     /// Requests that ended in a trap, a timeout or without an answer.
     pub request_errors: u64,
+    /// Whether it was refused memory for want of its limit.
     pub oom: bool,
 }
 
 impl Container {
-    pub(crate) fn new(shared: &Shared, limits: ContainerLimits) -> Self {
+    pub(crate) fn new(host: &Host, limits: ContainerLimits) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mem = Arc::new(PodMem::new(limits.memory_bytes).within(&host.address_space));
         Self {
-            mem: Arc::new(PodMem::new(limits.memory_bytes)),
-            cpu: Arc::new(PodCpu::new(shared.env.clone(), limits.cpu_millis, limits.cpu_request_millis)),
-            sockets: shared.sockets.budget(),
-            log_bytes_dropped: Arc::default(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            namespace: Arc::default(),
+            log: LogAccount::new(&mem),
+            mem,
+            cpu: Arc::new(PodCpu::new(host.env.clone(), limits.cpu_millis, limits.cpu_request_millis)),
+            sockets: host.sockets.budget(),
             requests: Arc::default(),
             request_errors: Arc::default(),
         }
     }
 
+    /// The same in a namespace: what a node shares out, it shares out by namespace too.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// What it used so far.
     pub fn usage(&self) -> Usage {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Usage {
@@ -61,17 +84,17 @@ impl Container {
             memory_peak_bytes: self.mem.peak(),
             cpu_nanos: self.cpu.used_nanos(),
             throttled_nanos: self.cpu.throttled_nanos(),
-            log_bytes_dropped: get(&self.log_bytes_dropped),
+            log_bytes_dropped: self.log.dropped(),
             requests: get(&self.requests),
             request_errors: get(&self.request_errors),
             oom: self.mem.oom(),
         }
     }
 
-    pub(crate) fn meter(&self, shared: &Shared, lane: &Lane) -> Meter {
+    pub(crate) fn meter(&self, host: &Host, lane: &Lane) -> Meter {
         Meter {
             cpu: self.cpu.clone(),
-            ticker: shared.ticker.clone(),
+            ticker: host.ticker.clone(),
             fair: lane.fair.clone(),
             cut_off: Arc::new(AtomicBool::new(false)),
         }

@@ -4,7 +4,7 @@
 //! An empty bucket parks the future in the container's queue, first come, first served.
 
 use crate::fair::{FairQueue, Share};
-use crate::limits::{BEST_EFFORT_CPU_MILLIS, CPU_PERIOD};
+use crate::limits::{BEST_EFFORT_CPU_MILLIS, CPU_PERIOD, LONG_SLICE, LONG_SLICE_MEMORY};
 use crate::ticker::Ticker;
 use parking_lot::Mutex;
 use sampan_env::Env;
@@ -41,6 +41,8 @@ pub(crate) struct PodCpu {
     bucket: Mutex<Bucket>,
     used_nanos: AtomicU64,
     throttled_nanos: AtomicU64,
+    /// When a slice was last longer than [`LONG_SLICE`], in nanoseconds since `origin`; 0: never.
+    long_slice_at: AtomicU64,
     share: Arc<Share>,
 }
 
@@ -74,6 +76,7 @@ impl PodCpu {
             bucket: Mutex::new(Bucket { balance: quota.unwrap_or(0), ..Bucket::default() }),
             used_nanos: AtomicU64::new(0),
             throttled_nanos: AtomicU64::new(0),
+            long_slice_at: AtomicU64::new(0),
             share: Arc::new(Share::new(request_millis.max(BEST_EFFORT_CPU_MILLIS))),
         }
     }
@@ -135,6 +138,24 @@ impl PodCpu {
             let mut bucket = self.bucket.lock();
             bucket.balance = bucket.balance.saturating_sub(i64::try_from(nanos).unwrap_or(i64::MAX));
         }
+    }
+
+    /// One poll took `nanos` of CPU time. The tick cannot cut what the engine or the kernel does at a stretch: filling or
+    /// freeing much memory.
+    fn note_slice(&self, nanos: u64) {
+        if u128::from(nanos) > LONG_SLICE.as_nanos() {
+            self.long_slice_at.store(self.elapsed().max(1), Ordering::Relaxed);
+        }
+    }
+
+    fn elapsed(&self) -> u64 {
+        nanos(self.env.instant().duration_since(self.origin))
+    }
+
+    /// Whether its slices were long lately: others must not wait for them on one thread.
+    pub(crate) fn runs_long(&self) -> bool {
+        let last = self.long_slice_at.load(Ordering::Relaxed);
+        last != 0 && self.elapsed().saturating_sub(last) < nanos(LONG_SLICE_MEMORY)
     }
 
     /// Gives up a place in the queue; the next one may be first now.
@@ -237,7 +258,9 @@ impl<T> Future for Metered<T> {
         let in_poll = this.meter.ticker.enter();
         let before = thread_cpu_nanos();
         let polled = this.inner.as_mut().poll(cx);
-        cpu.charge(thread_cpu_nanos().saturating_sub(before));
+        let slice = thread_cpu_nanos().saturating_sub(before);
+        cpu.charge(slice);
+        cpu.note_slice(slice);
         drop(in_poll);
         let cut = this.meter.cut_off.swap(false, Ordering::Relaxed) && polled.is_pending();
         if cut {
@@ -344,6 +367,17 @@ mod tests {
         assert!(admitted(&cpu, &mut ticket));
         let bucket = cpu.bucket.lock();
         assert_eq!((bucket.period, bucket.balance), (7, 5_000_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_slice_is_remembered_for_a_while() {
+        let cpu = cpu(100);
+        cpu.note_slice(nanos(LONG_SLICE));
+        assert!(!cpu.runs_long());
+        cpu.note_slice(nanos(LONG_SLICE) + 1);
+        assert!(cpu.runs_long());
+        tokio::time::advance(LONG_SLICE_MEMORY + Duration::from_millis(1)).await;
+        assert!(!cpu.runs_long());
     }
 
     #[test]

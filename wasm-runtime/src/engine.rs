@@ -18,8 +18,10 @@ pub enum Role {
 }
 
 impl Role {
+    /// Each of them once.
     pub const ALL: [Role; 3] = [Role::Command, Role::Service, Role::Policy];
 
+    /// For messages.
     pub fn name(self) -> &'static str {
         match self {
             Role::Command => "command",

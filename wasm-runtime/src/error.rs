@@ -1,6 +1,7 @@
 use crate::inspect::InspectError;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What may go wrong between a digest and a running guest. What a guest does wrong is not here: it is an [`crate::Exit`].
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,7 +18,11 @@ pub enum Error {
     CompileKilled { why: String },
     /// The machine's doing, not the component's: it may be tried again.
     #[error("compiling was put off: {why}")]
-    CompileStarved { why: String },
+    CompileStarved {
+        why: String,
+        /// CPU time that it had: what one component had in all attempts is remembered.
+        cpu: Duration,
+    },
     #[error("the component exports no {wanted}; it exports {found}")]
     MissingWorld { wanted: &'static str, found: String },
     #[error("the component cannot be linked: {message}")]

@@ -12,6 +12,7 @@ pub struct Exit {
     /// 0; the guest's own (1 from stock toolchains); 134 trap; 139 stack overflow; 137 out of memory or killed;
     /// 143 terminated; 128 not started.
     pub code: i32,
+    /// For `state.terminated.reason`.
     pub reason: ExitReason,
     /// For `state.terminated.message`; may be empty. At most [`crate::limits::MESSAGE_BYTES_MAX`] bytes.
     pub message: String,

@@ -4,10 +4,12 @@ use crate::container::Container;
 use crate::cpu::Meter;
 use crate::engine::Role;
 use crate::limits;
-use crate::memory::StoreMem;
+use crate::memory::{OutOfMemory, StoreMem};
 use crate::net::{OutgoingHttp, PodNet, PodSocketsView, SocketBudget, SocketPermit};
-use crate::runtime::Shared;
-use crate::wasi::{EnvClock, GuestLog, LogSink, Termination};
+use crate::host::Host;
+use crate::prices;
+use crate::paid::{HttpAccount, PaidHttpView, PaidState, PaidView};
+use crate::wasi::{GuestClock, GuestLog, LifecycleView, LogSink, Termination};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +17,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::WasiHttpCtx;
 
 /// What a guest finds: the same for a command and for each instance of a service.
 #[derive(Clone)]
@@ -28,6 +30,18 @@ pub(crate) struct Surroundings {
     pub(crate) pod_ip: Ipv4Addr,
 }
 
+impl Surroundings {
+    /// What each store holds of them, in bytes: a copy, and another one while the guest asks for it.
+    fn bytes(&self) -> u64 {
+        /// A string beside its text.
+        const STRING: usize = 48;
+        let args: usize = self.args.iter().map(|arg| arg.len() + STRING).sum();
+        let env: usize = self.env.iter().map(|(name, value)| name.len() + value.len() + 2 * STRING).sum();
+        2 * (args + env + self.working_dir.as_ref().map_or(0, String::len)) as u64
+    }
+}
+
+/// The data of a command's store, or of one request's.
 pub(crate) struct GuestState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -38,6 +52,7 @@ pub(crate) struct GuestState {
     /// One for each socket that is open.
     sockets: Vec<SocketPermit>,
     termination: Termination,
+    http_account: HttpAccount,
     pub(crate) mem: StoreMem,
     /// Set when the tick cuts the guest off; the meter reads it.
     cut_off: Arc<AtomicBool>,
@@ -49,9 +64,9 @@ impl WasiView for GuestState {
     }
 }
 
-impl WasiHttpView for GuestState {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
+impl PaidState for GuestState {
+    fn paid(&mut self) -> PaidView<'_> {
+        PaidView { ctx: &mut self.wasi, table: &mut self.table, mem: &mut self.mem }
     }
 }
 
@@ -59,19 +74,36 @@ impl GuestState {
     pub(crate) fn pod_sockets(&mut self) -> PodSocketsView<'_> {
         // Field by field: the view of the sockets and the network are borrowed together.
         let inner = WasiSocketsCtxView { ctx: self.wasi.sockets(), table: &mut self.table };
-        PodSocketsView { inner, net: &self.net, budget: &self.budget, held: &mut self.sockets }
+        PodSocketsView { inner, net: &self.net, budget: &self.budget, held: &mut self.sockets, mem: &mut self.mem }
     }
 
-    pub(crate) fn lifecycle(&mut self) -> (&mut ResourceTable, &Termination) {
-        (&mut self.table, &self.termination)
+    pub(crate) fn paid_http(&mut self) -> PaidHttpView<'_> {
+        PaidHttpView {
+            outgoing: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.http,
+            mem: &mut self.mem,
+            account: &mut self.http_account,
+        }
+    }
+
+    pub(crate) fn lifecycle(&mut self) -> LifecycleView<'_> {
+        let paid = PaidView { ctx: &mut self.wasi, table: &mut self.table, mem: &mut self.mem };
+        LifecycleView { paid, termination: &self.termination }
     }
 }
 
-/// A store over `state` with every limit that an engine's store has.
-pub(crate) fn limited<T: 'static>(engine: &Engine, state: T, mem: fn(&mut T) -> &mut StoreMem) -> Store<T> {
+/// A store over `state` with every limit that an engine's store has. `hostcall_bytes` is what the arguments of one host
+/// call, or the answer of one call into the guest, may take of host memory.
+pub(crate) fn limited<T: 'static>(
+    engine: &Engine,
+    state: T,
+    hostcall_bytes: usize,
+    mem: fn(&mut T) -> &mut StoreMem,
+) -> Store<T> {
     let mut store = Store::new(engine, state);
     store.limiter(move |state| mem(state));
-    store.set_hostcall_fuel(limits::HOSTCALL_BYTES_MAX);
+    store.set_hostcall_fuel(hostcall_bytes);
     store.set_max_component_handles(limits::COMPONENT_HANDLES_MAX);
     store
 }
@@ -83,52 +115,58 @@ pub(crate) fn resource_table() -> ResourceTable {
     table
 }
 
-/// A store for one instance, with its share of the container's limits. Its calls run under `meter`.
+/// A store for one instance, with its share of the container's limits. Its calls run under `meter`. An error where the
+/// container's memory has no room for it.
 pub(crate) fn store(
-    shared: &Shared,
+    host: &Host,
     container: &Container,
     role: Role,
     surroundings: &Surroundings,
     termination: Termination,
     meter: &Meter,
-) -> Store<GuestState> {
-    let net = PodNet::new(surroundings.pod_ip, shared.egress.load_full());
+) -> Result<Store<GuestState>, OutOfMemory> {
+    let mut mem = StoreMem::new(container.mem.clone());
+    mem.charge(prices::STORE + surroundings.bytes())?;
+    let net = PodNet::new(surroundings.pod_ip, host.egress.load_full());
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(limits::HTTP_FIELDS_BYTES_MAX);
     let state = GuestState {
-        wasi: context(shared, container, surroundings, &net),
+        wasi: context(host, container, surroundings, &net),
         http,
         table: resource_table(),
         outgoing: OutgoingHttp {
             net: net.clone(),
             budget: container.sockets.clone(),
             meter: Meter { cut_off: Arc::default(), ..meter.clone() },
+            connection: None,
         },
         net,
         budget: container.sockets.clone(),
         sockets: Vec::new(),
         termination,
-        mem: StoreMem::new(container.mem.clone()),
+        http_account: HttpAccount::default(),
+        mem,
         cut_off: meter.cut_off.clone(),
     };
-    let mut store = limited(shared.engines.get(role), state, |state| &mut state.mem);
+    let mut store = limited(host.engines.get(role), state, limits::HOSTCALL_BYTES_MAX, |state| &mut state.mem);
     // Before the instantiation: the deadline of a new store is already past.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|context| {
         context.data().cut_off.store(true, Ordering::Relaxed);
         Ok(UpdateDeadline::Yield(1))
     });
-    store
+    Ok(store)
 }
 
-fn context(shared: &Shared, container: &Container, around: &Surroundings, net: &PodNet) -> WasiCtx {
+fn context(host: &Host, container: &Container, around: &Surroundings, net: &PodNet) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     builder
         .args(&around.args)
         .envs(&around.env)
-        .stdout(GuestLog::new(around.stdout.clone(), container.log_bytes_dropped.clone()))
-        .stderr(GuestLog::new(around.stderr.clone(), container.log_bytes_dropped.clone()))
-        .wall_clock(EnvClock(shared.env.clone()))
+        .stdout(GuestLog::new(around.stdout.clone(), container.log.clone()))
+        .stderr(GuestLog::new(around.stderr.clone(), container.log.clone()))
+        .wall_clock(GuestClock::new(&host.env))
+        .monotonic_clock(GuestClock::new(&host.env))
         .max_random_size(limits::RANDOM_BYTES_MAX)
         .allow_tcp(true);
     if let Some(dir) = &around.working_dir {

@@ -9,6 +9,10 @@ pub const TICK: Duration = Duration::from_millis(1);
 pub const IDLE_TICKS_MAX: u32 = 50;
 /// Polls of guests between two looks at sockets and timers.
 pub const POLLS_BETWEEN_EVENTS: u32 = 4;
+/// A slice that the tick did not cut: its container's requests are answered on the threads of commands for a while.
+pub const LONG_SLICE: Duration = Duration::from_millis(8);
+/// For how long.
+pub const LONG_SLICE_MEMORY: Duration = Duration::from_secs(60);
 /// The period in which a container may use its millicores (the kernel's default `cpu.cfs_period_us`).
 pub const CPU_PERIOD: Duration = Duration::from_millis(100);
 /// How much nicer than the control plane the threads are that answer requests. They keep the kernel's slice: a shorter
@@ -24,8 +28,12 @@ pub const BEST_EFFORT_CPU_MILLIS: u64 = 2;
 
 // One store.
 pub const INSTANCES_PER_STORE_MAX: usize = 100;
+/// Tables of one store.
 pub const TABLES_PER_STORE_MAX: usize = 100;
-pub const MEMORIES_PER_STORE_MAX: usize = 64;
+/// Each reserves [`MEMORY_RESERVATION_BYTES`] of the process's address space, whatever its size.
+pub const MEMORIES_PER_STORE_MAX: usize = 8;
+/// Memories of all commands and policies of the process together: about 97 of the 128 TiB that a process has.
+pub const MEMORIES_PER_PROCESS_MAX: u64 = 24_000;
 /// What an engine reserves of address space for a linear memory: all that 32 bits reach, so that no access is checked.
 pub const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
 /// And after it, for constant offsets of accesses.
@@ -34,8 +42,11 @@ pub const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 pub const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 /// What a table element costs the host.
 pub const TABLE_ELEMENT_BYTES: u64 = 8;
-/// Host memory that the arguments of one host call may take.
-pub const HOSTCALL_BYTES_MAX: usize = 4 << 20;
+/// Host memory that the arguments of one host call of a workload may take while it lasts. It is charged to nobody, so
+/// that it stays below what a container may take beside its limit.
+pub const HOSTCALL_BYTES_MAX: usize = 512 << 10;
+/// Host memory that one answer of a policy may take, or the arguments of one of its host calls.
+pub const POLICY_ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Handles in a component's own handle tables.
 pub const COMPONENT_HANDLES_MAX: usize = 10_000;
 /// Host resources (streams, pollables, sockets, HTTP bodies) of one store.
@@ -43,7 +54,9 @@ pub const HOST_RESOURCES_MAX: usize = 10_000;
 /// Sockets of one container, outgoing HTTP with them: each is a file descriptor of the whole process.
 pub const SOCKETS_MAX: usize = 256;
 /// Bytes of one `get-random-bytes`.
-pub const RANDOM_BYTES_MAX: u64 = 1 << 20;
+pub const RANDOM_BYTES_MAX: u64 = 256 << 10;
+/// The step of the clocks that a guest sees.
+pub const CLOCK_RESOLUTION: Duration = Duration::from_micros(100);
 /// What one write to stdout or stderr may carry.
 pub const LOG_CHUNK_BYTES: usize = 64 << 10;
 /// All headers of one request or response that a guest makes.
@@ -58,19 +71,29 @@ pub const MESSAGE_BYTES_MAX: usize = 1024;
 pub const SERVICE_INSTANCES_MAX: u32 = 1000;
 /// Core instances in a component: the module, its shims, and the many of interpreted languages.
 pub const CORE_INSTANCES_PER_COMPONENT: u32 = 30;
+/// Elements of one table of a service: each of the pool reserves so many.
 pub const SERVICE_TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Memories of one component of a service: one request must not take what many others need.
 pub const SERVICE_MEMORIES_PER_COMPONENT: u32 = 4;
 /// Tables of one module of it, and of all of them together.
 pub const SERVICE_TABLES_PER_MODULE: u32 = 4;
+/// Tables of all modules of a component of a service together.
 pub const SERVICE_TABLES_PER_COMPONENT: u32 = 8;
 /// Tables of the pool: each reserves [`SERVICE_TABLE_ELEMENTS_MAX`] pointers of address space.
 pub const SERVICE_TABLES_MAX: u32 = SERVICE_INSTANCES_MAX * 4;
-/// The part of the pool that the requests of one container may take at once.
+/// The part of the pool that the requests of one container may take at once: one in so many.
 pub const SERVICE_POOL_SHARE: u32 = 4;
+/// The part that the containers of one namespace may take together, beyond what each is guaranteed: one in so many.
+pub const SEATS_NAMESPACE_PART: u32 = 2;
+/// The part that is kept for what each container is guaranteed: one in so many.
+pub const SEATS_RESERVED_PART: u32 = 4;
+/// Instances that each container may have whatever the others have, as long as there are any.
+pub const SEATS_GUARANTEED: u32 = 8;
 /// What a slot of the pool keeps between two requests.
 pub const SLOT_RESIDENT_MEMORY_BYTES: usize = 256 << 10;
+/// The same of a table.
 pub const SLOT_RESIDENT_TABLE_BYTES: usize = 8 << 10;
+/// The same of a stack.
 pub const SLOT_RESIDENT_STACK_BYTES: usize = 32 << 10;
 /// Slots that are kept for components that are not running at the moment.
 pub const WARM_SLOTS_MAX: u32 = 32;
@@ -78,12 +101,39 @@ pub const WARM_SLOTS_MAX: u32 = 32;
 pub const DECOMMIT_BATCH: usize = 8;
 
 // HTTP services.
+/// Connections of one service.
 pub const CONNECTIONS_MAX: usize = 1024;
+/// Connections of all services, at least, however few descriptors the process may have.
+pub const CONNECTIONS_MIN: usize = 32;
+/// Connections that each service may have whatever the others have, as long as there are any.
+pub const CONNECTIONS_GUARANTEED: usize = 4;
+/// The part of all connections that is kept for what each service is guaranteed: one in so many.
+pub const CONNECTIONS_RESERVED_PART: usize = 4;
 /// From a connection's start to the end of its first head, and between two heads.
 pub const HTTP_HEADER_DEADLINE: Duration = Duration::from_secs(30);
-pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
+/// The head of a request or an answer, and what is read of a body at once.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
+/// Requests at once on one connection of HTTP/2.
 pub const HTTP2_STREAMS_MAX: u32 = 128;
+/// What a client may send of bodies over one connection of HTTP/2 before they are taken.
+pub const HTTP2_WINDOW_BYTES: u32 = 64 << 10;
+/// What is kept of an answer on a stream of HTTP/2 until its client takes it.
+pub const HTTP2_SEND_BYTES: usize = 64 << 10;
+/// How long a request may go on without progress: from its head to the head of its answer, and between two pieces of
+/// its answer that its client takes.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a request waits for its turn and an instance before it is answered 503.
+pub const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// So much of a request's body must come to count as progress.
+pub const BODY_PROGRESS_BYTES: u64 = 16 << 10;
+/// What is read of a request's body before it has a turn.
+pub const BODY_AHEAD_BYTES: u64 = 64 << 10;
+/// And how long is waited for it. A request whose body takes longer has its turn among its like.
+pub const BODY_AHEAD_WAIT: Duration = Duration::from_secs(2);
+/// Requests whose body is still on its way have one in so many of a service's turns.
+pub const UNFINISHED_PART: usize = 2;
+/// What clients may make a container hold before any instance works for them: one in so many of its bytes.
+pub const CLIENTS_MEMORY_PART: u64 = 4;
 /// Requests that a service works on at once, where its memory limit does not say fewer.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
 /// What a request is taken to need beside its instance's first memory, until requests have shown it.
@@ -96,12 +146,14 @@ pub const WASM_PAGE_BYTES: u64 = 64 << 10;
 pub const INSTANCE_BYTES_UNKNOWN: u64 = 1 << 20;
 /// Requests that wait for a turn; the next one is answered 503.
 pub const REQUESTS_QUEUED_MAX: usize = 1024;
+/// Connections that the kernel keeps until they are accepted.
 pub const LISTEN_BACKLOG: u32 = 1024;
 /// Between two attempts to accept after the process ran out of descriptors.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 // Outgoing HTTP.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From an outgoing request to its answer's head, where the guest sets nothing else.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(60);
 
 // Compiling.
@@ -113,29 +165,57 @@ pub const ARTEFACT_BYTES_MAX: u64 = 1 << 30;
 pub const COMPILE_ADDRESS_SPACE_MAX: u64 = 3 << 30;
 /// CPU time of one compilation: what needs more is the component's own fault, and remembered.
 pub const COMPILE_CPU_MAX: Duration = Duration::from_secs(60);
+/// A component whose length is not known is tried with so much CPU time in the line of short ones first.
+pub const COMPILE_SHORT_CPU: Duration = Duration::from_secs(3);
+/// And so much address space.
+pub const COMPILE_SHORT_ADDRESS_SPACE: u64 = 3 << 29;
+/// A component of more bytes is known to be long.
+pub const COMPILE_SHORT_BYTES_MAX: usize = 8 << 20;
 /// Wall time of one compilation. Whoever reaches this first had a busy machine, and may be tried again.
 pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a compiler child that stopped answering may take to be reaped.
 pub const COMPILE_REAP: Duration = Duration::from_secs(1);
+/// How much nicer than the control plane compilers are.
 pub const COMPILE_NICE: i32 = 10;
 /// How long a compiler child waits for a next job before it is ended.
 pub const COMPILE_WORKER_IDLE: Duration = Duration::from_secs(3);
 /// Digests that are remembered as bad.
 pub const BAD_DIGESTS_MAX: usize = 4096;
-/// Exports and imports that `inspect` reads.
+/// Exports and imports of a component's outermost level.
 pub const EXTERNS_MAX: usize = 10_000;
+/// Components in a component, at all levels together.
+pub const COMPONENTS_NESTED_MAX: usize = 200;
+/// Core modules, at all levels together.
+pub const MODULES_MAX: usize = 200;
+/// Types with the parts that they are made of, at all levels together.
+pub const TYPES_MAX: usize = 100_000;
+/// Functions of all modules, and those that adapt them.
+pub const FUNCTIONS_MAX: usize = 500_000;
+/// Instances that are declared, of modules and of components.
+pub const INSTANCES_MAX: usize = 2_000;
+/// Memories that are declared, used or not.
+pub const MEMORIES_DECLARED_MAX: usize = 100;
+/// Tables that are declared, used or not.
+pub const TABLES_DECLARED_MAX: usize = 1_000;
+/// Globals of all modules.
+pub const GLOBALS_MAX: usize = 200_000;
+/// Imports, exports, aliases and segments at all levels together.
+pub const ITEMS_MAX: usize = 500_000;
 
 // The machine.
 /// Mappings that one parked command takes, and those kept for the rest of the process.
 pub const MAPPINGS_PER_POD: u64 = 6;
+/// Mappings that are kept for the rest of the process.
 pub const MAPPINGS_RESERVED: u64 = 8_000;
+/// Descriptors that each pod may need: its listener, and one more.
 pub const DESCRIPTORS_PER_POD: u64 = 2;
+/// Descriptors that are kept for the rest of the process.
 pub const DESCRIPTORS_RESERVED: u64 = 512;
-/// One part in so many of the other descriptors is for the sockets of guests and the connections of services, and the
-/// rest for the pods themselves.
+/// One part in so many of the other descriptors is for the sockets of guests and the connections of services, half of it
+/// for each, and the rest for the pods themselves.
 pub const GUEST_SOCKETS_PART: u64 = 2;
-/// So many there are however few descriptors the process may have.
-pub const GUEST_SOCKETS_MIN: usize = 64;
+/// So many sockets of guests there are however few descriptors the process may have.
+pub const GUEST_SOCKETS_MIN: usize = 32;
 /// One container may hold one part in so many of them.
 pub const SOCKETS_SHARE: usize = 4;
 

@@ -3,12 +3,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What a runtime has counted since its start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RuntimeMetrics {
+    /// Components that were given to a compiler.
     pub compiles: u64,
+    /// Components whose artefact was there.
     pub cache_hits: u64,
+    /// Components that are refused by their own fault and remembered.
     pub bad_digests: u64,
+    /// Guests and requests that ended in a trap.
     pub traps: u64,
+    /// Guests and requests that ended for want of memory.
     pub ooms: u64,
+    /// Requests that reached a service.
     pub requests: u64,
+    /// Requests that were answered 503 by the host.
     pub requests_refused: u64,
 }
 

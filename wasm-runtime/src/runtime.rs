@@ -1,16 +1,18 @@
 use crate::artifact::{Artifact, Artifacts, Seed};
 use crate::cache::Digest;
 use crate::command::{CommandHandle, CommandSpec};
-use crate::compile::{CompileBounds, Compiler, CompilerPool};
+use crate::connections::Connections;
+use crate::compile::{CompileBounds, CompileClaim, Compiler, CompilerPool};
 use crate::container::{Container, ContainerLimits};
 use crate::engine::{Cpu, EngineSet, Role};
 use crate::error::Error;
-use crate::fair::FairQueue;
+use crate::host::{Host, Lane};
 use crate::inspect::inspect;
 use crate::limits;
-use crate::metrics::{Counters, RuntimeMetrics};
-use crate::net::{EgressRules, GuestSockets};
+use crate::metrics::RuntimeMetrics;
+use crate::net::{EgressRules, GuestSockets, spare_for_one_kind};
 use crate::priority::Priority;
+use crate::seats::Seats;
 use crate::service::{ServiceHandle, ServiceSpec};
 use crate::ticker::{Tick, Ticker};
 use arc_swap::ArcSwap;
@@ -26,15 +28,20 @@ use std::time::Duration;
 pub struct RuntimeConfig {
     /// Compiled artefacts are kept below it, in a directory for each engine.
     pub cache_dir: PathBuf,
+    /// Where components are compiled.
     pub compiler: Compiler,
+    /// What one compilation may take.
     pub compile_bounds: CompileBounds,
     /// Threads that run commands, and as many that run services; 0: as many as there are cores.
     pub workers: usize,
+    /// What guests may connect to.
     pub egress: EgressRules,
+    /// What ends time slices.
     pub tick: Tick,
 }
 
 impl RuntimeConfig {
+    /// The defaults, with a cache below `cache_dir`.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
@@ -47,55 +54,11 @@ impl RuntimeConfig {
     }
 }
 
-/// What all guests of a runtime share.
-pub(crate) struct Shared {
-    pub(crate) env: Env,
-    pub(crate) engines: Arc<EngineSet>,
-    pub(crate) ticker: Arc<Ticker>,
-    pub(crate) commands: Lane,
-    pub(crate) services: Lane,
-    pub(crate) egress: ArcSwap<EgressRules>,
-    pub(crate) sockets: GuestSockets,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) tasks: Tasks,
-}
-
-/// Threads that run one kind of guest. Commands and services have threads of their own: a request waits for the kernel to
-/// wake a thread that slept, not for the slices of commands that never rest.
-pub(crate) struct Lane {
-    pub(crate) handle: tokio::runtime::Handle,
-    pub(crate) fair: Arc<FairQueue>,
-}
-
-impl Shared {
-    /// Runs `future` on the commands' threads, whatever runtime the caller is on.
-    pub(crate) fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let _entered = self.commands.handle.enter();
-        self.tasks.spawn(future)
-    }
-
-    /// Runs what blocks (hashing, files, mapping machine code) on a thread that no one waits on.
-    pub(crate) async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        match self.commands.handle.spawn_blocking(work).await {
-            Ok(done) => Ok(done),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(Error::ShuttingDown),
-        }
-    }
-}
-
 /// Runs components: engines, their artefacts, and the threads that guests run on. Cheap to clone; the last clone's end
 /// ends all guests.
 #[derive(Clone)]
 pub struct Runtime {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) host: Arc<Host>,
     artifacts: Arc<Artifacts>,
     _threads: Arc<[Threads; 2]>,
 }
@@ -156,30 +119,35 @@ fn descriptors_max() -> Option<u64> {
 /// How many pods the machine's limits allow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
+    /// Pods that fit.
     pub pods_max: u64,
     /// Which limit it is: `vm.max_map_count` or `RLIMIT_NOFILE`.
     pub bound_by: &'static str,
 }
 
 impl Runtime {
+    /// Starts the engines and the threads for guests. An error where threads, address space or the cache cannot be had.
     pub fn new(config: RuntimeConfig, env: Env) -> Result<Self, Error> {
         let command_threads = Threads::start("command", config.workers, COMMANDS)?;
         let service_threads = Threads::start("service", config.workers, SERVICES)?;
         let engines = Arc::new(EngineSet::new(Cpu::of_this_machine())?);
-        let shared = Arc::new(Shared {
+        let host = Arc::new(Host {
             env,
             ticker: Arc::new(Ticker::new(engines.all(), config.tick)?),
             commands: command_threads.lane()?,
             services: service_threads.lane()?,
             egress: ArcSwap::from_pointee(config.egress),
             sockets: GuestSockets::new(descriptors_max()),
+            connections: Connections::new(usize::try_from(spare_for_one_kind(descriptors_max())).unwrap_or(usize::MAX)),
+            seats: Arc::new(Seats::new(limits::SERVICE_INSTANCES_MAX)),
+            address_space: Arc::default(),
             counters: Arc::default(),
             tasks: Tasks::new("guests"),
             engines: engines.clone(),
         });
-        let compilers = CompilerPool::new(config.compiler, config.compile_bounds, shared.tasks.clone());
-        let artifacts = Artifacts::new(shared.clone(), &config.cache_dir, Arc::new(compilers))?;
-        Ok(Self { shared, artifacts: Arc::new(artifacts), _threads: Arc::new([command_threads, service_threads]) })
+        let compilers = CompilerPool::new(config.compiler, config.compile_bounds, host.tasks.clone());
+        let artifacts = Artifacts::new(host.clone(), &config.cache_dir, Arc::new(compilers))?;
+        Ok(Self { host, artifacts: Arc::new(artifacts), _threads: Arc::new([command_threads, service_threads]) })
     }
 
     /// Makes the build's artefacts known; those for other engines than this machine's are left out.
@@ -194,7 +162,7 @@ impl Runtime {
 
     /// What pods may connect to, from the next instance on: the API server's address is known only once it listens.
     pub fn set_egress(&self, rules: EgressRules) {
-        self.shared.egress.store(Arc::new(rules));
+        self.host.egress.store(Arc::new(rules));
     }
 
     /// The component of `digest` (`sha256:<hex>`), ready for `role`. `fetch` gives its bytes and is called only when it
@@ -204,12 +172,18 @@ impl Runtime {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Bytes, String>>,
     {
-        self.artifacts.load(role, Digest::parse(digest)?, fetch).await
+        self.artifacts.load(role, Digest::parse(digest)?, CompileClaim::default(), fetch).await
     }
 
     /// The same, for the role that the component's exports say. Where it exports both worlds, `prefer_command` (the
-    /// container sets a command or arguments) decides.
-    pub async fn load_workload<F, Fut>(&self, digest: &str, prefer_command: bool, fetch: F) -> Result<Artifact, Error>
+    /// container sets a command or arguments) decides. `claim` is whose turn at the compiler it takes.
+    pub async fn load_workload<F, Fut>(
+        &self,
+        digest: &str,
+        prefer_command: bool,
+        claim: CompileClaim,
+        fetch: F,
+    ) -> Result<Artifact, Error>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Bytes, String>>,
@@ -225,7 +199,7 @@ impl Runtime {
                     None => Bytes::new(),
                 };
                 let inspected = bytes.clone();
-                let inspection = self.shared.blocking(move || inspect(&inspected)).await??;
+                let inspection = self.host.blocking(move || inspect(&inspected)).await??;
                 fetched = Some(bytes);
                 inspection.worlds
             }
@@ -246,12 +220,12 @@ impl Runtime {
                 (None, None) => Err("the content was fetched before".to_owned()),
             }
         };
-        self.artifacts.load(role, digest, fetch).await
+        self.artifacts.load(role, digest, claim, fetch).await
     }
 
     /// The shared accounting of one start of a container.
     pub fn container(&self, limits: ContainerLimits) -> Container {
-        Container::new(&self.shared, limits)
+        Container::new(&self.host, limits)
     }
 
     /// Starts a `wasi:cli/run` component; `artifact` must have been loaded for [`Role::Command`].
@@ -261,7 +235,7 @@ impl Runtime {
         container: &Container,
         spec: CommandSpec,
     ) -> Result<CommandHandle, Error> {
-        crate::command::start(&self.shared, artifact, container, spec)
+        crate::command::start(&self.host, artifact, container, spec)
     }
 
     /// Listens, and serves each request with a fresh instance; `artifact` must have been loaded for [`Role::Service`].
@@ -271,7 +245,7 @@ impl Runtime {
         container: &Container,
         spec: ServiceSpec,
     ) -> Result<ServiceHandle, Error> {
-        crate::service::start(&self.shared, artifact, container, spec)
+        crate::service::start(&self.host, artifact, container, spec)
     }
 
     /// How many pods this process can hold, by the kernel's limits.
@@ -288,13 +262,14 @@ impl Runtime {
         }
     }
 
+    /// What was counted since the start.
     pub fn metrics(&self) -> RuntimeMetrics {
-        self.shared.counters.read()
+        self.host.counters.read()
     }
 
     /// Ends all guests and compilers; those that have not ended at the deadline are left to the process's end.
     pub async fn shutdown(&self, deadline: Duration) {
-        if let Err(error) = self.shared.tasks.drain(deadline).await {
+        if let Err(error) = self.host.tasks.drain(deadline).await {
             tracing::warn!(%error, "guests outlived the shutdown");
         }
     }

@@ -59,10 +59,76 @@ async fn bombs_are_killed_by_their_cpu_time_or_the_address_space_and_remembered(
     let dir = tempfile::tempdir().expect("a directory");
     let bounds = CompileBounds { address_space_bytes: 600 << 20, ..CompileBounds::default() };
     let runtime = bounded(dir.path(), bounds);
-    let error = refused(&runtime, Module { functions: 1_000_000, ..Module::default() }.encode()).await;
+    let error = refused(&runtime, Module { functions: limits::FUNCTIONS_MAX, ..Module::default() }.encode()).await;
     assert!(matches!(&error, Error::CompileKilled { why } if why.contains("MiB")), "{error}");
     // The next job has a new child.
     assert_eq!(run(&runtime, mebibytes(32), &["print", "x"]).await.0.code, 0);
+}
+
+/// A bomb of its own each, which never compiles within these bounds.
+async fn bomb(runtime: &Runtime, number: usize) -> Error {
+    let bomb = Bytes::from(nested_loops(20_000 + number));
+    let claim = CompileClaim { owner: "bomber".into(), ..CompileClaim::default() };
+    let loaded = runtime.load_workload(&digest_of(&bomb), false, claim, || async { Ok(bomb.clone()) }).await;
+    loaded.expect_err("it never compiles")
+}
+
+#[tokio::test]
+async fn what_compiles_in_a_moment_does_not_wait_for_bombs() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bounds = CompileBounds { cpu: Duration::from_secs(4), ..CompileBounds::default() };
+    let runtime = bounded(dir.path(), bounds);
+    let ended = std::cell::Cell::new(0);
+    let bombs = futures::future::join_all((0..3).map(|number| {
+        let (runtime, ended) = (&runtime, &ended);
+        async move {
+            let error = bomb(runtime, number).await;
+            ended.set(ended.get() + 1);
+            error
+        }
+    }));
+    let tenant = async {
+        while runtime.metrics().compiles < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let told = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let tell = told.clone();
+        let waiting = std::sync::Arc::new(move || {
+            tell.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+        let claim = CompileClaim { owner: "tenant".into(), waiting };
+        let digest = digest_of(&BURNER);
+        let loaded = runtime.load_workload(&digest, false, claim, || async { Ok(BURNER.clone()) }).await;
+        assert!(loaded.is_ok(), "{loaded:?}");
+        (ended.get(), told.load(std::sync::atomic::Ordering::Relaxed))
+    };
+    let (errors, (ended_before, told)) = futures::future::join(bombs, tenant).await;
+    assert_eq!((ended_before, told), (0, 1), "it was told that it waits, and waited for no bomb's end");
+    for error in errors {
+        assert!(matches!(&error, Error::CompileKilled { why } if why.contains("4 s of CPU time")), "{error}");
+    }
+    assert_eq!(runtime.metrics().bad_digests, 3);
+}
+
+#[tokio::test]
+async fn a_component_that_starves_again_and_again_is_its_own_fault_at_last() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let deadline = Duration::from_millis(700);
+    let runtime = bounded(dir.path(), CompileBounds { cpu: Duration::from_secs(1), deadline, ..Default::default() });
+    let bomb = Bytes::from(nested_loops(20_000));
+    let digest = digest_of(&bomb);
+    for _ in 0..100 {
+        match runtime.load(Role::Command, &digest, || async { Ok(bomb.clone()) }).await.expect_err("never") {
+            Error::CompileStarved { .. } => {}
+            Error::CompileKilled { why } => {
+                assert!(why.contains("1 s of CPU time"), "{why}");
+                assert_eq!(runtime.metrics().bad_digests, 1);
+                return;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    panic!("tried again and again");
 }
 
 #[tokio::test]
@@ -73,7 +139,7 @@ async fn a_busy_machine_is_not_the_components_fault() {
     let digest = digest_of(&BURNER);
     for _ in 0..2 {
         let error = runtime.load(Role::Command, &digest, || async { Ok(BURNER.clone()) }).await.expect_err("late");
-        assert!(matches!(&error, Error::CompileStarved { why } if why.contains("in 0.001 s")), "{error}");
+        assert!(matches!(&error, Error::CompileStarved { why, .. } if why.contains("in 0.001 s")), "{error}");
     }
     assert_eq!((runtime.metrics().compiles, runtime.metrics().bad_digests), (2, 0));
 }
@@ -103,7 +169,10 @@ async fn a_module_of_preview_1_is_adapted() {
     let runtime = runtime();
     let bytes = Bytes::from(Module::default().encode());
     let artifact =
-        runtime.load_workload(&digest_of(&bytes), false, || async { Ok(bytes.clone()) }).await.expect("adapted");
+        runtime
+            .load_workload(&digest_of(&bytes), false, CompileClaim::default(), || async { Ok(bytes.clone()) })
+            .await
+            .expect("adapted");
     assert_eq!(artifact.role(), Role::Command);
     let container = runtime.container(mebibytes(32));
     let handle = runtime.start_command(&artifact, &container, spec(&[], &Default::default())).expect("started");

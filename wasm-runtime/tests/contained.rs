@@ -184,7 +184,7 @@ async fn tables_are_bounded_and_charged() {
 #[tokio::test]
 async fn memories_are_counted_together_and_64_bit_ones_are_refused() {
     let runtime = runtime();
-    let many = bytes::Bytes::from(Module { memories: vec![[0, 16]; 48], ..Module::default() }.encode());
+    let many = bytes::Bytes::from(Module { memories: vec![[0, 80]; 8], ..Module::default() }.encode());
     let (exit, _, _) = run_component(&runtime, &many, mebibytes(32), &[]).await;
     assert_eq!((exit.code, exit.reason), (137, ExitReason::OomKilled), "{exit:?}");
     let wide = bytes::Bytes::from(Module { memories: vec![[4, 1]], ..Module::default() }.encode());

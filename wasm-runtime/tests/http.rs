@@ -192,3 +192,103 @@ async fn a_taken_port_and_a_missing_host_are_named() {
     stream.read_to_string(&mut text).await.expect("answered");
     assert!(text.contains(" 400 "), "{text}");
 }
+
+/// All that comes of one request, to the connection's end.
+async fn all_of(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut rest = Vec::new();
+    // A connection that is cut off may end in a reset.
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it ends");
+    drop(ended);
+    String::from_utf8_lossy(&rest).into_owned()
+}
+
+#[tokio::test]
+async fn a_stream_lives_as_long_as_it_makes_progress() {
+    let runtime = runtime();
+    let mut spec = service(&Arc::default());
+    spec.request_timeout = Duration::from_millis(700);
+    let (service, container) = start(&runtime, &HOSTILE_SERVICE, mebibytes(32), spec).await;
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    // Twelve pieces in twice the timeout.
+    let whole = all_of(service.local_addr(), &get("/stream")).await;
+    assert!(whole.ends_with("\r\n0\r\n\r\n"), "{}", whole.len());
+    assert_eq!(container.usage().request_errors, 0);
+    // One that stands still is cut off, and does not look whole.
+    let cut = all_of(service.local_addr(), &get("/pause")).await;
+    assert!(cut.contains("200 OK") && !cut.ends_with("0\r\n\r\n"), "{}", cut.len());
+    assert_eq!(container.usage().request_errors, 1);
+    eventually("it is over", || container.usage().memory_bytes == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off_and_holds_little() {
+    let runtime = runtime();
+    let mut spec = service(&Arc::default());
+    spec.request_timeout = Duration::from_millis(700);
+    let (service, container) = start(&runtime, &HOSTILE_SERVICE, mebibytes(32), spec).await;
+    let mut lazy = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(service.local_addr()).await.expect("connected");
+        stream.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+        lazy.push(stream);
+    }
+    eventually("they work", || container.usage().requests == 8).await;
+    eventually("all are cut off", || container.usage().memory_bytes == 0).await;
+    assert!(!container.usage().oom && service.try_exit().is_none());
+    assert_eq!(get(service.local_addr(), "/ok").await.status, 200);
+}
+
+#[tokio::test]
+async fn half_sent_requests_keep_nobody_out() {
+    let runtime = runtime();
+    // Room for a few instances: each that a half-sent request held would be missed.
+    let (service, container) = start(&runtime, &HOSTILE_SERVICE, mebibytes(16), service(&Arc::default())).await;
+    let address = service.local_addr();
+    let mut half = Vec::new();
+    for n in 0..400 {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let text = if n % 2 == 0 { "GET / HT" } else { "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf" };
+        stream.write_all(text.as_bytes()).await.expect("sent");
+        half.push(stream);
+        if n % 40 == 0 {
+            let answer = tokio::time::timeout(Duration::from_secs(10), get(address, "/ok")).await.expect("in time");
+            assert_eq!(answer.status, 200, "beside {n} half-sent requests");
+        }
+    }
+    assert!(!container.usage().oom);
+}
+
+#[tokio::test]
+async fn a_body_arrives_whole_whether_it_was_read_ahead_or_not() {
+    let runtime = runtime();
+    let log = Arc::new(Log::default());
+    let (service, _) = start(&runtime, &HOSTILE_SERVICE, mebibytes(32), service(&log)).await;
+    for len in [0, 1, 60_000, 1 << 20] {
+        let head = format!("POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n");
+        let text = all_of(service.local_addr(), &(head + &"b".repeat(len))).await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{len}: {text}");
+        assert!(log.text().ends_with(&format!("{len} bytes\n")), "{len}: {}", log.text());
+    }
+}
+
+#[tokio::test]
+async fn what_requests_make_the_host_hold_ends_the_service() {
+    let runtime = runtime();
+    for path in ["/fields", "/requests"] {
+        let (service, container) = start(&runtime, &HOSTILE_SERVICE, mebibytes(16), service(&Arc::default())).await;
+        let address = service.local_addr();
+        let text = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut streams = Vec::new();
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            stream.write_all(text.as_bytes()).await.expect("sent");
+            streams.push(stream);
+        }
+        let exit = tokio::time::timeout(PATIENCE, service.wait()).await.expect("it ends");
+        assert_eq!((exit.code, exit.reason), (137, ExitReason::OomKilled), "{path}: {exit:?}");
+        eventually("all is given back", || container.usage().memory_bytes == 0).await;
+        assert!(container.usage().memory_peak_bytes <= 16 << 20, "{path}");
+    }
+}

@@ -1,11 +1,12 @@
 //! Compiling is hostile work: it happens in a child process with an address-space limit and a deadline.
 
 mod child;
+mod line;
 mod worker;
 
 pub use child::compile_child_main;
-pub use worker::CompileBounds;
-pub(crate) use worker::CompilerPool;
+pub use worker::{CompileBounds, CompileClaim};
+pub(crate) use worker::{CompilerPool, Job, over};
 
 use crate::engine::{Cpu, Purpose, Role, engine};
 use crate::error::Error;
@@ -57,9 +58,11 @@ fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
 /// An artefact made at build time, and what it was made for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Precompiled {
+    /// The machine code, as the engine serialised it.
     pub artefact: Vec<u8>,
     /// Names the engine's settings; see [`crate::Seed`].
     pub engine_hash: u64,
+    /// What the component exports.
     pub worlds: crate::inspect::Worlds,
 }
 

@@ -1,6 +1,7 @@
-//! The parent's side: one child at a time, kept for a moment, killed where a job takes too much.
+//! The parent's side: a child for each line, kept for a moment, killed where a job takes too much.
 
 use super::child::{ANSWER_ARTEFACT, ANSWER_ERROR, CHILD_ENV};
+use super::line::Line;
 use super::{Compiler, compile};
 use crate::engine::{Cpu, Purpose, Role, engine};
 use crate::error::Error;
@@ -16,16 +17,46 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::Semaphore;
 
-/// Compiles one component at a time: a second compiler would only take the first one's cores.
+/// Three compilers at most, one for each line.
 pub(crate) struct CompilerPool {
     compiler: Compiler,
     bounds: CompileBounds,
-    turn: Semaphore,
-    idle: Arc<Mutex<Option<Worker>>>,
+    short: Bench,
+    long: Bench,
+    policies: Bench,
     jobs: AtomicU64,
     tasks: Tasks,
+}
+
+/// A line and the compiler that works it off.
+#[derive(Default)]
+struct Bench {
+    line: Arc<Line>,
+    idle: Arc<Mutex<Option<Worker>>>,
+}
+
+/// A component to compile.
+pub(crate) struct Job {
+    pub(crate) role: Role,
+    pub(crate) bytes: Bytes,
+    pub(crate) claim: CompileClaim,
+}
+
+/// Who asks for a component, for the turns at the compiler.
+#[derive(Clone)]
+pub struct CompileClaim {
+    /// Turns are shared out by it: a namespace.
+    pub owner: Arc<str>,
+    /// Called where the component has to wait for its turn, at most once for each line that it waits in.
+    pub waiting: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Default for CompileClaim {
+    /// Nobody's, and nobody hears of a wait.
+    fn default() -> Self {
+        Self { owner: Arc::default(), waiting: Arc::new(|| {}) }
+    }
 }
 
 /// What one compilation may take.
@@ -35,6 +66,7 @@ pub struct CompileBounds {
     pub cpu: Duration,
     /// Wall time.
     pub deadline: Duration,
+    /// Of the compiler process.
     pub address_space_bytes: u64,
 }
 
@@ -50,9 +82,32 @@ enum Stopped {
     /// It used up its CPU time: its own doing.
     Cpu,
     /// The wall's deadline came before it had its CPU time: the machine's doing.
-    Late { cpu: Duration },
+    Late,
     /// The child ended: for want of memory, most likely the job's doing.
     Died(String),
+}
+
+/// What became of a job: the compiler's answer, or why there is none.
+struct Done {
+    result: Result<Result<Vec<u8>, String>, Stopped>,
+    /// CPU time that it took.
+    cpu: Duration,
+}
+
+impl Done {
+    /// For whoever asked; `bounds` are what it had.
+    fn answer(self, bounds: CompileBounds) -> Result<Vec<u8>, Error> {
+        match self.result {
+            Ok(answer) => answer.map_err(|message| Error::Compile { message }),
+            Err(Stopped::Died(why)) => Err(Error::CompileKilled { why }),
+            Err(Stopped::Cpu) => Err(Error::CompileKilled { why: over(bounds.cpu) }),
+            Err(Stopped::Late) => {
+                let (had, wall) = (self.cpu.as_secs_f32(), bounds.deadline.as_secs_f32());
+                let why = format!("it had only {had} s of CPU time in {wall} s");
+                Err(Error::CompileStarved { why, cpu: self.cpu })
+            }
+        }
+    }
 }
 
 struct Worker {
@@ -65,81 +120,96 @@ struct Worker {
 
 impl CompilerPool {
     pub(crate) fn new(compiler: Compiler, bounds: CompileBounds, tasks: Tasks) -> Self {
-        Self {
-            compiler,
-            bounds,
-            turn: Semaphore::new(1),
-            idle: Arc::new(Mutex::new(None)),
-            jobs: AtomicU64::new(0),
-            tasks,
-        }
+        let [short, long, policies] = Default::default();
+        Self { compiler, bounds, short, long, policies, jobs: AtomicU64::new(0), tasks }
     }
 
-    /// The artefact of `bytes` for `role`. Must run on the runtime that owns the pool's tasks.
-    pub(crate) async fn compile(&self, role: Role, bytes: Bytes) -> Result<Vec<u8>, Error> {
-        let _turn = self.turn.acquire().await.map_err(|_| Error::ShuttingDown)?;
+    /// The artefact of a component. Must run on the runtime that owns the pool's tasks.
+    pub(crate) async fn compile(&self, job: Job) -> Result<Vec<u8>, Error> {
         let program = match &self.compiler {
             Compiler::Child { program } => program,
             Compiler::InProcess => {
-                let engine = engine(role, Purpose::Compile, Cpu::of_this_machine())?;
-                return compile(&engine, &bytes).map_err(|message| Error::Compile { message });
+                let engine = engine(job.role, Purpose::Compile, Cpu::of_this_machine())?;
+                return compile(&engine, &job.bytes).map_err(|message| Error::Compile { message });
             }
         };
+        if job.role == Role::Policy {
+            return self.on(&self.policies, program, &job, self.bounds).await?.answer(self.bounds);
+        }
+        if job.bytes.len() <= COMPILE_SHORT_BYTES_MAX {
+            let bounds = CompileBounds {
+                cpu: self.bounds.cpu.min(COMPILE_SHORT_CPU),
+                address_space_bytes: self.bounds.address_space_bytes.min(COMPILE_SHORT_ADDRESS_SPACE),
+                ..self.bounds
+            };
+            let done = self.on(&self.short, program, &job, bounds).await?;
+            let more_helps = match &done.result {
+                Err(Stopped::Cpu) => bounds.cpu < self.bounds.cpu,
+                Err(Stopped::Died(_)) => bounds.address_space_bytes < self.bounds.address_space_bytes,
+                Err(Stopped::Late) | Ok(_) => false,
+            };
+            if !more_helps {
+                return done.answer(bounds);
+            }
+        }
+        self.on(&self.long, program, &job, self.bounds).await?.answer(self.bounds)
+    }
+
+    /// Waits for a turn at `bench` and compiles there.
+    async fn on(&self, bench: &Bench, program: &Path, job: &Job, bounds: CompileBounds) -> Result<Done, Error> {
+        let turn = bench.line.turn(&job.claim.owner, job.bytes.len(), || (job.claim.waiting)()).await;
         let io = |e| Error::io("starting the compiler", e);
-        let idle = self.idle.lock().take();
+        let idle = bench.idle.lock().take();
         let worker = match idle {
             Some(worker) => worker,
-            None => start(program, self.bounds).map_err(io)?,
+            None => start(program, bounds).map_err(io)?,
         };
-        let mut done = self.attempt(worker, role, &bytes).await.map_err(io)?;
-        if let Err(Stopped::Died(why)) = &done {
+        let mut done = self.attempt(bench, worker, job, bounds).await.map_err(io)?;
+        if let Err(Stopped::Died(why)) = &done.result {
             // What a child carries from its earlier jobs, or a machine short of memory, is not this component's fault.
             tracing::debug!(why, "a compiler ended, and the job is tried once more in a new one");
-            done = self.attempt(start(program, self.bounds).map_err(io)?, role, &bytes).await.map_err(io)?;
+            let again = self.attempt(bench, start(program, bounds).map_err(io)?, job, bounds).await.map_err(io)?;
+            done = Done { cpu: done.cpu + again.cpu, ..again };
         }
-        match done {
-            Ok(answer) => answer.map_err(|message| Error::Compile { message }),
-            Err(Stopped::Died(why)) => Err(Error::CompileKilled { why }),
-            Err(Stopped::Cpu) => {
-                let why = format!("it needed more than {} s of CPU time", self.bounds.cpu.as_secs());
-                Err(Error::CompileKilled { why })
-            }
-            Err(Stopped::Late { cpu }) => {
-                let (cpu, wall) = (cpu.as_secs_f32(), self.bounds.deadline.as_secs_f32());
-                Err(Error::CompileStarved { why: format!("it had only {cpu} s of CPU time in {wall} s") })
-            }
-        }
+        turn.used(done.cpu);
+        Ok(done)
     }
 
-    /// One job in `worker`, which is kept if it answers, and dropped, which kills it, if not.
+    /// What a component may take in all.
+    pub(crate) fn cpu_max(&self) -> Duration {
+        self.bounds.cpu
+    }
+
+    /// One job in `worker`, which is kept if it answers, and dropped, which kills it, if not; with the CPU time it took.
     async fn attempt(
         &self,
+        bench: &Bench,
         mut worker: Worker,
-        role: Role,
-        bytes: &[u8],
-    ) -> std::io::Result<Result<Result<Vec<u8>, String>, Stopped>> {
+        job: &Job,
+        bounds: CompileBounds,
+    ) -> std::io::Result<Done> {
         worker.job = self.jobs.fetch_add(1, Ordering::Relaxed);
         let before = cpu_time(worker.pid)?;
-        allow_cpu(worker.pid, before + self.bounds.cpu)?;
-        let answered = tokio::time::timeout(self.bounds.deadline, exchange(&mut worker, role, bytes)).await;
-        Ok(match answered {
+        allow_cpu(worker.pid, before + bounds.cpu)?;
+        let answered = tokio::time::timeout(bounds.deadline, exchange(&mut worker, job.role, &job.bytes)).await;
+        // One that ended just now used what it had.
+        let cpu = cpu_time(worker.pid).map_or(bounds.cpu, |now| now.saturating_sub(before));
+        let result = match answered {
             Ok(Ok(answer)) => {
-                self.keep(worker);
+                self.keep(bench, worker);
                 Ok(answer)
             }
-            Ok(Err(_)) => Err(ended(&mut worker, self.bounds).await),
-            Err(_) => {
-                // One that ended just now used what it had.
-                let cpu = cpu_time(worker.pid).map_or(self.bounds.cpu, |now| now.saturating_sub(before));
-                Err(if cpu < self.bounds.cpu { Stopped::Late { cpu } } else { Stopped::Cpu })
-            }
-        })
+            Ok(Err(_)) => Err(ended(&mut worker, bounds).await),
+            Err(_) if cpu < bounds.cpu => Err(Stopped::Late),
+            Err(_) => Err(Stopped::Cpu),
+        };
+        Ok(Done { result, cpu })
     }
 
-    fn keep(&self, worker: Worker) {
+    fn keep(&self, bench: &Bench, worker: Worker) {
         let job = worker.job;
-        *self.idle.lock() = Some(worker);
-        let idle = self.idle.clone();
+        *bench.idle.lock() = Some(worker);
+        let idle = bench.idle.clone();
         self.tasks.spawn_until_cancelled(async move {
             tokio::time::sleep(COMPILE_WORKER_IDLE).await;
             let mut idle = idle.lock();
@@ -148,6 +218,11 @@ impl CompilerPool {
             }
         });
     }
+}
+
+/// Why a component that used up its CPU time is refused.
+pub(crate) fn over(cpu: Duration) -> String {
+    format!("it needed more than {} s of CPU time", cpu.as_secs())
 }
 
 fn start(program: &Path, bounds: CompileBounds) -> std::io::Result<Worker> {

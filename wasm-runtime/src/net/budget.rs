@@ -21,15 +21,20 @@ pub(crate) struct SocketBudget {
 /// The right to hold one socket.
 #[derive(Debug)]
 pub(crate) struct SocketPermit {
-    _of_container: Option<OwnedSemaphorePermit>,
+    _of_container: OwnedSemaphorePermit,
     _of_process: OwnedSemaphorePermit,
+}
+
+/// Descriptors for the sockets of guests, and as many again for the connections of services: neither takes the other's.
+/// Out of the most that the process may have open (None: any number).
+pub(crate) fn spare_for_one_kind(descriptors_max: Option<u64>) -> u64 {
+    descriptors_max.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_RESERVED) / GUEST_SOCKETS_PART / 2
 }
 
 impl GuestSockets {
     /// Out of the most descriptors that the process may have open (None: any number).
     pub(crate) fn new(descriptors_max: Option<u64>) -> Self {
-        let spare = descriptors_max.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_RESERVED) / GUEST_SOCKETS_PART;
-        let total = usize::try_from(spare).unwrap_or(usize::MAX).clamp(GUEST_SOCKETS_MIN, Semaphore::MAX_PERMITS);
+        let total = usize::try_from(spare_for_one_kind(descriptors_max)).unwrap_or(usize::MAX).clamp(GUEST_SOCKETS_MIN, Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(total)), total }
     }
 
@@ -42,12 +47,6 @@ impl GuestSockets {
         SocketBudget { free: Arc::new(Semaphore::new(self.share(SOCKETS_MAX))), process: self.clone() }
     }
 
-    /// For a connection that a service is about to accept: waits until there is a descriptor for it.
-    pub(crate) async fn wait(&self) -> Option<SocketPermit> {
-        // Never closed.
-        let permit = self.free.clone().acquire_owned().await.ok()?;
-        Some(SocketPermit { _of_container: None, _of_process: permit })
-    }
 }
 
 impl SocketBudget {
@@ -55,7 +54,7 @@ impl SocketBudget {
     pub(crate) fn take(&self) -> Option<SocketPermit> {
         let of_container = self.free.clone().try_acquire_owned().ok()?;
         let of_process = self.process.free.clone().try_acquire_owned().ok()?;
-        Some(SocketPermit { _of_container: Some(of_container), _of_process: of_process })
+        Some(SocketPermit { _of_container: of_container, _of_process: of_process })
     }
 
     #[cfg(test)]
@@ -74,7 +73,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_container_has_its_share_and_all_have_no_more_than_the_process() {
-        let all = GuestSockets::new(Some(DESCRIPTORS_RESERVED + 2 * 400));
+        let all = GuestSockets::new(Some(DESCRIPTORS_RESERVED + 4 * 400));
         let first = taken(&all.budget());
         assert_eq!(first.len(), 100, "a quarter of all");
         let budget = all.budget();
@@ -85,9 +84,8 @@ mod tests {
         let rest: Vec<_> = std::iter::from_fn(|| all.budget().take()).collect();
         assert_eq!(rest.len(), 300);
         assert!(all.budget().take().is_none());
-        assert!(futures::FutureExt::now_or_never(all.wait()).is_none());
         drop(first);
-        assert!(all.wait().await.is_some());
+        assert!(all.budget().take().is_some());
     }
 
     #[test]

@@ -5,15 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// A range of IPv4 addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cidr {
+    /// An address of the range; bits beyond the prefix count for nothing.
     pub base: Ipv4Addr,
+    /// The length of the prefix, 0 to 32.
     pub bits: u8,
 }
 
 impl Cidr {
+    /// `base/bits`.
     pub const fn new(base: Ipv4Addr, bits: u8) -> Self {
         Self { base, bits }
     }
 
+    /// Whether the address lies in the range.
     pub fn contains(&self, address: Ipv4Addr) -> bool {
         let mask = u32::MAX.checked_shl(32 - u32::from(self.bits.min(32))).unwrap_or(0);
         u32::from(self.base) & mask == u32::from(address) & mask

@@ -3,6 +3,9 @@
 
 use super::{PodNet, SocketBudget};
 use crate::cpu::{Meter, Metered};
+use crate::memory::Charge;
+use crate::paid::Outgoing;
+use crate::prices::SOCKET_KERNEL_BUFFER;
 use crate::limits::{CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, HTTP_BODY_CHUNK_BYTES, HTTP_HEAD_BYTES_MAX};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
@@ -17,10 +20,18 @@ pub(crate) struct OutgoingHttp {
     pub(crate) budget: SocketBudget,
     /// The engine spawns what is returned here as tasks of their own: they run at the container's cost all the same.
     pub(crate) meter: Meter,
+    /// What the next request's connection costs, charged by who sends it.
+    pub(crate) connection: Option<Charge>,
 }
 
 type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answer = Result<(http::Response<WasiBody>, Driver), Error>;
+
+impl Outgoing for OutgoingHttp {
+    fn next_costs(&mut self, connection: Option<Charge>) {
+        self.connection = connection;
+    }
+}
 
 impl WasiHttpHooks for OutgoingHttp {
     fn send_request(
@@ -30,7 +41,11 @@ impl WasiHttpHooks for OutgoingHttp {
         _done: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Answer> + Send> {
         let (net, budget, meter) = (self.net.clone(), self.budget.clone(), self.meter.clone());
-        Box::new(Metered::new(self.meter.clone(), send(net, budget, meter, request, options.unwrap_or_default())))
+        let held = self.connection.take();
+        Box::new(Metered::new(self.meter.clone(), async move {
+            let sent = send(net, budget, meter, request, options.unwrap_or_default()).await;
+            sent.map(|(response, driver)| (response, with_charge(driver, held)))
+        }))
     }
 
     fn default_scheme(&mut self) -> Option<http::uri::Scheme> {
@@ -40,6 +55,15 @@ impl WasiHttpHooks for OutgoingHttp {
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         HTTP_BODY_CHUNK_BYTES
     }
+}
+
+/// The driver of a connection, which holds what the connection costs.
+fn with_charge(driver: Driver, held: Option<Charge>) -> Driver {
+    Box::new(async move {
+        let ended = std::pin::Pin::from(driver).await;
+        drop(held);
+        ended
+    })
 }
 
 async fn send(
@@ -57,6 +81,9 @@ async fn send(
     let permit = budget.take().ok_or(Error::ConnectionLimitReached)?;
     let connect = async {
         let socket = TcpSocket::new_v4()?;
+        let buffer = u32::try_from(SOCKET_KERNEL_BUFFER).unwrap_or(u32::MAX);
+        socket.set_recv_buffer_size(buffer)?;
+        socket.set_send_buffer_size(buffer)?;
         socket.bind(SocketAddr::new(IpAddr::V4(net.ip), 0))?;
         socket.connect(to).await
     };
@@ -153,6 +180,7 @@ mod tests {
                 fair: Arc::default(),
                 cut_off: Arc::default(),
             },
+            connection: None,
         }
     }
 

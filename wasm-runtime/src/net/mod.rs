@@ -5,7 +5,7 @@ mod egress;
 mod http;
 mod tcp;
 
-pub(crate) use budget::{GuestSockets, SocketBudget, SocketPermit};
+pub(crate) use budget::{GuestSockets, SocketBudget, SocketPermit, spare_for_one_kind};
 pub use egress::{Cidr, EgressRules};
 pub(crate) use http::OutgoingHttp;
 pub(crate) use tcp::{PodSockets, PodSocketsView};

@@ -1,11 +1,14 @@
 //! `wasi:sockets/tcp` for pods: addresses are mapped and checked here, the rest is the engine's own implementation.
 
 use super::{PodNet, SocketBudget, SocketPermit};
+use crate::memory::StoreMem;
+use crate::prices::{Kind, SOCKET_KERNEL_BUFFER};
+use crate::paid::{Payer, buy, charge_writes};
 use std::net::{IpAddr, SocketAddr};
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddressFamily, IpSocketAddress, Network};
 use wasmtime_wasi::p2::bindings::sockets::tcp::{self, HostTcpSocket, ShutdownType};
-use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket;
+use wasmtime_wasi::p2::bindings::sockets::{instance_network, tcp_create_socket};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, SocketError, SocketResult, TcpSocket};
 use wasmtime_wasi::runtime::poll_noop;
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
@@ -20,6 +23,14 @@ pub(crate) struct PodSocketsView<'a> {
     pub(crate) budget: &'a SocketBudget,
     /// One for each socket that the store holds.
     pub(crate) held: &'a mut Vec<SocketPermit>,
+    /// What the sockets cost is charged here.
+    pub(crate) mem: &'a mut StoreMem,
+}
+
+impl Payer for PodSocketsView<'_> {
+    fn mem(&mut self) -> &mut StoreMem {
+        self.mem
+    }
 }
 
 impl HasData for PodSockets {
@@ -43,8 +54,14 @@ impl tcp_create_socket::Host for PodSocketsView<'_> {
             return Err(ErrorCode::NotSupported.into());
         }
         let permit = self.permit()?;
-        let made = tcp_create_socket::Host::create_tcp_socket(&mut self.inner, family)?;
+        let made = buy(self, Kind::TcpSocket, |view| {
+            tcp_create_socket::Host::create_tcp_socket(&mut view.inner, family)
+        })?;
         self.held.push(permit);
+        // Else the kernel lets them grow to many times what they cost. Those that it accepts inherit them.
+        let borrow = || Resource::<TcpSocket>::new_borrow(made.rep());
+        self.inner.set_receive_buffer_size(borrow(), SOCKET_KERNEL_BUFFER)?;
+        self.inner.set_send_buffer_size(borrow(), SOCKET_KERNEL_BUFFER)?;
         Ok(made)
     }
 }
@@ -60,7 +77,36 @@ impl network::Host for PodSocketsView<'_> {
 
 impl network::HostNetwork for PodSocketsView<'_> {
     fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
-        network::HostNetwork::drop(&mut self.inner, network)
+        let rep = network.rep();
+        network::HostNetwork::drop(&mut self.inner, network)?;
+        self.mem.dropped(rep);
+        Ok(())
+    }
+}
+
+impl instance_network::Host for PodSocketsView<'_> {
+    fn instance_network(&mut self) -> wasmtime::Result<Resource<Network>> {
+        buy(self, Kind::Network, |view| instance_network::Host::instance_network(&mut view.inner))
+    }
+}
+
+/// A connection's ends.
+type Ends = (Resource<DynInputStream>, Resource<DynOutputStream>);
+
+impl PodSocketsView<'_> {
+    /// Charges the streams of a connection at `price`, which was reserved.
+    fn streams(&mut self, ends: Ends, [input, output]: [u64; 2]) -> SocketResult<Ends> {
+        self.mem.assign(ends.0.rep(), input);
+        self.mem.assign(ends.1.rep(), output);
+        charge_writes(self.inner.table, &ends.1, self.mem).map_err(SocketError::trap)?;
+        Ok(ends)
+    }
+
+    /// Charges `kinds` before they are made.
+    fn reserve<const N: usize>(&mut self, kinds: [Kind; N]) -> SocketResult<[u64; N]> {
+        let prices = kinds.map(Kind::price);
+        self.mem.charge(prices.iter().sum()).map_err(SocketError::trap)?;
+        Ok(prices)
     }
 }
 
@@ -107,13 +153,25 @@ impl HostTcpSocket for PodSocketsView<'_> {
         this: Resource<TcpSocket>,
     ) -> SocketResult<(Resource<TcpSocket>, Resource<DynInputStream>, Resource<DynOutputStream>)> {
         let permit = self.permit()?;
-        let accepted = self.inner.accept(this)?;
-        self.held.push(permit);
-        Ok(accepted)
+        let [price, input, output] = self.reserve([Kind::TcpSocket, Kind::InputStream, Kind::OutputStream])?;
+        match self.inner.accept(this) {
+            Ok((socket, from, to)) => {
+                self.held.push(permit);
+                self.mem.assign(socket.rep(), price);
+                let (from, to) = self.streams((from, to), [input, output])?;
+                Ok((socket, from, to))
+            }
+            Err(error) => {
+                self.mem.refund(price + input + output);
+                Err(error)
+            }
+        }
     }
 
     fn drop(&mut self, this: Resource<TcpSocket>) -> wasmtime::Result<()> {
+        let rep = this.rep();
         HostTcpSocket::drop(&mut self.inner, this)?;
+        self.mem.dropped(rep);
         // Its streams are its children, and gone before it: the descriptor is closed.
         self.held.pop();
         Ok(())
@@ -131,7 +189,14 @@ impl HostTcpSocket for PodSocketsView<'_> {
         &mut self,
         this: Resource<TcpSocket>,
     ) -> SocketResult<(Resource<DynInputStream>, Resource<DynOutputStream>)> {
-        self.inner.finish_connect(this)
+        let prices = self.reserve([Kind::InputStream, Kind::OutputStream])?;
+        match self.inner.finish_connect(this) {
+            Ok(ends) => self.streams(ends, prices),
+            Err(error) => {
+                self.mem.refund(prices.iter().sum());
+                Err(error)
+            }
+        }
     }
 
     fn finish_listen(&mut self, this: Resource<TcpSocket>) -> SocketResult<()> {
@@ -203,7 +268,7 @@ impl HostTcpSocket for PodSocketsView<'_> {
     }
 
     fn set_receive_buffer_size(&mut self, this: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
-        self.inner.set_receive_buffer_size(this, value)
+        self.inner.set_receive_buffer_size(this, value.min(SOCKET_KERNEL_BUFFER))
     }
 
     fn send_buffer_size(&mut self, this: Resource<TcpSocket>) -> SocketResult<u64> {
@@ -211,11 +276,11 @@ impl HostTcpSocket for PodSocketsView<'_> {
     }
 
     fn set_send_buffer_size(&mut self, this: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
-        self.inner.set_send_buffer_size(this, value)
+        self.inner.set_send_buffer_size(this, value.min(SOCKET_KERNEL_BUFFER))
     }
 
     fn subscribe(&mut self, this: Resource<TcpSocket>) -> wasmtime::Result<Resource<DynPollable>> {
-        self.inner.subscribe(this)
+        buy(self, Kind::Pollable, |view| view.inner.subscribe(this))
     }
 
     fn shutdown(&mut self, this: Resource<TcpSocket>, value: ShutdownType) -> SocketResult<()> {

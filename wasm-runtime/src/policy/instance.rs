@@ -10,8 +10,11 @@ use crate::exit::{Fault, FaultKind};
 use crate::guest::{limited, resource_table};
 use crate::limits;
 use crate::memory::{PodMem, StoreMem};
-use crate::runtime::{Runtime, Shared};
-use crate::wasi::{LogSink, add_inert_to_linker, inert};
+use crate::host::Host;
+use crate::linker::add_inert_to_linker;
+use crate::paid::{PaidState, PaidView};
+use crate::runtime::Runtime;
+use crate::wasi::{LogSink, inert};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -140,6 +143,12 @@ impl WasiView for State {
     }
 }
 
+impl PaidState for State {
+    fn paid(&mut self) -> PaidView<'_> {
+        PaidView { ctx: &mut self.wasi, table: &mut self.table, mem: &mut self.mem }
+    }
+}
+
 struct Points {
     describe: ComponentExportIndex,
     configure: ComponentExportIndex,
@@ -152,7 +161,7 @@ struct Points {
 pub struct PolicyComponent(Arc<Linked>);
 
 struct Linked {
-    shared: Arc<Shared>,
+    host: Arc<Host>,
     artifact: Artifact,
     pre: InstancePre<State>,
     points: Points,
@@ -189,12 +198,12 @@ impl Runtime {
             score: find(SCORE, "score"),
         };
         let link = |error: wasmtime::Error| Error::Link { message: format!("{error:#}") };
-        let mut linker = Linker::<State>::new(self.shared.engines.get(Role::Policy));
+        let mut linker = Linker::<State>::new(self.host.engines.get(Role::Policy));
         add_inert_to_linker(&mut linker).map_err(link)?;
         let pre = linker.instantiate_pre(component).map_err(link)?;
-        let shared = Arc::clone(&self.shared);
+        let host = Arc::clone(&self.host);
         Ok(PolicyComponent(Arc::new(Linked {
-            shared,
+            host,
             artifact: artifact.clone(),
             pre,
             points,
@@ -230,13 +239,13 @@ impl PolicyComponent {
             mem: StoreMem::new(Arc::new(PodMem::new(Some(memory)))),
             last_words,
         };
-        let mut store = limited(linked.shared.engines.get(Role::Policy), state, |state| &mut state.mem);
-        let shared = Arc::clone(&linked.shared);
-        let (cpu, wall) = (thread_cpu_nanos(), shared.env.instant());
-        let instance = guarded(&shared, &mut store, budget, async |store| linked.pre.instantiate_async(store).await)?;
-        let spent = Spent::since(&shared, cpu, wall);
+        let mut store = limited(linked.host.engines.get(Role::Policy), state, limits::POLICY_ANSWER_BYTES_MAX, |state| &mut state.mem);
+        let host = Arc::clone(&linked.host);
+        let (cpu, wall) = (thread_cpu_nanos(), host.env.instant());
+        let instance = guarded(&host, &mut store, budget, async |store| linked.pre.instantiate_async(store).await)?;
+        let spent = Spent::since(&host, cpu, wall);
         let mut made = PolicyInstance {
-            shared,
+            host,
             store,
             instance,
             filter: None,
@@ -263,10 +272,10 @@ pub struct Spent {
 }
 
 impl Spent {
-    fn since(shared: &Shared, cpu: u64, wall: tokio::time::Instant) -> Self {
+    fn since(host: &Host, cpu: u64, wall: tokio::time::Instant) -> Self {
         Self {
             cpu: Duration::from_nanos(thread_cpu_nanos().saturating_sub(cpu)),
-            wall: shared.env.instant().duration_since(wall),
+            wall: host.env.instant().duration_since(wall),
         }
     }
 }
@@ -275,7 +284,7 @@ type Answer<T> = TypedFunc<(PolicyInput,), (Result<T, Failure>,)>;
 
 /// A live copy of a policy component. After a fault it answers nothing more.
 pub struct PolicyInstance {
-    shared: Arc<Shared>,
+    host: Arc<Host>,
     store: Store<State>,
     instance: Instance,
     filter: Option<Answer<PolicyVerdicts>>,
@@ -300,21 +309,21 @@ fn bad(message: impl Into<String>) -> PolicyFault {
 
 /// Runs a guest's future on this thread within its budget, polled once.
 fn guarded<T>(
-    shared: &Shared,
+    host: &Host,
     store: &mut Store<State>,
     budget: PolicyBudget,
     call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
 ) -> Result<T, PolicyFault> {
-    let (cpu, wall) = (thread_cpu_nanos(), shared.env.instant());
-    arm(store, &shared.env, Budget { cpu: budget.cpu, wall: budget.wall });
-    let _ticking = shared.ticker.enter();
+    let (cpu, wall) = (thread_cpu_nanos(), host.env.instant());
+    arm(store, &host.env, Budget { cpu: budget.cpu, wall: budget.wall });
+    let _ticking = host.ticker.enter();
     let answer = poll_once(call(store));
     match answer {
         None => Err(PolicyFault { cause: PolicyCause::Blocked, message: "the call would have waited".into() }),
         Some(Ok(answer)) => Ok(answer),
         Some(Err(error)) => {
             let cpu = Duration::from_nanos(thread_cpu_nanos().saturating_sub(cpu));
-            let mut fault = fault(&error, budget, cpu, shared.env.instant().duration_since(wall));
+            let mut fault = fault(&error, budget, cpu, host.env.instant().duration_since(wall));
             let said = store.data().last_words.take();
             if fault.cause == PolicyCause::Trap && !said.is_empty() {
                 fault.message = format!("{}: {said}", fault.message);
@@ -389,9 +398,9 @@ impl PolicyInstance {
         if self.poisoned {
             return Err(PolicyFault { cause: PolicyCause::Trap, message: "it faulted before".into() });
         }
-        let (cpu, wall) = (thread_cpu_nanos(), self.shared.env.instant());
-        let answer = guarded(&self.shared, &mut self.store, budget, call);
-        self.spent = Spent::since(&self.shared, cpu, wall);
+        let (cpu, wall) = (thread_cpu_nanos(), self.host.env.instant());
+        let answer = guarded(&self.host, &mut self.store, budget, call);
+        self.spent = Spent::since(&self.host, cpu, wall);
         self.total = Spent { cpu: self.total.cpu + self.spent.cpu, wall: self.total.wall + self.spent.wall };
         self.poisoned = answer.is_err();
         answer

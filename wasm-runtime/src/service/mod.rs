@@ -1,17 +1,21 @@
 //! Services: a listener on the pod's address, and a fresh instance for each request.
 
+mod body;
 mod gate;
 mod request;
 
 use crate::artifact::{Artifact, Linked};
 use crate::command::Running;
+use crate::connections::{Place, ServiceShare};
 use crate::container::Container;
 use crate::error::Error;
 use crate::exit::{EndsWith, Exit};
 use crate::guest::{GuestState, Surroundings};
 use crate::limits;
-use crate::net::SocketPermit;
-use crate::runtime::Shared;
+use crate::memory::Charge;
+use crate::prices;
+use crate::seats::Sitter;
+use crate::host::Host;
 use crate::wasi::LogSink;
 use gate::Gate;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,20 +26,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 /// How a service is started.
 #[derive(Clone)]
 pub struct ServiceSpec {
+    /// The program's name first.
     pub args: Vec<String>,
+    /// Names and values, as the guest sees them.
     pub env: Vec<(String, String)>,
+    /// Where the standard output of all instances goes.
     pub stdout: Arc<dyn LogSink>,
+    /// Where the standard error of all instances goes.
     pub stderr: Arc<dyn LogSink>,
+    /// The pod's address, which its guests' sockets are bound to.
     pub pod_ip: Ipv4Addr,
     /// Where it listens; port 0 picks one.
     pub listen: SocketAddr,
-    /// From a request's first byte to the end of its answer.
+    /// How long a request may go on without progress: to the head of its answer, and between two pieces of the answer
+    /// that its client takes.
     pub request_timeout: Duration,
     /// The most requests at once; the memory limit and the pool may say fewer.
     pub in_flight_max: usize,
@@ -68,6 +78,7 @@ pub struct ServiceHandle {
 }
 
 impl ServiceHandle {
+    /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -77,6 +88,7 @@ impl ServiceHandle {
         self.running.exit.wait().await
     }
 
+    /// The end, if it has ended.
     pub fn try_exit(&self) -> Option<Exit> {
         self.running.exit.get()
     }
@@ -101,6 +113,7 @@ struct Service {
     request_timeout: Duration,
     header_deadline: Duration,
     gate: Arc<Gate>,
+    sitter: Sitter,
     /// The end that a request brought upon the container, told once nobody listens any more.
     verdict: OnceLock<Exit>,
     /// Owns connections and the rests of requests whose answer is under way.
@@ -108,7 +121,7 @@ struct Service {
 }
 
 pub(crate) fn start(
-    shared: &Arc<Shared>,
+    host: &Arc<Host>,
     artifact: &Artifact,
     container: &Container,
     spec: ServiceSpec,
@@ -118,10 +131,10 @@ pub(crate) fn start(
         return Err(Error::MissingWorld { wanted: "wasi:http/incoming-handler", found });
     };
     let bind = |source| Error::Bind { address: spec.listen, source: Arc::new(source) };
-    let _on_services = shared.services.handle.enter();
+    let _on_services = host.services.handle.enter();
     let listener = listen(spec.listen).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    let running = Arc::new(Running::new(shared.clone()));
+    let running = Arc::new(Running::new(host.clone()));
     let needs = Needs::of(artifact);
     let service = Arc::new(Service {
         running: running.clone(),
@@ -132,9 +145,14 @@ pub(crate) fn start(
         gate: Arc::new(Gate::new(
             spec.in_flight_max.min(needs.in_flight_max()),
             limits::REQUESTS_QUEUED_MAX,
-            container.mem.limit(),
+            container.mem.limit() - container.mem.clients_limit(),
             needs.initial_bytes(),
         )),
+        sitter: Sitter {
+            namespace: container.namespace.clone(),
+            container: container.id,
+            seats: needs.seats(),
+        },
         verdict: OnceLock::new(),
         surroundings: Surroundings {
             args: spec.args,
@@ -144,9 +162,9 @@ pub(crate) fn start(
             stderr: spec.stderr,
             pod_ip: spec.pod_ip,
         },
-        tasks: shared.tasks.child("service"),
+        tasks: host.tasks.child("service"),
     });
-    shared.tasks.spawn(serve(service, listener));
+    host.tasks.spawn(serve(service, listener));
     Ok(ServiceHandle { running, address })
 }
 
@@ -183,7 +201,12 @@ impl Needs {
         let elements = self.table_elements.saturating_mul(u64::from(self.tables));
         let memories = pages.saturating_mul(limits::WASM_PAGE_BYTES);
         let tables = elements.saturating_mul(limits::TABLE_ELEMENT_BYTES);
-        memories.saturating_add(tables).saturating_add(limits::REQUEST_HEADROOM_BYTES)
+        memories.saturating_add(tables).saturating_add(limits::REQUEST_HEADROOM_BYTES + prices::STORE)
+    }
+
+    /// Seats of the pool that one instance takes: as many as its memories, or what its tables come to.
+    fn seats(self) -> u32 {
+        self.memories.max(self.tables.div_ceil(limits::SERVICE_TABLES_MAX / limits::SERVICE_INSTANCES_MAX)).max(1)
     }
 
     /// How many of its instances one container may have at once, for the other containers' sake.
@@ -208,8 +231,7 @@ async fn serve(service: Arc<Service>, listener: TcpListener) {
     let _end = EndsWith(&running.exit);
     // Closed before the end is told, also where this task is dropped.
     let listener = listener;
-    let connections_max = running.shared.sockets.share(limits::CONNECTIONS_MAX);
-    let connections = Arc::new(Semaphore::new(connections_max));
+    let connections = TaskTracker::new();
     let killed = tokio::select! {
         biased;
         () = running.kill.cancelled() => true,
@@ -219,11 +241,11 @@ async fn serve(service: Arc<Service>, listener: TcpListener) {
     drop(listener);
     if !killed {
         // Each connection hears the termination too, and closes after the request that it works on.
-        let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
+        connections.close();
         tokio::select! {
             biased;
             () = running.kill.cancelled() => {}
-            _ = connections.acquire_many(all) => {
+            () = connections.wait() => {
                 running.exit.set(service.verdict.get().cloned().unwrap_or_else(Exit::terminated));
             }
         }
@@ -233,26 +255,41 @@ async fn serve(service: Arc<Service>, listener: TcpListener) {
     running.kill.cancel();
 }
 
-async fn accept(service: &Arc<Service>, listener: &TcpListener, connections: &Arc<Semaphore>) {
+/// How many connections a service may hold: by descriptors, and by half of what clients may make it hold in memory.
+fn connections_share(service: &Service) -> ServiceShare {
+    let by_memory = service.container.mem.clients_limit() / 2 / prices::SERVED_CONNECTION;
+    let max = limits::CONNECTIONS_MAX.min(usize::try_from(by_memory).unwrap_or(usize::MAX));
+    ServiceShare { service: service.container.id, max: service.running.host.connections.share(max) }
+}
+
+async fn accept(service: &Arc<Service>, listener: &TcpListener, connections: &TaskTracker) {
+    let all = &service.running.host.connections;
+    let share = connections_share(service);
     loop {
-        // Closed only when the service is gone.
-        let Ok(permit) = connections.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // Not before: services that nobody talks to must not hold what others need.
-                let Some(socket) = service.running.shared.sockets.wait().await else { return };
-                service.tasks.spawn(connection(service.clone(), stream, (permit, socket)));
-            }
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Of one connection (reset before it was accepted), or for want of descriptors, which may come back.
                 tracing::debug!(%error, "a connection was not accepted");
                 tokio::time::sleep(limits::ACCEPT_RETRY).await;
+                continue;
             }
-        }
+        };
+        let peer = peer.ip();
+        let place = all.admit(share, peer).await;
+        let memory = || Charge::for_client(&service.container.mem, prices::SERVED_CONNECTION);
+        // Where requests that wait hold the clients' memory this one has to come again.
+        let Some(held) = memory() else { continue };
+        let served = connection(service.clone(), stream, place);
+        let served = connections.track_future(async move {
+            served.await;
+            drop(held);
+        });
+        service.tasks.spawn(served);
     }
 }
 
-async fn connection(service: Arc<Service>, stream: TcpStream, _permits: (OwnedSemaphorePermit, SocketPermit)) {
+async fn connection(service: Arc<Service>, stream: TcpStream, place: Arc<Place>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
@@ -267,8 +304,12 @@ async fn connection(service: Arc<Service>, stream: TcpStream, _permits: (OwnedSe
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
         .max_header_list_size(u32::try_from(limits::HTTP_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .initial_connection_window_size(limits::HTTP2_WINDOW_BYTES)
+        .initial_stream_window_size(limits::HTTP2_WINDOW_BYTES)
+        .max_send_buf_size(limits::HTTP2_SEND_BYTES)
         .keep_alive_interval(limits::HTTP_HEADER_DEADLINE);
     let running = service.running.clone();
+    let cut = place.cut.clone();
     // Which protocol it is to be is read without any clock: until the first request there is this one.
     let silence = tokio::time::sleep(service.header_deadline);
     let mut silence = std::pin::pin!(silence);
@@ -278,8 +319,8 @@ async fn connection(service: Arc<Service>, stream: TcpStream, _permits: (OwnedSe
         TokioIo::new(stream),
         hyper::service::service_fn(move |request| {
             asks.store(true, Ordering::Relaxed);
-            let service = service.clone();
-            async move { Ok::<_, std::convert::Infallible>(request::answer(service, request).await) }
+            let (service, place) = (service.clone(), place.clone());
+            async move { Ok::<_, std::convert::Infallible>(request::answer(service, place, request).await) }
         }),
     );
     let mut serve = std::pin::pin!(serve);
@@ -288,6 +329,7 @@ async fn connection(service: Arc<Service>, stream: TcpStream, _permits: (OwnedSe
         tokio::select! {
             biased;
             () = running.kill.cancelled() => return,
+            () = cut.cancelled() => return,
             () = running.termination.cancelled(), if !draining => {
                 draining = true;
                 serve.as_mut().graceful_shutdown();
@@ -318,10 +360,11 @@ mod tests {
             assert_eq!((needs.initial_bytes(), needs.in_flight_max()), (bytes, in_flight), "{needs:?}");
         };
         let small = Needs { memories: 1, memory_pages: 17, tables: 1, table_elements: 100 };
-        check(small, (17 << 16) + 800 + (256 << 10), 250);
-        check(Needs { memories: 4, ..small }, ((4 * 17) << 16) + 800 + (256 << 10), 62);
-        check(Needs { tables: 8, ..small }, (17 << 16) + 6400 + (256 << 10), 125);
-        check(Needs { memories: 0, memory_pages: 0, tables: 0, table_elements: 0 }, 256 << 10, 250);
+        const HEADROOM: u64 = limits::REQUEST_HEADROOM_BYTES + prices::STORE;
+        check(small, (17 << 16) + 800 + HEADROOM, 250);
+        check(Needs { memories: 4, ..small }, ((4 * 17) << 16) + 800 + HEADROOM, 62);
+        check(Needs { tables: 8, ..small }, (17 << 16) + 6400 + HEADROOM, 125);
+        check(Needs { memories: 0, memory_pages: 0, tables: 0, table_elements: 0 }, HEADROOM, 250);
         check(Needs { memory_pages: u64::MAX, ..small }, u64::MAX, 250);
     }
 }

@@ -1,23 +1,33 @@
 //! One request: an instance, a call, an answer.
 
 use super::Service;
+use super::body::{Answered, NoRoom, Progress, Received};
+use super::gate::{Full, Permit};
 use crate::command::count;
+use crate::connections::{AtWork, Place};
 use crate::cpu::{Meter, Metered};
 use crate::engine::Role;
 use crate::exit::{Exit, Fault, FaultKind};
 use crate::guest::store;
+use crate::limits;
+use crate::memory::Charge;
 use crate::metrics::Counters;
+use crate::prices;
+use crate::seats::Seat;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use wasmtime::PoolConcurrencyLimitError;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
-use wasmtime_wasi_http::{WasiHttpView, p2::types::HostIncomingRequest};
 
 type Answer = Response<HyperOutgoingBody>;
 
@@ -28,91 +38,225 @@ struct Called {
 }
 
 /// Answers in any case: what the guest does wrong is a 5xx.
-pub(super) async fn answer(service: Arc<Service>, request: Request<Incoming>) -> Answer {
-    let counters = &service.running.shared.counters;
+pub(super) async fn answer(service: Arc<Service>, place: Arc<Place>, request: Request<Incoming>) -> Answer {
+    let counters = &service.running.host.counters;
     Counters::add(&counters.requests, 1);
     service.container.requests.fetch_add(1, Ordering::Relaxed);
     if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
         return plain(StatusCode::BAD_REQUEST, "the request names no host");
     }
-    // The deadline covers the wait for a turn.
-    let deadline = tokio::time::sleep(service.request_timeout);
-    let mut deadline = std::pin::pin!(deadline);
-    let permit = tokio::select! {
-        biased;
-        permit = service.gate.enter() => permit,
-        () = deadline.as_mut() => return failed(&service, StatusCode::SERVICE_UNAVAILABLE, "no turn before the timeout"),
-    };
-    let Ok(permit) = permit else {
-        Counters::add(&counters.requests_refused, 1);
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "too many requests are waiting");
+    let progress = Progress::new(&service.running.host.env);
+    let (request, held, turn) = match admit(&service, &place, request, &progress).await {
+        Ok(admitted) => admitted,
+        Err(refused) => {
+            Counters::add(&counters.requests_refused, 1);
+            return refused.answer();
+        }
     };
     let (head, mut answered) = oneshot::channel();
-    let meter = service.container.meter(&service.running.shared, &service.running.shared.services);
-    let mut guest = Metered::new(meter.clone(), call(service.clone(), request, head, meter));
+    let mut guest = Guest::start(&service, |meter| {
+        let call = call(service.clone(), request, head, meter, progress.clone());
+        async move {
+            let called = call.await;
+            drop(held);
+            called
+        }
+    });
     tokio::select! {
         biased;
         called = &mut guest => {
-            let answer = finished(&service, called, &mut answered);
-            // Only now: whoever goes next is let in by what this one needed.
-            drop(permit);
+            let head = answered.try_recv().ok();
+            // Whoever goes next is let in by what this one needed: not before it was judged.
+            let answer = finished(&service, called, head);
+            let Turn { permit, seat, work } = turn;
+            drop((permit, seat));
+            let answer = watched(answer, &progress, work);
+            service.tasks.spawn(taken(service.clone(), place, progress));
             answer
         }
         head = &mut answered => {
-            // The guest goes on writing the body; the rest of its time is bounded by the same deadline.
-            let left = deadline.deadline();
-            let rest = service.clone();
-            service.tasks.spawn(async move {
-                let _permit = permit;
-                tokio::select! {
-                    biased;
-                    () = rest.running.kill.cancelled() => {}
-                    called = guest => judge(&rest, &called),
-                    () = tokio::time::sleep_until(left) => {
-                        rest.container.request_errors.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-            head_of(&service, head.ok())
+            let Turn { permit, seat, work } = turn;
+            let answer = watched(head_of(&service, head.ok()), &progress, work);
+            service.tasks.spawn(rest(service.clone(), place, guest, progress, (permit, seat)));
+            answer
         }
-        () = deadline.as_mut() => failed(&service, StatusCode::GATEWAY_TIMEOUT, "the request took too long"),
+        () = progress.stalled(service.request_timeout) => {
+            failed(&service, StatusCode::GATEWAY_TIMEOUT, "the request took too long")
+        }
+    }
+}
+
+/// A guest's call, on this thread or elsewhere.
+enum Guest {
+    Here(Metered<Called>),
+    /// On the threads of commands, where nobody's request waits for its long slices.
+    Elsewhere(JoinHandle<Called>),
+}
+
+impl Guest {
+    fn start<F>(service: &Service, call: impl FnOnce(Meter) -> F) -> Self
+    where
+        F: Future<Output = Called> + Send + 'static,
+    {
+        let host = &service.running.host;
+        let long = service.container.cpu.runs_long();
+        let meter = service.container.meter(host, if long { &host.commands } else { &host.services });
+        let guest = Metered::new(meter.clone(), call(meter));
+        if long { Guest::Elsewhere(host.spawn(guest)) } else { Guest::Here(guest) }
+    }
+}
+
+impl Future for Guest {
+    type Output = Called;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Called> {
+        match self.get_mut() {
+            Guest::Here(guest) => Pin::new(guest).poll(cx),
+            Guest::Elsewhere(guest) => Pin::new(guest).poll(cx).map(|ended| {
+                ended.unwrap_or_else(|error| Called { result: Err(wasmtime::format_err!("{error}")), bytes: 0 })
+            }),
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Guest::Elsewhere(guest) = self {
+            guest.abort();
+        }
+    }
+}
+
+/// What lets a request run, and its connection with it.
+struct Turn {
+    permit: Permit,
+    seat: Seat,
+    work: AtWork,
+}
+
+/// Why a request never reached an instance.
+enum Refused {
+    NoRoom,
+    QueueFull,
+    NoTurn,
+}
+
+impl Refused {
+    fn answer(self) -> Answer {
+        let text = match self {
+            Refused::NoRoom => "the requests that wait hold as much memory as they may",
+            Refused::QueueFull => "too many requests are waiting",
+            Refused::NoTurn => "no turn before the timeout",
+        };
+        plain(StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+}
+
+/// Reads ahead, and waits for a turn and an instance. Until then the request holds nothing but what is charged to the
+/// clients' part of the container's memory.
+async fn admit(
+    service: &Arc<Service>,
+    place: &Arc<Place>,
+    request: Request<Incoming>,
+    progress: &Arc<Progress>,
+) -> Result<(Request<Received>, Charge, Turn), Refused> {
+    let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let held = Charge::for_client(&service.container.mem, prices::WAITING_REQUEST + head as u64);
+    let held = held.ok_or(Refused::NoRoom)?;
+    let (parts, body) = request.into_parts();
+    let (body, arrival) = Received::read(body, progress, &held).await.map_err(|NoRoom| Refused::NoRoom)?;
+    let work = place.at_work();
+    let turn = async {
+        let permit = service.gate.enter(arrival).await.map_err(|Full| Refused::QueueFull)?;
+        let seat = service.running.host.seats.sit(&service.sitter).await;
+        Ok(Turn { permit, seat, work })
+    };
+    let wait = service.request_timeout.min(limits::TURN_TIMEOUT);
+    let turn = tokio::time::timeout(wait, turn).await.unwrap_or(Err(Refused::NoTurn))?;
+    Ok((Request::from_parts(parts, body), held, turn))
+}
+
+fn watched(answer: Answer, progress: &Arc<Progress>, work: AtWork) -> Answer {
+    let progress = progress.clone();
+    answer.map(|body| Answered { body, progress, _work: work }.boxed_unsync())
+}
+
+/// The guest goes on writing its answer for as long as its client takes it.
+async fn rest(
+    service: Arc<Service>,
+    place: Arc<Place>,
+    guest: Guest,
+    progress: Arc<Progress>,
+    turn: (Permit, Seat),
+) {
+    let killed = service.running.kill.clone();
+    tokio::select! {
+        biased;
+        () = killed.cancelled() => return progress.fail(),
+        called = guest => {
+            judge(&service, &called);
+            drop(turn);
+        }
+        () = progress.stalled(service.request_timeout) => {
+            progress.fail();
+            service.container.request_errors.fetch_add(1, Ordering::Relaxed);
+            return place.cut.cancel();
+        }
+    }
+    taken(service, place, progress).await;
+}
+
+/// The guest has said all: a client that does not take it is cut off.
+async fn taken(service: Arc<Service>, place: Arc<Place>, progress: Arc<Progress>) {
+    tokio::select! {
+        biased;
+        () = progress.answered() => {}
+        () = service.running.kill.cancelled() => {}
+        () = progress.stalled(service.request_timeout) => place.cut.cancel(),
     }
 }
 
 async fn call(
     service: Arc<Service>,
-    request: Request<Incoming>,
+    request: Request<Received>,
     head: oneshot::Sender<Result<Answer, ErrorCode>>,
     meter: Meter,
+    progress: Arc<Progress>,
 ) -> Called {
     let running = &service.running;
-    let mut store = store(
-        &running.shared,
+    let made = store(
+        &running.host,
         &service.container,
         Role::Service,
         &service.surroundings,
         running.termination.clone(),
         &meter,
     );
+    let mut store = match made {
+        Ok(store) => store,
+        Err(error) => return Called { result: Err(error.into()), bytes: 0 },
+    };
     let result = async {
-        let mut http = store.data_mut().http();
-        let request: wasmtime::component::Resource<HostIncomingRequest> =
-            http.new_incoming_request(Scheme::Http, request)?;
-        let out = http.new_response_outparam(head)?;
+        // Whoever waits for the answer may have gone.
+        let (request, out) = store.data_mut().paid_http().incoming(request, move |answer| drop(head.send(answer)))?;
         let proxy = service.pre.instantiate_async(&mut store).await?;
         proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
     }
     .await;
-    Called { result, bytes: store.data().mem.charged() }
+    if result.is_err() {
+        // Before the store goes: its end would look like the answer's.
+        progress.fail();
+    }
+    Called { result, bytes: store.data().mem.peak() }
 }
 
 /// The guest has returned before anybody read its answer.
-fn finished(service: &Service, called: Called, answered: &mut oneshot::Receiver<Result<Answer, ErrorCode>>) -> Answer {
+fn finished(service: &Service, called: Called, head: Option<Result<Answer, ErrorCode>>) -> Answer {
     judge(service, &called);
     match called.result {
-        Ok(()) => head_of(service, answered.try_recv().ok()),
+        Ok(()) => head_of(service, head),
         Err(error) if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() => {
-            Counters::add(&service.running.shared.counters.requests_refused, 1);
+            Counters::add(&service.running.host.counters.requests_refused, 1);
             plain(StatusCode::SERVICE_UNAVAILABLE, "the node has no free instance")
         }
         Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the component failed"),
@@ -124,7 +268,7 @@ fn judge(service: &Service, called: &Called) {
     service.gate.observed(called.bytes);
     let Err(error) = &called.result else { return };
     let fault = Fault::of(error);
-    count(&service.running.shared.counters, &fault);
+    count(&service.running.host.counters, &fault);
     service.container.request_errors.fetch_add(1, Ordering::Relaxed);
     match fault.kind {
         FaultKind::OutOfMemory => {
@@ -155,7 +299,7 @@ fn failed(service: &Service, status: StatusCode, text: &'static str) -> Answer {
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
-    let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
+    let body = http_body_util::Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -1,21 +1,15 @@
 //! WASI for policies: toolchains import it whether it is used or not, so it is there, and does nothing. The clocks stand
 //! still, randomness is a function of a seed, there are no files, and waiting is a fault.
 
-use super::{GuestLog, LogSink, add_common_to_linker};
+use super::{GuestLog, LogAccount, LogSink};
 use crate::limits::RANDOM_BYTES_MAX;
+use crate::paid::PaidView;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::p2::DynPollable;
-use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiView};
+use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_io::bindings::wasi::io::poll;
-
-/// The interfaces that a policy may import. `wasi:io/poll` traps.
-pub(crate) fn add_inert_to_linker<T: WasiView + Send + 'static>(l: &mut Linker<T>) -> wasmtime::Result<()> {
-    poll::add_to_linker::<T, NoPoll>(l, |s| NoPollView(s.ctx().table))?;
-    add_common_to_linker(l)
-}
 
 struct FixedClock(Duration);
 
@@ -41,7 +35,7 @@ impl HostMonotonicClock for FixedClock {
 /// its end, and whose output goes to `log`.
 pub(crate) fn inert(seed: u64, wall: Duration, log: Arc<dyn LogSink>) -> WasiCtx {
     let bytes = || Deterministic::new(seed_bytes(seed));
-    let out = GuestLog::new(log, Arc::new(AtomicU64::new(0)));
+    let out = GuestLog::new(log, LogAccount::unlimited());
     WasiCtxBuilder::new()
         .wall_clock(FixedClock(wall))
         .monotonic_clock(FixedClock(wall))
@@ -68,8 +62,11 @@ fn seed_bytes(seed: u64) -> Vec<u8> {
     out
 }
 
-struct NoPoll;
-struct NoPollView<'a>(&'a mut ResourceTable);
+/// Names [`NoPollView`] to the linker.
+pub(crate) struct NoPoll;
+
+/// A policy's `wasi:io/poll`, which traps.
+pub(crate) struct NoPollView<'a>(pub(crate) PaidView<'a>);
 
 impl HasData for NoPoll {
     type Data<'a> = NoPollView<'a>;
@@ -94,6 +91,6 @@ impl poll::HostPollable for NoPollView<'_> {
     }
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
         // As the built-in one does: a pollable may own what it waits for.
-        poll::HostPollable::drop(self.0, pollable)
+        poll::HostPollable::drop(&mut self.0, pollable)
     }
 }

@@ -1,8 +1,10 @@
 //! `sampan:lifecycle/termination`: a pollable that becomes ready when the workload is asked to end.
 
-use crate::guest::GuestState;
+use crate::memory::StoreMem;
+use crate::paid::{PaidView, Payer, buy};
+use crate::prices::Kind;
 use sampan_env::CancellationToken;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 mod bindings {
@@ -23,22 +25,31 @@ use bindings::sampan::lifecycle::termination;
 /// Cancelled when the workload is to end.
 pub(crate) type Termination = CancellationToken;
 
-struct Lifecycle;
+/// Names [`LifecycleView`] to the linker.
+pub(crate) struct Lifecycle;
 
-struct LifecycleView<'a> {
-    table: &'a mut ResourceTable,
-    termination: &'a Termination,
+/// A store's view of its end.
+pub(crate) struct LifecycleView<'a> {
+    pub(crate) paid: PaidView<'a>,
+    pub(crate) termination: &'a Termination,
+}
+
+impl Payer for LifecycleView<'_> {
+    fn mem(&mut self) -> &mut StoreMem {
+        self.paid.mem
+    }
 }
 
 impl HasData for Lifecycle {
     type Data<'a> = LifecycleView<'a>;
 }
 
-pub(super) fn add_to_linker(l: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    termination::add_to_linker::<GuestState, Lifecycle>(l, |s| {
-        let (table, termination) = s.lifecycle();
-        LifecycleView { table, termination }
-    })
+/// `sampan:lifecycle/termination`.
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    l: &mut Linker<T>,
+    view: fn(&mut T) -> LifecycleView<'_>,
+) -> wasmtime::Result<()> {
+    termination::add_to_linker::<T, Lifecycle>(l, view)
 }
 
 struct Asked(Termination);
@@ -52,7 +63,9 @@ impl Pollable for Asked {
 
 impl termination::Host for LifecycleView<'_> {
     fn subscribe(&mut self) -> wasmtime::Result<Resource<DynPollable>> {
-        let asked = self.table.push(Asked(self.termination.clone()))?;
-        subscribe(self.table, asked)
+        buy(self, Kind::Pollable, |view| {
+            let asked = view.paid.table.push(Asked(view.termination.clone()))?;
+            subscribe(view.paid.table, asked)
+        })
     }
 }

@@ -1,7 +1,9 @@
 //! stdout and stderr that never make a guest wait.
 
 use crate::limits::LOG_CHUNK_BYTES;
+use crate::memory::{Charge, PodMem};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::AsyncWrite;
@@ -14,18 +16,48 @@ pub trait LogSink: Send + Sync + 'static {
     /// Takes bytes as the guest wrote them: no line is whole. Must not block. False means that they were dropped; the
     /// runtime counts them in [`crate::Usage::log_bytes_dropped`].
     fn write(&self, bytes: &[u8]) -> bool;
+
+    /// Bytes of memory that the sink keeps for the container now, of all streams that end in the same place together:
+    /// they are charged to the container's memory limit.
+    fn held(&self) -> u64 {
+        0
+    }
+}
+
+/// What a container's log costs, and what was dropped of it.
+#[derive(Debug)]
+pub(crate) struct LogAccount {
+    charge: Mutex<Charge>,
+    dropped: AtomicU64,
+}
+
+impl LogAccount {
+    /// Charged to `mem`.
+    pub(crate) fn new(mem: &Arc<PodMem>) -> Arc<Self> {
+        Arc::new(Self { charge: Mutex::new(Charge::none(mem)), dropped: AtomicU64::new(0) })
+    }
+
+    /// Of a guest whose log keeps nothing.
+    pub(crate) fn unlimited() -> Arc<Self> {
+        Self::new(&Arc::new(PodMem::new(None)))
+    }
+
+    /// Bytes that were written and not kept.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
 }
 
 /// One stream of one store, onto a sink.
 #[derive(Clone)]
 pub(crate) struct GuestLog {
     sink: Arc<dyn LogSink>,
-    dropped: Arc<AtomicU64>,
+    account: Arc<LogAccount>,
 }
 
 impl GuestLog {
-    pub(crate) fn new(sink: Arc<dyn LogSink>, dropped: Arc<AtomicU64>) -> Self {
-        Self { sink, dropped }
+    pub(crate) fn new(sink: Arc<dyn LogSink>, account: Arc<LogAccount>) -> Self {
+        Self { sink, account }
     }
 }
 
@@ -57,9 +89,10 @@ impl OutputStream for GuestLog {
             return Err(StreamError::trap("a write larger than check-write allowed"));
         }
         if !self.sink.write(&bytes) {
-            self.dropped.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.account.dropped.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         }
-        Ok(())
+        let charge = self.account.charge.lock();
+        charge.set(self.sink.held()).map_err(|error| StreamError::Trap(error.into()))
     }
     fn flush(&mut self) -> StreamResult<()> {
         Ok(())

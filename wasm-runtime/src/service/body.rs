@@ -1,0 +1,206 @@
+//! The two bodies of a request: what comes is read ahead of the request's turn, what goes is watched for progress.
+
+use super::gate::Arrival;
+use crate::connections::AtWork;
+use crate::limits::{BODY_AHEAD_BYTES, BODY_AHEAD_WAIT, BODY_PROGRESS_BYTES};
+use crate::memory::Charge;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use sampan_env::{CancellationToken, Env};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// When a request last made progress, and whether it failed after its answer had begun.
+#[derive(Debug)]
+pub(super) struct Progress {
+    env: Env,
+    last: Mutex<Instant>,
+    /// Bytes of the request's body since then.
+    come: AtomicU64,
+    failed: AtomicBool,
+    /// Cancelled when nobody reads the answer any more.
+    answered: CancellationToken,
+}
+
+impl Progress {
+    pub(super) fn new(env: &Env) -> Arc<Self> {
+        Arc::new(Self {
+            env: env.clone(),
+            last: Mutex::new(env.instant()),
+            come: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+            answered: CancellationToken::new(),
+        })
+    }
+
+    fn made(&self) {
+        *self.last.lock() = self.env.instant();
+    }
+
+    /// Bytes of the request's body: only many of them are progress, or one byte a minute would hold an instance.
+    fn came(&self, bytes: usize) {
+        let come = self.come.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        if come >= BODY_PROGRESS_BYTES {
+            self.come.store(0, Ordering::Relaxed);
+            self.made();
+        }
+    }
+
+    /// The answer is not what the guest meant to say: it must not look whole.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Returns when there was no progress for `timeout`.
+    pub(super) async fn stalled(&self, timeout: Duration) {
+        loop {
+            let last = *self.last.lock();
+            tokio::time::sleep_until(last + timeout).await;
+            if *self.last.lock() == last {
+                return;
+            }
+        }
+    }
+
+    /// Returns when the answer was taken, or nobody is there to take it.
+    pub(super) async fn answered(&self) {
+        self.answered.cancelled().await;
+    }
+}
+
+/// A request's body, as far as it had come before the request's turn, and the rest.
+pub(super) struct Received {
+    ahead: VecDeque<Frame<Bytes>>,
+    rest: Option<Incoming>,
+    progress: Arc<Progress>,
+}
+
+/// The container may hold no more for clients.
+#[derive(Debug)]
+pub(super) struct NoRoom;
+
+impl Received {
+    /// Reads the body for as long as a request may wait for it without a turn.
+    pub(super) async fn read(
+        body: Incoming,
+        progress: &Arc<Progress>,
+        held: &Charge,
+    ) -> Result<(Self, Arrival), NoRoom> {
+        let mut it = Self { ahead: VecDeque::new(), rest: Some(body), progress: progress.clone() };
+        let all = it.read_ahead(held);
+        let arrival = match tokio::time::timeout(BODY_AHEAD_WAIT, all).await {
+            Ok(read) => read?,
+            Err(_) => Arrival::Unfinished,
+        };
+        Ok((it, arrival))
+    }
+
+    async fn read_ahead(&mut self, held: &Charge) -> Result<Arrival, NoRoom> {
+        let mut bytes = 0;
+        while let Some(body) = &mut self.rest {
+            if body.is_end_stream() {
+                self.rest = None;
+                break;
+            }
+            if bytes >= BODY_AHEAD_BYTES {
+                return Ok(Arrival::Unfinished);
+            }
+            match body.frame().await {
+                // An error is the guest's to hear, in its place.
+                Some(Err(_)) => return Ok(Arrival::Whole),
+                None => self.rest = None,
+                Some(Ok(frame)) => {
+                    let len = frame.data_ref().map_or(0, Bytes::len);
+                    bytes += len as u64;
+                    if !held.grow_for_client(len as u64) {
+                        return Err(NoRoom);
+                    }
+                    self.progress.came(len);
+                    self.ahead.push_back(frame);
+                }
+            }
+        }
+        Ok(Arrival::Whole)
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(frame) = self.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let this = &mut *self;
+        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+        let polled = Pin::new(rest).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.progress.came(frame.data_ref().map_or(0, Bytes::len));
+        }
+        polled.map_err(Error::from)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead: u64 = self.ahead.iter().filter_map(Frame::data_ref).map(|bytes| bytes.len() as u64).sum();
+        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(ahead.saturating_add(rest.lower()));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(ahead.saturating_add(upper));
+        }
+        hint
+    }
+}
+
+/// An answer's body on its way to the client.
+pub(super) struct Answered {
+    pub(super) body: WasiBody,
+    pub(super) progress: Arc<Progress>,
+    /// The connection works until the answer was taken.
+    pub(super) _work: AtWork,
+}
+
+impl Body for Answered {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => self.progress.made(),
+            Poll::Ready(None) if self.progress.failed.load(Ordering::Acquire) => {
+                return Poll::Ready(Some(Err(Error::InternalError(Some("the answer was cut off".into())))));
+            }
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.progress.answered.cancel();
+    }
+}
