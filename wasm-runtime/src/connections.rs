@@ -1,15 +1,18 @@
 //! The connections of all services of a process: each is a descriptor of the whole process and memory of its container.
 //!
-//! Where there is no room for a new connection, one that has not sent a whole request yet makes room: what is half sent
-//! or idle never keeps out who asks. Where all are at work the new one waits in the kernel's queue.
+//! Where there is no room for a new connection, one that has not sent a whole request for a while makes room: what is
+//! half sent or idle never keeps out who asks. Where all are at work the new one waits in the kernel's queue.
 
-use crate::limits::{CONNECTIONS_GUARANTEED, CONNECTIONS_MIN, CONNECTIONS_RESERVED_PART, SOCKETS_SHARE};
+use crate::limits::{
+    CONNECTION_GRACE, CONNECTIONS_GUARANTEED, CONNECTIONS_MIN, CONNECTIONS_RESERVED_PART, SOCKETS_SHARE,
+};
 use parking_lot::Mutex;
-use sampan_env::CancellationToken;
+use sampan_env::{CancellationToken, Env};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// All of a process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +20,7 @@ pub(crate) struct Connections(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    env: Env,
     max: usize,
     state: Mutex<State>,
     /// Told when one has ended or waits for a request again.
@@ -38,6 +42,8 @@ struct Open {
     working: usize,
     /// Its place in [`OfService::reading`], while `working` is 0.
     since: u64,
+    /// When it began to wait for a request.
+    waits_from: Instant,
     cut: CancellationToken,
 }
 
@@ -72,8 +78,8 @@ pub(crate) struct AtWork(Arc<Place>);
 
 impl Connections {
     /// `max` of them at once, in all.
-    pub(crate) fn new(max: usize) -> Self {
-        let inner = Inner { max: max.max(CONNECTIONS_MIN), state: Mutex::default(), freed: Notify::new() };
+    pub(crate) fn new(max: usize, env: &Env) -> Self {
+        let inner = Inner { env: env.clone(), max: max.max(CONNECTIONS_MIN), state: Mutex::default(), freed: Notify::new() };
         Self(Arc::new(inner))
     }
 
@@ -91,31 +97,36 @@ impl Connections {
             if let Some(place) = self.try_admit(share, peer) {
                 return place;
             }
-            freed.await;
+            // What is too young to make room grows older.
+            tokio::select! {
+                () = freed => {}
+                () = self.0.env.sleep(CONNECTION_GRACE) => {}
+            }
         }
     }
 
     fn try_admit(&self, share: ServiceShare, peer: IpAddr) -> Option<Arc<Place>> {
+        let now = self.0.env.instant();
         let mut state = self.0.state.lock();
         let own = state.services.get(&share.service).map_or(0, |it| it.open);
         let reserved = if own < CONNECTIONS_GUARANTEED { 0 } else { self.0.max / CONNECTIONS_RESERVED_PART };
         if own >= share.max {
-            let id = state.oldest_reading(share, peer)?;
+            let id = state.oldest_reading(share, peer, now)?;
             state.make_room(id);
         } else if state.open.len() + reserved >= self.0.max {
             let largest = state.services.iter().filter(|(_, it)| !it.reading.is_empty());
             let (largest, _) = largest.max_by_key(|(_, it)| it.open)?;
-            let share = ServiceShare { service: *largest, max: 0 };
-            let id = state.oldest_reading(share, peer)?;
+            let largest = ServiceShare { service: *largest, max: 0 };
+            let id = state.oldest_reading(largest, peer, now)?;
             state.make_room(id);
         }
-        Some(Arc::new(self.place(&mut state, share.service, peer)))
+        Some(Arc::new(self.place(&mut state, share.service, peer, now)))
     }
 
-    fn place(&self, state: &mut State, service: u64, peer: IpAddr) -> Place {
+    fn place(&self, state: &mut State, service: u64, peer: IpAddr, now: Instant) -> Place {
         let id = state.tick();
         let cut = CancellationToken::new();
-        state.open.insert(id, Open { service, peer, working: 0, since: id, cut: cut.clone() });
+        state.open.insert(id, Open { service, peer, working: 0, since: id, waits_from: now, cut: cut.clone() });
         let of_service = state.services.entry(service).or_default();
         of_service.open += 1;
         *of_service.peers.entry(peer).or_default() += 1;
@@ -135,13 +146,17 @@ impl State {
         self.next
     }
 
-    /// Of the peer itself where it has half of the service's places, else of all.
-    fn oldest_reading(&self, share: ServiceShare, peer: IpAddr) -> Option<u64> {
+    /// Of the peer itself where it has half of the service's places, else of all; None where it is young.
+    fn oldest_reading(&self, share: ServiceShare, peer: IpAddr, now: Instant) -> Option<u64> {
         let service = self.services.get(&share.service)?;
         let hogs = service.peers.get(&peer).is_some_and(|held| *held * 2 >= share.max.max(1));
         let own = || service.reading.values().copied().find(|id| self.open.get(id).is_some_and(|it| it.peer == peer));
         let oldest = || service.reading.values().next().copied();
-        if hogs { own().or_else(oldest) } else { oldest() }
+        let found = if hogs { own().or_else(oldest) } else { oldest() };
+        let old = |id: &u64| {
+            self.open.get(id).is_some_and(|it| now.saturating_duration_since(it.waits_from) >= CONNECTION_GRACE)
+        };
+        found.filter(old)
     }
 
     fn make_room(&mut self, id: u64) {
@@ -187,6 +202,7 @@ impl Place {
 impl Drop for AtWork {
     fn drop(&mut self) {
         let place = &self.0;
+        let waits_from = place.all.0.env.instant();
         let mut state = place.all.0.state.lock();
         let now = state.tick();
         let state = &mut *state;
@@ -194,6 +210,7 @@ impl Drop for AtWork {
             open.working -= 1;
             if open.working == 0 {
                 open.since = now;
+                open.waits_from = waits_from;
                 if let Some(service) = state.services.get_mut(&open.service) {
                     service.reading.insert(now, place.id);
                 }
@@ -224,12 +241,13 @@ mod tests {
     }
 
     async fn admitted(all: &Connections, service: u64, from: u8) -> Arc<Place> {
+        tokio::time::advance(CONNECTION_GRACE).await;
         all.admit(share(service), peer(from)).now_or_never().expect("room")
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn half_sent_requests_make_room_and_those_at_work_do_not() {
-        let all = Connections::new(1000);
+        let all = Connections::new(1000, &Env::system());
         let mut silent = Vec::new();
         for _ in 0..5000 {
             silent.push(admitted(&all, 1, 9).await);
@@ -248,18 +266,21 @@ mod tests {
         assert_eq!(all.open(), 0);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_peer_that_holds_half_makes_room_out_of_its_own() {
-        let all = Connections::new(1000);
+        let all = Connections::new(1000, &Env::system());
         let other = admitted(&all, 1, 1).await;
-        let hog: Vec<_> = futures::future::join_all((0..50).map(|_| admitted(&all, 1, 9))).await;
+        let mut hog = Vec::new();
+        for _ in 0..50 {
+            hog.push(admitted(&all, 1, 9).await);
+        }
         assert!(!other.cut.is_cancelled());
         assert_eq!(hog.iter().filter(|place| !place.cut.is_cancelled()).count(), 9);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn services_at_work_leave_room_for_those_with_few() {
-        let all = Connections::new(80);
+        let all = Connections::new(80, &Env::system());
         let mut work = Vec::new();
         for service in 0..8 {
             for _ in 0..10 {
@@ -274,5 +295,17 @@ mod tests {
         assert!(waits.as_mut().now_or_never().is_none());
         work.clear();
         assert!(waits.now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_ends_nobody_who_is_about_to_ask() {
+        let all = Connections::new(1000, &Env::system());
+        let burst: Vec<_> = (0..10).filter_map(|_| all.admit(share(1), peer(1)).now_or_never()).collect();
+        assert_eq!(burst.len(), 10);
+        let mut late = Box::pin(all.admit(share(1), peer(2)));
+        assert!(late.as_mut().now_or_never().is_none());
+        tokio::time::advance(CONNECTION_GRACE).await;
+        late.await;
+        assert_eq!(burst.iter().filter(|place| place.cut.is_cancelled()).count(), 1);
     }
 }

@@ -107,6 +107,8 @@ pub const CONNECTIONS_MAX: usize = 1024;
 pub const CONNECTIONS_MIN: usize = 32;
 /// Connections that each service may have whatever the others have, as long as there are any.
 pub const CONNECTIONS_GUARANTEED: usize = 4;
+/// How long a connection may take to send a whole request before it makes room for another one.
+pub const CONNECTION_GRACE: Duration = Duration::from_millis(250);
 /// The part of all connections that is kept for what each service is guaranteed: one in so many.
 pub const CONNECTIONS_RESERVED_PART: usize = 4;
 /// From a connection's start to the end of its first head, and between two heads.

@@ -131,18 +131,19 @@ impl Runtime {
         let command_threads = Threads::start("command", config.workers, COMMANDS)?;
         let service_threads = Threads::start("service", config.workers, SERVICES)?;
         let engines = Arc::new(EngineSet::new(Cpu::of_this_machine())?);
+        let connections_max = usize::try_from(spare_for_one_kind(descriptors_max())).unwrap_or(usize::MAX);
         let host = Arc::new(Host {
-            env,
             ticker: Arc::new(Ticker::new(engines.all(), config.tick)?),
             commands: command_threads.lane()?,
             services: service_threads.lane()?,
             egress: ArcSwap::from_pointee(config.egress),
             sockets: GuestSockets::new(descriptors_max()),
-            connections: Connections::new(usize::try_from(spare_for_one_kind(descriptors_max())).unwrap_or(usize::MAX)),
+            connections: Connections::new(connections_max, &env),
             seats: Arc::new(Seats::new(limits::SERVICE_INSTANCES_MAX)),
             address_space: Arc::default(),
             counters: Arc::default(),
             tasks: Tasks::new("guests"),
+            env,
             engines: engines.clone(),
         });
         let compilers = CompilerPool::new(config.compiler, config.compile_bounds, host.tasks.clone());

@@ -12,6 +12,9 @@ use support::*;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
+/// One test at a time: they measure the whole process.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 const LIMIT: u64 = 16 << 20;
 /// What the process may grow by beside the container's limit.
 const SLACK: u64 = 1 << 20;
@@ -54,7 +57,10 @@ fn resident(field: &str) -> u64 {
     line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok()).expect("kibibytes") << 10
 }
 
+/// Gives back what the allocator keeps of earlier guests, and forgets the peak.
 fn forget_peak() {
+    // SAFETY: it takes no pointer and may be called at any time.
+    unsafe { libc::malloc_trim(0) };
     std::fs::write("/proc/self/clear_refs", "5").expect("proc(5)");
 }
 
@@ -73,6 +79,7 @@ fn ended_well(kind: &str, exit: &Exit, usage: &Usage) {
 
 #[tokio::test]
 async fn each_kind_of_host_resource_is_the_containers() {
+    let _turn = TURN.lock().await;
     let runtime = runtime();
     // What a first run makes and keeps: the artefact, threads, the allocator's own.
     end_of(&runtime, &["hold", "fields-large", "100000"]).await;
@@ -89,7 +96,23 @@ async fn each_kind_of_host_resource_is_the_containers() {
 }
 
 #[tokio::test]
+async fn what_one_call_asks_for_is_refused_before_it_is_allocated() {
+    let _turn = TURN.lock().await;
+    let runtime = runtime();
+    end_of(&runtime, &["hold", "fields", "1"]).await;
+    for kind in ["huge-argument", "huge-random", "huge-insecure-random", "huge-zeroes"] {
+        forget_peak();
+        let before = resident("VmRSS");
+        let (exit, log, _) = end_of(&runtime, &["hold", kind, "1"]).await;
+        let grown = resident("VmHWM").saturating_sub(before);
+        assert_eq!((exit.code, exit.reason), (134, ExitReason::Error), "{kind}: {exit:?} {log}");
+        assert!(grown <= LIMIT + SLACK, "{kind}: the process grew by {grown} bytes");
+    }
+}
+
+#[tokio::test]
 async fn waiting_for_many_costs_what_it_takes() {
+    let _turn = TURN.lock().await;
     let runtime = runtime();
     let fits = end_of(&runtime, &["hold", "polled", "10"]);
     assert!(tokio::time::timeout(Duration::from_millis(300), fits).await.is_err(), "it waits for ever");
@@ -104,6 +127,7 @@ async fn waiting_for_many_costs_what_it_takes() {
 
 #[tokio::test]
 async fn connections_and_what_is_written_to_them_are_the_containers() {
+    let _turn = TURN.lock().await;
     let runtime = runtime();
     let artifact = load(&runtime, Role::Command, &FIXTURES).await;
     let ip = pod_ip();
@@ -147,6 +171,7 @@ impl LogSink for Keeps {
 
 #[tokio::test]
 async fn a_log_is_charged_for_as_long_as_its_container_lives() {
+    let _turn = TURN.lock().await;
     let runtime = runtime();
     let artifact = load(&runtime, Role::Command, &FIXTURES).await;
     let container = runtime.container(ContainerLimits { memory_bytes: Some(LIMIT), ..Default::default() });
@@ -158,6 +183,7 @@ async fn a_log_is_charged_for_as_long_as_its_container_lives() {
 
 #[tokio::test]
 async fn a_large_environment_is_charged_to_each_store() {
+    let _turn = TURN.lock().await;
     let runtime = runtime();
     let artifact = load(&runtime, Role::Command, &FIXTURES).await;
     let container = runtime.container(ContainerLimits { memory_bytes: Some(LIMIT), ..Default::default() });
@@ -170,6 +196,7 @@ async fn a_large_environment_is_charged_to_each_store() {
 
 #[tokio::test]
 async fn the_clock_of_a_guest_is_coarse() {
+    let _turn = TURN.lock().await;
     let runtime = runtime();
     let (exit, log, _) = run(&runtime, mebibytes(32), &["clock"]).await;
     let least: u64 = log.trim().parse().unwrap_or_else(|_| panic!("{exit:?} {log}"));
