@@ -12,6 +12,9 @@
 //! - Every store is made by `guest::limited`, which sets every limit that a store has.
 //! - A workload's futures, those of its outgoing HTTP too, are polled inside [`cpu::Metered`]; a policy's call is polled
 //!   once, on its caller's thread, under the budget of [`call`].
+//! - What the host holds for a container is charged to one ledger (`memory`) at the prices of one list (`prices`), before
+//!   it is allocated: an interface is linked (`linker`) through a view that charges (`paid`), or makes no resource.
+//! - A request holds no instance while it waits for its client, and no turn that others need while they have fewer.
 //! - Nothing is deserialised but the build's seeds and our own cache, after its checksum was verified.
 //! - Every `main` of a program that makes a [`Runtime`] calls [`compile_child_main`] first.
 
