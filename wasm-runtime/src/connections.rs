@@ -79,7 +79,8 @@ pub(crate) struct AtWork(Arc<Place>);
 impl Connections {
     /// `max` of them at once, in all.
     pub(crate) fn new(max: usize, env: &Env) -> Self {
-        let inner = Inner { env: env.clone(), max: max.max(CONNECTIONS_MIN), state: Mutex::default(), freed: Notify::new() };
+        let inner =
+            Inner { env: env.clone(), max: max.max(CONNECTIONS_MIN), state: Mutex::default(), freed: Notify::new() };
         Self(Arc::new(inner))
     }
 

@@ -1,7 +1,7 @@
 use crate::cpu::{Meter, PodCpu};
+use crate::host::{Host, Lane};
 use crate::memory::PodMem;
 use crate::net::SocketBudget;
-use crate::host::{Host, Lane};
 use crate::wasi::LogAccount;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -3,12 +3,12 @@
 use crate::container::Container;
 use crate::cpu::Meter;
 use crate::engine::Role;
+use crate::host::Host;
 use crate::limits;
 use crate::memory::{OutOfMemory, StoreMem};
 use crate::net::{OutgoingHttp, PodNet, PodSocketsView, SocketBudget, SocketPermit};
-use crate::host::Host;
-use crate::prices;
 use crate::paid::{HttpAccount, PaidHttpView, PaidState, PaidView};
+use crate::prices;
 use crate::wasi::{GuestClock, GuestLog, LifecycleView, LogSink, Termination};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 use crate::artifact::{Artifact, Artifacts, Seed};
 use crate::cache::Digest;
 use crate::command::{CommandHandle, CommandSpec};
-use crate::connections::Connections;
 use crate::compile::{CompileBounds, CompileClaim, Compiler, CompilerPool};
+use crate::connections::Connections;
 use crate::container::{Container, ContainerLimits};
 use crate::engine::{Cpu, EngineSet, Role};
 use crate::error::Error;

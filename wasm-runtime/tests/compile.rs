@@ -168,11 +168,10 @@ async fn what_is_no_component_is_refused_with_its_reason() {
 async fn a_module_of_preview_1_is_adapted() {
     let runtime = runtime();
     let bytes = Bytes::from(Module::default().encode());
-    let artifact =
-        runtime
-            .load_workload(&digest_of(&bytes), false, CompileClaim::default(), || async { Ok(bytes.clone()) })
-            .await
-            .expect("adapted");
+    let artifact = runtime
+        .load_workload(&digest_of(&bytes), false, CompileClaim::default(), || async { Ok(bytes.clone()) })
+        .await
+        .expect("adapted");
     assert_eq!(artifact.role(), Role::Command);
     let container = runtime.container(mebibytes(32));
     let handle = runtime.start_command(&artifact, &container, spec(&[], &Default::default())).expect("started");

@@ -116,11 +116,12 @@ async fn waiting_for_many_costs_what_it_takes() {
     let runtime = runtime();
     let fits = end_of(&runtime, &["hold", "polled", "10"]);
     assert!(tokio::time::timeout(Duration::from_millis(300), fits).await.is_err(), "it waits for ever");
-    let (exit, _, usage) =
-        run(&runtime, ContainerLimits { memory_bytes: Some(7 << 20), ..ContainerLimits::default() }, &[
-            "hold", "polled", "4900",
-        ])
-        .await;
+    let (exit, _, usage) = run(
+        &runtime,
+        ContainerLimits { memory_bytes: Some(7 << 20), ..ContainerLimits::default() },
+        &["hold", "polled", "4900"],
+    )
+    .await;
     assert_eq!((exit.code, exit.reason), (137, ExitReason::OomKilled), "{exit:?}");
     assert_eq!(usage.memory_bytes, 0);
 }

@@ -250,7 +250,8 @@ async fn half_sent_requests_keep_nobody_out() {
     let mut half = Vec::new();
     for n in 0..400 {
         let mut stream = TcpStream::connect(address).await.expect("connected");
-        let text = if n % 2 == 0 { "GET / HT" } else { "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf" };
+        let text =
+            if n % 2 == 0 { "GET / HT" } else { "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf" };
         stream.write_all(text.as_bytes()).await.expect("sent");
         half.push(stream);
         if n % 40 == 0 {

@@ -180,10 +180,7 @@ const HOSTILE: [Hostile; 8] = [
             asked(runtime, guests, limits, 2, GET_FILL)
         },
     },
-    Hostile {
-        name: "half-sent requests",
-        start: |runtime, guests| asked(runtime, guests, mebibytes(64), 300, HALF),
-    },
+    Hostile { name: "half-sent requests", start: |runtime, guests| asked(runtime, guests, mebibytes(64), 300, HALF) },
 ];
 
 #[tokio::test]

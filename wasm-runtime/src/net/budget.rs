@@ -34,7 +34,9 @@ pub(crate) fn spare_for_one_kind(descriptors_max: Option<u64>) -> u64 {
 impl GuestSockets {
     /// Out of the most descriptors that the process may have open (None: any number).
     pub(crate) fn new(descriptors_max: Option<u64>) -> Self {
-        let total = usize::try_from(spare_for_one_kind(descriptors_max)).unwrap_or(usize::MAX).clamp(GUEST_SOCKETS_MIN, Semaphore::MAX_PERMITS);
+        let total = usize::try_from(spare_for_one_kind(descriptors_max))
+            .unwrap_or(usize::MAX)
+            .clamp(GUEST_SOCKETS_MIN, Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(total)), total }
     }
 
@@ -46,7 +48,6 @@ impl GuestSockets {
     pub(crate) fn budget(&self) -> SocketBudget {
         SocketBudget { free: Arc::new(Semaphore::new(self.share(SOCKETS_MAX))), process: self.clone() }
     }
-
 }
 
 impl SocketBudget {

@@ -3,10 +3,10 @@
 
 use super::{PodNet, SocketBudget};
 use crate::cpu::{Meter, Metered};
+use crate::limits::{CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, HTTP_BODY_CHUNK_BYTES, HTTP_HEAD_BYTES_MAX};
 use crate::memory::Charge;
 use crate::paid::Outgoing;
 use crate::prices::SOCKET_KERNEL_BUFFER;
-use crate::limits::{CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, HTTP_BODY_CHUNK_BYTES, HTTP_HEAD_BYTES_MAX};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use std::future::Future;

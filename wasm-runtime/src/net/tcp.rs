@@ -2,8 +2,8 @@
 
 use super::{PodNet, SocketBudget, SocketPermit};
 use crate::memory::StoreMem;
-use crate::prices::{Kind, SOCKET_KERNEL_BUFFER};
 use crate::paid::{Payer, buy, charge_writes};
+use crate::prices::{Kind, SOCKET_KERNEL_BUFFER};
 use std::net::{IpAddr, SocketAddr};
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddressFamily, IpSocketAddress, Network};
@@ -54,9 +54,8 @@ impl tcp_create_socket::Host for PodSocketsView<'_> {
             return Err(ErrorCode::NotSupported.into());
         }
         let permit = self.permit()?;
-        let made = buy(self, Kind::TcpSocket, |view| {
-            tcp_create_socket::Host::create_tcp_socket(&mut view.inner, family)
-        })?;
+        let made =
+            buy(self, Kind::TcpSocket, |view| tcp_create_socket::Host::create_tcp_socket(&mut view.inner, family))?;
         self.held.push(permit);
         // Else the kernel lets them grow to many times what they cost. Those that it accepts inherit them.
         let borrow = || Resource::<TcpSocket>::new_borrow(made.rep());

@@ -58,9 +58,10 @@ struct Function {
 
 /// Reads a definition: its resources by name, and its functions. Comments and annotations are left out.
 fn read(text: &str, resources: &mut BTreeMap<String, String>, functions: &mut Vec<Function>) {
-    let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default()).fold(String::new(), |all, line| {
-        if line.trim_start().starts_with('@') { all } else { all + line + " " }
-    });
+    let code: String =
+        text.lines()
+            .map(|line| line.split("//").next().unwrap_or_default())
+            .fold(String::new(), |all, line| if line.trim_start().starts_with('@') { all } else { all + line + " " });
     let package = code.split("package ").nth(1).and_then(|rest| rest.split(['@', ';', ' ']).next()).unwrap_or_default();
     let (mut interface, mut resource) = (String::new(), String::new());
     let mut depth = 0;
@@ -142,7 +143,10 @@ fn every_function_that_makes_a_resource_has_a_price_and_is_charged() {
             let Some(interface) = resources.get(word) else { continue };
             walked += 1;
             let at = format!("{}.{}", function.interface, function.name);
-            assert!(priced.contains(&(interface.as_str(), named(word).as_str())), "{at} returns {word} without a price");
+            assert!(
+                priced.contains(&(interface.as_str(), named(word).as_str())),
+                "{at} returns {word} without a price"
+            );
             let never = NEVER.contains(&(function.interface.as_str(), function.name.as_str()));
             let behind = BEHIND.contains(&function.interface.as_str());
             let ours = format!("fn {}(", function.name.replace('-', "_"));

@@ -8,10 +8,10 @@ use crate::engine::Role;
 use crate::error::Error;
 use crate::exit::{Fault, FaultKind};
 use crate::guest::{limited, resource_table};
-use crate::limits;
-use crate::memory::{PodMem, StoreMem};
 use crate::host::Host;
+use crate::limits;
 use crate::linker::add_inert_to_linker;
+use crate::memory::{PodMem, StoreMem};
 use crate::paid::{PaidState, PaidView};
 use crate::runtime::Runtime;
 use crate::wasi::{LogSink, inert};
@@ -239,7 +239,10 @@ impl PolicyComponent {
             mem: StoreMem::new(Arc::new(PodMem::new(Some(memory)))),
             last_words,
         };
-        let mut store = limited(linked.host.engines.get(Role::Policy), state, limits::POLICY_ANSWER_BYTES_MAX, |state| &mut state.mem);
+        let mut store =
+            limited(linked.host.engines.get(Role::Policy), state, limits::POLICY_ANSWER_BYTES_MAX, |state| {
+                &mut state.mem
+            });
         let host = Arc::clone(&linked.host);
         let (cpu, wall) = (thread_cpu_nanos(), host.env.instant());
         let instance = guarded(&host, &mut store, budget, async |store| linked.pre.instantiate_async(store).await)?;

@@ -11,11 +11,11 @@ use crate::container::Container;
 use crate::error::Error;
 use crate::exit::{EndsWith, Exit};
 use crate::guest::{GuestState, Surroundings};
+use crate::host::Host;
 use crate::limits;
 use crate::memory::Charge;
 use crate::prices;
 use crate::seats::Sitter;
-use crate::host::Host;
 use crate::wasi::LogSink;
 use gate::Gate;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -148,11 +148,7 @@ pub(crate) fn start(
             container.mem.limit() - container.mem.clients_limit(),
             needs.initial_bytes(),
         )),
-        sitter: Sitter {
-            namespace: container.namespace.clone(),
-            container: container.id,
-            seats: needs.seats(),
-        },
+        sitter: Sitter { namespace: container.namespace.clone(), container: container.id, seats: needs.seats() },
         verdict: OnceLock::new(),
         surroundings: Surroundings {
             args: spec.args,

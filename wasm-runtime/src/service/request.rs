@@ -182,13 +182,7 @@ fn watched(answer: Answer, progress: &Arc<Progress>, work: AtWork) -> Answer {
 }
 
 /// The guest goes on writing its answer for as long as its client takes it.
-async fn rest(
-    service: Arc<Service>,
-    place: Arc<Place>,
-    guest: Guest,
-    progress: Arc<Progress>,
-    turn: (Permit, Seat),
-) {
+async fn rest(service: Arc<Service>, place: Arc<Place>, guest: Guest, progress: Arc<Progress>, turn: (Permit, Seat)) {
     let killed = service.running.kill.clone();
     tokio::select! {
         biased;
@@ -299,7 +293,8 @@ fn failed(service: &Service, status: StatusCode, text: &'static str) -> Answer {
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
-    let body = http_body_util::Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
+    let body =
+        http_body_util::Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));

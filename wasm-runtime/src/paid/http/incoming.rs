@@ -76,9 +76,7 @@ impl types::HostIncomingBody for PaidHttpView<'_> {
     }
 
     fn finish(&mut self, this: Resource<HostIncomingBody>) -> Result<Resource<HostFutureTrailers>> {
-        self.made_of(this.rep(), Kind::FutureTrailers, |view| {
-            types::HostIncomingBody::finish(&mut view.inner(), this)
-        })
+        self.made_of(this.rep(), Kind::FutureTrailers, |view| types::HostIncomingBody::finish(&mut view.inner(), this))
     }
 }
 
@@ -90,9 +88,8 @@ impl types::HostFutureIncomingResponse for PaidHttpView<'_> {
     }
 
     fn get(&mut self, this: Resource<HostFutureIncomingResponse>) -> Result<ResponseAnswer> {
-        let answer = buy(self, Kind::IncomingResponse, |view| {
-            types::HostFutureIncomingResponse::get(&mut view.inner(), this)
-        })?;
+        let answer =
+            buy(self, Kind::IncomingResponse, |view| types::HostFutureIncomingResponse::get(&mut view.inner(), this))?;
         if let Some(Ok(Ok(response))) = &answer {
             let bytes = content(&self.table.get(response)?.headers);
             self.mem.charge(bytes)?;

@@ -133,11 +133,10 @@ impl PaidHttpView<'_> {
     {
         let head = content(request.headers()) + 2 * request.uri().to_string().len() as u64;
         self.mem.charge(head)?;
-        let request = buy(self, Kind::IncomingRequest, |view| view.inner().new_incoming_request(Scheme::Http, request))?;
+        let request =
+            buy(self, Kind::IncomingRequest, |view| view.inner().new_incoming_request(Scheme::Http, request))?;
         self.mem.assign(request.rep(), head);
-        let out = buy(self, Kind::ResponseOutparam, |view| {
-            view.inner().new_response_outparam_from_callback(answer)
-        })?;
+        let out = buy(self, Kind::ResponseOutparam, |view| view.inner().new_response_outparam_from_callback(answer))?;
         Ok((request, out))
     }
 }
