@@ -17,9 +17,10 @@ pub const MEMORY_MAX: u64 = 512 << 20;
 /// Sum of the memory that all live components may take, bytes: the largest one, the built-ins, and three more that say
 /// nothing. What would go beyond it is not installed.
 pub const MEMORY_LIVE: u64 = 768 << 20;
-/// Sum of the memory of instances that live for a while: those of checks, audits and explanations. Checks wait for their
-/// share, an audit that finds none is left out, an explanation is refused.
-pub const MEMORY_PASSING: u64 = MEMORY_MAX;
+/// Sum of the memory of instances that live for a while: those of checks, audits and explanations, each of which has an
+/// instance of everything that is live. Checks wait for their share, an audit that finds none is left out, an explanation
+/// is refused.
+pub const MEMORY_PASSING: u64 = MEMORY_LIVE;
 /// Faults in [`STRIKE_WINDOW`] that suspend a policy.
 pub const STRIKES: usize = 3;
 /// Faults that wait to be told of in Events and status; older ones are counted only.

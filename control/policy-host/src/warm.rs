@@ -42,8 +42,10 @@ impl<T: Send + 'static> Aside<T> {
 
     /// `None`: it still runs. `Some(None)`: it ended without a result.
     pub fn take(&self) -> Option<Option<T>> {
+        // Looked at first: a job that has ended has left what it has to leave.
+        let ended = Arc::strong_count(&self.0) == 1;
         let result = self.0.lock().take();
-        if result.is_none() && Arc::strong_count(&self.0) > 1 { None } else { Some(result) }
+        if result.is_none() && !ended { None } else { Some(result) }
     }
 }
 

@@ -367,7 +367,7 @@ async fn a_cold_mirror_is_not_billed_to_the_question() {
     let (live, component) = (world.live(), world.component("quiet-nodes").await);
     // Feeding so many labels takes several times this budget, the question a fraction of it.
     let spec = SchedulingPolicySpec {
-        budget: Some(sampan_api::scheduling::Budget { cpu_milliseconds: Some(3), ..Default::default() }),
+        budget: Some(sampan_api::scheduling::Budget { cpu_milliseconds: Some(5), ..Default::default() }),
         ..SchedulingPolicySpec::default()
     };
     install(&live, "quiet", prepare(&component, &spec).expect("a good policy"));
