@@ -58,10 +58,10 @@ struct Function {
 
 /// Reads a definition: its resources by name, and its functions. Comments and annotations are left out.
 fn read(text: &str, resources: &mut BTreeMap<String, String>, functions: &mut Vec<Function>) {
-    let code: String =
-        text.lines()
-            .map(|line| line.split("//").next().unwrap_or_default())
-            .fold(String::new(), |all, line| if line.trim_start().starts_with('@') { all } else { all + line + " " });
+    let code: String = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .fold(String::new(), |all, line| if line.trim_start().starts_with('@') { all } else { all + line + " " });
     let package = code.split("package ").nth(1).and_then(|rest| rest.split(['@', ';', ' ']).next()).unwrap_or_default();
     let (mut interface, mut resource) = (String::new(), String::new());
     let mut depth = 0;
