@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// The cases of the recording.
-const CASES: usize = 0;
+const CASES: usize = 693;
 
 #[test]
 fn recorded_exchanges() {
