@@ -1,16 +1,20 @@
-//! What a program may not take from the air: time, randomness, ids, the right to run a task, and files of its own.
+//! What a program may not take from the air: time, randomness, ids, the right to run a task or a thread, and files of its
+//! own.
 //!
 //! Every other crate is handed an [`Env`]; tests hand out a simulated one, so that a run is a function of its seed.
 //!
 //! Allowed dependencies: std, tokio's time, `tokio-util`, `getrandom`, `rustix`, `tracing`. None of ours.
 //!
-//! Invariant: no other crate reads a clock, draws randomness or calls `tokio::spawn` (clippy's `disallowed-methods`).
+//! Invariant: no other crate reads a clock, draws randomness, spawns a task or starts a thread
+//! (clippy's `disallowed-methods`, and `xtask tidy`).
 
+mod blocking;
 mod clock;
 pub mod files;
 mod random;
 mod tasks;
 
+pub use blocking::{blocking, blocking_on, thread};
 pub use clock::{Clock, SimulatedClock, SystemClock};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use tasks::{DrainError, Tasks};

@@ -95,7 +95,7 @@ impl Worker {
             observed: self.observed.clone(),
         };
         let ledger = self.shared.ledger.clone();
-        let saved = match tokio::task::spawn_blocking(move || ledger.save(&entry)).await {
+        let saved = match sampan_env::blocking(move || ledger.save(&entry)).await {
             Ok(saved) => saved.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
@@ -137,7 +137,7 @@ impl Worker {
             }
         }
         let (ledger, uid) = (self.shared.ledger.clone(), self.uid.clone());
-        match tokio::task::spawn_blocking(move || ledger.remove(&uid)).await {
+        match sampan_env::blocking(move || ledger.remove(&uid)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the ledger's entry stays"),
             Err(error) => tracing::error!(%error, "the ledger's writer ended"),

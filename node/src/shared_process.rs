@@ -107,7 +107,7 @@ impl SharedProcess {
         let bytes = blob.bytes;
         let size = bytes.len() as u64;
         // It may be many mebibytes: not on a thread that serves others.
-        let inspected = tokio::task::spawn_blocking(move || wasm::inspect(&bytes).map(drop)).await;
+        let inspected = sampan_env::blocking(move || wasm::inspect(&bytes).map(drop)).await;
         inspected.map_err(|error| no_component(error.to_string()))?.map_err(|error| no_component(error.to_string()))?;
         let pinned = Reference { digest: Some(blob.manifest_digest.clone()), ..reference };
         let present = Present { reference: pinned, manifest: blob.manifest_digest, digest: blob.digest, size };

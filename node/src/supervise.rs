@@ -60,7 +60,7 @@ async fn is_gone(feed: &mut PodFeed) -> bool {
 
 async fn known(shared: &Arc<Shared>, pod: &Pod) -> Option<Observed> {
     let (ledger, uid) = (shared.ledger.clone(), pod.metadata.uid.clone()?);
-    match tokio::task::spawn_blocking(move || ledger.get(&uid)).await {
+    match sampan_env::blocking(move || ledger.get(&uid)).await {
         Ok(Ok(entry)) => entry.map(|entry| entry.observed).or_else(|| Observed::of_status(pod, shared.env.now())),
         Ok(Err(error)) => {
             tracing::error!(%error, "what ran of a pod whose worker failed is not known");

@@ -71,7 +71,7 @@ impl Cluster {
         let addresses = ClusterAddresses::open(config, &data_dir)?;
         let folder = data_dir.pki();
         let pki_env = env.clone();
-        let pki = Arc::new(tokio::task::spawn_blocking(move || Pki::open(&folder, &pki_env)).await??);
+        let pki = Arc::new(sampan_env::blocking(move || Pki::open(&folder, &pki_env)).await??);
         let table = Arc::new(ResourceTable::builtin().context("the built-in resource table")?);
         let registry = Registry::open(registry_config(config, &addresses, &store, env, table.clone())).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());

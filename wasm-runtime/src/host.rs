@@ -53,7 +53,7 @@ impl Host {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        match self.commands.handle.spawn_blocking(work).await {
+        match sampan_env::blocking_on(&self.commands.handle, work).await {
             Ok(done) => Ok(done),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(Error::ShuttingDown),

@@ -50,10 +50,7 @@ impl Ticker {
         });
         if tick == Tick::Thread {
             let for_thread = state.clone();
-            let thread = std::thread::Builder::new()
-                .name("epoch".into())
-                .stack_size(64 << 10)
-                .spawn(move || run(&for_thread))
+            let thread = sampan_env::thread("epoch", Some(64 << 10), move || run(&for_thread))
                 .map_err(|e| Error::io("starting the epoch thread", e))?;
             state.thread.get_or_init(|| thread.thread().clone());
         }

@@ -43,7 +43,9 @@ fn main() -> anyhow::Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default();
     match Cli::parse().task {
         Task::Test { tier } => test::run(&root, &tier),
-        Task::Tidy { bless } => tidy::run(&root, bless),
+        Task::Tidy { bless } => {
+            tidy::run(&root, if bless { ratchet::Counting::Lower } else { ratchet::Counting::Compare })
+        }
         Task::Tools => tools::prepare(&root).map(|_| ()),
         Task::Bench { arguments } => bench(&root, &arguments),
     }

@@ -36,18 +36,27 @@ struct File {
     blanked: String,
 }
 
-/// Compares with what stands in the file; `bless` lowers it first.
-pub fn check(root: &Path, listed: &[String], bless: bool, problems: &mut Vec<String>) -> anyhow::Result<()> {
+/// What is done with the counts that stand in the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// They are compared with what is found.
+    Compare,
+    /// What can be lowered is lowered first.
+    Lower,
+}
+
+/// Compares what is found with what stands in the file.
+pub fn check(root: &Path, listed: &[String], counts: Counting, problems: &mut Vec<String>) -> anyhow::Result<()> {
     let files = read(root, listed)?;
     let (found, places) = measure(&files);
     let path = root.join(FILE);
     let mut known = match std::fs::read_to_string(&path) {
         Ok(text) => parse(&text),
         // The first time all of it is taken as it is.
-        Err(error) if bless && error.kind() == std::io::ErrorKind::NotFound => found.clone(),
+        Err(error) if counts == Counting::Lower && error.kind() == std::io::ErrorKind::NotFound => found.clone(),
         Err(error) => return Err(error).context(FILE),
     };
-    if bless {
+    if counts == Counting::Lower {
         lower(&mut known, &found);
         std::fs::write(&path, show(&known)).context(FILE)?;
     }

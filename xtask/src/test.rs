@@ -1,12 +1,13 @@
 //! `cargo xtask test`: the one command that continuous integration and people run.
 
 use crate::command::{self, run_with};
+use crate::ratchet::Counting;
 use crate::{tidy, tools};
 use std::path::Path;
 
 pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     command::run(root, "cargo", &["fmt", "--all", "--check"])?;
-    tidy::run(root, false)?;
+    tidy::run(root, Counting::Compare)?;
     let tools = tools::prepare(root)?;
     let deny = tools.join(tools::DENY).to_string_lossy().into_owned();
     command::run(root, &deny, &["deny", "check", "bans", "licenses", "sources"])?;

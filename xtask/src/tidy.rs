@@ -1,7 +1,7 @@
 //! The rules of the house that the compiler does not know: who may depend on whom, how long files are, what names and
 //! words do not occur. Who may use what from outside, and under which license, is `cargo deny`'s (deny.toml).
 
-use crate::ratchet;
+use crate::ratchet::{self, Counting};
 use anyhow::{Context, bail};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,14 +52,14 @@ const KIND_NAMES: &str = include_str!("../kind-names.txt");
 /// Names that hide what is inside.
 const VAGUE: &[&str] = &["utils", "util", "common", "helpers", "helper", "misc", "manager"];
 
-/// Tells all that is wrong. `bless` lowers the counts that can be lowered first.
-pub fn run(root: &Path, bless: bool) -> anyhow::Result<()> {
+/// Tells all that is wrong.
+pub fn run(root: &Path, counts: Counting) -> anyhow::Result<()> {
     let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).exec().context("cargo metadata")?;
     let mut problems = Vec::new();
     rooms(&metadata, &mut problems);
     files(root, &mut problems)?;
     kinds(root, &mut problems)?;
-    ratchet::check(root, &listed(root)?, bless, &mut problems)?;
+    ratchet::check(root, &listed(root)?, counts, &mut problems)?;
     if problems.is_empty() {
         println!("tidy: {} packages, nothing to say", metadata.packages.len());
         return Ok(());
@@ -107,7 +107,9 @@ fn reasons(list: &str) -> BTreeMap<&str, &str> {
 
 /// The text before its tests.
 pub(crate) fn without_tests(text: &str) -> &str {
-    text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+    ["\n#[cfg(test)]\nmod tests {", "\n#[cfg(all(test"]
+        .iter()
+        .fold(text, |text, mark| text.split(mark).next().unwrap_or_default())
 }
 
 /// Kinds are data: outside their own files nothing on a request's way knows one by name.
@@ -186,6 +188,19 @@ fn words(file: &str, text: &str, problems: &mut Vec<String>) {
         for word in ["todo!(", "unimplemented!(", "#[ignore", "dbg!("] {
             if line.contains(word) {
                 problems.push(format!("{file}:{}: {word}", i + 1));
+            }
+        }
+    }
+    // Tasks and threads are env's to start, but in tests and in guests.
+    let product = ["control/", "node/", "wasm-runtime/", "cli/", "sampan/"].iter().any(|room| file.starts_with(room));
+    let test = ["/tests/", "/suite/", "/load/"].iter().any(|part| file.contains(part)) || file.ends_with("tests.rs");
+    if !product || test {
+        return;
+    }
+    for (i, line) in without_tests(text).lines().enumerate() {
+        for word in ["tokio::spawn(", "spawn_blocking(", "thread::spawn(", "thread::Builder", "spawn_local("] {
+            if line.contains(word) && !line.trim_start().starts_with("//") {
+                problems.push(format!("{file}:{}: {word}: tasks and threads are started by sampan-env", i + 1));
             }
         }
     }

@@ -151,7 +151,9 @@ async fn who_has_no_right_and_who_has_no_name_may_do_nothing() {
     assert!(Verbs::ALL.names().count() == 8, "a verb more: how is it called?");
     let nobody = UserInfo::new("nobody", Vec::<String>::new());
     assert_eq!(open_to(&server, nobody).await, set(EVERYBODY));
-    assert_eq!(open_to(&server, UserInfo::node("")).await, set(EVERYBODY));
+    // Its calls are authorized as everybody's; admission refuses what it would write.
+    let reads_rules = "create selfsubjectrulesreviews.authorization.k8s.io";
+    assert_eq!(open_to(&server, UserInfo::node("")).await, set([reads_rules]));
     // In the group alone, or by the name alone, nobody is a node.
     assert_eq!(open_to(&server, UserInfo::new("bob", ["system:nodes"])).await, set(EVERYBODY));
     assert_eq!(open_to(&server, UserInfo::new("system:node:thing", Vec::<String>::new())).await, set(EVERYBODY));
@@ -233,4 +235,76 @@ async fn a_node_keeps_its_own_and_steers_nothing() {
         check(&node, "POST", &format!("{pods}/{other}/eviction"), eviction(other), why).await;
     }
     check(&node, "POST", &format!("{pods}/mine/eviction"), eviction("mine"), "").await;
+}
+
+/// A text that only the old namespace's objects have.
+const MARK: &str = "of-the-old-tenant";
+
+/// Who gets a namespace that another had sees nothing of it, whichever way and whatever time is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_tenant_of_an_old_namespace_reads_nothing_of_the_old_one() {
+    let server = guarded(Env::system()).await;
+    let admin = server.client(UserInfo::new("admin", [GROUP_MASTERS]));
+    let make = async || {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}});
+        send(&admin, "POST", "/api/v1/namespaces", &namespace).await.expect("a namespace");
+    };
+    make().await;
+    let table = server.registry.table();
+    let rows: Vec<_> = table.iter().filter(|row| row.namespaced && row.verbs.contains(Verbs::LIST)).cloned().collect();
+    let collection = |row: &Resource| format!("{}/namespaces/team/{}", row.gvr().base_path(), row.resource);
+    let mut made = 0;
+    for row in &rows {
+        let object = json!({
+            "apiVersion": row.gvk().api_version(), "kind": row.kind,
+            "metadata": {"name": NAME, "annotations": {"note": MARK}},
+        });
+        // Kinds that need more than a name are passed over.
+        made += usize::from(send(&admin, "POST", &collection(row), &object).await.is_ok());
+    }
+    assert!(made >= 10, "only {made} kinds could be made");
+    let list = send(&admin, "GET", "/api/v1/namespaces/team/configmaps", &Value::Null).await.expect("a list");
+    assert!(String::from_utf8_lossy(&list).contains(MARK));
+    let then = serde_json::from_slice::<Value>(&list).expect("JSON")["metadata"]["resourceVersion"].clone();
+    let then = then.as_str().expect("a revision").to_owned();
+    for row in rows.iter().filter(|row| row.verbs.contains(Verbs::DELETE_COLLECTION)) {
+        send(&admin, "DELETE", &format!("{}?gracePeriodSeconds=0", collection(row)), &Value::Null)
+            .await
+            .expect("emptied");
+    }
+    send(&admin, "DELETE", "/api/v1/namespaces/team", &Value::Null).await.expect("deleted");
+    let last =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}, "spec": {"finalizers": []}});
+    send(&admin, "PUT", "/api/v1/namespaces/team/finalize", &last).await.expect("finalized");
+    make().await;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "tenant"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "tenant"}],
+    });
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/team/rolebindings";
+    send(&admin, "POST", bindings, &binding).await.expect("a binding");
+    let tenant = server.client(UserInfo::new("tenant", Vec::<String>::new()));
+    // Roles come into force a moment after they are written.
+    while send(&tenant, "GET", bindings, &Value::Null).await.is_err() {
+        server.env.sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let exact = format!("resourceVersion={then}&resourceVersionMatch=Exact");
+    for row in &rows {
+        let collection = collection(row);
+        for path in [
+            format!("{collection}?{exact}"),
+            format!("{collection}?limit=1&{exact}"),
+            format!("{collection}?resourceVersion={then}&resourceVersionMatch=NotOlderThan"),
+            format!("{collection}?watch=true&timeoutSeconds=1&resourceVersion={then}"),
+            format!("{collection}/{NAME}?{exact}"),
+            format!("{collection}/{NAME}?resourceVersion={then}"),
+        ] {
+            let told = match send(&tenant, "GET", &path, &Value::Null).await {
+                Ok(body) => String::from_utf8_lossy(&body).into_owned(),
+                Err(error) => error.to_string(),
+            };
+            assert!(!told.contains(MARK), "{path} tells of the old namespace: {told}");
+        }
+    }
 }

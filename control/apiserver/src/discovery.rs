@@ -13,12 +13,13 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Response};
+use parking_lot::Mutex;
 use sampan_api::{Reason, Status};
 use sampan_registry::ResourceTable;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -56,7 +57,7 @@ pub(crate) struct Documents(Mutex<Option<Arc<Made>>>);
 impl Documents {
     fn of(&self, core: &Core) -> Arc<Made> {
         let table = core.registry.table();
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.0.lock();
         if let Some(made) = made.as_ref().filter(|made| Arc::ptr_eq(&made.table, &table)) {
             return made.clone();
         }

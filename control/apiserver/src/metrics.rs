@@ -2,6 +2,7 @@
 //! and from closed sets only: nobody outside can make one up.
 
 use crate::request_info::RequestInfo;
+use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry as Metered;
 use sampan_registry::{Resource, ResourceTable};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,25 +90,25 @@ impl Default for Metrics {
 impl Metrics {
     /// Adds another room's metrics to what `/metrics` shows.
     pub fn register(&self, add: impl FnOnce(&mut Metered)) {
-        add(&mut self.all.lock().unwrap_or_else(PoisonError::into_inner));
+        add(&mut self.all.lock());
     }
 
     /// From now on requests are counted by the resources of this table.
     pub(crate) fn know(&self, table: Arc<ResourceTable>) {
-        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Some(table);
+        *self.table.lock() = Some(table);
     }
 
     /// The text that Prometheus reads.
     pub fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
-        text::encode(&mut out, &self.all.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
+        text::encode(&mut out, &self.all.lock()).unwrap_or_default();
         out
     }
 
     pub(crate) fn answered(&self, info: &RequestInfo, code: u16, took: Duration) {
         let verb = VERBS.into_iter().find(|verb| *verb == info.verb()).unwrap_or("other");
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let table = self.table.lock().clone();
         let row = table.as_ref().and_then(|table| table.lookup(info.group(), info.version(), info.resource()));
         let (group, resource, subresource) = match row.filter(|_| info.is_resource_request()) {
             None => (String::new(), String::new(), String::new()),

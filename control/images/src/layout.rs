@@ -245,7 +245,7 @@ impl BlobSource for Images {
         let (inner, wanted) = (self.inner.clone(), reference.clone());
         let name = reference.to_string();
         // Files are read and hashed: not on the runtime's threads.
-        tokio::task::spawn_blocking(move || inner.fetch(&wanted))
+        sampan_env::blocking(move || inner.fetch(&wanted))
             .await
             .unwrap_or_else(|error| Err(BlobError::Unavailable { reference: name, why: error.to_string() }))
     }

@@ -26,7 +26,7 @@ impl<T: Send + 'static> Aside<T> {
     ) -> Self {
         let result = Arc::new(Mutex::new(None));
         let wanted = Wanted(Arc::clone(&result));
-        drop(threads.spawn_blocking(move || {
+        drop(sampan_env::blocking_on(threads, move || {
             let answer = job(&wanted);
             *wanted.0.lock() = answer;
             drop(wanted);

@@ -393,7 +393,7 @@ impl Shared {
         step: impl FnOnce() -> Result<T, PrepareError> + Send + 'static,
     ) -> Result<T, Failed> {
         let turn = self.live.turns().take(memory).await;
-        let done = tokio::task::spawn_blocking(move || {
+        let done = sampan_env::blocking(move || {
             let outcome = step();
             drop(turn);
             outcome

@@ -120,5 +120,5 @@ fn managed_fields_as_recorded() {
             }
         }
     }
-    comparison.finish(0);
+    comparison.finish(178);
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 fn pod(name: &str, node: &str, spec: Value) -> Value {
     let mut pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "ns"}, "spec": {"containers": []},
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "ns", "resourceVersion": "1"}, "spec": {"containers": []},
     });
     for (field, value) in spec.as_object().expect("an object") {
         pod["spec"][field] = value.clone();
@@ -48,13 +48,16 @@ fn pods() -> Vec<Value> {
 
 fn answer(path: &str, query: &str) -> (u16, Value) {
     let of_node = |kind: &str, node: &str| {
-        (200, json!({"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "x"}, "spec": {"nodeName": node}}))
+        (
+            200,
+            json!({"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "x", "resourceVersion": "1"}, "spec": {"nodeName": node}}),
+        )
     };
     let volume = |claim: &str| {
         let claim = json!({"namespace": "ns", "name": claim});
         (
             200,
-            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}, "spec": {"claimRef": claim}}),
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v", "resourceVersion": "1"}, "spec": {"claimRef": claim}}),
         )
     };
     match path {

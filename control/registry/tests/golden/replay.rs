@@ -74,7 +74,7 @@ pub struct Replay {
     warnings: Warnings,
     /// Texts of the recording and what this run has in their place: captured values, uids, generated names.
     texts: BTreeMap<String, String>,
-    /// Objects as the recorded server answered them, by path.
+    /// Objects as the recorded server answered them, or as they were made here, by path.
     recorded: HashMap<String, Value>,
 }
 
@@ -150,10 +150,12 @@ impl Replay {
             self.learn(step, made, answer);
         }
         let status = step["response"]["status"].as_i64()?;
-        if (200..300).contains(&status) && answer["kind"] == target.row.kind.as_ref() {
-            let name = answer["metadata"]["name"].as_str().unwrap_or_default();
+        // As it came back, or, where the recording leaves that out, as it was made.
+        let answered = (answer["kind"] == target.row.kind.as_ref()).then(|| answer.clone());
+        if let Some(object) = answered.or(made).filter(|_| (200..300).contains(&status)) {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
             let path = if target.name.is_empty() { format!("{}{name}", target.path) } else { target.path.clone() };
-            self.recorded.insert(path, answer.clone());
+            self.recorded.insert(path, object);
         }
         let done = done?;
         let mut wanted = match status {

@@ -130,15 +130,13 @@ impl Driver {
         });
         let (start, started) = std::sync::mpsc::sync_channel::<()>(1);
         let thread = Thread { inbox: Arc::clone(&inbox), env, decided, metrics };
-        std::thread::Builder::new()
-            .name("scheduler".into())
-            .spawn(move || {
-                // An error says that the tasks were cancelled before anything was known.
-                if started.recv().is_ok() {
-                    thread.run(Scheduler::new(policies.host(), &SchedulerSettings::default()));
-                }
-            })
-            .map_err(StartError::Thread)?;
+        let work = move || {
+            // An error says that the tasks were cancelled before anything was known.
+            if started.recv().is_ok() {
+                thread.run(Scheduler::new(policies.host(), &SchedulerSettings::default()));
+            }
+        };
+        sampan_env::thread("scheduler", None, work).map_err(StartError::Thread)?;
         config.tasks.spawn_until_cancelled(async move {
             for informer in [&nodes, &pods] {
                 if let Err(error) = informer.wait_synced().await {

@@ -69,8 +69,7 @@ impl Explainer {
         let inputs = self.inputs(&decision).await?;
         let policies = Arc::clone(&self.policies);
         // Off the async threads: it runs guests over the whole cluster.
-        let computed =
-            tokio::task::spawn_blocking(move || recompute(&decision, &inputs, policies.explaining_host().as_mut()));
+        let computed = sampan_env::blocking(move || recompute(&decision, &inputs, policies.explaining_host().as_mut()));
         computed.await.map_err(|error| format!("the computation ended: {error}"))?
     }
 

@@ -24,7 +24,7 @@ impl Authorizer for Granted {
 fn pod(name: &str, node: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": "ns", "uid": format!("{name}-uid"), "labels": {"a": "1"}},
+        "metadata": {"name": name, "namespace": "ns", "uid": format!("{name}-uid"), "resourceVersion": "1", "labels": {"a": "1"}},
         "spec": {"nodeName": node, "containers": [], "volumes": [
             {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"audience": "projected", "path": "t"}}]}},
             {"name": "d", "csi": {"driver": "driver"}},
@@ -38,7 +38,7 @@ fn pod(name: &str, node: &str) -> Value {
 fn stored(path: &str) -> Option<Value> {
     let driver = |name: &str, audience: &str| {
         json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": name},
+            "apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": name, "resourceVersion": "1"},
             "spec": {"tokenRequests": [{"audience": audience}]},
         })
     };
@@ -47,15 +47,15 @@ fn stored(path: &str) -> Option<Value> {
         "/api/v1/namespaces/ns/pods/theirs" => pod("theirs", "othernode"),
         "/api/v1/namespaces/ns/pods/unbound" => pod("unbound", ""),
         "/api/v1/nodes/mynode" => {
-            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mynode", "uid": "mynode-uid"}})
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mynode", "uid": "mynode-uid", "resourceVersion": "1"}})
         }
         "/apis/storage.k8s.io/v1/csidrivers/driver" => driver("driver", "inline"),
         "/apis/storage.k8s.io/v1/csidrivers/of-claim" => driver("of-claim", "claimed"),
         "/api/v1/namespaces/ns/persistentvolumeclaims/claim" => json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "claim"}, "spec": {"volumeName": "volume"},
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "claim", "resourceVersion": "1"}, "spec": {"volumeName": "volume"},
         }),
         "/api/v1/persistentvolumes/volume" => json!({
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "volume"},
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "volume", "resourceVersion": "1"},
             "spec": {"csi": {"driver": "of-claim", "volumeHandle": "h"}},
         }),
         _ => return None,
