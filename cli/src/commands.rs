@@ -25,6 +25,7 @@ pub struct ClientFlags {
     pub namespace: Option<String>,
 }
 
+/// The commands over the API.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
     /// Show objects as a table
@@ -104,6 +105,7 @@ fn session(flags: &ClientFlags, env: &Env, tasks: &Tasks) -> anyhow::Result<Sess
     Ok(Session { client: Client::remote(config.remote_config(context)?, "sampan", env, tasks)?, namespace })
 }
 
+/// Runs one command against the cluster that its flags name.
 pub async fn run(command: Command, env: &Env, tasks: &Tasks) -> anyhow::Result<()> {
     match command {
         Command::Get { resource, name, all_namespaces, selector, output, flags } => {

@@ -4,6 +4,7 @@
 use sampan_api::Object;
 use serde_json::Value;
 
+/// How far an object has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// It is what it says.
@@ -27,6 +28,7 @@ fn condition<'a>(object: &'a Object, kind: &str) -> Option<(&'a str, &'a str, &'
     Some((text("status"), text("reason"), text("message")))
 }
 
+/// How far an object has come, as its status tells.
 pub fn progress(object: &Object) -> Progress {
     if object.deletion_timestamp().is_some() {
         return Progress::Terminating;

@@ -10,4 +10,5 @@ pub const OBJECTS_MAX: usize = 10_000;
 pub const APPLY_TRIES: usize = 5;
 /// A watch that ended is begun anew after a pause that doubles between these, until something was seen.
 pub const WATCH_PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest pause between two watches.
 pub const WATCH_PAUSE_MAX: Duration = Duration::from_secs(5);

@@ -29,6 +29,7 @@ pub struct SimulatedClock {
 }
 
 impl SimulatedClock {
+    /// Wall time begins at `start`.
     pub fn new(start: SystemTime) -> Self {
         Self { start, origin: std::sync::OnceLock::new() }
     }

@@ -47,6 +47,7 @@ impl Env {
         Self { clock: Arc::new(SimulatedClock::new(start)), random: Arc::new(SeededRandom::new(seed)) }
     }
 
+    /// Of a clock and a source of randomness.
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         Self { clock, random }
     }
@@ -61,6 +62,7 @@ impl Env {
         self.clock.instant()
     }
 
+    /// Waits for so long; any length will do.
     pub async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
@@ -70,6 +72,7 @@ impl Env {
         self.random.fill(bytes);
     }
 
+    /// Any number, each as likely as another.
     pub fn random_u64(&self) -> u64 {
         let mut bytes = [0; 8];
         self.fill(&mut bytes);

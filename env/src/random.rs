@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// A source of random bytes.
 pub trait Random: Send + Sync {
     fn fill(&self, bytes: &mut [u8]);
 }
@@ -21,6 +22,7 @@ pub struct SeededRandom {
 }
 
 impl SeededRandom {
+    /// The same seed gives the same bytes.
     pub fn new(seed: u64) -> Self {
         Self { state: AtomicU64::new(seed) }
     }

@@ -15,7 +15,9 @@ pub struct Tasks {
 /// Tasks that had not ended when the deadline of [`Tasks::drain`] came.
 #[derive(Debug)]
 pub struct DrainError {
+    /// The name that the owner was made with.
     pub owner: &'static str,
+    /// Tasks that go on.
     pub remaining: usize,
 }
 
@@ -27,6 +29,7 @@ impl std::fmt::Display for DrainError {
 impl std::error::Error for DrainError {}
 
 impl Tasks {
+    /// An owner without tasks; `name` stands in errors.
     pub fn new(name: &'static str) -> Self {
         Self { tracker: TaskTracker::new(), token: CancellationToken::new(), name }
     }
@@ -70,6 +73,7 @@ impl Tasks {
         self.tracker.len()
     }
 
+    /// Whether no task is under way.
     pub fn is_empty(&self) -> bool {
         self.tracker.is_empty()
     }

@@ -46,6 +46,7 @@ impl Block {
         (self.network | !Self::mask(self.prefix)).into()
     }
 
+    /// Whether `address` is one of its own.
     pub fn contains(&self, address: Ipv4Addr) -> bool {
         u32::from(address) & Self::mask(self.prefix) == self.network
     }
@@ -195,6 +196,7 @@ pub struct AddressLease {
 }
 
 impl AddressLease {
+    /// The address itself.
     pub fn ip(&self) -> Ipv4Addr {
         self.ip
     }

@@ -19,19 +19,23 @@ use tokio::sync::{mpsc, watch};
 
 /// What an agent needs to know.
 pub struct AgentConfig {
+    /// Name of the node's Node object.
     pub node_name: String,
     /// Speaks as `system:node:<node_name>`.
     pub client: Client,
+    /// Runs the pods' containers.
     pub runtime: Arc<dyn PodRuntime>,
     /// Where the ledger stands.
     pub ledger: PathBuf,
     /// Where the node's parts of the pods' range come from.
     pub pod_blocks: Box<dyn AddressBlocks>,
+    /// The machine's own address, as `status.hostIP` has it.
     pub host_ip: String,
     /// As `/version` says it.
     pub version: String,
 }
 
+/// Why an agent could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("the node could not register: {0}")]
@@ -40,6 +44,7 @@ pub enum StartError {
     Ledger(#[from] LedgerError),
 }
 
+/// A node agent that runs.
 pub struct Agent {
     shared: Arc<Shared>,
     tasks: Tasks,

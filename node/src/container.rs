@@ -9,26 +9,36 @@ use std::net::Ipv4Addr;
 /// What the runtime needs to know of a container.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerPlan {
+    /// The container's name.
     pub name: String,
+    /// As the spec names it.
     pub image: String,
+    /// `Always`, `IfNotPresent` or `Never`.
     pub pull_policy: String,
     /// `command`, expanded: it stands in the place of the image's entry point. Empty when the spec has none.
     pub command: Vec<String>,
     /// `args`, expanded: they follow the entry point, whichever it is.
     pub args: Vec<String>,
+    /// Names and values, expanded; a name occurs once.
     pub env: Vec<(String, String)>,
+    /// The spec's `workingDir`.
     pub working_dir: Option<String>,
     /// Where a wasi:http component listens: the first TCP port.
     pub port: u16,
+    /// None: the node sets the bound.
     pub memory_limit_bytes: Option<u64>,
+    /// Thousandths of a core; None: there is no limit.
     pub cpu_limit_millis: Option<u64>,
+    /// Thousandths of a core; 0: nothing was asked for.
     pub cpu_request_millis: u64,
 }
 
 /// A spec that this node cannot honour, under a kubelet's reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// `CreateContainerConfigError`.
     pub reason: &'static str,
+    /// Names the field.
     pub message: String,
 }
 

@@ -5,9 +5,13 @@ use sampan_client::EventType;
 use sampan_env::Env;
 use std::time::Duration;
 
+/// A kubelet's reasons for an image that is not to be had: it could not be fetched,
 pub const ERR_IMAGE_PULL: &str = "ErrImagePull";
+/// it is not on this machine and may not be fetched,
 pub const ERR_IMAGE_NEVER_PULL: &str = "ErrImageNeverPull";
+/// it could not be fetched and is waited after,
 pub const IMAGE_PULL_BACK_OFF: &str = "ImagePullBackOff";
+/// or its name is none.
 pub const INVALID_IMAGE_NAME: &str = "InvalidImageName";
 
 /// The image as the policy (`Always`, `IfNotPresent`, `Never`) has it, with the events that a kubelet records on the way.

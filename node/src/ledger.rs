@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 /// One pod of the ledger.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LedgerEntry {
+    /// The pod's UID, which names the entry's file.
     pub uid: String,
+    /// The pod's namespace.
     pub namespace: String,
+    /// The pod's name.
     pub name: String,
+    /// What was known of it when the entry was written.
     pub observed: Observed,
 }
 
@@ -19,7 +23,9 @@ pub struct LedgerEntry {
 #[derive(Debug, thiserror::Error)]
 #[error("the node's ledger {path}: {error}")]
 pub struct LedgerError {
+    /// The file or folder.
     pub path: PathBuf,
+    /// What the operating system said.
     pub error: std::io::Error,
 }
 

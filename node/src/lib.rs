@@ -35,6 +35,7 @@ mod shared_process;
 #[cfg(test)]
 mod simulation;
 mod status;
+mod step;
 mod supervise;
 #[cfg(test)]
 mod tests;

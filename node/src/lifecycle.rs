@@ -1,12 +1,13 @@
 //! What a worker does with one container: its start in steps, its end, and what it is told of both.
 
-use crate::container::{self, ContainerPlan, Refusal};
+use crate::container::{self, ContainerPlan};
 use crate::image::{self, ERR_IMAGE_PULL, IMAGE_PULL_BACK_OFF};
 use crate::limits::{START_BACKOFF_FIRST, START_BACKOFF_MAX, TERMINATION_LOG_BYTES_MAX, TERMINATION_LOG_LINES_MAX};
 use crate::logs::RunLog;
 use crate::observed::{CONTAINER_CREATING, ContainerName, ContainerState, Terminated};
 use crate::plan::{StopCause, quick_ends_after};
-use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodSandbox, PulledImage, Running};
+use crate::runtime::{ContainerExit, Launch, LaunchError, PodSandbox, PulledImage, Running};
+use crate::step::{Done, NotPrepared};
 use crate::worker::{Shared, Worker};
 use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
 use sampan_api::k8s::api::core::v1::{Container, Pod};
@@ -14,33 +15,6 @@ use sampan_api::time::later;
 use sampan_client::EventType;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-/// A step of a container that was under way and is done.
-pub(crate) enum Done {
-    /// What it is to be is known and its image is at hand, or is not to be had.
-    Prepared {
-        container: ContainerName,
-        result: Result<(ContainerPlan, PulledImage), NotPrepared>,
-    },
-    Launched {
-        container: ContainerName,
-        log: Arc<RunLog>,
-        result: Result<Arc<dyn Running>, LaunchError>,
-    },
-    Ended {
-        container: ContainerName,
-        exit: ContainerExit,
-    },
-    /// A start that was given up: whatever took its place has been noted.
-    GivenUp,
-}
-
-/// Why a container could not be made ready.
-pub(crate) enum NotPrepared {
-    Refused(Refusal),
-    NoImage(ImageError),
-    NoPod(LaunchError),
-}
 
 impl Worker {
     fn spec_of(&self, name: &ContainerName) -> Option<&Container> {

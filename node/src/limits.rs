@@ -4,21 +4,25 @@ use std::time::Duration;
 
 /// How often the node's Lease is renewed, and how long it says that it holds.
 pub const LEASE_RENEW_EVERY: Duration = Duration::from_secs(10);
+/// How long a renewed Lease says that the node lives.
 pub const LEASE_DURATION: Duration = Duration::from_secs(40);
 /// How often the Node's status is written though nothing changed.
 pub const NODE_STATUS_EVERY: Duration = Duration::from_secs(300);
 /// First, and longest, wait before a container that ended is run again.
 pub const RESTART_BACKOFF_FIRST: Duration = Duration::from_secs(10);
+/// The longest such wait.
 pub const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(300);
 /// A container that ran this long has its back-off forgotten.
 pub const RESTART_BACKOFF_RESET: Duration = Duration::from_secs(600);
 /// First, and longest, wait before an image is asked for again, and before a port that is taken is tried again.
 pub const START_BACKOFF_FIRST: Duration = Duration::from_secs(10);
+/// The longest such wait.
 pub const START_BACKOFF_MAX: Duration = Duration::from_secs(300);
 /// How long a failed pull is told as such before it is told as waiting for its next try.
 pub const IMAGE_ERROR_SHOWN: Duration = Duration::from_secs(5);
 /// Variables of one container, names and values together; and its words, command and args together.
 pub const ENV_BYTES_MAX: usize = 256 * 1024;
+/// How many variables a container has at the most.
 pub const ENV_VARIABLES_MAX: usize = 4096;
 /// The grace of a pod that is to go whose object does not say it.
 pub const DELETION_GRACE_DEFAULT: Duration = Duration::from_secs(30);
@@ -28,6 +32,7 @@ pub const LOG_BYTES_MAX: usize = 1024 * 1024;
 pub const LOG_PIECE_MAX: usize = 16 * 1024;
 /// What of a log stands in a termination message (kubelet's MaxContainerTerminationMessageLogLines and -LogLength).
 pub const TERMINATION_LOG_LINES_MAX: usize = 80;
+/// And how many bytes of it.
 pub const TERMINATION_LOG_BYTES_MAX: usize = 2048;
 /// How long a worker waits before it tries to write a status again.
 pub const STATUS_RETRY: Duration = Duration::from_secs(1);

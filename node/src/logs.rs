@@ -13,6 +13,7 @@ use tokio::sync::watch;
 pub struct Line {
     /// When it was written.
     pub time: SystemTime,
+    /// Without its end; bytes as the container wrote them.
     pub text: Box<[u8]>,
     /// Whether the line ends here: a piece has another behind it, and the last words of a container may have no end.
     pub ended: bool,
@@ -39,6 +40,7 @@ pub struct Position {
 pub struct Found {
     /// Bytes that were dropped between the reader's position and the first of `lines`.
     pub dropped: u64,
+    /// In the order in which they were written.
     pub lines: Vec<Line>,
 }
 
@@ -198,7 +200,9 @@ impl Lines {
 /// The logs of a container: the latest run's and the one's before.
 #[derive(Clone, Default)]
 pub struct ContainerLogs {
+    /// The latest run's; None: none has begun.
     pub current: Option<Arc<RunLog>>,
+    /// That of the run before the latest.
     pub previous: Option<Arc<RunLog>>,
     /// Why it waits for its next run; None: the latest run is what its state tells of.
     pub waiting: Option<String>,

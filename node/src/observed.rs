@@ -12,6 +12,7 @@ use std::time::SystemTime;
 pub struct ContainerName(Arc<str>);
 
 impl ContainerName {
+    /// The name as the spec has it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -32,11 +33,15 @@ impl std::fmt::Display for ContainerName {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terminated {
+    /// 0 to 255.
     pub exit_code: i32,
+    /// `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`.
     pub reason: String,
     #[serde(default)]
     pub message: String,
+    /// When the run began.
     pub started_at: SystemTime,
+    /// When it ended.
     pub finished_at: SystemTime,
     #[serde(default)]
     pub container_id: String,
@@ -74,10 +79,13 @@ pub enum ContainerState {
 /// What is known of one container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedContainer {
+    /// Its name.
     pub name: ContainerName,
+    /// Where it stands now.
     pub state: ContainerState,
     /// The run before this one.
     pub last: Option<Terminated>,
+    /// Runs after the first.
     pub restart_count: u32,
     /// Runs in a row that ended soon: the exponent of the back-off.
     pub quick_ends: u32,
@@ -99,6 +107,7 @@ pub struct ObservedContainer {
 }
 
 impl ObservedContainer {
+    /// A container of which nothing has run.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.into(),
@@ -201,6 +210,7 @@ pub struct Observed {
     pub ip: Option<Ipv4Addr>,
     /// When this node first took the pod up.
     pub started_at: SystemTime,
+    /// In the order of the spec.
     pub containers: Vec<ObservedContainer>,
 }
 

@@ -37,6 +37,7 @@ impl RestartPolicy {
 /// What the API says about the pod.
 #[derive(Clone, Debug)]
 pub struct Wanted<'a> {
+    /// What follows the end of a run.
     pub restart_policy: RestartPolicy,
     /// The pod is to go, its containers within this time.
     pub deletion_grace: Option<Duration>,

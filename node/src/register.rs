@@ -13,12 +13,19 @@ use serde_json::{Value, json};
 /// What a node says of itself, fixed for the life of the process.
 #[derive(Clone, Debug)]
 pub struct NodeFacts {
+    /// The Node's name.
     pub name: String,
+    /// The machine's own address.
     pub host_ip: String,
+    /// As `/version` says it.
     pub kubelet_version: String,
+    /// As [`crate::PodRuntime::version`] says it.
     pub runtime_version: String,
+    /// How many pods it holds.
     pub pods_max: u64,
+    /// The machine's cores, in thousandths.
     pub cpu_millis: u64,
+    /// The machine's memory, bytes.
     pub memory_bytes: u64,
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 /// How many pods a runtime can hold, and what sets the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PodCapacity {
+    /// Pods that can be there at once.
     pub pods_max: u64,
     /// The limit that would have to be raised for more, as its owner calls it: `RLIMIT_NOFILE`, `vm.max_map_count`.
     pub bound_by: &'static str,
@@ -55,7 +56,9 @@ pub enum LaunchError {
 pub struct PodSandbox {
     /// The pod's UID, by which [`PodRuntime::remove_pod`] names it.
     pub uid: String,
+    /// The pod's namespace.
     pub namespace: String,
+    /// The pod's name.
     pub name: String,
     /// The pod's address: its containers listen and connect from it.
     pub ip: Ipv4Addr,

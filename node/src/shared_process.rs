@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Runs the containers of all pods in this process.
 pub struct SharedProcess {
     runtime: wasm::Runtime,
     blobs: Arc<dyn BlobSource>,
@@ -26,6 +27,7 @@ pub struct SharedProcess {
 }
 
 impl SharedProcess {
+    /// `blobs`: where images come from; `aliases`: names of images and those that they stand for.
     pub fn new(runtime: wasm::Runtime, blobs: Arc<dyn BlobSource>, aliases: HashMap<String, String>) -> Self {
         Self { runtime, blobs, aliases, memory_bytes: memory_total(), present: Mutex::default() }
     }

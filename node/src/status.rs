@@ -10,12 +10,17 @@ use std::time::SystemTime;
 
 /// What a status is made of.
 pub struct StatusInput<'a> {
+    /// As the API has it.
     pub pod: &'a Pod,
+    /// As the node has it.
     pub observed: &'a Observed,
+    /// The pod's.
     pub restart_policy: RestartPolicy,
     /// The pod is to go: nothing of it is run again.
     pub terminating: bool,
+    /// The machine's own address.
     pub host_ip: &'a str,
+    /// The time of conditions that change.
     pub now: SystemTime,
 }
 

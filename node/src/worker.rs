@@ -2,12 +2,12 @@
 
 use crate::address::{AddressLease, Addresses};
 use crate::ledger::Ledger;
-use crate::lifecycle::Done;
 use crate::limits::{DELETION_GRACE_DEFAULT, STATUS_RETRY};
 use crate::logs::ContainerLogs;
 use crate::observed::{ContainerName, Observed};
 use crate::plan::{Action, RestartPolicy, Wanted, plan};
 use crate::runtime::{PodRuntime, PodSandbox, Running};
+use crate::step::Done;
 use futures::future::{AbortHandle, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
@@ -23,20 +23,30 @@ use tokio::sync::watch;
 
 /// What all workers of a node share.
 pub struct Shared {
+    /// Clock and randomness.
     pub env: Env,
+    /// Speaks as the node.
     pub client: Client,
+    /// Runs the containers.
     pub runtime: Arc<dyn PodRuntime>,
+    /// Records events of pods, as a kubelet.
     pub events: EventRecorder,
+    /// The node's pod addresses.
     pub addresses: Addresses,
+    /// What survives the process.
     pub ledger: Ledger,
+    /// The machine's own address.
     pub host_ip: String,
     /// Logs by pod (namespace, name) and container.
     pub logs: Mutex<HashMap<(String, String), PodLogs>>,
 }
 
+/// The logs of one pod's containers.
 #[derive(Default)]
 pub struct PodLogs {
+    /// Whose logs they are: names come again.
     pub uid: String,
+    /// By the container's name.
     pub containers: HashMap<String, ContainerLogs>,
 }
 

@@ -36,10 +36,15 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// A running cluster.
 pub struct Cluster {
+    /// Where the API listens.
     pub address: SocketAddr,
+    /// Its certificates.
     pub pki: Arc<Pki>,
+    /// Where its state lives.
     pub data_dir: DataDir,
+    /// What it has of the host's address ranges.
     pub addresses: ClusterAddresses,
+    /// The API, for clients of this process.
     pub service: ApiService,
     stopping: CancellationToken,
     metrics: Arc<Metrics>,
@@ -213,6 +218,7 @@ impl Cluster {
         Ok(runtime)
     }
 
+    /// The URL by which clients of this host reach the API.
     pub fn server_url(&self) -> String {
         let ip = match self.address.ip() {
             ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

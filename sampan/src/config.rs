@@ -92,16 +92,22 @@ pub struct Components {
 /// Everything, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What it is called on its host.
     pub name: ClusterName,
+    /// Where its state lives.
     pub data_dir: PathBuf,
+    /// Address that the API listens on.
     pub bind: IpAddr,
     /// None: [`PORT_DEFAULT`], or a free one where that is taken.
     pub port: Option<u16>,
     pub kubeconfig: Option<PathBuf>,
+    /// Which parts run.
     pub components: Components,
+    /// Name of this host's node.
     pub node_name: String,
     /// The Services' range that the file names.
     pub service_network: Option<Block>,
+    /// First and last node port.
     pub node_ports: (u16, u16),
     /// The prefix of a node's blocks.
     pub node_prefix: u8,

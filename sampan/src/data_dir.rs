@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// Paths below the data directory, as the README lists them.
 #[derive(Clone, Debug)]
 pub struct DataDir {
+    /// The directory itself.
     pub root: PathBuf,
 }
 
@@ -61,18 +62,23 @@ impl DataDir {
         Ok(())
     }
 
+    /// The log.
     pub fn database(&self) -> PathBuf {
         self.root.join("sampan.db")
     }
+    /// Locked by the process that uses the directory.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
     }
+    /// Certificates and keys.
     pub fn pki(&self) -> PathBuf {
         self.root.join("pki")
     }
+    /// The OCI image layout.
     pub fn blobs(&self) -> PathBuf {
         self.root.join("blobs")
     }
+    /// Compiled components.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
     }
@@ -80,6 +86,7 @@ impl DataDir {
     pub fn addresses(&self) -> PathBuf {
         self.root.join("addresses.json")
     }
+    /// What the node has started.
     pub fn ledger(&self) -> PathBuf {
         self.root.join("node/ledger")
     }

@@ -46,6 +46,7 @@ impl Claim {
 /// A part of a range that is this process's.
 #[derive(Debug)]
 pub struct ClaimedBlock {
+    /// The part.
     pub block: Block,
     _claim: Claim,
 }

@@ -17,6 +17,7 @@ pub const SHOWN_MAX: usize = 10;
 pub struct Counts(BTreeMap<(String, &'static str), usize>);
 
 impl Counts {
+    /// Counts an object that was applied.
     pub fn add(&mut self, kind: &str, applied: Applied) {
         *self.0.entry((kind.to_lowercase(), applied.as_str())).or_default() += 1;
     }

@@ -68,11 +68,13 @@ impl Kubeconfig {
         Ok(Self { files })
     }
 
+    /// The name of the current context, if there is one.
     pub fn current_context(&self) -> Option<&str> {
         // The first file that says so wins, as with every value.
         self.files.iter().find_map(|(_, file)| file["current-context"].as_str().filter(|name| !name.is_empty()))
     }
 
+    /// The names of all contexts.
     pub fn contexts(&self) -> impl Iterator<Item = &str> {
         self.names("contexts")
     }

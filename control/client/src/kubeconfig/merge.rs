@@ -12,10 +12,15 @@ use std::path::{Path, PathBuf};
 /// A cluster, a user and a context, all of one name.
 #[derive(Clone)]
 pub struct Entry {
+    /// Of all three.
     pub name: String,
+    /// The API server's URL.
     pub server: String,
+    /// Certificates that the server's is checked against, PEM.
     pub ca_pem: Vec<u8>,
+    /// The user's certificate, PEM.
     pub client_cert_pem: Vec<u8>,
+    /// The user's key, PEM.
     pub client_key_pem: Vec<u8>,
 }
 
@@ -31,6 +36,7 @@ pub enum Target {
 /// What a merge did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
+    /// The file that has the entry now.
     pub file: PathBuf,
     /// The current context before, if there was one and it was another.
     pub previous_context: Option<String>,
