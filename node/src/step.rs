@@ -1,0 +1,34 @@
+//! Steps of containers that a worker waits for, and how they end.
+
+use crate::container::{ContainerPlan, Refusal};
+use crate::logs::RunLog;
+use crate::observed::ContainerName;
+use crate::runtime::{ContainerExit, ImageError, LaunchError, PulledImage, Running};
+use std::sync::Arc;
+
+/// A step of a container that was under way and is done.
+pub(crate) enum Done {
+    /// What it is to be is known and its image is at hand, or is not to be had.
+    Prepared {
+        container: ContainerName,
+        result: Result<(ContainerPlan, PulledImage), NotPrepared>,
+    },
+    Launched {
+        container: ContainerName,
+        log: Arc<RunLog>,
+        result: Result<Arc<dyn Running>, LaunchError>,
+    },
+    Ended {
+        container: ContainerName,
+        exit: ContainerExit,
+    },
+    /// A start that was given up: whatever took its place has been noted.
+    GivenUp,
+}
+
+/// Why a container could not be made ready.
+pub(crate) enum NotPrepared {
+    Refused(Refusal),
+    NoImage(ImageError),
+    NoPod(LaunchError),
+}
