@@ -90,8 +90,7 @@ fn a_restart_finds_its_ranges_and_services_keep_their_addresses() {
     let config = third.path().join("config.yaml");
     std::fs::write(&config, "serviceCIDR: 10.197.0.0/18\n").expect("written");
     let config = config.to_string_lossy().into_owned();
-    let taker =
-        Sampan::up(third.path(), &["--name", "former", "--components", "apiserver,node", "--config", &config]);
+    let taker = Sampan::up(third.path(), &["--name", "former", "--components", "apiserver,node", "--config", &config]);
     assert_eq!(ranges(&taker)[0], before[0], "its name begins the search where the other one is");
     let sampan = Sampan::up(folder.path(), &name);
     assert_ne!(ranges(&sampan)[0], before[0]);

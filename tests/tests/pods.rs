@@ -181,7 +181,8 @@ fn of_two_hundred_pods_that_are_deleted_at_any_moment_nothing_is_left() {
         let [a, b, c] = block;
         let tail = format!("{c:02X}{b:02X}{a:02X}:");
         let listens = |line: &&str| line.contains(" 00000000:0000 0A ");
-        let of_block = |line: &&str| line.split_whitespace().nth(1).is_some_and(|at| at.get(2..9) == Some(tail.as_str()));
+        let of_block =
+            |line: &&str| line.split_whitespace().nth(1).is_some_and(|at| at.get(2..9) == Some(tail.as_str()));
         text.lines().filter(listens).filter(of_block).count()
     };
     let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", sampan.pid())).expect("its files").count();
