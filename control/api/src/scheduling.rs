@@ -223,16 +223,34 @@ pub struct DecisionInputs {
     pub start_index: u32,
     /// Policies in the order in which they ran.
     pub policies: Vec<PolicyInput>,
+    /// The share of nodes that was enough; all, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentage_of_nodes_to_score: Option<u32>,
 }
 
-/// One policy that was asked.
+/// One policy in the form in which it took part: everything of it that a decision hangs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyInput {
     /// Name of the `SchedulingPolicy`.
     pub name: String,
+    /// Generation of the `SchedulingPolicy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
     /// Digest of its component.
     pub digest: String,
+    /// Digest of its arguments; "" when it had none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub args_digest: String,
+    /// The points at which it was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<String>,
+    /// The factor of its normalised score.
+    #[serde(default)]
+    pub weight: i64,
+    /// Its faults counted as if it had not been asked.
+    #[serde(default)]
+    pub ignore_faults: bool,
 }
 
 /// What was decided, compactly.
@@ -254,6 +272,9 @@ pub struct DecisionOutcome {
     /// Why nodes were refused, by policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
+    /// Refusals, of the fewest nodes, that the record has no room for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refusals_left_out: u32,
     /// Policies that failed while they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<DecisionFault>,
@@ -388,6 +409,10 @@ pub struct ExplainedCell {
     /// 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<i64>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The resource traits of one of our kinds. k8s-openapi's own types write `apiVersion` and `kind` when serialised; ours

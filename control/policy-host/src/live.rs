@@ -229,6 +229,11 @@ impl<P: Installed, V> Live<P, V> {
         }
     }
 
+    /// Makes the view anew: something that it is made of, beside the slots, has changed.
+    pub fn refresh(&self) {
+        self.publish(&mut self.0.table.lock());
+    }
+
     /// `wake` is called after each change of what is live, and when an instance that was being fed is done. It must not
     /// block.
     pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {

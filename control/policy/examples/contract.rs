@@ -9,7 +9,9 @@ mod native;
 use guests::World;
 use native::{Native, profile};
 use sampan_policy::{Feeding, Host, HostConfig, prepare};
-use sampan_scheduler_core::{Ask, CycleResult, Cycler, LivePolicies, PodInfo, Policies, Profile, Snapshot};
+use sampan_scheduler_core::{
+    CycleResult, Cycler, LivePolicies, Objects, PodInfo, Point, Policies, Profile, Question, Snapshot,
+};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,14 +64,16 @@ async fn main() {
     let mut host = Host::new(&live, HostConfig { audit_every: 0, feeding: Feeding::AtOnce, ..HostConfig::default() });
     let profile_of_20 = host.profile("default-scheduler").expect("a profile");
     let mut snapshot = cluster(NODES);
-    snapshot.want(profile_of_20.columns);
+    snapshot.want(profile_of_20.columns());
     let info = pod(&mut snapshot, 0);
-    let view = snapshot.view(&info, profile_of_20.columns);
-    let (unit, order) = (profile_of_20.policies[0].unit, snapshot.order().to_vec());
-    let ids: Vec<u32> = profile_of_20.policies.iter().map(|policy| policy.id).collect();
+    let signature = snapshot.signature(&info, profile_of_20.columns()).expect("a small pod");
+    let (unit, order) = (profile_of_20.policies()[0].unit, snapshot.order().to_vec());
+    let ids: Vec<u32> = profile_of_20.policies().iter().map(|policy| policy.id).collect();
     let mut ask = |snapshot: &Snapshot, policies: &[u32], rows: &[u32]| {
         let begun = now();
-        host.filter(unit, &Ask { snapshot, pod: &view, policies, rows }).expect("an answer");
+        let objects = Objects::default();
+        let question = Question { snapshot, signature: &signature, policies, rows, objects: &objects };
+        Policies::ask(&mut host, Point::Filter, unit, &question).expect("an answer");
         now().duration_since(begun)
     };
     say("first call: instance, whole mirror, all policies, all nodes", ask(&snapshot, &ids, &order));
@@ -90,7 +94,7 @@ async fn main() {
     for at in 0..100 {
         let other = pod(&mut snapshot, 1 + at);
         let name = snapshot.node_name(order[at]).to_owned();
-        snapshot.seat(&name, &other.uid, &other.usage);
+        snapshot.add_pod(&name, &other.uid, &other.usage);
         took += ask(&snapshot, &ids, &order[at..=at]);
     }
     say("one node changed, and is asked about: one crossing", took / 100);
@@ -116,15 +120,15 @@ async fn main() {
 /// Microseconds a pod.
 fn decide(world: &World, nodes: usize, profile: &Profile, policies: &mut dyn Policies) -> f64 {
     let mut snapshot = cluster(nodes);
-    snapshot.want(profile.columns);
+    snapshot.want(profile.columns());
     let mut cycler = Cycler::default();
     let pods: Vec<PodInfo> = (0..PODS).map(|at| pod(&mut snapshot, at)).collect();
     let begun = world.env.instant();
     for (at, info) in pods.iter().enumerate() {
-        let view = snapshot.view(info, profile.columns);
+        let view = snapshot.view(info, profile);
         let outcome = cycler.cycle(&snapshot, &view, profile, at as u64, 0, policies);
         match outcome.result {
-            CycleResult::Placed(placed) => snapshot.seat(&placed.node, &info.uid, &info.usage),
+            CycleResult::Placed(placed) => snapshot.add_pod(&placed.node, &info.uid, &info.usage),
             other => panic!("pod {at}: {other:?}: {}", outcome.message),
         }
     }

@@ -184,9 +184,13 @@ impl Shared {
     fn changed(&self, change: &Change, queue: &WorkQueue<RecordKey>) {
         let record = match change {
             Change::Applied { new, .. } => {
-                if new.typed::<SchedulingPolicy>().is_ok_and(|object| object.spec.mode == Mode::Off) {
-                    let _gate = self.gate.lock();
-                    self.live.remove(&new.key.name);
+                if let Ok(object) = new.typed::<SchedulingPolicy>() {
+                    // At once: pods that come from here on are not placed without it.
+                    self.live.expect(&object);
+                    if object.spec.mode == Mode::Off {
+                        let _gate = self.gate.lock();
+                        self.live.remove(&new.key.name);
+                    }
                 }
                 new
             }
@@ -195,6 +199,7 @@ impl Shared {
                 if built_in(&last.key.name).is_none() {
                     let _gate = self.gate.lock();
                     self.live.remove(&last.key.name);
+                    self.live.expect_no_more(&last.key.name);
                 }
                 last
             }
@@ -205,7 +210,9 @@ impl Shared {
 
     /// Lets pods be placed once the built-in policies are live and the others were looked at, or were waited for.
     fn look_ready(&self) {
-        if self.starting.is_settled(&self.objects.list(), |name| self.live.slot(name).is_some()) {
+        let objects = self.objects.list();
+        if self.starting.is_settled(&objects, |name| self.live.slot(name).is_some()) {
+            objects.iter().for_each(|object| self.live.expect(object));
             self.live.set_ready();
         }
     }
@@ -292,6 +299,7 @@ impl Shared {
         let name = owner::name(&object.metadata);
         tracing::warn!(policy = name, reason = failed.reason, message = failed.message, "not installed");
         self.config.events.event(reference(object), EventType::Warning, failed.reason, failed.message.clone());
+        self.live.expected_fails(name, &format!("{}: {}", failed.reason, failed.message));
         let old = self.live.slot(name).map(|slot| slot.generation);
         let verdicts = Verdicts { generation: object.metadata.generation, all: failed.verdicts(old) };
         self.with(name, |known| known.verdicts = verdicts);

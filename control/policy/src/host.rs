@@ -3,10 +3,10 @@
 use crate::limits;
 use crate::live::{Live, PolicySet, Profiles, Unit};
 use crate::prepare::Prepared;
-use sampan_policy_host::{self as host, HostConfig, Instances, Mirror, Point, Question};
+use sampan_policy_host::{self as host, HostConfig, Instances, Mirror, Question as Crossing};
 use sampan_scheduler_core::{
-    Ask, Changes, Fault, Feed, LivePolicies, PodView, Policies, PolicyHosts, Profile, Reason, Scores, Snapshot, Unfit,
-    column_id,
+    Answer, Changes, Fault, Feed, FilterAnswer, LivePolicies, Point, Policies, PolicyHosts, Profile, Question, Reason,
+    ScoreAnswer, Signature, Snapshot, Unanswered, column_id,
 };
 use sampan_wasm_runtime::policy::{
     PolicyBudget, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance, PolicyScores, PolicyVerdicts,
@@ -22,8 +22,8 @@ pub const POD_TOO_LARGE: &str = "PodTooLarge";
 pub(crate) struct World<'a> {
     /// The cluster.
     pub snapshot: &'a Snapshot,
-    /// The pod.
-    pub pod: &'a PodView,
+    /// The pod, as that unit sees it.
+    pub pod: &'a Signature,
     /// Rows of the nodes that are asked about.
     pub rows: &'a [u32],
 }
@@ -47,10 +47,10 @@ impl Mirrored {
 impl Mirror for Mirrored {
     type World<'a> = World<'a>;
 
-    fn question(&mut self, world: World<'_>) -> Question {
+    fn question(&mut self, world: World<'_>) -> Crossing {
         let (changes, row) = self.0.changes(world.snapshot, world.pod);
         let (of_cluster, of_pod) = partition(changes);
-        Question {
+        Crossing {
             world: of_cluster,
             subject: of_pod,
             subject_bytes: world.pod.bytes(),
@@ -59,25 +59,24 @@ impl Mirror for Mirrored {
         }
     }
 
-    fn is_worn(&self, _: u64) -> bool {
-        // The scheduler begins another snapshot before strings are too many.
-        false
+    fn is_worn(&self, memory: u64) -> bool {
+        self.0.is_worn(usize::try_from(memory).unwrap_or(usize::MAX) / limits::MIRROR_SHARE)
     }
 }
 
 struct Filter;
-impl Point for Filter {
+impl host::Point for Filter {
     type Raw = PolicyVerdicts;
-    type Answer = Unfit;
+    type Answer = Answer;
     fn call(instance: &mut PolicyInstance, budget: PolicyBudget, input: PolicyInput) -> Result<Self::Raw, PolicyFault> {
         instance.filter(budget, input)
     }
 }
 
 struct Score;
-impl Point for Score {
+impl host::Point for Score {
     type Raw = PolicyScores;
-    type Answer = Scores;
+    type Answer = Answer;
     fn call(instance: &mut PolicyInstance, budget: PolicyBudget, input: PolicyInput) -> Result<Self::Raw, PolicyFault> {
         instance.score(budget, input)
     }
@@ -109,10 +108,16 @@ fn partition(mut changes: Changes) -> (PolicyChanges, PolicyChanges) {
     (of_cluster, of_pod)
 }
 
-pub(crate) fn verdicts(answer: PolicyVerdicts) -> Unfit {
+/// The filters' answer as the cycle has it.
+pub(crate) fn verdicts(answer: PolicyVerdicts) -> Answer {
     let reasons = answer.reasons.into_iter();
     let reasons = reasons.map(|r| Reason { policy: r.policy, unresolvable: r.bits & 1 == 1, texts: r.texts });
-    Unfit { marks: answer.marks, reasons: reasons.collect(), skipped: answer.skipped }
+    Answer::Filter(FilterAnswer { marks: answer.marks, reasons: reasons.collect(), skipped: answer.skipped })
+}
+
+/// The scores' answer as the cycle has it.
+pub(crate) fn scores(answer: PolicyScores) -> Answer {
+    Answer::Score(ScoreAnswer { skipped: answer.skipped, values: answer.values })
 }
 
 /// The cycle's `Policies` over Wasm. Of one snapshot: another snapshot needs another host. Not shared between threads.
@@ -137,43 +142,39 @@ impl Host {
         self.instances.adopt()
     }
 
-    fn ask<C: Point>(
+    fn ask<C: host::Point<Answer = Answer>>(
         &mut self,
+        point: Point,
         unit: u32,
-        ask: &Ask<'_>,
-        read: impl FnOnce(C::Raw) -> Result<C::Answer, String>,
-    ) -> Result<C::Answer, Fault> {
-        let bytes = ask.pod.bytes();
-        if bytes > limits::POD_BYTES_MAX {
-            let max = limits::POD_BYTES_MAX;
-            let message = format!("the pod's own scheduling constraints take {bytes} bytes; they may take {max}");
-            return Err(Fault { policies: ask.policies.to_vec(), cause: POD_TOO_LARGE.to_owned(), message });
-        }
-        let world = World { snapshot: ask.snapshot, pod: ask.pod, rows: ask.rows };
-        self.instances.ask::<C>(unit, ask.policies, Mirrored::of, world, read).map_err(|fault| Fault {
-            policies: ask.policies.to_vec(),
-            cause: match fault.blame {
-                host::Blame::Policy | host::Blame::NotReady => fault.cause,
-                host::Blame::Subject => POD_TOO_LARGE,
-            }
-            .to_owned(),
-            message: match fault.blame {
-                host::Blame::Policy | host::Blame::NotReady => fault.message,
+        question: &Question<'_>,
+        read: impl FnOnce(C::Raw) -> Answer,
+    ) -> Result<Answer, Unanswered> {
+        let world = World { snapshot: question.snapshot, pod: question.signature, rows: question.rows };
+        // Nothing of an answer is read before it was held against the contract's bounds.
+        let checked = |raw| read(raw).checked(point, question).map_err(|bad| bad.to_string());
+        let answer = self.instances.ask::<C>(unit, question.policies, Mirrored::of, world, checked);
+        answer.map_err(|fault| {
+            let asked = question.policies.to_vec();
+            let fault = match fault.blame {
+                host::Blame::Policy | host::Blame::NotReady => Fault::new(asked, fault.cause, &fault.message),
                 host::Blame::Subject => {
-                    format!("the pod's own scheduling constraints of {bytes} bytes cost too much: {}", fault.message)
+                    let bytes = question.signature.bytes();
+                    let message =
+                        format!("the pod's own scheduling constraints of {bytes} bytes cost too much: {}", fault.message);
+                    Fault::new(asked, POD_TOO_LARGE, &message)
                 }
-            },
+            };
+            Unanswered::Fault(fault)
         })
     }
 }
 
 impl Policies for Host {
-    fn filter(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Unfit, Fault> {
-        self.ask::<Filter>(unit, ask, |answer| Ok(verdicts(answer)))
-    }
-
-    fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault> {
-        self.ask::<Score>(unit, ask, |answer| Ok(Scores { skipped: answer.skipped, values: answer.values }))
+    fn ask(&mut self, point: Point, unit: u32, question: &Question<'_>) -> Result<Answer, Unanswered> {
+        match point {
+            Point::Filter => self.ask::<Filter>(point, unit, question, verdicts),
+            Point::Score => self.ask::<Score>(point, unit, question, scores),
+        }
     }
 }
 
@@ -187,14 +188,8 @@ impl LivePolicies for Host {
     fn events(&self, policy: u32) -> &[String] {
         self.set().view.events.get(&policy).map_or(&[], Vec::as_slice)
     }
-    fn clear(&mut self) {
-        self.instances.clear();
-    }
     fn ready(&self) -> bool {
         self.set().ready && !self.set().is_empty()
-    }
-    fn memory(&self) -> Option<u64> {
-        self.set().units.iter().map(|unit| unit.allowance.memory).min()
     }
 }
 

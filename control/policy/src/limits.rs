@@ -14,8 +14,9 @@ pub const START_WAIT: Duration = Duration::from_secs(5);
 pub const RECONCILE_TIMEOUT: Duration = Duration::from_secs(360);
 /// The text of `describe`, bytes.
 pub const DESCRIBE_BYTES: usize = 256 << 10;
-/// Bytes of one pod's own cells: a pod with more is not asked about, so that what it brings costs nobody else anything.
-pub const POD_BYTES_MAX: usize = 256 << 10;
+/// The part of an instance's memory that strings and pods' cells may take that are perhaps no longer needed: past it the
+/// mirror is begun anew. The rest is for nodes' cells and the policy itself.
+pub const MIRROR_SHARE: usize = 4;
 /// Place among the filters of a policy that does not say.
 pub const ORDER_DEFAULT: i32 = 1000;
 /// How soon a failed installation is tried again at first.

@@ -2,13 +2,13 @@
 
 use crate::built_in::BUILT_IN_IMAGE;
 use crate::describe::{DescribeError, Description, PolicyDescription};
-use crate::host::{Mirrored, World, verdicts};
+use crate::host::{Mirrored, World, verdicts, scores};
 use crate::limits;
 use sampan_api::scheduling::{FailurePolicy, Fixture, SchedulingPolicySpec};
 use sampan_policy_host::{
     Allowance, BudgetError, Installed, Mirror, OverTime, Question, Work, allowance, limits as host_limits,
 };
-use sampan_scheduler_core::{PodInfo, Snapshot};
+use sampan_scheduler_core::{Answer, Objects, PodInfo, Point, Question as Asked, Snapshot};
 use sampan_wasm_runtime::policy::{PolicyChanges, PolicyComponent, PolicyFault, PolicyInput, PolicyInstance};
 use std::sync::Arc;
 
@@ -223,19 +223,22 @@ fn try_fixture(prepared: &Prepared, instance: &mut PolicyInstance, fixture: &Fix
     let pod = serde_json::from_value(fixture.pod.clone()).map_err(|error| format!("pod: {error}"))?;
     snapshot.set_node(Arc::new(node));
     let pod = PodInfo::new(Arc::new(pod), snapshot.strings_mut());
-    let view = snapshot.view(&pod, prepared.policy.columns);
+    let signature = snapshot.signature(&pod, prepared.policy.columns).map_err(|error| error.to_string())?;
     let rows = snapshot.order().to_vec();
     let mut mirror = Mirrored::new(prepared.policy.columns);
-    let mut question = mirror.question(World { snapshot: &snapshot, pod: &view, rows: &rows });
+    let mut question = mirror.question(World { snapshot: &snapshot, pod: &signature, rows: &rows });
     for changes in [std::mem::take(&mut question.world), std::mem::take(&mut question.subject)] {
         instance.feed(budget, changes).map_err(|fault| fault.to_string())?;
     }
+    let objects = Objects::default();
+    let asked = Asked { snapshot: &snapshot, signature: &signature, policies: &[0], rows: &rows, objects: &objects };
     if let Some(expected) = &fixture.filter {
         if !prepared.filter {
             return Err("it states a verdict, and the policy does not filter".into());
         }
         let answer = instance.filter(budget, input(question.clone())).map_err(|fault| fault.to_string())?;
-        let answer = verdicts(answer);
+        let answer = verdicts(answer).checked(Point::Filter, &asked).map_err(|bad| bad.to_string())?;
+        let Answer::Filter(answer) = answer else { return Err("it gives no verdict".into()) };
         let refused = answer.marks.first().filter(|mark| **mark != 0);
         let said = refused.map(|mark| answer.reasons[usize::from(*mark) - 1].texts.join(", "));
         let said = said.unwrap_or_else(|| "Pass".to_owned());
@@ -248,6 +251,8 @@ fn try_fixture(prepared: &Prepared, instance: &mut PolicyInstance, fixture: &Fix
             return Err("it states a score, and the policy does not score".into());
         }
         let answer = instance.score(budget, input(question)).map_err(|fault| fault.to_string())?;
+        let answer = scores(answer).checked(Point::Score, &asked).map_err(|bad| bad.to_string())?;
+        let Answer::Score(answer) = answer else { return Err("it gives no score".into()) };
         match answer.values.first() {
             Some(score) if *score == expected => {}
             Some(score) => return Err(format!("the score is {score}, not {expected}")),

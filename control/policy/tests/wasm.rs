@@ -55,14 +55,14 @@ impl Bench {
     fn place(&mut self, pod: &Value) -> Outcome {
         self.host.adopt();
         let profile = self.host.profile("default-scheduler").expect("the default profile");
-        self.snapshot.want(profile.columns);
+        self.snapshot.want(profile.columns());
         let pod = serde_json::from_value(pod.clone()).expect("a pod");
         let info = PodInfo::new(Arc::new(pod), self.snapshot.strings_mut());
-        let view = self.snapshot.view(&info, profile.columns);
+        let view = self.snapshot.view(&info, &profile);
         self.seed += 1;
         let outcome = self.cycler.cycle(&self.snapshot, &view, &profile, self.seed, 0, &mut self.host);
         if let CycleResult::Placed(placed) = &outcome.result {
-            self.snapshot.seat(&placed.node.clone(), &info.uid, &info.usage);
+            self.snapshot.add_pod(&placed.node.clone(), &info.uid, &info.usage);
         }
         outcome
     }
@@ -95,7 +95,7 @@ async fn components_decide_what_the_same_crates_decide_natively() {
     let mut bench = Bench::new(&live, &nodes, AUDITED);
     let mut native_cluster = Bench::new(&live, &nodes, QUIET);
     let native_profile = profile();
-    native_cluster.snapshot.want(native_profile.columns);
+    native_cluster.snapshot.want(native_profile.columns());
     let mut native = Native::new(&native_profile);
     for at in 0..60u64 {
         let mut pod = pod(&format!("p{at}"), json!({}));
@@ -109,10 +109,10 @@ async fn components_decide_what_the_same_crates_decide_natively() {
         let wasm = bench.place(&pod);
         let info =
             PodInfo::new(Arc::new(serde_json::from_value(pod).expect("a pod")), native_cluster.snapshot.strings_mut());
-        let view = native_cluster.snapshot.view(&info, native_profile.columns);
+        let view = native_cluster.snapshot.view(&info, &native_profile);
         let expected = cycle(&native_cluster.snapshot, &view, &native_profile, bench.seed, 0, &mut native);
         if let CycleResult::Placed(placed) = &expected.result {
-            native_cluster.snapshot.seat(&placed.node.clone(), &info.uid, &info.usage);
+            native_cluster.snapshot.add_pod(&placed.node.clone(), &info.uid, &info.usage);
         }
         assert_eq!(wasm.faults, []);
         let key = |o: &Outcome| (placed(o).map(str::to_owned), o.best.clone(), o.message.clone(), o.feasible);

@@ -1,6 +1,7 @@
 //! The columns of the contract (plugins/wit/COLUMNS.md) by number and name, and sets of them.
 
 /// Ids of the columns.
+#[allow(missing_docs, reason = "plugins/wit/COLUMNS.md says what each is")]
 pub mod id {
     pub const NODE_ROW: u32 = 0;
     pub const NODE_NAME: u32 = 1;
@@ -79,6 +80,10 @@ pub struct ColumnSet {
 pub struct UnknownColumn(pub String);
 
 impl ColumnSet {
+    /// Those of these names.
+    ///
+    /// # Errors
+    /// Names the first that is no column.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, UnknownColumn> {
         let mut set = Self::default();
         for name in names {
@@ -88,12 +93,14 @@ impl ColumnSet {
         Ok(set)
     }
 
+    /// Every column.
     pub fn all() -> Self {
         let mut set = Self::default();
         COLUMNS.iter().for_each(|(id, _)| set.insert(*id));
         set
     }
 
+    /// Adds a column.
     pub fn insert(&mut self, id: u32) {
         if id < FIRST_OF_PODS {
             self.nodes |= 1 << id;
@@ -102,27 +109,37 @@ impl ColumnSet {
         }
     }
 
+    /// Whether it has the column.
     pub fn contains(self, id: u32) -> bool {
         if id < FIRST_OF_PODS { self.nodes & (1 << id) != 0 } else { self.pods & (1 << (id - FIRST_OF_PODS)) != 0 }
     }
 
+    /// Those of either.
     pub fn union(self, other: Self) -> Self {
         Self { nodes: self.nodes | other.nodes, pods: self.pods | other.pods }
     }
 
+    /// Whether it has all of the other's.
     pub fn includes(self, other: Self) -> bool {
         self.union(other) == self
     }
 
-    /// The pods' columns as one word.
-    pub(crate) fn pods_word(self) -> i64 {
-        self.pods as i64
+    /// The columns of pods among them.
+    pub(crate) fn of_pods(self) -> Self {
+        Self { nodes: 0, pods: self.pods }
     }
 
+    /// Whether no two pods ever have the same cells.
+    pub(crate) fn tells_pods_apart(self) -> bool {
+        self.contains(id::POD_NAME) || self.contains(id::POD_UID)
+    }
+
+    /// Ids of the nodes' columns, in order.
     pub fn nodes(self) -> impl Iterator<Item = u32> {
         (0..64).filter(move |bit| self.nodes & (1 << bit) != 0)
     }
 
+    /// Ids of the pods' columns, in order.
     pub fn pods(self) -> impl Iterator<Item = u32> {
         (0..64).filter(move |bit| self.pods & (1 << bit) != 0).map(|bit| bit + FIRST_OF_PODS)
     }

@@ -1,50 +1,106 @@
-//! One scheduling cycle: filters, scores, the choice.
+//! One scheduling cycle as a state machine: filters, scores, the choice.
 
-use crate::cells::PodView;
+use crate::answer::{Answer, Fault, FilterAnswer, Question, Reason, ScoreAnswer};
+use crate::kept::{Kept, Key};
 use crate::limits;
-use crate::message;
+use crate::message::{self, Evictions};
 use crate::normalize::normalize;
-use crate::policies::{Ask, Fault, Policies, Profile, ProfilePolicy, Reason};
+use crate::objects::{ObjectRef, Objects};
+use crate::policies::{Group, Point, Policies, Profile, ProfilePolicy, Unanswered};
 use crate::snapshot::Snapshot;
-use crate::verdicts::{Known, Verdicts};
+use crate::view::PodView;
+use std::sync::Arc;
 
 /// How a cycle ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Result {
+pub enum CycleResult {
+    /// A node was chosen.
     Placed(Placed),
+    /// Every node was refused.
     Unschedulable,
-    /// A policy that may not be left out gave no answer.
+    /// Nobody was asked: the pod waits until it changes itself, or other policies are live.
+    Held,
+    /// A policy that may not be left out gave no answer, or the pod is more than policies take.
     Failed,
 }
 
+/// The node that a pod gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
+    /// Its row in the snapshot.
     pub row: u32,
+    /// Its name.
     pub node: String,
 }
 
 /// One reason, and the nodes that were refused for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusals {
-    pub reason: Reason,
+    /// The first that was given for each of them.
+    pub reason: Arc<Reason>,
+    /// How many nodes.
     pub count: u32,
-    /// Least significant bit first, over the nodes by name.
+    /// Which: least significant bit first, over the nodes by name.
     pub bitmap: Vec<u8>,
 }
 
+/// What a cycle came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    pub result: Result,
+    /// How it ended.
+    pub result: CycleResult,
+    /// Nodes in the snapshot.
     pub nodes: u32,
+    /// Nodes that no filter refused, as far as they were looked at.
     pub feasible: u32,
     /// The best few, best first: name and weighted score.
     pub best: Vec<(String, i64)>,
+    /// Who refused the others.
     pub refusals: Vec<Refusals>,
+    /// Policies that gave no answer.
     pub faults: Vec<Fault>,
     /// Why the pod was not placed, in kube-scheduler's words; empty when it was.
     pub message: String,
     /// Where the next cycle starts to look, when not all nodes are looked at.
     pub next_start: u32,
+}
+
+/// What a step of a [`Run`] came to.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// The cycle is over.
+    Done(Outcome),
+    /// A policy has to see these objects: [`Run::step`] is to be called again with them.
+    Ask(Vec<ObjectRef>),
+}
+
+/// What cycles remember from one to the next: answers of pure policies that still hold, and buffers. It changes no
+/// decision. Of one snapshot only.
+#[derive(Debug, Default)]
+pub struct Cycler {
+    kept: Kept,
+    rows: Vec<u32>,
+    scores: Vec<i64>,
+}
+
+impl Cycler {
+    /// Forgets what it knows: for another snapshot.
+    pub fn clear(&mut self) {
+        self.kept.clear();
+    }
+
+    /// A whole cycle, for policies that need nothing but the snapshot.
+    pub fn cycle(
+        &mut self,
+        snapshot: &Snapshot,
+        pod: &PodView,
+        profile: &Profile,
+        seed: u64,
+        start: u32,
+        policies: &mut dyn Policies,
+    ) -> Outcome {
+        Run::new(pod, profile, seed, start).finish(self, snapshot, policies, |_| Objects::default())
+    }
 }
 
 /// A cycle with nothing known before.
@@ -59,310 +115,385 @@ pub fn cycle(
     Cycler::default().cycle(snapshot, pod, profile, seed, start, policies)
 }
 
-/// Cycles that remember pure verdicts from one to the next. It decides what [`cycle`] decides. Of one snapshot only.
-#[derive(Debug, Default)]
-pub struct Cycler {
-    verdicts: Verdicts,
-    // Reused between cycles: a cycle over 5,000 nodes allocates nothing of their number once warm.
-    rows: Vec<u32>,
-    /// In order of names, turned: the last `len - wrapped` come first by name.
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Begin,
+    /// The group that is asked next.
+    Filter(usize),
+    Choose,
+    Score(usize),
+    Pick,
+}
+
+/// One cycle under way. It never waits: where a policy has to see more it says so, and goes on at the same place once it
+/// was told, or from the beginning if the cluster has changed meanwhile.
+#[derive(Debug)]
+pub struct Run<'a> {
+    pod: &'a PodView,
+    profile: &'a Profile,
+    seed: u64,
+    start: u32,
+    phase: Phase,
+    /// Of the snapshot that it began with.
+    generation: u64,
+    /// Nodes that nobody has refused so far: positions in the snapshot's order, ascending.
+    left: Vec<u32>,
+    /// Their rows, once the filters are through.
     feasible: Vec<u32>,
-    wrapped: usize,
     totals: Vec<i64>,
-    scores: Vec<i64>,
-}
-
-/// Neighbours in order that are asked in one call.
-fn groups<'a>(
-    policies: &'a [ProfilePolicy],
-    wanted: impl Fn(&ProfilePolicy) -> bool + 'a,
-) -> impl Iterator<Item = Vec<&'a ProfilePolicy>> {
-    let mut groups: Vec<Vec<&ProfilePolicy>> = Vec::new();
-    for policy in policies.iter().filter(|policy| wanted(policy)) {
-        match groups.last_mut() {
-            Some(group) if group[0].unit == policy.unit => group.push(policy),
-            _ => groups.push(vec![policy]),
-        }
-    }
-    groups.into_iter()
-}
-
-/// Faults met, and whether the cycle may go on.
-#[derive(Default)]
-struct Faults {
-    met: Vec<Fault>,
-    /// The policy whose fault ends the cycle, and at which point.
+    /// What the first policy that may not be left out says that gave no answer.
     fatal: Option<String>,
+    outcome: Outcome,
 }
 
-impl Faults {
-    fn met(&mut self, group: &[&ProfilePolicy], point: &str, fault: Fault) {
-        if self.fatal.is_none()
-            && let Some(strict) = group.iter().find(|policy| !policy.ignore_faults)
-        {
-            self.fatal =
-                Some(format!("running \"{}\" {point} plugin: {}: {}", strict.name, fault.cause, fault.message));
+/// What a step works with.
+struct Context<'a> {
+    cycler: &'a mut Cycler,
+    snapshot: &'a Snapshot,
+    objects: &'a Objects,
+    policies: &'a mut dyn Policies,
+}
+
+/// Ends a step.
+enum Stop {
+    Done,
+    Ask(Vec<ObjectRef>),
+}
+
+impl<'a> Run<'a> {
+    /// A cycle for the pod, not begun. `seed` chooses among equals; `start`: the position at which the search begins when
+    /// not all nodes are looked at.
+    pub fn new(pod: &'a PodView, profile: &'a Profile, seed: u64, start: u32) -> Self {
+        Self {
+            pod,
+            profile,
+            seed,
+            start,
+            phase: Phase::Begin,
+            generation: 0,
+            left: Vec::new(),
+            feasible: Vec::new(),
+            totals: Vec::new(),
+            fatal: None,
+            outcome: Outcome {
+                result: CycleResult::Unschedulable,
+                nodes: 0,
+                feasible: 0,
+                best: Vec::new(),
+                refusals: Vec::new(),
+                faults: Vec::new(),
+                message: String::new(),
+                next_start: 0,
+            },
         }
-        self.met.push(fault);
-    }
-}
-
-impl Cycler {
-    /// Forgets what it knows: for another snapshot.
-    pub fn clear(&mut self) {
-        self.verdicts.clear();
     }
 
-    pub fn cycle(
+    /// Goes on until the cycle is over or something has to be seen first. `objects`: all that was asked for so far.
+    pub fn step(
         &mut self,
+        cycler: &mut Cycler,
         snapshot: &Snapshot,
-        pod: &PodView,
-        profile: &Profile,
-        seed: u64,
-        start: u32,
+        objects: &Objects,
         policies: &mut dyn Policies,
+    ) -> Step {
+        if self.phase != Phase::Begin && self.generation != snapshot.generation() {
+            *self = Self::new(self.pod, self.profile, self.seed, self.start);
+        }
+        let mut context = Context { cycler, snapshot, objects, policies };
+        loop {
+            let went = match self.phase {
+                Phase::Begin => self.begin(snapshot),
+                Phase::Filter(group) => self.filter(&mut context, group),
+                Phase::Choose => self.choose(snapshot),
+                Phase::Score(group) => self.score(&mut context, group),
+                Phase::Pick => {
+                    self.pick(snapshot);
+                    Err(Stop::Done)
+                }
+            };
+            match went {
+                Ok(next) => self.phase = next,
+                Err(Stop::Ask(names)) => return Step::Ask(names),
+                Err(Stop::Done) => {
+                    if let Some(message) = self.fatal.take() {
+                        self.outcome.result = CycleResult::Failed;
+                        self.outcome.message = message;
+                    }
+                    return Step::Done(self.outcome.clone());
+                }
+            }
+        }
+    }
+
+    /// Steps until the cycle is over; `fetch` tells of objects that are asked for.
+    pub fn finish(
+        mut self,
+        cycler: &mut Cycler,
+        snapshot: &Snapshot,
+        policies: &mut dyn Policies,
+        mut fetch: impl FnMut(&[ObjectRef]) -> Objects,
     ) -> Outcome {
+        let mut objects = Objects::default();
+        for _ in 0..limits::ASKS {
+            match self.step(cycler, snapshot, &objects, policies) {
+                Step::Done(outcome) => return outcome,
+                Step::Ask(names) => objects.merge(fetch(&names)),
+            }
+        }
+        self.outcome.result = CycleResult::Failed;
+        self.outcome.message = format!("policies asked for more objects {} times", limits::ASKS);
+        self.outcome
+    }
+
+    fn begin(&mut self, snapshot: &Snapshot) -> Result<Phase, Stop> {
+        self.generation = snapshot.generation();
         let nodes = snapshot.order().len() as u32;
-        let mut outcome = Outcome {
-            result: Result::Unschedulable,
-            nodes,
-            feasible: 0,
-            best: Vec::new(),
-            refusals: Vec::new(),
-            faults: Vec::new(),
-            message: String::new(),
-            next_start: 0,
-        };
+        self.outcome.nodes = nodes;
         if nodes == 0 {
-            outcome.message = message::NO_NODES.to_owned();
-            return outcome;
+            self.outcome.message = message::NO_NODES.to_owned();
+            return Err(Stop::Done);
         }
-        let kept_scores = profile.policies.iter().filter(|p| p.score && p.cacheable).count();
-        let rows = snapshot.rows() as usize;
-        let mut known = self.verdicts.take(profile.generation, &pod.signature, rows, kept_scores);
-        let mut faults = Faults::default();
+        if !self.profile.held.is_empty() {
+            self.outcome.message = message::held(nodes, &self.profile.held);
+        } else if !self.pod.unserved.is_empty() {
+            self.outcome.message = message::not_served(nodes, &self.pod.unserved);
+        } else if let Some(error) = &self.pod.too_large {
+            self.fatal = Some(error.to_string());
+            return Err(Stop::Done);
+        } else {
+            self.left.extend(0..nodes);
+            return Ok(Phase::Filter(0));
+        }
+        self.outcome.result = CycleResult::Held;
+        Err(Stop::Done)
+    }
 
-        self.filter_known(snapshot, pod, profile, policies, &mut known, &mut faults);
-        // Marks of policies that are asked anew each time live for this cycle only.
-        let fresh = self.filter_fresh(snapshot, pod, profile, policies, &mut known, &mut faults);
-        if faults.fatal.is_none() {
-            let marks = fresh.as_deref().unwrap_or(&known.marks);
-            let visited = self.choose_feasible(snapshot, profile, start, marks);
-            outcome.feasible = self.feasible.len() as u32;
-            outcome.next_start = (start + visited) % nodes;
-            outcome.refusals = refusals(snapshot, marks, &known.reasons);
-            if self.feasible.is_empty() {
-                outcome.message = unschedulable(nodes, &outcome.refusals, pod.never_preempts);
+    /// Asks one group of filters about the nodes that are left.
+    fn filter(&mut self, context: &mut Context<'_>, at: usize) -> Result<Phase, Stop> {
+        let Some(group) = self.profile.groups(Point::Filter).get(at) else { return Ok(Phase::Choose) };
+        if !self.left.is_empty() {
+            if group.kept { self.filter_kept(context, at, group)? } else { self.filter_fresh(context, group)? }
+        }
+        if self.fatal.is_some() { Err(Stop::Done) } else { Ok(Phase::Filter(at + 1)) }
+    }
+
+    /// Only nodes that changed are asked about.
+    fn filter_kept(&mut self, context: &mut Context<'_>, at: usize, group: &Group) -> Result<(), Stop> {
+        let Some(key) = self.key(at, group) else { return Ok(()) };
+        let mut known = context.cycler.kept.marks.take(&key);
+        known.refresh(context.snapshot);
+        let ids: Vec<u32> = group.ids.iter().copied().filter(|id| !known.skipped.contains(id)).collect();
+        if !ids.is_empty() {
+            let mut rows = std::mem::take(&mut context.cycler.rows);
+            known.to_ask(context.snapshot, &self.left, &mut rows);
+            let answer = if rows.is_empty() {
+                Ok(None)
             } else {
-                self.score(snapshot, pod, profile, policies, &mut known, &mut faults);
+                self.ask(context, Point::Filter, group, &ids, &rows)
+            };
+            if let Ok(Some(Answer::Filter(answer))) = answer {
+                known.learn(&rows, answer);
+            } else if !rows.is_empty() {
+                // What was known before says nothing of the nodes that have changed: the group is left out whole.
+                context.cycler.rows = rows;
+                return answer.map(|_| ());
+            }
+            context.cycler.rows = rows;
+            if known.refuses_any() {
+                let order = context.snapshot.order();
+                self.refuse(known.reasons(), |_, position| known.refusal(order[position as usize]));
             }
         }
-        match faults.fatal.take() {
-            Some(message) => {
-                outcome.result = Result::Failed;
-                outcome.message = message;
-            }
-            None if !self.feasible.is_empty() => self.pick(snapshot, seed, &mut outcome),
-            None => {}
-        }
-        outcome.faults = faults.met;
-        // After a fault some verdicts were never given: the next cycle asks again.
-        if outcome.faults.is_empty() {
-            self.verdicts.keep(profile.generation, &pod.signature, known);
-        }
-        outcome
+        context.cycler.kept.marks.put(key, known);
+        Ok(())
     }
 
-    /// Brings the kept marks up to date: only rows that changed are asked about.
-    fn filter_known(
-        &mut self,
-        snapshot: &Snapshot,
-        pod: &PodView,
-        profile: &Profile,
-        policies: &mut dyn Policies,
-        known: &mut Known,
-        faults: &mut Faults,
-    ) {
-        let changed = snapshot.changed();
-        self.feasible.clear();
-        self.rows.clear();
-        let stale = |row: &&u32| known.marked[**row as usize] != changed[**row as usize];
-        self.rows.extend(snapshot.order().iter().filter(stale));
-        if self.rows.is_empty() {
-            return;
+    /// All nodes that are left are asked about.
+    fn filter_fresh(&mut self, context: &mut Context<'_>, group: &Group) -> Result<(), Stop> {
+        let order = context.snapshot.order();
+        let mut rows = std::mem::take(&mut context.cycler.rows);
+        rows.clear();
+        rows.extend(self.left.iter().map(|position| order[*position as usize]));
+        let answer = self.ask(context, Point::Filter, group, &group.ids, &rows);
+        context.cycler.rows = rows;
+        if let Some(Answer::Filter(FilterAnswer { marks, reasons, .. })) = answer?
+            && !marks.is_empty()
+        {
+            let reasons: Vec<Arc<Reason>> = reasons.into_iter().map(Arc::new).collect();
+            self.refuse(&reasons, |index, _| usize::from(marks[index]).checked_sub(1));
         }
-        for row in &self.rows {
-            known.marks[*row as usize] = 0;
-        }
-        for group in groups(&profile.policies, |p| p.filter && p.cacheable) {
-            let Known { marks, .. } = known;
-            let left: Vec<u32> = self.rows.iter().copied().filter(|row| marks[*row as usize] == 0).collect();
-            ask_filters(snapshot, pod, policies, &group, &left, known, None, faults);
-            if faults.fatal.is_some() {
-                return;
-            }
-        }
-        for row in &self.rows {
-            known.marked[*row as usize] = changed[*row as usize];
-        }
+        Ok(())
     }
 
-    /// Asks the policies whose answers may not be kept; `None` when there are none.
-    fn filter_fresh(
-        &mut self,
-        snapshot: &Snapshot,
-        pod: &PodView,
-        profile: &Profile,
-        policies: &mut dyn Policies,
-        known: &mut Known,
-        faults: &mut Faults,
-    ) -> Option<Vec<u16>> {
-        let mut marks: Option<Vec<u16>> = None;
-        for group in groups(&profile.policies, |p| p.filter && !p.cacheable) {
-            if faults.fatal.is_some() {
-                break;
-            }
-            let now = marks.get_or_insert_with(|| known.marks.clone());
-            let left: Vec<u32> = snapshot.order().iter().copied().filter(|row| now[*row as usize] == 0).collect();
-            ask_filters(snapshot, pod, policies, &group, &left, known, Some(now), faults);
-        }
-        marks
+    /// Takes the refused nodes out; `refusal`: of the node at that index of those that are left, and at that position.
+    fn refuse(&mut self, reasons: &[Arc<Reason>], refusal: impl Fn(usize, u32) -> Option<usize>) {
+        let mut found: Vec<Option<Refusals>> = vec![None; reasons.len()];
+        let bytes = (self.outcome.nodes as usize).div_ceil(8);
+        let mut index = 0;
+        self.left.retain(|position| {
+            let refused = refusal(index, *position).filter(|at| *at < reasons.len());
+            index += 1;
+            let Some(at) = refused else { return true };
+            let refused = found[at].get_or_insert_with(|| Refusals {
+                reason: Arc::clone(&reasons[at]),
+                count: 0,
+                bitmap: vec![0; bytes],
+            });
+            refused.count += 1;
+            refused.bitmap[*position as usize / 8] |= 1 << (position % 8);
+            false
+        });
+        self.outcome.refusals.extend(found.into_iter().flatten());
     }
 
-    /// Collects the feasible rows, beginning at `start`; returns how many nodes were looked at.
-    fn choose_feasible(&mut self, snapshot: &Snapshot, profile: &Profile, start: u32, marks: &[u16]) -> u32 {
-        let order = snapshot.order();
-        let enough = match profile.percentage_of_nodes_to_score {
-            Some(percentage) if order.len() > limits::FEASIBLE_MIN => {
-                (order.len() * percentage.min(100) as usize / 100).max(limits::FEASIBLE_MIN)
+    /// Of the nodes that are left, those that are enough.
+    fn choose(&mut self, snapshot: &Snapshot) -> Result<Phase, Stop> {
+        let nodes = self.outcome.nodes;
+        let enough = match self.profile.percentage_of_nodes_to_score {
+            Some(percentage) if nodes as usize > limits::FEASIBLE_MIN => {
+                (nodes as usize * percentage.min(100) as usize / 100).max(limits::FEASIBLE_MIN)
             }
-            _ => order.len(),
+            _ => nodes as usize,
         };
-        let start = start as usize % order.len();
-        self.feasible.clear();
-        let mut visited = 0;
-        for part in [&order[start..], &order[..start]] {
-            self.wrapped = self.feasible.len();
-            for row in part {
-                if self.feasible.len() == enough {
-                    return visited;
-                }
-                visited += 1;
-                if marks[*row as usize] == 0 {
-                    self.feasible.push(*row);
-                }
+        let start = self.start % nodes;
+        let mut visited = nodes;
+        if self.left.len() > enough {
+            // From `start` on, and then from the first.
+            let from = self.left.partition_point(|position| *position < start);
+            self.left.rotate_left(from);
+            self.left.truncate(enough);
+            if let Some(last) = self.left.last() {
+                visited = (last + nodes - start) % nodes + 1;
             }
+            self.left.sort_unstable();
+        } else if self.left.len() == enough && let Some(last) = self.last_from(start) {
+            visited = (last + nodes - start) % nodes + 1;
         }
-        visited
-    }
-
-    /// Sums the weighted scores of the feasible rows into `totals`.
-    fn score(
-        &mut self,
-        snapshot: &Snapshot,
-        pod: &PodView,
-        profile: &Profile,
-        policies: &mut dyn Policies,
-        known: &mut Known,
-        faults: &mut Faults,
-    ) {
-        self.totals.clear();
+        self.outcome.next_start = (start + visited) % nodes;
+        self.outcome.feasible = self.left.len() as u32;
+        self.feasible.extend(self.left.iter().map(|position| snapshot.order()[*position as usize]));
         self.totals.resize(self.feasible.len(), 0);
+        if self.left.is_empty() {
+            self.outcome.message = self.unschedulable(snapshot);
+            return Err(Stop::Done);
+        }
         // One candidate needs no score.
-        if self.feasible.len() == 1 {
-            return;
+        Ok(if self.feasible.len() == 1 { Phase::Pick } else { Phase::Score(0) })
+    }
+
+    /// The position that a search from `start` comes to last.
+    fn last_from(&self, start: u32) -> Option<u32> {
+        self.left.iter().rev().find(|position| **position < start).or(self.left.last()).copied()
+    }
+
+    /// Adds the weighted scores of one group to the totals.
+    fn score(&mut self, context: &mut Context<'_>, at: usize) -> Result<Phase, Stop> {
+        let Some(group) = self.profile.groups(Point::Score).get(at) else { return Ok(Phase::Pick) };
+        if group.kept { self.score_kept(context, at, group)? } else { self.score_fresh(context, group)? }
+        if self.fatal.is_some() { Err(Stop::Done) } else { Ok(Phase::Score(at + 1)) }
+    }
+
+    /// Only nodes that changed are asked about.
+    fn score_kept(&mut self, context: &mut Context<'_>, at: usize, group: &Group) -> Result<(), Stop> {
+        let Some(key) = self.key(at, group) else { return Ok(()) };
+        let mut known = context.cycler.kept.scores.take(&key);
+        known.refresh(context.snapshot, group.ids.len());
+        let scoring = |skipped: &[u32]| -> Vec<(usize, u32)> {
+            group.ids.iter().copied().enumerate().filter(|(_, id)| !skipped.contains(id)).collect()
+        };
+        let asked = scoring(&known.skipped);
+        if !asked.is_empty() {
+            let mut rows = std::mem::take(&mut context.cycler.rows);
+            known.to_ask(&self.feasible, &mut rows);
+            let ids: Vec<u32> = asked.iter().map(|(_, id)| *id).collect();
+            let answer = if rows.is_empty() {
+                Ok(None)
+            } else {
+                self.ask(context, Point::Score, group, &ids, &rows)
+            };
+            if let Ok(Some(Answer::Score(answer))) = answer {
+                known.learn(&rows, &asked, answer);
+            } else if !rows.is_empty() {
+                // Left out whole: an old score beside none would not be fair.
+                context.cycler.rows = rows;
+                return answer.map(|_| ());
+            }
+            context.cycler.rows = rows;
+            for (index, _) in scoring(&known.skipped) {
+                let raw = known.of(index);
+                let scores = &mut context.cycler.scores;
+                scores.clear();
+                scores.extend(self.feasible.iter().map(|row| raw[*row as usize]));
+                self.add_scores(&self.profile.policies()[group.policies[index]], scores);
+            }
         }
-        self.score_known(snapshot, pod, profile, policies, known, faults);
-        let kept = profile.policies.iter().filter(|p| p.score && p.cacheable);
-        for (index, policy) in kept.enumerate() {
-            if known.score_skips.contains(&policy.id) {
-                continue;
-            }
-            let raw = &known.raw[index];
-            self.scores.clear();
-            self.scores.extend(self.feasible.iter().map(|row| raw[*row as usize]));
-            add_scores(policy, &mut self.scores, &mut self.totals);
+        context.cycler.kept.scores.put(key, known);
+        Ok(())
+    }
+
+    /// All feasible nodes are asked about.
+    fn score_fresh(&mut self, context: &mut Context<'_>, group: &Group) -> Result<(), Stop> {
+        let feasible = std::mem::take(&mut self.feasible);
+        let answer = self.ask(context, Point::Score, group, &group.ids, &feasible);
+        self.feasible = feasible;
+        let Some(Answer::Score(ScoreAnswer { skipped, mut values })) = answer? else { return Ok(()) };
+        let scoring = group.policies.iter().zip(&group.ids).filter(|(_, id)| !skipped.contains(id));
+        for ((policy, _), scores) in scoring.zip(values.chunks_exact_mut(self.feasible.len())) {
+            self.add_scores(&self.profile.policies()[*policy], scores);
         }
-        for group in groups(&profile.policies, |p| p.score && !p.cacheable) {
-            if faults.fatal.is_some() {
-                return;
-            }
-            let ids: Vec<u32> = group.iter().map(|policy| policy.id).collect();
-            let ask = Ask { snapshot, pod, policies: &ids, rows: &self.feasible };
-            match policies.score(group[0].unit, &ask) {
-                Err(fault) => faults.met(&group, "Score", fault),
-                Ok(answer) => {
-                    let asked = group.iter().filter(|policy| !answer.skipped.contains(&policy.id));
-                    for (policy, values) in asked.zip(answer.values.chunks_exact(self.feasible.len())) {
-                        self.scores.clear();
-                        self.scores.extend_from_slice(values);
-                        add_scores(policy, &mut self.scores, &mut self.totals);
-                    }
-                }
-            }
+        Ok(())
+    }
+
+    fn add_scores(&mut self, policy: &ProfilePolicy, scores: &mut [i64]) {
+        normalize(policy.normalize, scores);
+        for (total, score) in self.totals.iter_mut().zip(scores) {
+            *total += *score * policy.weight;
         }
     }
 
-    /// Brings the kept raw scores of the feasible rows up to date.
-    fn score_known(
+    fn key(&self, group: usize, of: &Group) -> Option<Key> {
+        let signature = self.pod.signature(of.unit)?.clone();
+        Some(Key { generation: self.profile.generation(), group, signature })
+    }
+
+    /// Asks; `None`: there was a fault, which is on record.
+    fn ask(
         &mut self,
-        snapshot: &Snapshot,
-        pod: &PodView,
-        profile: &Profile,
-        policies: &mut dyn Policies,
-        known: &mut Known,
-        faults: &mut Faults,
-    ) {
-        let changed = snapshot.changed();
-        self.rows.clear();
-        let stale = |row: &&u32| known.scored[**row as usize] != changed[**row as usize];
-        self.rows.extend(self.feasible.iter().filter(stale));
-        if self.rows.is_empty() {
-            return;
+        context: &mut Context<'_>,
+        point: Point,
+        group: &Group,
+        ids: &[u32],
+        rows: &[u32],
+    ) -> Result<Option<Answer>, Stop> {
+        let Some(signature) = self.pod.signature(group.unit) else { return Ok(None) };
+        let question =
+            Question { snapshot: context.snapshot, signature, policies: ids, rows, objects: context.objects };
+        let fault = match context.policies.ask(point, group.unit, &question) {
+            Err(Unanswered::Needs(names)) => return Err(Stop::Ask(names)),
+            Err(Unanswered::Fault(fault)) => Fault::new(fault.policies, fault.cause, &fault.message),
+            Ok(answer) => match answer.checked(point, &question) {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(bad) => Fault::new(ids.to_vec(), "BadAnswer", &bad.to_string()),
+            },
+        };
+        let asked = group.policies.iter().map(|at| &self.profile.policies()[*at]);
+        if let Some(strict) = asked.filter(|policy| ids.contains(&policy.id)).find(|policy| !policy.ignore_faults) {
+            self.fatal =
+                Some(format!("running \"{}\" {} plugin: {}: {}", strict.name, point.title(), fault.cause, fault.message));
         }
-        let kept: Vec<&ProfilePolicy> = profile.policies.iter().filter(|p| p.score && p.cacheable).collect();
-        for group in groups(&profile.policies, |p| p.score && p.cacheable) {
-            let ids: Vec<u32> =
-                group.iter().map(|policy| policy.id).filter(|id| !known.score_skips.contains(id)).collect();
-            if ids.is_empty() {
-                continue;
-            }
-            let ask = Ask { snapshot, pod, policies: &ids, rows: &self.rows };
-            match policies.score(group[0].unit, &ask) {
-                Err(fault) => {
-                    faults.met(&group, "Score", fault);
-                    if faults.fatal.is_some() {
-                        return;
-                    }
-                    // Left out whole: an old score beside none would not be fair. The verdicts are not kept.
-                    known.score_skips.extend(ids);
-                }
-                Ok(answer) => {
-                    let asked = ids.iter().filter(|id| !answer.skipped.contains(id));
-                    for (id, values) in asked.zip(answer.values.chunks_exact(self.rows.len())) {
-                        let Some(index) = kept.iter().position(|policy| policy.id == *id) else { continue };
-                        for (row, value) in self.rows.iter().zip(values) {
-                            known.raw[index][*row as usize] = *value;
-                        }
-                    }
-                    known.score_skips.extend(answer.skipped);
-                }
-            }
-        }
-        for row in &self.rows {
-            known.scored[*row as usize] = changed[*row as usize];
-        }
+        self.outcome.faults.push(fault);
+        Ok(None)
     }
 
     /// The best; among equals, the one that the seed points at.
-    fn pick(&self, snapshot: &Snapshot, seed: u64, outcome: &mut Outcome) {
+    fn pick(&mut self, snapshot: &Snapshot) {
+        // By name, so that the choice does not hang on where the search began.
         let ranked = || self.feasible.iter().copied().zip(self.totals.iter().copied());
         let highest = self.totals.iter().copied().max().unwrap_or(0);
         let equals = self.totals.iter().filter(|total| **total == highest).count() as u64;
-        // By name, so that the choice does not hang on where the search began.
-        let by_name = ranked().skip(self.wrapped).chain(ranked().take(self.wrapped));
-        let mut best_by_name = by_name.filter(|(_, total)| *total == highest).map(|(row, _)| row);
-        let Some(winner) = best_by_name.nth((seed % equals.max(1)) as usize) else { return };
+        let mut best_by_name = ranked().filter(|(_, total)| *total == highest).map(|(row, _)| row);
+        let Some(winner) = best_by_name.nth((self.seed % equals.max(1)) as usize) else { return };
         let mut best: Vec<(u32, i64)> = Vec::with_capacity(limits::BEST + 1);
         for (row, total) in ranked().filter(|(row, _)| *row != winner) {
             let at = best.partition_point(|(_, other)| *other >= total);
@@ -371,74 +502,32 @@ impl Cycler {
                 best.truncate(limits::BEST - 1);
             }
         }
-        outcome.best = std::iter::once((winner, highest))
+        self.outcome.best = std::iter::once((winner, highest))
             .chain(best)
             .map(|(row, total)| (snapshot.node_name(row).to_owned(), total))
             .collect();
-        outcome.result = Result::Placed(Placed { row: winner, node: snapshot.node_name(winner).to_owned() });
+        let node = snapshot.node_name(winner).to_owned();
+        self.outcome.result = CycleResult::Placed(Placed { row: winner, node });
     }
-}
 
-#[allow(clippy::too_many_arguments, reason = "one question's parts, each from another owner")]
-fn ask_filters(
-    snapshot: &Snapshot,
-    pod: &PodView,
-    policies: &mut dyn Policies,
-    group: &[&ProfilePolicy],
-    rows: &[u32],
-    known: &mut Known,
-    fresh: Option<&mut Vec<u16>>,
-    faults: &mut Faults,
-) {
-    let keep = fresh.is_none();
-    let ids: Vec<u32> = group.iter().map(|policy| policy.id).filter(|id| !known.filter_skips.contains(id)).collect();
-    if rows.is_empty() || ids.is_empty() {
-        return;
-    }
-    match policies.filter(group[0].unit, &Ask { snapshot, pod, policies: &ids, rows }) {
-        Err(fault) => faults.met(group, "Filter", fault),
-        Ok(answer) => {
-            let marks: Vec<u16> = answer.reasons.iter().map(|reason| known.mark_of(reason)).collect();
-            let to = fresh.unwrap_or(&mut known.marks);
-            for (row, mark) in rows.iter().zip(&answer.marks).filter(|(_, mark)| **mark != 0) {
-                to[*row as usize] = marks[usize::from(*mark) - 1];
+    fn unschedulable(&self, snapshot: &Snapshot) -> String {
+        let (nodes, order) = (self.outcome.nodes, snapshot.order());
+        let mut evictions = Evictions::default();
+        for refused in &self.outcome.refusals {
+            if refused.reason.unresolvable {
+                evictions.helpless += refused.count;
+                continue;
             }
-            if keep {
-                known.filter_skips.extend(answer.skipped);
+            for (position, row) in order.iter().enumerate() {
+                if refused.bitmap[position / 8] & 1 << (position % 8) == 0 {
+                    continue;
+                }
+                let is_lower = snapshot.lowest_priority(*row).is_some_and(|lowest| lowest < self.pod.priority);
+                let count = if is_lower { &mut evictions.not_looked_for } else { &mut evictions.no_victims };
+                *count += 1;
             }
         }
+        let texts = self.outcome.refusals.iter().map(|refused| (refused.reason.texts.as_slice(), refused.count));
+        message::fit_error(nodes, texts, &message::preemption(nodes, evictions, self.pod.never_preempts))
     }
-}
-
-fn add_scores(policy: &ProfilePolicy, scores: &mut [i64], totals: &mut [i64]) {
-    normalize(policy.normalize, scores);
-    for (total, score) in totals.iter_mut().zip(scores) {
-        *total += *score * policy.weight;
-    }
-}
-
-fn refusals(snapshot: &Snapshot, marks: &[u16], reasons: &[Reason]) -> Vec<Refusals> {
-    let mut found: Vec<Option<Refusals>> = vec![None; reasons.len()];
-    let order = snapshot.order();
-    for (position, row) in order.iter().enumerate() {
-        let mark = marks[*row as usize];
-        if mark == 0 {
-            continue;
-        }
-        let at = usize::from(mark) - 1;
-        let refused = found[at].get_or_insert_with(|| Refusals {
-            reason: reasons[at].clone(),
-            count: 0,
-            bitmap: vec![0; order.len().div_ceil(8)],
-        });
-        refused.count += 1;
-        refused.bitmap[position / 8] |= 1 << (position % 8);
-    }
-    found.into_iter().flatten().collect()
-}
-
-fn unschedulable(nodes: u32, refusals: &[Refusals], never: bool) -> String {
-    let resolvable = refusals.iter().filter(|refused| !refused.reason.unresolvable).map(|refused| refused.count).sum();
-    let texts = refusals.iter().map(|refused| (refused.reason.texts.as_slice(), refused.count));
-    message::fit_error(nodes, texts, &message::preemption(nodes, resolvable, never))
 }

@@ -1,10 +1,61 @@
 //! Policies as the cycle sees them: entries of a profile, and someone who asks them.
 
-use crate::cells::PodView;
+use crate::answer::{Answer, Fault, Question};
 use crate::columns::ColumnSet;
 use crate::normalize::Normalize;
-use crate::snapshot::Snapshot;
+use crate::objects::ObjectRef;
 use std::sync::Arc;
+
+/// Where in a cycle policies take part (kube-scheduler's extension points).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Point {
+    /// May the pod run on a node?
+    Filter,
+    /// How well would it run there?
+    Score,
+}
+
+impl Point {
+    /// Every point that a cycle has, in its order.
+    pub const ALL: [Self; 2] = [Self::Filter, Self::Score];
+
+    /// Its name as `SchedulingPolicy` and decision records have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Score => "score",
+        }
+    }
+
+    /// Its name in kube-scheduler's messages.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Filter => "Filter",
+            Self::Score => "Score",
+        }
+    }
+}
+
+/// The points at which a policy takes part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Points(u8);
+
+impl Points {
+    /// Those of the list.
+    pub fn of(points: impl IntoIterator<Item = Point>) -> Self {
+        Self(points.into_iter().fold(0, |set, point| set | 1 << point as u8))
+    }
+
+    /// Whether the point is among them.
+    pub fn has(self, point: Point) -> bool {
+        self.0 & (1 << point as u8) != 0
+    }
+
+    /// Their names, in the order of a cycle.
+    pub fn names(self) -> Vec<String> {
+        Point::ALL.into_iter().filter(|point| self.has(*point)).map(|point| point.name().to_owned()).collect()
+    }
+}
 
 /// A policy's part in a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,11 +66,19 @@ pub struct ProfilePolicy {
     pub unit: u32,
     /// Name of the `SchedulingPolicy`.
     pub name: String,
+    /// Generation of the `SchedulingPolicy` that this was made of.
+    pub generation: Option<i64>,
     /// Digest of its component.
     pub digest: String,
-    pub filter: bool,
-    pub score: bool,
+    /// Digest of its arguments; "" when it has none.
+    pub args_digest: String,
+    /// The points at which it is asked.
+    pub points: Points,
+    /// What it wants to know of nodes and pods.
+    pub columns: ColumnSet,
+    /// The factor of its normalised score.
     pub weight: i64,
+    /// How its raw scores become 0 to 100.
     pub normalize: Normalize,
     /// Its answer about a node depends on the pod and that node alone, and is always the same.
     pub cacheable: bool,
@@ -27,74 +86,150 @@ pub struct ProfilePolicy {
     pub ignore_faults: bool,
 }
 
+/// A policy that may not be left out and cannot be asked now: no pod of the profile is placed meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldPolicy {
+    /// Name of the `SchedulingPolicy`.
+    pub name: String,
+    /// Why it cannot be asked.
+    pub why: String,
+}
+
+/// Neighbours in a profile's order that are asked in one call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub unit: u32,
+    /// Indexes of `Profile::policies`.
+    pub policies: Vec<usize>,
+    /// Their ids, in the same order.
+    pub ids: Vec<u32>,
+    /// Answers hold until the node changes, and are kept.
+    pub kept: bool,
+}
+
 /// What pods of one `spec.schedulerName` are scheduled by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
-    pub scheduler_name: String,
-    /// In order: the first that refuses a node is the one that is named.
-    pub policies: Vec<ProfilePolicy>,
-    /// Differs between any two profiles that ever lived in this process: what verdicts are kept under.
-    pub generation: u64,
+    scheduler_name: String,
+    policies: Vec<ProfilePolicy>,
+    generation: u64,
     /// Stop looking for nodes at this share of them; `None`: look at all.
     pub percentage_of_nodes_to_score: Option<u32>,
-    /// What the policies want to know.
-    pub columns: ColumnSet,
+    /// Policies whose faults are not ignored and that cannot be asked: while there is one, pods wait.
+    pub held: Vec<HeldPolicy>,
+    columns: ColumnSet,
+    units: Vec<(u32, ColumnSet)>,
+    filters: Vec<Group>,
+    scores: Vec<Group>,
 }
 
 impl Profile {
+    /// `policies`: in order, since the first that refuses a node is the one that is named. `generation` differs between
+    /// any two profiles that ever lived in this process: what verdicts are kept under.
+    pub fn new(scheduler_name: impl Into<String>, policies: Vec<ProfilePolicy>, generation: u64) -> Self {
+        let mut units: Vec<(u32, ColumnSet)> = Vec::new();
+        for policy in &policies {
+            match units.iter_mut().find(|(unit, _)| *unit == policy.unit) {
+                Some((_, columns)) => *columns = columns.union(policy.columns),
+                None => units.push((policy.unit, policy.columns)),
+            }
+        }
+        let columns = units.iter().fold(ColumnSet::default(), |all, (_, columns)| all.union(*columns));
+        let of_one_pod = |unit: u32| units.iter().any(|(id, columns)| *id == unit && columns.tells_pods_apart());
+        let groups = |point: Point| {
+            let mut groups: Vec<Group> = Vec::new();
+            for (at, policy) in policies.iter().enumerate().filter(|(_, policy)| policy.points.has(point)) {
+                // Answers about a pod that has no equal are of no use to another.
+                let kept = policy.cacheable && !of_one_pod(policy.unit);
+                if groups.last().is_none_or(|last| (last.unit, last.kept) != (policy.unit, kept)) {
+                    groups.push(Group { unit: policy.unit, kept, ..Group::default() });
+                }
+                if let Some(last) = groups.last_mut() {
+                    last.policies.push(at);
+                    last.ids.push(policy.id);
+                }
+            }
+            groups
+        };
+        let (filters, scores) = (groups(Point::Filter), groups(Point::Score));
+        Self {
+            scheduler_name: scheduler_name.into(),
+            policies,
+            generation,
+            percentage_of_nodes_to_score: None,
+            held: Vec::new(),
+            columns,
+            units,
+            filters,
+            scores,
+        }
+    }
+
+    /// `spec.schedulerName` of its pods.
+    pub fn scheduler_name(&self) -> &str {
+        &self.scheduler_name
+    }
+
+    /// Its policies in order.
+    pub fn policies(&self) -> &[ProfilePolicy] {
+        &self.policies
+    }
+
+    /// The policy of that id.
     pub fn policy(&self, id: u32) -> Option<&ProfilePolicy> {
         self.policies.iter().find(|policy| policy.id == id)
     }
+
+    /// What its policies want to know, together.
+    pub fn columns(&self) -> ColumnSet {
+        self.columns
+    }
+
+    /// What each of its units wants to know.
+    pub fn units(&self) -> &[(u32, ColumnSet)] {
+        &self.units
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn groups(&self, point: Point) -> &[Group] {
+        match point {
+            Point::Filter => &self.filters,
+            Point::Score => &self.scores,
+        }
+    }
 }
 
-/// One question to one unit.
-pub struct Ask<'a> {
-    pub snapshot: &'a Snapshot,
-    pub pod: &'a PodView,
-    /// Ids of policies of that unit.
-    pub policies: &'a [u32],
-    pub rows: &'a [u32],
+/// Names in a policy's `spec.profiles` that no profile has: it takes no part in anything by them.
+pub fn unknown_profiles<'a>(wanted: &'a [String], known: &[&str]) -> Vec<&'a str> {
+    wanted.iter().map(String::as_str).filter(|name| !known.contains(name)).collect()
 }
 
-/// Why a node was refused.
+/// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    pub policy: u32,
-    /// No eviction of pods could change it.
-    pub unresolvable: bool,
-    pub texts: Vec<String>,
+pub enum Unanswered {
+    /// The policy failed.
+    Fault(Fault),
+    /// It has to see these objects first: the same question comes again with them in [`Question::objects`].
+    Needs(Vec<ObjectRef>),
 }
 
-/// The filters' answer: for each row 0 or 1 + an index of `reasons`; no marks at all when every row passed. An
-/// implementation of [`Policies`] checks that it is well formed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unfit {
-    pub marks: Vec<u8>,
-    pub reasons: Vec<Reason>,
-    pub skipped: Vec<u32>,
+impl From<Fault> for Unanswered {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
-/// The scores' answer: for each policy that was not skipped, in the order of the question, one value a row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scores {
-    pub skipped: Vec<u32>,
-    pub values: Vec<i64>,
-}
-
-/// A policy that gave no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The policies that were asked.
-    pub policies: Vec<u32>,
-    /// `Trap`, `CpuBudget`, ...: one of a fixed set.
-    pub cause: String,
-    pub message: String,
-}
-
-/// Asks policies. The answer must be a function of the question, faults apart.
+/// Asks policies. The answer must be a function of the question, faults apart; the cycle checks it by
+/// [`Answer::checked`].
 pub trait Policies {
-    fn filter(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Unfit, Fault>;
-    fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault>;
+    /// Asks policies of one unit at one point.
+    ///
+    /// # Errors
+    /// When there is no answer: a fault, or something that has to be seen first.
+    fn ask(&mut self, point: Point, unit: u32, question: &Question<'_>) -> Result<Answer, Unanswered>;
 }
 
 /// Policies that come and go, as the driver needs them. It stays on the thread that made it.
@@ -107,10 +242,6 @@ pub trait LivePolicies: Policies {
     fn events(&self, policy: u32) -> &[String];
     /// Whether pods may be placed: every policy that was there at the start has been looked at, and one is live.
     fn ready(&self) -> bool;
-    /// Forgets all mirrors: another snapshot comes.
-    fn clear(&mut self);
-    /// Bytes that the smallest mirror may take; `None`: nothing bounds them.
-    fn memory(&self) -> Option<u64>;
 }
 
 /// Makes hosts of the live policies.

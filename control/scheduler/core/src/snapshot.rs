@@ -1,29 +1,80 @@
 //! What the cluster looks like: nodes in rows, what their pods take of them, and when each row last changed.
 
-use crate::cells::{PodView, node_cell};
+use crate::cells::{Signature, TooLarge, Word, Words, node_cell};
 use crate::columns::{ColumnSet, id};
 use crate::limits;
 use crate::pod::{PodInfo, Port, Usage};
-use crate::strings::Strings;
+use crate::policies::Profile;
+use crate::strings::{Strings, Text};
+use crate::view::PodView;
 use sampan_api::k8s::api::core::v1::Node;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// One node. A node that pods name but that is not there (yet, or any more) has a row too, and is no candidate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Row {
     name: Arc<str>,
     node: Option<Arc<Node>>,
     /// Column and cell, of the wanted columns that come from the node's object.
-    cells: Vec<(u32, Vec<i64>)>,
-    requested: Vec<(u32, i64)>,
-    nonzero: (i64, i64),
+    cells: Vec<(u32, Vec<Word>)>,
+    /// Sum of what its pods request of a resource, and how many of them do. Sums of user's numbers: never too small a
+    /// type for them.
+    requested: BTreeMap<Text, (i128, u32)>,
+    nonzero: (i128, i128),
     pods: u32,
-    ports: Vec<Port>,
+    ports: BTreeMap<Port, u32>,
+    /// Pods by priority.
+    priorities: BTreeMap<i32, u32>,
 }
 
+impl Row {
+    fn add(&mut self, usage: &Usage) {
+        for (resource, amount) in &usage.requests {
+            let (sum, pods) = self.requested.entry(resource.clone()).or_default();
+            *sum += i128::from(*amount);
+            *pods += 1;
+        }
+        self.nonzero.0 += i128::from(usage.nonzero.0);
+        self.nonzero.1 += i128::from(usage.nonzero.1);
+        usage.ports.iter().for_each(|port| *self.ports.entry(port.clone()).or_default() += 1);
+        *self.priorities.entry(usage.priority).or_default() += 1;
+        self.pods += 1;
+    }
+
+    fn remove(&mut self, usage: &Usage) {
+        for (resource, amount) in &usage.requests {
+            let Some((sum, pods)) = self.requested.get_mut(resource) else { continue };
+            *sum -= i128::from(*amount);
+            *pods -= 1;
+            if *pods == 0 {
+                self.requested.remove(resource);
+            }
+        }
+        self.nonzero.0 -= i128::from(usage.nonzero.0);
+        self.nonzero.1 -= i128::from(usage.nonzero.1);
+        usage.ports.iter().for_each(|port| count_down(&mut self.ports, port));
+        count_down(&mut self.priorities, &usage.priority);
+        self.pods -= 1;
+    }
+}
+
+fn count_down<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
+    let Some(count) = counts.get_mut(key) else { return };
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(key);
+    }
+}
+
+/// A sum as cells have it: the nearest that fits.
+fn word(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// A pod that is counted on a node.
 #[derive(Clone, Debug)]
-struct Seated {
+struct Counted {
     row: u32,
     usage: Arc<Usage>,
 }
@@ -38,7 +89,7 @@ pub struct Snapshot {
     by_name: HashMap<Arc<str>, u32>,
     /// Rows of the nodes that are there, by name.
     order: Vec<u32>,
-    pods: HashMap<Arc<str>, Seated>,
+    pods: HashMap<Arc<str>, Counted>,
     generation: u64,
     /// For each row: the generation of its last change, and of the last change of its node's object.
     changed: Vec<u64>,
@@ -48,16 +99,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// An empty cluster of which these columns are wanted.
     pub fn new(columns: ColumnSet) -> Self {
         Self { columns, ..Self::default() }
     }
 
+    /// The texts that cells refer to.
     pub fn strings(&self) -> &Strings {
         &self.strings
     }
+    /// The same, to make a [`PodInfo`] with.
     pub fn strings_mut(&mut self) -> &mut Strings {
         &mut self.strings
     }
+    /// The columns that it holds.
     pub fn columns(&self) -> ColumnSet {
         self.columns
     }
@@ -65,18 +120,31 @@ impl Snapshot {
     pub fn order(&self) -> &[u32] {
         &self.order
     }
+    /// Where in [`Snapshot::order`] a row stands; `None`: it is no node's.
+    pub(crate) fn position(&self, row: u32) -> Option<usize> {
+        let name = self.row(row).filter(|row| row.node.is_some()).map(|row| &*row.name)?;
+        let at = self.order.partition_point(|other| self.node_name(*other) < name);
+        (self.order.get(at) == Some(&row)).then_some(at)
+    }
+    /// Whether a node is there at that row.
+    pub(crate) fn is_node(&self, row: u32) -> bool {
+        self.row(row).is_some_and(|row| row.node.is_some())
+    }
+    /// Name of the row's node; "" for a row that is not used.
     pub fn node_name(&self, row: u32) -> &str {
         self.row(row).map_or("", |row| &row.name)
     }
+    /// The node of that name, if it is there.
     pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
         self.row(*self.by_name.get(name)?)?.node.as_ref()
     }
+    /// Grows with each change.
     pub fn generation(&self) -> u64 {
         self.generation
     }
-    /// For each row, when it last changed.
-    pub(crate) fn changed(&self) -> &[u64] {
-        &self.changed
+    /// The lowest priority among the pods of a row.
+    pub(crate) fn lowest_priority(&self, row: u32) -> Option<i32> {
+        self.row(row)?.priorities.keys().next().copied()
     }
     /// Rows that changed after this generation, and of them those whose node's object did; in order, each once.
     pub(crate) fn changed_since(&self, generation: u64) -> (Vec<u32>, Vec<u32>) {
@@ -91,20 +159,22 @@ impl Snapshot {
         let objects = any.iter().copied().filter(|row| self.object_changed[*row as usize] > generation).collect();
         (any, objects)
     }
+    /// Rows that were ever used: every row's number is below it.
     pub fn rows(&self) -> u32 {
         self.rows.len() as u32
     }
+    /// Pods that are counted on a node.
     pub fn pod_count(&self) -> usize {
         self.pods.len()
     }
     /// The node that a pod is counted on.
     pub fn node_of(&self, uid: &str) -> Option<&str> {
-        self.pods.get(uid).map(|seated| self.node_name(seated.row))
+        self.pods.get(uid).map(|counted| self.node_name(counted.row))
     }
     /// What is requested of a node: resource and amount.
     pub fn requested(&self, node: &str) -> Vec<(&str, i64)> {
         let row = self.by_name.get(node).and_then(|row| self.row(*row));
-        row.map(|row| row.requested.iter().map(|(name, n)| (self.strings.text(*name), *n)).collect())
+        row.map(|row| row.requested.iter().map(|(name, (n, _))| (name.as_str(), word(*n))).collect())
             .unwrap_or_default()
     }
 
@@ -112,9 +182,17 @@ impl Snapshot {
         self.rows.get(row as usize)?.as_ref()
     }
 
-    /// The pod as policies that want these columns see it.
-    pub fn view(&mut self, pod: &PodInfo, columns: ColumnSet) -> PodView {
-        PodView::new(pod, columns, &mut self.strings)
+    /// The pod as each unit of the profile sees it.
+    pub fn view(&mut self, pod: &PodInfo, profile: &Profile) -> PodView {
+        PodView::new(pod, profile, &mut self.strings)
+    }
+
+    /// The pod as a unit that wants these columns sees it.
+    ///
+    /// # Errors
+    /// When the pod brings more than policies take.
+    pub fn signature(&mut self, pod: &PodInfo, columns: ColumnSet) -> Result<Signature, TooLarge> {
+        Signature::new(pod, columns, &mut self.strings)
     }
 
     /// Makes sure that these columns are there too. Nodes are read again where they were not.
@@ -133,15 +211,15 @@ impl Snapshot {
         }
     }
 
-    fn cells_of(&mut self, node: &Node) -> Vec<(u32, Vec<i64>)> {
+    fn cells_of(&mut self, node: &Node) -> Vec<(u32, Vec<Word>)> {
         let wanted = self.columns;
         wanted
             .nodes()
             .filter(|column| !from_pods(*column) && *column != id::NODE_ROW)
             .map(|column| {
-                let mut cell = Vec::new();
-                node_cell(node, column, &mut self.strings, &mut cell);
-                (column, cell)
+                let mut cell = Words { strings: &mut self.strings, words: Vec::new() };
+                node_cell(node, column, &mut cell);
+                (column, cell.words)
             })
             .collect()
     }
@@ -163,15 +241,7 @@ impl Snapshot {
             return *row;
         }
         let name: Arc<str> = name.into();
-        let made = Row {
-            name: Arc::clone(&name),
-            node: None,
-            cells: Vec::new(),
-            requested: Vec::new(),
-            nonzero: (0, 0),
-            pods: 0,
-            ports: Vec::new(),
-        };
+        let made = Row { name: Arc::clone(&name), ..Row::default() };
         let row = match self.free.pop() {
             Some(row) => {
                 self.rows[row as usize] = Some(made);
@@ -209,6 +279,7 @@ impl Snapshot {
         true
     }
 
+    /// A node is gone. Its pods stay counted on its row until they go too.
     pub fn remove_node(&mut self, name: &str) {
         let Some(row) = self.by_name.get(name).copied() else { return };
         let Some(found) = self.rows[row as usize].as_mut() else { return };
@@ -218,11 +289,11 @@ impl Snapshot {
         found.cells.clear();
         self.order.retain(|other| *other != row);
         self.touch(row, true);
-        self.vacate(row);
+        self.release_row(row);
     }
 
     /// Gives a row back that neither a node nor a pod needs.
-    fn vacate(&mut self, row: u32) {
+    fn release_row(&mut self, row: u32) {
         let unused = self.row(row).is_some_and(|row| row.node.is_none() && row.pods == 0);
         if unused && let Some(gone) = self.rows[row as usize].take() {
             self.by_name.remove(&gone.name);
@@ -231,66 +302,55 @@ impl Snapshot {
     }
 
     /// Counts a pod on a node; where it was counted before no longer counts.
-    pub fn seat(&mut self, node: &str, uid: &Arc<str>, usage: &Arc<Usage>) {
-        if let Some(seated) = self.pods.get(uid) {
-            if self.node_name(seated.row) == node && seated.usage == *usage {
+    pub fn add_pod(&mut self, node: &str, uid: &Arc<str>, usage: &Arc<Usage>) {
+        if let Some(counted) = self.pods.get(uid) {
+            if self.node_name(counted.row) == node && counted.usage == *usage {
                 return;
             }
-            self.unseat(&Arc::clone(uid));
+            self.remove_pod(&Arc::clone(uid));
         }
         let row = self.row_of(node);
         let Some(found) = self.rows[row as usize].as_mut() else { return };
-        for (resource, amount) in &usage.requests {
-            match found.requested.iter_mut().find(|(name, _)| name == resource) {
-                Some((_, sum)) => *sum = sum.saturating_add(*amount),
-                None => found.requested.push((*resource, *amount)),
-            }
-        }
-        found.nonzero.0 = found.nonzero.0.saturating_add(usage.nonzero.0);
-        found.nonzero.1 = found.nonzero.1.saturating_add(usage.nonzero.1);
-        found.ports.extend(&usage.ports);
-        found.pods += 1;
-        self.pods.insert(Arc::clone(uid), Seated { row, usage: Arc::clone(usage) });
+        found.add(usage);
+        self.pods.insert(Arc::clone(uid), Counted { row, usage: Arc::clone(usage) });
         self.touch(row, false);
     }
 
     /// No longer counts a pod. Returns whether it was counted.
-    pub fn unseat(&mut self, uid: &str) -> bool {
-        let Some(seated) = self.pods.remove(uid) else { return false };
-        if let Some(found) = self.rows[seated.row as usize].as_mut() {
-            for (resource, amount) in &seated.usage.requests {
-                if let Some((_, sum)) = found.requested.iter_mut().find(|(name, _)| name == resource) {
-                    *sum = sum.saturating_sub(*amount);
-                }
-            }
-            found.nonzero.0 = found.nonzero.0.saturating_sub(seated.usage.nonzero.0);
-            found.nonzero.1 = found.nonzero.1.saturating_sub(seated.usage.nonzero.1);
-            for port in &seated.usage.ports {
-                if let Some(at) = found.ports.iter().position(|other| other == port) {
-                    found.ports.swap_remove(at);
-                }
-            }
-            found.pods -= 1;
+    pub fn remove_pod(&mut self, uid: &str) -> bool {
+        let Some(counted) = self.pods.remove(uid) else { return false };
+        if let Some(found) = self.rows[counted.row as usize].as_mut() {
+            found.remove(&counted.usage);
         }
-        self.touch(seated.row, false);
-        self.vacate(seated.row);
+        self.touch(counted.row, false);
+        self.release_row(counted.row);
         true
     }
 
-    /// The words of a node's cell.
-    pub(crate) fn cell(&self, row: u32, column: u32, out: &mut Vec<i64>) {
+    /// The words of a node's cell, one by one.
+    pub(crate) fn cell(&self, row: u32, column: u32, mut out: impl FnMut(&Word)) {
         let Some(row) = self.row(row).filter(|row| row.node.is_some()) else { return };
+        let mut numbers = |numbers: &[i64]| numbers.iter().for_each(|number| out(&Word::Number(*number)));
         match column {
-            id::NODE_ROW => out.push(1),
-            id::NODE_REQUESTED => out.extend(row.requested.iter().flat_map(|(name, n)| [i64::from(*name), *n])),
-            id::NODE_REQUESTED_NONZERO => out.extend([row.nonzero.0, row.nonzero.1]),
-            id::NODE_POD_COUNT => out.push(i64::from(row.pods)),
+            id::NODE_ROW => numbers(&[1]),
+            id::NODE_REQUESTED => {
+                for (name, (sum, _)) in &row.requested {
+                    out(&name.into());
+                    out(&word(*sum).into());
+                }
+            }
+            id::NODE_REQUESTED_NONZERO => numbers(&[word(row.nonzero.0), word(row.nonzero.1)]),
+            id::NODE_POD_COUNT => numbers(&[i64::from(row.pods)]),
             id::NODE_PORTS => {
-                out.extend(row.ports.iter().flat_map(|p| [i64::from(p.ip), p.protocol as i64, i64::from(p.port)]));
+                for port in row.ports.keys() {
+                    out(&(&port.ip).into());
+                    out(&Word::Number(port.protocol as i64));
+                    out(&Word::Number(i64::from(port.port)));
+                }
             }
             _ => {
                 if let Some((_, cell)) = row.cells.iter().find(|(id, _)| *id == column) {
-                    out.extend_from_slice(cell);
+                    cell.iter().for_each(out);
                 }
             }
         }
@@ -328,7 +388,7 @@ mod tests {
             if step % 5 == 0 {
                 snapshot.set_node(node(&name, step % 2 == 0));
             } else {
-                snapshot.seat(&name, &format!("p{}", step % 40).into(), &usage);
+                snapshot.add_pod(&name, &format!("p{}", step % 40).into(), &usage);
             }
             if step % 101 == 0 {
                 for back in [0, 1, 7, 60, snapshot.generation()] {

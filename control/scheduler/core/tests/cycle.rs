@@ -34,7 +34,7 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 fn snapshot(nodes: &[Value]) -> Snapshot {
-    let mut snapshot = Snapshot::new(profile().columns);
+    let mut snapshot = Snapshot::new(profile().columns());
     for node in nodes {
         snapshot.set_node(Arc::new(serde_json::from_value(node.clone()).expect("a node")));
     }
@@ -48,7 +48,7 @@ fn info(snapshot: &mut Snapshot, pod: &Value) -> PodInfo {
 fn decide(snapshot: &mut Snapshot, pod: &Value, seed: u64) -> Outcome {
     let profile = profile();
     let info = info(snapshot, pod);
-    let view = snapshot.view(&info, profile.columns);
+    let view = snapshot.view(&info, &profile);
     cycle(snapshot, &view, &profile, seed, 0, &mut Native::new(&profile))
 }
 
@@ -86,7 +86,7 @@ fn refusals_read_as_kubernetes_writes_them() {
 
     let big = json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "3500m"}}}]});
     let other = info(&mut cluster, &pod("x", json!({})));
-    cluster.seat("d", &other.uid, &other.usage);
+    cluster.add_pod("d", &other.uid, &other.usage);
     let outcome = decide(&mut cluster, &pod("p", big), 0);
     assert_eq!(
         outcome.message,
@@ -101,7 +101,7 @@ fn refusals_read_as_kubernetes_writes_them() {
 fn the_emptier_node_wins_and_the_seed_breaks_ties() {
     let mut cluster = snapshot(&[node("a", json!({})), node("b", json!({})), node("c", json!({}))]);
     let other = info(&mut cluster, &pod("x", json!({})));
-    cluster.seat("a", &other.uid, &other.usage);
+    cluster.add_pod("a", &other.uid, &other.usage);
     let winners: Vec<String> = (0..4)
         .map(|seed| placed(&decide(&mut cluster, &pod("p", json!({})), seed)).expect("placed").to_owned())
         .collect();
@@ -118,7 +118,7 @@ fn the_choice_among_equals_does_not_hang_on_where_the_search_began() {
     let mut cluster = snapshot(&nodes);
     let profile = profile();
     let info = info(&mut cluster, &pod("p", json!({})));
-    let view = cluster.view(&info, profile.columns);
+    let view = cluster.view(&info, &profile);
     for seed in 0..8 {
         let choices: Vec<Option<String>> = (0..7)
             .map(|start| cycle(&cluster, &view, &profile, seed, start, &mut Native::new(&profile)))
@@ -134,13 +134,25 @@ fn requests_of_bound_pods_come_and_go() {
     let mut cluster = snapshot(&[node("a", json!({}))]);
     let other = info(&mut cluster, &pod("x", json!({})));
     assert_eq!(pod_requests(&other.pod)["cpu"], 1000);
-    cluster.seat("a", &other.uid, &other.usage);
-    cluster.seat("a", &other.uid, &other.usage);
+    cluster.add_pod("a", &other.uid, &other.usage);
+    cluster.add_pod("a", &other.uid, &other.usage);
     assert_eq!(cluster.requested("a").iter().find(|(name, _)| *name == "cpu"), Some(&("cpu", 1000)));
-    assert!(cluster.unseat("x") && !cluster.unseat("x"));
-    assert_eq!(cluster.requested("a").iter().find(|(name, _)| *name == "cpu"), Some(&("cpu", 0)));
+    assert!(cluster.remove_pod("x") && !cluster.remove_pod("x"));
+    assert_eq!(cluster.requested("a"), [], "what nobody requests is not kept");
+    // Sums of users' numbers neither overflow nor lose what was added before.
+    let huge = json!({"containers": [{"name": "c", "resources": {"requests": {"memory": i64::MAX.to_string()}}}]});
+    let many: Vec<PodInfo> = (0..3).map(|at| info(&mut cluster, &pod(&format!("huge-{at}"), huge.clone()))).collect();
+    many.iter().for_each(|info| cluster.add_pod("a", &info.uid, &info.usage));
+    cluster.add_pod("a", &other.uid, &other.usage);
+    let memory = |cluster: &Snapshot| {
+        cluster.requested("a").iter().find(|(name, _)| *name == "memory").map(|(_, amount)| *amount)
+    };
+    assert_eq!(memory(&cluster), Some(i64::MAX));
+    many.iter().for_each(|info| assert!(cluster.remove_pod(&info.uid)));
+    assert_eq!(memory(&cluster), Some(1 << 30));
+    cluster.remove_pod(&other.uid);
     // A pod that names a node that is not there yet counts once it comes.
-    cluster.seat("late", &other.uid, &other.usage);
+    cluster.add_pod("late", &other.uid, &other.usage);
     assert_eq!(cluster.order().len(), 1);
     cluster.set_node(Arc::new(serde_json::from_value(node("late", json!({}))).expect("a node")));
     assert_eq!(cluster.requested("late").iter().find(|(name, _)| *name == "cpu"), Some(&("cpu", 1000)));
@@ -186,7 +198,7 @@ fn remembering_changes_no_decision_and_explaining_agrees() {
                 2 if dice.roll(3) == 0 => cluster.remove_node(&format!("n{}", dice.roll(160))),
                 3 if !bound.is_empty() => {
                     let uid = bound.swap_remove(dice.roll(bound.len() as u64) as usize);
-                    cluster.unseat(&uid);
+                    cluster.remove_pod(&uid);
                 }
                 _ => {}
             }
@@ -197,7 +209,7 @@ fn remembering_changes_no_decision_and_explaining_agrees() {
                 _ => json!({}),
             };
             let info = info(&mut cluster, &pod(&format!("p{step}"), spec));
-            let view = cluster.view(&info, profile.columns);
+            let view = cluster.view(&info, &profile);
             let luck = dice.roll(u64::MAX);
             let cold = cycle(&cluster, &view, &profile, luck, start, &mut Native::new(&profile));
             let again = warm.cycle(&cluster, &view, &profile, luck, start, &mut warm_policies);
@@ -214,7 +226,7 @@ fn remembering_changes_no_decision_and_explaining_agrees() {
             if let Some(node) = placed(&cold).map(str::to_owned) {
                 let row = matrix.rows.iter().find(|row| row.node == node).expect("the winner has a row");
                 assert!(row.feasible, "seed {seed} step {step}");
-                cluster.seat(&node, &info.uid, &info.usage);
+                cluster.add_pod(&node, &info.uid, &info.usage);
                 bound.push(info.uid.clone());
             }
         }
@@ -229,10 +241,10 @@ fn an_identical_replica_asks_only_about_what_changed() {
     let (mut cycler, mut policies) = (Cycler::default(), Native::new(&profile));
     for at in 0..10 {
         let info = info(&mut cluster, &pod(&format!("p{at}"), json!({})));
-        let view = cluster.view(&info, profile.columns);
+        let view = cluster.view(&info, &profile);
         policies.asked.clear();
         let outcome = cycler.cycle(&cluster, &view, &profile, at, 0, &mut policies);
         assert_eq!(policies.asked, if at == 0 { [50, 50] } else { [1, 1] }, "pod {at}");
-        cluster.seat(placed(&outcome).expect("placed"), &info.uid, &info.usage);
+        cluster.add_pod(placed(&outcome).expect("placed"), &info.uid, &info.usage);
     }
 }

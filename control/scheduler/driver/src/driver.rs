@@ -249,11 +249,11 @@ impl Thread {
     }
 
     fn count(&self, cycled: &Cycled, micros: u64) {
-        use sampan_scheduler_core::CycleResult::{Failed, Placed, Unschedulable};
+        use sampan_scheduler_core::CycleResult::{Failed, Held, Placed, Unschedulable};
         let metrics = &self.metrics;
         let which = match cycled.outcome.result {
             Placed(_) => &metrics.placed,
-            Unschedulable => &metrics.unschedulable,
+            Unschedulable | Held => &metrics.unschedulable,
             Failed => &metrics.failed,
         };
         which.fetch_add(1, Ordering::Relaxed);

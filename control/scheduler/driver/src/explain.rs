@@ -2,10 +2,12 @@
 //! node.
 
 use crate::limits;
-use crate::record::{Records, outcome};
+use crate::record::{Records, outcome, policy_input};
 use crate::text::text;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
-use sampan_api::scheduling::{Decision, ExplainedCell, ExplainedMatrix, ExplainedNode, ExplainedPolicy, Explanation};
+use sampan_api::scheduling::{
+    Decision, ExplainedCell, ExplainedMatrix, ExplainedNode, ExplainedPolicy, Explanation, PolicyInput,
+};
 use sampan_api::{GroupResource, Record, Status};
 use sampan_client::{Client, ListParams};
 use sampan_scheduler_core::{LivePolicies, Matrix, PodInfo, PolicyHosts, Profile, Snapshot, explain};
@@ -107,7 +109,7 @@ fn recompute(decision: &Decision, inputs: &Inputs, host: &mut dyn LivePolicies) 
     host.adopt();
     let profile = host.profile(&decision.profile).ok_or_else(|| format!("profile {} is gone", decision.profile))?;
     same_policies(decision, &profile)?;
-    let mut snapshot = Snapshot::new(profile.columns);
+    let mut snapshot = Snapshot::new(profile.columns());
     for record in &inputs.nodes {
         snapshot.set_node(record.typed::<Node>().map_err(|error| format!("node {}: {error}", record.key.name))?);
     }
@@ -121,21 +123,36 @@ fn recompute(decision: &Decision, inputs: &Inputs, host: &mut dyn LivePolicies) 
         }
         let node = info.node_name().or_else(|| inputs.assumed.get(&*info.uid).map(String::as_str));
         if let Some(node) = node.filter(|_| !info.finished()) {
-            snapshot.seat(node, &info.uid, &info.usage);
+            snapshot.add_pod(node, &info.uid, &info.usage);
         }
     }
     let pod = wanted.ok_or("the pod was not there at that revision")?;
-    let view = snapshot.view(&pod, profile.columns);
+    let view = snapshot.view(&pod, &profile);
     let matrix = explain(&snapshot, &view, &profile, decision.inputs.seed, decision.inputs.start_index, host);
     Ok(explained(decision, &profile, matrix))
 }
 
-/// A matrix of other policies than decided would explain nothing.
+/// A matrix of other policies than decided would explain nothing, nor one of other weights or arguments.
 fn same_policies(decision: &Decision, profile: &Profile) -> Result<(), String> {
-    let now: Vec<(&str, &str)> = profile.policies.iter().map(|p| (p.name.as_str(), p.digest.as_str())).collect();
-    let then: Vec<(&str, &str)> =
-        decision.inputs.policies.iter().map(|p| (p.name.as_str(), p.digest.as_str())).collect();
-    if now == then { Ok(()) } else { Err("other policies are live than those that decided".into()) }
+    let now: Vec<PolicyInput> = profile.policies().iter().map(policy_input).collect();
+    let then = &decision.inputs.policies;
+    if decision.inputs.percentage_of_nodes_to_score != profile.percentage_of_nodes_to_score {
+        return Err("the profile looks for another share of the nodes than it did then".to_owned());
+    }
+    if now == *then {
+        return Ok(());
+    }
+    let names = |policies: &[PolicyInput]| policies.iter().map(|policy| policy.name.clone()).collect::<Vec<_>>();
+    if names(&now) != names(then) {
+        return Err("other policies are live than those that decided, or they run in another order".to_owned());
+    }
+    let changed = now.iter().zip(then).filter(|(now, then)| now != then).map(|(now, _)| now.name.clone());
+    let changed: Vec<String> = changed.collect();
+    Err(format!(
+        "these policies have another component, other arguments, points, weights or another failurePolicy than when they \
+         decided: {}",
+        changed.join(", ")
+    ))
 }
 
 fn explained(decision: &Decision, profile: &Profile, matrix: Matrix) -> ExplainedMatrix {
@@ -150,11 +167,7 @@ fn explained(decision: &Decision, profile: &Profile, matrix: Matrix) -> Explaine
     let policies = matrix.policies.into_iter().map(|policy| ExplainedPolicy {
         name: policy.name,
         digest: policy.digest,
-        points: [(policy.filter, "filter"), (policy.score, "score")]
-            .iter()
-            .filter(|(has, _)| *has)
-            .map(|(_, point)| (*point).to_owned())
-            .collect(),
+        points: policy.points.names(),
         weight: policy.weight,
     });
     let nodes = matrix.rows.into_iter().map(|row| ExplainedNode {

@@ -12,6 +12,7 @@
 //!   again, never forgotten, so that nothing is over-committed and nothing bound twice.
 //! - A decision's record names every input of its cycle.
 
+mod active;
 mod binder;
 mod decisions;
 mod driver;

@@ -37,10 +37,8 @@ pub const DECISIONS_KEPT: usize = 4096;
 pub const DECISIONS_PAUSE: Duration = Duration::from_secs(30);
 /// The thread looks at the clock at least so often while anything waits for a time.
 pub const IDLE_WAIT: Duration = Duration::from_secs(60);
-/// Strings of the snapshot, bytes: past it snapshot, mirrors and verdicts are built anew.
-pub const STRINGS: usize = 64 << 20;
-/// The same as a part of the memory that the smallest live policy has for its mirror: cells and the policy need the rest.
-pub const STRINGS_SHARE: usize = 4;
+/// How long the pods of a namespace pause after one of them cost more than a cycle may: about ten times what it cost.
+pub const COSTLY_PAUSE: Duration = Duration::from_millis(600);
 /// Cycles whose bindings and conditions wait to be begun; past it no cycle runs.
 pub const DECIDED: usize = 4096;
 /// How soon the thread looks whether there is room for another.
@@ -51,5 +49,8 @@ pub const NOTED: usize = 8192;
 pub const EVENT_MESSAGE: usize = 1024;
 /// Explanations computed at a time.
 pub const EXPLANATIONS: usize = 2;
+/// Refusals that a decision's record names, the most frequent first, and the bytes of their texts.
+pub const RECORDED_REFUSALS: usize = 64;
+pub const RECORDED_TEXT_BYTES: usize = 16 << 10;
 /// Nodes that an explanation's text shows.
 pub const EXPLAINED_NODES: usize = 30;

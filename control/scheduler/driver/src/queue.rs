@@ -1,5 +1,6 @@
 //! Pods that want a node: active, backing off, or waiting for an event that may help (kube-scheduler's three queues).
 
+use crate::active::{Active, Key};
 use crate::limits;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -40,75 +41,100 @@ impl ClusterEvent {
 
 type Uid = Arc<str>;
 
+/// What a waiting pod waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// An event that may help one of the policies that refused it; none: any event.
+    Events(Vec<u32>),
+    /// Other policies, or a change of the pod itself.
+    Policies,
+}
+
 #[derive(Clone, Debug)]
-enum Place {
+enum Stage {
     Active {
-        key: (i64, u64),
+        key: Key,
     },
     Backoff {
         until: Instant,
     },
     Waiting {
         since: Instant,
-        refused_by: Vec<u32>,
+        waits_for: WaitsFor,
     },
     /// Handed out: its cycle has not ended.
-    Out,
+    Deciding,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    place: Place,
+    stage: Stage,
+    namespace: Arc<str>,
     /// Higher goes first.
     priority: i32,
-    /// Place in line among equals: first come, first served.
-    ticket: u64,
+    /// Among equals, pods go in the order in which they were queued last (kube-scheduler's PrioritySort over
+    /// `QueuedPodInfo.Timestamp`, which is set anew when a pod comes back from an attempt).
+    queued: u64,
     attempts: u32,
     last_attempt: Option<Instant>,
+    /// Attempts in a row that ended since the pod cost too much.
+    costly: u32,
 }
 
 /// The queue. Time is handed in.
 #[derive(Debug, Default)]
 pub struct Queue {
     entries: HashMap<Uid, Entry>,
-    /// By priority (negated), then ticket.
-    active: BTreeSet<((i64, u64), Uid)>,
+    active: Active,
     backoff: BTreeSet<(Instant, Uid)>,
     waiting: BTreeSet<(Instant, Uid)>,
-    tickets: u64,
+    /// Counts what was ever queued.
+    queued: u64,
+}
+
+fn doubled(first: Duration, times: u32, max: Duration) -> Duration {
+    first.saturating_mul(2u32.saturating_pow(times.min(16))).min(max)
 }
 
 fn backoff(attempts: u32) -> Duration {
-    let doublings = attempts.saturating_sub(1).min(16);
-    (limits::BACKOFF_INITIAL * 2u32.pow(doublings)).min(limits::BACKOFF_MAX)
+    doubled(limits::BACKOFF_INITIAL, attempts.saturating_sub(1), limits::BACKOFF_MAX)
 }
 
 impl Queue {
     /// A new pod, at the end of the line of its priority.
-    pub fn add(&mut self, uid: &Uid, priority: i32) {
+    pub fn add(&mut self, uid: &Uid, namespace: &str, priority: i32) {
         self.remove(uid);
-        self.tickets += 1;
-        let key = (-i64::from(priority), self.tickets);
-        let entry =
-            Entry { place: Place::Active { key }, priority, ticket: self.tickets, attempts: 0, last_attempt: None };
-        self.active.insert((key, Arc::clone(uid)));
+        self.queued += 1;
+        let key = (-i64::from(priority), self.queued);
+        let entry = Entry {
+            stage: Stage::Active { key },
+            namespace: namespace.into(),
+            priority,
+            queued: self.queued,
+            attempts: 0,
+            last_attempt: None,
+            costly: 0,
+        };
+        self.active.insert(&entry.namespace, key, uid);
         self.entries.insert(Arc::clone(uid), entry);
     }
 
+    /// The pod needs no node any more.
     pub fn remove(&mut self, uid: &Uid) {
         self.take(uid);
     }
 
     /// Removes the pod; returns how often it was tried.
     pub fn take(&mut self, uid: &Uid) -> u32 {
-        let Some(entry) = self.entries.remove(uid) else { return 0 };
-        self.leave(uid, &entry.place);
+        let Some(entry) = self.entries.get(uid).cloned() else { return 0 };
+        self.leave(uid, &entry);
+        self.entries.remove(uid);
         entry.attempts
     }
 
     /// A pod that was taken, and is to be tried again: after the back-off of its attempts.
-    pub fn put_back(&mut self, uid: &Uid, priority: i32, attempts: u32, now: Instant) {
-        self.add(uid, priority);
+    pub fn put_back(&mut self, uid: &Uid, namespace: &str, priority: i32, attempts: u32, now: Instant) {
+        self.add(uid, namespace, priority);
         if let Some(entry) = self.entries.get_mut(uid) {
             entry.attempts = attempts;
             entry.last_attempt = Some(now);
@@ -116,46 +142,42 @@ impl Queue {
         self.failed(uid, now);
     }
 
-    fn leave(&mut self, uid: &Uid, place: &Place) {
-        match place {
-            Place::Active { key } => {
-                self.active.remove(&(*key, Arc::clone(uid)));
-            }
-            Place::Backoff { until } => {
+    fn leave(&mut self, uid: &Uid, entry: &Entry) {
+        match &entry.stage {
+            Stage::Active { key } => self.active.remove(&entry.namespace, *key, uid),
+            Stage::Backoff { until } => {
                 self.backoff.remove(&(*until, Arc::clone(uid)));
             }
-            Place::Waiting { since, .. } => {
+            Stage::Waiting { since, .. } => {
                 self.waiting.remove(&(*since, Arc::clone(uid)));
             }
-            Place::Out => {}
+            Stage::Deciding => {}
         }
     }
 
-    fn put(&mut self, uid: &Uid, place: Place) {
-        let Some(old) = self.entries.get(uid).map(|entry| entry.place.clone()) else { return };
+    fn put(&mut self, uid: &Uid, stage: Stage) {
+        let Some(old) = self.entries.get(uid).cloned() else { return };
         self.leave(uid, &old);
-        match &place {
-            Place::Active { key } => {
-                self.active.insert((*key, Arc::clone(uid)));
-            }
-            Place::Backoff { until } => {
+        match &stage {
+            Stage::Active { key } => self.active.insert(&old.namespace, *key, uid),
+            Stage::Backoff { until } => {
                 self.backoff.insert((*until, Arc::clone(uid)));
             }
-            Place::Waiting { since, .. } => {
+            Stage::Waiting { since, .. } => {
                 self.waiting.insert((*since, Arc::clone(uid)));
             }
-            Place::Out => {}
+            Stage::Deciding => {}
         }
         if let Some(entry) = self.entries.get_mut(uid) {
-            entry.place = place;
+            entry.stage = stage;
         }
     }
 
     /// The next pod to decide on. It counts as an attempt; the pod is out until its end is told.
     pub fn pop(&mut self, now: Instant) -> Option<Uid> {
         self.release(now);
-        let uid = self.active.first().map(|(_, uid)| Arc::clone(uid))?;
-        self.put(&uid, Place::Out);
+        let uid = self.active.first().cloned()?;
+        self.put(&uid, Stage::Deciding);
         if let Some(entry) = self.entries.get_mut(&uid) {
             entry.attempts += 1;
             entry.last_attempt = Some(now);
@@ -163,26 +185,52 @@ impl Queue {
         Some(uid)
     }
 
-    /// Its cycle failed by an error: it is tried again after its back-off.
-    pub fn failed(&mut self, uid: &Uid, now: Instant) {
-        let Some(until) = self.backoff_end(uid, now) else { return };
-        self.put(uid, Place::Backoff { until });
+    /// It comes back from an attempt: behind those that came into line meanwhile.
+    fn queue_again(&mut self, uid: &Uid, costly: bool) {
+        self.queued += 1;
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.queued = self.queued;
+            entry.costly = if costly { entry.costly.saturating_add(1) } else { 0 };
+        }
     }
 
-    /// No node was left: it waits for an event that may help those that refused it.
-    pub fn refused(&mut self, uid: &Uid, refused_by: Vec<u32>, now: Instant) {
-        self.put(uid, Place::Waiting { since: now, refused_by });
+    /// Its cycle failed by an error: it is tried again after its back-off.
+    pub fn failed(&mut self, uid: &Uid, now: Instant) {
+        self.queue_again(uid, false);
+        let Some(until) = self.backoff_end(uid, now) else { return };
+        self.put(uid, Stage::Backoff { until });
+    }
+
+    /// Its cycle was cut off since it cost more than a cycle may: it is tried again seldom, and the other pods of its
+    /// namespace pause a while, so that no other namespace waits for them.
+    pub fn cost_too_much(&mut self, uid: &Uid, now: Instant) {
+        self.queue_again(uid, true);
+        let Some(until) = self.backoff_end(uid, now) else { return };
+        self.put(uid, Stage::Backoff { until });
+        if let Some(entry) = self.entries.get(uid) {
+            self.active.pause(&Arc::clone(&entry.namespace), now + limits::COSTLY_PAUSE);
+        }
+    }
+
+    /// It was not placed: it waits.
+    pub fn wait(&mut self, uid: &Uid, waits_for: WaitsFor, now: Instant) {
+        self.queue_again(uid, false);
+        self.put(uid, Stage::Waiting { since: now, waits_for });
     }
 
     fn backoff_end(&self, uid: &Uid, now: Instant) -> Option<Instant> {
         let entry = self.entries.get(uid)?;
-        Some(entry.last_attempt.unwrap_or(now) + backoff(entry.attempts))
+        let costly = match entry.costly.checked_sub(1) {
+            None => Duration::ZERO,
+            Some(before) => doubled(limits::BACKOFF_MAX, before, limits::UNSCHEDULABLE_MAX),
+        };
+        Some(entry.last_attempt.unwrap_or(now) + backoff(entry.attempts).max(costly))
     }
 
     /// Back into line, at once or when its back-off ends.
     fn requeue(&mut self, uid: &Uid, now: Instant) {
         match self.backoff_end(uid, now) {
-            Some(until) if until > now => self.put(uid, Place::Backoff { until }),
+            Some(until) if until > now => self.put(uid, Stage::Backoff { until }),
             Some(_) => self.activate(uid),
             None => {}
         }
@@ -190,28 +238,30 @@ impl Queue {
 
     fn activate(&mut self, uid: &Uid) {
         let Some(entry) = self.entries.get(uid) else { return };
-        let key = (-i64::from(entry.priority), entry.ticket);
-        self.put(uid, Place::Active { key });
+        let key = (-i64::from(entry.priority), entry.queued);
+        self.put(uid, Stage::Active { key });
     }
 
     /// The pod itself changed in a way that may help.
     pub fn changed(&mut self, uid: &Uid, now: Instant) {
-        if matches!(self.entries.get(uid), Some(Entry { place: Place::Waiting { .. }, .. })) {
+        if matches!(self.entries.get(uid), Some(Entry { stage: Stage::Waiting { .. }, .. })) {
             self.requeue(uid, now);
         }
     }
 
     /// Something happened: pods that it may help go back into line. `declared`: the events of a policy.
     pub fn happened<'a>(&mut self, event: ClusterEvent, now: Instant, declared: impl Fn(u32) -> &'a [String]) {
-        let helped = |refused_by: &[u32]| {
-            // Nobody refused it: there was no node at all, or none that answered.
-            refused_by.is_empty() || refused_by.iter().any(|policy| event.helps(declared(*policy)))
+        let helped = |waits_for: &WaitsFor| match waits_for {
+            WaitsFor::Policies => event == ClusterEvent::PoliciesChanged,
+            WaitsFor::Events(refused_by) => {
+                refused_by.is_empty() || refused_by.iter().any(|policy| event.helps(declared(*policy)))
+            }
         };
         let moved: Vec<Uid> = self
             .waiting
             .iter()
-            .filter(|(_, uid)| match self.entries.get(uid).map(|entry| &entry.place) {
-                Some(Place::Waiting { refused_by, .. }) => helped(refused_by),
+            .filter(|(_, uid)| match self.entries.get(uid).map(|entry| &entry.stage) {
+                Some(Stage::Waiting { waits_for, .. }) => helped(waits_for),
                 _ => false,
             })
             .map(|(_, uid)| Arc::clone(uid))
@@ -223,6 +273,7 @@ impl Queue {
 
     /// Moves what is due: back-offs that ended, and pods that waited too long.
     fn release(&mut self, now: Instant) {
+        self.active.resume(now);
         while let Some((until, uid)) = self.backoff.first().cloned() {
             if until > now {
                 break;
@@ -241,7 +292,7 @@ impl Queue {
     pub fn next_due(&self) -> Option<Instant> {
         let backoff = self.backoff.first().map(|(until, _)| *until);
         let waiting = self.waiting.first().map(|(since, _)| *since + limits::UNSCHEDULABLE_MAX);
-        [backoff, waiting].into_iter().flatten().min()
+        [backoff, waiting, self.active.next_resume()].into_iter().flatten().min()
     }
 
     /// Pods in line, backing off, waiting.
@@ -263,7 +314,7 @@ mod tests {
         let now = sampan_env::Env::system().instant();
         let mut queue = Queue::default();
         for (name, priority) in [("a", 0), ("b", 10), ("c", 0), ("d", 10), ("e", -5)] {
-            queue.add(&uid(name), priority);
+            queue.add(&uid(name), "d", priority);
         }
         let order: Vec<Uid> = std::iter::from_fn(|| queue.pop(now)).collect();
         assert_eq!(order, ["b", "d", "a", "c", "e"].map(uid));
@@ -274,17 +325,106 @@ mod tests {
         let now = sampan_env::Env::system().instant();
         let declared = vec!["Node/UpdateNodeLabel".to_owned()];
         let mut queue = Queue::default();
-        queue.add(&uid("a"), 0);
+        queue.add(&uid("a"), "d", 0);
         assert_eq!(queue.pop(now), Some(uid("a")));
-        queue.refused(&uid("a"), vec![7], now);
+        queue.wait(&uid("a"), WaitsFor::Events(vec![7]), now);
         queue.happened(ClusterEvent::PodDelete, now, |_| &declared);
         assert_eq!(queue.pop(now + Duration::from_secs(100)), None, "that event helps nobody");
         queue.happened(ClusterEvent::NodeUpdateLabel, now, |_| &declared);
         assert_eq!(queue.pop(now), None, "its back-off has not ended");
         assert_eq!(queue.next_due(), Some(now + Duration::from_secs(1)));
         assert_eq!(queue.pop(now + Duration::from_secs(1)), Some(uid("a")));
-        queue.refused(&uid("a"), vec![7], now);
+        queue.wait(&uid("a"), WaitsFor::Events(vec![7]), now);
         assert_eq!(queue.pop(now + limits::UNSCHEDULABLE_MAX), Some(uid("a")), "flushed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_tried_goes_behind_what_came_meanwhile() {
+        let now = sampan_env::Env::system().instant();
+        let later = now + Duration::from_secs(10);
+        type End = fn(&mut Queue, &Uid, Instant);
+        let ends: [End; 3] = [
+            |queue, uid, now| queue.failed(uid, now),
+            |queue, uid, now| queue.wait(uid, WaitsFor::Events(vec![7]), now),
+            |queue, uid, now| queue.wait(uid, WaitsFor::Policies, now),
+        ];
+        for end in ends {
+            let mut queue = Queue::default();
+            queue.add(&uid("old"), "d", 0);
+            assert_eq!(queue.pop(now), Some(uid("old")));
+            end(&mut queue, &uid("old"), now);
+            queue.add(&uid("new"), "d", 0);
+            queue.add(&uid("urgent"), "d", 1);
+            queue.happened(ClusterEvent::PoliciesChanged, later, |_| &[]);
+            let order: Vec<Uid> = std::iter::from_fn(|| queue.pop(later)).collect();
+            assert_eq!(order, ["urgent", "old", "new"].map(uid), "it was queued again before the new one came");
+            let mut queue = Queue::default();
+            queue.add(&uid("old"), "d", 0);
+            assert_eq!(queue.pop(now), Some(uid("old")));
+            queue.add(&uid("new"), "d", 0);
+            end(&mut queue, &uid("old"), now);
+            queue.happened(ClusterEvent::PoliciesChanged, later, |_| &[]);
+            let order: Vec<Uid> = std::iter::from_fn(|| queue.pop(later)).collect();
+            assert_eq!(order, ["new", "old"].map(uid));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_whose_pods_cost_too_much_holds_up_no_other() {
+        let begin = sampan_env::Env::system().instant();
+        let mut queue = Queue::default();
+        // Many pods that cost too much, of a priority that nobody else has.
+        for at in 0..200 {
+            queue.add(&uid(&format!("costly-{at}")), "greedy", 1000);
+        }
+        for at in 0..50 {
+            queue.add(&uid(&format!("plain-{at}")), "modest", 0);
+        }
+        let cost = Duration::from_millis(60);
+        let (mut now, mut costly, mut plain) = (begin, 0u32, 0);
+        let mut longest = Duration::ZERO;
+        let mut last = begin;
+        while now < begin + Duration::from_secs(20) {
+            match queue.pop(now) {
+                Some(next) if next.starts_with("costly") => {
+                    now += cost;
+                    costly += 1;
+                    queue.cost_too_much(&next, now);
+                }
+                Some(next) => {
+                    plain += 1;
+                    longest = longest.max(now - last);
+                    last = now;
+                    queue.remove(&next);
+                    now += Duration::from_millis(1);
+                }
+                None => now = queue.next_due().expect("they come again").max(now),
+            }
+        }
+        assert_eq!(plain, 50);
+        assert!(longest <= cost * 2, "a plain pod waited {longest:?}");
+        let share = (cost * costly).as_secs_f64() / 20.0;
+        assert!(costly > 10 && share < 0.15, "{costly} costly attempts took {share} of the time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_policies_is_helped_by_nothing_else() {
+        let now = sampan_env::Env::system().instant();
+        let all: Vec<String> = sampan_scheduler_core::EVENTS.iter().map(|name| (*name).to_owned()).collect();
+        let mut queue = Queue::default();
+        queue.add(&uid("a"), "d", 0);
+        queue.pop(now);
+        queue.wait(&uid("a"), WaitsFor::Policies, now);
+        let later = now + Duration::from_secs(20);
+        for event in [ClusterEvent::NodeAdd, ClusterEvent::NodeUpdateOther, ClusterEvent::PodDelete] {
+            queue.happened(event, later, |_| &all);
+            assert_eq!(queue.pop(later), None, "{event:?}");
+        }
+        queue.happened(ClusterEvent::PoliciesChanged, later, |_| &[]);
+        assert_eq!(queue.pop(later), Some(uid("a")));
+        queue.wait(&uid("a"), WaitsFor::Policies, later);
+        queue.changed(&uid("a"), later + Duration::from_secs(20));
+        assert_eq!(queue.pop(later + Duration::from_secs(20)), Some(uid("a")));
     }
 
     #[test]
@@ -297,12 +437,12 @@ mod tests {
     async fn what_is_put_back_waits_longer_each_time() {
         let mut now = sampan_env::Env::system().instant();
         let mut queue = Queue::default();
-        queue.add(&uid("a"), 0);
+        queue.add(&uid("a"), "d", 0);
         let mut waits = Vec::new();
         for _ in 0..5 {
             assert_eq!(queue.pop(now), Some(uid("a")));
             let attempts = queue.take(&uid("a"));
-            queue.put_back(&uid("a"), 0, attempts, now);
+            queue.put_back(&uid("a"), "d", 0, attempts, now);
             let due = queue.next_due().expect("it backs off");
             waits.push(due.duration_since(now).as_secs());
             now = due;
@@ -334,11 +474,11 @@ mod tests {
     async fn what_was_removed_does_not_come_back() {
         let now = sampan_env::Env::system().instant();
         let mut queue = Queue::default();
-        queue.add(&uid("a"), 0);
+        queue.add(&uid("a"), "d", 0);
         queue.pop(now);
         queue.remove(&uid("a"));
         queue.failed(&uid("a"), now);
-        queue.refused(&uid("a"), Vec::new(), now);
+        queue.wait(&uid("a"), WaitsFor::Events(Vec::new()), now);
         assert_eq!(queue.pop(now + Duration::from_secs(1000)), None);
         assert_eq!(queue.lengths(), (0, 0, 0));
     }

@@ -8,7 +8,7 @@ use sampan_api::scheduling::{
     Decision, DecisionFault, DecisionInputs, DecisionOutcome, PodRef, PolicyInput, Refusal, ScoredNode,
 };
 use sampan_api::time::rfc3339_micro;
-use sampan_scheduler_core::{CycleResult, Outcome, Profile};
+use sampan_scheduler_core::{CycleResult, Outcome, Profile, ProfilePolicy, Refusals};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ use std::time::SystemTime;
 /// A cycle as it is kept and posted.
 pub(crate) fn decision(cycled: &Cycled, run: &str, now: SystemTime, micros: u64) -> Decision {
     let pod = &cycled.pod;
-    let policies = cycled.profile.policies.iter();
+    let policies = cycled.profile.policies().iter();
     let mut decision = Decision {
         pod: PodRef {
             namespace: pod.namespace().to_owned(),
@@ -24,7 +24,7 @@ pub(crate) fn decision(cycled: &Cycled, run: &str, now: SystemTime, micros: u64)
             uid: pod.uid.to_string(),
             resource_version: pod.resource_version().to_owned(),
         },
-        profile: cycled.profile.scheduler_name.clone(),
+        profile: cycled.profile.scheduler_name().to_owned(),
         time: rfc3339_micro(now),
         run: run.to_owned(),
         sequence: cycled.sequence,
@@ -34,7 +34,8 @@ pub(crate) fn decision(cycled: &Cycled, run: &str, now: SystemTime, micros: u64)
             assumed: cycled.assumed.clone(),
             seed: cycled.seed,
             start_index: cycled.start,
-            policies: policies.map(|p| PolicyInput { name: p.name.clone(), digest: p.digest.clone() }).collect(),
+            policies: policies.map(policy_input).collect(),
+            percentage_of_nodes_to_score: cycled.profile.percentage_of_nodes_to_score,
         },
         outcome: outcome(&cycled.outcome, &cycled.profile, micros),
         ..Decision::default()
@@ -53,6 +54,19 @@ pub(crate) fn decision(cycled: &Cycled, run: &str, now: SystemTime, micros: u64)
     decision
 }
 
+/// A policy as a record names it: everything of it that a decision hangs on.
+pub(crate) fn policy_input(policy: &ProfilePolicy) -> PolicyInput {
+    PolicyInput {
+        name: policy.name.clone(),
+        generation: policy.generation,
+        digest: policy.digest.clone(),
+        args_digest: policy.args_digest.clone(),
+        points: policy.points.names(),
+        weight: policy.weight,
+        ignore_faults: policy.ignore_faults,
+    }
+}
+
 /// The pod's name and what tells its decisions apart; the former is cut where both would be too long.
 fn name(pod: &str, suffix: &str) -> String {
     let end = limits::NAME.saturating_sub(suffix.len() + 1).min(pod.len());
@@ -65,10 +79,11 @@ pub(crate) fn outcome(outcome: &Outcome, profile: &Profile, micros: u64) -> Deci
     let name = |policy: u32| profile.policy(policy).map(|policy| policy.name.clone()).unwrap_or_default();
     let (result, node) = match &outcome.result {
         CycleResult::Placed(placed) => ("Scheduled", Some(placed.node.clone())),
-        CycleResult::Unschedulable => ("Unschedulable", None),
+        CycleResult::Unschedulable | CycleResult::Held => ("Unschedulable", None),
         CycleResult::Failed => ("Error", None),
     };
-    let refusals = outcome.refusals.iter().map(|refused| Refusal {
+    let (recorded, left_out) = recorded(&outcome.refusals);
+    let refusals = recorded.into_iter().map(|refused| Refusal {
         policy: name(refused.reason.policy),
         reasons: refused.reason.texts.clone(),
         unresolvable: refused.reason.unresolvable,
@@ -87,10 +102,29 @@ pub(crate) fn outcome(outcome: &Outcome, profile: &Profile, micros: u64) -> Deci
         feasible: outcome.feasible,
         best: outcome.best.iter().map(|(node, score)| ScoredNode { node: node.clone(), score: *score }).collect(),
         refusals: refusals.collect(),
+        refusals_left_out: left_out,
         faults: faults.collect(),
         message: outcome.message.clone(),
         microseconds: micros,
     }
+}
+
+/// The refusals of the most nodes, in their order, as far as a record has room; and how many are left out.
+fn recorded(refusals: &[Refusals]) -> (Vec<&Refusals>, u32) {
+    let mut by_count: Vec<usize> = (0..refusals.len()).collect();
+    by_count.sort_by_key(|at| (std::cmp::Reverse(refusals[*at].count), *at));
+    let mut bytes = 0;
+    let mut kept: Vec<usize> = by_count
+        .into_iter()
+        .take(limits::RECORDED_REFUSALS)
+        .take_while(|at| {
+            bytes += refusals[*at].reason.texts.iter().map(String::len).sum::<usize>();
+            bytes <= limits::RECORDED_TEXT_BYTES
+        })
+        .collect();
+    kept.sort_unstable();
+    let left_out = (refusals.len() - kept.len()) as u32;
+    (kept.into_iter().map(|at| &refusals[at]).collect(), left_out)
 }
 
 /// Standard alphabet, padded.

@@ -2,9 +2,11 @@
 //! the simulation run the same.
 
 use crate::limits;
-use crate::queue::{ClusterEvent, Queue};
+use crate::queue::{ClusterEvent, Queue, WaitsFor};
 use sampan_api::k8s::api::core::v1::{Node, Pod};
-use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Profile, Snapshot};
+use sampan_scheduler_core::{
+    CycleResult, Cycler, Fault, LivePolicies, Object, ObjectKind, ObjectRef, Objects, Outcome, PodInfo, Profile, Run, Snapshot,
+};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -15,15 +17,15 @@ type Uid = Arc<str>;
 #[derive(Clone, Debug)]
 struct Known {
     info: PodInfo,
-    place: Place,
+    state: PodState,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum PodState {
     /// In the queue.
     Pending,
     /// Not ours, gated, or on its way out: it needs nothing of us.
-    Aside,
+    Ignored,
     /// Placed by us; its binding is not answered, or not seen, yet.
     Assumed {
         node: String,
@@ -100,8 +102,6 @@ pub struct Scheduler {
     start: u32,
     nodes_revision: u64,
     pods_revision: u64,
-    /// Bytes of strings that the last rebuild left.
-    rebuilt: usize,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -163,7 +163,6 @@ impl Scheduler {
             start: 0,
             nodes_revision: 0,
             pods_revision: 0,
-            rebuilt: 0,
         }
     }
 
@@ -213,12 +212,12 @@ impl Scheduler {
     /// The watch has now shown it.
     pub fn confirms(&mut self, uid: &str, node: &str) -> bool {
         let Some(known) = self.pods.get_mut(uid) else { return false };
-        match &known.place {
-            Place::Bound { node: bound } => bound == node,
-            Place::Assumed { node: assumed, sequence, answered, .. } if assumed == node => {
+        match &known.state {
+            PodState::Bound { node: bound } => bound == node,
+            PodState::Assumed { node: assumed, sequence, answered, .. } if assumed == node => {
                 self.assumed.remove(sequence);
                 self.unanswered -= usize::from(!answered);
-                known.place = Place::Bound { node: node.to_owned() };
+                known.state = PodState::Bound { node: node.to_owned() };
                 true
             }
             _ => false,
@@ -238,37 +237,37 @@ impl Scheduler {
         if info.finished() {
             self.leave_node(&uid, now);
             self.queue.remove(&uid);
-            self.pods.insert(uid, Known { info, place: Place::Aside });
+            self.pods.insert(uid, Known { info, state: PodState::Ignored });
             return;
         }
         if let Some(node) = info.node_name().map(str::to_owned) {
             self.queue.remove(&uid);
             self.end_assumption(old.as_ref());
-            self.snapshot.seat(&node, &uid, &info.usage);
-            self.pods.insert(uid, Known { info, place: Place::Bound { node } });
+            self.snapshot.add_pod(&node, &uid, &info.usage);
+            self.pods.insert(uid, Known { info, state: PodState::Bound { node } });
             return;
         }
         match old {
             // The watch is behind our own decision; but what it says of the pod is news.
-            Some(Known { place: Place::Assumed { node, sequence, answered, attempts }, .. }) => {
-                self.snapshot.seat(&node, &uid, &info.usage);
-                let place = Place::Assumed { node, sequence, answered, attempts };
-                self.pods.insert(uid, Known { info, place });
+            Some(Known { state: PodState::Assumed { node, sequence, answered, attempts }, .. }) => {
+                self.snapshot.add_pod(&node, &uid, &info.usage);
+                let state = PodState::Assumed { node, sequence, answered, attempts };
+                self.pods.insert(uid, Known { info, state });
             }
-            Some(old) if old.place == Place::Pending && self.wants(&info) => {
+            Some(old) if old.state == PodState::Pending && self.wants(&info) => {
                 let changed = differs(&old.info.pod, &info.pod);
-                self.pods.insert(Arc::clone(&uid), Known { info, place: Place::Pending });
+                self.pods.insert(Arc::clone(&uid), Known { info, state: PodState::Pending });
                 if changed {
                     self.queue.changed(&uid, now);
                 }
             }
             _ if self.wants(&info) => {
-                self.queue.add(&uid, info.priority());
-                self.pods.insert(uid, Known { info, place: Place::Pending });
+                self.queue.add(&uid, info.namespace(), info.priority());
+                self.pods.insert(uid, Known { info, state: PodState::Pending });
             }
             _ => {
                 self.queue.remove(&uid);
-                self.pods.insert(uid, Known { info, place: Place::Aside });
+                self.pods.insert(uid, Known { info, state: PodState::Ignored });
             }
         }
     }
@@ -294,7 +293,7 @@ impl Scheduler {
     }
 
     fn end_assumption(&mut self, known: Option<&Known>) {
-        if let Some(Known { place: Place::Assumed { sequence, answered, .. }, .. }) = known {
+        if let Some(Known { state: PodState::Assumed { sequence, answered, .. }, .. }) = known {
             self.assumed.remove(sequence);
             self.unanswered -= usize::from(!answered);
         }
@@ -303,7 +302,7 @@ impl Scheduler {
     fn leave_node(&mut self, uid: &Uid, now: Instant) {
         let known = self.pods.get(uid).cloned();
         self.end_assumption(known.as_ref());
-        if self.snapshot.unseat(uid) {
+        if self.snapshot.remove_pod(uid) {
             self.happened(ClusterEvent::PodDelete, now);
         }
     }
@@ -315,15 +314,15 @@ impl Scheduler {
         }
         self.happened(ClusterEvent::PoliciesChanged, now);
         // A profile may have come or gone.
-        let aside: Vec<Uid> =
-            self.pods.iter().filter(|(_, known)| known.place == Place::Aside).map(|(uid, _)| Arc::clone(uid)).collect();
-        for uid in aside {
+        let ignored: Vec<Uid> =
+            self.pods.iter().filter(|(_, known)| known.state == PodState::Ignored).map(|(uid, _)| Arc::clone(uid)).collect();
+        for uid in ignored {
             let Some(known) = self.pods.get(&uid) else { continue };
             let free = known.info.node_name().is_none() && !known.info.finished();
             if free && self.wants(&known.info) {
-                self.queue.add(&uid, known.info.priority());
+                self.queue.add(&uid, known.info.namespace(), known.info.priority());
                 if let Some(known) = self.pods.get_mut(&uid) {
-                    known.place = Place::Pending;
+                    known.state = PodState::Pending;
                 }
             }
         }
@@ -339,9 +338,6 @@ impl Scheduler {
         if !self.ready() {
             return None;
         }
-        if self.snapshot.strings().bytes() > self.strings_max() {
-            self.rebuild();
-        }
         loop {
             let uid = self.queue.pop(now)?;
             let Some(known) = self.pods.get(&uid) else {
@@ -352,7 +348,7 @@ impl Scheduler {
             let Some(profile) = self.policies.profile(pod.scheduler_name()) else {
                 self.queue.remove(&uid);
                 // Its profile may come again.
-                self.pods.insert(uid, Known { info: pod, place: Place::Aside });
+                self.pods.insert(uid, Known { info: pod, state: PodState::Ignored });
                 continue;
             };
             return Some(self.decide(pod, profile, now, seed));
@@ -360,10 +356,13 @@ impl Scheduler {
     }
 
     fn decide(&mut self, pod: PodInfo, profile: Arc<Profile>, now: Instant, seed: u64) -> Cycled {
-        self.snapshot.want(profile.columns);
-        let view = self.snapshot.view(&pod, profile.columns);
+        self.snapshot.want(profile.columns());
+        let view = self.snapshot.view(&pod, &profile);
         let start = self.start;
-        let outcome = self.cycler.cycle(&self.snapshot, &view, &profile, seed, start, self.policies.as_mut());
+        let (snapshot, pods, names) = (&self.snapshot, &self.pods, &self.names);
+        let fetch = |asked: &[ObjectRef]| objects(asked, snapshot, pods, names);
+        let run = Run::new(&view, &profile, seed, start);
+        let outcome = run.finish(&mut self.cycler, snapshot, self.policies.as_mut(), fetch);
         self.sequence += 1;
         self.start = outcome.next_start;
         let mut cycled = Cycled {
@@ -382,12 +381,12 @@ impl Scheduler {
         match &cycled.outcome.result {
             CycleResult::Placed(placed) => {
                 let node = placed.node.clone();
-                self.snapshot.seat(&node, &uid, &cycled.pod.usage);
+                self.snapshot.add_pod(&node, &uid, &cycled.pod.usage);
                 let attempts = self.queue.take(&uid);
                 self.assumed.insert(self.sequence);
                 self.unanswered += 1;
-                let place = Place::Assumed { node: node.clone(), sequence: self.sequence, answered: false, attempts };
-                self.pods.insert(Arc::clone(&uid), Known { info: cycled.pod.clone(), place });
+                let state = PodState::Assumed { node: node.clone(), sequence: self.sequence, answered: false, attempts };
+                self.pods.insert(Arc::clone(&uid), Known { info: cycled.pod.clone(), state });
                 cycled.bind = Some(Bind {
                     namespace: cycled.pod.namespace().to_owned(),
                     name: cycled.pod.name().to_owned(),
@@ -398,7 +397,11 @@ impl Scheduler {
             CycleResult::Unschedulable => {
                 let refused_by: BTreeSet<u32> =
                     cycled.outcome.refusals.iter().map(|refused| refused.reason.policy).collect();
-                self.queue.refused(&uid, refused_by.into_iter().collect(), now);
+                self.queue.wait(&uid, WaitsFor::Events(refused_by.into_iter().collect()), now);
+            }
+            CycleResult::Held => self.queue.wait(&uid, WaitsFor::Policies, now),
+            CycleResult::Failed if cycled.outcome.faults.iter().any(Fault::is_costly) => {
+                self.queue.cost_too_much(&uid, now);
             }
             CycleResult::Failed => self.queue.failed(&uid, now),
         }
@@ -408,7 +411,7 @@ impl Scheduler {
     /// What came of a binding. After a refusal the pod, if it is still there, is tried again.
     pub fn bound(&mut self, bind: &Bind, result: &BindResult, now: Instant) {
         let Some(known) = self.pods.get_mut(&bind.uid) else { return };
-        let Place::Assumed { node, answered, attempts, .. } = &mut known.place else { return };
+        let PodState::Assumed { node, answered, attempts, .. } = &mut known.state else { return };
         if *node != bind.node {
             return;
         }
@@ -421,43 +424,37 @@ impl Scheduler {
             BindResult::Refused(_) => {
                 let info = known.info.clone();
                 self.leave_node(&bind.uid, now);
-                let place = if self.wants(&info) {
-                    self.queue.put_back(&bind.uid, info.priority(), attempts, now);
-                    Place::Pending
+                let state = if self.wants(&info) {
+                    self.queue.put_back(&bind.uid, info.namespace(), info.priority(), attempts, now);
+                    PodState::Pending
                 } else {
-                    Place::Aside
+                    PodState::Ignored
                 };
-                self.pods.insert(Arc::clone(&bind.uid), Known { info, place });
+                self.pods.insert(Arc::clone(&bind.uid), Known { info, state });
             }
         }
     }
+}
 
-    /// How many bytes of strings there may be. Every mirror holds them all, in the memory of a policy. Where those that are
-    /// still needed are nearly as many, a new table waits until there are twice as many again.
-    fn strings_max(&self) -> usize {
-        let memory = self.policies.memory().map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        (memory / limits::STRINGS_SHARE).min(limits::STRINGS).max(self.rebuilt.saturating_mul(2))
-    }
-
-    /// Too many strings were ever seen: begins a new table with those that still are.
-    fn rebuild(&mut self) {
-        let mut fresh = Snapshot::new(self.snapshot.columns());
-        for row in self.snapshot.order() {
-            if let Some(node) = self.snapshot.node(self.snapshot.node_name(*row)) {
-                fresh.set_node(Arc::clone(node));
+/// What is known of the objects that a policy has to see.
+fn objects(
+    asked: &[ObjectRef],
+    snapshot: &Snapshot,
+    pods: &HashMap<Uid, Known>,
+    names: &HashMap<(String, String), Uid>,
+) -> Objects {
+    let mut objects = Objects::default();
+    for wanted in asked {
+        let object = match wanted.kind {
+            ObjectKind::Node => snapshot.node(&wanted.name).map(|node| Object::Node(Arc::clone(node))),
+            ObjectKind::Pod => {
+                let uid = names.get(&(wanted.namespace.clone(), wanted.name.clone()));
+                uid.and_then(|uid| pods.get(uid)).map(|known| Object::Pod(Arc::clone(&known.info.pod)))
             }
-        }
-        for known in self.pods.values_mut() {
-            known.info = PodInfo::new(Arc::clone(&known.info.pod), fresh.strings_mut());
-            if let Place::Assumed { node, .. } | Place::Bound { node } = &known.place {
-                fresh.seat(node, &known.info.uid, &known.info.usage);
-            }
-        }
-        self.rebuilt = fresh.strings().bytes();
-        self.snapshot = fresh;
-        self.cycler.clear();
-        self.policies.clear();
+        };
+        objects.tell(wanted.clone(), object);
     }
+    objects
 }
 
 /// Whether a pending pod changed in anything but its status.

@@ -6,7 +6,7 @@ use sampan_api::k8s::api::core::v1::Pod;
 use sampan_api::time::rfc3339;
 use sampan_client::{Client, EventRecorder, EventType, Patch, reference};
 use sampan_env::{Env, Tasks};
-use sampan_scheduler_core::{CycleResult, PodInfo};
+use sampan_scheduler_core::{CycleResult, PodInfo, shortened};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -15,23 +15,13 @@ use tokio::sync::Semaphore;
 pub(crate) fn tell(cycled: &Cycled, events: &EventRecorder) -> Option<(Arc<Pod>, Value)> {
     let reason = match cycled.outcome.result {
         CycleResult::Placed(_) => return None,
-        CycleResult::Unschedulable => "Unschedulable",
+        CycleResult::Unschedulable | CycleResult::Held => "Unschedulable",
         CycleResult::Failed => "SchedulerError",
     };
     let message = &cycled.outcome.message;
-    events.event(reference(&*cycled.pod.pod), EventType::Warning, "FailedScheduling", shortened(message));
+    events.event(reference(&*cycled.pod.pod), EventType::Warning, "FailedScheduling", shortened(message, limits::EVENT_MESSAGE));
     let condition = condition(&cycled.pod, reason, message)?;
     Some((Arc::clone(&cycled.pod.pod), condition))
-}
-
-/// As kube-scheduler cuts a note that is too long.
-fn shortened(message: &str) -> String {
-    const SUFFIX: &str = " ...";
-    if message.len() <= limits::EVENT_MESSAGE {
-        return message.to_owned();
-    }
-    let end = (0..=limits::EVENT_MESSAGE - SUFFIX.len()).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}{SUFFIX}", &message[..end])
 }
 
 /// The condition `PodScheduled=False`, unless the pod has just that already.

@@ -5,11 +5,11 @@ mod native;
 
 use native::Native;
 use sampan_api::k8s::api::core::v1::Pod;
-use sampan_scheduler_core::{Ask, CycleResult, Fault, LivePolicies, Policies, Profile, Scores, Unfit};
+use sampan_scheduler_core::{Answer, CycleResult, LivePolicies, Point, Policies, Profile, Question, Unanswered};
 use sampan_scheduler_driver::{Bind, BindResult, Cycled, PodChange, Scheduler, SchedulerSettings};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,8 +18,6 @@ use tokio::time::Instant;
 struct Script {
     not_ready: AtomicBool,
     no_profile: AtomicBool,
-    memory: AtomicUsize,
-    clears: AtomicUsize,
 }
 
 /// The built-in policies natively.
@@ -30,11 +28,8 @@ struct Scripted {
 }
 
 impl Policies for Scripted {
-    fn filter(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Unfit, Fault> {
-        self.native.filter(unit, ask)
-    }
-    fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault> {
-        self.native.score(unit, ask)
+    fn ask(&mut self, point: Point, unit: u32, question: &Question<'_>) -> Result<Answer, Unanswered> {
+        self.native.ask(point, unit, question)
     }
 }
 
@@ -50,13 +45,6 @@ impl LivePolicies for Scripted {
     }
     fn ready(&self) -> bool {
         !self.script.not_ready.load(Ordering::Relaxed)
-    }
-    fn clear(&mut self) {
-        self.script.clears.fetch_add(1, Ordering::Relaxed);
-        self.native = Native::new(&self.profile);
-    }
-    fn memory(&self) -> Option<u64> {
-        Some(self.script.memory.load(Ordering::Relaxed) as u64).filter(|bytes| *bytes > 0)
     }
 }
 
@@ -181,35 +169,4 @@ async fn a_pod_waits_for_its_profile_to_come_again() {
     let now = bench.now;
     bench.scheduler.adopt(now);
     assert_eq!(bench.place().name, "a");
-}
-
-#[tokio::test(start_paused = true)]
-async fn strings_are_begun_anew_before_they_fill_the_policies_memory_and_not_all_the_time() {
-    let mut bench = Bench::new();
-    bench.script.memory.store(64 << 10, Ordering::Relaxed);
-    let run = |bench: &mut Bench, pods: std::ops::Range<usize>| {
-        let mut most = 0;
-        for at in pods {
-            let name = format!("p{at}");
-            bench.tell(&pod(&name, &name, json!({"spec": {"nodeSelector": {"key": format!("value {at}")}}})));
-            assert!(bench.cycle().is_some());
-            most = most.max(bench.scheduler.snapshot().strings().bytes());
-            let now = bench.now;
-            bench.scheduler.pod_deleted("d", &name, &name, now);
-        }
-        most
-    };
-    let most = run(&mut bench, 0..2000);
-    let clears = bench.script.clears.load(Ordering::Relaxed);
-    assert!(clears > 3 && most < 20 << 10, "{clears} times anew, at the most {most} bytes");
-    // What is needed is more than the limit: to begin anew helps little, and is done seldom.
-    for at in 0..500 {
-        let node = json!({"metadata": {"name": format!("n{at}"), "labels": {"key": format!("node {at}")}}});
-        let now = bench.now;
-        bench.scheduler.node_applied(Arc::new(serde_json::from_value(node).expect("a node")), now);
-    }
-    let before = bench.script.clears.load(Ordering::Relaxed);
-    run(&mut bench, 2000..3000);
-    let clears = bench.script.clears.load(Ordering::Relaxed) - before;
-    assert!((1..=4).contains(&clears), "{clears} times anew in 1,000 cycles");
 }

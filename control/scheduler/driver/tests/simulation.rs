@@ -8,7 +8,9 @@ mod native;
 
 use native::Native;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
-use sampan_scheduler_core::{Ask, Fault, LivePolicies, Policies, Profile, Scores, Unfit, amounts, pod_requests};
+use sampan_scheduler_core::{
+    Answer, Fault, LivePolicies, Point, Policies, Profile, Question, Unanswered, amounts, pod_requests,
+};
 use sampan_scheduler_driver::{Bind, BindResult, PodChange, Scheduler, SchedulerSettings};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -44,22 +46,14 @@ impl Simulated {
         let profile = native::profile();
         Box::new(Self { native: Native::new(&profile), profile: Arc::new(profile), dice: Dice(seed), faults })
     }
-    fn fault(&mut self, ask: &Ask<'_>) -> Result<(), Fault> {
-        if self.faults > 0 && self.dice.one_in(self.faults) {
-            return Err(Fault { policies: ask.policies.to_vec(), cause: "Trap".into(), message: "simulated".into() });
-        }
-        Ok(())
-    }
 }
 
 impl Policies for Simulated {
-    fn filter(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Unfit, Fault> {
-        self.fault(ask)?;
-        self.native.filter(unit, ask)
-    }
-    fn score(&mut self, unit: u32, ask: &Ask<'_>) -> Result<Scores, Fault> {
-        self.fault(ask)?;
-        self.native.score(unit, ask)
+    fn ask(&mut self, point: Point, unit: u32, question: &Question<'_>) -> Result<Answer, Unanswered> {
+        if self.faults > 0 && self.dice.one_in(self.faults) {
+            return Err(Fault::new(question.policies.to_vec(), "Trap", "simulated").into());
+        }
+        self.native.ask(point, unit, question)
     }
 }
 
@@ -68,7 +62,7 @@ impl LivePolicies for Simulated {
         false
     }
     fn profile(&self, name: &str) -> Option<Arc<Profile>> {
-        (name == self.profile.scheduler_name).then(|| Arc::clone(&self.profile))
+        (name == self.profile.scheduler_name()).then(|| Arc::clone(&self.profile))
     }
     fn events(&self, _: u32) -> &[String] {
         static ALL: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
@@ -76,13 +70,6 @@ impl LivePolicies for Simulated {
     }
     fn ready(&self) -> bool {
         true
-    }
-    fn clear(&mut self) {
-        self.native = Native::new(&self.profile);
-    }
-    fn memory(&self) -> Option<u64> {
-        // So little that the strings are often begun anew.
-        Some(64 << 10)
     }
 }
 

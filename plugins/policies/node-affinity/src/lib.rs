@@ -73,11 +73,11 @@ impl Policy for NodeAffinity {
     }
 
     fn filters(&self, pod: &Pod) -> bool {
-        pod.node_selector().next().is_some() || pod.node_affinity().is_some()
+        pod.node_selector().next().is_some() || !pod.cell(Column::PodNodeAffinity).is_empty()
     }
 
     fn scores(&self, pod: &Pod) -> bool {
-        !pod.node_affinity_preferred().is_empty()
+        !pod.cell(Column::PodNodeAffinityPreferred).is_empty()
     }
 
     fn filter(&self, pod: &Pod, node: &Node) -> Verdict {
@@ -147,6 +147,22 @@ mod tests {
             cluster.filter(&NodeAffinity, pod, a),
             Verdict::unresolvable("node(s) didn't satisfy plugin(s) [NodeAffinity]")
         );
+    }
+
+    #[test]
+    fn values_are_found_in_whatever_order_they_were_written() {
+        let values: Vec<String> = (0..500).map(|at| format!("value-{}", (at * 7919) % 500)).collect();
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        let mut cluster = Cluster::new();
+        let among: Vec<u32> = (0..20).map(|at| cluster.node(&format!("n{at}")).label("zone", &format!("value-{}", at * 25)).row()).collect();
+        let beside = cluster.node("other").label("zone", "elsewhere").row();
+        for (operator, passes) in [(Operator::In, true), (Operator::NotIn, false)] {
+            let pod = cluster.pod("p").required("zone", operator, &values).row();
+            for node in &among {
+                assert_eq!(cluster.filter(&NodeAffinity, pod, *node) == Verdict::Pass, passes, "{operator:?}");
+            }
+            assert_eq!(cluster.filter(&NodeAffinity, pod, beside) == Verdict::Pass, !passes, "{operator:?}");
+        }
     }
 
     #[test]

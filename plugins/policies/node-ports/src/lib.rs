@@ -4,12 +4,50 @@
 //!
 //! Invariant: pure, and of one node alone.
 
-use sampan_policy_sdk::{Column, NoArgs, Node, Pod, Point, Policy, Verdict};
+use sampan_policy_sdk::{Column, NoArgs, Node, Nodes, Pod, Point, Policy, Verdict, Verdicts};
+use std::collections::HashSet;
 
 pub struct NodePorts;
 
 /// Stands for every address of the host.
 const ANY: &str = "0.0.0.0";
+
+/// The ports that a pod wants, read once: a port that a node has taken is looked up, not compared with each.
+struct Wanted<'a> {
+    any: Option<i64>,
+    /// Address, protocol, port.
+    exact: HashSet<&'a [i64]>,
+    /// Protocol and port: on any address, and on every one.
+    on_some: HashSet<&'a [i64]>,
+    on_all: HashSet<&'a [i64]>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(pod: &Pod<'a>) -> Self {
+        let any = pod.mirror().symbol(ANY).map(|symbol| i64::from(symbol.0));
+        let ports = || pod.cell(Column::PodPorts).chunks_exact(3);
+        Self {
+            any,
+            exact: ports().collect(),
+            on_some: ports().map(|port| &port[1..]).collect(),
+            on_all: ports().filter(|port| Some(port[0]) == any).map(|port| &port[1..]).collect(),
+        }
+    }
+
+    fn verdict(&self, node: &Node) -> Verdict {
+        let clashes = |taken: &[i64]| {
+            let port = &taken[1..];
+            self.exact.contains(taken)
+                || self.on_all.contains(port)
+                || (Some(taken[0]) == self.any && self.on_some.contains(port))
+        };
+        if node.cell(Column::NodePorts).chunks_exact(3).any(clashes) {
+            Verdict::unschedulable("node(s) didn't have free ports for the requested pod ports")
+        } else {
+            Verdict::Pass
+        }
+    }
+}
 
 impl Policy for NodePorts {
     const NAME: &'static str = "NodePorts";
@@ -27,18 +65,15 @@ impl Policy for NodePorts {
     }
 
     fn filter(&self, pod: &Pod, node: &Node) -> Verdict {
-        let any = pod.mirror().symbol(ANY).map(|symbol| i64::from(symbol.0));
-        let taken = node.cell(Column::NodePorts);
-        let clash = pod.cell(Column::PodPorts).chunks_exact(3).any(|want| {
-            taken.chunks_exact(3).any(|have| {
-                let same_host = want[0] == have[0] || Some(want[0]) == any || Some(have[0]) == any;
-                same_host && want[1..] == have[1..]
-            })
-        });
-        if clash {
-            Verdict::unschedulable("node(s) didn't have free ports for the requested pod ports")
-        } else {
-            Verdict::Pass
+        Wanted::of(pod).verdict(node)
+    }
+
+    fn filter_all(&self, pod: &Pod, nodes: &Nodes, verdicts: &mut Verdicts) {
+        let wanted = Wanted::of(pod);
+        for (index, node) in nodes.iter() {
+            if !verdicts.refused(index) {
+                verdicts.put(index, wanted.verdict(&node));
+            }
         }
     }
 }

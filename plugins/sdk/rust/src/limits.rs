@@ -2,6 +2,12 @@
 
 /// Reasons of one answer: a mark is a byte, and 0 says yes.
 pub const REASONS: usize = 255;
+/// Texts of one reason.
+pub const TEXTS: usize = 64;
+/// Bytes of one text of a reason.
+pub const TEXT_BYTES: usize = 1024;
+/// Bytes of all texts of one answer together.
+pub const TEXTS_BYTES: usize = 64 << 10;
 /// Slots for configured policies.
 pub const SLOTS: usize = 4096;
 /// Rows of one table.

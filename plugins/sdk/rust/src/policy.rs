@@ -137,6 +137,10 @@ pub struct Verdicts {
     any: bool,
     /// The reason that was used last: runs of equal verdicts are the rule.
     last: usize,
+    /// Bytes of the reasons' texts.
+    bytes: usize,
+    /// The reason that stands for all that have no room.
+    other: Option<usize>,
 }
 
 /// Stands for what no longer fits the table.
@@ -144,7 +148,7 @@ const OTHER: &str = "node(s) were refused for other reasons";
 
 impl Verdicts {
     pub(crate) fn new(nodes: usize) -> Self {
-        Self { marks: vec![0; nodes], reasons: Vec::new(), slot: 0, any: false, last: 0 }
+        Self { marks: vec![0; nodes], reasons: Vec::new(), slot: 0, any: false, last: 0, bytes: 0, other: None }
     }
 
     pub(crate) fn run_for(&mut self, slot: u32) {
@@ -178,10 +182,12 @@ impl Verdicts {
             _ => self.reasons.iter().position(same),
         };
         let position = found.unwrap_or_else(|| {
-            if self.reasons.len() >= limits::REASONS - 1 {
+            let texts: Vec<String> = texts.iter().take(limits::TEXTS).map(|text| cut(text)).collect();
+            let bytes = self.bytes + texts.iter().map(String::len).sum::<usize>();
+            if self.reasons.len() >= limits::REASONS - 1 || bytes > limits::TEXTS_BYTES - OTHER.len() {
                 return self.other(bits);
             }
-            let texts = texts.iter().map(|text| text.to_string()).collect();
+            self.bytes = bytes;
             self.reasons.push(Reason { policy: slot, bits, texts });
             self.reasons.len() - 1
         });
@@ -191,9 +197,38 @@ impl Verdicts {
     }
 
     fn other(&mut self, bits: u32) -> usize {
-        if self.reasons.len() < limits::REASONS {
+        *self.other.get_or_insert_with(|| {
             self.reasons.push(Reason { policy: self.slot, bits, texts: vec![OTHER.to_string()] });
+            self.reasons.len() - 1
+        })
+    }
+}
+
+/// The text, as far as the contract has room for it.
+fn cut(text: &str) -> String {
+    let end = (0..=limits::TEXT_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_reasons_there_are_the_answer_keeps_the_contracts_bounds() {
+        for (count, texts, length) in [(1000, 1, 8), (10, 1000, 8), (200, 60, 900), (3, 1, 100_000)] {
+            let mut verdicts = Verdicts::new(count);
+            for index in 0..count {
+                let texts = (0..texts).map(|at| format!("{index} {at} {}", "ü".repeat(length / 2)).into()).collect();
+                verdicts.put(index, Verdict::Refuse { texts, unresolvable: false });
+            }
+            let (marks, reasons) = verdicts.finish();
+            assert!(marks.iter().all(|mark| (1..=reasons.len()).contains(&usize::from(*mark))), "{count}");
+            assert!(reasons.len() <= limits::REASONS);
+            assert!(reasons.iter().all(|reason| reason.texts.len() <= limits::TEXTS));
+            let all = || reasons.iter().flat_map(|reason| &reason.texts);
+            assert!(all().all(|text| text.len() <= limits::TEXT_BYTES));
+            assert!(all().map(String::len).sum::<usize>() <= limits::TEXTS_BYTES);
         }
-        self.reasons.len() - 1
     }
 }

@@ -126,13 +126,18 @@ pub enum RequirementKind {
 /// One requirement of a node selector's term.
 #[derive(Clone, Debug)]
 pub struct Requirement {
+    /// What it is about.
     pub kind: RequirementKind,
+    /// Of the label.
     pub key: Symbol,
+    /// What is asked of the value.
     pub operator: Operator,
-    pub values: Vec<Symbol>,
+    /// Ascending, so that a value is found among many without looking at each; as written for `Gt` and `Lt`.
+    values: Vec<Symbol>,
 }
 
 impl Requirement {
+    /// Whether the node fulfils it.
     pub fn matches(&self, node: &Node) -> bool {
         let found = match self.kind {
             RequirementKind::Label => node.label_symbol(self.key),
@@ -143,8 +148,8 @@ impl Requirement {
             found.and_then(number).zip(self.values.first().copied().and_then(number)).is_some_and(|(a, b)| holds(a, b))
         };
         match self.operator {
-            Operator::In => found.is_some_and(|value| self.values.contains(&value)),
-            Operator::NotIn => found.is_none_or(|value| !self.values.contains(&value)),
+            Operator::In => found.is_some_and(|value| self.values.binary_search(&value).is_ok()),
+            Operator::NotIn => found.is_none_or(|value| self.values.binary_search(&value).is_err()),
             Operator::Exists => found.is_some(),
             Operator::DoesNotExist => found.is_none(),
             Operator::Gt => compared(|a, b| a > b),
@@ -160,6 +165,7 @@ pub struct Term {
 }
 
 impl Term {
+    /// Whether the node fulfils all of them; a term without any matches nothing.
     pub fn matches(&self, node: &Node) -> bool {
         !self.requirements.is_empty() && self.requirements.iter().all(|requirement| requirement.matches(node))
     }
@@ -179,6 +185,9 @@ impl Term {
             let mut values = Vec::new();
             for _ in 0..next()? {
                 values.push(Symbol(u32::try_from(next()?).ok()?));
+            }
+            if matches!(operator, Operator::In | Operator::NotIn) {
+                values.sort_unstable();
             }
             requirements.push(Requirement { kind, key, operator, values });
         }
