@@ -142,6 +142,11 @@ impl Host {
         self.instances.adopt()
     }
 
+    /// Forgets all mirrors: the next question to each policy finds a fresh instance.
+    pub fn clear(&mut self) {
+        self.instances.clear();
+    }
+
     fn ask<C: host::Point<Answer = Answer>>(
         &mut self,
         point: Point,

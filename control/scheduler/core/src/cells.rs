@@ -148,11 +148,6 @@ impl Signature {
         Ok(Self(Arc::new(Shape { columns, words, hash: hasher.finish(), bytes })))
     }
 
-    /// Bytes of the words of all cells.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&*self.signature)
-    }
-
     /// Column and cell, in order of the columns.
     pub(crate) fn cells(&self) -> impl Iterator<Item = (u32, &[Word])> {
         let mut at = 0;

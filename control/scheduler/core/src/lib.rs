@@ -45,7 +45,6 @@ pub use objects::{Object, ObjectKind, ObjectRef, Objects};
 pub use pod::{PodInfo, Port, Protocol, Usage};
 pub use policies::{
     HeldPolicy, LivePolicies, Point, Points, Policies, PolicyHosts, Profile, ProfilePolicy, Unanswered,
-    unknown_profiles,
 };
 pub use resources::{amounts, pod_nonzero_requests, pod_requests};
 pub use snapshot::Snapshot;

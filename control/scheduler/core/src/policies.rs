@@ -202,11 +202,6 @@ impl Profile {
     }
 }
 
-/// Names in a policy's `spec.profiles` that no profile has: it takes no part in anything by them.
-pub fn unknown_profiles<'a>(wanted: &'a [String], known: &[&str]) -> Vec<&'a str> {
-    wanted.iter().map(String::as_str).filter(|name| !known.contains(name)).collect()
-}
-
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unanswered {
