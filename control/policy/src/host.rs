@@ -164,8 +164,10 @@ impl Host {
                 host::Blame::Policy | host::Blame::NotReady => Fault::new(asked, fault.cause, &fault.message),
                 host::Blame::Subject => {
                     let bytes = question.signature.bytes();
-                    let message =
-                        format!("the pod's own scheduling constraints of {bytes} bytes cost too much: {}", fault.message);
+                    let message = format!(
+                        "the pod's own scheduling constraints of {bytes} bytes cost too much: {}",
+                        fault.message
+                    );
                     Fault::new(asked, POD_TOO_LARGE, &message)
                 }
             };

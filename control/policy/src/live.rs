@@ -1,10 +1,10 @@
 //! What is live, as the scheduler sees it: the profiles that the installed policies make.
 
 use crate::prepare::Prepared;
-use sampan_env::Env;
-use sampan_policy_host as host;
 use parking_lot::Mutex;
 use sampan_api::scheduling::{FailurePolicy, Mode, SchedulingPolicy};
+use sampan_env::Env;
+use sampan_policy_host as host;
 use sampan_scheduler_core::{HeldPolicy, Point, Points, Profile, ProfilePolicy};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};

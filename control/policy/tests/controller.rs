@@ -138,7 +138,7 @@ fn has(set: &sampan_policy::PolicySet, name: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pods_wait_for_the_built_in_policies_and_not_for_one_that_never_comes() {
+async fn pods_wait_for_the_built_in_policies_and_for_those_that_may_not_be_left_out() {
     let cluster = Cluster::new().await;
     cluster.create("a-slow-one", "slow:v1").await;
     cluster.create("quiet", "quiet:v1").await;
@@ -153,6 +153,17 @@ async fn pods_wait_for_the_built_in_policies_and_not_for_one_that_never_comes() 
         );
     }
     assert!(has(&set, "quiet") && !has(&set, "a-slow-one"));
+    // Its image never comes, and its failurePolicy is Fail: until it is gone, or says otherwise, pods wait.
+    let held = |set: &sampan_policy::PolicySet| -> Vec<String> {
+        set.view.profiles["default-scheduler"].held.iter().map(|policy| policy.name.clone()).collect()
+    };
+    assert_eq!(held(&set), ["a-slow-one"]);
+    cluster.patch("a-slow-one", json!({"spec": {"failurePolicy": "Ignore"}})).await;
+    until(&live, "without the slow one", |set| held(set).is_empty()).await;
+    cluster.patch("a-slow-one", json!({"spec": {"failurePolicy": "Fail"}})).await;
+    until(&live, "with the slow one", |set| held(set) == ["a-slow-one"]).await;
+    cluster.admin.all::<SchedulingPolicy>().delete("a-slow-one", &Default::default()).await.expect("deleted");
+    until(&live, "without the slow one", |set| held(set).is_empty()).await;
     // The other worker goes on.
     cluster.admin.all::<SchedulingPolicy>().delete("quiet", &Default::default()).await.expect("deleted");
     until(&live, "without it", |set| !has(set, "quiet")).await;

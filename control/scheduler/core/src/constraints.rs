@@ -100,7 +100,8 @@ const CONSTRAINTS: &[Constraint] = &[
         demanded: |spec| {
             let all = spec.topology_spread_constraints.iter().flatten().enumerate();
             let hard = all.filter(|(_, constraint)| constraint.when_unsatisfiable == "DoNotSchedule");
-            hard.map(|(at, _)| format!("spec.topologySpreadConstraints[{at}] whenUnsatisfiable=DoNotSchedule")).collect()
+            hard.map(|(at, _)| format!("spec.topologySpreadConstraints[{at}] whenUnsatisfiable=DoNotSchedule"))
+                .collect()
         },
     },
     Constraint {

@@ -287,11 +287,7 @@ impl<'a> Run<'a> {
         if !ids.is_empty() {
             let mut rows = std::mem::take(&mut context.cycler.rows);
             known.to_ask(context.snapshot, &self.left, &mut rows);
-            let answer = if rows.is_empty() {
-                Ok(None)
-            } else {
-                self.ask(context, Point::Filter, group, &ids, &rows)
-            };
+            let answer = if rows.is_empty() { Ok(None) } else { self.ask(context, Point::Filter, group, &ids, &rows) };
             if let Ok(Some(Answer::Filter(answer))) = answer {
                 known.learn(&rows, answer);
             } else if !rows.is_empty() {
@@ -367,7 +363,9 @@ impl<'a> Run<'a> {
                 visited = (last + nodes - start) % nodes + 1;
             }
             self.left.sort_unstable();
-        } else if self.left.len() == enough && let Some(last) = self.last_from(start) {
+        } else if self.left.len() == enough
+            && let Some(last) = self.last_from(start)
+        {
             visited = (last + nodes - start) % nodes + 1;
         }
         self.outcome.next_start = (start + visited) % nodes;
@@ -390,7 +388,11 @@ impl<'a> Run<'a> {
     /// Adds the weighted scores of one group to the totals.
     fn score(&mut self, context: &mut Context<'_>, at: usize) -> Result<Phase, Stop> {
         let Some(group) = self.profile.groups(Point::Score).get(at) else { return Ok(Phase::Pick) };
-        if group.kept { self.score_kept(context, at, group)? } else { self.score_fresh(context, group)? }
+        if group.kept {
+            self.score_kept(context, at, group)?
+        } else {
+            self.score_fresh(context, group)?
+        }
         if self.fatal.is_some() { Err(Stop::Done) } else { Ok(Phase::Score(at + 1)) }
     }
 
@@ -407,11 +409,7 @@ impl<'a> Run<'a> {
             let mut rows = std::mem::take(&mut context.cycler.rows);
             known.to_ask(&self.feasible, &mut rows);
             let ids: Vec<u32> = asked.iter().map(|(_, id)| *id).collect();
-            let answer = if rows.is_empty() {
-                Ok(None)
-            } else {
-                self.ask(context, Point::Score, group, &ids, &rows)
-            };
+            let answer = if rows.is_empty() { Ok(None) } else { self.ask(context, Point::Score, group, &ids, &rows) };
             if let Ok(Some(Answer::Score(answer))) = answer {
                 known.learn(&rows, &asked, answer);
             } else if !rows.is_empty() {
@@ -479,8 +477,13 @@ impl<'a> Run<'a> {
         };
         let asked = group.policies.iter().map(|at| &self.profile.policies()[*at]);
         if let Some(strict) = asked.filter(|policy| ids.contains(&policy.id)).find(|policy| !policy.ignore_faults) {
-            self.fatal =
-                Some(format!("running \"{}\" {} plugin: {}: {}", strict.name, point.title(), fault.cause, fault.message));
+            self.fatal = Some(format!(
+                "running \"{}\" {} plugin: {}: {}",
+                strict.name,
+                point.title(),
+                fault.cause,
+                fault.message
+            ));
         }
         self.outcome.faults.push(fault);
         Ok(None)

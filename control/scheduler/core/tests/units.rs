@@ -71,9 +71,7 @@ impl Policies for Mixed {
 fn pass(point: Point, question: &Question<'_>) -> Answer {
     match point {
         Point::Filter => Answer::Filter(FilterAnswer::default()),
-        Point::Score => {
-            Answer::Score(ScoreAnswer { values: vec![0; question.rows.len()], ..ScoreAnswer::default() })
-        }
+        Point::Score => Answer::Score(ScoreAnswer { values: vec![0; question.rows.len()], ..ScoreAnswer::default() }),
     }
 }
 
@@ -149,9 +147,10 @@ fn the_order_of_the_profile_holds_whatever_is_kept() {
     };
     for first in 0..names.len() as u32 {
         // From `first` on all refuse: the first is the one that is named, and the later ones are not even asked.
-        let policies = names.iter().enumerate().map(|(at, name)| {
-            policy(at as u32, at as u32 + 10, name, &[Point::Filter], &["node.name"], at % 2 == 0)
-        });
+        let policies = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| policy(at as u32, at as u32 + 10, name, &[Point::Filter], &["node.name"], at % 2 == 0));
         let profile = Profile::new("default-scheduler", policies.collect(), 3);
         let mut snapshot = cluster(profile.columns(), 20);
         let mut cycler = Cycler::default();
@@ -234,9 +233,7 @@ fn a_fault_that_is_ignored_counts_as_if_nobody_had_been_asked() {
         lenient.ignore_faults = true;
         let profile = with(vec![lenient]);
         let mut snapshot = cluster(profile.columns(), 30);
-        let mut calls = 0;
         let mut mixed = Mixed::new(&profile, move |_, _, question| {
-            calls += 1;
             Err(Fault::new(question.policies.to_vec(), "Trap", "it fell").into())
         });
         let mut cycler = Cycler::default();

@@ -3,7 +3,7 @@
 use crate::limits;
 use crate::posted::Posted;
 use crate::record::{Records, decision};
-use crate::writer::Noted;
+use crate::writer::Decided;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use sampan_api::scheduling::{API_VERSION, Decision};
@@ -64,18 +64,18 @@ impl Waiting {
 }
 
 impl Decisions {
-    pub async fn run(self, mut noted: mpsc::Receiver<Noted>) {
+    pub async fn run(self, mut decided: mpsc::Receiver<Decided>) {
         let mut waiting = Waiting::default();
         loop {
             let pause = waiting.paused_until.filter(|_| !waiting.line.is_empty());
             let pause = pause.map(|until| until.saturating_duration_since(self.env.instant()));
             tokio::select! {
-                first = noted.recv() => {
+                first = decided.recv() => {
                     let Some(first) = first else { return };
                     self.take(first, &mut waiting);
                     // Wait a little for others: one write for many.
                     self.env.sleep(limits::DECISIONS_WAIT).await;
-                    while let Ok(more) = noted.try_recv() {
+                    while let Ok(more) = decided.try_recv() {
                         self.take(more, &mut waiting);
                     }
                 }
@@ -92,9 +92,9 @@ impl Decisions {
         waiting.posted.lost(&one.uid);
     }
 
-    fn take(&self, noted: Noted, waiting: &mut Waiting) {
-        let uid = Arc::clone(&noted.cycled.pod.uid);
-        let decision = Arc::new(decision(&noted.cycled, &self.run, self.env.now(), noted.micros));
+    fn take(&self, decided: Decided, waiting: &mut Waiting) {
+        let uid = Arc::clone(&decided.cycled.pod.uid);
+        let decision = Arc::new(decision(&decided.cycled, &self.run, self.env.now(), decided.micros));
         self.records.keep(Arc::clone(&decision));
         if waiting.posted.is_news(&uid, &decision.outcome) {
             self.enqueue(&decision, uid, waiting);

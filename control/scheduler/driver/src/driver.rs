@@ -3,11 +3,11 @@
 use crate::binder;
 use crate::decisions::Decisions;
 use crate::explain::Explainer;
-use crate::inbox::{Inbox, Told, Word};
+use crate::inbox::{Inbox, ObjectChange, Received};
 use crate::limits;
 use crate::record::Records;
 use crate::scheduler::{Bind, BindResult, Cycled, PodChange, Scheduler, SchedulerSettings};
-use crate::writer::{Conditions, Noted, tell};
+use crate::writer::{Conditions, Decided, report};
 use sampan_api::Record;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
 use sampan_client::{Change, Client, EventRecorder, EventType, Informer, Informers, reference};
@@ -20,23 +20,34 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// What a driver works with. The client's identity is `system:kube-scheduler`.
 pub struct DriverConfig {
+    /// Reads objects, binds, and writes conditions and decisions.
     pub client: Client,
+    /// Of nodes and pods.
     pub informers: Informers,
     /// Its source is `default-scheduler`.
     pub events: EventRecorder,
+    /// Who is asked.
     pub policies: Arc<dyn PolicyHosts>,
+    /// Time and randomness.
     pub env: Env,
+    /// Owns everything that the driver starts.
     pub tasks: Tasks,
 }
 
 /// Counts since the start.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// Cycles that ended.
     pub cycles: AtomicU64,
+    /// Cycles that chose a node.
     pub placed: AtomicU64,
+    /// Cycles that left their pod waiting.
     pub unschedulable: AtomicU64,
+    /// Cycles that an error ended.
     pub failed: AtomicU64,
+    /// Bindings that the API server took.
     pub bound: AtomicU64,
+    /// Bindings that it refused for good.
     pub bind_refused: AtomicU64,
     /// Sum of the cycles' wall times.
     pub cycle_micros: AtomicU64,
@@ -63,6 +74,7 @@ impl std::fmt::Debug for Driver {
 /// Failures to start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The operating system gives no thread.
     #[error("the scheduler's thread cannot be started: {0}")]
     Thread(std::io::Error),
 }
@@ -87,6 +99,7 @@ impl Driver {
         Explainer::new(config.client.clone(), Arc::clone(&config.policies), self.records.clone())
     }
 
+    /// Its counts.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
@@ -98,7 +111,7 @@ impl Driver {
     pub fn start(self) -> Result<(), StartError> {
         let Self { config, nodes, pods, inbox, records, metrics } = self;
         let (decided, decisions) = mpsc::channel(limits::DECIDED);
-        let (note, noted) = mpsc::channel(limits::NOTED);
+        let (recorder, recorded) = mpsc::channel(limits::RECORDED);
         let posting = Decisions {
             client: config.client.clone(),
             env: config.env.clone(),
@@ -106,7 +119,7 @@ impl Driver {
             run: config.env.uuid(),
             dropped: Arc::clone(&metrics.decisions_dropped),
         };
-        config.tasks.spawn_until_cancelled(posting.run(noted));
+        config.tasks.spawn_until_cancelled(posting.run(recorded));
         let outside = Outside {
             client: config.client.clone(),
             env: config.env.clone(),
@@ -115,7 +128,7 @@ impl Driver {
             inbox: Arc::clone(&inbox),
             metrics: Arc::clone(&metrics),
             bindings: Arc::new(Semaphore::new(limits::BINDINGS)),
-            note,
+            recorder,
         };
         config.tasks.spawn_until_cancelled(outside.run(decisions));
 
@@ -153,11 +166,11 @@ impl Driver {
     }
 }
 
-fn watch(informer: &Informer, inbox: &Arc<Inbox>, tell: fn(&Inbox, Word)) {
+fn watch(informer: &Informer, inbox: &Arc<Inbox>, receive: fn(&Inbox, ObjectChange)) {
     let inbox = Arc::clone(inbox);
     informer.add_handler(move |change| match change {
-        Change::Applied { new, .. } => tell(&inbox, Word::Applied(Arc::clone(new))),
-        Change::Deleted { last } => tell(&inbox, Word::Deleted(Arc::clone(last))),
+        Change::Applied { new, .. } => receive(&inbox, ObjectChange::Applied(Arc::clone(new))),
+        Change::Deleted { last } => receive(&inbox, ObjectChange::Deleted(Arc::clone(last))),
         Change::Synced | Change::Lost => {}
     });
 }
@@ -166,7 +179,7 @@ fn watch(informer: &Informer, inbox: &Arc<Inbox>, tell: fn(&Inbox, Word)) {
 struct Thread {
     inbox: Arc<Inbox>,
     env: Env,
-    decided: mpsc::Sender<Noted>,
+    decided: mpsc::Sender<Decided>,
     metrics: Arc<Metrics>,
 }
 
@@ -177,15 +190,15 @@ impl Thread {
     fn run(self, mut scheduler: Scheduler) {
         let mut idle = None;
         loop {
-            let told = match idle {
+            let received = match idle {
                 Some(wait) => self.inbox.wait(wait),
                 None => self.inbox.look(),
             };
-            if let Some(told) = told {
-                if told.stop {
+            if let Some(received) = received {
+                if received.stop {
                     return;
                 }
-                self.hear(&mut scheduler, told);
+                self.apply(&mut scheduler, received);
             }
             // A decision is never dropped: its binding would be. Without room for it none falls.
             if self.decided.capacity() == 0 {
@@ -203,7 +216,7 @@ impl Thread {
             let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             self.count(&cycled, micros);
             // Only this thread sends, and there was room.
-            if self.decided.try_send(Noted { cycled, micros }).is_err() {
+            if self.decided.try_send(Decided { cycled, micros }).is_err() {
                 // The tasks have ended.
                 return;
             }
@@ -215,35 +228,35 @@ impl Thread {
         scheduler.next_due().map_or(limits::IDLE_WAIT, |due| due.saturating_duration_since(now).min(limits::IDLE_WAIT))
     }
 
-    fn hear(&self, scheduler: &mut Scheduler, mut told: Told) {
+    fn apply(&self, scheduler: &mut Scheduler, mut received: Received) {
         let now = self.env.instant();
-        if told.policies_changed {
+        if received.policies_changed {
             scheduler.adopt(now);
         }
-        scheduler.seen_nodes(told.nodes_revision);
-        scheduler.seen_pods(told.pods_revision);
-        for word in told.take_nodes() {
-            match word {
-                Word::Deleted(last) => scheduler.node_deleted(&last.key.name),
-                Word::Applied(record) => match record.typed::<Node>() {
+        scheduler.seen_nodes(received.nodes_revision);
+        scheduler.seen_pods(received.pods_revision);
+        for change in received.take_nodes() {
+            match change {
+                ObjectChange::Deleted(last) => scheduler.node_deleted(&last.key.name),
+                ObjectChange::Applied(record) => match record.typed::<Node>() {
                     Ok(node) => scheduler.node_applied(node, now),
                     Err(error) => tracing::error!(%error, node = %record.key.name, "a node that cannot be read"),
                 },
             }
         }
-        for word in told.take_pods() {
-            match word {
-                Word::Deleted(last) => {
+        for change in received.take_pods() {
+            match change {
+                ObjectChange::Deleted(last) => {
                     scheduler.pod_deleted(&last.key.namespace, &last.key.name, &last.uid, now);
                 }
-                Word::Applied(record) if nothing_new(scheduler, &record) => {}
-                Word::Applied(record) => match record.typed::<Pod>() {
+                ObjectChange::Applied(record) if nothing_new(scheduler, &record) => {}
+                ObjectChange::Applied(record) => match record.typed::<Pod>() {
                     Ok(pod) => scheduler.pod_applied(PodChange { pod }, now),
                     Err(error) => tracing::error!(%error, pod = %record.key.name, "a pod that cannot be read"),
                 },
             }
         }
-        for (bind, result) in told.bound {
+        for (bind, result) in received.bound {
             scheduler.bound(&bind, &result, now);
         }
     }
@@ -262,7 +275,7 @@ impl Thread {
     }
 }
 
-/// Most of what is heard of pods is that ours are where we put them, and run: that needs no decoding.
+/// Most changes of pods are that ours are where they were placed, and run: those need no decoding.
 fn nothing_new(scheduler: &mut Scheduler, record: &Record) -> bool {
     let unfinished = matches!(record.field("status.phase"), Some("" | "Pending" | "Running" | "Unknown"));
     match record.field("spec.nodeName") {
@@ -280,24 +293,24 @@ struct Outside {
     inbox: Arc<Inbox>,
     metrics: Arc<Metrics>,
     bindings: Arc<Semaphore>,
-    note: mpsc::Sender<Noted>,
+    recorder: mpsc::Sender<Decided>,
 }
 
 impl Outside {
-    async fn run(self, mut decisions: mpsc::Receiver<Noted>) {
+    async fn run(self, mut decisions: mpsc::Receiver<Decided>) {
         let conditions = Conditions {
             client: self.client.clone(),
             env: self.env.clone(),
             tasks: self.tasks.clone(),
             turns: Arc::new(Semaphore::new(limits::CONDITIONS)),
         };
-        while let Some(noted) = decisions.recv().await {
-            if let Some(bind) = noted.cycled.bind.clone() {
-                self.bind(bind, Arc::clone(&noted.cycled.pod.pod)).await;
-            } else if let Some((pod, condition)) = tell(&noted.cycled, &self.events) {
+        while let Some(decided) = decisions.recv().await {
+            if let Some(bind) = decided.cycled.bind.clone() {
+                self.bind(bind, Arc::clone(&decided.cycled.pod.pod)).await;
+            } else if let Some((pod, condition)) = report(&decided.cycled, &self.events) {
                 conditions.write(pod, condition).await;
             }
-            match self.note.try_send(noted) {
+            match self.recorder.try_send(decided) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     self.metrics.decisions_dropped.fetch_add(1, Ordering::Relaxed);

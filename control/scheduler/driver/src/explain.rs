@@ -52,7 +52,13 @@ impl Explainer {
     /// # Errors
     /// Not found, when no decision about it is on record.
     pub async fn explain(&self, namespace: &str, name: &str) -> Result<Explanation, Status> {
-        let Some(decision) = self.records.latest(namespace, name) else {
+        let kept = self.records.latest(namespace, name);
+        let decision = match kept {
+            Some(decision) => Some(decision),
+            // One of an earlier run, or one that others pushed out of memory.
+            None => self.posted(namespace, name).await?.map(Arc::new),
+        };
+        let Some(decision) = decision else {
             let resource = GroupResource::new("", "pods");
             let mut status = Status::not_found(&resource, name);
             status.message = format!("no decision about pod {namespace}/{name} is on record");
@@ -65,6 +71,18 @@ impl Explainer {
             Err(note) => (None, note),
         };
         Ok(Explanation { text: text(&recorded, matrix.as_ref(), &note), decision: recorded, matrix, note })
+    }
+
+    /// The newest decision about the pod that the API holds.
+    async fn posted(&self, namespace: &str, name: &str) -> Result<Option<Decision>, Status> {
+        let listed = self.client.namespaced::<Decision>(namespace).list_all_records(&ListParams::default()).await;
+        let listed = listed.map_err(|error| Status::internal(&format!("decisions cannot be read: {error}")))?;
+        // Names begin with the pod's, which is cut where it is long.
+        let head: String = name.chars().take(limits::NAME / 2).collect();
+        let named = listed.items.iter().filter(|record| record.key.name.starts_with(&head));
+        let decisions = named.filter_map(|record| record.typed::<Decision>().ok());
+        let newest = decisions.filter(|decision| decision.pod.name == name).max_by(|a, b| a.time.cmp(&b.time));
+        Ok(newest.map(|decision| Decision::clone(&decision)))
     }
 
     async fn compute(&self, decision: Arc<Decision>) -> Result<ExplainedMatrix, String> {
@@ -88,9 +106,11 @@ impl Explainer {
         let mut assumed = HashMap::new();
         for (first, last) in &decision.inputs.assumed {
             for sequence in *first..=*last {
+                // Another run has numbers of its own.
                 let earlier = self
                     .records
                     .numbered(sequence)
+                    .filter(|earlier| earlier.run == decision.run)
                     .ok_or_else(|| format!("decision {sequence}, which it builds on, is no longer kept"))?;
                 if let Some(node) = &earlier.outcome.node {
                     assumed.insert(earlier.pod.uid.clone(), node.clone());

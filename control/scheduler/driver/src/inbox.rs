@@ -1,4 +1,4 @@
-//! What the driver's thread is told, without making anyone wait: one entry an object, the newest word counts.
+//! What the driver's thread receives, without making anyone wait: one entry an object, the newest change counts.
 
 use crate::scheduler::{Bind, BindResult};
 use parking_lot::{Condvar, Mutex};
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 /// One change of the cluster.
 #[derive(Clone, Debug)]
-pub(crate) enum Word {
+pub(crate) enum ObjectChange {
     Applied(Arc<Record>),
     Deleted(Arc<Record>),
 }
 
-/// Everything told since the last look.
+/// Everything received since the last look.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
-    nodes: HashMap<RecordKey, Word>,
-    pods: HashMap<RecordKey, Word>,
+pub(crate) struct Received {
+    nodes: HashMap<RecordKey, ObjectChange>,
+    pods: HashMap<RecordKey, ObjectChange>,
     /// In the order in which they came: no more than there are bindings under way.
     pub bound: Vec<(Bind, BindResult)>,
     pub nodes_revision: u64,
@@ -28,85 +28,85 @@ pub(crate) struct Told {
     pub stop: bool,
 }
 
-impl Told {
+impl Received {
     /// In order of revision: pods first come, first served.
-    pub fn take_nodes(&mut self) -> Vec<Word> {
+    pub fn take_nodes(&mut self) -> Vec<ObjectChange> {
         in_order(std::mem::take(&mut self.nodes))
     }
-    pub fn take_pods(&mut self) -> Vec<Word> {
+    pub fn take_pods(&mut self) -> Vec<ObjectChange> {
         in_order(std::mem::take(&mut self.pods))
     }
 }
 
-fn in_order(words: HashMap<RecordKey, Word>) -> Vec<Word> {
-    let mut words: Vec<Word> = words.into_values().collect();
-    words.sort_by_key(|word| match word {
-        Word::Applied(record) | Word::Deleted(record) => record.mod_revision,
+fn in_order(changes: HashMap<RecordKey, ObjectChange>) -> Vec<ObjectChange> {
+    let mut changes: Vec<ObjectChange> = changes.into_values().collect();
+    changes.sort_by_key(|change| match change {
+        ObjectChange::Applied(record) | ObjectChange::Deleted(record) => record.mod_revision,
     });
-    words
+    changes
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    told: Mutex<Told>,
+    received: Mutex<Received>,
     any: AtomicBool,
     wake: Condvar,
 }
 
 impl Inbox {
-    fn tell(&self, tell: impl FnOnce(&mut Told)) {
-        tell(&mut self.told.lock());
+    fn receive(&self, receive: impl FnOnce(&mut Received)) {
+        receive(&mut self.received.lock());
         self.any.store(true, Ordering::Release);
         self.wake.notify_one();
     }
 
-    pub fn node(&self, word: Word) {
-        self.tell(|told| {
-            let (Word::Applied(record) | Word::Deleted(record)) = &word;
-            told.nodes_revision = told.nodes_revision.max(record.mod_revision);
-            told.nodes.insert(record.key.clone(), word);
+    pub fn node(&self, change: ObjectChange) {
+        self.receive(|received| {
+            let (ObjectChange::Applied(record) | ObjectChange::Deleted(record)) = &change;
+            received.nodes_revision = received.nodes_revision.max(record.mod_revision);
+            received.nodes.insert(record.key.clone(), change);
         });
     }
 
-    pub fn pod(&self, word: Word) {
-        self.tell(|told| {
-            let (Word::Applied(record) | Word::Deleted(record)) = &word;
-            told.pods_revision = told.pods_revision.max(record.mod_revision);
-            told.pods.insert(record.key.clone(), word);
+    pub fn pod(&self, change: ObjectChange) {
+        self.receive(|received| {
+            let (ObjectChange::Applied(record) | ObjectChange::Deleted(record)) = &change;
+            received.pods_revision = received.pods_revision.max(record.mod_revision);
+            received.pods.insert(record.key.clone(), change);
         });
     }
 
     pub fn synced(&self, nodes: u64, pods: u64) {
-        self.tell(|told| {
-            told.nodes_revision = told.nodes_revision.max(nodes);
-            told.pods_revision = told.pods_revision.max(pods);
+        self.receive(|received| {
+            received.nodes_revision = received.nodes_revision.max(nodes);
+            received.pods_revision = received.pods_revision.max(pods);
         });
     }
 
     pub fn bound(&self, bind: Bind, result: BindResult) {
-        self.tell(|told| told.bound.push((bind, result)));
+        self.receive(|received| received.bound.push((bind, result)));
     }
 
     pub fn policies_changed(&self) {
-        self.tell(|told| told.policies_changed = true);
+        self.receive(|received| received.policies_changed = true);
     }
 
     pub fn stop(&self) {
-        self.tell(|told| told.stop = true);
+        self.receive(|received| received.stop = true);
     }
 
-    /// What was told since the last look, without waiting.
-    pub fn look(&self) -> Option<Told> {
-        self.any.swap(false, Ordering::Acquire).then(|| std::mem::take(&mut *self.told.lock()))
+    /// What was received since the last look, without waiting.
+    pub fn look(&self) -> Option<Received> {
+        self.any.swap(false, Ordering::Acquire).then(|| std::mem::take(&mut *self.received.lock()))
     }
 
-    /// The same, but waits for a word for at most `wait`.
-    pub fn wait(&self, wait: Duration) -> Option<Told> {
-        let mut told = self.told.lock();
+    /// The same, but waits for something for at most `wait`.
+    pub fn wait(&self, wait: Duration) -> Option<Received> {
+        let mut received = self.received.lock();
         if !self.any.load(Ordering::Acquire) {
             // Woken or not: what is there is what counts.
-            self.wake.wait_for(&mut told, wait);
+            self.wake.wait_for(&mut received, wait);
         }
-        self.any.swap(false, Ordering::Acquire).then(|| std::mem::take(&mut *told))
+        self.any.swap(false, Ordering::Acquire).then(|| std::mem::take(&mut *received))
     }
 }

@@ -44,7 +44,7 @@ pub const DECIDED: usize = 4096;
 /// How soon the thread looks whether there is room for another.
 pub const DECIDED_WAIT: Duration = Duration::from_millis(10);
 /// Cycles on their way onto the record; what comes when it is full is dropped and counted.
-pub const NOTED: usize = 8192;
+pub const RECORDED: usize = 8192;
 /// What kube-scheduler puts into an Event at most.
 pub const EVENT_MESSAGE: usize = 1024;
 /// Explanations computed at a time.

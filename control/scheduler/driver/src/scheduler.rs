@@ -5,7 +5,8 @@ use crate::limits;
 use crate::queue::{ClusterEvent, Queue, WaitsFor};
 use sampan_api::k8s::api::core::v1::{Node, Pod};
 use sampan_scheduler_core::{
-    CycleResult, Cycler, Fault, LivePolicies, Object, ObjectKind, ObjectRef, Objects, Outcome, PodInfo, Profile, Run, Snapshot,
+    CycleResult, Cycler, Fault, LivePolicies, Object, ObjectKind, ObjectRef, Objects, Outcome, PodInfo, Profile, Run,
+    Snapshot,
 };
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -42,21 +43,27 @@ enum PodState {
 /// A pod as the watch shows it.
 #[derive(Clone, Debug)]
 pub struct PodChange {
+    /// Its new form.
     pub pod: Arc<Pod>,
 }
 
 /// A pod that is to be bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bind {
+    /// The pod's namespace.
     pub namespace: String,
+    /// Its name.
     pub name: String,
+    /// Its uid: a later pod of that name is another one.
     pub uid: Arc<str>,
+    /// The node that it gets.
     pub node: String,
 }
 
 /// What came of a binding. Only what is certain is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BindResult {
+    /// The pod has the node.
     Bound,
     /// The API server refused it for good; the pod has no node by it.
     Refused(String),
@@ -65,13 +72,21 @@ pub enum BindResult {
 /// One cycle: what it decided on, from what, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Cycled {
+    /// The pod that was decided on.
     pub pod: PodInfo,
+    /// By which policies.
     pub profile: Arc<Profile>,
+    /// What it came to.
     pub outcome: Outcome,
+    /// Number of the cycle in this run, from 1.
     pub sequence: u64,
+    /// What chose among equals.
     pub seed: u64,
+    /// Where the search began.
     pub start: u32,
+    /// Revision of the nodes that were seen.
     pub nodes_revision: u64,
+    /// Revision of the pods that were seen.
     pub pods_revision: u64,
     /// Sequence numbers of the decisions that were assumed: ranges, both ends included.
     pub assumed: Vec<(u64, u64)>,
@@ -147,6 +162,7 @@ fn node_events(old: Option<&Node>, new: &Node) -> Vec<ClusterEvent> {
 }
 
 impl Scheduler {
+    /// Knows of no node and no pod yet.
     pub fn new(policies: Box<dyn LivePolicies>, settings: &SchedulerSettings) -> Self {
         let assumed_max = if settings.assumed_max == 0 { limits::ASSUMED_MAX } else { settings.assumed_max };
         Self {
@@ -166,6 +182,7 @@ impl Scheduler {
         }
     }
 
+    /// The cluster as it is counted now.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -184,10 +201,12 @@ impl Scheduler {
     pub fn seen_nodes(&mut self, revision: u64) {
         self.nodes_revision = self.nodes_revision.max(revision);
     }
+    /// The same of pods.
     pub fn seen_pods(&mut self, revision: u64) {
         self.pods_revision = self.pods_revision.max(revision);
     }
 
+    /// A node is there, or has another form.
     pub fn node_applied(&mut self, node: Arc<Node>, now: Instant) {
         let name = node.metadata.name.clone().unwrap_or_default();
         let old = self.snapshot.node(&name).cloned();
@@ -199,6 +218,7 @@ impl Scheduler {
         }
     }
 
+    /// A node is gone.
     pub fn node_deleted(&mut self, name: &str) {
         self.snapshot.remove_node(name);
     }
@@ -208,8 +228,8 @@ impl Scheduler {
         self.queue.happened(event, now, |policy| policies.events(policy));
     }
 
-    /// Whether the watch's word that this pod is on this node, unfinished, says nothing new: then nobody need decode it.
-    /// The watch has now shown it.
+    /// Whether it is known already that this pod is on this node and has not finished: then the change that says so need
+    /// not be decoded. The watch has now shown it.
     pub fn confirms(&mut self, uid: &str, node: &str) -> bool {
         let Some(known) = self.pods.get_mut(uid) else { return false };
         match &known.state {
@@ -224,6 +244,7 @@ impl Scheduler {
         }
     }
 
+    /// A pod is there, or has another form.
     pub fn pod_applied(&mut self, change: PodChange, now: Instant) {
         let info = PodInfo::new(change.pod, self.snapshot.strings_mut());
         let key = (info.namespace().to_owned(), info.name().to_owned());
@@ -277,8 +298,8 @@ impl Scheduler {
         !info.gated() && !info.deleting() && self.policies.profile(info.scheduler_name()).is_some()
     }
 
-    /// No pod of that name is there any more: neither the one that the word is of, nor an older one whose end, and whose
-    /// successor's whole life, was told in this one word.
+    /// No pod of that name is there any more: neither the one that the deletion is of, nor an older one whose end and whose
+    /// successor's whole life the watch left out.
     pub fn pod_deleted(&mut self, namespace: &str, name: &str, uid: &str, now: Instant) {
         if let Some(known) = self.names.remove(&(namespace.to_owned(), name.to_owned())) {
             self.forget(&known, now);
@@ -314,8 +335,12 @@ impl Scheduler {
         }
         self.happened(ClusterEvent::PoliciesChanged, now);
         // A profile may have come or gone.
-        let ignored: Vec<Uid> =
-            self.pods.iter().filter(|(_, known)| known.state == PodState::Ignored).map(|(uid, _)| Arc::clone(uid)).collect();
+        let ignored: Vec<Uid> = self
+            .pods
+            .iter()
+            .filter(|(_, known)| known.state == PodState::Ignored)
+            .map(|(uid, _)| Arc::clone(uid))
+            .collect();
         for uid in ignored {
             let Some(known) = self.pods.get(&uid) else { continue };
             let free = known.info.node_name().is_none() && !known.info.finished();
@@ -385,7 +410,8 @@ impl Scheduler {
                 let attempts = self.queue.take(&uid);
                 self.assumed.insert(self.sequence);
                 self.unanswered += 1;
-                let state = PodState::Assumed { node: node.clone(), sequence: self.sequence, answered: false, attempts };
+                let state =
+                    PodState::Assumed { node: node.clone(), sequence: self.sequence, answered: false, attempts };
                 self.pods.insert(Arc::clone(&uid), Known { info: cycled.pod.clone(), state });
                 cycled.bind = Some(Bind {
                     namespace: cycled.pod.namespace().to_owned(),

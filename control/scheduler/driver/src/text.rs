@@ -35,6 +35,9 @@ fn render(out: &mut String, decision: &Decision, matrix: Option<&ExplainedMatrix
             refusal.reasons.join(", ")
         )?;
     }
+    if outcome.refusals_left_out > 0 {
+        writeln!(out, "and {} more reasons, each of fewer nodes", outcome.refusals_left_out)?;
+    }
     let Some(matrix) = matrix else { return writeln!(out, "The whole cannot be computed again: {note}.") };
     if matrix.agrees {
         writeln!(out, "Computed again from the recorded inputs: the same result.")?;

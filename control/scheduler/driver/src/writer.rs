@@ -1,4 +1,4 @@
-//! What is told of decisions: conditions of pods, Events. None of it holds a cycle up.
+//! Conditions of pods and Events that say what was decided. None of it holds a cycle up.
 
 use crate::limits;
 use crate::scheduler::Cycled;
@@ -12,14 +12,19 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Why a pod was not placed, as its condition and its Event say it.
-pub(crate) fn tell(cycled: &Cycled, events: &EventRecorder) -> Option<(Arc<Pod>, Value)> {
+pub(crate) fn report(cycled: &Cycled, events: &EventRecorder) -> Option<(Arc<Pod>, Value)> {
     let reason = match cycled.outcome.result {
         CycleResult::Placed(_) => return None,
         CycleResult::Unschedulable | CycleResult::Held => "Unschedulable",
         CycleResult::Failed => "SchedulerError",
     };
     let message = &cycled.outcome.message;
-    events.event(reference(&*cycled.pod.pod), EventType::Warning, "FailedScheduling", shortened(message, limits::EVENT_MESSAGE));
+    events.event(
+        reference(&*cycled.pod.pod),
+        EventType::Warning,
+        "FailedScheduling",
+        shortened(message, limits::EVENT_MESSAGE),
+    );
     let condition = condition(&cycled.pod, reason, message)?;
     Some((Arc::clone(&cycled.pod.pod), condition))
 }
@@ -72,7 +77,7 @@ impl Conditions {
 }
 
 /// A cycle on its way onto the record.
-pub(crate) struct Noted {
+pub(crate) struct Decided {
     pub cycled: Cycled,
     pub micros: u64,
 }

@@ -1,5 +1,6 @@
 //! A cluster, an API server that loses answers, a scheduler that crashes: all out of one seed. Never over-committed,
-//! never bound twice, and in the end every pod that fits somewhere runs.
+//! never bound twice, never past a policy whose faults are not ignored, whatever becomes of that policy, and in the end
+//! every pod that fits somewhere runs.
 //!
 //! 200 seeds; SAMPAN_TIER=nightly: 10,000. SAMPAN_SEED=N runs one and says more.
 
@@ -8,12 +9,16 @@ mod native;
 
 use native::Native;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
+use sampan_policy_sdk as sdk;
 use sampan_scheduler_core::{
-    Answer, Fault, LivePolicies, Point, Policies, Profile, Question, Unanswered, amounts, pod_requests,
+    Answer, ColumnSet, Fault, Feed, FilterAnswer, HeldPolicy, LivePolicies, Normalize, Point, Points, Policies,
+    Profile, ProfilePolicy, Question, Reason, Unanswered, amounts, pod_requests,
 };
 use sampan_scheduler_driver::{Bind, BindResult, PodChange, Scheduler, SchedulerSettings};
 use serde_json::json;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,33 +38,150 @@ impl Dice {
     }
 }
 
-/// The built-in policies natively, with a fault now and then.
+/// Pods of this label are kept off these nodes by a policy whose faults are not ignored.
+const KEPT_OFF: &str = "kept-off";
+const FORBIDDEN: [&str; 2] = ["n0", "n3"];
+
+fn is_forbidden(pod: &Pod, node: &str) -> bool {
+    pod.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(KEPT_OFF)) && FORBIDDEN.contains(&node)
+}
+
+struct Strict;
+
+impl sdk::Policy for Strict {
+    const NAME: &'static str = "Strict";
+    const POINTS: &'static [sdk::Point] = &[sdk::Point::Filter];
+    const COLUMNS: &'static [sdk::Column] = &[sdk::Column::NodeName, sdk::Column::PodLabels];
+    type Args = sdk::NoArgs;
+    fn new(_: sdk::NoArgs) -> Result<Self, String> {
+        Ok(Self)
+    }
+    fn filter(&self, pod: &sdk::Pod, node: &sdk::Node) -> sdk::Verdict {
+        if pod.label(KEPT_OFF).is_some() && FORBIDDEN.contains(&node.name()) {
+            sdk::Verdict::unresolvable("node(s) were forbidden")
+        } else {
+            sdk::Verdict::Pass
+        }
+    }
+}
+
+/// What has become of the strict policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Live,
+    /// After three faults, or since its component is compiled, or cannot be fetched: it cannot be asked.
+    NotLive,
+}
+
+/// Shared with the simulation, which changes it between two cycles.
+#[derive(Debug)]
+struct Control {
+    standing: Standing,
+    /// Grows with each change, a swap for the same among them.
+    generation: u64,
+    faults: u32,
+}
+
+const STRICT_UNIT: u32 = 7;
+const STRICT_ID: u32 = 70;
+
+fn profile_with(standing: Standing, generation: u64) -> Profile {
+    let mut policies = native::profile().policies().to_vec();
+    if standing == Standing::Live {
+        let strict = ProfilePolicy {
+            id: STRICT_ID,
+            unit: STRICT_UNIT,
+            name: "strict".into(),
+            generation: Some(1),
+            digest: String::new(),
+            args_digest: String::new(),
+            points: Points::of([Point::Filter]),
+            columns: ColumnSet::from_names(["node.name", "pod.labels"]).expect("columns of the contract"),
+            weight: 1,
+            normalize: Normalize::None,
+            // Its answers are kept, or not.
+            cacheable: generation % 2 == 0,
+            ignore_faults: false,
+        };
+        policies.insert(generation as usize % (policies.len() + 1), strict);
+    }
+    let mut profile = Profile::new("default-scheduler", policies, generation);
+    if standing == Standing::NotLive {
+        profile.held.push(HeldPolicy { name: "strict".into(), why: "it is not live".into() });
+    }
+    profile
+}
+
+/// The built-in policies natively and a strict one, with a fault now and then.
 struct Simulated {
     native: Native,
+    strict: Option<(sdk::Runtime, Feed)>,
     profile: Arc<Profile>,
+    generation: u64,
+    control: Rc<RefCell<Control>>,
     dice: Dice,
     faults: u64,
 }
 
 impl Simulated {
-    fn boxed(seed: u64, faults: u64) -> Box<Self> {
-        let profile = native::profile();
-        Box::new(Self { native: Native::new(&profile), profile: Arc::new(profile), dice: Dice(seed), faults })
+    fn boxed(seed: u64, faults: u64, control: &Rc<RefCell<Control>>) -> Box<Self> {
+        let (generation, standing) = (control.borrow().generation, control.borrow().standing);
+        let profile = Arc::new(profile_with(standing, generation));
+        let native = Native::new(&profile);
+        let (control, dice) = (Rc::clone(control), Dice(seed));
+        Box::new(Self { native, strict: None, profile, generation, control, dice, faults })
+    }
+
+    fn ask_strict(&mut self, question: &Question<'_>) -> Answer {
+        let (runtime, feed) = self.strict.get_or_insert_with(|| {
+            let mut runtime = sdk::Runtime::new(vec![sdk::entry::<Strict>()]);
+            runtime.configure(STRICT_ID, "Strict", "").expect("it takes no arguments");
+            (runtime, Feed::new(ColumnSet::from_names(["node.name", "pod.labels"]).expect("columns")))
+        });
+        let (changes, pod) = feed.changes(question.snapshot, question.signature);
+        let input = sdk::Input {
+            changes: native::changes(changes),
+            overlay: sdk::Changes::default(),
+            pod,
+            policies: question.policies.to_vec(),
+            nodes: question.rows.to_vec(),
+        };
+        let answer = runtime.filter(&input).expect("an answer");
+        let reasons = answer.reasons.into_iter();
+        let reasons = reasons.map(|r| Reason { policy: r.policy, unresolvable: r.bits & 1 == 1, texts: r.texts });
+        Answer::Filter(FilterAnswer { marks: answer.marks, reasons: reasons.collect(), skipped: answer.skipped })
     }
 }
 
 impl Policies for Simulated {
     fn ask(&mut self, point: Point, unit: u32, question: &Question<'_>) -> Result<Answer, Unanswered> {
-        if self.faults > 0 && self.dice.one_in(self.faults) {
+        let is_strict = unit == STRICT_UNIT;
+        if self.faults > 0 && self.dice.one_in(if is_strict { self.faults / 4 } else { self.faults }) {
+            if is_strict {
+                // Its mirror is gone with its instance.
+                self.strict = None;
+                let mut control = self.control.borrow_mut();
+                control.faults += 1;
+                if control.faults >= 3 {
+                    control.standing = Standing::NotLive;
+                    control.generation += 1;
+                }
+            }
             return Err(Fault::new(question.policies.to_vec(), "Trap", "simulated").into());
         }
-        self.native.ask(point, unit, question)
+        if is_strict { Ok(self.ask_strict(question)) } else { self.native.ask(point, unit, question) }
     }
 }
 
 impl LivePolicies for Simulated {
     fn adopt(&mut self) -> bool {
-        false
+        let (generation, standing) = (self.control.borrow().generation, self.control.borrow().standing);
+        if generation == self.generation {
+            return false;
+        }
+        self.generation = generation;
+        self.profile = Arc::new(profile_with(standing, generation));
+        true
     }
     fn profile(&self, name: &str) -> Option<Arc<Profile>> {
         (name == self.profile.scheduler_name()).then(|| Arc::clone(&self.profile))
@@ -121,7 +243,8 @@ impl World {
             return;
         }
         let cpu = format!("{}m", 100 * (1 + dice.roll(15)));
-        let pod = json!({"metadata": {"name": name, "namespace": "d", "uid": uid}, "spec": {"schedulerName":
+        let labels = if dice.one_in(2) { json!({KEPT_OFF: "true"}) } else { json!({}) };
+        let pod = json!({"metadata": {"name": name, "namespace": "d", "uid": uid, "labels": labels}, "spec": {"schedulerName":
             "default-scheduler", "priority": dice.roll(3), "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}});
         self.put_pod(serde_json::from_value(pod).expect("a pod"));
     }
@@ -140,6 +263,9 @@ impl World {
 
     /// The scheduler asks for a binding: of a pod that it has not placed already.
     fn ask(&mut self, bind: Bind, seed: u64) {
+        if let Some(pod) = self.pods.get(&*bind.uid) {
+            assert!(!is_forbidden(pod, &bind.node), "seed {seed}: {} goes past the strict policy", bind.uid);
+        }
         let before = self.asked.insert(bind.uid.to_string(), bind.node.clone());
         assert_eq!(before, None, "seed {seed}: {} is placed twice", bind.uid);
         self.binding.push(bind);
@@ -201,9 +327,9 @@ fn hear(scheduler: &mut Scheduler, word: Word, now: Instant) {
     }
 }
 
-fn fresh(world: &mut World, seed: u64, now: Instant, faults: u64) -> Scheduler {
+fn fresh(world: &mut World, seed: u64, now: Instant, faults: u64, control: &Rc<RefCell<Control>>) -> Scheduler {
     let settings = SchedulerSettings { assumed_max: 8 };
-    let mut scheduler = Scheduler::new(Simulated::boxed(seed, faults), &settings);
+    let mut scheduler = Scheduler::new(Simulated::boxed(seed, faults, control), &settings);
     world.watch.clear();
     world.asked.clear();
     for node in world.nodes.values() {
@@ -227,11 +353,14 @@ fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
         asked: BTreeMap::new(),
         next: 0,
     };
-    let mut scheduler = fresh(&mut world, seed, now, faults);
+    // At the first start its component is not compiled yet.
+    let control = Rc::new(RefCell::new(Control { standing: Standing::NotLive, generation: seed, faults: 0 }));
+    let mut scheduler = fresh(&mut world, seed, now, faults, &control);
     let (mut placed, mut refused) = (0, 0);
     for _ in 0..400 {
         now += Duration::from_millis(dice.roll(400));
-        match dice.roll(12) {
+        scheduler.adopt(now);
+        match dice.roll(13) {
             0 => {
                 let number = dice.roll(6);
                 let name = format!("n{number}");
@@ -288,8 +417,19 @@ fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
                         world.bind(&bind, seed);
                     }
                 }
-                scheduler = fresh(&mut world, seed ^ now.duration_since(begin).as_millis() as u64, now, faults);
+                // It may be compiled again before it is live.
+                if dice.one_in(2) {
+                    change(&control, Standing::NotLive);
+                }
+                scheduler =
+                    fresh(&mut world, seed ^ now.duration_since(begin).as_millis() as u64, now, faults, &control);
             }
+            12 => match dice.roll(4) {
+                // Its component is gone.
+                0 => change(&control, Standing::NotLive),
+                // It goes live, or is swapped.
+                _ => change(&control, Standing::Live),
+            },
             _ => {
                 if let Some(cycled) = scheduler.cycle(now, dice.roll(u64::MAX)) {
                     match cycled.bind {
@@ -303,14 +443,31 @@ fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
             }
         }
     }
-    settle(&mut world, &mut scheduler, &mut dice, now, seed);
+    settle(&mut world, &mut scheduler, &mut dice, now, (seed, &control));
     (placed, refused)
 }
 
+fn change(control: &Rc<RefCell<Control>>, standing: Standing) {
+    let mut control = control.borrow_mut();
+    control.standing = standing;
+    control.generation += 1;
+    control.faults = 0;
+}
+
 /// With nothing more happening, every pod that fits on some node ends up on one.
-fn settle(world: &mut World, scheduler: &mut Scheduler, dice: &mut Dice, mut now: Instant, seed: u64) {
+fn settle(
+    world: &mut World,
+    scheduler: &mut Scheduler,
+    dice: &mut Dice,
+    mut now: Instant,
+    (seed, control): (u64, &Rc<RefCell<Control>>),
+) {
     for _ in 0..3000 {
         now += Duration::from_secs(2);
+        if control.borrow().standing == Standing::NotLive {
+            change(control, Standing::Live);
+        }
+        scheduler.adopt(now);
         for word in std::mem::take(&mut world.watch) {
             hear(scheduler, word, now);
         }
@@ -325,13 +482,14 @@ fn settle(world: &mut World, scheduler: &mut Scheduler, dice: &mut Dice, mut now
                 world.ask(bind, seed);
             }
         }
-        if !any && world.binding.is_empty() && scheduler.queue_lengths().1 == 0 {
+        let is_live = control.borrow().standing == Standing::Live;
+        if !any && is_live && world.binding.is_empty() && scheduler.queue_lengths().1 == 0 {
             break;
         }
     }
     for pod in world.pods.values().filter(|pod| World::node_of(pod).is_none()) {
         for (name, node) in &world.nodes {
-            if node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true) {
+            if node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true) || is_forbidden(pod, name) {
                 continue;
             }
             let there: Vec<&Arc<Pod>> =

@@ -154,7 +154,9 @@ mod tests {
         let values: Vec<String> = (0..500).map(|at| format!("value-{}", (at * 7919) % 500)).collect();
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         let mut cluster = Cluster::new();
-        let among: Vec<u32> = (0..20).map(|at| cluster.node(&format!("n{at}")).label("zone", &format!("value-{}", at * 25)).row()).collect();
+        let among: Vec<u32> = (0..20)
+            .map(|at| cluster.node(&format!("n{at}")).label("zone", &format!("value-{}", at * 25)).row())
+            .collect();
         let beside = cluster.node("other").label("zone", "elsewhere").row();
         for (operator, passes) in [(Operator::In, true), (Operator::NotIn, false)] {
             let pod = cluster.pod("p").required("zone", operator, &values).row();

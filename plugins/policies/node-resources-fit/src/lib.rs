@@ -79,7 +79,9 @@ impl Wanted<'_> {
     fn verdict(&self, node: &Node) -> Verdict {
         let (allocatable, requested) = (node.cell(Column::NodeAllocatable), node.cell(Column::NodeRequested));
         let full = node.pod_count() + 1 > amount(allocatable, self.pods);
-        let lacks = |&(resource, want): &(i64, i64)| want > amount(allocatable, resource) - amount(requested, resource);
+        let lacks = |&(resource, want): &(i64, i64)| {
+            want > amount(allocatable, resource).saturating_sub(amount(requested, resource))
+        };
         // Most nodes fit: nothing is made for them.
         if !full && !self.requests.iter().any(lacks) {
             return Verdict::Pass;
@@ -105,23 +107,31 @@ impl Wanted<'_> {
         for (resource, weight, kind) in scored {
             let capacity = amount(allocatable, *resource);
             let used = match kind {
-                Kind::Cpu => node_nonzero.0 + pod_nonzero.0,
-                Kind::Memory => node_nonzero.1 + pod_nonzero.1,
+                Kind::Cpu => node_nonzero.0.saturating_add(pod_nonzero.0),
+                Kind::Memory => node_nonzero.1.saturating_add(pod_nonzero.1),
                 Kind::Other => {
                     let want = amount(self.pod.cell(Column::PodRequests), *resource);
                     if want == 0 {
                         continue;
                     }
-                    amount(requested, *resource) + want
+                    amount(requested, *resource).saturating_add(want)
                 }
             };
             if capacity == 0 {
                 continue;
             }
-            sum += weight * if used > capacity { 0 } else { (capacity - used) * SCORE_MAX / capacity };
+            sum += weight * if used > capacity { 0 } else { share(capacity - used, capacity) };
             weights += weight;
         }
         if weights == 0 { 0 } else { sum / weights }
+    }
+}
+
+/// `free` of `capacity` in parts of [`SCORE_MAX`]. Wide divisions are slow: only what would overflow takes one.
+fn share(free: i64, capacity: i64) -> i64 {
+    match free.checked_mul(SCORE_MAX) {
+        Some(parts) => parts / capacity,
+        None => (i128::from(free) * i128::from(SCORE_MAX) / i128::from(capacity)) as i64,
     }
 }
 
@@ -247,6 +257,19 @@ mod tests {
         let pod = cluster.pod("p").row();
         check(&cluster, pod, node, Verdict::Pass);
         check(&cluster, pod, full, refuse(&["Too many pods"], false));
+    }
+
+    #[test]
+    fn no_amount_is_too_large_to_be_counted() {
+        let mut cluster = Cluster::new();
+        let node =
+            cluster.node("a").allocatable("cpu", i64::MAX).allocatable("memory", i64::MAX).allocatable("pods", 9);
+        let node = node.requested("memory", i64::MAX).requested_nonzero(i64::MAX, 0).row();
+        let pod = cluster.pod("p").request("memory", i64::MAX).request_nonzero(i64::MAX, 0).row();
+        let refused = Verdict::Refuse { texts: vec!["Insufficient memory".into()], unresolvable: false };
+        assert_eq!(cluster.filter(&policy(), pod, node), refused);
+        // All of the cpu is requested, and none of the memory.
+        assert_eq!(cluster.score(&policy(), pod, node), Some(50));
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub struct Native {
     pub fed: usize,
 }
 
-fn changes(c: Changes) -> sdk::Changes {
+/// As a component is sent them.
+pub fn changes(c: Changes) -> sdk::Changes {
     sdk::Changes {
         strings: c.strings,
         string_ends: c.string_ends,
