@@ -11,6 +11,7 @@ pub const EVENTS: &[&str] = &[
     "Pod/Delete",
 ];
 
+/// Whether a policy may declare it.
 pub fn is_event(name: &str) -> bool {
     EVENTS.contains(&name)
 }

@@ -3,6 +3,7 @@
 /// Best score of a node.
 pub const SCORE_MAX: i64 = 100;
 
+/// How raw scores become 0 to 100.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Normalize {
     /// They are in 0..=100 already; what is outside is cut.
@@ -17,6 +18,7 @@ pub enum Normalize {
 }
 
 impl Normalize {
+    /// As `describe` names it.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "none" => Some(Self::None),

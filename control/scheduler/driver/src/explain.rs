@@ -43,6 +43,7 @@ impl Explainer {
         Self { client, policies, records, turns: Arc::new(Semaphore::new(limits::EXPLANATIONS)) }
     }
 
+    /// The decisions that it explains.
     pub fn records(&self) -> &Records {
         &self.records
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// A pod that was refused waits at least this long after its first attempt, twice as long after each further one.
 pub const BACKOFF_INITIAL: Duration = Duration::from_secs(1);
+/// A pod that was refused waits no longer than this.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// A refused pod is tried again after this time though nothing happened that might help it.
 pub const UNSCHEDULABLE_MAX: Duration = Duration::from_secs(300);
@@ -13,11 +14,13 @@ pub const ASSUMED_MAX: usize = 2048;
 pub const BINDINGS: usize = 128;
 /// Wait between two tries of a binding whose answer is not known.
 pub const BIND_RETRY: Duration = Duration::from_millis(100);
+/// The longest such wait: each is twice the one before.
 pub const BIND_RETRY_MAX: Duration = Duration::from_secs(5);
 /// Writes of conditions under way at a time.
 pub const CONDITIONS: usize = 32;
 /// Decisions posted in one write, and their bytes.
 pub const DECISIONS_BATCH: usize = 256;
+/// Bytes of decisions posted in one write.
 pub const DECISIONS_BATCH_BYTES: usize = 1 << 20;
 /// Decisions of one pod that stay in the API: an older one is deleted when a newer one is posted.
 pub const DECISIONS_OF_POD: usize = 5;
@@ -51,6 +54,7 @@ pub const EVENT_MESSAGE: usize = 1024;
 pub const EXPLANATIONS: usize = 2;
 /// Refusals that a decision's record names, the most frequent first, and the bytes of their texts.
 pub const RECORDED_REFUSALS: usize = 64;
+/// Bytes of the texts of all refusals that a record names.
 pub const RECORDED_TEXT_BYTES: usize = 16 << 10;
 /// Nodes that an explanation's text shows.
 pub const EXPLAINED_NODES: usize = 30;

@@ -181,10 +181,12 @@ impl Records {
         ring.kept.iter().rev().find(|decision| decision.sequence == sequence).cloned()
     }
 
+    /// Decisions kept.
     pub fn len(&self) -> usize {
         self.0.lock().kept.len()
     }
 
+    /// Whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -9,6 +9,7 @@ use sampan_policy_sdk::{
     Verdicts,
 };
 
+/// `spec.nodeSelector` and `spec.affinity.nodeAffinity`.
 pub struct NodeAffinity;
 
 /// What one pod requires, read once.

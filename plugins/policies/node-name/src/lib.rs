@@ -6,6 +6,7 @@
 
 use sampan_policy_sdk::{Column, NoArgs, Node, Pod, Point, Policy, Verdict};
 
+/// `spec.nodeName`.
 pub struct NodeName;
 
 impl Policy for NodeName {

@@ -7,6 +7,7 @@
 use sampan_policy_sdk::{Column, NoArgs, Node, Nodes, Pod, Point, Policy, Verdict, Verdicts};
 use std::collections::HashSet;
 
+/// `hostPort`s of containers.
 pub struct NodePorts;
 
 /// Stands for every address of the host.

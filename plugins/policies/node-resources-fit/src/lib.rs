@@ -12,25 +12,33 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Args {
+    /// Extended resources that are not looked at.
     #[serde(default)]
     pub ignored_resources: Vec<String>,
+    /// How nodes are scored; cpu and memory alike when left out.
     #[serde(default)]
     pub scoring_strategy: Option<ScoringStrategy>,
 }
 
+/// `ScoringStrategy` of kube-scheduler's configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScoringStrategy {
+    /// `LeastAllocated`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// What is scored; cpu and memory when empty.
     #[serde(default)]
     pub resources: Vec<ResourceSpec>,
 }
 
+/// One scored resource.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResourceSpec {
+    /// Its name.
     pub name: String,
+    /// 1 to 100.
     #[serde(default = "one")]
     pub weight: i64,
 }
@@ -39,6 +47,7 @@ fn one() -> i64 {
     1
 }
 
+/// Requests against what nodes have left.
 pub struct NodeResourcesFit {
     ignored: Vec<String>,
     scored: Vec<ResourceSpec>,

@@ -10,6 +10,7 @@ use sampan_policy_sdk::{Column, Effect, NoArgs, Node, Nodes, Pod, Point, Policy,
 /// The taint that a cordoned node stands for.
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
+/// `spec.unschedulable` of nodes.
 pub struct NodeUnschedulable;
 
 fn tolerated(pod: &Pod) -> bool {

@@ -9,6 +9,7 @@ use sampan_policy_sdk::{
     Column, Effect, NoArgs, Node, Nodes, Normalize, Pod, Point, Policy, Toleration, Verdict, Verdicts,
 };
 
+/// `spec.taints` of nodes and `spec.tolerations`.
 pub struct TaintToleration;
 
 fn filter_one(tolerations: &[Toleration], node: &Node) -> Verdict {

@@ -7,10 +7,13 @@ macro_rules! columns {
         #[repr(u32)]
         pub enum Column { $($variant = $id),* }
         impl Column {
+            /// Every column, in order of the ids.
             pub const ALL: &'static [Column] = &[$(Column::$variant),*];
+            /// Its name in the contract.
             pub fn name(self) -> &'static str {
                 match self { $(Column::$variant => $name),* }
             }
+            /// Its number in the contract.
             pub fn id(self) -> u32 {
                 self as u32
             }

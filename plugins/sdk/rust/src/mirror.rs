@@ -10,12 +10,19 @@ pub struct Symbol(pub u32);
 /// Changes as they cross: see `changes` in plugins/wit/scheduling.wit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
+    /// UTF-8 of the new strings.
     pub strings: Vec<u8>,
+    /// Where each of them ends.
     pub string_ends: Vec<u32>,
+    /// Columns that have changed cells.
     pub columns: Vec<u32>,
+    /// Where each column's part of `rows` ends.
     pub column_ends: Vec<u32>,
+    /// Rows of changed cells.
     pub rows: Vec<u32>,
+    /// Where each row's part of `words` ends.
     pub cell_ends: Vec<u32>,
+    /// The cells' words.
     pub words: Vec<i64>,
 }
 

@@ -54,9 +54,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// A refusal that an eviction of pods could change.
     pub fn unschedulable(text: impl Into<Cow<'static, str>>) -> Self {
         Self::Refuse { texts: vec![text.into()], unresolvable: false }
     }
+    /// A refusal that no eviction of pods could change.
     pub fn unresolvable(text: impl Into<Cow<'static, str>>) -> Self {
         Self::Refuse { texts: vec![text.into()], unresolvable: true }
     }
@@ -123,6 +125,7 @@ pub struct Nodes<'a> {
 }
 
 impl<'a> Nodes<'a> {
+    /// Each node, with its index in the question.
     pub fn iter(&self) -> impl Iterator<Item = (usize, Node<'a>)> + use<'a> {
         let mirror = self.mirror;
         self.rows.iter().enumerate().map(move |(index, row)| (index, Node::new(mirror, *row)))
@@ -167,6 +170,8 @@ impl Verdicts {
         self.marks[index] != 0
     }
 
+    /// Records the verdict on the node at `index`: the first refusal of a node is kept by not asking again, see
+    /// [`Verdicts::refused`]. What has no room within the contract's bounds is cut, or counted under one common reason.
     pub fn put(&mut self, index: usize, verdict: Verdict) {
         let Verdict::Refuse { texts, unresolvable } = verdict else { return };
         let bits = u32::from(unresolvable);

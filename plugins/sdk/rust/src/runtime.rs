@@ -10,38 +10,55 @@ use serde_json::{Value, json};
 /// See `input` in plugins/wit/scheduling.wit.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
+    /// To be kept.
     pub changes: Changes,
+    /// To be seen by this call only.
     pub overlay: Changes,
+    /// Row of the pod.
     pub pod: u32,
+    /// Slots of the policies to run, in order.
     pub policies: Vec<u32>,
+    /// Rows of the nodes, in the order of the answer.
     pub nodes: Vec<u32>,
 }
 
+/// Why a node was refused: see `reason` in plugins/wit/scheduling.wit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
+    /// Slot of the policy that refuses it.
     pub policy: u32,
+    /// Bit 0: no eviction of pods could change it.
     pub bits: u32,
+    /// Counted one by one in the pod's condition.
     pub texts: Vec<String>,
 }
 
 /// See `failure` in plugins/wit/scheduling.wit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// Slot of the policy that cannot answer.
     pub policy: u32,
+    /// Why.
     pub message: String,
 }
 
 /// The answer of the filters: see `verdicts` in plugins/wit/scheduling.wit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unfit {
+    /// For each node 0, or 1 + an index of `reasons`; empty when all passed.
     pub marks: Vec<u8>,
+    /// What the marks point at.
     pub reasons: Vec<Reason>,
+    /// Slots of the policies that the pod does not concern.
     pub skipped: Vec<u32>,
 }
 
+/// The answer of the scores: see `scores` in plugins/wit/scheduling.wit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scores {
+    /// Slots of the policies that the pod does not concern.
     pub skipped: Vec<u32>,
+    /// One raw score a node for each of the other policies, in order.
     pub values: Vec<i64>,
 }
 
@@ -94,14 +111,20 @@ pub struct Runtime {
 }
 
 impl Runtime {
+    /// A component of these policies, none of which is configured.
     pub fn new(entries: Vec<Entry>) -> Self {
         Self { entries, slots: Vec::new(), mirror: Mirror::default() }
     }
 
+    /// What the component says of itself, as JSON.
     pub fn describe(&self) -> String {
         json!({ "policies": self.entries.iter().map(|entry| (entry.describe)()).collect::<Vec<_>>() }).to_string()
     }
 
+    /// Puts a policy with its arguments (JSON, "" for none) at a slot.
+    /// 
+    /// # Errors
+    /// Names what is wrong with the slot, the policy or the arguments.
     pub fn configure(&mut self, slot: u32, policy: &str, args: &str) -> Result<(), String> {
         let slot = slot as usize;
         if slot >= limits::SLOTS {
@@ -119,6 +142,10 @@ impl Runtime {
         Ok(())
     }
 
+    /// Answers which nodes the policies refuse.
+    /// 
+    /// # Errors
+    /// When the question contradicts itself.
     pub fn filter(&mut self, input: &Input) -> Result<Unfit, Failure> {
         self.ask(input, |mirror, slots, pod, nodes| {
             let mut verdicts = Verdicts::new(nodes.len());
@@ -136,6 +163,10 @@ impl Runtime {
         })
     }
 
+    /// Answers how the policies score the nodes.
+    /// 
+    /// # Errors
+    /// When the question contradicts itself.
     pub fn score(&mut self, input: &Input) -> Result<Scores, Failure> {
         self.ask(input, |mirror, slots, pod, nodes| {
             let mut scores = Scores::default();

@@ -24,9 +24,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Without nodes and pods.
     pub fn new() -> Self {
         Self::default()
     }
+    /// Adds a node.
     pub fn node(&mut self, name: &str) -> NodeBuilder<'_> {
         let row = self.nodes;
         self.nodes += 1;
@@ -35,6 +37,7 @@ impl Cluster {
         self.set(Column::NodeName, row, vec![name]);
         NodeBuilder { cluster: self, row }
     }
+    /// Adds a pod.
     pub fn pod(&mut self, name: &str) -> PodBuilder<'_> {
         let row = self.pods;
         self.pods += 1;
@@ -43,9 +46,11 @@ impl Cluster {
         self.set(Column::PodName, row, vec![name]);
         PodBuilder { cluster: self, row }
     }
+    /// The node of that row, as policies see it.
     pub fn get_node(&self, row: u32) -> Node<'_> {
         Node::new(&self.mirror, row)
     }
+    /// The pod of that row, as policies see it.
     pub fn get_pod(&self, row: u32) -> Pod<'_> {
         Pod::new(&self.mirror, row)
     }
@@ -113,24 +118,29 @@ impl Cluster {
     }
 }
 
+/// Says what a node is like.
 pub struct NodeBuilder<'a> {
     cluster: &'a mut Cluster,
     row: u32,
 }
 
 impl NodeBuilder<'_> {
+    /// Adds a label.
     pub fn label(self, key: &str, value: &str) -> Self {
         self.cluster.push_pair(Column::NodeLabels, self.row, key, value);
         self
     }
+    /// Adds an annotation.
     pub fn annotation(self, key: &str, value: &str) -> Self {
         self.cluster.push_pair(Column::NodeAnnotations, self.row, key, value);
         self
     }
+    /// Cordons it.
     pub fn unschedulable(self) -> Self {
         self.cluster.set(Column::NodeUnschedulable, self.row, vec![1]);
         self
     }
+    /// Adds a taint.
     pub fn taint(self, key: &str, value: &str, effect: Effect) -> Self {
         let words = [self.cluster.symbol(key), self.cluster.symbol(value), effect as i64];
         self.cluster.push(Column::NodeTaints, self.row, &words);
@@ -141,52 +151,63 @@ impl NodeBuilder<'_> {
         self.cluster.push_amount(Column::NodeAllocatable, self.row, resource, amount);
         self
     }
+    /// What its pods request of a resource.
     pub fn requested(self, resource: &str, amount: i64) -> Self {
         self.cluster.push_amount(Column::NodeRequested, self.row, resource, amount);
         self
     }
+    /// The same as scoring sees it: cpu in thousandths, memory in bytes.
     pub fn requested_nonzero(self, cpu: i64, memory: i64) -> Self {
         self.cluster.set(Column::NodeRequestedNonzero, self.row, vec![cpu, memory]);
         self
     }
+    /// How many pods it has.
     pub fn pod_count(self, count: i64) -> Self {
         self.cluster.set(Column::NodePodCount, self.row, vec![count]);
         self
     }
+    /// A port that one of its pods has taken.
     pub fn port(self, ip: &str, protocol: crate::Protocol, port: i64) -> Self {
         let words = [self.cluster.symbol(ip), protocol as i64, port];
         self.cluster.push(Column::NodePorts, self.row, &words);
         self
     }
+    /// Its row.
     pub fn row(self) -> u32 {
         self.row
     }
 }
 
+/// Says what a pod is like.
 pub struct PodBuilder<'a> {
     cluster: &'a mut Cluster,
     row: u32,
 }
 
 impl PodBuilder<'_> {
+    /// Adds a label.
     pub fn label(self, key: &str, value: &str) -> Self {
         self.cluster.push_pair(Column::PodLabels, self.row, key, value);
         self
     }
+    /// Adds an annotation.
     pub fn annotation(self, key: &str, value: &str) -> Self {
         self.cluster.push_pair(Column::PodAnnotations, self.row, key, value);
         self
     }
+    /// Its namespace.
     pub fn namespace(self, name: &str) -> Self {
         let word = self.cluster.symbol(name);
         self.cluster.set(Column::PodNamespace, self.row, vec![word]);
         self
     }
+    /// `spec.nodeName`.
     pub fn node_name(self, name: &str) -> Self {
         let word = self.cluster.symbol(name);
         self.cluster.set(Column::PodNodeName, self.row, vec![word]);
         self
     }
+    /// Adds a pair to `spec.nodeSelector`.
     pub fn node_selector(self, key: &str, value: &str) -> Self {
         self.cluster.push_pair(Column::PodNodeSelector, self.row, key, value);
         self
@@ -196,10 +217,12 @@ impl PodBuilder<'_> {
         self.cluster.push_amount(Column::PodRequests, self.row, resource, amount);
         self
     }
+    /// What it requests as scoring sees it: cpu in thousandths, memory in bytes.
     pub fn request_nonzero(self, cpu: i64, memory: i64) -> Self {
         self.cluster.set(Column::PodRequestsNonzero, self.row, vec![cpu, memory]);
         self
     }
+    /// A port of the host that it wants.
     pub fn port(self, ip: &str, protocol: crate::Protocol, port: i64) -> Self {
         let words = [self.cluster.symbol(ip), protocol as i64, port];
         self.cluster.push(Column::PodPorts, self.row, &words);
@@ -229,6 +252,7 @@ impl PodBuilder<'_> {
         self.cluster.set(Column::PodNodeAffinity, self.row, cell);
         self
     }
+    /// Adds a preferred term of one requirement.
     pub fn preferred(mut self, weight: i64, key: &str, operator: Operator, values: &[&str]) -> Self {
         let mut words = vec![weight];
         words.extend(self.term(&[(false, key, operator, values)]));
@@ -243,6 +267,7 @@ impl PodBuilder<'_> {
         }
         words
     }
+    /// Its row.
     pub fn row(self) -> u32 {
         self.row
     }

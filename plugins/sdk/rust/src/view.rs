@@ -33,9 +33,11 @@ pub struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
+    /// The node of that row.
     pub fn new(mirror: &'a Mirror, row: u32) -> Self {
         Self { mirror, row }
     }
+    /// Where its cells are.
     pub fn mirror(&self) -> &'a Mirror {
         self.mirror
     }
@@ -47,6 +49,7 @@ impl<'a> Node<'a> {
     pub fn name(&self) -> &'a str {
         self.name_symbol().map_or("", |name| self.mirror.text(name))
     }
+    /// Needs [`Column::NodeName`].
     pub fn name_symbol(&self) -> Option<Symbol> {
         self.cell(Column::NodeName).first().and_then(|word| symbol(*word))
     }
@@ -62,6 +65,7 @@ impl<'a> Node<'a> {
     pub fn label_symbol(&self, key: Symbol) -> Option<Symbol> {
         pairs(self.cell(Column::NodeLabels)).find(|(k, _)| *k == key).map(|(_, value)| value)
     }
+    /// Keys and values. Needs [`Column::NodeLabels`].
     pub fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + 'a {
         texts(self.mirror, self.cell(Column::NodeLabels))
     }
@@ -100,9 +104,13 @@ impl<'a> Node<'a> {
 /// One toleration of a pod. Absent key: every key; absent effect: every effect.
 #[derive(Clone, Copy, Debug)]
 pub struct Toleration {
+    /// `None`: every key.
     pub key: Option<Symbol>,
+    /// Every value, and none.
     pub exists: bool,
+    /// `None`: the empty one.
     pub value: Option<Symbol>,
+    /// `None`: every effect.
     pub effect: Option<Effect>,
 }
 
@@ -116,6 +124,7 @@ impl Toleration {
     }
 }
 
+/// What a requirement is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequirementKind {
     Label,
@@ -161,6 +170,7 @@ impl Requirement {
 /// A node selector's term: all of its requirements; a term without any matches nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Term {
+    /// All have to be fulfilled.
     pub requirements: Vec<Requirement>,
 }
 
@@ -203,9 +213,11 @@ pub struct Pod<'a> {
 }
 
 impl<'a> Pod<'a> {
+    /// The pod of that row.
     pub fn new(mirror: &'a Mirror, row: u32) -> Self {
         Self { mirror, row }
     }
+    /// Where its cells are.
     pub fn mirror(&self) -> &'a Mirror {
         self.mirror
     }
@@ -236,6 +248,7 @@ impl<'a> Pod<'a> {
     pub fn label(&self, key: &str) -> Option<&'a str> {
         find(self.mirror, self.cell(Column::PodLabels), key)
     }
+    /// Keys and values. Needs [`Column::PodLabels`].
     pub fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + 'a {
         texts(self.mirror, self.cell(Column::PodLabels))
     }
