@@ -122,7 +122,7 @@ impl Runtime {
     }
 
     /// Puts a policy with its arguments (JSON, "" for none) at a slot.
-    /// 
+    ///
     /// # Errors
     /// Names what is wrong with the slot, the policy or the arguments.
     pub fn configure(&mut self, slot: u32, policy: &str, args: &str) -> Result<(), String> {
@@ -143,7 +143,7 @@ impl Runtime {
     }
 
     /// Answers which nodes the policies refuse.
-    /// 
+    ///
     /// # Errors
     /// When the question contradicts itself.
     pub fn filter(&mut self, input: &Input) -> Result<Unfit, Failure> {
@@ -164,7 +164,7 @@ impl Runtime {
     }
 
     /// Answers how the policies score the nodes.
-    /// 
+    ///
     /// # Errors
     /// When the question contradicts itself.
     pub fn score(&mut self, input: &Input) -> Result<Scores, Failure> {
