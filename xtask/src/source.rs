@@ -1,5 +1,12 @@
 //! Rust source as far as tidy looks at it: text without comments and literals, functions, public items, paths.
 
+/// The text before its tests.
+pub fn without_tests(text: &str) -> &str {
+    ["\n#[cfg(test)]\nmod tests {", "\n#[cfg(all(test"]
+        .iter()
+        .fold(text, |text, mark| text.split(mark).next().unwrap_or_default())
+}
+
 /// The text with comments, strings and characters blanked out; lines and columns stay.
 pub fn blanked(text: &str) -> String {
     let bytes = text.as_bytes();

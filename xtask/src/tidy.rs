@@ -2,6 +2,7 @@
 //! words do not occur. Who may use what from outside, and under which license, is `cargo deny`'s (deny.toml).
 
 use crate::ratchet::{self, Counting};
+use crate::source::without_tests;
 use anyhow::{Context, bail};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,13 +104,6 @@ fn listed(root: &Path) -> anyhow::Result<Vec<String>> {
 /// Lines of `file: reason`.
 fn reasons(list: &str) -> BTreeMap<&str, &str> {
     list.lines().filter_map(|line| line.split_once(": ")).map(|(file, why)| (file.trim(), why)).collect()
-}
-
-/// The text before its tests.
-pub(crate) fn without_tests(text: &str) -> &str {
-    ["\n#[cfg(test)]\nmod tests {", "\n#[cfg(all(test"]
-        .iter()
-        .fold(text, |text, mark| text.split(mark).next().unwrap_or_default())
 }
 
 /// Kinds are data: outside their own files nothing on a request's way knows one by name.

@@ -25,12 +25,17 @@ use std::sync::{Arc, OnceLock};
 
 /// What such a server is made of.
 pub struct Parts {
+    /// Its clock and randomness.
     pub env: Env,
     /// Own what the server spawns.
     pub tasks: Tasks,
+    /// Who shows which credentials.
     pub authenticator: Arc<dyn Authenticator>,
+    /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
+    /// What may be written.
     pub admission: Arc<dyn Admission>,
+    /// What is open to who shows no credentials.
     pub anonymous: Anonymous,
     /// The namespaces that are there from the start.
     pub namespaces: Vec<String>,
@@ -87,7 +92,9 @@ impl Parts {
 pub struct Server {
     /// Takes requests as they would come over a socket.
     pub service: ApiService,
+    /// What stands behind it, without its chain.
     pub registry: Registry,
+    /// The world that it is in.
     pub env: Env,
     /// Own what the server spawned.
     pub tasks: Tasks,

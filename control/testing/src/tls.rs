@@ -8,6 +8,7 @@ use std::sync::Arc;
 pub struct Pair {
     /// Asks for no client certificate; names no protocols.
     pub server: rustls::ServerConfig,
+    /// Trusts the certificate and nothing else.
     pub client: rustls::ClientConfig,
     /// The certificate, PEM.
     pub certificate_pem: String,

@@ -13,6 +13,7 @@ pub struct Priority {
 }
 
 impl Priority {
+    /// `classes` answers nearly always; `client` is asked where it has not heard of a class yet.
     pub fn new(classes: Informer, client: Client) -> Self {
         Self { classes, client }
     }
