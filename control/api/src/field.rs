@@ -98,10 +98,10 @@ impl fmt::Display for Path {
     }
 }
 
-/// What is wrong with a field: apimachinery's `field.ErrorType`.
+/// The kind of an error of a field: apimachinery's `field.ErrorType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldErrorKind {
-    /// What the value refers to is not there.
+    /// The object that the value refers to does not exist.
     NotFound,
     /// The value is missing.
     Required,
@@ -163,13 +163,13 @@ impl FieldErrorKind {
 /// One thing that is wrong with one field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldError {
-    /// What is wrong.
+    /// The kind of the error.
     pub kind: FieldErrorKind,
     /// The field's path, as it is written.
     pub field: String,
     /// The value at fault; `None` where Kubernetes leaves it out.
     pub value: Option<BadValue>,
-    /// What the message adds to the kind and the value; may be empty.
+    /// Text of the message after the kind and the value; may be empty.
     pub detail: String,
 }
 
@@ -276,7 +276,7 @@ impl FieldErrors {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-    /// How many errors are kept.
+    /// The number of errors that are kept.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -64,7 +64,7 @@ impl Deletion {
     }
 }
 
-/// Who made a write.
+/// The identity and the request behind a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Writer {
     /// The name of the identity.
@@ -77,7 +77,7 @@ pub struct Writer {
     pub request_id: Arc<str>,
 }
 
-/// What a [`Record`] is made of.
+/// The parts that make a [`Record`].
 #[derive(Clone, Debug)]
 pub struct RecordParts {
     /// The object's place.
@@ -92,7 +92,7 @@ pub struct RecordParts {
     pub create_revision: u64,
     /// The revision of this write; in a deletion's event, the deletion's. 0: not in the store, the answer of a dry run.
     pub mod_revision: u64,
-    /// How many writes there were since it was created, that one included.
+    /// The number of writes since it was created, that one included.
     pub version: u64,
     /// The object's labels.
     pub labels: Arc<BTreeMap<String, String>>,
@@ -102,7 +102,7 @@ pub struct RecordParts {
     pub deletion: Deletion,
     /// Values of the fields that the resource's row declares selectable, besides metadata.name and metadata.namespace.
     pub fields: Arc<[(&'static str, String)]>,
-    /// Who wrote this state.
+    /// The identity and the request behind this state.
     pub writer: Arc<Writer>,
     /// The encoded object without `metadata.resourceVersion`. It begins `{"apiVersion":"…","kind":"…","metadata":{`.
     pub json: Bytes,
@@ -233,7 +233,7 @@ impl Record {
 /// `"resourceVersion":"18446744073709551615",`
 const RESOURCE_VERSION_MEMBER_MAX: usize = 42;
 
-/// What happened to an object, as watches name it.
+/// The kind of an event, as watches name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     Added,
@@ -268,7 +268,7 @@ pub enum RecordEvent {
 }
 
 impl RecordEvent {
-    /// What happened.
+    /// The kind of the event.
     pub fn kind(&self) -> EventKind {
         match self {
             Self::Added(_) => EventKind::Added,

@@ -40,14 +40,14 @@ pub struct SchedulingPolicy {
     /// The object's metadata.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// What is asked for.
+    /// The policy as its author wants it.
     pub spec: SchedulingPolicySpec,
-    /// What came of it; `None` until the host has looked.
+    /// The state of the policy; `None` until the host has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<SchedulingPolicyStatus>,
 }
 
-/// What a user asks of a policy.
+/// The component of a policy, the place where it takes part, and its limits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SchedulingPolicySpec {
@@ -139,7 +139,7 @@ pub struct Fixture {
     pub score: Option<i64>,
 }
 
-/// What the host says of a policy.
+/// The state of a policy, as the host reports it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SchedulingPolicyStatus {
@@ -185,9 +185,9 @@ pub struct Decision {
     pub run: String,
     /// Counts the cycles of a run.
     pub sequence: u64,
-    /// What the decision was made of.
+    /// The inputs of the decision.
     pub inputs: DecisionInputs,
-    /// What was decided.
+    /// The result of the decision.
     pub outcome: DecisionOutcome,
 }
 
@@ -205,7 +205,7 @@ pub struct PodRef {
     pub resource_version: String,
 }
 
-/// What a decision was made of: with it, it can be made again.
+/// The inputs of a decision, by which it can be computed again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionInputs {
@@ -217,7 +217,7 @@ pub struct DecisionInputs {
     /// there yet: ranges of sequence numbers, both ends included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assumed: Vec<(u64, u64)>,
-    /// What ties between equal nodes were drawn with.
+    /// The seed of the draw between nodes of equal score.
     pub seed: u64,
     /// The node that was looked at first, by its place in the order of nodes.
     pub start_index: u32,
@@ -253,7 +253,7 @@ pub struct PolicyInput {
     pub ignore_faults: bool,
 }
 
-/// What was decided, compactly.
+/// The result of a decision, compactly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionOutcome {
@@ -264,7 +264,7 @@ pub struct DecisionOutcome {
     pub node: Option<String>,
     /// Nodes in the snapshot, and those that no filter refused.
     pub nodes: u32,
-    /// How many nodes passed all filters.
+    /// The number of nodes that passed all filters.
     pub feasible: u32,
     /// The best few, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -306,7 +306,7 @@ pub struct Refusal {
     /// No eviction of pods could change it.
     #[serde(default)]
     pub unresolvable: bool,
-    /// How many nodes it refused.
+    /// The number of nodes that it refused.
     pub count: u32,
     /// Base64 of a bitmap, least significant bit first, over the nodes sorted by name.
     pub nodes: String,
@@ -396,7 +396,7 @@ pub struct ExplainedNode {
     pub cells: Vec<ExplainedCell>,
 }
 
-/// What one policy said of one node.
+/// The answer of one policy about one node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedCell {

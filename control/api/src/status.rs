@@ -92,7 +92,7 @@ pub struct Status {
     /// For machines.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What it is about.
+    /// The object or kind that it is about, and causes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<StatusDetails>>,
     /// The HTTP code; 0 where there is none.
@@ -108,7 +108,7 @@ fn is_zero(code: &u16) -> bool {
     *code == 0
 }
 
-/// What a status is about.
+/// The object or kind that a status is about, and causes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StatusDetails {

@@ -119,30 +119,36 @@ impl UnixTime {
         } else {
             0
         };
-        let offset = match rest.as_bytes() {
-            [b'Z', ..] => {
-                rest = &rest[1..];
-                0
-            }
-            [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2, ..] if [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit()) => {
-                let two = |a: &u8, b: &u8| i64::from(a - b'0') * 10 + i64::from(b - b'0');
-                let (hours, minutes) = (two(h1, h2), two(m1, m2));
-                if hours > 24 {
-                    return range("time zone offset hour");
-                }
-                if minutes > 60 {
-                    return range("time zone offset minute");
-                }
-                rest = &rest[6..];
-                (hours * 3600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }
-            }
-            _ => return fail(rest, "Z07:00"),
+        let (offset, rest) = match zone(rest) {
+            Ok(Some(found)) => found,
+            Ok(None) => return fail(rest, "Z07:00"),
+            Err(what) => return range(what),
         };
         if !rest.is_empty() {
             return Err(format!("parsing time {text:?}: extra text: {rest:?}"));
         }
         let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
         UnixTime::new(seconds, nanos).ok_or_else(|| format!("parsing time {text:?}: year out of range"))
+    }
+}
+
+/// The offset from UTC that a text begins with, seconds, and the rest of the text. `None` when it begins with none; an error
+/// names the part that is out of range.
+fn zone(text: &str) -> Result<Option<(i64, &str)>, &'static str> {
+    match text.as_bytes() {
+        [b'Z', ..] => Ok(Some((0, &text[1..]))),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2, ..] if [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit()) => {
+            let two = |a: &u8, b: &u8| i64::from(a - b'0') * 10 + i64::from(b - b'0');
+            let (hours, minutes) = (two(h1, h2), two(m1, m2));
+            if hours > 24 {
+                return Err("time zone offset hour");
+            }
+            if minutes > 60 {
+                return Err("time zone offset minute");
+            }
+            Ok(Some(((hours * 3600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }, &text[6..])))
+        }
+        _ => Ok(None),
     }
 }
 

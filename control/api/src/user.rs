@@ -1,15 +1,15 @@
-//! Who asks, for what, and whether they may.
+//! Identities, the attributes by which a request is authorized, and authorizers.
 
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 
 /// Members may do everything.
 pub const GROUP_MASTERS: &str = "system:masters";
-/// Everybody who is known is a member.
+/// All authenticated identities are members.
 pub const GROUP_AUTHENTICATED: &str = "system:authenticated";
-/// Who is not known is a member.
+/// Requests without an identity are members.
 pub const GROUP_UNAUTHENTICATED: &str = "system:unauthenticated";
-/// The name of who is not known.
+/// The name of requests without an identity.
 pub const USER_ANONYMOUS: &str = "system:anonymous";
 /// The control plane's own identity: in process only, it bypasses RBAC so that admission and authorization can read
 /// through the chain that they guard.
@@ -30,7 +30,7 @@ pub struct UserInfo {
     pub uid: String,
     /// The groups that it is a member of.
     pub groups: Vec<String>,
-    /// What the authenticator adds, by key.
+    /// Further facts from the authenticator, by key.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
@@ -44,7 +44,7 @@ impl UserInfo {
         Self { name: name.into(), groups, ..Self::default() }
     }
 
-    /// Who is not known.
+    /// The identity of requests without one.
     pub fn anonymous() -> Self {
         Self { name: USER_ANONYMOUS.into(), groups: vec![GROUP_UNAUTHENTICATED.into()], ..Self::default() }
     }
@@ -83,10 +83,10 @@ impl UserInfo {
     }
 }
 
-/// What a request wants to do, as authorization sees it (k8s.io/apiserver's authorizer.Attributes).
+/// The attributes of a request that authorization looks at (k8s.io/apiserver's authorizer.Attributes).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// Who asks.
+    /// The identity that asks.
     pub user: UserInfo,
     /// get, list, watch, create, update, patch, delete, deletecollection; or the lower-case HTTP method of a
     /// non-resource request.
@@ -113,7 +113,7 @@ pub struct Attributes {
     pub label_selector: String,
 }
 
-/// What an authorizer says.
+/// The answer of an authorizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The request may go on.
@@ -127,7 +127,7 @@ pub enum Verdict {
 /// A verdict, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What was decided.
+    /// The answer.
     pub verdict: Verdict,
     /// Why, for people; may be empty.
     pub reason: String,

@@ -1,5 +1,5 @@
-//! What a field's values may be, where that is a plain fact of the field: a column of the schema, walked once for all
-//! kinds. What ties fields together is each kind's own validation.
+//! Checks of plain facts of fields (the values that an enum lists), which are columns of the schema, walked once for all
+//! kinds. Rules that tie fields together are in each kind's own validation.
 
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::schema::Schema;
 use crate::table::{Field, Shape, TypeId};
 
-/// What is wrong with an object of the type, in the order of its fields. A value that is unset has nothing wrong.
+/// The errors of an object of the type, in the order of its fields. Fields that are unset have none.
 pub fn validate(schema: &Schema, id: TypeId, object: &Map<String, Value>) -> FieldErrors {
     let mut errors = FieldErrors::new();
     walk(schema, id, object, &Path::root(), &mut errors);

@@ -1,6 +1,7 @@
 //! `managedFields` of Update operations, as the real server's field manager computes them with structured-merge-diff.
 //!
-//! What an update adds or changes is its writer's; whoever owned it before loses it, and what is removed is nobody's.
+//! A writer comes to own the fields that its update adds or changes, and all other owners lose them. Fields that it removes
+//! have no owner.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crate::schema::Schema;
 use crate::table::{Field, TypeId};
 use crate::zero;
 
-/// Who writes.
+/// The writer of an update, as its entry names it.
 #[derive(Clone, Copy, Debug)]
 pub struct Writer<'a> {
     /// The `fieldManager` parameter, else the first word of the user agent; empty becomes `unknown`.
@@ -210,7 +211,7 @@ fn absorb(bucket: &mut Value, entry: &Value) {
     bucket["time"] = entry.get("time").cloned().unwrap_or(Value::Null);
 }
 
-/// What an update did.
+/// The fields that an update changed.
 #[derive(Default)]
 struct Changes {
     /// Added or modified.

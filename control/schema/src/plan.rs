@@ -1,11 +1,11 @@
-//! What is done to a type's values, in a form that is quick to walk: defaults ([`crate::default`] makes and walks them) and
+//! The work to do on a type's values, in a form that is quick to walk: defaults ([`crate::default`] makes and walks them) and
 //! checks ([`crate::facts`]).
 
 use serde_json::{Map, Value};
 
 use crate::table::TypeId;
 
-/// What is to be done to the values of one type.
+/// The work to do on the values of one type.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub rules: Vec<Rule>,

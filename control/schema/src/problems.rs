@@ -1,4 +1,4 @@
-//! What a decoder finds wrong, in the words of the real API server.
+//! Problems and errors of decoding, in the words of the real API server.
 
 use std::fmt::{self, Write as _};
 

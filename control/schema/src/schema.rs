@@ -12,12 +12,12 @@ use crate::table::{Field, Kind, Shape, Text, Type, TypeDef, TypeId};
 /// as it is.
 #[derive(Debug, Default)]
 pub struct Schema {
-    /// What this one extends: its types come first, under the same ids.
+    /// The schema that this one extends: its types come first, under the same ids.
     base: Option<Arc<Schema>>,
     types: Vec<TypeDef>,
     kinds: Vec<Kind>,
     by_kind: HashMap<Text, Vec<u32>>,
-    /// What defaulting does to each of `types`.
+    /// The work to do on values of each of `types`.
     plans: Vec<Plan>,
 }
 
@@ -86,7 +86,7 @@ impl Schema {
         }
     }
 
-    /// How many types the schema has that this one extends.
+    /// The number of types in the schema that this one extends.
     fn first(&self) -> usize {
         self.base.as_ref().map_or(0, |base| base.len())
     }
@@ -114,12 +114,12 @@ impl Schema {
         }
     }
 
-    /// Sets what defaulting does to the types that this schema adds, in their order.
+    /// Sets the plans of the types that this schema adds, in their order.
     pub(crate) fn set_plans(&mut self, plans: Vec<Plan>) {
         self.plans = plans;
     }
 
-    /// What defaulting does to a type.
+    /// The work to do on values of a type.
     pub(crate) fn plan(&self, id: TypeId) -> &Plan {
         match (&self.base, (id.0 as usize).checked_sub(self.first())) {
             (Some(base), None) => base.plan(id),

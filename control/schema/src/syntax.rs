@@ -2,7 +2,7 @@
 
 use sampan_api::limits::NESTING_MAX;
 
-/// What Go's scanner says of nesting beyond its limit (ours is lower).
+/// The error of Go's scanner for nesting beyond its limit (ours is lower).
 pub(crate) const TOO_DEEP: &str = "exceeded max depth";
 
 /// The error that Go's scanner reports for these bytes, if any.

@@ -11,7 +11,7 @@ pub type Text = Cow<'static, str>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TypeId(pub(crate) u32);
 
-/// What a field, or one element of it, holds.
+/// The type of a field, or of one element of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     String,
@@ -44,7 +44,7 @@ pub enum Type {
     Strings,
 }
 
-/// How many of its [`Type`] a field holds.
+/// The number of values of its [`Type`] that a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     One,
@@ -100,7 +100,8 @@ pub struct Field {
     pub merge_key: Text,
     /// The default as JSON where the sources declare one (`+default`); empty if none. See [`crate::default`].
     pub default: Text,
-    /// What the field, or each element of it, may be (`enum`), in the order in which it is listed; anything if empty.
+    /// The values that the field, or each element of it, may have (`enum`), in the order in which they are listed; any if
+    /// empty.
     pub allowed: Vec<Value>,
 }
 
@@ -111,7 +112,7 @@ pub struct Wire {
     pub entry: WireEntry,
 }
 
-/// What a tag stands for.
+/// The meaning of a tag.
 #[derive(Clone, Copy, Debug)]
 pub enum WireEntry {
     /// Index into [`TypeDef::fields`].
@@ -120,7 +121,7 @@ pub enum WireEntry {
     Inline(u16),
 }
 
-/// What a type is described by.
+/// The kind of source that describes a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A struct of Kubernetes' Go sources, with Go's rules for what is written and for strategic merge patches.

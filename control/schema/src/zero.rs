@@ -1,11 +1,11 @@
-//! What Go writes for a value that was not given.
+//! The values that Go holds and writes for fields that were not given.
 
 use serde_json::{Map, Value};
 
 use crate::schema::Schema;
 use crate::table::{Field, Shape, Type, TypeDef, TypeId};
 
-/// What Go writes for an unset field that it does not omit.
+/// The value that Go writes for an unset field that it does not omit.
 pub(crate) fn field(schema: &Schema, field: &Field) -> Value {
     if field.shape != Shape::One || field.pointer {
         return Value::Null;
@@ -17,7 +17,7 @@ pub(crate) fn field(schema: &Schema, field: &Field) -> Value {
     }
 }
 
-/// What Go holds for a `null` in a list or map of this type.
+/// The value that Go holds for a `null` in a list or map of this type.
 pub(crate) fn element(schema: &Schema, ty: Type) -> Value {
     match ty {
         Type::String => Value::String(String::new()),
@@ -33,7 +33,7 @@ pub(crate) fn element(schema: &Schema, ty: Type) -> Value {
     }
 }
 
-/// What Go holds for a struct of which nothing is set.
+/// The fields that Go writes for a struct of which nothing is set.
 pub(crate) fn struct_of(schema: &Schema, id: TypeId) -> Map<String, Value> {
     let mut map = Map::new();
     complete(schema, schema.get(id), &mut map);

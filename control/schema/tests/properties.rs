@@ -206,6 +206,68 @@ proptest! {
     }
 
     #[test]
+    fn a_tree_is_read_as_its_text_is(state: u64, at: usize) {
+        let schema = Schema::builtin();
+        let mut generator = Generator { state };
+        let (id, mut value) = generator.kind();
+        // Something of another kind or type somewhere.
+        let (_, stranger) = generator.kind();
+        let other = [stranger, generator.tree(0), Value::Null, Value::from(1.5), Value::from("x")];
+        if let Value::Object(map) = &mut value {
+            let names: Vec<String> = map.keys().cloned().collect();
+            if let Some(name) = names.get(at % (names.len() + 1)) {
+                map.insert(name.clone(), other[at % other.len()].clone());
+            }
+            map.insert("unknown".into(), generator.tree(0));
+        }
+        let text = serde_json::to_vec(&value).expect("JSON");
+        prop_assert_eq!(json::from_value(schema, id, &value), json::decode(schema, id, &text));
+    }
+
+    #[test]
+    fn a_json_patch_does_what_the_rfc_says(state: u64) {
+        let mut generator = Generator { state };
+        let long: Value = (0..generator.below(2_000)).map(Value::from).collect();
+        let document = Value::Object(Map::from_iter([
+            ("list".to_string(), long),
+            ("tree".to_string(), generator.tree(0)),
+            ("map".to_string(), Value::Object(Map::from_iter([("a".to_string(), generator.tree(1))]))),
+        ]));
+        let path = |generator: &mut Generator| match generator.below(8) {
+            0 => "/list/0".to_string(),
+            1 => "/list/-".to_string(),
+            2 => format!("/list/{}", generator.below(2_100)),
+            3 => "/map/a".to_string(),
+            4 => "/map/b".to_string(),
+            5 => "/map/b/c".to_string(),
+            6 => "/tree".to_string(),
+            _ => "/list".to_string(),
+        };
+        let mut expected = document.clone();
+        let mut patch = Vec::new();
+        for _ in 0..20 {
+            let op = ["add", "remove", "replace", "move", "copy", "test"][generator.below(6) as usize];
+            let mut operation = Map::from_iter([("op".to_string(), Value::from(op)), ("path".to_string(), path(&mut generator).into())]);
+            match op {
+                "move" | "copy" => drop(operation.insert("from".into(), path(&mut generator).into())),
+                "remove" => {}
+                _ => drop(operation.insert("value".into(), generator.tree(1))),
+            }
+            // Only what applies is kept, so that long patches do; what does not apply must be refused by both.
+            let one: json_patch::PatchOperation = serde_json::from_value(Value::Object(operation.clone())).expect("an operation");
+            let mut next = expected.clone();
+            let applies = json_patch::patch(&mut next, std::slice::from_ref(&one)).is_ok();
+            let ours = patch::json(expected.clone(), &Value::Array(vec![Value::Object(operation.clone())]));
+            prop_assert_eq!(ours.as_ref().ok(), applies.then_some(&next), "{:?}", operation);
+            if applies {
+                expected = next;
+                patch.push(Value::Object(operation));
+            }
+        }
+        prop_assert_eq!(patch::json(document, &Value::Array(patch)).expect("applies"), expected);
+    }
+
+    #[test]
     fn bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), state: u64) {
         let schema = Schema::builtin();
         let kinds = schema.kinds();

@@ -133,8 +133,11 @@ impl Patch<'_> {
     }
 }
 
-/// A strategic merge patch that does not fit is the caller's mistake in form (400) or in content (500, as Kubernetes
-/// has it, which does not tell these from its own).
+/// The status of a strategic merge patch that does not fit: 413 where it costs too much, else 500, as Kubernetes has it,
+/// which does not tell a caller's mistakes from its own.
 fn patch_status(error: &patches::PatchError) -> Status {
+    if let patches::PatchError::TooLarge(text) = error {
+        return Status::request_entity_too_large(text);
+    }
     Status { code: 500, reason: String::new(), ..Status::failure(Reason::Unknown, error.to_string()) }
 }

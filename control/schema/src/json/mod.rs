@@ -158,7 +158,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         }
     }
 
-    /// What decoding comes to; the first wrong type is reported at the end.
+    /// The result of decoding; the first wrong type is reported at the end.
     fn finish(self, map: Parsed<Map<String, Value>>) -> Result<Decoded, DecodeError> {
         match (map, self.mismatch) {
             (Ok(map), None) => Ok(Decoded { value: Value::Object(map), problems: self.problems }),

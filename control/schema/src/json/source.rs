@@ -1,4 +1,4 @@
-//! Where the decoder reads from: the text of a body, or a tree that was made already.
+//! The two sources that the decoder reads from: the text of a body, and a tree that was made already.
 
 use std::borrow::Cow;
 

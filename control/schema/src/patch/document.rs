@@ -61,7 +61,7 @@ impl Node {
         }
     }
 
-    /// How many lists and objects stand within each other at most: 0 for a scalar.
+    /// The number of lists and objects that stand within each other at most: 0 for a scalar.
     pub(super) fn height(&self) -> usize {
         match self {
             Node::Scalar(_) => 0,
@@ -87,7 +87,7 @@ impl Node {
         }
     }
 
-    /// What a path of decoded tokens leads to.
+    /// The node that a path of decoded tokens leads to.
     pub(super) fn get(&self, path: &[String]) -> Option<&Node> {
         path.iter().try_fold(self, |node, token| match node {
             Node::Object(object) => object.fields.get(token),
@@ -173,7 +173,7 @@ fn index(token: &str) -> Option<usize> {
     if sound { token.parse().ok() } else { None }
 }
 
-/// How many of a list's or object's values nest how deep.
+/// The number of a list's or object's values by the depth to which they nest.
 #[derive(Clone, Debug, Default)]
 struct Heights(Vec<u32>);
 

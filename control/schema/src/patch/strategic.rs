@@ -37,10 +37,12 @@ pub fn strategic(schema: &Schema, id: TypeId, current: Value, patch: &Value) -> 
     Merge { schema, left }.map(current, patch.clone(), Some(id)).map(Value::Object)
 }
 
-/// How much there is of a value: about the bytes of its JSON.
+/// The size of a value: about the bytes of its JSON.
 fn weight(value: &Value) -> usize {
     match value {
         Value::String(text) => 1 + text.len(),
+        // No number is longer as text.
+        Value::Number(_) => 24,
         Value::Array(list) => 1 + list.iter().map(weight).sum::<usize>(),
         Value::Object(map) => 1 + map.iter().map(|(name, value)| name.len() + weight(value)).sum::<usize>(),
         _ => 1,
@@ -53,12 +55,12 @@ fn fail<T>(text: impl Into<String>) -> Merged<T> {
 
 struct Merge<'a> {
     schema: &'a Schema,
-    /// What may still be read of lists: an element of a patch can merge into the list of an element that others of the patch
-    /// have merged into before, and each such merge reads the whole list.
+    /// Bytes of lists that may still be read: an element of a patch can merge into the list of an element that others of the
+    /// patch have merged into before, and each such merge reads the whole list.
     left: Cell<usize>,
 }
 
-/// How one field is merged.
+/// The rules by which one field is merged.
 struct How<'a> {
     /// The struct of the field, or of its elements.
     inner: Option<TypeId>,
@@ -197,7 +199,7 @@ impl<'a> Merge<'a> {
         let on_server = self.places(&original, how.key)?;
         let in_patch = self.places(&patch, how.key)?;
         let mut merged = original;
-        // What the patch adds, by its key as it is written.
+        // Places of the elements that the patch adds, by their keys as they are written.
         let mut added: HashMap<String, usize> = HashMap::new();
         for element in patch {
             let Value::Object(element) = element else {
