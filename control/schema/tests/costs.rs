@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json as value};
 const GROWTH_MAX: f64 = 3.2;
 
 /// What takes no longer than this at twice the size needs no comparison: the clock is too coarse for it.
-const SHORT_SECONDS: f64 = 0.02;
+const SHORT_SECONDS: f64 = 0.1;
 
 /// What takes longer is a defect, whatever its growth. A body of 3 MiB is read in a tenth of it.
 const LONG_SECONDS: f64 = 2.0;
