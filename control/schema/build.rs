@@ -16,7 +16,9 @@ mod protobuf;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    for input in ["build.rs", "build", "data/go-forms.txt", "data/defaults", "data/kinds", "../../Cargo.lock"] {
+    for input in
+        ["build.rs", "build", "data/go-forms.txt", "data/columns", "data/defaults", "data/kinds", "../../Cargo.lock"]
+    {
         println!("cargo::rerun-if-changed={input}");
     }
     let here = PathBuf::from(env("CARGO_MANIFEST_DIR"));
@@ -29,6 +31,7 @@ fn main() {
     emit::write(&table, &out);
     embed(&here.join("data/defaults"), &out.join("defaults.rs"));
     embed(&here.join("data/kinds"), &out.join("kinds.rs"));
+    embed(&here.join("data/columns"), &out.join("columns.rs"));
 }
 
 /// Writes a Rust list of (file name, text) of every data file below a folder.

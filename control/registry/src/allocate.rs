@@ -3,11 +3,9 @@
 //! An allocation is an ordinary internal key (`/allocations/<pool>/<item>`, its value the holder's key) that must be
 //! absent when it is taken, so two writers never hold the same item, on any engine and with any number of API servers.
 
-mod addresses;
 mod pools;
 
-pub use addresses::AddressesAndPorts;
-pub(crate) use pools::Taken;
+pub(crate) use pools::{Draws, Taken};
 pub use pools::{Pool, Pools};
 
 use sampan_api::field::{BadValue, Path};
@@ -15,13 +13,11 @@ use sampan_api::object::Object;
 
 /// Where all allocations stand.
 pub(crate) const ALLOCATIONS: &str = "/allocations/";
-/// The pool of cluster addresses.
-pub const CLUSTER_IPS: &str = "clusterips";
-/// The pool of node ports.
-pub const NODE_PORTS: &str = "nodeports";
 
 /// Says which items of which pools an object holds. Pure: the registry takes and gives back.
 pub trait Allocator: Send + Sync {
+    /// The pools that its claims name: a registry opens only where it has them all.
+    fn pools(&self) -> &'static [&'static str];
     /// What changes with this write: `new` is `None` at a deletion, `old` at a creation.
     fn plan(&self, new: Option<&Object>, old: Option<&Object>) -> Vec<Claim>;
 }

@@ -1,15 +1,15 @@
 //! Old history is dropped, each class of kinds after its own time.
 
 use crate::allocate::ALLOCATIONS;
-use crate::limits::{COMPACTION_PERIOD, history_retention};
+use crate::limits::COMPACTION_PERIOD;
 use crate::registry::{Registry, is_storage};
 use crate::resource::HistoryClass;
 use crate::table::storage_prefix;
 use std::collections::HashMap;
 
 impl Registry {
-    /// Drops history that is older than its class keeps, once a period, for ever: to be spawned by the owner. What is how
-    /// old the log itself says, so that restarts do not count.
+    /// Drops history that is older than its class keeps, once a period, for ever: to be spawned by the owner. Ages come
+    /// from the times in the log, so that restarts do not count.
     pub async fn compact_forever(self) {
         let mut done = HashMap::new();
         loop {
@@ -21,7 +21,7 @@ impl Registry {
     /// `done`: the revision up to which each prefix has been compacted.
     async fn compact(&self, done: &mut HashMap<String, u64>) {
         for class in [HistoryClass::Scant, HistoryClass::Usual, HistoryClass::Ample] {
-            let Some(time) = self.now().checked_sub(history_retention(class)) else { continue };
+            let Some(time) = self.now().checked_sub(class.retention()) else { continue };
             let revision = match self.inner.store.revision_at(time).await {
                 Ok(revision) => revision,
                 Err(error) => {
@@ -64,7 +64,8 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::allocate::{AddressesAndPorts, Allocator};
+    use crate::allocate::Allocator;
+    use crate::kinds::ServiceAllocator;
     use crate::{Config, Resource, ResourceTable, Strategy};
     use sampan_env::{Env, Tasks};
     use sampan_store::memory::MemoryStore;
@@ -76,7 +77,7 @@ mod tests {
 
     impl Strategy for Doors {
         fn allocator(&self) -> Option<&dyn Allocator> {
-            Some(&AddressesAndPorts)
+            Some(&ServiceAllocator)
         }
     }
 

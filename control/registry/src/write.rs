@@ -1,6 +1,6 @@
 //! What all writes share: one transaction of the object's key and of what an allocator takes or gives back.
 
-use crate::allocate::{Claim, Taken};
+use crate::allocate::{Claim, Draws, Taken};
 use crate::error::Error;
 use crate::options::Caller;
 use crate::registry::{Place, Registry, store_writer};
@@ -10,7 +10,6 @@ use sampan_api::object::Object;
 use sampan_api::record::{Record, Writer};
 use sampan_store::{Compare, Op, Payload, Txn};
 use sampan_watch::Draft;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How a transaction ended short of a failure.
@@ -52,7 +51,7 @@ impl Registry {
     ) -> Result<Commit, Error> {
         let claims = match place.storage.strategy.allocator() {
             None => Vec::new(),
-            Some(allocator) => self.inner.pools.released(allocator.plan(None, Some(&current.object()))),
+            Some(allocator) => Taken::released(allocator.plan(None, Some(&current.object()))),
         };
         let last = self.seal(place, current.json.clone())?;
         let key: Arc<str> = key.into();
@@ -127,15 +126,15 @@ impl Registry {
         let Some(allocator) = place.storage.strategy.allocator() else { return Ok(Vec::new()) };
         let plan = allocator.plan(Some(object), old);
         let mut taken = Vec::with_capacity(plan.len());
-        let mut own: HashSet<Arc<str>> = HashSet::new();
+        let mut draws = Draws::default();
         for claim in plan {
             match claim {
-                Claim::Release { pool, item } => taken.push(self.inner.pools.release(pool, &item)),
+                Claim::Release { pool, item } => taken.push(Taken::release(pool, &item)),
                 Claim::Take { pool, item, path, shown } => {
-                    let claim = self.inner.pools.take(pool, &item, &path, shown);
+                    let claim = Taken::item(self.pool(pool)?, pool, &item, &path, shown);
                     let claim = claim.map_err(|error| Error::invalid(place.storage, object.name(), error))?;
                     if let Taken::Take { key, refusal: Some(refusal) } = &claim
-                        && (!own.insert(key.clone()) || refused.iter().any(|refused| **refused == **key))
+                        && (!draws.insert(key.clone()) || refused.iter().any(|refused| **refused == **key))
                     {
                         let errors = [refusal.clone()].into_iter().collect();
                         return Err(Error::invalid(place.storage, object.name(), errors));
@@ -143,13 +142,9 @@ impl Registry {
                     taken.push(claim);
                 }
                 Claim::TakeAny { pool, set } => {
-                    let item = self.draw(pool, refused, &own).await?;
+                    let item = self.draw(pool, refused, &mut draws).await?;
                     set(object, &item);
-                    let claim = self.inner.pools.any(pool, &item);
-                    if let Taken::Take { key, .. } = &claim {
-                        own.insert(key.clone());
-                    }
-                    taken.push(claim);
+                    taken.push(Taken::drawn(pool, &item));
                 }
             }
         }
@@ -169,12 +164,12 @@ pub(crate) fn count_update(row: &Resource, object: &mut Object, old: &Object, su
     // Go's binding writes past the strategy.
     let counted = !matches!(subresource, "status" | "binding")
         && match row.strategy.generation() {
-            Generation::Uncounted => false,
+            Generation::Uncounted | Generation::Constant => false,
             Generation::Spec => object.get(&["spec"]) != old.get(&["spec"]),
             Generation::By(changed) => changed(object, old),
         };
     match (counted, old.metadata().get("generation")) {
-        (true, _) => object.set_meta("generation", old.generation() + 1),
+        (true, _) => object.set_meta("generation", old.generation().saturating_add(1)),
         (false, Some(generation)) => object.set_meta("generation", generation.clone()),
         (false, None) => drop(object.metadata_mut().remove("generation")),
     }

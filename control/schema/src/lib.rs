@@ -10,6 +10,7 @@
 //! Invariant: input is hostile; every recursion and expansion has a limit in [`limits`] or in `sampan_api::limits`.
 
 mod builtin;
+pub mod columns;
 pub mod default;
 pub mod facts;
 pub mod fields;

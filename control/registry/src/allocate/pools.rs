@@ -1,12 +1,12 @@
 //! The pools themselves: which items there are, and how one is drawn.
 
-use super::{ALLOCATIONS, CLUSTER_IPS, Claim, NODE_PORTS};
+use super::{ALLOCATIONS, Claim};
 use crate::error::Error;
 use crate::limits::ALLOCATE_DRAWS_MAX;
 use crate::registry::Registry;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
 use sampan_store::Range;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -20,20 +20,13 @@ pub enum Pool {
     Ports { first: u16, last: u16 },
 }
 
-/// The pools of a cluster.
-#[derive(Clone, Copy, Debug)]
-pub struct Pools {
-    pub cluster_ips: Pool,
-    pub node_ports: Pool,
-}
+/// The pools of a cluster, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pools(BTreeMap<&'static str, Pool>);
 
-impl Default for Pools {
-    /// Kubernetes' own: 10.96.0.0/16 and 30000-32767.
-    fn default() -> Self {
-        Self {
-            cluster_ips: Pool::Addresses { network: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 },
-            node_ports: Pool::Ports { first: 30000, last: 32767 },
-        }
+impl FromIterator<(&'static str, Pool)> for Pools {
+    fn from_iter<I: IntoIterator<Item = (&'static str, Pool)>>(pools: I) -> Self {
+        Self(pools.into_iter().collect())
     }
 }
 
@@ -98,36 +91,40 @@ impl Pool {
 }
 
 impl Pools {
-    fn pool(&self, name: &str) -> Pool {
-        match name {
-            CLUSTER_IPS => self.cluster_ips,
-            NODE_PORTS => self.node_ports,
-            other => unreachable!("allocators name the pools of this module, not {other}"),
-        }
+    /// Gives a name its range, in place of the one that it had.
+    pub fn set(&mut self, name: &'static str, pool: Pool) {
+        self.0.insert(name, pool);
     }
 
-    pub(crate) fn take(&self, pool: &str, item: &str, path: &Path, shown: BadValue) -> Result<Taken, FieldErrors> {
-        let kind = self.pool(pool);
+    pub(crate) fn get(&self, name: &str) -> Option<Pool> {
+        self.0.get(name).copied()
+    }
+}
+
+impl Taken {
+    /// The claim on this very item of a range; the error where it is none of it.
+    pub(crate) fn item(kind: Pool, pool: &str, item: &str, path: &Path, shown: BadValue) -> Result<Self, FieldErrors> {
         if let Some(why) = kind.refuse(item) {
             return Err([FieldError::invalid(path, shown, why)].into_iter().collect());
         }
         let refusal = Some(FieldError::invalid(path, shown, kind.taken(item)));
-        Ok(Taken::Take { key: key(pool, item), refusal })
+        Ok(Self::Take { key: key(pool, item), refusal })
     }
 
-    pub(crate) fn any(&self, pool: &str, item: &str) -> Taken {
-        Taken::Take { key: key(pool, item), refusal: None }
+    /// The claim on an item that was drawn.
+    pub(crate) fn drawn(pool: &str, item: &str) -> Self {
+        Self::Take { key: key(pool, item), refusal: None }
     }
 
-    pub(crate) fn release(&self, pool: &str, item: &str) -> Taken {
-        Taken::Release { key: key(pool, item) }
+    pub(crate) fn release(pool: &str, item: &str) -> Self {
+        Self::Release { key: key(pool, item) }
     }
 
     /// The releases of a plan: a deletion takes nothing.
-    pub(crate) fn released(&self, plan: Vec<Claim>) -> Vec<Taken> {
+    pub(crate) fn released(plan: Vec<Claim>) -> Vec<Self> {
         plan.into_iter()
             .filter_map(|claim| match claim {
-                Claim::Release { pool, item } => Some(self.release(pool, &item)),
+                Claim::Release { pool, item } => Some(Self::release(pool, &item)),
                 Claim::Take { .. } | Claim::TakeAny { .. } => None,
             })
             .collect()
@@ -142,38 +139,73 @@ fn key(pool: &str, item: &str) -> Arc<str> {
     format!("{ALLOCATIONS}{pool}/{item}").into()
 }
 
+/// What one write has drawn and found so far, so that each item of a pool is looked at once however many are drawn.
+#[derive(Default)]
+pub(crate) struct Draws {
+    /// The keys that this write takes.
+    own: HashSet<Arc<str>>,
+    /// Of pools where drawing at random has failed: the search for what is free.
+    searches: HashMap<&'static str, Search>,
+}
+
+/// A walk through a pool from a random place, past the items that were held when it began.
+struct Search {
+    held: HashSet<String>,
+    start: u64,
+    seen: u64,
+}
+
+impl Draws {
+    /// Notes an item that the write takes; false where it takes it already.
+    pub(crate) fn insert(&mut self, key: Arc<str>) -> bool {
+        self.own.insert(key)
+    }
+}
+
 impl Registry {
-    /// An item that is probably free: at random, and by search once that has failed often. `refused`: keys found taken.
-    /// `own`: those that this write takes already.
+    pub(crate) fn pool(&self, name: &str) -> Result<Pool, Error> {
+        self.inner.pools.get(name).ok_or_else(|| Error::Internal(format!("there is no pool {name}")))
+    }
+
+    /// An item that is probably free: at random, and by search once that has failed often. `refused`: keys found taken
+    /// in earlier rounds.
     pub(crate) async fn draw(
         &self,
         pool: &'static str,
         refused: &[String],
-        own: &HashSet<Arc<str>>,
+        draws: &mut Draws,
     ) -> Result<String, Error> {
-        let kind = self.inner.pools.pool(pool);
-        let held = |key: &str| own.contains(key);
-        if refused.len() < ALLOCATE_DRAWS_MAX {
+        let kind = self.pool(pool)?;
+        if refused.len() < ALLOCATE_DRAWS_MAX && !draws.searches.contains_key(pool) {
             for _ in 0..ALLOCATE_DRAWS_MAX {
                 let item = kind.item(self.inner.env.random_u64() % kind.size());
                 let key = key(pool, &item);
-                if !held(&key) && !refused.iter().any(|refused| **refused == *key) {
+                if !refused.iter().any(|refused| **refused == *key) && draws.own.insert(key) {
                     return Ok(item);
                 }
             }
         }
-        let prefix = prefix(pool);
-        let found = self.inner.store.range(Range::prefix(prefix.clone()), None).await?;
-        let taken: HashSet<&str> = found.entries.iter().filter_map(|entry| entry.key.strip_prefix(&*prefix)).collect();
-        let size = kind.size();
-        let start = self.inner.env.random_u64() % size;
-        let mut items = (0..size).map(|offset| kind.item((start + offset) % size));
-        items.find(|item| !taken.contains(item.as_str()) && !held(&key(pool, item))).ok_or_else(|| {
-            Error::Internal(match kind {
-                Pool::Addresses { .. } => "failed to allocate a serviceIP: range is full".into(),
-                Pool::Ports { .. } => "failed to allocate a nodePort: range is full".into(),
-            })
-        })
+        if !draws.searches.contains_key(pool) {
+            let prefix = prefix(pool);
+            let found = self.inner.store.range(Range::prefix(prefix.clone()), None).await?;
+            let items = found.entries.iter().filter_map(|entry| entry.key.strip_prefix(&*prefix));
+            let held = items.map(str::to_owned).collect();
+            draws.searches.insert(pool, Search { held, start: self.inner.env.random_u64() % kind.size(), seen: 0 });
+        }
+        let Draws { own, searches } = draws;
+        if let Some(search) = searches.get_mut(pool) {
+            while search.seen < kind.size() {
+                let item = kind.item((search.start + search.seen) % kind.size());
+                search.seen += 1;
+                if !search.held.contains(&item) && own.insert(key(pool, &item)) {
+                    return Ok(item);
+                }
+            }
+        }
+        Err(Error::Internal(match kind {
+            Pool::Addresses { .. } => "failed to allocate a serviceIP: range is full".into(),
+            Pool::Ports { .. } => "failed to allocate a nodePort: range is full".into(),
+        }))
     }
 }
 
@@ -183,7 +215,8 @@ mod tests {
 
     #[test]
     fn pools_know_their_items() {
-        let pools = Pools::default();
+        let cluster_ips = Pool::Addresses { network: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 };
+        let node_ports = Pool::Ports { first: 30000, last: 32767 };
         let check = |pool: Pool, item: &str, inside: bool| assert_eq!(pool.refuse(item).is_none(), inside, "{item}");
         for (item, inside) in [
             ("10.96.0.1", true),
@@ -193,13 +226,13 @@ mod tests {
             ("10.96.255.255", false),
             ("x", false),
         ] {
-            check(pools.cluster_ips, item, inside);
+            check(cluster_ips, item, inside);
         }
         for (item, inside) in [("30000", true), ("32767", true), ("32768", false), ("80", false)] {
-            check(pools.node_ports, item, inside);
+            check(node_ports, item, inside);
         }
-        assert_eq!(pools.cluster_ips.item(0), "10.96.0.2");
-        assert_eq!(pools.cluster_ips.item(pools.cluster_ips.size() - 1), "10.96.255.254");
-        assert_eq!(pools.node_ports.item(pools.node_ports.size() - 1), "32767");
+        assert_eq!(cluster_ips.item(0), "10.96.0.2");
+        assert_eq!(cluster_ips.item(cluster_ips.size() - 1), "10.96.255.254");
+        assert_eq!(node_ports.item(node_ports.size() - 1), "32767");
     }
 }

@@ -24,39 +24,17 @@ pub(super) type Cell = fn(&Object, SystemTime) -> Value;
 const UNKNOWN: &str = "<unknown>";
 const NONE: &str = "<none>";
 
-const DATA: &[(&str, &str)] = &[
-    ("", include_str!("../../../schema/data/columns/core.json")),
-    ("admissionregistration.k8s.io", include_str!("../../../schema/data/columns/admissionregistration.k8s.io.json")),
-    ("apiextensions.k8s.io", include_str!("../../../schema/data/columns/apiextensions.k8s.io.json")),
-    ("apiregistration.k8s.io", include_str!("../../../schema/data/columns/apiregistration.k8s.io.json")),
-    ("apps", include_str!("../../../schema/data/columns/apps.json")),
-    ("autoscaling", include_str!("../../../schema/data/columns/autoscaling.json")),
-    ("batch", include_str!("../../../schema/data/columns/batch.json")),
-    ("certificates.k8s.io", include_str!("../../../schema/data/columns/certificates.k8s.io.json")),
-    ("coordination.k8s.io", include_str!("../../../schema/data/columns/coordination.k8s.io.json")),
-    ("discovery.k8s.io", include_str!("../../../schema/data/columns/discovery.k8s.io.json")),
-    ("events.k8s.io", include_str!("../../../schema/data/columns/events.k8s.io.json")),
-    ("flowcontrol.apiserver.k8s.io", include_str!("../../../schema/data/columns/flowcontrol.apiserver.k8s.io.json")),
-    ("networking.k8s.io", include_str!("../../../schema/data/columns/networking.k8s.io.json")),
-    ("node.k8s.io", include_str!("../../../schema/data/columns/node.k8s.io.json")),
-    ("policy", include_str!("../../../schema/data/columns/policy.json")),
-    ("rbac.authorization.k8s.io", include_str!("../../../schema/data/columns/rbac.authorization.k8s.io.json")),
-    ("resource.k8s.io", include_str!("../../../schema/data/columns/resource.k8s.io.json")),
-    ("scheduling.k8s.io", include_str!("../../../schema/data/columns/scheduling.k8s.io.json")),
-    ("scheduling.sampan.dev", include_str!("../../../schema/data/columns/scheduling.sampan.dev.json")),
-    ("storage.k8s.io", include_str!("../../../schema/data/columns/storage.k8s.io.json")),
-];
-const DESCRIPTIONS: &str = include_str!("../../../schema/data/columns/descriptions.json");
-
 /// Gives the row the columns that the data has for it.
 pub(super) trait Tabled {
-    /// `functions`: what the data's `fn name` cells name.
+    /// `functions`: what the data's `fn name` cells name. Panics where the data has no columns for the row, or ones that
+    /// cannot be read: both are parts of the same build.
     fn table(self, functions: &'static [(&'static str, Cell)]) -> Self;
 }
 
 impl Tabled for Resource {
     fn table(self, functions: &'static [(&'static str, Cell)]) -> Self {
-        let Some((columns, plan)) = load(&self, functions) else { return self };
+        let loaded = load(&self, functions);
+        let (columns, plan) = loaded.unwrap_or_else(|| panic!("{self:?} has no columns that can be read"));
         self.columns(columns, move |object, now| {
             plan.iter().map(|(source, absent)| source.cell(object, now, absent)).collect()
         })
@@ -94,11 +72,10 @@ impl Way {
     }
 }
 
-/// `None` where the data has no columns for the row, or does not parse: [`super::tests`] proves that it does.
+/// `None` where the data has no columns for the row, or does not parse.
 fn load(row: &Resource, functions: &'static [(&'static str, Cell)]) -> Option<(Arc<[Column]>, Plan)> {
-    let text = DATA.iter().find(|(group, _)| *group == row.group).map(|(_, text)| *text)?;
-    let data: Value = serde_json::from_str(text).ok()?;
-    let shared: Value = serde_json::from_str(DESCRIPTIONS).ok()?;
+    let data: Value = serde_json::from_str(sampan_schema::columns::of_group(&row.group)?).ok()?;
+    let shared: Value = serde_json::from_str(sampan_schema::columns::descriptions()?).ok()?;
     let columns = data.get(row.resource.as_ref()).or_else(|| data.get(format!("{}/{}", row.version, row.resource)))?;
     let mut definitions = Vec::new();
     let mut plan = Vec::new();

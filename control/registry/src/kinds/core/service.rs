@@ -50,7 +50,7 @@ const RULES: Rules = Rules {
         }
         errors
     }),
-    allocator: Some(&crate::allocate::AddressesAndPorts),
+    allocator: Some(&super::service_allocator::ServiceAllocator),
     create_on_update: true,
     name: names::dns1035_label,
     prepare_for_create: Some(prepare_for_create),
@@ -422,7 +422,11 @@ fn kept(spec: At<'_>, before: At<'_>, field: &str, unset: &str, second: &str, er
     let (list, old) = (spec.get(field), before.get(field));
     let (new_texts, old_texts) = (list.texts(), old.texts());
     let shown = |index: usize| At::index(&list, index).path();
-    let mut wrong = |index: usize, detail: &str| errors.push(FieldError::invalid(&shown(index), list.value(), detail));
+    let mut wrong = |index: usize, detail: &str| {
+        if !errors.is_full() {
+            errors.push(FieldError::invalid(&shown(index), list.value(), detail));
+        }
+    };
     if new_texts.len() == old_texts.len() {
         for index in (0..new_texts.len()).filter(|index| new_texts[*index] != old_texts[*index]) {
             wrong(if field == "clusterIPs" { index } else { 0 }, FIXED);

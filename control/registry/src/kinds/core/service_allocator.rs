@@ -1,0 +1,168 @@
+//! The allocator of Services: `spec.clusterIP`, `spec.clusterIPs` and node ports in `spec.ports`.
+
+use crate::allocate::{Allocator, Claim, Pool};
+use sampan_api::field::Path;
+use sampan_api::object::Object;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+
+/// The pool of cluster addresses.
+pub const CLUSTER_IPS: &str = "clusterips";
+/// The pool of node ports.
+pub const NODE_PORTS: &str = "nodeports";
+
+/// Kubernetes' own ranges: 10.96.0.0/16 and 30000-32767.
+pub(super) const POOLS: [(&str, Pool); 2] = [
+    (CLUSTER_IPS, Pool::Addresses { network: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 }),
+    (NODE_PORTS, Pool::Ports { first: 30000, last: 32767 }),
+];
+
+/// Gives an address to those that want one, and a port on all nodes to each port that wants one.
+/// One family only: IPv4.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceAllocator;
+
+fn type_of(object: &Object) -> &str {
+    object.get_str(&["spec", "type"]).unwrap_or("ClusterIP")
+}
+
+/// The address that the object holds, or asks for by name.
+fn address(object: &Object) -> Option<&str> {
+    if type_of(object) == "ExternalName" {
+        return None;
+    }
+    object.get_str(&["spec", "clusterIP"]).filter(|ip| !ip.is_empty() && *ip != "None")
+}
+
+fn wants_address(object: &Object) -> bool {
+    type_of(object) != "ExternalName" && object.get_str(&["spec", "clusterIP"]).unwrap_or("").is_empty()
+}
+
+fn ports(object: &Object) -> &[Value] {
+    object.get(&["spec", "ports"]).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn node_port(port: &Value) -> Option<u64> {
+    port.get("nodePort").and_then(Value::as_u64).filter(|port| *port > 0)
+}
+
+fn wants_node_ports(object: &Object) -> bool {
+    match type_of(object) {
+        "NodePort" => true,
+        "LoadBalancer" => {
+            object.get(&["spec", "allocateLoadBalancerNodePorts"]).and_then(Value::as_bool).unwrap_or(true)
+        }
+        _ => false,
+    }
+}
+
+/// Whether something outside asks each node, at a port of its own, whether a pod is there.
+fn wants_health_port(object: &Object) -> bool {
+    type_of(object) == "LoadBalancer" && object.get_str(&["spec", "externalTrafficPolicy"]) == Some("Local")
+}
+
+fn health_port(object: &Object) -> Option<u64> {
+    let port = object.get(&["spec", "healthCheckNodePort"]).and_then(Value::as_u64).filter(|port| *port > 0);
+    port.filter(|_| wants_health_port(object))
+}
+
+/// All node ports that the object holds, the health check's among them.
+fn node_ports(object: &Object) -> BTreeSet<u64> {
+    ports(object).iter().filter_map(node_port).chain(health_port(object)).collect()
+}
+
+impl Allocator for ServiceAllocator {
+    fn pools(&self) -> &'static [&'static str] {
+        &[CLUSTER_IPS, NODE_PORTS]
+    }
+
+    fn plan(&self, new: Option<&Object>, old: Option<&Object>) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        plan_address(new, old, &mut claims);
+        let (had, has) = (old.map(node_ports).unwrap_or_default(), new.map(node_ports).unwrap_or_default());
+        for gone in had.difference(&has) {
+            claims.push(Claim::Release { pool: NODE_PORTS, item: gone.to_string() });
+        }
+        if let Some(new) = new {
+            plan_ports(new, &had, &mut claims);
+            plan_health_port(new, &had, &mut claims);
+        }
+        claims
+    }
+}
+
+fn plan_address(new: Option<&Object>, old: Option<&Object>, claims: &mut Vec<Claim>) {
+    let (had, has) = (old.and_then(address), new.and_then(address));
+    if let Some(gone) = had.filter(|had| has != Some(*had)) {
+        // An update that leaves the address out gets the same one back from its strategy: here it is given up.
+        claims.push(Claim::Release { pool: CLUSTER_IPS, item: gone.to_owned() });
+    }
+    if let Some(taken) = has.filter(|has| had != Some(*has)) {
+        let path = Path::new("spec").child("clusterIPs");
+        claims.push(Claim::Take { pool: CLUSTER_IPS, item: taken.to_owned(), path, shown: json!([taken]).into() });
+    }
+    if new.is_some_and(wants_address) {
+        let set = Box::new(|object: &mut Object, ip: &str| {
+            object.set(&["spec", "clusterIP"], ip);
+            object.set(&["spec", "clusterIPs"], json!([ip]));
+        });
+        claims.push(Claim::TakeAny { pool: CLUSTER_IPS, set });
+    }
+}
+
+/// `had`: the node ports that the object has already.
+fn plan_ports(new: &Object, had: &BTreeSet<u64>, claims: &mut Vec<Claim>) {
+    // By the protocols that ask for it.
+    let mut named: HashMap<u64, BTreeSet<&str>> = HashMap::new();
+    for (index, port) in ports(new).iter().enumerate() {
+        match node_port(port) {
+            Some(wanted) if !had.contains(&wanted) => {
+                let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
+                // The same port may stand twice, for TCP and for UDP: it is one allocation.
+                let protocols = named.entry(wanted).or_default();
+                let others = protocols.len() - usize::from(protocols.contains(protocol));
+                protocols.insert(protocol);
+                if others > 0 {
+                    continue;
+                }
+                let path = Path::new("spec").child("ports").index(index).child("nodePort");
+                let (item, shown) = (wanted.to_string(), json!(wanted).into());
+                claims.push(Claim::Take { pool: NODE_PORTS, item, path, shown });
+            }
+            Some(_) => {}
+            None if wants_node_ports(new) => {
+                let set = Box::new(move |object: &mut Object, item: &str| {
+                    let slot = object.get_mut(&["spec", "ports"]).and_then(|ports| ports.get_mut(index));
+                    if let (Some(Value::Object(port)), Ok(number)) = (slot, item.parse::<u16>()) {
+                        port.insert("nodePort".into(), number.into());
+                    }
+                });
+                claims.push(Claim::TakeAny { pool: NODE_PORTS, set });
+            }
+            None => {}
+        }
+    }
+}
+
+fn plan_health_port(new: &Object, had: &BTreeSet<u64>, claims: &mut Vec<Claim>) {
+    if !wants_health_port(new) {
+        return;
+    }
+    match health_port(new) {
+        Some(wanted) if had.contains(&wanted) => {}
+        Some(wanted) => {
+            let path = Path::new("spec").child("healthCheckNodePort");
+            let (item, shown) = (wanted.to_string(), json!(wanted).into());
+            claims.push(Claim::Take { pool: NODE_PORTS, item, path, shown });
+        }
+        None => {
+            let set = Box::new(|object: &mut Object, item: &str| {
+                if let Ok(number) = item.parse::<u16>() {
+                    object.set(&["spec", "healthCheckNodePort"], number);
+                }
+            });
+            claims.push(Claim::TakeAny { pool: NODE_PORTS, set });
+        }
+    }
+}
