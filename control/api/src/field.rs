@@ -1,6 +1,6 @@
 //! Field paths and field errors, worded as `k8s.io/apimachinery/pkg/util/validation/field` words them.
 
-use crate::limits::FIELD_ERRORS_MAX;
+use crate::limits::{FIELD_ERRORS_BYTES_MAX, FIELD_ERRORS_MAX};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
@@ -227,6 +227,17 @@ impl FieldError {
         Self::make(FieldErrorKind::TooMany, path, Some(actual.into()), format!("must have at most {max} {unit}"))
     }
 
+    /// About how many bytes its text has.
+    fn size(&self) -> usize {
+        const WORDS: usize = 32;
+        let value = match &self.value {
+            None => 0,
+            Some(BadValue::Raw(text)) => text.len(),
+            Some(BadValue::Json(value)) => json_size(value),
+        };
+        WORDS + self.field.len() + self.detail.len() + value
+    }
+
     /// The error without its field: the message of a Status cause.
     pub fn body(&self) -> String {
         let mut out = self.kind.title().to_owned();
@@ -252,37 +263,54 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// All that is wrong with an object, up to [`FIELD_ERRORS_MAX`].
+/// All that is wrong with an object, up to [`FIELD_ERRORS_MAX`] and, the first error aside, [`FIELD_ERRORS_BYTES_MAX`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct FieldErrors(Vec<FieldError>);
+pub struct FieldErrors {
+    list: Vec<FieldError>,
+    /// What [`FieldError::size`] says of all of them.
+    bytes: usize,
+}
 
 impl FieldErrors {
-    /// Nothing wrong.
+    /// No errors.
     pub fn new() -> Self {
         Self::default()
     }
-    /// Adds an error; beyond [`FIELD_ERRORS_MAX`] it is dropped.
+    /// Adds an error; drops it where the list is full.
     pub fn push(&mut self, error: FieldError) {
-        if self.0.len() < FIELD_ERRORS_MAX {
-            self.0.push(error);
+        let bytes = error.size();
+        if self.is_full() || (!self.list.is_empty() && self.bytes + bytes > FIELD_ERRORS_BYTES_MAX) {
+            // Nothing comes after an error that was left out, or the list would have a hole.
+            self.bytes = FIELD_ERRORS_BYTES_MAX;
+            return;
+        }
+        self.bytes += bytes;
+        self.list.push(error);
+    }
+    /// Adds errors in order, as far as there is room.
+    pub fn extend(&mut self, errors: impl IntoIterator<Item = FieldError>) {
+        for error in errors {
+            if self.is_full() {
+                return;
+            }
+            self.push(error);
         }
     }
-    /// Adds errors; beyond [`FIELD_ERRORS_MAX`] they are dropped.
-    pub fn extend(&mut self, errors: impl IntoIterator<Item = FieldError>) {
-        let left = FIELD_ERRORS_MAX - self.0.len();
-        self.0.extend(errors.into_iter().take(left));
+    /// Whether further errors are dropped: then they need not be made.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= FIELD_ERRORS_MAX || self.bytes >= FIELD_ERRORS_BYTES_MAX
     }
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
     /// The number of errors that are kept.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
     /// The errors in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, FieldError> {
-        self.0.iter()
+        self.list.iter()
     }
 }
 
@@ -290,21 +318,34 @@ impl IntoIterator for FieldErrors {
     type Item = FieldError;
     type IntoIter = std::vec::IntoIter<FieldError>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.list.into_iter()
     }
 }
 
 impl FromIterator<FieldError> for FieldErrors {
     fn from_iter<I: IntoIterator<Item = FieldError>>(errors: I) -> Self {
-        Self(errors.into_iter().take(FIELD_ERRORS_MAX).collect())
+        let mut all = Self::default();
+        all.extend(errors);
+        all
+    }
+}
+
+/// About how many bytes a value has as JSON.
+fn json_size(value: &Value) -> usize {
+    const SCALAR: usize = 8;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => SCALAR,
+        Value::String(text) => text.len() + 2,
+        Value::Array(list) => list.iter().map(|item| json_size(item) + 1).sum::<usize>() + 2,
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() + json_size(value) + 4).sum::<usize>() + 2,
     }
 }
 
 /// As Go's aggregate prints itself: one alone, several in brackets, each text once.
 impl fmt::Display for FieldErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut seen: HashSet<String> = HashSet::with_capacity(self.0.len());
-        let texts = self.0.iter().map(ToString::to_string);
+        let mut seen: HashSet<String> = HashSet::with_capacity(self.list.len());
+        let texts = self.list.iter().map(ToString::to_string);
         let once: Vec<String> = texts.filter(|text| seen.insert(text.clone())).collect();
         match once.as_slice() {
             [one] => f.write_str(one),
@@ -377,5 +418,22 @@ mod tests {
         errors.push(error());
         errors.extend([error()]);
         assert_eq!(errors.len(), FIELD_ERRORS_MAX);
+    }
+
+    #[test]
+    fn errors_that_show_much_are_kept_up_to_a_size() {
+        let much = "x".repeat(100 * 1024);
+        let mut errors = FieldErrors::new();
+        for _ in 0..100 {
+            errors.push(FieldError::invalid(&Path::new("a"), much.as_str(), ""));
+        }
+        assert_eq!(errors.len(), FIELD_ERRORS_BYTES_MAX / much.len());
+        assert!(errors.is_full());
+        errors.push(FieldError::required(&Path::new("b"), ""));
+        assert!(errors.iter().all(|error| error.field == "a"), "none is left out in between");
+        // One alone is shown whatever its size.
+        let one: FieldErrors =
+            [FieldError::invalid(&Path::new("a"), "x".repeat(2 * FIELD_ERRORS_BYTES_MAX), "")].into_iter().collect();
+        assert_eq!(one.len(), 1);
     }
 }

@@ -17,6 +17,21 @@ pub struct Context<'a> {
     /// `""` for the object itself, otherwise the stored view being written: `status`, `finalize`, `approval`, ...
     pub subresource: &'a str,
     pub namespace: &'a str,
+    pub capabilities: Capabilities,
+}
+
+/// What the cluster's administrator lets objects ask for (Kubernetes' pkg/capabilities).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Containers may be `privileged`.
+    pub allow_privileged: bool,
+}
+
+impl Default for Capabilities {
+    /// As kubeadm and k3s start their API servers.
+    fn default() -> Self {
+        Self { allow_privileged: true }
+    }
 }
 
 /// What makes `metadata.generation` grow.
@@ -26,6 +41,8 @@ pub enum Generation {
     Uncounted,
     /// 1 at the creation, one more with each change of `spec`.
     Spec,
+    /// 1 at the creation, and so for ever.
+    Constant,
     /// 1 at the creation, one more where `changed(new, old)`.
     By(fn(new: &Object, old: &Object) -> bool),
 }

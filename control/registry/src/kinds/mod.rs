@@ -30,6 +30,7 @@ mod scheduling;
 mod storage;
 mod validation;
 
+use crate::allocate::Pools;
 use crate::resource::Resource;
 use sampan_api::meta::GroupVersionKind;
 
@@ -62,6 +63,13 @@ pub fn all() -> Vec<Resource> {
     ];
     groups.into_iter().flat_map(|rows| rows()).collect()
 }
+
+/// The pools that the built-in kinds' allocators draw from, with Kubernetes' own ranges.
+pub fn pools() -> Pools {
+    core::POOLS.into_iter().collect()
+}
+
+pub use core::{CLUSTER_IPS, NODE_PORTS, ServiceAllocator};
 
 /// The body of every scale.
 fn scale_kind() -> GroupVersionKind {

@@ -1,5 +1,6 @@
 //! A strategy as a table of functions: a kind states what it has and leaves the rest as it is for all.
 
+use super::validation::workload::Workload;
 use crate::allocate::Allocator;
 use crate::options::{DeleteOptions, Propagation};
 use crate::strategy::{Context, Generation, Strategy};
@@ -25,6 +26,8 @@ pub(super) struct Rules {
     pub prepare_for_create: Option<Prepare>,
     pub prepare_for_update: Option<PrepareUpdate>,
     pub validate: Option<Check>,
+    /// The checks of a kind whose spec makes pods, in place of `validate` and `validate_update`.
+    pub workload: Option<&'static Workload>,
     /// `None`: an update is valid if the new object would be valid as a creation.
     pub validate_update: Option<CheckUpdate>,
     pub canonicalize: Option<fn(&mut Object)>,
@@ -48,6 +51,7 @@ impl Rules {
         prepare_for_create: None,
         prepare_for_update: None,
         validate: None,
+        workload: None,
         validate_update: None,
         canonicalize: None,
         warnings_on_create: None,
@@ -85,9 +89,16 @@ impl Strategy for Rules {
         }
     }
     fn validate(&self, ctx: &Context<'_>, object: &Object) -> FieldErrors {
-        self.validate.map_or_else(FieldErrors::default, |check| check(ctx, object))
+        match (self.workload, self.validate) {
+            (Some(workload), _) => workload.validate(ctx, object),
+            (None, Some(check)) => check(ctx, object),
+            (None, None) => FieldErrors::default(),
+        }
     }
     fn validate_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
+        if let Some(workload) = self.workload {
+            return workload.validate_update(ctx, object, old);
+        }
         match self.validate_update {
             Some(check) => check(ctx, object, old),
             None if ctx.subresource.is_empty() => self.validate(ctx, object),

@@ -9,6 +9,7 @@ use super::validation::checks::{label_selector, one_of};
 use super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::names;
+use std::collections::HashSet;
 
 pub(super) fn rows() -> Vec<Resource> {
     vec![
@@ -25,14 +26,13 @@ const URL_FORMAT: &str = "desired format: https://host[/path]";
 
 /// The webhooks of a configuration of either sort.
 fn webhooks(list: At<'_>, errors: &mut FieldErrors) {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
     for hook in list.items() {
         let name = hook.get("name");
         qualified(name, errors);
-        if seen.iter().any(|other| other == name.text()) {
+        if !seen.insert(name.text().to_owned()) {
             name.duplicate(errors);
         }
-        seen.push(name.text().to_owned());
         let rules = hook.get("rules");
         for rule in rules.items() {
             operations(rule, errors);

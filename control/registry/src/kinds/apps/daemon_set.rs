@@ -4,7 +4,9 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::validation::checks::{at_most_all, label_selector, not_negative, number_or_percent, selector_as_go};
 use super::super::validation::pod_spec;
-use super::super::validation::workload::{always_restarting, amount, labels_match, selector_immutable, strategy_as_go};
+use super::super::validation::workload::{
+    Workload, always_restarting, amount, labels_match, selector_immutable, strategy_as_go,
+};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::{Context, Generation};
@@ -25,12 +27,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, object| {
-        let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), &mut errors);
-        errors
-    }),
-    validate_update: Some(validate_update),
+    workload: Some(&WORKLOAD),
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
@@ -56,22 +53,32 @@ fn prepare_for_update(ctx: &Context<'_>, object: &mut Object, old: &Object) {
     }
     let template = |object: &Object| object.get(&["spec", "template"]).cloned();
     let changed = i64::from(template(object) != template(old));
-    object.set_annotation(TEMPLATE_GENERATION, (template_generation(old) + changed).to_string());
+    object.set_annotation(TEMPLATE_GENERATION, template_generation(old).saturating_add(changed).to_string());
 }
 
-const COUNTERS: [&str; 9] = [
-    "currentNumberScheduled",
-    "numberMisscheduled",
-    "desiredNumberScheduled",
-    "numberReady",
-    "observedGeneration",
-    "updatedNumberScheduled",
-    "numberAvailable",
-    "numberUnavailable",
-    "collisionCount",
-];
+const WORKLOAD: Workload = Workload {
+    spec,
+    counters: &[
+        "currentNumberScheduled",
+        "numberMisscheduled",
+        "desiredNumberScheduled",
+        "numberReady",
+        "observedGeneration",
+        "updatedNumberScheduled",
+        "numberAvailable",
+        "numberUnavailable",
+        "collisionCount",
+    ],
+    bounded: &[],
+    ready: "",
+};
 
-fn spec(spec: At<'_>, errors: &mut FieldErrors) {
+fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
+    let at = At::object(object);
+    let spec = at.get("spec");
+    if let Some(old) = old {
+        selector_immutable(spec, At::object(old).get("spec"), errors);
+    }
     let selector = spec.get("selector");
     label_selector(selector, errors);
     labels_match(spec, errors);
@@ -79,7 +86,7 @@ fn spec(spec: At<'_>, errors: &mut FieldErrors) {
         selector.invalid_as(errors, selector_as_go(selector.value()), "empty selector is invalid for daemonset");
     }
     let template = spec.get("template");
-    pod_spec::template(template, errors);
+    pod_spec::template(ctx, template, errors);
     always_restarting(template, "DaemonSet", errors);
     not_negative(spec.get("minReadySeconds"), errors);
     update_strategy(spec.get("updateStrategy"), errors);
@@ -106,17 +113,4 @@ fn update_strategy(at: At<'_>, errors: &mut FieldErrors) {
         (false, false) => unavailable.required(errors, "cannot be 0 when maxSurge is 0"),
         _ => {}
     }
-}
-
-fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
-    let mut errors = FieldErrors::default();
-    let (at, old) = (At::object(object), At::object(old));
-    if ctx.subresource == "status" {
-        let status = at.get("status");
-        COUNTERS.iter().for_each(|counter| not_negative(status.get(counter), &mut errors));
-    } else {
-        selector_immutable(at.get("spec"), old.get("spec"), &mut errors);
-        spec(at.get("spec"), &mut errors);
-    }
-    errors
 }

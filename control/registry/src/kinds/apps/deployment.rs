@@ -5,7 +5,7 @@ use super::super::rules::Rules;
 use super::super::scale_kind;
 use super::super::validation::checks::not_negative;
 use super::super::validation::workload::{
-    counted_status, deployment_strategy, replica_selector, selected_template, selector_immutable,
+    Workload, deployment_strategy, replica_selector, selected_template, selector_immutable,
 };
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
@@ -26,23 +26,8 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, object| {
-        let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), &mut errors);
-        errors
-    }),
-    validate_update: Some(validate_update),
+    workload: Some(&WORKLOAD),
     // The controller copies annotations to the ReplicaSet, so a change of them is a change that it must observe.
-    prepare_for_update: Some(|ctx, object, old| {
-        if ctx.subresource == "status" {
-            match old.metadata().get("labels") {
-                Some(labels) => object.set(&["metadata", "labels"], labels.clone()),
-                None => {
-                    object.remove(&["metadata", "labels"]);
-                }
-            }
-        }
-    }),
     generation: Generation::By(|new, old| {
         ["spec", "metadata"].iter().any(|part| match *part {
             "spec" => new.get(&["spec"]) != old.get(&["spec"]),
@@ -52,23 +37,28 @@ const RULES: Rules = Rules {
     ..Rules::NONE
 };
 
-/// The status' counters, and those that no replica may be counted in twice.
-const COUNTERS: [&str; 8] = [
-    "observedGeneration",
-    "replicas",
-    "updatedReplicas",
-    "readyReplicas",
-    "availableReplicas",
-    "unavailableReplicas",
-    "terminatingReplicas",
-    "collisionCount",
-];
-const BOUNDED: [&str; 3] = ["updatedReplicas", "readyReplicas", "availableReplicas"];
+const WORKLOAD: Workload = Workload {
+    spec,
+    counters: &[
+        "observedGeneration",
+        "replicas",
+        "updatedReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "unavailableReplicas",
+        "terminatingReplicas",
+        "collisionCount",
+    ],
+    bounded: &["updatedReplicas", "readyReplicas", "availableReplicas"],
+    ready: "readyReplicas",
+};
 
-fn spec(spec: At<'_>, errors: &mut FieldErrors) {
+fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
+    let at = At::object(object);
+    let spec = at.get("spec");
     not_negative(spec.get("replicas"), errors);
     replica_selector(spec.get("selector"), "deployment", errors);
-    selected_template(spec, "invalid label selector", "ReplicaSet", errors);
+    selected_template(ctx, spec, "invalid label selector", "ReplicaSet", errors);
     deployment_strategy(spec.get("strategy"), errors);
     not_negative(spec.get("minReadySeconds"), errors);
     not_negative(spec.get("revisionHistoryLimit"), errors);
@@ -77,16 +67,7 @@ fn spec(spec: At<'_>, errors: &mut FieldErrors) {
     if deadline.opt_number().is_some_and(|seconds| seconds <= spec.get("minReadySeconds").number()) {
         deadline.invalid(errors, "must be greater than minReadySeconds");
     }
-}
-
-fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
-    let mut errors = FieldErrors::default();
-    let (at, old) = (At::object(object), At::object(old));
-    if ctx.subresource == "status" {
-        counted_status(at.get("status"), &COUNTERS, &BOUNDED, "readyReplicas", &mut errors);
-    } else {
-        spec(at.get("spec"), &mut errors);
-        selector_immutable(at.get("spec"), old.get("spec"), &mut errors);
+    if let Some(old) = old {
+        selector_immutable(spec, At::object(old).get("spec"), errors);
     }
-    errors
 }

@@ -3,7 +3,8 @@
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::scale_kind;
-use super::super::validation::workload::{counted_status, replica_set_spec, selector_immutable};
+use super::super::validation::checks::not_negative;
+use super::super::validation::workload::{Workload, replica_selector, selected_template, selector_immutable};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
@@ -22,35 +23,34 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, object| {
-        let mut errors = FieldErrors::default();
-        replica_set_spec(At::object(object).get("spec"), &mut errors);
-        errors
-    }),
-    validate_update: Some(validate_update),
+    workload: Some(&WORKLOAD),
     generation: Generation::Spec,
     prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"replicas": 0}))),
     ..Rules::NONE
 };
 
-const COUNTERS: [&str; 6] = [
-    "replicas",
-    "fullyLabeledReplicas",
-    "readyReplicas",
-    "availableReplicas",
-    "observedGeneration",
-    "terminatingReplicas",
-];
-const BOUNDED: [&str; 3] = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+const WORKLOAD: Workload = Workload {
+    spec,
+    counters: &[
+        "replicas",
+        "fullyLabeledReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "observedGeneration",
+        "terminatingReplicas",
+    ],
+    bounded: &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+    ready: "readyReplicas",
+};
 
-fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
-    let mut errors = FieldErrors::default();
-    let (at, old) = (At::object(object), At::object(old));
-    if ctx.subresource == "status" {
-        counted_status(at.get("status"), &COUNTERS, &BOUNDED, "readyReplicas", &mut errors);
-    } else {
-        replica_set_spec(at.get("spec"), &mut errors);
-        selector_immutable(at.get("spec"), old.get("spec"), &mut errors);
+fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
+    let at = At::object(object);
+    let spec = at.get("spec");
+    not_negative(spec.get("replicas"), errors);
+    not_negative(spec.get("minReadySeconds"), errors);
+    replica_selector(spec.get("selector"), "deployment", errors);
+    selected_template(ctx, spec, "invalid label selector", "ReplicaSet", errors);
+    if let Some(old) = old {
+        selector_immutable(spec, At::object(old).get("spec"), errors);
     }
-    errors
 }

@@ -1,14 +1,14 @@
 //! StatefulSets: pods with names and volumes of their own.
 
 use super::super::columns::Tabled;
-use super::super::core::persistent_volume_claim;
 use super::super::rules::Rules;
 use super::super::scale_kind;
 use super::super::validation::checks::{
     label_selector, named, not_negative, one_of, selector_as_go, selector_is_usable,
 };
+use super::super::validation::claims::claim_spec;
 use super::super::validation::pod_spec;
-use super::super::validation::workload::{counted_status, labels_match};
+use super::super::validation::workload::{Workload, labels_match};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
@@ -16,6 +16,7 @@ use crate::strategy::Generation;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 pub(super) fn row() -> Resource {
     Resource::new("apps", "v1", "statefulsets", "StatefulSet")
@@ -29,12 +30,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, object| {
-        let mut errors = FieldErrors::default();
-        spec(object, true, &mut errors);
-        errors
-    }),
-    validate_update: Some(validate_update),
+    workload: Some(&WORKLOAD),
     name: sampan_api::names::dns1123_label,
     generation: Generation::Spec,
     prepare_for_create: Some(|_, object| {
@@ -43,16 +39,20 @@ const RULES: Rules = Rules {
     ..Rules::NONE
 };
 
-const COUNTERS: [&str; 7] = [
-    "replicas",
-    "readyReplicas",
-    "currentReplicas",
-    "updatedReplicas",
-    "availableReplicas",
-    "observedGeneration",
-    "collisionCount",
-];
-const BOUNDED: [&str; 4] = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
+const WORKLOAD: Workload = Workload {
+    spec,
+    counters: &[
+        "replicas",
+        "readyReplicas",
+        "currentReplicas",
+        "updatedReplicas",
+        "availableReplicas",
+        "observedGeneration",
+        "collisionCount",
+    ],
+    bounded: &["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"],
+    ready: "status.readyReplicas",
+};
 /// What may change of a spec.
 const MUTABLE: [&str; 7] = [
     "replicas",
@@ -65,8 +65,8 @@ const MUTABLE: [&str; 7] = [
 ];
 const FORBIDDEN: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
 
-/// `new`: what cannot change later is checked too.
-fn spec(object: &Object, new: bool, errors: &mut FieldErrors) {
+/// What cannot change later is checked of a new object only.
+fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(object);
     let spec = at.get("spec");
     let policy = spec.get("podManagementPolicy");
@@ -79,10 +79,10 @@ fn spec(object: &Object, new: bool, errors: &mut FieldErrors) {
     let retention = spec.get("persistentVolumeClaimRetentionPolicy");
     one_of(retention.get("whenDeleted"), errors, &["Retain", "Delete"]);
     one_of(retention.get("whenScaled"), errors, &["Retain", "Delete"]);
-    if new {
+    if old.is_none() {
         let claims = spec.get("volumeClaimTemplates");
         for claim in claims.items() {
-            persistent_volume_claim::spec(claim.get("spec"), errors);
+            claim_spec(claim.get("spec"), errors);
         }
     }
     not_negative(spec.get("replicas"), errors);
@@ -90,7 +90,7 @@ fn spec(object: &Object, new: bool, errors: &mut FieldErrors) {
     let ordinals = spec.get("ordinals");
     not_negative(ordinals.get("start"), errors);
     let service = spec.get("serviceName");
-    if new && !service.is_empty() {
+    if old.is_none() && !service.is_empty() {
         named(service, errors, names::dns1123_label);
     }
     let selector = spec.get("selector");
@@ -109,7 +109,7 @@ fn spec(object: &Object, new: bool, errors: &mut FieldErrors) {
         let with_claims = with_claims(object);
         let at = At::object(&with_claims);
         let spec = at.get("spec");
-        pod_spec::template(spec.get("template"), errors);
+        pod_spec::template(ctx, spec.get("template"), errors);
     }
     let template = spec.get("template");
     let pod = template.get("spec");
@@ -118,6 +118,14 @@ fn spec(object: &Object, new: bool, errors: &mut FieldErrors) {
     }
     if pod.get("activeDeadlineSeconds").is_set() {
         pod.get("activeDeadlineSeconds").forbidden(errors, "activeDeadlineSeconds in StatefulSet is not Supported");
+    }
+    let fixed = |object: &Object| {
+        let mut spec = object.get(&["spec"]).and_then(Value::as_object).cloned().unwrap_or_default();
+        spec.retain(|field, _| !MUTABLE.contains(&field.as_str()));
+        spec
+    };
+    if old.is_some_and(|old| fixed(object) != fixed(old)) {
+        spec.forbidden(errors, FORBIDDEN);
     }
 }
 
@@ -136,9 +144,10 @@ fn with_claims(object: &Object) -> Object {
         .iter()
         .map(|template| json!({"name": name(template), "persistentVolumeClaim": {"claimName": name(template)}}))
         .collect();
+    let claimed: HashSet<String> = templates.iter().map(name).collect();
     let path = ["spec", "template", "spec", "volumes"];
     for volume in object.get(&path).and_then(Value::as_array).cloned().unwrap_or_default() {
-        if !templates.iter().any(|template| volume["name"] == name(template).as_str()) {
+        if !volume["name"].as_str().is_some_and(|name| claimed.contains(name)) {
             volumes.push(volume);
         }
     }
@@ -158,23 +167,4 @@ fn update_strategy(at: At<'_>, errors: &mut FieldErrors) {
         "RollingUpdate" => not_negative(rolling.get("partition"), errors),
         _ => at.invalid(errors, "must be 'RollingUpdate' or 'OnDelete'"),
     }
-}
-
-fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
-    let mut errors = FieldErrors::default();
-    let at = At::object(object);
-    if ctx.subresource == "status" {
-        counted_status(at.get("status"), &COUNTERS, &BOUNDED, "status.readyReplicas", &mut errors);
-        return errors;
-    }
-    spec(object, false, &mut errors);
-    let fixed = |object: &Object| {
-        let mut spec = object.get(&["spec"]).and_then(Value::as_object).cloned().unwrap_or_default();
-        spec.retain(|field, _| !MUTABLE.contains(&field.as_str()));
-        spec
-    };
-    if fixed(object) != fixed(old) {
-        at.get("spec").forbidden(&mut errors, FORBIDDEN);
-    }
-    errors
 }

@@ -7,7 +7,7 @@ use super::super::validation::cron;
 use super::super::validation::{At, FieldErrors};
 use super::job;
 use crate::resource::{HistoryClass, Resource};
-use crate::strategy::Generation;
+use crate::strategy::{Context, Generation};
 use serde_json::Value;
 
 pub(super) fn row() -> Resource {
@@ -21,9 +21,9 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, object| {
+    validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), None, &mut errors);
+        spec(ctx, At::object(object).get("spec"), None, &mut errors);
         if object.name().len() > NAME_MAX {
             At::object(object).get("metadata").get("name").invalid(&mut errors, "must be no more than 52 characters");
         }
@@ -33,7 +33,7 @@ const RULES: Rules = Rules {
         let mut errors = FieldErrors::default();
         if ctx.subresource.is_empty() {
             let old = At::object(old);
-            spec(At::object(object).get("spec"), Some(old.get("spec")), &mut errors);
+            spec(ctx, At::object(object).get("spec"), Some(old.get("spec")), &mut errors);
         }
         errors
     }),
@@ -51,7 +51,7 @@ const CELLS: &[(&str, Cell)] =
 /// The names of Jobs are made of this one and eleven characters more.
 const NAME_MAX: usize = 52;
 
-fn spec(at: At<'_>, old: Option<At<'_>>, errors: &mut FieldErrors) {
+fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<At<'_>>, errors: &mut FieldErrors) {
     let (schedule, zone) = (at.get("schedule"), at.get("timeZone"));
     if schedule.is_empty() {
         schedule.required(errors, "");
@@ -74,7 +74,7 @@ fn spec(at: At<'_>, old: Option<At<'_>>, errors: &mut FieldErrors) {
     required_one_of(at.get("concurrencyPolicy"), errors, &["Allow", "Forbid", "Replace"]);
     let template = at.get("jobTemplate");
     let job = template.get("spec");
-    job::spec(job, errors);
+    job::spec(ctx, job, errors);
     if job.get("selector").is_set() {
         let selector = job.get("selector");
         selector.invalid_as(errors, selector_as_go(selector.value()), "`selector` will be auto-generated");

@@ -17,6 +17,7 @@ use sampan_api::object::Object;
 use sampan_api::time;
 use serde_json::Value;
 use serde_json::json;
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 pub(super) fn row() -> Resource {
@@ -30,10 +31,10 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, job| {
+    validate: Some(|ctx, job| {
         let mut errors = FieldErrors::default();
         generated_selector(job, &mut errors);
-        whole_spec(At::object(job).get("spec"), &mut errors);
+        whole_spec(ctx, At::object(job).get("spec"), &mut errors);
         host_names(job, &mut errors);
         errors
     }),
@@ -173,8 +174,8 @@ fn host_names(job: &Object, errors: &mut FieldErrors) {
     }
 }
 
-fn whole_spec(at: At<'_>, errors: &mut FieldErrors) {
-    spec(at, errors);
+fn whole_spec(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
+    spec(ctx, at, errors);
     let selector = at.get("selector");
     if !selector.is_set() {
         selector.required(errors, "");
@@ -190,7 +191,7 @@ fn whole_spec(at: At<'_>, errors: &mut FieldErrors) {
 }
 
 /// A Job's spec, or that of a CronJob's template, which has no selector yet.
-pub(super) fn spec(at: At<'_>, errors: &mut FieldErrors) {
+pub(super) fn spec(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
     for field in [
         "parallelism",
         "completions",
@@ -231,7 +232,7 @@ pub(super) fn spec(at: At<'_>, errors: &mut FieldErrors) {
         false => one_of(replacement, errors, &["Failed", "TerminatingOrFailed"]),
     }
     let template = at.get("template");
-    pod_spec::template(template, errors);
+    pod_spec::template(ctx, template, errors);
     let pod = template.get("spec");
     let restart = pod.get("restartPolicy");
     match restart.text() {
@@ -273,7 +274,20 @@ fn indexes(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
+/// The names of the containers in the pod template.
+fn container_names(spec: At<'_>) -> HashSet<String> {
+    let template = spec.get("template");
+    let pod = template.get("spec");
+    let mut names = HashSet::new();
+    for field in ["containers", "initContainers"] {
+        let list = pod.get(field);
+        names.extend(list.items().map(|container| container.get("name").text().to_owned()));
+    }
+    names
+}
+
 fn failure_policy(spec: At<'_>, errors: &mut FieldErrors) {
+    let containers = container_names(spec);
     let policy = spec.get("podFailurePolicy");
     let rules = policy.get("rules");
     if rules.len() > RULES_MAX {
@@ -291,7 +305,7 @@ fn failure_policy(spec: At<'_>, errors: &mut FieldErrors) {
         }
         let (codes, conditions) = (rule.get("onExitCodes"), rule.get("onPodConditions"));
         if codes.is_set() {
-            exit_codes(spec, codes, errors);
+            exit_codes(&containers, codes, errors);
         }
         if conditions.len() > CONDITIONS_MAX {
             conditions.too_many(errors, CONDITIONS_MAX);
@@ -316,7 +330,7 @@ fn failure_policy(spec: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn exit_codes(spec: At<'_>, at: At<'_>, errors: &mut FieldErrors) {
+fn exit_codes(containers: &HashSet<String>, at: At<'_>, errors: &mut FieldErrors) {
     let operator = at.get("operator");
     if operator.is_empty() {
         operator.required(errors, "valid values: [\"In\" \"NotIn\"]");
@@ -324,16 +338,8 @@ fn exit_codes(spec: At<'_>, at: At<'_>, errors: &mut FieldErrors) {
         one_of(operator, errors, &["In", "NotIn"]);
     }
     let container = at.get("containerName");
-    if container.is_set() {
-        let template = spec.get("template");
-        let pod = template.get("spec");
-        let named = |list: &str| {
-            let list = pod.get(list);
-            list.items().any(|other| other.get("name").text() == container.text())
-        };
-        if !named("containers") && !named("initContainers") {
-            container.invalid(errors, "must be one of the container or initContainer names in the pod template");
-        }
+    if container.is_set() && !containers.contains(container.text()) {
+        container.invalid(errors, "must be one of the container or initContainer names in the pod template");
     }
     let values = at.get("values");
     if values.is_empty() {
@@ -341,17 +347,20 @@ fn exit_codes(spec: At<'_>, at: At<'_>, errors: &mut FieldErrors) {
     } else if values.len() > EXIT_CODES_MAX {
         values.too_many(errors, EXIT_CODES_MAX);
     }
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
+    let mut last = i64::MIN;
+    let mut ordered = true;
     for value in values.items() {
         if operator.text() == "In" && value.number() == 0 {
             value.invalid(errors, "must not be 0 for the In operator");
         }
-        if seen.contains(&value.number()) {
+        if !seen.insert(value.number()) {
             value.duplicate(errors);
         }
-        seen.push(value.number());
+        ordered &= last <= value.number();
+        last = value.number();
     }
-    if !seen.is_sorted() {
+    if !ordered {
         values.invalid(errors, "must be ordered");
     }
 }
@@ -401,7 +410,7 @@ fn validate_update(ctx: &Context<'_>, job: &Object, old: &Object) -> FieldErrors
         return errors;
     }
     let (spec, old_spec) = (at.get("spec"), old_at.get("spec"));
-    whole_spec(spec, &mut errors);
+    whole_spec(ctx, spec, &mut errors);
     let (completions, parallelism) = (spec.get("completions"), spec.get("parallelism"));
     // An indexed Job may be resized in both at once.
     let elastic = spec.get("completionMode").text() == INDEXED && completions.value() == parallelism.value();

@@ -10,6 +10,7 @@ use crate::strategy::Context;
 use sampan_api::condition::transition_time;
 use sampan_api::object::Object;
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 
 pub(super) fn row() -> Resource {
     Resource::new("certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest")
@@ -83,8 +84,12 @@ fn prepare_for_update(ctx: &Context<'_>, request: &mut Object, old: &Object) {
     let before = old.get(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
     let now = sampan_api::time::rfc3339(ctx.now);
     let Some(conditions) = request.get_mut(&["status", "conditions"]).and_then(Value::as_array_mut) else { return };
+    let mut first: HashMap<Option<&str>, &Value> = HashMap::new();
+    for condition in &before {
+        first.entry(condition.get("type").and_then(Value::as_str)).or_insert(condition);
+    }
     for condition in conditions {
-        let same = before.iter().find(|other| other.get("type") == condition.get("type"));
+        let same = first.get(&condition.get("type").and_then(Value::as_str)).copied();
         let Some(fields) = condition.as_object_mut() else { continue };
         let unset = |fields: &serde_json::Map<String, Value>, name: &str| fields.get(name).is_none_or(Value::is_null);
         if unset(fields, "lastUpdateTime") {
@@ -130,12 +135,12 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     }
     required_text(at.get("usages"), errors);
     let usages = at.get("usages");
-    let listed = usages.texts();
-    for (index, usage) in usages.items().enumerate() {
+    let mut seen = HashSet::new();
+    for usage in usages.items() {
         if !USAGES.contains(&usage.text()) {
             usage.not_supported(errors, &USAGES);
         }
-        if listed[..index].contains(&usage.text()) {
+        if !seen.insert(usage.text().to_owned()) {
             usage.duplicate(errors);
         }
     }

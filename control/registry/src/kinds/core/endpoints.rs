@@ -39,26 +39,29 @@ fn endpoints(object: &Object) -> String {
     let Some(subsets) = object.get(&["subsets"]).and_then(Value::as_array).filter(|subsets| !subsets.is_empty()) else {
         return "<none>".to_owned();
     };
-    let mut all = Vec::new();
+    let mut shown = Vec::new();
+    let mut count = 0;
     for subset in subsets {
-        let list = |name: &str| subset.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-        let ips: Vec<String> =
-            list("addresses").iter().map(|a| a.get("ip").and_then(Value::as_str).unwrap_or("").to_owned()).collect();
-        let ports = list("ports");
+        let list = |name: &str| subset.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let (addresses, ports) = (list("addresses"), list("ports"));
+        let ips = || addresses.iter().map(|a| a.get("ip").and_then(Value::as_str).unwrap_or(""));
+        // Only what is shown is made: there are as many pairs as addresses times ports.
+        let room = SHOWN - shown.len();
         if ports.is_empty() {
-            all.extend(ips);
+            count += addresses.len();
+            shown.extend(ips().take(room).map(str::to_owned));
             continue;
         }
-        for port in ports {
+        count += addresses.len() * ports.len();
+        let pairs = ports.iter().flat_map(|port| {
             let port = port.get("port").and_then(Value::as_i64).unwrap_or(0);
-            all.extend(
-                ips.iter().map(|ip| if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }),
-            );
-        }
+            ips().map(move |ip| if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
+        });
+        shown.extend(pairs.take(room));
     }
-    match all.len().checked_sub(SHOWN) {
-        None | Some(0) => all.join(","),
-        Some(more) => format!("{} + {more} more...", all[..SHOWN].join(",")),
+    match count.checked_sub(SHOWN) {
+        None | Some(0) => shown.join(","),
+        Some(more) => format!("{} + {more} more...", shown.join(",")),
     }
 }
 

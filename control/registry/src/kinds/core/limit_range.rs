@@ -6,7 +6,7 @@ use super::super::validation::resources::{container_resource_name, quantity, res
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::names;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "limitranges", "LimitRange").short_names(["limits"]).strategy(RULES).table(&[])
@@ -28,7 +28,7 @@ const NOT_FOR_PODS: &str = "may not be specified when `type` is 'Pod'";
 fn limits(at: At<'_>, errors: &mut FieldErrors) {
     let spec = at.get("spec");
     let list = spec.get("limits");
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
     for limit in list.items() {
         let type_ = limit.get("type");
         let messages = names::qualified_name(type_.text());
@@ -36,10 +36,9 @@ fn limits(at: At<'_>, errors: &mut FieldErrors) {
             type_.invalid(errors, "must be a standard limit type or fully qualified");
         }
         type_.invalid_each(errors, messages);
-        if seen.iter().any(|other| other == type_.text()) {
+        if !seen.insert(type_.text().to_owned()) {
             type_.duplicate(errors);
         }
-        seen.push(type_.text().to_owned());
         one_limit(limit, errors);
     }
 }

@@ -9,21 +9,27 @@ mod limit_range;
 mod namespace;
 mod node;
 mod persistent_volume;
-pub(super) mod persistent_volume_claim;
+mod persistent_volume_claim;
 mod pod;
-pub(super) use pod::qos_class;
 mod pod_template;
 mod replication_controller;
 mod resource_quota;
 mod secret;
 pub(super) mod service;
 mod service_account;
+mod service_allocator;
 mod service_fields;
 
+use crate::allocate::Pool;
 use crate::resource::Resource;
 use sampan_api::meta::GroupVersionKind;
 use sampan_api::object::Object;
 use serde_json::Value;
+
+pub use service_allocator::{CLUSTER_IPS, NODE_PORTS, ServiceAllocator};
+
+/// The pools of this group's kinds.
+pub(super) const POOLS: [(&str, Pool); 2] = service_allocator::POOLS;
 
 pub(super) fn rows() -> Vec<Resource> {
     vec![

@@ -16,6 +16,7 @@ const FINALIZER: &str = "kubernetes";
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "namespaces", "Namespace")
         .cluster_scoped()
+        .names_namespaces()
         .short_names(["ns"])
         .verbs(Verbs::ALL.without(Verbs::DELETE_COLLECTION))
         .subresource("finalize", None, Verbs::UPDATE, crate::resource::SubresourceBody::View)

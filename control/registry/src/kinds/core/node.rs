@@ -13,7 +13,7 @@ use sampan_api::field::{FieldError, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 const ROLE_LABEL: &str = "kubernetes.io/role";
@@ -127,7 +127,7 @@ fn taints(at: At<'_>, errors: &mut FieldErrors) {
     let spec = at.get("spec");
     let list = spec.get("taints");
     let mut found = FieldErrors::default();
-    let mut seen: Vec<(String, String)> = Vec::new();
+    let mut seen: HashSet<(String, String)> = HashSet::new();
     for taint in list.items() {
         let (key, value, effect) = (taint.get("key"), taint.get("value"), taint.get("effect"));
         named(key, &mut found, names::qualified_name);
@@ -137,7 +137,7 @@ fn taints(at: At<'_>, errors: &mut FieldErrors) {
         }
         taint_effect(effect, &mut found);
         let pair = (key.text().to_owned(), effect.text().to_owned());
-        if seen.contains(&pair) {
+        if !seen.insert(pair) {
             let shown = serde_json::json!({
                 "Key": key.text(), "Value": value.text(), "Effect": effect.text(), "TimeAdded": taint.get("timeAdded").value(),
             });
@@ -146,7 +146,6 @@ fn taints(at: At<'_>, errors: &mut FieldErrors) {
             TAINTS_UNIQUE.clone_into(&mut error.detail);
             found.push(error);
         }
-        seen.push(pair);
     }
     for mut error in found {
         error.field = error.field.replacen("spec.", "metadata.", 1);
@@ -181,8 +180,9 @@ fn pod_ranges(at: At<'_>, errors: &mut FieldErrors) {
 fn addresses(at: At<'_>, errors: &mut FieldErrors) {
     let status = at.get("status");
     let list = status.get("addresses");
-    for (index, address) in list.items().enumerate() {
-        if list.items().take(index).any(|other| other.value() == address.value()) {
+    let mut seen: HashSet<Value> = HashSet::new();
+    for address in list.items() {
+        if !seen.insert(address.value().clone()) {
             let shown =
                 serde_json::json!({"Type": address.get("type").text(), "Address": address.get("address").text()});
             address.duplicate_as(errors, ordered(&shown, &["Type", "Address"]));

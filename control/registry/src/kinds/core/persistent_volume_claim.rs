@@ -2,12 +2,11 @@
 
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;
-use super::super::validation::checks::{label_selector, named, one_of, required_text};
-use super::super::validation::resources::{canonical, quantity};
+use super::super::validation::claims::claim_spec;
+use super::super::validation::resources::quantity;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Context;
-use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::json;
 
@@ -23,7 +22,7 @@ const RULES: Rules = Rules {
     returns_deleted_object: true,
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), &mut errors);
+        claim_spec(At::object(object).get("spec"), &mut errors);
         errors
     }),
     prepare_for_create: Some(|_, object| object.set(&["status"], json!({"phase": "Pending"}))),
@@ -48,65 +47,6 @@ fn bound(claim: &Object) -> bool {
     claim.get_str(&["spec", "volumeName"]).is_some_and(|name| !name.is_empty())
 }
 
-const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
-const SINGLE_POD: &str = "ReadWriteOncePod";
-
-/// The spec of a claim or of a template of claims.
-pub(in crate::kinds) fn spec(at: At<'_>, errors: &mut FieldErrors) {
-    access_modes(at.get("accessModes"), errors);
-    let resources = at.get("resources");
-    let requests = resources.get("requests");
-    let size = requests.key("storage");
-    match quantity(size.value()) {
-        // Kubernetes names the resource at the list's parent.
-        None => resources.key("storage").required(errors, ""),
-        Some(size_wanted) => {
-            if size_wanted.is_negative() || size_wanted.is_zero() {
-                resources.key("storage").invalid_as(errors, canonical(size.value()), "must be greater than zero");
-            }
-        }
-    }
-    label_selector(at.get("selector"), errors);
-    let class = at.get("storageClassName");
-    if !class.is_empty() {
-        named(class, errors, names::dns1123_subdomain);
-    }
-    one_of(at.get("volumeMode"), errors, &["Block", "Filesystem"]);
-    for source in ["dataSource", "dataSourceRef"] {
-        let source = at.get(source);
-        if !source.is_set() {
-            continue;
-        }
-        required_text(source.get("name"), errors);
-        required_text(source.get("kind"), errors);
-        let group = source.get("apiGroup");
-        if group.is_empty() && source.get("kind").text() != "PersistentVolumeClaim" {
-            source.invalid(errors, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
-        }
-        if !group.is_empty() {
-            named(group, errors, names::dns1123_subdomain);
-        }
-    }
-    if at.get("volumeAttributesClassName").is_set() && !at.get("volumeAttributesClassName").is_empty() {
-        named(at.get("volumeAttributesClassName"), errors, names::dns1123_subdomain);
-    }
-}
-
-pub(in crate::kinds) fn access_modes(at: At<'_>, errors: &mut FieldErrors) {
-    if at.is_empty() {
-        at.required(errors, "at least 1 access mode is required");
-    }
-    let modes = at.texts();
-    for mode in &modes {
-        if !ACCESS_MODES.contains(mode) {
-            at.not_supported_as(errors, *mode, &ACCESS_MODES);
-        }
-    }
-    if modes.contains(&SINGLE_POD) && modes.len() > 1 {
-        at.forbidden(errors, "may not use ReadWriteOncePod with other access modes");
-    }
-}
-
 fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
     let mut errors = FieldErrors::default();
     if !ctx.subresource.is_empty() {
@@ -114,7 +54,7 @@ fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErr
     }
     let (at, old_at) = (At::object(object), At::object(old));
     let (new_spec, old_spec) = (at.get("spec"), old_at.get("spec"));
-    spec(new_spec, &mut errors);
+    claim_spec(new_spec, &mut errors);
     let bound = object.get_str(&["status", "phase"]) == Some("Bound");
     let fixed = |object: &Object| {
         let mut object = Object::from_value(object.get(&["spec"]).cloned().unwrap_or(json!({}))).unwrap_or_default();

@@ -3,15 +3,16 @@
 use super::super::columns::{Cell, Tabled, age};
 use super::super::rules::Rules;
 use super::super::validation::pod_spec;
+use super::super::validation::qos::qos_class;
 use super::{condition_is, connect_options};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::shapes;
 use crate::strategy::{Context, Generation};
 use sampan_api::meta::GroupVersionKind;
 use sampan_api::object::Object;
-use sampan_api::quantity::Quantity;
 use sampan_api::time;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 pub(super) fn row() -> Resource {
@@ -32,6 +33,7 @@ pub(super) fn row() -> Resource {
         // Ours: why the pod is where it is.
         .sub_action("scheduling", GroupVersionKind::new("", "v1", "Pod"), Verbs::GET, "scheduling")
         .view("status")
+        // The object's own path marks a deletion.
         .resets("status", &[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
         .selectable("spec.nodeName")
         .dispatched()
@@ -54,8 +56,8 @@ const RULES: Rules = Rules {
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
-    validate: Some(|_, pod| pod_spec::create(pod)),
-    validate_update: Some(|ctx, pod, old| pod_spec::update(ctx.subresource, pod, old)),
+    validate: Some(pod_spec::create),
+    validate_update: Some(pod_spec::update),
     graceful_deletion: Some(grace),
     ..Rules::NONE
 };
@@ -159,47 +161,6 @@ fn grace(_: &Context<'_>, pod: &Object, options: &crate::options::DeleteOptions)
     Some(if placed && !ended { if period < 0 { 1 } else { period } } else { 0 })
 }
 
-/// `qos.ComputePodQOS`: Guaranteed where every container limits cpu and memory to what it requests, BestEffort where none
-/// asks for either, else Burstable.
-pub(in crate::kinds) fn qos_class(pod: &Object) -> &'static str {
-    let mut any = false;
-    let mut guaranteed = true;
-    let lists = ["containers", "initContainers"].map(|list| pod.get(&["spec", list]).and_then(Value::as_array));
-    let pod_level = pod.get(&["spec", "resources"]).filter(|resources| !quantities(resources).is_empty());
-    let containers: Vec<Option<&Value>> = match pod_level {
-        Some(resources) => vec![Some(resources)],
-        None => lists.into_iter().flatten().flatten().map(|container| container.get("resources")).collect(),
-    };
-    for resources in containers {
-        let named = resources.map(quantities).unwrap_or_default();
-        any |= !named.is_empty();
-        guaranteed &= ["cpu", "memory"].iter().all(|resource| {
-            let find = |list: &str| named.iter().find(|(l, r, _)| *l == list && r == resource).map(|(_, _, q)| q);
-            matches!((find("limits"), find("requests")), (Some(limit), Some(request)) if limit == request)
-        });
-    }
-    match (any, guaranteed) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
-    }
-}
-
-/// The cpu and memory that are asked for or limited, as (list, resource, quantity), without the zeros.
-fn quantities(resources: &Value) -> Vec<(&'static str, &'static str, Quantity)> {
-    let mut found = Vec::new();
-    for list in ["limits", "requests"] {
-        for resource in ["cpu", "memory"] {
-            let text = resources.get(list).and_then(|list| list.get(resource)).map(super::super::columns::plain);
-            if let Some(quantity) = text.and_then(|text| text.parse::<Quantity>().ok()).filter(|q| q.milli_value() > 0)
-            {
-                found.push((list, resource, quantity));
-            }
-        }
-    }
-    found
-}
-
 fn first_ip(pod: &Object) -> String {
     let ips = pod.get(&["status", "podIPs"]).and_then(Value::as_array);
     let first = ips.and_then(|ips| ips.first()).and_then(|ip| ip.get("ip")).and_then(Value::as_str);
@@ -219,8 +180,13 @@ fn readiness_gates(pod: &Object, _: SystemTime) -> Value {
     else {
         return "<none>".into();
     };
+    let mut first: HashMap<&str, &str> = HashMap::new();
+    for condition in pod.get(&["status", "conditions"]).and_then(Value::as_array).into_iter().flatten() {
+        let text = |name: &str| condition.get(name).and_then(Value::as_str).unwrap_or("");
+        first.entry(text("type")).or_insert(text("status"));
+    }
     let types = gates.iter().filter_map(|gate| gate.get("conditionType").and_then(Value::as_str));
-    let met = types.filter(|type_| condition_is(pod, type_, "True")).count();
+    let met = types.filter(|type_| first.get(type_) == Some(&"True")).count();
     format!("{met}/{}", gates.len()).into()
 }
 
@@ -308,11 +274,14 @@ impl Summary {
 
         // Init containers that restart are sidecars: they count among the containers.
         let inits = list(&["spec", "initContainers"]);
-        let sidecar = |name: Option<&Value>| {
-            let init = inits.iter().find(|init| init.get("name") == name);
-            init.and_then(|init| init.get("restartPolicy")).and_then(Value::as_str) == Some("Always")
-        };
-        let sidecars = inits.iter().filter(|init| sidecar(init.get("name"))).count();
+        let name = |value: &'_ Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
+        let mut restarting: HashMap<Option<String>, bool> = HashMap::new();
+        for init in inits {
+            let always = init.get("restartPolicy").and_then(Value::as_str) == Some("Always");
+            restarting.entry(name(init)).or_insert(always);
+        }
+        let sidecar = |value: &Value| restarting.get(&name(value)).copied().unwrap_or(false);
+        let sidecars = inits.iter().filter(|init| sidecar(init)).count();
         let total = list(&["spec", "containers"]).len() + sidecars;
         let mut ready = 0;
         let mut restarts = Restarts::default();
@@ -320,7 +289,7 @@ impl Summary {
         let mut initializing = false;
         for (index, init) in list(&["status", "initContainerStatuses"]).iter().enumerate() {
             let container = Container(init);
-            let is_sidecar = sidecar(init.get("name"));
+            let is_sidecar = sidecar(init);
             restarts.add(&container);
             if is_sidecar {
                 sidecar_restarts.add(&container);

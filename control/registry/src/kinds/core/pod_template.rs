@@ -13,9 +13,9 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     returns_deleted_object: true,
-    validate: Some(|_, object| {
+    validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
-        pod_spec::template(At::object(object).get("template"), &mut errors);
+        pod_spec::template(ctx, At::object(object).get("template"), &mut errors);
         errors
     }),
     generation: Generation::By(|new, old| new.get(&["template"]) != old.get(&["template"])),

@@ -5,7 +5,7 @@ use super::super::rules::Rules;
 use super::super::scale_kind;
 use super::super::validation::checks::not_negative;
 use super::super::validation::pod_spec;
-use super::super::validation::workload::{always_restarting, counted_status};
+use super::super::validation::workload::{Workload, always_restarting};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
@@ -25,23 +25,23 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, object| {
-        let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), &mut errors);
-        errors
-    }),
-    validate_update: Some(validate_update),
+    workload: Some(&WORKLOAD),
     generation: Generation::Spec,
     orphan_by_default: true,
     prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"replicas": 0}))),
     ..Rules::NONE
 };
 
-const COUNTERS: [&str; 5] =
-    ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
-const BOUNDED: [&str; 3] = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+const WORKLOAD: Workload = Workload {
+    spec,
+    counters: &["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"],
+    bounded: &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+    ready: "readyReplicas",
+};
 
-fn spec(spec: At<'_>, errors: &mut FieldErrors) {
+fn spec(ctx: &Context<'_>, object: &Object, _: Option<&Object>, errors: &mut FieldErrors) {
+    let at = At::object(object);
+    let spec = at.get("spec");
     not_negative(spec.get("minReadySeconds"), errors);
     let selector = spec.get("selector");
     if selector.is_empty() {
@@ -62,17 +62,6 @@ fn spec(spec: At<'_>, errors: &mut FieldErrors) {
     if selector.entries().any(|(key, value)| labels.key(key).value() != value.value()) {
         labels.invalid(errors, "`selector` does not match template `labels`");
     }
-    pod_spec::template(template, errors);
+    pod_spec::template(ctx, template, errors);
     always_restarting(template, "ReplicationController", errors);
-}
-
-fn validate_update(ctx: &Context<'_>, object: &Object, _: &Object) -> FieldErrors {
-    let mut errors = FieldErrors::default();
-    let at = At::object(object);
-    if ctx.subresource == "status" {
-        counted_status(at.get("status"), &COUNTERS, &BOUNDED, "readyReplicas", &mut errors);
-    } else {
-        spec(at.get("spec"), &mut errors);
-    }
-    errors
 }

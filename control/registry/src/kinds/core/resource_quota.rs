@@ -63,14 +63,16 @@ fn usage(quota: &Object, limits: bool) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
+const BEST_EFFORT: &str = "BestEffort";
+const VOLUMES: &str = "VolumeAttributesClass";
 const SCOPES: [&str; 7] = [
     "Terminating",
     "NotTerminating",
-    "BestEffort",
+    BEST_EFFORT,
     "NotBestEffort",
     "PriorityClass",
     "CrossNamespacePodAffinity",
-    "VolumeAttributesClass",
+    VOLUMES,
 ];
 const CONFLICTING: [[&str; 2]; 2] = [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]];
 
@@ -88,8 +90,8 @@ fn amounts(list: At<'_>, errors: &mut FieldErrors) {
 fn scope_covers(scope: &str, resource: &str) -> bool {
     let claims = resource == "requests.storage" || resource == "persistentvolumeclaims";
     match scope {
-        "BestEffort" => resource == "pods",
-        "VolumeAttributesClass" => claims,
+        BEST_EFFORT => resource == "pods",
+        VOLUMES => claims,
         _ => {
             resource == "pods"
                 || is_standard_for_containers(resource.trim_start_matches("requests.").trim_start_matches("limits."))
@@ -101,14 +103,25 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     amounts(at.get("hard"), errors);
     let (scopes, hard) = (at.get("scopes"), at.get("hard"));
     let listed = scopes.texts();
+    // How many of the resources each scope leaves out: all scopes but the named ones leave out the same.
+    let uncovered = |scope: &str| {
+        hard.entries().filter(|(resource, _)| is_standard_quota(resource) && !scope_covers(scope, resource)).count()
+    };
+    let (best_effort, volumes, others) = (uncovered(BEST_EFFORT), uncovered(VOLUMES), uncovered(""));
     for scope in &listed {
         if !SCOPES.contains(scope) {
             scopes.invalid(errors, "unsupported scope");
         }
-        for (resource, _) in hard.entries() {
-            if is_standard_quota(resource) && !scope_covers(scope, resource) {
-                scopes.invalid(errors, "unsupported scope applied to resource");
+        let count = match *scope {
+            BEST_EFFORT => best_effort,
+            VOLUMES => volumes,
+            _ => others,
+        };
+        for _ in 0..count {
+            if errors.is_full() {
+                break;
             }
+            scopes.invalid(errors, "unsupported scope applied to resource");
         }
     }
     for pair in CONFLICTING {

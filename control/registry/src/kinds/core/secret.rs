@@ -13,6 +13,7 @@ pub(super) fn row() -> Resource {
         .selectable("type")
         // What a secret was must not outlive its rotation by longer than open lists and watches need.
         .history(HistoryClass::Usual)
+        .old_values_hidden()
         .strategy(RULES)
         .table(&[])
 }
@@ -148,11 +149,10 @@ fn json_problem(bytes: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::history_retention;
     use std::time::Duration;
 
     #[test]
     fn what_a_secret_was_is_soon_forgotten() {
-        assert!(history_retention(row().history) <= Duration::from_secs(5 * 60));
+        assert!(row().history.retention() <= Duration::from_secs(5 * 60));
     }
 }

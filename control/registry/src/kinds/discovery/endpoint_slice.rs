@@ -10,6 +10,7 @@ use crate::strategy::Generation;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
+use std::collections::HashSet;
 
 pub(super) fn row() -> Resource {
     Resource::new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice").strategy(RULES).table(CELLS)
@@ -121,14 +122,13 @@ fn check_ports(list: At<'_>, errors: &mut FieldErrors) {
         list.too_many(errors, PORTS_MAX);
         return;
     }
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     for port in list.items() {
         let name = port.get("name");
         named_if_set(name, errors, names::dns1123_label);
-        if seen.iter().any(|other| other == name.text()) {
+        if !seen.insert(name.text().to_owned()) {
             name.duplicate_as(errors, name.text());
         }
-        seen.push(name.text().to_owned());
         required_one_of(port.get("protocol"), errors, &PROTOCOLS);
         if port.get("appProtocol").is_set() {
             named(port.get("appProtocol"), errors, names::qualified_name);

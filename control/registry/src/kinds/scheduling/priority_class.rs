@@ -31,7 +31,7 @@ const RULES: Rules = Rules {
         immutable(at.get("preemptionPolicy"), old.get("preemptionPolicy"), &mut errors);
         errors
     }),
-    generation: Generation::By(|_, _| false),
+    generation: Generation::Constant,
     ..Rules::NONE
 };
 

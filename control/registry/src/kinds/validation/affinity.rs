@@ -4,6 +4,7 @@ use super::At;
 use super::checks::{label_selector, named, one_of, positive};
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
+use std::collections::{HashMap, HashSet};
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -132,17 +133,22 @@ fn label_keys(at: At<'_>, errors: &mut FieldErrors) {
     }
     // The server itself adds one expression a key: a second requirement on it is the user's.
     let labels = selector.get("matchLabels");
-    let mut seen: Vec<String> = labels.entries().map(|(key, _)| key.to_owned()).collect();
+    let mut seen: HashSet<String> = labels.entries().map(|(key, _)| key.to_owned()).collect();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (index, key) in matched.texts().into_iter().enumerate() {
+        places.entry(key).or_insert(index);
+    }
     let expressions = selector.get("matchExpressions");
     for expression in expressions.items() {
         let key = expression.get("key").text().to_owned();
-        if let Some(index) = matched.texts().iter().position(|other| *other == key).filter(|_| seen.contains(&key)) {
-            at.index(index).invalid_as(errors, key.as_str(), "exists in both matchLabelKeys and labelSelector");
+        if let Some(index) = places.get(key.as_str()).filter(|_| seen.contains(&key)) {
+            at.index(*index).invalid_as(errors, key.as_str(), "exists in both matchLabelKeys and labelSelector");
         }
-        seen.push(key);
+        seen.insert(key);
     }
+    let others: HashSet<&str> = mismatched.texts().into_iter().collect();
     for key in matched.items() {
-        if mismatched.texts().contains(&key.text()) {
+        if others.contains(key.text()) {
             key.invalid(errors, "exists in both matchLabelKeys and mismatchLabelKeys");
         }
     }
@@ -192,6 +198,13 @@ pub(in crate::kinds) fn taint_effect(at: At<'_>, errors: &mut FieldErrors) {
 
 pub(in crate::kinds) fn spread(list: At<'_>, errors: &mut FieldErrors) {
     const ACTIONS: [&str; 2] = ["DoNotSchedule", "ScheduleAnyway"];
+    let pair = |constraint: &At<'_>| {
+        let (key, action) = (constraint.get("topologyKey"), constraint.get("whenUnsatisfiable"));
+        (key.text().to_owned(), action.text().to_owned())
+    };
+    // Kubernetes reports each but the last of the same.
+    let last: HashMap<(String, String), usize> =
+        list.items().enumerate().map(|(index, constraint)| (pair(&constraint), index)).collect();
     for (index, constraint) in list.items().enumerate() {
         positive(constraint.get("maxSkew"), errors);
         let (key, action) = (constraint.get("topologyKey"), constraint.get("whenUnsatisfiable"));
@@ -201,10 +214,7 @@ pub(in crate::kinds) fn spread(list: At<'_>, errors: &mut FieldErrors) {
         if !ACTIONS.contains(&action.text()) {
             action.not_supported(errors, &ACTIONS);
         }
-        let same = |other: &At<'_>| {
-            other.get("topologyKey").text() == key.text() && other.get("whenUnsatisfiable").text() == action.text()
-        };
-        if list.items().skip(index + 1).any(|other| same(&other)) {
+        if last.get(&pair(&constraint)).is_some_and(|last| *last > index) {
             let pair = format!("{{{}, {}}}", key.text(), action.text());
             constraint.get("{topologyKey, whenUnsatisfiable}").duplicate_as(errors, pair);
         }

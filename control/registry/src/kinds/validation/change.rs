@@ -7,6 +7,7 @@ use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 const ENDED: &str = "may not be transitioned to non-terminated state";
@@ -49,22 +50,32 @@ pub(super) fn pod_status(pod: &Object, old: &Object, errors: &mut FieldErrors) {
     addresses(status, errors);
 }
 
+/// Where each name stands first in a list.
+fn places(list: At<'_>) -> HashMap<String, usize> {
+    let mut places = HashMap::new();
+    for (index, item) in list.items().enumerate() {
+        places.entry(item.get("name").text().to_owned()).or_insert(index);
+    }
+    places
+}
+
 /// A container that has ended for good stays ended.
 fn transitions(new: At<'_>, old: At<'_>, spec: At<'_>, containers: &str, errors: &mut FieldErrors) {
+    let list = spec.get(containers);
+    let (afters, owners) = (places(new), places(list));
     for (index, before) in old.items().enumerate() {
         let ended = before.get("state");
         let ended = ended.get("terminated");
         let name = before.get("name").text().to_owned();
-        let same = |status: &At<'_>| status.get("name").text() == name;
-        let Some(after) = new.items().position(|status| same(&status)) else { continue };
-        let after = new.index(after);
+        let Some(after) = afters.get(&name) else { continue };
+        let after = new.index(*after);
         let after_state = after.get("state");
         if !ended.is_set() || after_state.get("terminated").is_set() {
             continue;
         }
         let code = ended.get("exitCode").number();
-        let list = spec.get(containers);
-        let own = list.items().find(|container| container.get("name").text() == name).map(|container| {
+        let own = owners.get(&name).map(|index| {
+            let container = list.index(*index);
             let policy = container.get("restartPolicy").text().to_owned();
             (policy, container.get("restartPolicyRules").is_empty())
         });
@@ -110,9 +121,10 @@ pub(super) fn ephemeral_containers(pod: &Object, old: &Object, errors: &mut Fiel
     let (at, old_at) = (At::object(pod), At::object(old));
     let (spec, old_spec) = (at.get("spec"), old_at.get("spec"));
     let (list, before) = (spec.get("ephemeralContainers"), old_spec.get("ephemeralContainers"));
+    let places = places(list);
     for container in before.items() {
         let name = container.get("name").text();
-        match list.items().find(|new| new.get("name").text() == name) {
+        match places.get(name).map(|index| list.index(*index)) {
             None => {
                 let detail =
                     format!("existing ephemeral containers {} may not be removed\n", sampan_api::field::go_quote(name));
@@ -137,8 +149,8 @@ pub(super) fn ephemeral_containers(pod: &Object, old: &Object, errors: &mut Fiel
 pub(super) fn pod_resize(pod: &Object, old: &Object, errors: &mut FieldErrors) {
     let (at, old_at) = (At::object(pod), At::object(old));
     let (spec, old_spec) = (at.get("spec"), old_at.get("spec"));
-    let before = super::super::core::qos_class(old);
-    if before != super::super::core::qos_class(pod) {
+    let before = super::qos::qos_class(old);
+    if before != super::qos::qos_class(pod) {
         let status = at.get("status");
         spec.invalid_as(errors, status.get("qosClass").text(), "Pod QOS Class may not change as a result of resizing");
     }

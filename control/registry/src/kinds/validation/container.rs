@@ -3,21 +3,24 @@
 use super::At;
 use super::checks::{named, named_if_set, port_number, required_named, required_one_of, required_text};
 use super::probe::{Sort, lifecycle, probe};
-use super::resources::{canonical, requirements};
+use super::resources::{ClaimNames, canonical, requirements};
 use super::security;
-use super::volumes::{Volume, mounts};
+use super::volumes::{Volumes, mounts};
+use crate::strategy::Capabilities;
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// What the checks of a container must know of its pod.
 pub(in crate::kinds) struct Pod<'a> {
-    pub volumes: &'a [Volume<'a>],
-    pub claims: &'a [&'a str],
+    pub volumes: &'a Volumes<'a>,
+    pub claims: &'a ClaimNames<'a>,
     pub grace: Option<i64>,
     pub restart_policy: &'a str,
     pub host_users: bool,
     pub os: Option<&'a str>,
+    pub capabilities: Capabilities,
 }
 
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
@@ -53,26 +56,26 @@ pub(in crate::kinds) fn containers(list: At<'_>, pod: &Pod<'_>, errors: &mut Fie
         list.required(errors, "");
         return;
     }
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     for container in list.items() {
         any_container(container, pod, errors);
         unique_name(container, &mut seen, errors);
         hooks(container, pod, errors);
         restart_rules(container, errors);
     }
-    let mut host_ports = Vec::new();
+    let mut host_ports = HashSet::new();
     for container in list.items() {
         unique_host_ports(container, &mut host_ports, errors);
     }
 }
 
 pub(in crate::kinds) fn init_containers(list: At<'_>, regular: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
-    let mut seen: Vec<String> = regular.items().map(|container| container.get("name").text().to_owned()).collect();
+    let mut seen: HashSet<String> = regular.items().map(|container| container.get("name").text().to_owned()).collect();
     for container in list.items() {
         any_container(container, pod, errors);
         restart_rules(container, errors);
         unique_name(container, &mut seen, errors);
-        unique_host_ports(container, &mut Vec::new(), errors);
+        unique_host_ports(container, &mut HashSet::new(), errors);
         if container.get("restartPolicy").text() == "Always" {
             hooks(container, pod, errors);
             continue;
@@ -93,7 +96,7 @@ const NOT_FOR_EPHEMERAL: [&str; 7] =
 
 pub(in crate::kinds) fn ephemeral_containers(spec: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
     let list = spec.get("ephemeralContainers");
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
     for field in ["containers", "initContainers"] {
         let others = spec.get(field);
         seen.extend(others.items().map(|container| container.get("name").text().to_owned()));
@@ -104,7 +107,7 @@ pub(in crate::kinds) fn ephemeral_containers(spec: At<'_>, pod: &Pod<'_>, errors
         only_for_pods(container, errors);
         unique_name(container, &mut seen, errors);
         let target = container.get("targetContainerName");
-        if !target.is_empty() && !targets.iter().any(|name| name == target.text()) {
+        if !target.is_empty() && !targets.contains(target.text()) {
             target.not_found(errors);
         }
         for field in NOT_FOR_EPHEMERAL {
@@ -132,12 +135,10 @@ pub(in crate::kinds) fn only_for_pods(container: At<'_>, errors: &mut FieldError
     }
 }
 
-fn unique_name(container: At<'_>, seen: &mut Vec<String>, errors: &mut FieldErrors) {
+fn unique_name(container: At<'_>, seen: &mut HashSet<String>, errors: &mut FieldErrors) {
     let name = container.get("name");
-    if seen.iter().any(|other| other == name.text()) {
+    if !seen.insert(name.text().to_owned()) {
         name.duplicate_as(errors, name.text());
-    } else {
-        seen.push(name.text().to_owned());
     }
 }
 
@@ -152,7 +153,7 @@ fn any_container(at: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
     required_one_of(at.get("imagePullPolicy"), errors, &PULL_POLICIES);
     requirements(at.get("resources"), pod.claims, errors);
     resize_policy(at.get("resizePolicy"), pod.restart_policy, errors);
-    security::container(at.get("securityContext"), pod.host_users, errors);
+    security::container(at.get("securityContext"), pod, errors);
 }
 
 fn hooks(container: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
@@ -165,15 +166,13 @@ fn hooks(container: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
 }
 
 fn ports(list: At<'_>, errors: &mut FieldErrors) {
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     for port in list.items() {
         let name = port.get("name");
         if !name.is_empty() {
             let messages = names::port_name(name.text());
-            if messages.is_empty() && seen.iter().any(|other| other == name.text()) {
+            if messages.is_empty() && !seen.insert(name.text().to_owned()) {
                 name.duplicate(errors);
-            } else if messages.is_empty() {
-                seen.push(name.text().to_owned());
             }
             name.invalid_each(errors, messages);
         }
@@ -190,7 +189,7 @@ fn ports(list: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn unique_host_ports(container: At<'_>, seen: &mut Vec<String>, errors: &mut FieldErrors) {
+fn unique_host_ports(container: At<'_>, seen: &mut HashSet<String>, errors: &mut FieldErrors) {
     let ports = container.get("ports");
     for port in ports.items() {
         let host = port.get("hostPort");
@@ -198,10 +197,8 @@ fn unique_host_ports(container: At<'_>, seen: &mut Vec<String>, errors: &mut Fie
             continue;
         }
         let text = format!("{}/{}/{}", port.get("protocol").text(), port.get("hostIP").text(), host.number());
-        if seen.contains(&text) {
+        if !seen.insert(text.clone()) {
             host.duplicate_as(errors, text);
-        } else {
-            seen.push(text);
         }
     }
 }
@@ -235,7 +232,7 @@ fn value_from(variable: At<'_>, errors: &mut FieldErrors) {
         sources += 1;
         match source {
             "fieldRef" => field_reference(at, at, &ENV_FIELDS, errors),
-            "resourceFieldRef" => resource_reference(at, at, false, errors),
+            "resourceFieldRef" => resource_reference(at, at, ReferenceFrom::Env, errors),
             "fileKeyRef" => {}
             _ => {
                 named(at.get("name"), errors, names::dns1123_subdomain);
@@ -296,11 +293,20 @@ fn is_pod_field(path: &str) -> bool {
     ENV_FIELDS.contains(&path) || MORE.contains(&path) || path == "spec.schedulerName" || path == "spec.host"
 }
 
+/// Where a container's resource is named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReferenceFrom {
+    /// In the container's own environment.
+    Env,
+    /// In a volume, which must say whose.
+    Volume,
+}
+
 /// A resource of a container. `shown`: where errors are reported.
-pub(super) fn resource_reference(shown: At<'_>, at: At<'_>, volume: bool, errors: &mut FieldErrors) {
+pub(super) fn resource_reference(shown: At<'_>, at: At<'_>, from: ReferenceFrom, errors: &mut FieldErrors) {
     let resource = at.get("resource").text();
     let huge_pages = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| resource.starts_with(prefix));
-    if volume && at.get("containerName").is_empty() {
+    if from == ReferenceFrom::Volume && at.get("containerName").is_empty() {
         shown.get("containerName").required(errors, "");
     } else if resource.is_empty() {
         shown.get("resource").required(errors, "");
@@ -352,13 +358,12 @@ fn env_from(list: At<'_>, errors: &mut FieldErrors) {
 }
 
 fn resize_policy(list: At<'_>, restart_policy: &str, errors: &mut FieldErrors) {
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     for policy in list.items() {
         let (resource, restart) = (policy.get("resourceName"), policy.get("restartPolicy"));
-        if seen.iter().any(|other| other == resource.text()) {
+        if !seen.insert(resource.text().to_owned()) {
             policy.duplicate_as(errors, resource.text());
         }
-        seen.push(resource.text().to_owned());
         let check = |at: At<'_>, supported: &[&str], errors: &mut FieldErrors| match at.text() {
             "" => list.required(errors, ""),
             text if !supported.contains(&text) => list.not_supported_as(errors, text, supported),

@@ -4,6 +4,7 @@
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
 use sampan_api::object::Object;
 use serde_json::{Map, Value};
+use std::fmt::Write as _;
 
 static NULL: Value = Value::Null;
 
@@ -110,24 +111,37 @@ impl<'a> At<'a> {
                 }
                 text.push_str(name);
             }
-            Step::Index(index) => text = format!("{text}[{index}]"),
-            Step::Key(key) => text = format!("{text}[{key}]"),
+            // Writing to a String cannot fail.
+            Step::Index(index) => write!(text, "[{index}]").unwrap_or_default(),
+            Step::Key(key) => write!(text, "[{key}]").unwrap_or_default(),
         }
         text
     }
 
     pub fn required(&self, errors: &mut FieldErrors, detail: &str) {
+        if errors.is_full() {
+            return;
+        }
         errors.push(FieldError::required(&self.path(), detail));
     }
     pub fn forbidden(&self, errors: &mut FieldErrors, detail: impl Into<String>) {
+        if errors.is_full() {
+            return;
+        }
         errors.push(FieldError::forbidden(&self.path(), detail));
     }
     /// Shows the value that stands here.
     pub fn invalid(&self, errors: &mut FieldErrors, detail: impl Into<String>) {
+        if errors.is_full() {
+            return;
+        }
         self.invalid_as(errors, self.value, detail);
     }
     /// Shows another value, as where Go has a zero and we have nothing.
     pub fn invalid_as(&self, errors: &mut FieldErrors, value: impl Into<BadValue>, detail: impl Into<String>) {
+        if errors.is_full() {
+            return;
+        }
         errors.push(FieldError::invalid(&self.path(), value, detail));
     }
     /// One error a message, each showing the text that stands here.
@@ -143,25 +157,43 @@ impl<'a> At<'a> {
         }
     }
     pub fn duplicate(&self, errors: &mut FieldErrors) {
-        errors.push(FieldError::duplicate(&self.path(), self.value));
+        self.duplicate_as(errors, self.value);
     }
     pub fn duplicate_as(&self, errors: &mut FieldErrors, value: impl Into<BadValue>) {
+        if errors.is_full() {
+            return;
+        }
         errors.push(FieldError::duplicate(&self.path(), value));
     }
     pub fn not_found(&self, errors: &mut FieldErrors) {
+        if errors.is_full() {
+            return;
+        }
         errors.push(FieldError::not_found(&self.path(), self.text()));
     }
     /// `supported` in the order in which it is to be listed.
     pub fn not_supported(&self, errors: &mut FieldErrors, supported: &[&str]) {
+        if errors.is_full() {
+            return;
+        }
         errors.push(FieldError::not_supported(&self.path(), self.text(), supported));
     }
     pub fn not_supported_as(&self, errors: &mut FieldErrors, value: impl Into<BadValue>, supported: &[&str]) {
+        if errors.is_full() {
+            return;
+        }
         errors.push(FieldError::not_supported(&self.path(), value, supported));
     }
     pub fn too_long(&self, errors: &mut FieldErrors, max: usize) {
+        if errors.is_full() {
+            return;
+        }
         errors.push(FieldError::too_long(&self.path(), max));
     }
     pub fn too_many(&self, errors: &mut FieldErrors, max: usize) {
+        if errors.is_full() {
+            return;
+        }
         errors.push(FieldError::too_many(&self.path(), self.len(), max));
     }
 }

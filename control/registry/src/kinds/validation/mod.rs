@@ -4,11 +4,13 @@
 pub(super) mod affinity;
 pub(super) mod change;
 pub(super) mod checks;
+pub(super) mod claims;
 pub(super) mod container;
 pub(super) mod cron;
 pub(super) mod cursor;
 pub(super) mod pod_spec;
 pub(super) mod probe;
+pub(super) mod qos;
 pub(super) mod resources;
 pub(super) mod security;
 pub(super) mod volumes;

@@ -4,13 +4,15 @@ use super::At;
 use super::affinity::{affinity, spread, tolerations};
 use super::checks::{annotations, ip, labels, named, named_if_set, one_of, required_one_of, required_text};
 use super::container::{Pod, containers, ephemeral_containers, init_containers, only_for_pods};
-use super::resources::{container_resource_name, resource_quantity};
+use super::resources::{ClaimNames, container_resource_name, resource_quantity};
 use super::security;
 use super::volumes::volumes;
+use crate::strategy::Context;
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 const NAME_SERVERS_MAX: usize = 3;
 const SEARCHES_MAX: usize = 32;
@@ -23,7 +25,7 @@ const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 /// `at`: the spec. `pod_name`: empty in a template.
-pub(in crate::kinds) fn spec(at: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
+fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
     let grace = at.get("terminationGracePeriodSeconds");
     if !grace.is_set() {
         grace.required(errors, "");
@@ -32,8 +34,7 @@ pub(in crate::kinds) fn spec(at: At<'_>, pod_name: &str, errors: &mut FieldError
     let volumes = volumes(&volume_list, pod_name, errors);
     let claim_list = at.get("resourceClaims");
     resource_claims(claim_list, errors);
-    let claims: Vec<&str> =
-        claim_list.value().as_array().into_iter().flatten().filter_map(|c| c.get("name")?.as_str()).collect();
+    let claims = ClaimNames::of(claim_list.value());
     let restart = at.get("restartPolicy");
     let host_users = !at.get("hostUsers").is_set() || at.get("hostUsers").flag();
     let os = at.get("os");
@@ -45,6 +46,7 @@ pub(in crate::kinds) fn spec(at: At<'_>, pod_name: &str, errors: &mut FieldError
         restart_policy: restart.text(),
         host_users,
         os: os_name,
+        capabilities: ctx.capabilities,
     };
     containers(at.get("containers"), &pod, errors);
     init_containers(at.get("initContainers"), at.get("containers"), &pod, errors);
@@ -108,16 +110,15 @@ pub(in crate::kinds) fn spec(at: At<'_>, pod_name: &str, errors: &mut FieldError
 }
 
 fn resource_claims(list: At<'_>, errors: &mut FieldErrors) {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
     for claim in list.items() {
         let name = claim.get("name");
         if name.is_empty() {
             name.required(errors, "");
-        } else if seen.iter().any(|other| other == name.text()) {
-            name.duplicate(errors);
-        } else {
+        } else if seen.insert(name.text().to_owned()) {
             named(name, errors, names::dns1123_label);
-            seen.push(name.text().to_owned());
+        } else {
+            name.duplicate(errors);
         }
         let (existing, template) = (claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName"));
         match (existing.is_set(), template.is_set()) {
@@ -196,14 +197,14 @@ fn dns_config(spec: At<'_>, errors: &mut FieldErrors) {
 }
 
 fn scheduling_gates(list: At<'_>, errors: &mut FieldErrors) {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
     for gate in list.items() {
         let name = gate.get("name").text().to_owned();
         gate.invalid_each_as(errors, &name, names::qualified_name(&name));
         if seen.contains(&name) {
             gate.duplicate_as(errors, name.as_str());
         }
-        seen.push(name);
+        seen.insert(name);
     }
 }
 
@@ -225,11 +226,11 @@ fn hostname_override(spec: At<'_>, errors: &mut FieldErrors) {
 }
 
 /// `at`: the template. Its metadata's errors stand at the template itself, as in Kubernetes.
-pub(in crate::kinds) fn template(at: At<'_>, errors: &mut FieldErrors) {
+pub(in crate::kinds) fn template(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
     let metadata = at.get("metadata");
     relocated(metadata, at, errors);
     let spec_at = at.get("spec");
-    spec(spec_at, "", errors);
+    spec(ctx, spec_at, "", errors);
     let ephemeral = spec_at.get("ephemeralContainers");
     if !ephemeral.is_empty() {
         ephemeral.forbidden(errors, "ephemeral containers not allowed in pod template");
@@ -260,11 +261,11 @@ fn pod_annotations(at: At<'_>, spec: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn metadata_and_spec(pod: &Object, errors: &mut FieldErrors) {
+fn metadata_and_spec(ctx: &Context<'_>, pod: &Object, errors: &mut FieldErrors) {
     let at = At::object(pod);
     let spec_at = at.get("spec");
     pod_annotations(at.get("metadata").get("annotations"), spec_at, errors);
-    spec(spec_at, pod.name(), errors);
+    spec(ctx, spec_at, pod.name(), errors);
     if spec_at.get("serviceAccountName").is_empty() {
         let volumes = spec_at.get("volumes");
         for volume in volumes.items() {
@@ -287,9 +288,9 @@ fn metadata_and_spec(pod: &Object, errors: &mut FieldErrors) {
     }
 }
 
-pub(in crate::kinds) fn create(pod: &Object) -> FieldErrors {
+pub(in crate::kinds) fn create(ctx: &Context<'_>, pod: &Object) -> FieldErrors {
     let mut errors = FieldErrors::default();
-    metadata_and_spec(pod, &mut errors);
+    metadata_and_spec(ctx, pod, &mut errors);
     let at = At::object(pod);
     let spec = at.get("spec");
     if !spec.get("ephemeralContainers").is_empty() {
@@ -301,18 +302,17 @@ pub(in crate::kinds) fn create(pod: &Object) -> FieldErrors {
     errors
 }
 
-/// `view`: the part that is written, `""` for the pod itself.
-pub(in crate::kinds) fn update(view: &str, pod: &Object, old: &Object) -> FieldErrors {
+pub(in crate::kinds) fn update(ctx: &Context<'_>, pod: &Object, old: &Object) -> FieldErrors {
     let mut errors = FieldErrors::default();
-    match view {
-        "" => spec_update(pod, old, &mut errors),
+    match ctx.subresource {
+        "" => spec_update(ctx, pod, old, &mut errors),
         "status" => super::change::pod_status(pod, old, &mut errors),
         "ephemeralcontainers" => {
-            metadata_and_spec(pod, &mut errors);
+            metadata_and_spec(ctx, pod, &mut errors);
             super::change::ephemeral_containers(pod, old, &mut errors);
         }
         "resize" => {
-            metadata_and_spec(pod, &mut errors);
+            metadata_and_spec(ctx, pod, &mut errors);
             super::change::pod_resize(pod, old, &mut errors);
         }
         _ => {}
@@ -320,8 +320,8 @@ pub(in crate::kinds) fn update(view: &str, pod: &Object, old: &Object) -> FieldE
     errors
 }
 
-fn spec_update(pod: &Object, old: &Object, errors: &mut FieldErrors) {
-    metadata_and_spec(pod, errors);
+fn spec_update(ctx: &Context<'_>, pod: &Object, old: &Object, errors: &mut FieldErrors) {
+    metadata_and_spec(ctx, pod, errors);
     let (at, old_at) = (At::object(pod), At::object(old));
     let (spec, old_spec) = (at.get("spec"), old_at.get("spec"));
     for list in ["containers", "initContainers"] {
@@ -433,10 +433,8 @@ fn only_added_tolerations(new: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
         }
         toleration
     };
-    let list =
-        |at: &At<'_>| at.value().as_array().map(|l| l.iter().map(stripped).collect::<Vec<_>>()).unwrap_or_default();
-    let kept = list(&new);
-    if list(&old).iter().any(|toleration| !kept.contains(toleration)) {
+    let list = |at: &At<'_>| -> HashSet<Value> { at.value().as_array().into_iter().flatten().map(stripped).collect() };
+    if !list(&old).is_subset(&list(&new)) {
         new.forbidden(errors, "existing toleration can not be modified except its tolerationSeconds");
         return;
     }
@@ -444,9 +442,10 @@ fn only_added_tolerations(new: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
 }
 
 fn only_deleted_gates(new: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
+    let before: HashSet<String> = old.items().map(|gate| gate.get("name").text().to_owned()).collect();
     for gate in new.items() {
         let name = gate.get("name");
-        if !old.items().any(|other| other.get("name").text() == name.text()) {
+        if !before.contains(name.text()) {
             let detail = format!("only deletion is allowed, but found new scheduling gate '{}'", name.text());
             name.forbidden(errors, detail);
         }

@@ -6,6 +6,8 @@ use sampan_api::field::{FieldError, FieldErrors};
 use sampan_api::names;
 use sampan_api::quantity::Quantity;
 use serde_json::Value;
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashSet};
 
 const HUGE_PAGES: &str = "hugepages-";
 const NATIVE_DOMAIN: &str = "kubernetes.io/";
@@ -137,7 +139,7 @@ pub(in crate::kinds) fn resource_quantity(at: At<'_>, name: &str, errors: &mut F
 }
 
 /// A container's `resources`.
-pub(in crate::kinds) fn requirements(at: At<'_>, claims: &[&str], errors: &mut FieldErrors) {
+pub(in crate::kinds) fn requirements(at: At<'_>, claims: &ClaimNames<'_>, errors: &mut FieldErrors) {
     let (limits, requests) = (at.get("limits"), at.get("requests"));
     for (name, limit) in limits.entries() {
         container_resource_name(limit, name, errors);
@@ -169,9 +171,35 @@ pub(in crate::kinds) fn requirements(at: At<'_>, claims: &[&str], errors: &mut F
     claim_names(at.get("claims"), claims, errors);
 }
 
-/// Names of the pod's claims, each once.
-fn claim_names(at: At<'_>, claims: &[&str], errors: &mut FieldErrors) {
-    let mut seen: Vec<String> = Vec::new();
+/// The names of a pod's claims, which its containers may ask for.
+pub(in crate::kinds) struct ClaimNames<'a> {
+    names: BTreeSet<&'a str>,
+    /// What a name that is none of them is told; made at the first such name.
+    refusal: OnceCell<String>,
+}
+
+impl<'a> ClaimNames<'a> {
+    /// Of the list `spec.resourceClaims`.
+    pub(in crate::kinds) fn of(list: &'a Value) -> Self {
+        let names = list.as_array().into_iter().flatten().filter_map(|claim| claim.get("name")?.as_str()).collect();
+        Self { names, refusal: OnceCell::new() }
+    }
+
+    fn refusal(&self) -> &str {
+        self.refusal.get_or_init(|| {
+            const DETAIL: &str = "must be one of the names in pod.spec.resourceClaims";
+            if self.names.is_empty() {
+                return format!("{DETAIL} which is empty");
+            }
+            let names: Vec<&str> = self.names.iter().copied().collect();
+            format!("{DETAIL}: {}", names.join(", "))
+        })
+    }
+}
+
+/// A container's claims: each is one of the pod's, and stands once.
+fn claim_names(at: At<'_>, claims: &ClaimNames<'_>, errors: &mut FieldErrors) {
+    let mut seen: HashSet<String> = HashSet::new();
     for claim in at.items() {
         let name = claim.get("name").text();
         if name.is_empty() {
@@ -180,25 +208,19 @@ fn claim_names(at: At<'_>, claims: &[&str], errors: &mut FieldErrors) {
         }
         let request = claim.get("request");
         let key = if request.is_empty() { name.to_owned() } else { format!("{name}/{}", request.text()) };
-        if seen.iter().any(|other| other == name || *other == key) {
-            claim.duplicate_as(errors, if seen.iter().any(|other| other == name) { name } else { &key });
+        if seen.contains(name) {
+            claim.duplicate_as(errors, name);
+        } else if seen.contains(&key) {
+            claim.duplicate_as(errors, &key);
         } else {
             if !request.is_empty() {
                 named(request, errors, names::dns1123_label);
             }
-            seen.push(key);
+            seen.insert(key);
         }
-        if !claims.contains(&name) {
+        if !claims.names.contains(name) && !errors.is_full() {
             let mut error = FieldError::not_found(&claim.path(), name);
-            error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
-            match claims {
-                [] => error.detail.push_str(" which is empty"),
-                some => {
-                    let mut sorted = some.to_vec();
-                    sorted.sort_unstable();
-                    error.detail = format!("{}: {}", error.detail, sorted.join(", "));
-                }
-            }
+            claims.refusal().clone_into(&mut error.detail);
             errors.push(error);
         }
     }

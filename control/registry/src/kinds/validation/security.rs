@@ -2,12 +2,14 @@
 
 use super::At;
 use super::checks::{descending_path, one_of, user_or_group_id};
+use super::container::Pod;
 use sampan_api::field::FieldErrors;
+use std::collections::HashSet;
 
 const SYSCTL_MAX: usize = 253;
 const PROFILE_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 const APP_ARMOR_PATH_MAX: usize = 4095;
-/// Kubernetes lets an administrator allow them; we have no such container.
+/// Where the administrator does not allow them.
 const PRIVILEGED_REFUSED: &str = "disallowed by cluster policy";
 
 pub(in crate::kinds) fn pod(spec: At<'_>, errors: &mut FieldErrors) {
@@ -37,19 +39,19 @@ pub(in crate::kinds) fn pod(spec: At<'_>, errors: &mut FieldErrors) {
     one_of(at.get("seLinuxChangePolicy"), errors, &["MountOption", "Recursive"]);
 }
 
-pub(in crate::kinds) fn container(at: At<'_>, host_users: bool, errors: &mut FieldErrors) {
+pub(in crate::kinds) fn container(at: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
     if !at.is_set() {
         return;
     }
     let privileged = at.get("privileged");
-    if privileged.flag() {
+    if privileged.flag() && !pod.capabilities.allow_privileged {
         privileged.forbidden(errors, PRIVILEGED_REFUSED);
     }
     user_or_group_id(at.get("runAsUser"), errors);
     user_or_group_id(at.get("runAsGroup"), errors);
     let proc_mount = at.get("procMount");
     one_of(proc_mount, errors, &["Default", "Unmasked"]);
-    if host_users && proc_mount.text() == "Unmasked" {
+    if pod.host_users && proc_mount.text() == "Unmasked" {
         proc_mount.invalid(errors, "`hostUsers` must be false to use `Unmasked`");
     }
     seccomp(at.get("seccompProfile"), errors);
@@ -67,7 +69,7 @@ pub(in crate::kinds) fn container(at: At<'_>, host_users: bool, errors: &mut Fie
 }
 
 fn sysctls(at: At<'_>, errors: &mut FieldErrors) {
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     for sysctl in at.items() {
         let name = sysctl.get("name");
         if name.is_empty() {
@@ -79,10 +81,10 @@ fn sysctls(at: At<'_>, errors: &mut FieldErrors) {
                     "must have at most {SYSCTL_MAX} characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
                 ),
             );
-        } else if seen.iter().any(|other| other == name.text()) {
+        } else if seen.contains(name.text()) {
             name.duplicate(errors);
         }
-        seen.push(name.text().to_owned());
+        seen.insert(name.text().to_owned());
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::At;
 use super::checks::{descending_path, file_mode, no_backsteps, required_named, required_text, unreserved_path};
-use super::container::{VOLUME_FIELDS, field_reference, resource_reference};
+use super::container::{ReferenceFrom, VOLUME_FIELDS, field_reference, resource_reference};
 use super::resources::quantity;
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
+use std::collections::{HashMap, HashSet};
 
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
@@ -48,16 +49,18 @@ const SOURCES: [(&str, &str); 29] = [
 /// The newest source: the component or image itself as a volume.
 const IMAGE: &str = "image";
 
-/// What a container may mount: the volumes without errors.
-pub(in crate::kinds) struct Volume<'a> {
-    pub name: &'a str,
+/// What a container may mount: the volumes without errors, by name.
+pub(in crate::kinds) type Volumes<'a> = HashMap<&'a str, Volume>;
+
+/// A volume that can be mounted.
+pub(in crate::kinds) struct Volume {
     /// A claim, which may be used as a block device.
     pub is_claim: bool,
 }
 
 /// Checks all volumes; those that are fine can be mounted.
-pub(in crate::kinds) fn volumes<'a>(list: &'a At<'a>, pod_name: &str, errors: &mut FieldErrors) -> Vec<Volume<'a>> {
-    let mut fine: Vec<Volume<'a>> = Vec::new();
+pub(in crate::kinds) fn volumes<'a>(list: &'a At<'a>, pod_name: &str, errors: &mut FieldErrors) -> Volumes<'a> {
+    let mut fine = Volumes::new();
     for (index, value) in list.value().as_array().into_iter().flatten().enumerate() {
         let volume = list.index(index);
         let before = errors.len();
@@ -65,12 +68,12 @@ pub(in crate::kinds) fn volumes<'a>(list: &'a At<'a>, pod_name: &str, errors: &m
         let name = volume.get("name");
         required_named(name, errors, names::dns1123_label);
         let text = value.get("name").and_then(serde_json::Value::as_str).unwrap_or("");
-        if fine.iter().any(|other| other.name == text) {
+        if fine.contains_key(text) {
             name.duplicate(errors);
         }
         if errors.len() == before {
             let is_claim = volume.get("persistentVolumeClaim").is_set() || volume.get("ephemeral").is_set();
-            fine.push(Volume { name: text, is_claim });
+            fine.entry(text).or_insert(Volume { is_claim });
         }
     }
     fine
@@ -203,7 +206,9 @@ fn downward_file(volume: At<'_>, item: At<'_>, errors: &mut FieldErrors) {
                 );
             }
         }
-        (false, true) => resource_reference(volume.get("resourceFieldRef"), resource, true, errors),
+        (false, true) => {
+            resource_reference(volume.get("resourceFieldRef"), resource, ReferenceFrom::Volume, errors);
+        }
         (false, false) => volume.required(errors, "one of fieldRef and resourceFieldRef is required"),
     }
     file_mode(item.get("mode"), errors);
@@ -211,7 +216,7 @@ fn downward_file(volume: At<'_>, item: At<'_>, errors: &mut FieldErrors) {
 
 fn projected(volume: At<'_>, errors: &mut FieldErrors) {
     file_mode(volume.get("defaultMode"), errors);
-    let mut paths: Vec<String> = Vec::new();
+    let mut paths: HashSet<String> = HashSet::new();
     let sources = volume.get("sources");
     for source in sources.items() {
         let mut count = 0;
@@ -219,10 +224,8 @@ fn projected(volume: At<'_>, errors: &mut FieldErrors) {
             if path.is_empty() {
                 return;
             }
-            if paths.iter().any(|other| other == path) {
+            if !paths.insert(path.to_owned()) {
                 volume.invalid_as(errors, shown, "conflicting duplicate paths");
-            } else {
-                paths.push(path.to_owned());
             }
         };
         for field in ["secret", "configMap"] {
@@ -274,7 +277,7 @@ fn projected(volume: At<'_>, errors: &mut FieldErrors) {
 fn ephemeral(volume: At<'_>, source: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
     let template = source.get("volumeClaimTemplate");
     if template.is_set() {
-        super::super::core::persistent_volume_claim::spec(template.get("spec"), errors);
+        super::claims::claim_spec(template.get("spec"), errors);
     } else {
         template.required(errors, "");
     }
@@ -303,29 +306,32 @@ pub(in crate::kinds) fn driver_name(at: At<'_>, errors: &mut FieldErrors) {
 }
 
 /// Where a container sees its volumes.
-pub(in crate::kinds) fn mounts(container: At<'_>, volumes: &[Volume<'_>], errors: &mut FieldErrors) {
+pub(in crate::kinds) fn mounts(container: At<'_>, volumes: &Volumes<'_>, errors: &mut FieldErrors) {
     let mounts = container.get("volumeMounts");
     let devices = container.get("volumeDevices");
-    let mut paths = Vec::new();
+    // As in Kubernetes, the last path of a name counts.
+    let mut device_paths: HashMap<String, String> = HashMap::new();
+    for device in devices.items() {
+        device_paths.insert(device.get("name").text().to_owned(), device.get("devicePath").text().to_owned());
+    }
+    let taken_by_devices: HashSet<&str> = device_paths.values().map(String::as_str).collect();
+    let mut paths = HashSet::new();
     for mount in mounts.items() {
         let name = mount.get("name");
         required_text(name, errors);
-        if !volumes.iter().any(|volume| volume.name == name.text()) {
+        if !volumes.contains_key(name.text()) {
             name.not_found(errors);
         }
         let path = mount.get("mountPath");
         required_text(path, errors);
-        if paths.contains(&path.text().to_owned()) {
+        if !paths.insert(path.text().to_owned()) {
             path.invalid_as(errors, path.text(), "must be unique");
         }
-        paths.push(path.text().to_owned());
-        for device in devices.items() {
-            if device.get("name").text() == name.text() {
-                name.invalid(errors, "must not already exist in volumeDevices");
-            }
-            if device.get("devicePath").text() == path.text() {
-                path.invalid(errors, "must not already exist as a path in volumeDevices");
-            }
+        if device_paths.contains_key(name.text()) {
+            name.invalid(errors, "must not already exist in volumeDevices");
+        }
+        if taken_by_devices.contains(path.text()) {
+            path.invalid(errors, "must not already exist as a path in volumeDevices");
         }
         // Kubernetes reports these at the list.
         let (sub_path, expression) = (mount.get("subPath"), mount.get("subPathExpr"));
@@ -340,10 +346,16 @@ pub(in crate::kinds) fn mounts(container: At<'_>, volumes: &[Volume<'_>], errors
         }
         propagation(container, mounts, mount, errors);
     }
+    block_devices(devices, mounts, volumes, errors);
+}
+
+/// Which volumes a container sees as block devices.
+fn block_devices(devices: At<'_>, mounts: At<'_>, volumes: &Volumes<'_>, errors: &mut FieldErrors) {
+    let mounted: HashSet<String> = mounts.items().map(|mount| mount.get("name").text().to_owned()).collect();
     for device in devices.items() {
         let (name, path) = (device.get("name"), device.get("devicePath"));
         required_text(name, errors);
-        match volumes.iter().find(|volume| volume.name == name.text()) {
+        match volumes.get(name.text()) {
             None => name.not_found(errors),
             Some(volume) if !volume.is_claim => name.invalid(
                 errors,
@@ -355,10 +367,8 @@ pub(in crate::kinds) fn mounts(container: At<'_>, volumes: &[Volume<'_>], errors
         if path.text().split('/').any(|part| part == "..") {
             path.invalid(errors, "can not contain backsteps ('..')");
         }
-        for mount in mounts.items() {
-            if mount.get("name").text() == name.text() {
-                name.invalid(errors, "must not already exist in volumeMounts");
-            }
+        if mounted.contains(name.text()) {
+            name.invalid(errors, "must not already exist in volumeMounts");
         }
     }
 }

@@ -6,10 +6,42 @@ use super::checks::{
     selector_is_usable, selects,
 };
 use super::pod_spec;
+use crate::strategy::Context;
 use sampan_api::field::FieldErrors;
+use sampan_api::object::Object;
 use serde_json::Value;
 
 const MISMATCH: &str = "`selector` does not match template `labels`";
+
+/// The checks of a kind whose spec makes pods: of its spec, new or changed, and of the counters in its status.
+pub(in crate::kinds) struct Workload {
+    /// Everything wrong with the spec of the object; `old`: as it was before this update of it.
+    pub spec: fn(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut FieldErrors),
+    /// The status' numbers: none is negative.
+    pub counters: &'static [&'static str],
+    /// Those of them that are at most `replicas`.
+    pub bounded: &'static [&'static str],
+    /// How a refusal names the number of ready replicas.
+    pub ready: &'static str,
+}
+
+impl Workload {
+    pub(in crate::kinds) fn validate(&self, ctx: &Context<'_>, object: &Object) -> FieldErrors {
+        let mut errors = FieldErrors::default();
+        (self.spec)(ctx, object, None, &mut errors);
+        errors
+    }
+
+    pub(in crate::kinds) fn validate_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
+        let mut errors = FieldErrors::default();
+        if ctx.subresource == "status" {
+            counted_status(At::object(object).get("status"), self.counters, self.bounded, self.ready, &mut errors);
+        } else {
+            (self.spec)(ctx, object, Some(old), &mut errors);
+        }
+        errors
+    }
+}
 
 /// A required selector that selects something. `what`: as the refusal of an empty one names the kind.
 pub(in crate::kinds) fn replica_selector(at: At<'_>, what: &str, errors: &mut FieldErrors) {
@@ -24,7 +56,13 @@ pub(in crate::kinds) fn replica_selector(at: At<'_>, what: &str, errors: &mut Fi
 }
 
 /// The template of a kind whose pods always restart. `text`: of a selector that is no query; `kind`: in the messages.
-pub(in crate::kinds) fn selected_template(spec: At<'_>, text: &str, kind: &str, errors: &mut FieldErrors) {
+pub(in crate::kinds) fn selected_template(
+    ctx: &Context<'_>,
+    spec: At<'_>,
+    text: &str,
+    kind: &str,
+    errors: &mut FieldErrors,
+) {
     let selector = spec.get("selector");
     if selector.is_set() && !selector_is_usable(selector.value()) {
         selector.invalid_as(errors, selector_as_go(selector.value()), text);
@@ -32,7 +70,7 @@ pub(in crate::kinds) fn selected_template(spec: At<'_>, text: &str, kind: &str, 
     }
     labels_match(spec, errors);
     let template = spec.get("template");
-    pod_spec::template(template, errors);
+    pod_spec::template(ctx, template, errors);
     always_restarting(template, kind, errors);
 }
 
@@ -59,21 +97,8 @@ pub(in crate::kinds) fn always_restarting(template: At<'_>, kind: &str, errors: 
     }
 }
 
-pub(in crate::kinds) fn replica_set_spec(spec: At<'_>, errors: &mut FieldErrors) {
-    not_negative(spec.get("replicas"), errors);
-    not_negative(spec.get("minReadySeconds"), errors);
-    replica_selector(spec.get("selector"), "deployment", errors);
-    selected_template(spec, "invalid label selector", "ReplicaSet", errors);
-}
-
 /// A status of counters: none negative, none of `bounded` above the replicas. `ready`: how ready replicas are named.
-pub(in crate::kinds) fn counted_status(
-    status: At<'_>,
-    counters: &[&str],
-    bounded: &[&str],
-    ready: &str,
-    errors: &mut FieldErrors,
-) {
+fn counted_status(status: At<'_>, counters: &[&str], bounded: &[&str], ready: &str, errors: &mut FieldErrors) {
     for counter in counters {
         not_negative(status.get(counter), errors);
     }
