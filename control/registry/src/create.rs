@@ -7,9 +7,9 @@ use crate::limits::{
     CREATE_BATCH_MAX, GENERATE_NAME_ATTEMPTS_MAX, GENERATED_NAME_BASE_MAX, GENERATED_NAME_SUFFIX, UPDATE_ATTEMPTS_MAX,
 };
 use crate::metadata;
-use crate::options::Caller;
+use crate::options::{Caller, CreateValidation};
 use crate::read::parse_uint;
-use crate::registry::{Place, Registry, context, store_writer, writer};
+use crate::registry::{Place, Registry, store_writer, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
 use crate::write::{Commit, count_creation, require_stored};
@@ -38,15 +38,16 @@ impl Registry {
         require_stored(row)?;
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
-        self.create_at(caller, &place, object).await
+        self.create_at(caller, &place, object, None).await
     }
 
-    /// The creation itself, also of an update that may create.
+    /// The creation itself, also of an update that may create once `validation` lets it.
     pub(crate) async fn create_at(
         &self,
         caller: &Caller<'_>,
         place: &Place<'_>,
         mut object: Object,
+        validation: Option<&dyn CreateValidation>,
     ) -> Result<Arc<Record>, Error> {
         let version = object.resource_version();
         if !version.is_empty() && parse_uint(version).map_err(Error::Plain)? != 0 {
@@ -55,14 +56,14 @@ impl Registry {
         self.admit(caller, place, &mut object).await?;
         let generated = object.name().is_empty() && !object.generate_name().is_empty();
         if !generated {
-            return self.create_named(caller, place, object).await;
+            return self.create_named(caller, place, object, validation).await;
         }
         let base = object.generate_name();
         let base = base[..base.floor_char_boundary(GENERATED_NAME_BASE_MAX)].to_owned();
         for _ in 0..GENERATE_NAME_ATTEMPTS_MAX {
             let mut named = object.clone();
             named.set_meta("name", format!("{base}{}", self.inner.env.name_suffix(GENERATED_NAME_SUFFIX)));
-            match self.create_named(caller, place, named).await {
+            match self.create_named(caller, place, named, validation).await {
                 Err(Error::AlreadyExists { .. }) => {}
                 other => return other,
             }
@@ -97,7 +98,13 @@ impl Registry {
     }
 
     /// The object has its name: prepared, validated, written.
-    async fn create_named(&self, caller: &Caller<'_>, place: &Place<'_>, object: Object) -> Result<Arc<Record>, Error> {
+    async fn create_named(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        object: Object,
+        validation: Option<&dyn CreateValidation>,
+    ) -> Result<Arc<Record>, Error> {
         let name = object.name().to_owned();
         let key = place.key(&name);
         let writer = writer(caller);
@@ -106,7 +113,7 @@ impl Registry {
         let mut object = object;
         let mut refused = Vec::new();
         for _ in 0..UPDATE_ATTEMPTS_MAX {
-            let (prepared, claims) = self.prepare_creation(caller, place, object, &refused).await?;
+            let (prepared, claims) = self.prepare_creation(caller, place, object, &refused, validation).await?;
             if caller.dry_run {
                 if let Some(current) = self.inner.watch.get(&place.prefix, &key)? {
                     return Err(already_exists(place.storage, &name, Some(&current)));
@@ -135,6 +142,7 @@ impl Registry {
         place: &Place<'_>,
         mut object: Object,
         refused: &[String],
+        validation: Option<&dyn CreateValidation>,
     ) -> Result<(Object, Vec<Taken>), Error> {
         let (row, storage) = (place.row, place.storage);
         let strategy = &*storage.strategy;
@@ -145,7 +153,7 @@ impl Registry {
             (stored_as.to_storage)(&mut object);
             object.set_gvk(&storage.gvk());
         }
-        let ctx = context(caller, now, "", place.namespace);
+        let ctx = self.context(caller, now, "", place.namespace);
         if storage.has_status() {
             object.fields_mut().remove("status");
         }
@@ -166,6 +174,9 @@ impl Registry {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);
+        if let Some(validation) = validation {
+            validation.validate().await?;
+        }
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, place, &resource, &name);
@@ -204,7 +215,7 @@ impl Registry {
             let namespace = object.namespace().to_owned();
             let place = self.place(&table, row, &namespace)?;
             self.admit(caller, &place, &mut object).await?;
-            let (object, _) = self.prepare_creation(caller, &place, object, &[]).await?;
+            let (object, _) = self.prepare_creation(caller, &place, object, &[], None).await?;
             let writer = writer(caller);
             let key: Arc<str> = place.key(object.name()).into();
             if !keys.insert(key.clone()) {

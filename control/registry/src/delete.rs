@@ -7,7 +7,7 @@ use crate::limits::UPDATE_ATTEMPTS_MAX;
 use crate::metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use crate::options::{Caller, DeleteOptions, ListOptions, Propagation};
 use crate::read::List;
-use crate::registry::{Place, Registry, context, writer};
+use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
 use crate::write::{Commit, require_stored};
 use sampan_api::admission::{Attributes, Operation};
@@ -137,7 +137,7 @@ impl Registry {
     fn plan(&self, caller: &Caller<'_>, place: &Place<'_>, old: &Object, options: &DeleteOptions) -> Plan {
         let strategy = &*place.storage.strategy;
         let now = self.now();
-        let ctx = context(caller, now, "", place.namespace);
+        let ctx = self.context(caller, now, "", place.namespace);
         let mut options = options.clone();
         // Go treats a negative time as one second.
         options.grace_period_seconds =
@@ -222,7 +222,7 @@ impl Registry {
 fn count_deletion(object: &mut Object) {
     let generation = object.generation();
     if generation > 0 {
-        object.set_meta("generation", generation + 1);
+        object.set_meta("generation", generation.saturating_add(1));
     }
 }
 

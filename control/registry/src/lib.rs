@@ -16,15 +16,16 @@
 pub mod allocate;
 pub mod codec;
 mod compaction;
+mod continuation;
 mod create;
 mod delete;
 mod encode;
 mod error;
+mod history;
 pub mod kinds;
 pub mod limits;
 mod metadata;
 pub mod options;
-mod page;
 mod read;
 mod registry;
 pub mod resource;
@@ -39,13 +40,17 @@ pub use codec::Codec;
 pub use delete::Deleted;
 pub use error::Error;
 pub use metadata::{check_name, settle_namespace};
-pub use options::{Caller, DeleteOptions, GetOptions, ListOptions, Propagation, UpdateOptions};
+pub use options::{
+    Caller, CreateValidation, DeleteOptions, GetOptions, HistoryRight, ListOptions, OfferedRight, Propagation,
+    UpdateOptions,
+};
 pub use read::List;
 pub use registry::{Config, Registry};
 pub use resource::{
-    Body, Column, Columns, Extract, HistoryClass, Resource, SelectableField, Subresource, SubresourceBody, Verbs,
+    Body, Column, Columns, Extract, HistoryClass, OldValues, Resource, SelectableField, Subresource, SubresourceBody,
+    Verbs,
 };
 pub use shapes::ManagedWrite;
-pub use strategy::{Context, Generation, Strategy};
+pub use strategy::{Capabilities, Context, Generation, Strategy};
 pub use table::{ResourceTable, TableError};
 pub use update::{Transform, Updated};

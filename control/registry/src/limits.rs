@@ -1,6 +1,5 @@
 //! Bounds of retries, pages, texts and history.
 
-use crate::resource::HistoryClass;
 use std::time::Duration;
 
 /// Names tried for a `generateName` before the client is told to try again (registry's maxNameGenerationCreateAttempts).
@@ -17,6 +16,8 @@ pub const UPDATE_BACKOFF: Duration = Duration::from_millis(1);
 pub const HISTORY_PAGE_MAX: usize = 500;
 /// Bytes of a continue token.
 pub const CONTINUE_TOKEN_MAX: usize = 4096;
+/// How far back a read needs the right to the kind alone: what clients of Kubernetes expect of an API server.
+pub const HISTORY_FREE: Duration = Duration::from_secs(5 * 60);
 /// Errors about a second controller among an object's owners; each of them shows all owners.
 pub const CONTROLLER_ERRORS_MAX: usize = 10;
 /// How long a watch lasts when its client does not say: this, and up to as much again (apiserver's minRequestTimeout).
@@ -28,11 +29,9 @@ pub const CREATE_BATCH_MAX: usize = 512;
 /// How often old history is dropped.
 pub const COMPACTION_PERIOD: Duration = Duration::from_secs(60);
 
-/// How long the history of a class is kept.
-pub const fn history_retention(class: HistoryClass) -> Duration {
-    match class {
-        HistoryClass::Scant => Duration::from_secs(60),
-        HistoryClass::Usual => Duration::from_secs(5 * 60),
-        HistoryClass::Ample => Duration::from_secs(24 * 60 * 60),
-    }
-}
+/// How long history is kept that is written all the time and read once.
+pub const HISTORY_SCANT: Duration = Duration::from_secs(60);
+/// How long history is kept that clients of Kubernetes expect.
+pub const HISTORY_USUAL: Duration = Duration::from_secs(5 * 60);
+/// How long history is kept that people ask about afterwards.
+pub const HISTORY_AMPLE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,8 +1,12 @@
 //! What a caller asks for, already parsed from its query or body.
 
+use async_trait::async_trait;
 use sampan_api::admission::{Admission, Warnings};
 use sampan_api::selector::{FieldSelector, LabelSelector};
+use sampan_api::status::Status;
 use sampan_api::user::UserInfo;
+use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Who calls and how: handed to every write. Borrowed from the request for its duration.
 #[derive(Clone, Copy)]
@@ -23,6 +27,16 @@ pub struct Caller<'a> {
     pub warnings: &'a Warnings,
 }
 
+/// Asks the cluster's authorizer whether the reader may do what it does to the resource in `history.sampan.dev`.
+#[async_trait]
+pub trait HistoryRight: Debug + Send + Sync {
+    /// The error is the refusal that the reader is answered with.
+    async fn check(&self) -> Result<(), Status>;
+}
+
+/// What a read offers for history that has a price. `None`: no right.
+pub type OfferedRight = Option<Arc<dyn HistoryRight>>;
+
 /// Options of a GET of one object.
 #[derive(Clone, Debug, Default)]
 pub struct GetOptions {
@@ -30,6 +44,8 @@ pub struct GetOptions {
     pub resource_version: String,
     /// `Exact` reads the revision's own state, out of history. Kubernetes knows no such thing for a GET: ours.
     pub version_match: String,
+    /// For a state that is older than the right to the kind reaches.
+    pub history: OfferedRight,
 }
 
 /// Options of a LIST or WATCH, as `metav1.ListOptions`.
@@ -48,6 +64,8 @@ pub struct ListOptions {
     pub send_initial_events: Option<bool>,
     /// Of a watch; `None`: the server's own choice.
     pub timeout_seconds: Option<u64>,
+    /// For a state that is older than the right to the kind reaches.
+    pub history: OfferedRight,
 }
 
 /// `metav1.DeleteOptions`, as far as they concern the registry (`dryRun` is in [`Caller`]).
@@ -81,13 +99,21 @@ impl Propagation {
     }
 }
 
+/// What an update must pass before it may create the object that is not there (handlers/update.go's `withAuthorization`).
+#[async_trait]
+pub trait CreateValidation: Send + Sync {
+    /// Asked where the strategy's own validation asks, each time that the update comes to a creation.
+    async fn validate(&self) -> Result<(), Status>;
+}
+
 /// How an update is made.
-#[derive(Clone, Debug, Default)]
-pub struct UpdateOptions {
+#[derive(Clone, Default)]
+pub struct UpdateOptions<'a> {
     /// The name of a stored view, or of an action that writes through the object; `""` for the object itself.
     pub subresource: String,
-    /// The strategy lets this very call create the object (PUT, server-side apply); a patch of what is absent is 404.
-    pub may_create: bool,
+    /// What a creation by this call must pass, where the strategy lets an update create (PUT, server-side apply). `None`:
+    /// an update of what is absent is NotFound.
+    pub create: Option<&'a dyn CreateValidation>,
     /// Fails with 409 unless the current object has this UID (a PUT's body's, a binding's).
     pub uid: Option<String>,
     /// The transform computed `metadata.managedFields` itself (server-side apply).

@@ -1,15 +1,16 @@
 //! Reads: one object, lists, watches. The current state comes out of memory; other revisions out of the log.
 
+use crate::continuation::Token;
 use crate::error::Error;
+use crate::history::{Asked, Replay, View};
 use crate::limits::{HISTORY_PAGE_MAX, WATCH_TIMEOUT_MIN};
 use crate::options::{GetOptions, ListOptions};
-use crate::page::Token;
 use crate::registry::{Place, Registry};
 use crate::resource::Resource;
 use futures::StreamExt;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::meta::GroupKind;
-use sampan_api::record::{Record, RecordEvent, RecordStream};
+use sampan_api::record::{Record, RecordEvent, RecordKey, RecordStream};
 use sampan_api::selector::FieldSelector;
 use sampan_api::status::Status;
 use sampan_store::Range;
@@ -41,7 +42,8 @@ enum Wanted {
 }
 
 impl Registry {
-    /// One object. Errors: NotFound; Ahead; Expired where an exact revision is no longer kept.
+    /// One object. Errors: NotFound; Ahead; Expired where an exact revision is no longer kept; Status where its reader may
+    /// not see it.
     pub async fn get(
         &self,
         row: &Resource,
@@ -54,7 +56,17 @@ impl Registry {
         let key = place.key(name);
         let revision = parse_revision(&options.resource_version)?;
         let found = match (revision, options.version_match.as_str()) {
-            (revision, "Exact") if revision > 0 => self.stored(&place, &key, revision).await?,
+            (revision, "Exact") if revision > 0 => {
+                self.inner.watch.wait_until(revision).await?;
+                match self.inner.watch.get(&place.prefix, &key)? {
+                    Some(current) if current.mod_revision <= revision => Some(current),
+                    _ => {
+                        let of = RecordKey::new(place.namespace, name);
+                        self.may_read_old(&table, &place, &of, revision, &options.history).await?;
+                        self.stored(&place, &key, revision).await?
+                    }
+                }
+            }
             (0, _) if options.resource_version.is_empty() => {
                 self.catch_up().await?;
                 self.inner.watch.get(&place.prefix, &key)?
@@ -108,9 +120,16 @@ impl Registry {
         let mut page = match (&snapshot, wanted) {
             (Some(snapshot), _) => page_of(snapshot, &place, &filter, options.limit, after.as_deref(), left),
             (None, Wanted::Exact(revision)) => {
-                let page = self.page_of_history(&place, &filter, options.limit, after, left, revision).await;
+                let asked = if token.is_some() { Asked::ToGoOn } else { Asked::Outright };
+                let page = match self.view(&table, &place, revision, asked, &options.history).await {
+                    Ok(view) => {
+                        self.page_of_history(&place, &filter, options.limit, after, left, revision, &view).await
+                    }
+                    Err(error) => Err(error),
+                };
                 match (page, &token) {
-                    (Err(Error::Expired(_)), Some(token)) => {
+                    // A list that cannot go on where it was goes on with what is current.
+                    (Err(Error::Expired(_) | Error::Status(_)), Some(token)) => {
                         return Err(Error::ContinueExpired { token: token.inconsistent().encode() });
                     }
                     (page, _) => page?,
@@ -149,6 +168,10 @@ impl Registry {
             }
             Some(false) | None => Start::After(revision),
         };
+        let replay = match start {
+            Start::After(revision) => self.replay(&table, &place, revision, &options.history).await?,
+            Start::Current { .. } => None,
+        };
         let timeout = match options.timeout_seconds {
             Some(seconds) if seconds > 0 => Duration::from_secs(seconds),
             _ => {
@@ -158,16 +181,15 @@ impl Registry {
         };
         let options = StreamOptions { filter, start, bookmarks: options.allow_bookmarks, timeout };
         let events = self.inner.watch.stream(&place.prefix, row.namespaced, options)?;
-        let converted = row.stored_as.is_some().then(|| (self.clone(), row.clone()));
-        let next = |mut state: (EventStream, Option<(Self, Resource)>)| async move {
-            let event = state.0.next().await?;
-            let event = event.map_err(|error| Status::from(Error::from(error))).and_then(|event| match &state.1 {
-                None => Ok(event),
-                Some((registry, row)) => registry.serve_event(row, event).map_err(Status::from),
-            });
-            Some((event, state))
-        };
-        Ok(futures::stream::unfold((events, converted), next).boxed())
+        if replay.is_none() && row.stored_as.is_none() {
+            let next = |mut events: EventStream| async move {
+                let event = events.next().await?.map_err(|error| Status::from(Error::from(error)));
+                Some((event, events))
+            };
+            return Ok(futures::stream::unfold(events, next).boxed());
+        }
+        let shown = Shown { events, registry: self.clone(), row: row.clone(), replay };
+        Ok(futures::stream::unfold(shown, |mut shown| async { Some((shown.next().await?, shown)) }).boxed())
     }
 
     fn serve_event(&self, row: &Resource, event: RecordEvent) -> Result<RecordEvent, Error> {
@@ -185,13 +207,13 @@ impl Registry {
         Ok(self.inner.watch.wait_until(current).await?)
     }
 
-    /// An object as of a revision.
+    /// An object as of a revision that reads have reached.
     async fn stored(&self, place: &Place<'_>, key: &str, revision: u64) -> Result<Option<Arc<Record>>, Error> {
-        self.inner.watch.wait_until(revision).await?;
         let entry = self.inner.store.get(key, Some(revision)).await.map_err(|error| gone(error, revision))?;
         entry.map(|entry| Ok(Arc::new(self.inner.watch.record(&place.prefix, &entry)?))).transpose()
     }
 
+    #[allow(clippy::too_many_arguments, reason = "one page of one list, which has these in hand")]
     async fn page_of_history(
         &self,
         place: &Place<'_>,
@@ -200,6 +222,7 @@ impl Registry {
         mut after: Option<String>,
         left: Option<u64>,
         revision: u64,
+        view: &View,
     ) -> Result<List, Error> {
         let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
         let mut items = Vec::new();
@@ -210,7 +233,7 @@ impl Registry {
             let found = self.inner.store.range(range, Some(revision)).await.map_err(|error| gone(error, revision))?;
             for entry in &found.entries {
                 let record = self.inner.watch.record(&place.prefix, entry)?;
-                if !filter.matches(&record) {
+                if !filter.matches(&record) || !view.shows(&record.key) {
                     continue;
                 }
                 if limit > 0 && items.len() as u64 == limit {
@@ -228,6 +251,34 @@ impl Registry {
         let remaining = left.map(|left| left.saturating_sub(items.len() as u64)).filter(|_| more);
         let token = more.then(|| Token::new(revision, &last[place.prefix.len()..], remaining).encode());
         Ok(List { items, revision, continue_token: token, remaining })
+    }
+}
+
+/// The events of a watch whose rows are converted, or which may not show all that came before it.
+struct Shown {
+    events: EventStream,
+    registry: Registry,
+    row: Resource,
+    replay: Option<Replay>,
+}
+
+impl Shown {
+    async fn next(&mut self) -> Option<Result<RecordEvent, Status>> {
+        loop {
+            let event = match self.events.next().await? {
+                Ok(event) => event,
+                Err(error) => return Some(Err(Error::from(error).into())),
+            };
+            let event = match &self.replay {
+                None => Ok(Some(event)),
+                Some(replay) => self.registry.replayed(replay, event),
+            };
+            match event {
+                Ok(None) => {}
+                Ok(Some(event)) => return Some(self.registry.serve_event(&self.row, event).map_err(Status::from)),
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::encode::{self, Refusal, Revisions, StoredDecoder};
 use crate::error::Error;
 use crate::options::Caller;
 use crate::resource::Resource;
-use crate::strategy::Context;
+use crate::strategy::{Capabilities, Context};
 use crate::table::{Index, ResourceTable, storage_prefix};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -27,14 +27,23 @@ pub struct Config {
     pub env: Env,
     pub table: Arc<ResourceTable>,
     pub codec: Arc<dyn Codec>,
-    /// The pools that allocators draw from: addresses of Services, node ports.
+    /// The pools that allocators draw from.
     pub pools: Pools,
+    /// What the cluster lets objects ask for.
+    pub capabilities: Capabilities,
 }
 
 impl Config {
-    /// Nothing sealed, Kubernetes' own pools.
+    /// Nothing sealed; Kubernetes' own pools; capabilities as installers of Kubernetes set them.
     pub fn new(store: Arc<dyn Store>, env: Env, table: Arc<ResourceTable>) -> Self {
-        Self { store, env, table, codec: Arc::new(Plain), pools: Pools::default() }
+        Self {
+            store,
+            env,
+            table,
+            codec: Arc::new(Plain),
+            pools: crate::kinds::pools(),
+            capabilities: Capabilities::default(),
+        }
     }
 }
 
@@ -50,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) table: ArcSwap<ResourceTable>,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) pools: Pools,
+    pub(crate) capabilities: Capabilities,
     pub(crate) decoder: Arc<StoredDecoder>,
     pub(crate) watch: Watch,
 }
@@ -76,12 +86,18 @@ impl Place<'_> {
 impl Registry {
     /// Reads the current state of all stored rows out of the store, and follows it from there.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        let Config { store, env, table, codec, pools } = config;
+        let Config { store, env, table, codec, pools, capabilities } = config;
+        for row in table.iter() {
+            let wanted = row.strategy.allocator().map_or(&[][..], |allocator| allocator.pools());
+            if let Some(missing) = wanted.iter().find(|name| pools.get(name).is_none()) {
+                return Err(Error::Internal(format!("{row:?} draws from {missing}, which is no pool")));
+            }
+        }
         let decoder = Arc::new(StoredDecoder::new(codec.clone(), &table));
         let stored = table.iter().filter(|row| is_storage(row));
         let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
         let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
-        let inner = Inner { store, env, table: ArcSwap::new(table), codec, pools, decoder, watch };
+        let inner = Inner { store, env, table: ArcSwap::new(table), codec, pools, capabilities, decoder, watch };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -174,15 +190,16 @@ impl Registry {
     pub(crate) fn now(&self) -> SystemTime {
         self.inner.env.now()
     }
-}
 
-pub(crate) fn context<'a>(
-    caller: &Caller<'a>,
-    now: SystemTime,
-    subresource: &'a str,
-    namespace: &'a str,
-) -> Context<'a> {
-    Context { user: caller.user, now, subresource, namespace }
+    pub(crate) fn context<'a>(
+        &self,
+        caller: &Caller<'a>,
+        now: SystemTime,
+        subresource: &'a str,
+        namespace: &'a str,
+    ) -> Context<'a> {
+        Context { user: caller.user, now, subresource, namespace, capabilities: self.inner.capabilities }
+    }
 }
 
 /// The writer as records carry it.

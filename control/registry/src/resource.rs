@@ -1,5 +1,6 @@
 //! One row of the resource table: everything the generic code must know about what a URL names.
 
+use crate::limits;
 use crate::strategy::{Nothing, Strategy};
 use sampan_api::meta::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
@@ -7,7 +8,7 @@ use sampan_schema::{ObjectType, Schema};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A word of the table: a literal for built-ins, owned for what CRDs add at run time.
 pub type Name = Cow<'static, str>;
@@ -33,6 +34,10 @@ pub struct Resource {
     pub subresources: Vec<Subresource>,
     pub strategy: Arc<dyn Strategy>,
     pub history: HistoryClass,
+    /// Whether a read may ask for what an object was.
+    pub old_values: OldValues,
+    /// The objects are the namespaces that namespaced rows' objects are in.
+    pub names_namespaces: bool,
     /// Field selectors served beside `metadata.name` and (where namespaced) `metadata.namespace`, which every row has.
     pub selectable: Vec<SelectableField>,
     /// `None`: this row's own version is the stored one. Otherwise where it is stored, and how to get there and back.
@@ -80,7 +85,7 @@ pub enum SubresourceBody {
     Connect(Name),
 }
 
-/// How much of a kind's past is kept, and so how far back `resourceVersion` may reach. See `limits.rs` for the figures.
+/// How much of a kind's past is kept, and so how far back `resourceVersion` may reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HistoryClass {
     /// Next to none: written all the time, read once (Leases, Events).
@@ -89,6 +94,26 @@ pub enum HistoryClass {
     Usual,
     /// What people ask about afterwards: workloads, configuration.
     Ample,
+}
+
+impl HistoryClass {
+    /// How long history of the class is kept.
+    pub const fn retention(self) -> Duration {
+        match self {
+            Self::Scant => limits::HISTORY_SCANT,
+            Self::Usual => limits::HISTORY_USUAL,
+            Self::Ample => limits::HISTORY_AMPLE,
+        }
+    }
+}
+
+/// Whether what an object was can be read by its revision. Pages of a list and resumed watches show it in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldValues {
+    /// To those who may.
+    Shown,
+    /// To nobody.
+    Hidden,
 }
 
 /// The verbs of a row or subresource, as a set.
@@ -228,6 +253,8 @@ impl Resource {
             subresources: Vec::new(),
             strategy: Arc::new(Nothing),
             history: HistoryClass::Usual,
+            old_values: OldValues::Shown,
+            names_namespaces: false,
             selectable: Vec::new(),
             stored_as: None,
             columns: None,
@@ -275,6 +302,18 @@ impl Resource {
     #[must_use]
     pub fn history(mut self, class: HistoryClass) -> Self {
         self.history = class;
+        self
+    }
+    /// Nobody reads what the objects were (secrets).
+    #[must_use]
+    pub fn old_values_hidden(mut self) -> Self {
+        self.old_values = OldValues::Hidden;
+        self
+    }
+    /// The objects are the namespaces of namespaced rows' objects.
+    #[must_use]
+    pub fn names_namespaces(mut self) -> Self {
+        self.names_namespaces = true;
         self
     }
     /// Makes the row a call by name: create only, nothing stored.

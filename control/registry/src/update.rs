@@ -7,7 +7,7 @@ use crate::limits::UPDATE_ATTEMPTS_MAX;
 use crate::metadata;
 use crate::options::{Caller, UpdateOptions};
 use crate::read::parse_uint;
-use crate::registry::{Place, Registry, context, writer};
+use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
 use crate::write::{Commit, count_update, require_stored};
@@ -54,7 +54,7 @@ impl Registry {
         row: &Resource,
         namespace: &str,
         name: &str,
-        options: &UpdateOptions,
+        options: &UpdateOptions<'_>,
         transform: &Transform<'_>,
     ) -> Result<Updated, Error> {
         require_stored(row)?;
@@ -88,18 +88,18 @@ impl Registry {
         caller: &Caller<'_>,
         place: &Place<'_>,
         name: &str,
-        options: &UpdateOptions,
+        options: &UpdateOptions<'_>,
         transform: &Transform<'_>,
     ) -> Result<Updated, Error> {
-        let may = options.may_create && place.storage.strategy.allow_create_on_update();
-        if !may || !options.subresource.is_empty() {
+        let allowed = place.storage.strategy.allow_create_on_update() && options.subresource.is_empty();
+        let Some(validation) = options.create.filter(|_| allowed) else {
             return Err(Error::not_found(place.storage, name));
-        }
+        };
         let mut object = transform(None)?;
         metadata::check_name(&object, name)?;
         // Go's storage would compare it with nothing: it is not the client's to say.
         object.metadata_mut().remove("resourceVersion");
-        let record = self.create_at(caller, place, object).await?;
+        let record = self.create_at(caller, place, object, Some(validation)).await?;
         Ok(Updated { record, created: true })
     }
 
@@ -110,7 +110,7 @@ impl Registry {
         place: &Place<'_>,
         name: &str,
         key: &str,
-        options: &UpdateOptions,
+        options: &UpdateOptions<'_>,
         transform: &Transform<'_>,
         current: &Record,
         refused: &[String],
@@ -157,7 +157,7 @@ impl Registry {
         }
         shapes::restore_unwritten(storage, &mut object, &old, &options.subresource);
         let strategy = &*storage.strategy;
-        let ctx = context(caller, now, &options.subresource, place.namespace);
+        let ctx = self.context(caller, now, &options.subresource, place.namespace);
         keep_deletion(&mut object, &old);
         strategy.prepare_for_update(&ctx, &mut object, &old);
         // Before validation, which looks at what was drawn.
@@ -228,7 +228,7 @@ impl Registry {
     }
 }
 
-/// The record again, for an answer that is not the shared one.
+/// A copy of the stored record: the answer of an update that changed nothing.
 fn same(record: &Record) -> Record {
     record.at_revision(record.mod_revision, record.writer.clone())
 }
