@@ -326,11 +326,13 @@ fn registry_config(
     table: Arc<ResourceTable>,
 ) -> sampan_registry::Config {
     use sampan_registry::allocate::Pool;
+    use sampan_registry::kinds::{CLUSTER_IPS, NODE_PORTS};
     let store: Arc<dyn Store> = store.clone();
     let mut registry = sampan_registry::Config::new(store, env.clone(), table);
     let services = addresses.services();
-    registry.pools.cluster_ips = Pool::Addresses { network: services.network(), prefix: services.prefix() };
-    registry.pools.node_ports = Pool::Ports { first: config.node_ports.0, last: config.node_ports.1 };
+    registry.pools.set(CLUSTER_IPS, Pool::Addresses { network: services.network(), prefix: services.prefix() });
+    registry.pools.set(NODE_PORTS, Pool::Ports { first: config.node_ports.0, last: config.node_ports.1 });
+    registry.capabilities = sampan_registry::Capabilities { allow_privileged: config.allow_privileged };
     registry
 }
 
@@ -410,6 +412,7 @@ mod tests {
             node_prefix: 24,
             authentication: Authentication::default(),
             image_aliases: Default::default(),
+            allow_privileged: true,
         };
         let (env, tasks) = (Env::system(), Tasks::new("test"));
         let cluster = Cluster::start(&config, &env, &|_| ()).await.expect("it starts");

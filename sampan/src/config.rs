@@ -58,6 +58,8 @@ pub struct FileConfig {
     pub authentication: Authentication,
     /// Images that stand for others: a well-known pause image for an embedded one.
     pub image_aliases: HashMap<String, String>,
+    /// Whether containers may be `privileged`, as kubeadm and k3s let them be.
+    pub allow_privileged: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -77,6 +79,7 @@ impl Default for FileConfig {
             node_cidr_mask_size: NODE_CIDR_MASK_SIZE_DEFAULT,
             authentication: Authentication::default(),
             image_aliases: HashMap::new(),
+            allow_privileged: true,
         }
     }
 }
@@ -113,6 +116,7 @@ pub struct Config {
     pub node_prefix: u8,
     pub authentication: Authentication,
     pub image_aliases: HashMap<String, String>,
+    pub allow_privileged: bool,
 }
 
 /// The flags that `up` shares with a server.
@@ -225,6 +229,7 @@ impl Config {
             node_prefix: file.node_cidr_mask_size,
             authentication: file.authentication,
             image_aliases: file.image_aliases,
+            allow_privileged: file.allow_privileged,
         })
     }
 }

@@ -10,7 +10,7 @@ mod receive;
 
 pub use authenticate::{Anonymous, Authenticate};
 pub use authorize::Authorize;
-pub(crate) use authorize::forbidden;
+pub(crate) use authorize::{attributes, forbidden};
 pub use impersonate::Impersonate;
 pub use in_flight::InFlight;
 pub use receive::Receive;

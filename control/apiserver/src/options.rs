@@ -79,6 +79,7 @@ pub fn list(query: &Query<'_>) -> Result<ListOptions, Status> {
         allow_bookmarks: truthy(query.get("allowWatchBookmarks")),
         send_initial_events,
         timeout_seconds: timeout.and_then(|seconds| u64::try_from(seconds).ok()),
+        history: None,
     })
 }
 
@@ -87,6 +88,7 @@ pub fn get(query: &Query<'_>) -> GetOptions {
     GetOptions {
         resource_version: query.get("resourceVersion").unwrap_or("").to_owned(),
         version_match: query.get("resourceVersionMatch").unwrap_or("").to_owned(),
+        history: None,
     }
 }
 

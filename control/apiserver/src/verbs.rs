@@ -4,6 +4,7 @@ mod collection;
 mod create;
 mod delete;
 mod get;
+mod history;
 mod list;
 pub(crate) mod patch;
 mod update;
@@ -11,16 +12,18 @@ mod watch;
 
 use crate::actions;
 use crate::body::Body;
-use crate::chain::forbidden;
+use crate::chain::{attributes, forbidden};
 use crate::connect;
 use crate::core::{Ask, Core};
 use crate::exchange::{Exchange, Identity};
 use crate::negotiate::error_output;
 use crate::nonresource;
+use crate::options;
 use crate::respond;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use sampan_api::{Attributes, Status};
+use sampan_registry::options::ListOptions;
 use sampan_registry::resource::{Body as RowBody, Subresource, SubresourceBody};
 use sampan_registry::{Resource, Verbs};
 use std::sync::Arc;
@@ -131,22 +134,17 @@ fn check(verbs: Verbs, verb: &str) -> Result<(), Status> {
     }
 }
 
+/// The options of a list or a watch, with the right to history that the caller may have.
+fn selection(ask: &Ask) -> Result<ListOptions, Status> {
+    let mut options = options::list(&ask.query())?;
+    let names_revision = !options.resource_version.is_empty() || !options.continue_token.is_empty();
+    options.history = history::right(ask, names_revision);
+    Ok(options)
+}
+
 /// Whether the caller may do `verb` to what it asked about: for steps that turn out to be another verb's.
 async fn may(ask: &Ask, verb: &str) -> Result<(), Status> {
-    let info = &ask.exchange.info;
-    let attributes = Attributes {
-        user: (*ask.user).clone(),
-        verb: verb.to_owned(),
-        namespace: info.namespace().to_owned(),
-        group: info.group().to_owned(),
-        version: info.version().to_owned(),
-        resource: info.resource().to_owned(),
-        subresource: info.subresource().to_owned(),
-        name: info.name().to_owned(),
-        resource_request: true,
-        path: info.path().to_owned(),
-        ..Attributes::default()
-    };
+    let attributes = Attributes { verb: verb.to_owned(), ..attributes(&ask.exchange, &ask.user, None) };
     let decision = ask.core.authorizer.authorize(&attributes).await;
     if decision.allowed() { Ok(()) } else { Err(forbidden(&attributes, &decision)) }
 }

@@ -4,13 +4,13 @@ use super::Action;
 use super::binding::set_condition;
 use crate::body::Body;
 use crate::core::Ask;
-use crate::options;
+use crate::options::{self, WriteOptions};
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::admission::AdmitAll;
 use sampan_api::field::Path;
 use sampan_api::time::rfc3339;
-use sampan_api::{LabelSelector, Object, Reason, Record, Status, StatusCause};
+use sampan_api::{GroupResource, LabelSelector, Object, Reason, Record, Status, StatusCause};
 use sampan_registry::options::{Caller, DeleteOptions, GetOptions, ListOptions, UpdateOptions};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Action for Evict {
         if !eviction.name().is_empty() && eviction.name() != ask.name() {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }
-        let (delete, dry_run) = match eviction.get(&["deleteOptions"]) {
+        let (mut delete, dry_run) = match eviction.get(&["deleteOptions"]) {
             Some(value) => options::read_delete(value)?,
             None => (DeleteOptions::default(), false),
         };
@@ -36,23 +36,59 @@ impl Action for Evict {
         if counts(&object) {
             take_budget(ask, &record, write.dry_run).await?;
         }
-        let caller = ask.admitted(&write);
         if object.deletion_timestamp().is_none() {
-            let how =
-                UpdateOptions { subresource: "eviction".into(), uid: delete.uid.clone(), ..UpdateOptions::default() };
-            let now = ask.env().now();
-            let transform = |current: Option<&Object>| {
-                let Some(current) = current else { return Err(Status::not_found(&row.group_resource(), name)) };
-                let mut object = current.clone();
-                let why = Some(("EvictionByEvictionAPI", "Eviction API: evicting"));
-                set_condition(&mut object, "DisruptionTarget", "True", why, now);
-                Ok(object)
-            };
-            registry.update(&caller, row, namespace, name, &how, &transform).await.map_err(Status::from)?;
+            mark(ask, &write, &mut delete).await?;
         }
+        let caller = ask.admitted(&write);
         registry.delete(&caller, row, namespace, name, &delete).await.map_err(Status::from)?;
         ask.created()
     }
+}
+
+/// Writes the condition that says why the pod goes. The preconditions are those of the deletion, evaluated on what the
+/// condition is added to, in one compare-and-swap; the deletion's resource version is then that of this write
+/// (eviction.go's addConditionAndDeletePod).
+async fn mark(ask: &Ask, write: &WriteOptions, delete: &mut DeleteOptions) -> Result<(), Status> {
+    let (row, name) = (ask.row(), ask.name());
+    let how = UpdateOptions { subresource: "eviction".into(), ..UpdateOptions::default() };
+    let now = ask.env().now();
+    let wanted = delete.clone();
+    let transform = |current: Option<&Object>| {
+        let Some(current) = current else { return Err(Status::not_found(&row.group_resource(), name)) };
+        preconditions(&wanted, current)?;
+        let mut object = current.clone();
+        let why = Some(("EvictionByEvictionAPI", "Eviction API: evicting"));
+        set_condition(&mut object, "DisruptionTarget", "True", why, now);
+        Ok(object)
+    };
+    let caller = ask.admitted(write);
+    let updated =
+        ask.registry().update(&caller, row, ask.namespace(), name, &how, &transform).await.map_err(Status::from)?;
+    if let (Some(version), false) = (&mut delete.resource_version, write.dry_run) {
+        *version = updated.record.mod_revision.to_string();
+    }
+    Ok(())
+}
+
+/// Whether the pod is the one that was meant.
+fn preconditions(wanted: &DeleteOptions, pod: &Object) -> Result<(), Status> {
+    // Go names neither group nor resource here: the object that it asks has forgotten its kind.
+    let conflict = |message: String| Status::conflict(&GroupResource::new("", ""), pod.name(), &message);
+    if let Some(uid) = wanted.uid.as_deref().filter(|uid| *uid != pod.uid()) {
+        return Err(conflict(format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted \
+             and then recreated",
+            pod.uid()
+        )));
+    }
+    let version = pod.resource_version();
+    if let Some(wanted) = wanted.resource_version.as_deref().filter(|wanted| *wanted != version) {
+        return Err(conflict(format!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). \
+             The object might have been modified"
+        )));
+    }
+    Ok(())
 }
 
 /// Whether an eviction costs its budget anything: what is over, not begun or already on its way out does not.

@@ -1,4 +1,4 @@
-//! May they.
+//! Authorization: whether the caller may do what it asks for.
 
 use super::{Filter, Next, refuse};
 use crate::body::Body;
@@ -37,7 +37,7 @@ impl Authorize {
 }
 
 /// What a request wants to do, in the terms of authorization.
-fn attributes(exchange: &Exchange, user: &UserInfo, query: Option<&str>) -> Attributes {
+pub(crate) fn attributes(exchange: &Exchange, user: &UserInfo, query: Option<&str>) -> Attributes {
     let info = &exchange.info;
     if !info.is_resource_request() {
         return Attributes {

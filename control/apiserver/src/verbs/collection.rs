@@ -1,5 +1,6 @@
 //! DELETE of a collection.
 
+use super::selection;
 use crate::body::{self, Body};
 use crate::core::Ask;
 use crate::negotiate::Endpoint;
@@ -10,10 +11,9 @@ use serde_json::Value;
 
 pub async fn delete_collection(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
-    let query = ask.query();
-    let selection = options::list(&query)?;
+    let selection = selection(ask)?;
     let bytes = body::read(body).await?;
-    let (options, dry_run) = options::delete(&query, &ask.parts.headers, &bytes)?;
+    let (options, dry_run) = options::delete(&ask.query(), &ask.parts.headers, &bytes)?;
     let caller = ask.caller_of("", dry_run, &Value::Null);
     let registry = &ask.core.registry;
     let list = registry

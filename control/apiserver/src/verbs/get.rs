@@ -1,5 +1,6 @@
 //! GET of one object, or of a view of it (which is the same object).
 
+use super::history;
 use crate::body::Body;
 use crate::core::Ask;
 use crate::negotiate::Endpoint;
@@ -10,7 +11,8 @@ use sampan_api::{Records, Status};
 pub async fn get(ask: &Ask) -> Result<Response<Body>, Status> {
     let wants_records = ask.wants_records();
     let output = ask.output(Endpoint::Resource)?;
-    let options = options::get(&ask.query());
+    let mut options = options::get(&ask.query());
+    options.history = history::right(ask, !options.resource_version.is_empty());
     let record = ask.core.registry.get(&ask.row, ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
     if wants_records {
         return Ok(Ask::records(Records::One(record)));

@@ -6,10 +6,11 @@ use crate::core::Ask;
 use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options;
+use async_trait::async_trait;
 use http::Response;
 use sampan_api::{Object, Status};
-use sampan_registry::options::UpdateOptions;
-use std::sync::atomic::{AtomicBool, Ordering};
+use sampan_registry::options::{CreateValidation, UpdateOptions};
+use tokio::sync::OnceCell;
 
 pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
@@ -23,30 +24,32 @@ pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     sampan_registry::settle_namespace(&ask.row, &mut object, ask.namespace()).map_err(Status::from)?;
     sampan_registry::check_name(&object, ask.name()).map_err(Status::from)?;
 
+    let right = RightToCreate { ask, decided: OnceCell::new() };
     let how = UpdateOptions {
         subresource: ask.subresource().to_owned(),
-        may_create: ask.subresource().is_empty(),
+        create: Some(&right),
         uid: Some(object.uid().to_owned()).filter(|uid| !uid.is_empty()),
         ..UpdateOptions::default()
     };
     let caller = ask.caller(&options);
-    // A PUT that creates needs the right to create, which is asked for only once it is known that nothing is there.
-    let creates = AtomicBool::new(false);
-    let granted = AtomicBool::new(false);
-    let transform = |current: Option<&Object>| {
-        if current.is_none() && !granted.load(Ordering::Relaxed) {
-            creates.store(true, Ordering::Relaxed);
-            return Err(Status::internal("the right to create has not been asked for"));
-        }
-        Ok(object.clone())
-    };
+    let transform = |_: Option<&Object>| Ok(object.clone());
     let registry = &ask.core.registry;
-    let mut result = registry.update(&caller, &ask.row, ask.namespace(), ask.name(), &how, &transform).await;
-    if result.is_err() && creates.load(Ordering::Relaxed) {
-        may(ask, "create").await?;
-        granted.store(true, Ordering::Relaxed);
-        result = registry.update(&caller, &ask.row, ask.namespace(), ask.name(), &how, &transform).await;
-    }
-    let updated = result.map_err(Status::from)?;
+    let updated = registry
+        .update(&caller, &ask.row, ask.namespace(), ask.name(), &how, &transform)
+        .await
+        .map_err(Status::from)?;
     ask.record(if updated.created { 201 } else { 200 }, output, &updated.record)
+}
+
+/// A PUT that creates needs the right to create; the authorizer is asked once, and only where nothing is there.
+struct RightToCreate<'a> {
+    ask: &'a Ask,
+    decided: OnceCell<Result<(), Status>>,
+}
+
+#[async_trait]
+impl CreateValidation for RightToCreate<'_> {
+    async fn validate(&self) -> Result<(), Status> {
+        self.decided.get_or_init(|| may(self.ask, "create")).await.clone()
+    }
 }

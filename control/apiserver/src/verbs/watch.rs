@@ -1,11 +1,11 @@
 //! WATCH: a stream of frames, ended by an ERROR frame where it fails. Its time and its bookmarks are the registry's.
 
+use super::selection;
 use crate::body::{Body, BoxError};
 use crate::core::Ask;
 use crate::encode::Encoder;
 use crate::limits::{WATCH_CHUNK_BYTES, WATCH_EVENTS_PER_CHUNK};
 use crate::metrics::Watching;
-use crate::options;
 use crate::respond;
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt};
@@ -25,7 +25,7 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
         Ok(output) => output,
         Err((status, output)) => return Ok(respond::status(&status, output)),
     };
-    let mut options = options::list(&ask.query())?;
+    let mut options = selection(ask)?;
     if !ask.name().is_empty() {
         options.fields = of_name(ask.name(), options.fields)?;
     }

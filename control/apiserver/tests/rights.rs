@@ -1,0 +1,144 @@
+//! Rights that are asked for on the way: to create by an update, and to history.
+
+mod support;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use sampan_api::user::{Attributes, Authorizer, Decision};
+use sampan_env::Env;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use support::{CONFIG_MAPS, Server, config_map, server_in};
+
+/// Allows what the closure allows, and remembers what it was asked.
+struct Asked {
+    allows: fn(&Attributes) -> bool,
+    all: Mutex<Vec<String>>,
+}
+
+impl Authorizer for Asked {
+    fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision> {
+        let Attributes { verb, group, resource, namespace, name, .. } = attributes;
+        self.all.lock().push(format!("{verb} {group}/{resource} {namespace}/{name}"));
+        let allowed = (self.allows)(attributes);
+        Box::pin(std::future::ready(if allowed { Decision::allow("") } else { Decision::no_opinion("") }))
+    }
+}
+
+async fn guarded(allows: fn(&Attributes) -> bool) -> (Server, Arc<Asked>) {
+    let asked = Arc::new(Asked { allows, all: Mutex::new(Vec::new()) });
+    (server_in(Env::system(), asked.clone()).await, asked)
+}
+
+async fn put(server: &Server, path: &str, body: &Value) -> support::Answer {
+    server.call("PUT", path, &body.to_string()).await
+}
+
+#[tokio::test]
+async fn an_update_that_creates_asks_once_for_the_right_to_create() {
+    let (server, asked) = guarded(|_| true).await;
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {}});
+    let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l";
+    let answer = put(&server, path, &lease).await;
+    assert_eq!(answer.code, 201, "{}", answer.text());
+    let (update, create) =
+        ("update coordination.k8s.io/leases default/l", "create coordination.k8s.io/leases default/l");
+    assert_eq!(std::mem::take(&mut *asked.all.lock()), [update, create]);
+    assert_eq!(put(&server, path, &lease).await.code, 200);
+    assert_eq!(std::mem::take(&mut *asked.all.lock()), [update], "nothing is created");
+    // A kind that no update creates is not found, whoever asks.
+    assert_eq!(put(&server, &format!("{CONFIG_MAPS}/absent"), &config_map("absent")).await.code, 404);
+
+    let (server, _) = guarded(|attributes| attributes.verb != "create").await;
+    let answer = put(&server, path, &lease).await;
+    let text = "leases.coordination.k8s.io \"l\" is forbidden: User \"admin\" cannot create resource \"leases\" in API group \
+                \"coordination.k8s.io\" in the namespace \"default\"";
+    assert_eq!((answer.code, answer.message()), (403, text.to_owned()));
+    assert_eq!(server.get(path).await.code, 404, "nothing was written");
+}
+
+#[tokio::test]
+async fn history_of_another_namespace_of_that_name_is_asked_for_in_its_own_group() {
+    let (server, asked) = guarded(|attributes| attributes.group != "history.sampan.dev").await;
+    let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let made = server.create("/api/v1/namespaces", &namespace("tenant")).await;
+    let maps = "/api/v1/namespaces/tenant/configmaps";
+    let old = server.create(maps, &config_map("c")).await;
+    let revision = old["metadata"]["resourceVersion"].as_str().expect("a revision");
+    assert_eq!(server.call("DELETE", &format!("{maps}/c"), "").await.code, 200);
+    server.call("DELETE", "/api/v1/namespaces/tenant", "").await;
+    let mut gone = made.clone();
+    gone["spec"] = json!({"finalizers": []});
+    for field in ["resourceVersion", "deletionTimestamp"] {
+        gone["metadata"].as_object_mut().expect("metadata").remove(field);
+    }
+    let answer = server.call("PUT", "/api/v1/namespaces/tenant/finalize", &gone.to_string()).await;
+    assert_eq!(answer.code, 200, "{}", answer.text());
+    assert_eq!(server.get("/api/v1/namespaces/tenant").await.code, 404);
+    server.create("/api/v1/namespaces", &namespace("tenant")).await;
+    asked.all.lock().clear();
+    let exact = format!("resourceVersion={revision}&resourceVersionMatch=Exact");
+    let check = async |path: &str, question: &str, code: u16, text: &str| {
+        let answer = server.get(path).await;
+        let questions = std::mem::take(&mut *asked.all.lock());
+        assert_eq!(questions.get(1).map(String::as_str), Some(question), "{path}: {questions:?}");
+        assert_eq!(answer.code, code, "{path}: {}", answer.text());
+        assert!(answer.text().contains(text), "{path}: {}", answer.text());
+    };
+    let refusal = |verb: &str| {
+        format!(
+            r#"cannot {verb} resource \"configmaps\" in API group \"history.sampan.dev\" in the namespace \"tenant\""#
+        )
+    };
+    let (of_one, of_all) = ("history.sampan.dev/configmaps tenant/c", "history.sampan.dev/configmaps tenant/");
+    check(&format!("{maps}/c?{exact}"), &format!("get {of_one}"), 403, &refusal("get")).await;
+    check(&format!("{maps}?{exact}"), &format!("list {of_all}"), 403, &refusal("list")).await;
+    let question = "list history.sampan.dev/configmaps /";
+    check(&format!("/api/v1/configmaps?{exact}"), question, 200, r#""items":[]"#).await;
+    let answer = server.get(&format!("{maps}?watch=1&resourceVersion={revision}")).await;
+    assert!(answer.text().contains("too old resource version"), "{}", answer.text());
+
+    let (server, asked) = guarded(|_| true).await;
+    server.create(CONFIG_MAPS, &config_map("c")).await;
+    asked.all.lock().clear();
+    let current = server.get(&format!("{CONFIG_MAPS}/c")).await.json();
+    let revision = current["metadata"]["resourceVersion"].as_str().expect("a revision");
+    let answer = server.get(&format!("{CONFIG_MAPS}/c?resourceVersion={revision}&resourceVersionMatch=Exact")).await;
+    assert_eq!(answer.code, 200);
+    assert_eq!(asked.all.lock().len(), 2, "what is current has no further price");
+}
+
+#[tokio::test]
+async fn an_eviction_under_a_precondition_is_whole_or_nothing() {
+    let (server, _) = guarded(|_| true).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+        "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}});
+    let conditions = |pod: &Value| pod["status"]["conditions"].to_string().contains("DisruptionTarget");
+    let evict = async |preconditions: Value| {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"},
+            "deleteOptions": {"preconditions": preconditions}});
+        server.call("POST", &format!("{pods}/p/eviction"), &eviction.to_string()).await
+    };
+    // Of a pod that only begins, and of one that runs.
+    for phase in ["Pending", "Running"] {
+        server.create(pods, &pod).await;
+        let body = json!({"status": {"phase": phase}}).to_string();
+        assert_eq!(server.call("PATCH", &format!("{pods}/p/status"), &body).await.code, 200);
+        let current = server.get(&format!("{pods}/p")).await.json();
+        let version = current["metadata"]["resourceVersion"].as_str().expect("a version");
+        for wrong in [json!({"resourceVersion": "1"}), json!({"uid": "other"})] {
+            let answer = evict(wrong.clone()).await;
+            assert_eq!(answer.code, 409, "{phase} {wrong}: {}", answer.text());
+            assert!(answer.message().contains("in the precondition ("), "{}", answer.message());
+            let now = server.get(&format!("{pods}/p")).await.json();
+            assert_eq!(now, current, "{phase} {wrong}: nothing was written");
+        }
+        let answer = evict(json!({"resourceVersion": version, "uid": current["metadata"]["uid"]})).await;
+        assert_eq!(answer.code, 201, "{phase}: {}", answer.text());
+        let now = server.get(&format!("{pods}/p")).await.json();
+        assert!(now["metadata"]["deletionTimestamp"].is_string() && conditions(&now), "{phase}: {now}");
+        let answer = server.call("DELETE", &format!("{pods}/p"), r#"{"gracePeriodSeconds":0}"#).await;
+        assert_eq!(answer.code, 200, "{}", answer.text());
+    }
+}
