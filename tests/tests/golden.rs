@@ -18,7 +18,8 @@ fn recorded_exchanges() {
     std::fs::write(folder.path().join("token"), "golden-token").expect("written");
     let config = folder.path().join("config.yaml");
     let text = format!(
-        "serviceCIDR: 10.96.0.0/16\nauthentication: {{staticTokenFile: \"{}\", anonymous: true}}\n",
+        // A kube-apiserver of its own allows no privileged containers.
+        "serviceCIDR: 10.96.0.0/16\nallowPrivileged: false\nauthentication: {{staticTokenFile: \"{}\", anonymous: true}}\n",
         tokens.display()
     );
     std::fs::write(&config, text).expect("written");

@@ -287,3 +287,73 @@ fn fields_that_an_endpoint_does_not_write_stay_as_they_were() {
     }
     assert!(checked > 500, "{checked}");
 }
+
+/// Of every kind that has pods: the administrator's word counts, and Kubernetes' installers allow it.
+#[tokio::test]
+async fn privileged_containers_are_for_the_administrator_to_allow() {
+    let container = json!({"name": "c", "image": "i", "securityContext": {"privileged": true}});
+    let always = json!({"containers": [container]});
+    let once = json!({"containers": [container], "restartPolicy": "Never"});
+    let labels = json!({"app": "a"});
+    let template = |spec: &Value| json!({"metadata": {"labels": labels}, "spec": spec});
+    let selected = |spec: &Value| json!({"selector": {"matchLabels": labels}, "template": template(spec)});
+    let kinds = [
+        ("", "v1", "Pod", "spec", always.clone(), "spec.containers[0]"),
+        (
+            "",
+            "v1",
+            "Pod",
+            "spec",
+            json!({"initContainers": [container], "containers": [{"name": "d", "image": "i"}]}),
+            "spec.initContainers[0]",
+        ),
+        ("", "v1", "PodTemplate", "template", template(&always), "template.spec.containers[0]"),
+        (
+            "",
+            "v1",
+            "ReplicationController",
+            "spec",
+            json!({"selector": labels, "template": template(&always)}),
+            "spec.template.spec.containers[0]",
+        ),
+        ("apps", "v1", "ReplicaSet", "spec", selected(&always), "spec.template.spec.containers[0]"),
+        ("apps", "v1", "Deployment", "spec", selected(&always), "spec.template.spec.containers[0]"),
+        ("apps", "v1", "DaemonSet", "spec", selected(&always), "spec.template.spec.containers[0]"),
+        ("apps", "v1", "StatefulSet", "spec", selected(&always), "spec.template.spec.containers[0]"),
+        ("batch", "v1", "Job", "spec", json!({"template": {"spec": once}}), "spec.template.spec.containers[0]"),
+        (
+            "batch",
+            "v1",
+            "CronJob",
+            "spec",
+            json!({"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": once}}}}),
+            "spec.jobTemplate.spec.template.spec.containers[0]",
+        ),
+    ];
+    for allow_privileged in [true, false] {
+        let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
+        let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
+        let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
+        let mut config = Config::new(store, env, table);
+        assert!(config.capabilities.allow_privileged, "by default");
+        config.capabilities.allow_privileged = allow_privileged;
+        let registry = Registry::open(config).await.expect("opens");
+        let client = Client::new();
+        for (group, version, kind, part, value, place) in &kinds {
+            let table = registry.table();
+            let gvk = sampan_api::meta::GroupVersionKind::new(*group, *version, *kind);
+            let row = table.of_kind(&gvk).expect("a row");
+            let text = json!({"apiVersion": row.api_version(), "kind": kind, "metadata": {"name": "x"}, *part: value});
+            let object = decode(group, version, kind, text);
+            let caller = Caller { dry_run: true, ..client.caller() };
+            let made = registry.create(&caller, row, "default", object).await;
+            if allow_privileged {
+                made.unwrap_or_else(|error| panic!("{kind}: {error}"));
+                continue;
+            }
+            let told = made.expect_err("it is not allowed").status().message;
+            let refusal = format!("{place}.securityContext.privileged: Forbidden: disallowed by cluster policy");
+            assert!(told.contains(&refusal), "{kind}: {told}");
+        }
+    }
+}

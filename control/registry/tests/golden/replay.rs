@@ -8,7 +8,10 @@ use sampan_api::status::Status;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::resource::{Body, Resource};
-use sampan_registry::{Caller, Config, DeleteOptions, Error, GetOptions, Registry, ResourceTable, UpdateOptions};
+use sampan_registry::{
+    Caller, Capabilities, Config, CreateValidation, DeleteOptions, Error, GetOptions, Registry, ResourceTable,
+    UpdateOptions,
+};
 use sampan_schema::{json, patch};
 use sampan_store::memory::MemoryStore;
 use sampan_testing::reference;
@@ -16,6 +19,16 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+/// Lets every update create.
+struct Anyone;
+
+#[async_trait]
+impl CreateValidation for Anyone {
+    async fn validate(&self) -> Result<(), Status> {
+        Ok(())
+    }
+}
 
 /// The namespace that stands for each case's own.
 const NAMESPACE: &str = "golden";
@@ -83,7 +96,9 @@ impl Replay {
         let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
         let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
         let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
-        let config = Config::new(store, env, table.clone());
+        let mut config = Config::new(store, env, table.clone());
+        // As the recorded server was started.
+        config.capabilities = Capabilities { allow_privileged: false };
         Self {
             registry: Registry::open(config).await.expect("opens"),
             table,
@@ -261,7 +276,7 @@ impl Replay {
                 transform(self.current(target).await.as_ref()).ok()?;
                 let how = UpdateOptions {
                     subresource: target.subresource.clone(),
-                    may_create: method == "PUT",
+                    create: (method == "PUT").then_some(&Anyone as &dyn CreateValidation),
                     uid: body["metadata"]["uid"].as_str().filter(|_| method == "PUT").map(str::to_owned),
                     ..UpdateOptions::default()
                 };

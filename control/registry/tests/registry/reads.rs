@@ -97,7 +97,8 @@ async fn revisions_are_read_as_asked() {
     refuse(list("9999", "NotOlderThan", 0), 504, &text).await;
 
     let get = async |version: &str, matching: &str| {
-        let options = GetOptions { resource_version: version.into(), version_match: matching.into() };
+        let options =
+            GetOptions { resource_version: version.into(), version_match: matching.into(), ..GetOptions::default() };
         world.registry.get(world.row("v2/widgets"), "default", "w0", &options).await
     };
     assert_eq!(get(&old, "Exact").await.expect("as it was").mod_revision, 1);

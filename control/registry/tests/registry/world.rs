@@ -8,11 +8,12 @@ use sampan_api::record::Record;
 use sampan_api::status::Status;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
-use sampan_registry::allocate::{AddressesAndPorts, Allocator};
+use sampan_registry::allocate::Allocator;
 use sampan_registry::codec::Plain;
+use sampan_registry::kinds::ServiceAllocator;
 use sampan_registry::{
-    Caller, Codec, Config, Context, DeleteOptions, Deleted, Error, Generation, GetOptions, List, ListOptions, Registry,
-    Resource, ResourceTable, Strategy, UpdateOptions, Updated,
+    Caller, Codec, Config, Context, CreateValidation, DeleteOptions, Deleted, Error, Generation, GetOptions, List,
+    ListOptions, Registry, Resource, ResourceTable, Strategy, UpdateOptions, Updated,
 };
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -80,11 +81,21 @@ impl Strategy for Houses {
     }
 }
 
+/// Lets every update create.
+struct Anyone;
+
+#[async_trait::async_trait]
+impl CreateValidation for Anyone {
+    async fn validate(&self) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
 struct Doors;
 
 impl Strategy for Doors {
     fn allocator(&self) -> Option<&dyn Allocator> {
-        Some(&AddressesAndPorts)
+        Some(&ServiceAllocator)
     }
 }
 
@@ -195,7 +206,7 @@ impl World {
     /// A PUT, or with `view` one of a stored view.
     pub async fn put(&self, row: &str, view: &str, object: Value) -> Result<Updated, Error> {
         let object = parse(object);
-        let options = UpdateOptions { subresource: view.into(), may_create: true, ..UpdateOptions::default() };
+        let options = UpdateOptions { subresource: view.into(), create: Some(&Anyone), ..UpdateOptions::default() };
         let transform = |_: Option<&Object>| Ok(object.clone());
         self.registry.update(&self.caller(), self.row(row), "default", object.name(), &options, &transform).await
     }
