@@ -183,8 +183,8 @@ impl World {
             let transform = |current: Option<&Object>| {
                 let current = current.map(Object::to_value).unwrap_or_default();
                 let patched = match strategic {
-                    true => patch::strategic(Schema::builtin(), kind.type_id, &current, &patch).unwrap_or(json!({})),
-                    false => patch::merge(&current, &patch),
+                    true => patch::strategic(Schema::builtin(), kind.type_id, current, &patch).unwrap_or(json!({})),
+                    false => patch::merge(current, &patch),
                 };
                 Ok(Object::from_value(patched).unwrap_or_default())
             };
