@@ -328,7 +328,7 @@ mod tests {
     fn the_configuration_that_readme_shows_is_taken_and_has_every_key() {
         let example = readme("takes YAML:");
         let config = resolve(&[], Some(&example)).expect("README's example");
-        assert_eq!(config.service_network.map(|block| block.to_string()).as_deref(), Some("127.96.0.0/18"));
+        assert_eq!(config.service_network.map(|block| block.to_string()).as_deref(), Some("127.111.192.0/18"));
         assert_eq!((config.node_ports, config.node_prefix), ((30000, 32767), 24));
         assert!(config.authentication.static_token_file.is_some() && !config.image_aliases.is_empty());
         // serde says which keys there are when it is given another.
