@@ -68,6 +68,16 @@ impl Tasks {
         })
     }
 
+    /// Runs `work` on a thread of `runtime` that may block; callable from any thread. It is waited for at the drain.
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+    pub fn spawn_blocking_on<F, T>(&self, work: F, runtime: &tokio::runtime::Handle) -> tokio::task::JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.tracker.spawn_blocking_on(work, runtime)
+    }
+
     /// How many tasks are under way.
     pub fn len(&self) -> usize {
         self.tracker.len()

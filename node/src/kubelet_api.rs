@@ -5,6 +5,9 @@ use crate::limits::LOG_BYTES_MAX;
 use crate::logs::{Found, Position, RunLog};
 use crate::observed::CONTAINER_CREATING;
 use crate::worker::Shared;
+use axum::Router;
+use axum::extract::{Path, RawQuery};
+use axum::routing::any;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
 use http::{Request, Response, StatusCode};
@@ -17,17 +20,26 @@ use sampan_env::{Env, Tasks};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tower::ServiceExt;
 
 /// Lines that are put into one frame of the answer.
 const LINES_PER_FRAME: usize = 1024;
 
 /// A service over what the workers share.
 pub(crate) fn service(shared: Arc<Shared>, tasks: Tasks) -> ApiService {
-    let handle = move |request: Request<Body>| {
-        let (shared, tasks) = (shared.clone(), tasks.clone());
-        async move { Ok::<_, Infallible>(answer(&shared, &tasks, &request)) }
+    let logs = move |Path((namespace, pod, container)): Path<(String, String, String)>, RawQuery(query): RawQuery| {
+        let answered = container_logs(&shared, &tasks, [&namespace, &pod, &container], query.as_deref().unwrap_or_default());
+        std::future::ready(answered.map(axum::body::Body::new))
     };
-    ApiService::new(tower::service_fn(handle))
+    let text = |status, text: &'static str| whole(status, "text/plain", text.into()).map(axum::body::Body::new);
+    let router = Router::new()
+        .route("/healthz", any(move || async move { text(StatusCode::OK, "ok") }))
+        .route("/containerLogs/{namespace}/{pod}/{container}", any(logs))
+        .fallback(move || async move { text(StatusCode::NOT_FOUND, "404 page not found\n") });
+    ApiService::new(tower::service_fn(move |request: Request<Body>| {
+        let answered = router.clone().oneshot(request.map(axum::body::Body::new));
+        async move { answered.await.map(|response| response.map(|body| body.map_err(Into::into).boxed_unsync())) }
+    }))
 }
 
 fn whole(status: StatusCode, content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
@@ -44,21 +56,14 @@ fn refuse(status: &Status) -> Response<Body> {
     whole(code, "text/plain", status.message.clone().into_bytes())
 }
 
-fn answer(shared: &Arc<Shared>, tasks: &Tasks, request: &Request<Body>) -> Response<Body> {
-    let parts: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
-    match parts.as_slice() {
-        ["healthz"] => whole(StatusCode::OK, "text/plain", b"ok".to_vec()),
-        ["containerLogs", namespace, pod, container] => {
-            let options = match LogOptions::parse(request.uri().query().unwrap_or_default()) {
-                Ok(options) => options,
-                Err(status) => return refuse(&status),
-            };
-            match find(shared, namespace, pod, container, options.previous) {
-                Ok(log) => stream_log(log, options, &shared.env, tasks),
-                Err(status) => refuse(&status),
-            }
-        }
-        _ => whole(StatusCode::NOT_FOUND, "text/plain", b"404 page not found\n".to_vec()),
+fn container_logs(shared: &Shared, tasks: &Tasks, [namespace, pod, container]: [&str; 3], query: &str) -> Response<Body> {
+    let options = match LogOptions::parse(query) {
+        Ok(options) => options,
+        Err(status) => return refuse(&status),
+    };
+    match find(shared, namespace, pod, container, options.previous) {
+        Ok(log) => stream_log(log, options, &shared.env, tasks),
+        Err(status) => refuse(&status),
     }
 }
 

@@ -138,8 +138,8 @@ impl Cluster {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let tls = serve::tls_config(self.pki.server_config(&names, &addresses)?);
         let connections = serve::connections_max(process::files_max());
-        let (service, tasks) = (self.service.clone(), self.parts.clone());
-        self.parts.spawn(async move { serve::serve(listener, Some(tls), service, connections, &tasks).await });
+        let (service, env, tasks) = (self.service.clone(), self.env.clone(), self.parts.clone());
+        self.parts.spawn(async move { serve::serve(listener, Some(tls), service, connections, &env, &tasks).await });
         Ok(())
     }
 

@@ -38,6 +38,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sampan-embed", &["wasm-runtime"]),
 ];
 
+/// What comes from outside and only these rooms may use, as in deny.toml.
+const OUTSIDE: &[(&str, &[&str])] = &[("axum", &["sampan-apiserver", "sampan-images", "sampan-node"])];
+
 /// Lines of a hand-written source file, tests aside: never more than the second, and over the first only with a reason.
 const FILE_LINES: usize = 500;
 const FILE_LINES_MAX: usize = 1000;
@@ -84,6 +87,9 @@ fn rooms(metadata: &Metadata, problems: &mut Vec<String>) {
             }
             if uses == "sampan-testing" && name != "sampan-tests" {
                 problems.push(format!("{name} depends on sampan-testing; only tests may"));
+            }
+            if let Some((_, rooms)) = OUTSIDE.iter().find(|(one, rooms)| *one == uses && !rooms.contains(&name)) {
+                problems.push(format!("{name} depends on {uses}; only {rooms:?} may"));
             }
             if uses == "sampan-embed" && name != "sampan" {
                 problems.push(format!("{name} depends on sampan-embed; only the binary may"));

@@ -178,6 +178,19 @@ impl Record {
         out.extend_from_slice(&self.json[at..]);
     }
 
+    /// What [`Record::write_json`] appends behind the byte `from` of the stored encoding, without copying it. `from` is not
+    /// behind the metadata's beginning.
+    pub fn json_parts(&self, from: usize) -> [Bytes; 3] {
+        let at = self.rv_offset as usize;
+        let version = if self.mod_revision == 0 {
+            Bytes::new()
+        } else {
+            let comma = if self.json.get(at) == Some(&b'}') { "" } else { "," };
+            format!("\"resourceVersion\":\"{}\"{comma}", self.mod_revision).into()
+        };
+        [self.json.slice(from.min(at)..at), version, self.json.slice(at..)]
+    }
+
     /// The whole object as JSON, its `resourceVersion` in place.
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.json_len());

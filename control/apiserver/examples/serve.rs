@@ -24,6 +24,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = server.start().await;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     println!("http://{}", listener.local_addr()?);
-    sampan_apiserver::serve::serve(listener, None, server.service, CONNECTIONS_MAX, &server.tasks).await;
+    sampan_apiserver::serve::serve(listener, None, server.service, CONNECTIONS_MAX, &server.env, &server.tasks).await;
     Ok(())
 }

@@ -6,17 +6,17 @@ mod eviction;
 mod review;
 mod scale;
 
-use crate::body::{self, Body};
-use crate::core::Ask;
+use crate::ask::Ask;
+use crate::body::Body;
+use crate::connect::Streams;
 use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options::{self, WriteOptions};
 use crate::respond;
 use async_trait::async_trait;
-use futures::future::BoxFuture;
 use http::Response;
 use sampan_api::admission::{self, AdmitAll, Operation};
-use sampan_api::{Attributes, Object, Status, UserInfo};
+use sampan_api::{Attributes, Object, Status};
 use sampan_registry::ResourceTable;
 use sampan_registry::options::Caller;
 use sampan_registry::resource::{Body as RowBody, SubresourceBody};
@@ -30,20 +30,7 @@ pub trait Action: Send + Sync + 'static {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status>;
 }
 
-/// Lists what an identity may do in a namespace, for SelfSubjectRulesReview.
-pub trait RuleResolver: Send + Sync + 'static {
-    /// A `SubjectRulesReviewStatus`.
-    fn rules<'a>(&'a self, user: &'a UserInfo, namespace: &'a str) -> BoxFuture<'a, Value>;
-}
-
-/// What a request's action is, called.
-pub(crate) async fn call(ask: &Ask, name: &str, body: Body) -> Result<Response<Body>, Status> {
-    // Every name in the table was bound at the start.
-    let action = ask.core.actions.get(name).cloned().ok_or_else(|| Status::internal(&format!("no action {name}")))?;
-    action.call(ask, body).await
-}
-
-/// The actions and streams that this room binds by itself.
+/// The actions that this room binds by itself.
 pub(crate) fn builtin() -> HashMap<String, Arc<dyn Action>> {
     let mut all: HashMap<String, Arc<dyn Action>> = HashMap::new();
     let mut add = |name: &str, action: Arc<dyn Action>| all.insert(name.to_owned(), action).map_or((), drop);
@@ -63,24 +50,26 @@ pub(crate) fn builtin() -> HashMap<String, Arc<dyn Action>> {
     all
 }
 
-/// The names that `table` uses and `bound` does not have.
-pub(crate) fn unbound(table: &ResourceTable, bound: &HashMap<String, Arc<dyn Action>>) -> Vec<String> {
+/// The actions and streams that `table` names and nobody has bound.
+pub(crate) fn unbound(table: &ResourceTable, actions: &HashMap<String, Arc<dyn Action>>, streams: &Streams) -> Vec<String> {
     let mut missing = Vec::new();
+    let mut check = |bound: bool, name: &str, of: String| {
+        if !bound {
+            missing.push(format!("{name} of {of}"));
+        }
+    };
     for row in table.iter() {
-        let own = match &row.body {
-            RowBody::Action(name) => Some((name, row.resource.to_string())),
-            RowBody::Stored => None,
-        };
-        let below = row.subresources.iter().filter_map(|subresource| match &subresource.body {
-            SubresourceBody::Action(name) => Some((name, format!("{}/{}", row.resource, subresource.name))),
-            SubresourceBody::View | SubresourceBody::Connect(_) => None,
-        });
-        missing.extend(
-            own.into_iter()
-                .chain(below)
-                .filter(|(name, _)| !bound.contains_key(name.as_ref()))
-                .map(|(name, of)| format!("{name} of {of}")),
-        );
+        if let RowBody::Action(name) = &row.body {
+            check(actions.contains_key(name.as_ref()), name, row.resource.to_string());
+        }
+        for subresource in &row.subresources {
+            let of = || format!("{}/{}", row.resource, subresource.name);
+            match &subresource.body {
+                SubresourceBody::Action(name) => check(actions.contains_key(name.as_ref()), name, of()),
+                SubresourceBody::Connect(name) => check(streams.contains_key(name.as_ref()), name, of()),
+                SubresourceBody::View => {}
+            }
+        }
     }
     missing
 }
@@ -101,7 +90,7 @@ impl Ask {
     pub async fn read_object(&self, body: Body) -> Result<(Object, WriteOptions), Status> {
         let expected = &self.expected();
         let format = negotiate::input(&self.parts.headers)?;
-        let bytes = body::read(body).await?;
+        let bytes = self.read(body).await?;
         let options = options::write(&self.query(), "CreateOptions")?;
         let decoded = decode::object(expected, format, &bytes)?;
         let mut object = decoded.check_fields(options.field_validation, &self.exchange.warnings, expected)?;
@@ -150,5 +139,22 @@ impl Ask {
     /// What the caller would be told about other attributes than its request's.
     pub async fn authorize(&self, attributes: &Attributes) -> sampan_api::Decision {
         self.core.authorizer.authorize(attributes).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_row_names_is_bound_or_missed() {
+        let table = ResourceTable::builtin().expect("the built-in table is sound");
+        let (mut actions, mut streams) = (builtin(), crate::connect::builtin());
+        assert_eq!(unbound(&table, &actions, &streams), Vec::<String>::new());
+        actions.remove("scale");
+        streams.remove("log");
+        let missing = unbound(&table, &actions, &streams);
+        assert!(missing.iter().any(|one| one == "scale of deployments/scale"), "{missing:?}");
+        assert!(missing.iter().any(|one| one == "log of pods/log"), "{missing:?}");
     }
 }

@@ -1,18 +1,17 @@
 //! The chain around the verbs, as tower layers, outermost first: panics, request info and audit id; authentication;
-//! impersonation; the bound on requests in flight; authorization.
+//! impersonation; priority and fairness; authorization.
 
 mod authenticate;
 mod authorize;
-mod hold;
+mod flow_control;
 mod impersonate;
-mod in_flight;
 mod receive;
 
 pub use authenticate::{Anonymous, Authenticate};
 pub use authorize::Authorize;
 pub(crate) use authorize::{attributes, forbidden};
+pub use flow_control::FlowControl;
 pub use impersonate::Impersonate;
-pub use in_flight::InFlight;
 pub use receive::Receive;
 
 use crate::ApiService;

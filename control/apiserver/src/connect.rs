@@ -1,41 +1,54 @@
 //! Streams to nodes: this room knows which node and what to ask it, somebody else how to reach it.
 
-use crate::ApiService;
 use crate::body::{self, Body};
-use crate::core::Ask;
+use crate::ask::Ask;
 use crate::limits::CONTAINERS_IN_MESSAGE_MAX;
 use crate::respond;
-use futures::future::BoxFuture;
+use async_trait::async_trait;
 use http::{HeaderValue, Request, Response, StatusCode};
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::{GroupKind, Object, Status, percent};
 use sampan_registry::options::GetOptions;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-/// Reaches the kubelet API of a node: in this process, or through the node's tunnel.
-pub trait NodeConnector: Send + Sync + 'static {
-    /// The service of that node. `Err`: there is no such node, or it cannot be reached now.
-    fn connect<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<ApiService, Status>>;
+/// What a subresource that is a stream does. It is reached only by those who may do the request's verb to it.
+#[async_trait]
+pub trait Stream: Send + Sync + 'static {
+    async fn connect(&self, ask: &Ask) -> Result<Response<Body>, Status>;
 }
 
-/// For servers that have no nodes: says so.
-#[derive(Clone, Copy, Debug)]
-pub struct NoNodes;
+/// The streams by the names that rows use.
+pub type Streams = HashMap<String, Arc<dyn Stream>>;
 
-impl NodeConnector for NoNodes {
-    fn connect<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<ApiService, Status>> {
-        Box::pin(async move { Err(Status::internal(&format!("node {node} cannot be reached from this server"))) })
+/// Those that this room binds by itself.
+pub(crate) fn builtin() -> Streams {
+    let mut all: Streams = HashMap::from([("log".to_owned(), Arc::new(Log) as Arc<dyn Stream>)]);
+    all.extend(["attach", "exec", "portforward", "proxy"].map(|name| {
+        let stream: Arc<dyn Stream> = Arc::new(NotServed);
+        (name.to_owned(), stream)
+    }));
+    all
+}
+
+/// A stream that the API has and nobody serves yet: says so.
+struct NotServed;
+
+#[async_trait]
+impl Stream for NotServed {
+    async fn connect(&self, ask: &Ask) -> Result<Response<Body>, Status> {
+        Err(respond::not_served(&format!("{}/{}", ask.row().resource, ask.subresource())))
     }
 }
 
-/// The streams of the table that are served.
-const LOG: &str = "log";
+struct Log;
 
-pub(crate) async fn connect(ask: &Ask, stream: &str) -> Result<Response<Body>, Status> {
-    match stream {
-        LOG => log(ask).await,
-        other => Err(respond::not_served(&format!("{}/{other}", ask.row().resource))),
+#[async_trait]
+impl Stream for Log {
+    async fn connect(&self, ask: &Ask) -> Result<Response<Body>, Status> {
+        log(ask).await
     }
 }
 
@@ -87,7 +100,7 @@ async fn log(ask: &Ask) -> Result<Response<Body>, Status> {
 /// followed: they are refusals like any other.
 async fn refused_by_node(ask: &Ask, response: Response<Body>) -> Status {
     let code = response.status().as_u16();
-    let text = body::read(response.into_body()).await.unwrap_or_default();
+    let text = body::read_trusted(response.into_body()).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let text = text.trim_end();
     match code {

@@ -4,6 +4,7 @@ mod aggregated;
 mod legacy;
 mod openapi;
 
+use crate::answer::SharedBytes;
 use crate::body::Body;
 use crate::core::Core;
 use crate::encode;
@@ -19,7 +20,7 @@ use sampan_registry::ResourceTable;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -28,13 +29,26 @@ pub(crate) struct Document {
     pub json: Bytes,
     /// SHA-256 of the bytes, upper-case hexadecimal.
     pub hash: String,
+    /// The bytes packed, made when first asked for.
+    packed: OnceLock<respond::Made>,
 }
 
 impl Document {
     fn new(value: &Value) -> Self {
         let json = Bytes::from(serde_json::to_vec(value).unwrap_or_default());
         let hash = Sha256::digest(&json).iter().map(|byte| format!("{byte:02X}")).collect();
-        Self { json, hash }
+        Self { json, hash, packed: OnceLock::new() }
+    }
+
+    fn response(&self, gzip: bool, content_type: &'static str) -> Response<Body> {
+        let mut response = if gzip {
+            let packed = self.packed.get_or_init(|| respond::packed(self.json.clone(), true));
+            packed.clone().response(200, content_type)
+        } else {
+            respond::bytes(200, content_type, self.json.clone())
+        };
+        response.extensions_mut().insert(SharedBytes);
+        response
     }
 }
 
@@ -77,8 +91,8 @@ impl Documents {
     }
 }
 
-pub(crate) fn serve(core: &Core, parts: &Parts, path: &str) -> Result<Response<Body>, Status> {
-    let made = core.documents.of(core);
+pub(crate) fn serve(documents: &Documents, core: &Core, parts: &Parts, path: &str) -> Result<Response<Body>, Status> {
+    let made = documents.of(core);
     let path = path.trim_end_matches('/');
     if let Some(rest) = path.strip_prefix("/openapi") {
         return openapi_document(&made, parts, rest);
@@ -89,17 +103,17 @@ pub(crate) fn serve(core: &Core, parts: &Parts, path: &str) -> Result<Response<B
         return Ok(cacheable(parts, document, AGGREGATED));
     }
     match made.legacy.get(path) {
-        Some(value) => Ok(legacy_document(parts, output, value)),
+        Some(value) => Ok(legacy_document(output, value)),
         // A group that is not there is nobody's path; a version that is not there is refused by those who serve the group.
         None if path.starts_with("/apis/") && path.matches('/').count() == 2 => Ok(respond::page_not_found()),
         None => Err(respond::no_such_resource()),
     }
 }
 
-fn legacy_document(parts: &Parts, output: Output, value: &Value) -> Response<Body> {
+fn legacy_document(output: Output, value: &Value) -> Response<Body> {
     let ty = value["kind"].as_str().and_then(sampan_schema::meta::find);
     let (content_type, bytes) = encode::value(output, ty.as_ref(), value);
-    let mut response = respond::compressible(&parts.headers, 200, content_type, bytes);
+    let mut response = respond::bytes(200, content_type, bytes);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     response
 }
@@ -112,7 +126,7 @@ fn cacheable(parts: &Parts, document: &Document, content_type: &'static str) -> 
     let mut response = if known {
         respond::bytes(304, content_type, Bytes::new())
     } else {
-        respond::compressible(&parts.headers, 200, content_type, document.json.clone())
+        document.response(respond::packs(&parts.headers, document.json.len()), content_type)
     };
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&tag) {

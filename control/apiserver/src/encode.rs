@@ -1,13 +1,13 @@
 //! Records, lists and Status into bytes. JSON of records is copied, never parsed; protobuf is made once a record; Table,
 //! YAML and what is to be read by people are computed.
 
-use crate::limits::{COMPUTED_BYTES_MIN, COPIED_BYTES_MIN};
+use crate::listing::Indent;
 use crate::metadata;
 use crate::negotiate::{Format, MetaVersion, Output, Shape};
 use crate::table::{Include, Tables};
 use bytes::Bytes;
 use sampan_api::{Record, RecordEvent, Status};
-use sampan_registry::{List, Resource};
+use sampan_registry::{Resource, Selection};
 use sampan_schema::{ObjectType, meta, protobuf, yaml};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -23,23 +23,22 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    fn tables(&self, version: MetaVersion) -> Tables<'_> {
+    pub(crate) fn tables(&self, version: MetaVersion) -> Tables<'_> {
         Tables { row: &self.row, version, include: self.include, now: self.now }
     }
 
     /// The row's type, for a form that is made by it.
-    fn ty(&self) -> Result<&ObjectType, Status> {
+    pub(crate) fn ty(&self) -> Result<&ObjectType, Status> {
         self.row.ty.as_ref().ok_or_else(|| Status::internal(&format!("{} has no protobuf form", self.row.kind)))
     }
 
-    /// From how many bytes on an answer is not made among others.
-    pub fn heavy_from(&self) -> usize {
-        let copied = self.output.shape == Shape::Whole && self.output.format == Format::Json && !self.output.pretty;
-        if copied { COPIED_BYTES_MIN } else { COMPUTED_BYTES_MIN }
+    /// Whether an answer is made with more work than copying.
+    pub fn is_computed(&self) -> bool {
+        self.output.shape != Shape::Whole || self.output.format != Format::Json || self.output.pretty
     }
 
     /// The payload of a record, without the envelope.
-    fn payload(&self, record: &Record) -> Result<Bytes, Status> {
+    pub(crate) fn payload(&self, record: &Record) -> Result<Bytes, Status> {
         let payload = record.protobuf(|record| {
             let mut out = Vec::with_capacity(record.json.len());
             let encoded = self
@@ -96,60 +95,12 @@ impl Encoder {
         self.finish(out)
     }
 
-    /// A page of objects, all of one revision, whose JSON has `size` bytes.
-    pub fn list(&self, list: &List, size: usize) -> Result<Bytes, Status> {
-        if self.output.format == Format::Protobuf {
-            return self.list_protobuf(list);
-        }
-        let mut out = Vec::with_capacity(size + 256);
-        let meta = list_metadata(list);
-        match self.output.shape {
-            Shape::Metadata(_) => return Err(self.list_as_metadata()),
-            Shape::Table(version) => {
-                let tables = self.tables(version);
-                tables.begin(&mut out, &meta, true);
-                join(&mut out, &list.items, |out, record| tables.row(out, record));
-                Tables::end(&mut out);
-            }
-            Shape::MetadataList(version) => {
-                begin_list(&mut out, "PartialObjectMetadata", version.api_version(), &meta);
-                join(&mut out, &list.items, metadata::write_item_json);
-                out.extend_from_slice(b"]}");
-            }
-            Shape::Whole | Shape::Discovery => {
-                begin_list(&mut out, &self.row.kind, &self.row.api_version(), &meta);
-                join(&mut out, &list.items, |out, record| record.write_item_json(out));
-                out.extend_from_slice(b"]}");
-            }
-        }
-        self.finish(out)
-    }
-
-    fn list_as_metadata(&self) -> Status {
+    pub(crate) fn list_as_metadata(&self) -> Status {
         not_acceptable(&format!(
             "you requested PartialObjectMetadata, but the requested object is a list (*{}.{}List)",
             self.package(),
             self.row.kind
         ))
-    }
-
-    fn list_protobuf(&self, list: &List) -> Result<Bytes, Status> {
-        let (api_version, kind, whole) = match self.output.shape {
-            Shape::Metadata(_) => return Err(self.list_as_metadata()),
-            Shape::MetadataList(version) => {
-                (version.api_version().to_owned(), "PartialObjectMetadataList".into(), false)
-            }
-            _ => (self.row.api_version(), format!("{}List", self.row.kind), true),
-        };
-        let meta: Value = serde_json::from_slice(&list_metadata(list)).map_err(|error| unencodable(&error))?;
-        let item = |record: &Arc<Record>| {
-            let payload = self.payload(record)?;
-            Ok(if whole { payload } else { payload.slice_ref(metadata::of_protobuf(&payload)) })
-        };
-        let items = list.items.iter().map(item).collect::<Result<Vec<Bytes>, Status>>()?;
-        protobuf::encode_list(self.ty()?.schema(), &api_version, &kind, &meta, items)
-            .map(Bytes::from)
-            .map_err(|error| unencodable(&error))
     }
 
     /// The package in which Go keeps the kind's internal type.
@@ -162,7 +113,11 @@ impl Encoder {
         let read = |json: &[u8]| serde_json::from_slice::<Value>(json).map_err(|error| unencodable(&error));
         Ok(match (self.output.format, self.output.pretty) {
             (Format::Yaml, _) => yaml::encode(&read(&json)?).into(),
-            (_, true) => pretty(&read(&json)?).into(),
+            (_, true) => {
+                let mut out = Vec::with_capacity(json.len() + json.len() / 2);
+                Indent::default().write(&mut out, &json);
+                out.into()
+            }
             _ => {
                 json.push(b'\n');
                 json.into()
@@ -288,28 +243,9 @@ fn not_acceptable(message: &str) -> Status {
 }
 
 /// What was made of our own data cannot be written: a defect of ours, which an answer that looks whole would hide.
-fn unencodable(error: &dyn std::error::Error) -> Status {
+pub(crate) fn unencodable(error: &dyn std::error::Error) -> Status {
     tracing::error!(%error, "an answer could not be encoded");
     Status::internal(&format!("the answer could not be encoded: {error}"))
-}
-
-fn begin_list(out: &mut Vec<u8>, kind: &str, api_version: &str, meta: &[u8]) {
-    out.extend_from_slice(b"{\"kind\":\"");
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"List\",\"apiVersion\":\"");
-    out.extend_from_slice(api_version.as_bytes());
-    out.extend_from_slice(b"\",\"metadata\":");
-    out.extend_from_slice(meta);
-    out.extend_from_slice(b",\"items\":[");
-}
-
-fn join(out: &mut Vec<u8>, items: &[Arc<Record>], mut write: impl FnMut(&mut Vec<u8>, &Record)) {
-    for (at, record) in items.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        write(out, record);
-    }
 }
 
 /// `{"resourceVersion":"N"}`
@@ -321,7 +257,7 @@ fn revision_metadata(revision: u64) -> Vec<u8> {
 }
 
 /// The ListMeta of a page.
-fn list_metadata(list: &List) -> Vec<u8> {
+pub(crate) fn list_metadata(list: &Selection) -> Vec<u8> {
     let mut out = revision_metadata(list.revision);
     out.pop();
     if let Some(token) = &list.continue_token {
@@ -372,7 +308,8 @@ mod tests {
     use super::*;
     use sampan_api::record::Deletion;
     use sampan_api::{RecordKey, RecordParts};
-    use sampan_registry::ResourceTable;
+    use crate::listing::Listing;
+    use sampan_registry::{List, ResourceTable};
 
     const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}"#;
 
@@ -408,11 +345,19 @@ mod tests {
             let encoder = Encoder { row: row.clone(), output, include, now: SystemTime::UNIX_EPOCH };
             let record = Arc::new(record(rest));
             let list = List { items: vec![record.clone()], revision: 7, continue_token: None, remaining: None };
+            let listed = || {
+                let mut listing = Listing::new(encoder.clone(), list.clone().into())?;
+                let mut measured = listing.to_measure();
+                while let Some(rest) = measured.as_mut().filter(|rest| !rest.is_over()) {
+                    listing.measure(rest)?;
+                }
+                listing.piece(usize::MAX)
+            };
             // Twice: what was kept of the first time must not pass for the form.
             for _ in 0..2 {
                 let mut frames = Vec::new();
                 let framed = encoder.frame(&mut frames, &RecordEvent::Added(record.clone()), true);
-                for outcome in [encoder.record(&record).err(), encoder.list(&list, 0).err(), framed.err()] {
+                for outcome in [encoder.record(&record).err(), listed().err(), framed.err()] {
                     assert_eq!(outcome.map(|status| status.code()), (!well).then_some(500), "{rest} {format:?}");
                 }
                 assert_eq!(frames.is_empty(), !well);

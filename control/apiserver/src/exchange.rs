@@ -1,19 +1,88 @@
 //! What the chain knows of one request, handed along in its extensions.
 
+use crate::flow::seats::Seat;
+use crate::ledger::{Charge, Payer};
+use crate::line::Line;
 use crate::request_info::RequestInfo;
+use parking_lot::Mutex;
 use sampan_api::UserInfo;
 use sampan_api::admission::Warnings;
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
 
 /// Made by the first layer, read by all that follow.
-#[derive(Debug)]
 pub struct Exchange {
+    /// What the request line says.
     pub info: RequestInfo,
     /// The request's id: in the `Audit-Id` header, in the log, and in the writer of what it writes.
     pub audit_id: String,
+    /// What the caller is warned of.
     pub warnings: Warnings,
     /// The caller is in this process: it is neither counted in flight nor timed.
     pub in_process: bool,
+    /// The connection it came over.
+    pub line: Option<Arc<Line>>,
+    bill: OnceLock<(u64, Payer)>,
+    seat: OnceLock<Seat>,
+    charges: Mutex<Vec<Charge>>,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("info", &self.info).field("audit_id", &self.audit_id).finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    /// A request that has just been received.
+    pub fn new(info: RequestInfo, audit_id: String, in_process: bool, line: Option<Arc<Line>>) -> Self {
+        Self {
+            info,
+            audit_id,
+            warnings: Warnings::default(),
+            in_process,
+            line,
+            bill: OnceLock::new(),
+            seat: OnceLock::new(),
+            charges: Mutex::default(),
+        }
+    }
+
+    /// The first call says whose flow the request is in, and who pays for what it makes the server hold.
+    pub(crate) fn bill(&self, flow: u64, payer: impl FnOnce() -> Payer) {
+        self.bill.get_or_init(|| (flow, payer()));
+    }
+
+    /// The flow in whose turn the request is worked on.
+    pub(crate) fn flow(&self) -> u64 {
+        self.bill.get().map_or(0, |(flow, _)| *flow)
+    }
+
+    pub(crate) fn payer(&self) -> Payer {
+        self.bill.get().map_or_else(Payer::nobody, |(_, payer)| payer.clone())
+    }
+
+    pub(crate) fn sit(&self, seat: Seat) {
+        self.seat.get_or_init(|| seat);
+    }
+
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.seat.get()
+    }
+
+    /// Waits for something outside (a client, a revision, a node) without holding a seat. Error: 429, when no seat came
+    /// free afterwards.
+    pub(crate) async fn aside<T>(&self, wait: impl Future<Output = T>) -> Result<T, sampan_api::Status> {
+        match self.seat.get() {
+            Some(seat) => seat.aside(wait).await,
+            None => Ok(wait.await),
+        }
+    }
+
+    /// Holds charges until the request is answered.
+    pub(crate) fn hold(&self, charges: Vec<Charge>) {
+        self.charges.lock().extend(charges);
+    }
 }
 
 /// Who asks, after authentication and impersonation.

@@ -1,12 +1,12 @@
 //! `/healthz`, `/livez`, `/readyz`: checks by name, as `k8s.io/apiserver` shows them.
 
 use crate::body::Body;
-use crate::core::Core;
 use crate::query::Query;
 use crate::respond::{TEXT, bytes, page_not_found};
 use futures::future::BoxFuture;
 use http::{HeaderValue, Response};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// One thing that must be well.
 pub trait Check: Send + Sync + 'static {
@@ -20,12 +20,17 @@ pub trait Check: Send + Sync + 'static {
     fn check(&self) -> BoxFuture<'_, Result<(), String>>;
 }
 
-pub(crate) async fn serve(core: &Core, path: &str, query: &Query<'_>) -> Response<Body> {
+pub(crate) async fn serve(
+    checks: &[Arc<dyn Check>],
+    stopping: bool,
+    path: &str,
+    query: &Query<'_>,
+) -> Response<Body> {
     let mut parts = path.trim_matches('/').splitn(2, '/');
     let (endpoint, one) = (parts.next().unwrap_or(""), parts.next());
-    let shutting_down = endpoint == "readyz" && core.stopping.is_cancelled();
+    let shutting_down = endpoint == "readyz" && stopping;
     let mut results: Vec<(&str, Result<(), String>)> = vec![("ping", Ok(()))];
-    for check in &core.checks {
+    for check in checks {
         if endpoint == "readyz" || check.is_for_life() {
             results.push((check.name(), check.check().await));
         }

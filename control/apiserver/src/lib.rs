@@ -1,22 +1,25 @@
 //! The HTTP face of the control plane: the chain around every request, verbs over the resource table, negotiation,
 //! discovery, tables, streams to nodes, and the listener.
 //!
-//! One way through it: bytes -> request info and audit id -> authentication -> impersonation -> the bound on requests in
-//! flight -> authorization -> one dispatch by verb over the row that the path names -> registry. In process the same
+//! One way through it: bytes -> request info and audit id -> authentication -> impersonation -> priority and
+//! fairness -> authorization -> one dispatch by verb over the row that the path names -> registry. In process the same
 //! service is called without sockets, by clients that put their identity and [`sampan_api::WantRecords`] into the
 //! request's extensions.
 //!
-//! Allowed dependencies: api, env, schema, registry, watch, admission, auth, images; hyper, hyper-util, tower, rustls.
+//! Allowed dependencies: api, env, schema, registry, watch, admission, auth, images; hyper, hyper-util, tower, rustls; axum
+//! for what has fixed routes ([`routes`]).
 //! Never store or SQL, never a kind's name on the path of a request.
 //!
 //! Invariants:
 //! - Nothing that comes over a socket reaches a request's extensions, so an identity there is this process's own word.
 //! - Every request passes authorization before anything of it is looked up.
 //! - JSON of stored objects is copied, never parsed, on get, list and watch.
-//! - An action named in the table that is bound to nothing stops the start.
+//! - An action or stream named in the table that is bound to nothing stops the start.
 //! - Every refusal is a `Status` (paths that nobody serves apart), in the format that the caller asked for.
 
 pub mod actions;
+mod answer;
+mod ask;
 pub mod body;
 pub mod chain;
 mod compute;
@@ -26,30 +29,45 @@ mod decode;
 mod discovery;
 mod encode;
 mod exchange;
+pub mod flow;
 pub mod health;
+pub mod ledger;
 pub mod limits;
+pub mod line;
+mod listing;
 mod metadata;
 pub mod metrics;
 pub mod negotiate;
-mod nonresource;
+pub mod nodes;
 pub mod options;
+mod pieces;
 pub mod query;
 pub mod request_info;
 pub mod respond;
+mod routes;
 pub mod serve;
+mod served;
 pub mod table;
 mod verbs;
 
-pub use crate::actions::{Action, RuleResolver};
+pub use crate::actions::Action;
+pub use crate::ask::Ask;
 pub use crate::body::Body;
 pub use crate::chain::Anonymous;
-pub use crate::connect::{NoNodes, NodeConnector};
-pub use crate::core::Ask;
+pub use crate::connect::Stream;
+pub use crate::core::RuleResolver;
 pub use crate::health::Check;
 pub use crate::metrics::Metrics;
+pub use crate::nodes::{NoNodes, NodeConnector};
 
-use crate::chain::{Authenticate, Authorize, FilterLayer, Impersonate, InFlight, Receive};
+use crate::chain::{Authenticate, Authorize, FilterLayer, FlowControl, Impersonate, Receive};
+use crate::compute::Compute;
 use crate::core::Core;
+use crate::flow::seats::Seats;
+use crate::ledger::Ledger;
+use crate::limits::{ANSWERS_UNSENT, BODIES_ARRIVING, BODIES_HELD, LEDGER_UNIT_BYTES};
+use crate::line::Ledgers;
+use crate::served::Served;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use sampan_api::Authorizer;
@@ -98,8 +116,9 @@ pub struct Route {
 /// Why a server was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("actions that the resource table names are bound to nothing: {}", .0.join(", "))]
-    UnboundActions(Vec<String>),
+    /// Names of actions and streams.
+    #[error("actions and streams that the resource table names are bound to nothing: {}", .0.join(", "))]
+    Unbound(Vec<String>),
 }
 
 /// The server. Cheap to clone what it hands out; nothing runs until it is called.
@@ -107,38 +126,68 @@ pub struct ApiServer {
     service: ApiService,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
+    seats: Seats,
+    ledgers: Ledgers,
 }
 
 impl ApiServer {
-    /// Binds the table's actions and puts the chain together.
+    /// Binds the table's actions and streams and puts the chain together.
     ///
     /// # Errors
-    /// When the table names an action that nobody binds.
+    /// When the table names one that nobody binds.
     pub fn new(config: Config) -> Result<Self, StartError> {
         let mut actions: HashMap<String, Arc<dyn Action>> = actions::builtin();
         let mut config = config;
         actions.extend(std::mem::take(&mut config.actions));
-        let unbound = actions::unbound(&config.registry.table(), &actions);
+        let streams = connect::builtin();
+        let unbound = actions::unbound(&config.registry.table(), &actions, &streams);
         if !unbound.is_empty() {
-            return Err(StartError::UnboundActions(unbound));
+            return Err(StartError::Unbound(unbound));
         }
         let metrics = Arc::new(Metrics::default());
         metrics.know(config.registry.table());
+        let ledgers = Ledgers {
+            answers: Ledger::new(ANSWERS_UNSENT, LEDGER_UNIT_BYTES),
+            bodies: Ledger::new(BODIES_HELD, LEDGER_UNIT_BYTES),
+            arriving: Ledger::new(BODIES_ARRIVING, 1),
+        };
+        let seats = Seats::new(flow::suggested::classifier(), metrics.clone());
+        let receive = Receive { env: config.env.clone(), metrics: metrics.clone(), ledgers: ledgers.clone() };
         let chain = ServiceBuilder::new()
-            .layer(FilterLayer::new(Receive { env: config.env.clone(), metrics: metrics.clone() }))
+            .layer(FilterLayer::new(receive))
             .layer(FilterLayer::new(Authenticate::new(config.authenticator.clone(), config.anonymous)))
             .layer(FilterLayer::new(Impersonate { authorizer: config.authorizer.clone() }))
-            .layer(FilterLayer::new(InFlight::new(metrics.clone(), config.tasks.clone())))
+            .layer(FilterLayer::new(FlowControl { seats: seats.clone() }))
             .layer(FilterLayer::new(Authorize { authorizer: config.authorizer.clone() }));
         let stopping = config.tasks.token().child_token();
-        let core = Arc::new(Core::new(config, actions, metrics.clone(), stopping.clone()));
+        let core = Arc::new(Core {
+            env: config.env,
+            stopping: stopping.clone(),
+            ended: config.tasks.token().clone(),
+            registry: config.registry,
+            authorizer: config.authorizer,
+            admission: config.admission,
+            nodes: config.nodes,
+            rules: config.rules,
+            metrics: metrics.clone(),
+            version: config.version,
+            compute: Compute::new(config.tasks.clone()),
+            ledgers: ledgers.clone(),
+        });
+        let router = routes::router(&core, config.checks, config.routes);
+        let served = Arc::new(Served {
+            core,
+            actions,
+            streams,
+            router,
+        });
         let verbs = service_fn(move |request: Request<Body>| {
-            let core = core.clone();
+            let served = served.clone();
             let answer: BoxFuture<'static, Result<Response<Body>, Infallible>> =
-                Box::pin(async move { Ok(verbs::serve(core, request).await) });
+                Box::pin(async move { Ok(verbs::serve(served, request).await) });
             answer
         });
-        Ok(Self { service: chain.service(ApiService::new(verbs)), metrics, stopping })
+        Ok(Self { service: chain.service(ApiService::new(verbs)), metrics, stopping, seats, ledgers })
     }
 
     pub fn service(&self) -> ApiService {
@@ -150,6 +199,16 @@ impl ApiServer {
     /// until the server's tasks are cancelled.
     pub fn stopping(&self) -> CancellationToken {
         self.stopping.clone()
+    }
+
+    /// The seats of requests that are worked on.
+    pub fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    /// What is held for clients.
+    pub fn ledgers(&self) -> &Ledgers {
+        &self.ledgers
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {

@@ -1,27 +1,61 @@
 //! Every bound of the HTTP face, in one place. Figures without a reason are kube-apiserver's defaults.
 
+use crate::ledger::Bounds;
 use std::time::Duration;
 
-/// Requests in flight that only read (watches apart). `--max-requests-inflight`.
-pub const READS_IN_FLIGHT_MAX: usize = 400;
-/// Requests in flight that write. `--max-mutating-requests-inflight`.
-pub const WRITES_IN_FLIGHT_MAX: usize = 200;
+/// Requests that are worked on at one time, of all levels but the exempt one: `--max-requests-inflight` (400) and
+/// `--max-mutating-requests-inflight` (200) together, as kube-apiserver has it with priority and fairness.
+pub const SEATS_MAX: usize = 600;
+/// A request waits so long for a seat (k8s.io/apiserver: a quarter of the request's time).
+pub const SEAT_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Threads for work that takes long: the processor's cores, and no fewer than this.
+pub const COMPUTE_THREADS_MIN: usize = 2;
+/// A request that brings, or changes, so many bytes is worked on by those threads: about two milliseconds of decoding,
+/// validation and encoding.
+pub const COMPUTED_WRITE_BYTES_MIN: usize = 32 * 1024;
+/// A list with a selector is worked on there when so many objects may have to be looked at.
+pub const COMPUTED_SELECTION_MIN: usize = 4096;
 /// A request other than a watch or stream is answered by then. `--request-timeout`.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// A body has arrived whole by then: a client that trickles holds no slot for longer.
+/// A body has arrived whole by then.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// An answer larger than this is handed to the transport in pieces of this size, bytes: as much as a peer that takes
-/// nothing can make one stream hold. It counts as a request in flight until the last piece.
-pub const ANSWER_CHUNK_BYTES: usize = 128 * 1024;
-/// A large answer is taken by the peer within this, or it is broken off.
+/// So long a body may take before it is asked how fast it comes.
+pub const BODY_GRACE: Duration = Duration::from_secs(5);
+/// After that it has brought so many bytes a second, on the average.
+pub const BODY_BYTES_PER_SECOND_MIN: usize = 16 * 1024;
+/// Bytes of bodies that have arrived and are not done with.
+pub const BODIES_HELD: Bounds = Bounds { connection: 16 * MIB, identity: 64 * MIB, server: 256 * MIB };
+/// A body that arrives is charged in steps of at least this, bytes.
+pub const CHARGE_STEP_BYTES: usize = 16 * 1024;
+/// Bodies that are arriving.
+pub const BODIES_ARRIVING: Bounds = Bounds { connection: 64, identity: 512, server: 2048 };
+/// Bytes of answers that were handed to the transport and not taken by the peer.
+pub const ANSWERS_UNSENT: Bounds = Bounds { connection: 4 * MIB, identity: 16 * MIB, server: 48 * MIB };
+/// What a connection may hold beside that of answers that were made whole, so that lists on the same connection do not
+/// have small answers refused.
+pub const WHOLE_ANSWERS_RESERVE: usize = 2 * MIB;
+/// The unit of what is counted in bytes: a KiB.
+pub const LEDGER_UNIT_BYTES: usize = 1024;
+/// A MiB in that unit.
+const MIB: usize = 1024;
+/// An answer larger than this is made, charged and handed to the transport in pieces of about this size, bytes: as much as
+/// a peer that takes nothing can make one stream hold.
+pub const ANSWER_PIECE_BYTES: usize = 64 * 1024;
+/// A piece of an answer is taken by the peer within this, or the answer is broken off.
+pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(30);
+/// An answer that has an end is taken whole by the peer within this, or it is broken off.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Objects that are looked at for one piece of a list.
+pub const LIST_EXAMINED_MAX: usize = 1024;
+/// Selectors longer than this, bytes, are work for the compute threads.
+pub const PLAIN_SELECTOR_MAX: usize = 256;
 /// What a client is told to wait when it is turned away, seconds.
 pub const RETRY_AFTER_SECONDS: i32 = 1;
 
 /// Events that one chunk of a watch may carry, so that a burst is one write and not a hundred.
 pub const WATCH_EVENTS_PER_CHUNK: usize = 128;
 /// A chunk of a watch is sent when it has grown to this, bytes.
-pub const WATCH_CHUNK_BYTES: usize = 256 * 1024;
+pub const WATCH_CHUNK_BYTES: usize = ANSWER_PIECE_BYTES;
 
 /// Text of all `Warning` headers of an answer, bytes (k8s.io/apiserver's warning recorder).
 pub const WARNING_BYTES_MAX: usize = 4 * 1024;
@@ -34,11 +68,8 @@ pub const GZIP_MIN_BYTES: usize = 128 * 1024;
 pub const GZIP_LEVEL: u32 = 1;
 
 /// An answer that is computed out of so many bytes of JSON (tables, YAML, protobuf), or packed out of so many bytes, is
-/// not made among other requests on a thread of the runtime: about half a millisecond of work.
+/// made by the compute threads: about half a millisecond of work.
 pub const COMPUTED_BYTES_MIN: usize = 64 * 1024;
-/// The same for an answer that is only copied together.
-pub const COPIED_BYTES_MIN: usize = 2 * 1024 * 1024;
-
 /// Connections of the listener at one time, where the process may open files enough.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Of so many files that the process may open, one is a connection of the listener.
@@ -52,23 +83,34 @@ pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The header of a request has arrived by then; also how long a connection may be open before its first request, and an
 /// HTTP/1.1 connection between two.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection on which nothing is under way ends after this (kube-apiserver's IdleTimeout).
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// So long the peer has to answer the announcement that its connection ends.
+pub const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
+/// Of so many places for connections, one is for somebody who has not said who they are.
+pub const NEWCOMERS_PART: usize = 4;
+/// So long such a connection may be idle before it has to make room for another.
+pub const NEWCOMER_GRACE: Duration = Duration::from_secs(1);
+/// Answers of one connection that may be cut because they are not taken; with one more, the connection is.
+pub const CUTS_PER_CONNECTION_MAX: usize = 16;
 /// Bytes of all headers of a request.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Streams of one HTTP/2 connection (kube-apiserver's `--http2-max-streams-per-connection`).
 pub const H2_STREAMS_MAX: u32 = 250;
 /// Streams that the peer reset before they were answered, at one time: the defence against rapid reset.
 pub const H2_RESET_STREAMS_MAX: usize = 20;
-/// Flow-control window of a stream and of a connection, bytes: bodies arrive in one go.
-pub const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
-pub const H2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// Flow-control window of a stream and of a connection, bytes: as much as a connection can make us hold of bodies that
+/// nobody has asked for yet.
+pub const H2_STREAM_WINDOW: u32 = 512 * 1024;
+pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub const H2_FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// A silent HTTP/2 connection is asked whether it lives, and given up when it does not answer.
 pub const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(15);
-/// A stream of HTTP/2 that holds so many bytes unsent is not asked for its next chunk ([`ANSWER_CHUNK_BYTES`]).
-pub const H2_SEND_BUFFER_BYTES: usize = 1024 * 1024;
+/// A stream of HTTP/2 that holds so many bytes unsent is not asked for its next piece ([`ANSWER_PIECE_BYTES`]).
+pub const H2_SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// Pending connections that the kernel keeps.
-pub const LISTEN_BACKLOG: u32 = 4096;
+pub const LISTEN_BACKLOG: i32 = 4096;
 /// After an accept failed for want of file descriptors, the next is tried so much later.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Requests under way get this long to end when the server stops.

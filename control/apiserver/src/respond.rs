@@ -1,13 +1,17 @@
 //! Answers: headers that every one has, Status where a request is refused, compression where it was asked for.
 
+use crate::answer::SharedBytes;
 use crate::body::{self, Body};
-use crate::compute::compute;
 use crate::encode;
-use crate::limits::{COMPUTED_BYTES_MIN, GZIP_LEVEL, GZIP_MIN_BYTES};
+use crate::limits::{ANSWER_PIECE_BYTES, GZIP_LEVEL, GZIP_MIN_BYTES};
 use crate::negotiate::Output;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use sampan_api::{Reason, Status, StatusDetails};
 use sampan_schema::{ObjectType, meta};
 use serde_json::Value;
@@ -23,20 +27,60 @@ pub fn bytes(code: u16, content_type: &'static str, bytes: impl Into<Bytes>) -> 
     response
 }
 
-/// The same, compressed when it is large and the caller asked for gzip.
-pub fn compressible(headers: &HeaderMap, code: u16, content_type: &'static str, plain: Bytes) -> Response<Body> {
-    if plain.len() < GZIP_MIN_BYTES || !accepts_gzip(headers) {
-        return bytes(code, content_type, plain);
-    }
-    match compute(plain.len(), COMPUTED_BYTES_MIN, || gzip(&plain)) {
-        Ok(packed) => {
-            let mut response = bytes(code, content_type, packed);
-            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-            response
+/// An answer whose bytes are shared with others: nothing is copied.
+pub fn parts<const N: usize>(code: u16, content_type: &'static str, parts: [Bytes; N]) -> Response<Body> {
+    let length = parts.iter().map(Bytes::len).sum::<usize>();
+    let mut frames = Vec::new();
+    for mut part in parts {
+        while !part.is_empty() {
+            frames.push(Ok(Frame::data(part.split_to(part.len().min(ANSWER_PIECE_BYTES)))));
         }
+    }
+    let body = StreamBody::new(futures::stream::iter(frames));
+    let mut response = stream(code, content_type, false, BodyExt::boxed_unsync(body));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response.extensions_mut().insert(SharedBytes);
+    response
+}
+
+/// An answer that comes in pieces; packed ones say so.
+pub fn stream(code: u16, content_type: &'static str, gzip: bool, body: Body) -> Response<Body> {
+    let mut response = bytes(code, content_type, Bytes::new());
+    *response.body_mut() = body;
+    if gzip {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    response
+}
+
+/// Whether an answer of that many bytes is packed.
+pub fn packs(headers: &HeaderMap, length: usize) -> bool {
+    length >= GZIP_MIN_BYTES && accepts_gzip(headers)
+}
+
+/// Bytes, packed or not.
+#[derive(Clone)]
+pub struct Made {
+    bytes: Bytes,
+    gzip: bool,
+}
+
+/// Packs what is large where `accepted`. Work for the compute threads.
+pub fn packed(plain: Bytes, accepted: bool) -> Made {
+    if accepted && plain.len() >= GZIP_MIN_BYTES {
         // Writing into memory does not fail; were it to, the plain bytes are as good.
-        Err(_) => bytes(code, content_type, plain),
+        if let Ok(packed) = gzip(&plain) {
+            return Made { bytes: packed.into(), gzip: true };
+        }
+    }
+    Made { bytes: plain, gzip: false }
+}
+
+impl Made {
+    /// The answer, which says how its bytes are packed.
+    pub fn response(self, code: u16, content_type: &'static str) -> Response<Body> {
+        stream(code, content_type, self.gzip, body::full(self.bytes))
     }
 }
 
@@ -47,7 +91,8 @@ fn gzip(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+/// Whether the caller takes gzip.
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()) else { return false };
     value.split(',').any(|coding| coding.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("gzip"))
 }
@@ -147,7 +192,7 @@ mod tests {
         let check = |asked: &str, size: usize, packed: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, asked.parse().expect("a header value"));
-            let response = compressible(&headers, 200, "application/json", vec![b'x'; size].into());
+            let response = super::packed(vec![b'x'; size].into(), accepts_gzip(&headers)).response(200, "application/json");
             assert_eq!(response.headers().contains_key(CONTENT_ENCODING), packed, "{asked} {size}");
         };
         check("gzip", GZIP_MIN_BYTES, true);

@@ -1,35 +1,21 @@
 //! The listener: TCP, TLS, HTTP/1.1 and HTTP/2, with a bound on everything that a stranger can make us hold.
 
-use crate::ApiService;
-use crate::body::Body;
-use crate::limits::{
-    ACCEPT_PAUSE, CONNECTIONS_MAX, DRAIN_DEADLINE, FILES_PER_CONNECTION, H2_CONNECTION_WINDOW, H2_FRAME_BYTES_MAX,
-    H2_PING_INTERVAL, H2_PING_TIMEOUT, H2_RESET_STREAMS_MAX, H2_SEND_BUFFER_BYTES, H2_STREAM_WINDOW, H2_STREAMS_MAX,
-    HEADER_BYTES_MAX, HEADER_TIMEOUT, TCP_PROBE_INTERVAL, TCP_STALL_MAX, TLS_HANDSHAKE_TIMEOUT,
-};
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use rustix::net::sockopt;
-use sampan_auth::authenticator::Peer;
-use sampan_env::Tasks;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::TlsAcceptor;
-use tower::Service;
+mod connection;
+mod places;
 
-const H2: &[u8] = b"h2";
-const HTTP_1_1: &[u8] = b"http/1.1";
+use crate::ApiService;
+use crate::limits::{
+    ACCEPT_PAUSE, CONNECTIONS_MAX, FILES_PER_CONNECTION, LISTEN_BACKLOG, TCP_PROBE_INTERVAL, TCP_STALL_MAX,
+};
+use crate::line::Line;
+use connection::{Connection, H2, HTTP_1_1, Http};
+use places::Places;
+use rustix::net::sockopt;
+use sampan_env::{Env, Tasks};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// The far end's address, in the request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -48,19 +34,24 @@ pub async fn serve(
     tls: Option<Arc<rustls::ServerConfig>>,
     service: ApiService,
     connections: usize,
+    env: &Env,
     tasks: &Tasks,
 ) {
+    // A listener that listens is told its backlog anew: the standard library's is 128.
+    if let Err(error) = rustix::net::listen(&listener, LISTEN_BACKLOG) {
+        tracing::warn!(%error, "the listener keeps its backlog");
+    }
     let acceptor = tls.map(TlsAcceptor::from);
-    let connections = Arc::new(Semaphore::new(connections));
-    let http = Arc::new(Http::new(tasks));
+    let places = Places::new(connections);
+    let http = Arc::new(Http::default());
     let stopped = tasks.token().clone();
     loop {
         // Beyond the cap, connections wait in the kernel's backlog: those that are served stay fast.
-        let permit = tokio::select! {
+        let line = Line::new(env.instant());
+        let place = tokio::select! {
             () = stopped.cancelled() => return,
-            permit = connections.clone().acquire_owned() => permit,
+            place = places.enter(&line, env) => place,
         };
-        let Ok(permit) = permit else { return };
         let accepted = tokio::select! {
             () = stopped.cancelled() => return,
             accepted = listener.accept() => accepted,
@@ -70,13 +61,16 @@ pub async fn serve(
                 if let Err(error) = tune(&stream) {
                     tracing::debug!(%error, from = %address, "a connection goes without its options");
                 }
+                line.begins_idle(env.instant());
                 let connection = Connection {
                     address,
                     acceptor: acceptor.clone(),
                     http: http.clone(),
                     service: service.clone(),
                     tasks: tasks.clone(),
-                    _permit: permit,
+                    env: env.clone(),
+                    line,
+                    place,
                 };
                 drop(tasks.spawn(connection.run(stream)));
             }
@@ -108,174 +102,12 @@ fn tune(stream: &TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Both versions of HTTP. ALPN chooses: a peer that names none speaks HTTP/1.1, so nobody's first bytes are waited for
-/// without a timer.
-struct Http {
-    one: http1::Builder,
-    two: http2::Builder<OfTasks>,
-}
-
-impl Http {
-    fn new(tasks: &Tasks) -> Self {
-        let mut one = http1::Builder::new();
-        one.timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(HEADER_BYTES_MAX)
-            .keep_alive(true)
-            .pipeline_flush(true);
-        let mut two = http2::Builder::new(OfTasks(tasks.clone()));
-        two.timer(TokioTimer::new())
-            .max_concurrent_streams(H2_STREAMS_MAX)
-            .max_pending_accept_reset_streams(H2_RESET_STREAMS_MAX)
-            .max_local_error_reset_streams(H2_RESET_STREAMS_MAX)
-            .initial_stream_window_size(H2_STREAM_WINDOW)
-            .initial_connection_window_size(H2_CONNECTION_WINDOW)
-            .max_frame_size(H2_FRAME_BYTES_MAX)
-            .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
-            .max_send_buf_size(H2_SEND_BUFFER_BYTES)
-            .keep_alive_interval(H2_PING_INTERVAL)
-            .keep_alive_timeout(H2_PING_TIMEOUT)
-            .adaptive_window(false);
-        Self { one, two }
-    }
-}
-
-/// Where hyper runs the streams of an HTTP/2 connection: they are waited for at the drain like their connection, and
-/// end with it.
-#[derive(Clone)]
-struct OfTasks(Tasks);
-
-impl<F> hyper::rt::Executor<F> for OfTasks
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, future: F) {
-        drop(self.0.spawn(future));
-    }
-}
-
-struct Connection {
-    address: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
-    http: Arc<Http>,
-    service: ApiService,
-    tasks: Tasks,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
-        let Some(acceptor) = self.acceptor.clone() else { return self.speak(stream, Peer::default(), false).await };
-        match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let session = stream.get_ref().1;
-                let certificates = session.peer_certificates().unwrap_or_default();
-                let certificates = certificates.iter().map(|one| Bytes::copy_from_slice(one)).collect();
-                let peer = Peer { certificates, ..Peer::default() };
-                let h2 = session.alpn_protocol() == Some(H2);
-                self.speak(stream, peer, h2).await;
-            }
-            Ok(Err(error)) => tracing::debug!(%error, from = %self.address, "no TLS"),
-            Err(_) => tracing::debug!(from = %self.address, "the TLS handshake took too long"),
-        }
-    }
-
-    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S, peer: Peer, h2: bool) {
-        let asked = Arc::new(AtomicBool::new(false));
-        let service = TowerToHyperService::new(OfConnection {
-            inner: self.service.clone(),
-            peer: Arc::new(peer),
-            address: RemoteAddress(self.address),
-            asked: asked.clone(),
-        });
-        let io = TokioIo::new(stream);
-        let result = if h2 {
-            self.drive(self.http.two.serve_connection(io, service), &asked).await
-        } else {
-            self.drive(self.http.one.serve_connection(io, service).with_upgrades(), &asked).await
-        };
-        if let Err(error) = result {
-            tracing::debug!(%error, from = %self.address, "a connection ended badly");
-        }
-    }
-
-    async fn drive(&self, connection: impl Conversation, asked: &AtomicBool) -> hyper::Result<()> {
-        tokio::pin!(connection);
-        // hyper's own timers begin with what the peer sends: of HTTP/2, not before its preface is complete.
-        let silent = async {
-            tokio::time::sleep(HEADER_TIMEOUT).await;
-            if asked.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            result = connection.as_mut() => return result,
-            () = self.tasks.token().cancelled() => {}
-            () = silent => {
-                tracing::debug!(from = %self.address, "a connection asked for nothing");
-                return Ok(());
-            }
-        }
-        connection.as_mut().finish();
-        tokio::time::timeout(DRAIN_DEADLINE, connection).await.unwrap_or(Ok(()))
-    }
-}
-
-/// A connection of either version, while it is served.
-trait Conversation: Future<Output = hyper::Result<()>> {
-    /// No request after those under way.
-    fn finish(self: Pin<&mut Self>);
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conversation
-    for http1::UpgradeableConnection<TokioIo<S>, TowerToHyperService<OfConnection>>
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conversation
-    for http2::Connection<TokioIo<S>, TowerToHyperService<OfConnection>, OfTasks>
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-/// The service of one connection: each request is told who is at the other end.
-#[derive(Clone)]
-struct OfConnection {
-    inner: ApiService,
-    peer: Arc<Peer>,
-    address: RemoteAddress,
-    /// Whether the peer has asked for anything yet.
-    asked: Arc<AtomicBool>,
-}
-
-impl Service<Request<Incoming>> for OfConnection {
-    type Response = Response<Body>;
-    type Error = std::convert::Infallible;
-    type Future = <ApiService as Service<Request<Body>>>::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        self.asked.store(true, Ordering::Relaxed);
-        let mut request = request.map(|body| BodyExt::boxed_unsync(body.map_err(Into::into)));
-        request.extensions_mut().insert(self.peer.clone());
-        request.extensions_mut().insert(self.address);
-        self.inner.call(request)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body;
+    use crate::body::{self, Body};
+    use crate::limits::HEADER_TIMEOUT;
+    use http::{Request, Response};
     use rustls::pki_types::ServerName;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -292,27 +124,33 @@ mod tests {
         let (server, mut client) = tls();
         client.alpn_protocols = alpn.iter().map(|one| one.to_vec()).collect();
         let tasks = Tasks::new("test");
-        let permits = Arc::new(Semaphore::new(1));
+        let env = Env::simulated(1, std::time::SystemTime::UNIX_EPOCH);
+        let line = Line::new(env.instant());
+        let places = Places::new(1);
         let answer = tower::service_fn(async |_: Request<Body>| Ok(Response::new(body::full("ok"))));
         let connection = Connection {
             address: "127.0.0.1:1".parse().expect("an address"),
             acceptor: Some(TlsAcceptor::from(server)),
-            http: Arc::new(Http::new(&tasks)),
+            http: Arc::new(Http::default()),
             service: ApiService::new(tower::util::MapFuture::new(answer, |future| -> futures::future::BoxFuture<_> {
                 Box::pin(future)
             })),
             tasks: tasks.clone(),
-            _permit: permits.clone().acquire_owned().await.expect("a permit"),
+            place: places.enter(&line, &env).await,
+            line,
+            env: env.clone(),
         };
         let (here, there) = tokio::io::duplex(ALL);
-        let began = sampan_env::Env::system().instant();
+        let began = env.instant();
         let served = tasks.spawn(connection.run(there));
         let name = ServerName::try_from("localhost").expect("a name");
         let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
         let mut stream = connector.connect(name, here).await.expect("a handshake");
         stream.write_all(first).await.expect("sent");
         served.await.expect("it ends");
-        assert_eq!(permits.available_permits(), 1, "its place is free again");
+        let newcomer = Line::new(env.instant());
+        let again = tokio::time::timeout(Duration::from_millis(1), places.enter(&newcomer, &env));
+        assert!(again.await.is_ok(), "its place is free again");
         let mut rest = Vec::new();
         // The server may have gone without TLS's own farewell.
         stream.read_to_end(&mut rest).await.ok();
@@ -353,5 +191,100 @@ mod tests {
         check(1024, 512);
         check(1_048_576, CONNECTIONS_MAX);
         check(u64::MAX, CONNECTIONS_MAX);
+    }
+
+    /// An HTTP/2 connection to a server whose answers are of `size` bytes, as the chain sends them; the client answers
+    /// pings by itself and opens windows of `window` bytes.
+    struct Two {
+        served: tokio::task::JoinHandle<()>,
+        send: hyper::client::conn::http2::SendRequest<Body>,
+        ledgers: crate::line::Ledgers,
+        env: Env,
+        tasks: Tasks,
+    }
+
+    async fn two(size: usize, window: u32) -> Two {
+        use crate::chain::{FilterLayer, Receive};
+        use crate::ledger::Ledger;
+        use crate::limits::{ANSWERS_UNSENT, BODIES_ARRIVING, BODIES_HELD, LEDGER_UNIT_BYTES};
+        use tower::Layer;
+        let (env, tasks) = (Env::simulated(1, std::time::SystemTime::UNIX_EPOCH), Tasks::new("test"));
+        let ledgers = crate::line::Ledgers {
+            answers: Ledger::new(ANSWERS_UNSENT, LEDGER_UNIT_BYTES),
+            bodies: Ledger::new(BODIES_HELD, LEDGER_UNIT_BYTES),
+            arriving: Ledger::new(BODIES_ARRIVING, 1),
+        };
+        let inner = tower::service_fn(move |_: Request<Body>| -> futures::future::BoxFuture<'static, _> {
+            Box::pin(async move { Ok(Response::new(body::full(vec![b'x'; size]))) })
+        });
+        let receive = Receive { env: env.clone(), metrics: Arc::default(), ledgers: ledgers.clone() };
+        let (line, places) = (Line::new(env.instant()), Places::new(4));
+        let connection = Connection {
+            address: "127.0.0.1:1".parse().expect("an address"),
+            acceptor: None,
+            http: Arc::new(Http::default()),
+            service: FilterLayer::new(receive).layer(ApiService::new(inner)),
+            tasks: tasks.clone(),
+            place: places.enter(&line, &env).await,
+            line,
+            env: env.clone(),
+        };
+        let (server, mut client) = tls();
+        client.alpn_protocols = vec![H2.to_vec()];
+        let connection = Connection { acceptor: Some(TlsAcceptor::from(server)), ..connection };
+        let (here, there) = tokio::io::duplex(ALL);
+        let served = tasks.spawn(connection.run(there));
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = connector.connect(name, here).await.expect("a handshake");
+        let (send, driver) = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
+            .timer(hyper_util::rt::TokioTimer::new())
+            .initial_stream_window_size(window)
+            .handshake(hyper_util::rt::TokioIo::new(stream))
+            .await
+            .expect("a connection");
+        drop(tasks.spawn(async move { drop(driver.await) }));
+        Two { served, send, ledgers, env, tasks }
+    }
+
+    fn get() -> Request<Body> {
+        Request::get("https://localhost/x").body(body::empty()).expect("a request")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_ends_though_it_answers_pings() {
+        use crate::limits::{GOAWAY_PATIENCE, IDLE_TIMEOUT};
+        let mut two = two(3, 65_535).await;
+        let answer = two.send.send_request(get()).await.expect("answered");
+        drop(http_body_util::BodyExt::collect(answer.into_body()).await.expect("whole"));
+        let began = two.env.instant();
+        two.served.await.expect("it ends");
+        let kept = began.elapsed();
+        assert!(kept >= IDLE_TIMEOUT && kept <= IDLE_TIMEOUT + 2 * GOAWAY_PATIENCE, "{kept:?}");
+        assert!(two.send.send_request(get()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_takes_nothing_is_cut_and_others_go_on() {
+        use crate::limits::{ANSWER_STALL_MAX, CUTS_PER_CONNECTION_MAX};
+        let mut two = two(200_000, 1000).await;
+        let mut stalled = Vec::new();
+        for _ in 0..CUTS_PER_CONNECTION_MAX {
+            stalled.push(two.send.send_request(get()).await.expect("begun"));
+        }
+        assert!(two.ledgers.answers.held() > 0);
+        tokio::time::sleep(ANSWER_STALL_MAX * 3 / 2).await;
+        for answer in stalled {
+            assert!(http_body_util::BodyExt::collect(answer.into_body()).await.is_err(), "it does not look whole");
+        }
+        assert_eq!(two.ledgers.answers.held(), 0, "what the transport held is let go");
+        let whole = two.send.send_request(get()).await.expect("the connection lives");
+        let whole = http_body_util::BodyExt::collect(whole.into_body()).await.expect("whole").to_bytes();
+        assert_eq!(whole.len(), 200_000);
+        // One cut more, and the connection goes with it.
+        let last = two.send.send_request(get()).await.expect("begun");
+        two.served.await.expect("it ends");
+        drop((last, two.tasks));
+        assert_eq!(two.ledgers.answers.held(), 0);
     }
 }

@@ -10,18 +10,20 @@ pub(crate) mod patch;
 mod update;
 mod watch;
 
-use crate::actions;
 use crate::body::Body;
+use crate::ask::Ask;
 use crate::chain::{attributes, forbidden};
-use crate::connect;
-use crate::core::{Ask, Core};
 use crate::exchange::{Exchange, Identity};
+use crate::limits::{COMPUTED_SELECTION_MIN, COMPUTED_WRITE_BYTES_MIN};
 use crate::negotiate::error_output;
-use crate::nonresource;
+use crate::core::Core;
 use crate::options;
 use crate::respond;
+use crate::routes;
+use crate::served::Served;
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use sampan_api::limits::REQUEST_BODY_MAX;
 use sampan_api::{Attributes, Status};
 use sampan_registry::options::ListOptions;
 use sampan_registry::resource::{Body as RowBody, Subresource, SubresourceBody};
@@ -29,7 +31,7 @@ use sampan_registry::{Resource, Verbs};
 use std::sync::Arc;
 
 /// The innermost service: answers a request that was let through.
-pub(crate) async fn serve(core: Arc<Core>, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let output = error_output(&parts.headers, parts.uri.query());
     let found = (parts.extensions.get::<Arc<Exchange>>().cloned(), parts.extensions.get::<Identity>().cloned());
@@ -37,17 +39,47 @@ pub(crate) async fn serve(core: Arc<Core>, request: Request<Body>) -> Response<B
         return respond::status(&Status::internal("the chain is incomplete"), output);
     };
     if !exchange.info.is_resource_request() {
-        return nonresource::serve(&core, parts, body, &exchange).await;
+        return routes::serve(&served.router, Request::from_parts(parts, body)).await;
     }
+    let core = served.core.clone();
     let row = match row(&core, &exchange) {
         Ok(row) => row,
         Err(status) => return respond::status(&status, output),
     };
     let ask = Ask { core, parts, exchange, user, row };
-    match dispatch(&ask, body).await {
-        Ok(response) => response,
-        Err(status) => respond::status(&status, output),
+    let (heavy, flow, compute) = (is_heavy(&ask, &body), ask.exchange.flow(), ask.core.compute.clone());
+    let work = async move {
+        match dispatch(&served, &ask, body).await {
+            Ok(response) => response,
+            Err(status) => respond::status(&status, output),
+        }
+    };
+    if heavy { compute.drive(flow, work).await } else { work.await }
+}
+
+/// Whether the request is worked on by the compute threads: it brings much, changes something large, or selects from much.
+fn is_heavy(ask: &Ask, body: &Body) -> bool {
+    if ask.exchange.info.is_long_running() {
+        return false;
     }
+    let registry = &ask.core.registry;
+    if !ask.exchange.info.is_mutating() {
+        let query = ask.query();
+        let selects = query.has("labelSelector") || query.has("fieldSelector");
+        return ask.verb() == "list" && selects && registry.count(&ask.row) >= COMPUTED_SELECTION_MIN;
+    }
+    if ask.verb() == "deletecollection" {
+        return true;
+    }
+    // Bodies of a length that is not told are rare, and may be long.
+    let unknown = REQUEST_BODY_MAX as u64;
+    let brings = if http_body::Body::is_end_stream(body) {
+        0
+    } else {
+        http_body::Body::size_hint(body).upper().unwrap_or(unknown)
+    };
+    let changes = || registry.stored_bytes(&ask.row, ask.namespace(), ask.name());
+    brings >= COMPUTED_WRITE_BYTES_MIN as u64 || (!ask.name().is_empty() && changes() >= COMPUTED_WRITE_BYTES_MIN)
 }
 
 /// The row that the path names, if it stands where the path says.
@@ -78,10 +110,10 @@ fn refuse<'a>(status: Status) -> Answer<'a> {
     Box::pin(std::future::ready(Err(status)))
 }
 
-fn dispatch(ask: &Ask, body: Body) -> Answer<'_> {
+fn dispatch<'a>(served: &'a Served, ask: &'a Ask, body: Body) -> Answer<'a> {
     if !ask.subresource().is_empty() {
         return match ask.row.find_subresource(ask.subresource()) {
-            Some(subresource) => below(ask, subresource, body),
+            Some(subresource) => below(served, ask, subresource, body),
             None => refuse(respond::no_such_resource()),
         };
     }
@@ -93,7 +125,7 @@ fn dispatch(ask: &Ask, body: Body) -> Answer<'_> {
         return refuse(status);
     }
     if let RowBody::Action(action) = &ask.row.body {
-        return Box::pin(actions::call(ask, action, body));
+        return call(served, ask, action, body);
     }
     match (ask.verb(), ask.name().is_empty()) {
         ("get", false) => Box::pin(get::get(ask)),
@@ -108,8 +140,17 @@ fn dispatch(ask: &Ask, body: Body) -> Answer<'_> {
     }
 }
 
+/// What a request's action is, called.
+fn call<'a>(served: &'a Served, ask: &'a Ask, name: &str, body: Body) -> Answer<'a> {
+    match served.actions.get(name) {
+        Some(action) => action.call(ask, body),
+        // Every name in the table was bound at the start.
+        None => refuse(Status::internal(&format!("no action {name}"))),
+    }
+}
+
 /// What stands below an object.
-fn below<'a>(ask: &'a Ask, subresource: &'a Subresource, body: Body) -> Answer<'a> {
+fn below<'a>(served: &'a Served, ask: &'a Ask, subresource: &'a Subresource, body: Body) -> Answer<'a> {
     let streams = matches!(subresource.body, SubresourceBody::Connect(_));
     if !streams && !ask.exchange.info.rest().is_empty() {
         return refuse(respond::no_such_resource());
@@ -118,8 +159,12 @@ fn below<'a>(ask: &'a Ask, subresource: &'a Subresource, body: Body) -> Answer<'
         return refuse(status);
     }
     match (&subresource.body, ask.verb()) {
-        (SubresourceBody::Action(action), _) => Box::pin(actions::call(ask, action, body)),
-        (SubresourceBody::Connect(stream), _) => Box::pin(connect::connect(ask, stream)),
+        (SubresourceBody::Action(action), _) => call(served, ask, action, body),
+        (SubresourceBody::Connect(name), _) => match served.streams.get(name.as_ref()) {
+            Some(stream) => stream.connect(ask),
+            // Every name in the table was bound at the start.
+            None => refuse(Status::internal(&format!("no stream {name}"))),
+        },
         (SubresourceBody::View, "get") => Box::pin(get::get(ask)),
         (SubresourceBody::View, "update") => Box::pin(update::update(ask, body)),
         (SubresourceBody::View, "patch") => Box::pin(patch::patch(ask, body)),

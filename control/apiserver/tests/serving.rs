@@ -4,7 +4,7 @@ mod support;
 
 use rustls::pki_types::ServerName;
 use sampan_apiserver::limits::{CONNECTIONS_MAX, DRAIN_DEADLINE};
-use sampan_env::Tasks;
+use sampan_env::{Env, Tasks};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{Server, server};
@@ -29,7 +29,7 @@ async fn listening() -> Listening {
     let (service, owner) = (server.service.clone(), tasks.clone());
     let tls = sampan_apiserver::serve::tls_config(pair.server);
     drop(tasks.spawn(async move {
-        sampan_apiserver::serve::serve(listener, Some(tls), service, CONNECTIONS_MAX, &owner).await;
+        sampan_apiserver::serve::serve(listener, Some(tls), service, CONNECTIONS_MAX, &Env::system(), &owner).await;
     }));
     Listening { port, server, listener: tasks, connector: TlsConnector::from(Arc::new(pair.client)) }
 }

@@ -29,6 +29,7 @@ pub mod options;
 mod read;
 mod registry;
 pub mod resource;
+mod selection;
 pub mod shapes;
 pub mod strategy;
 mod table;
@@ -50,6 +51,7 @@ pub use resource::{
     Body, Column, Columns, Extract, HistoryClass, OldValues, Resource, SelectableField, Subresource, SubresourceBody,
     Verbs,
 };
+pub use selection::Selection;
 pub use shapes::ManagedWrite;
 pub use strategy::{Capabilities, Context, Generation, Strategy};
 pub use table::{ResourceTable, TableError};

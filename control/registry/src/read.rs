@@ -3,10 +3,11 @@
 use crate::continuation::Token;
 use crate::error::Error;
 use crate::history::{Asked, Replay, View};
-use crate::limits::{HISTORY_PAGE_MAX, WATCH_TIMEOUT_MIN};
+use crate::limits::{HISTORY_PAGE_MAX, LIST_HELD_MAX, WATCH_TIMEOUT_MIN};
 use crate::options::{GetOptions, ListOptions};
 use crate::registry::{Place, Registry};
 use crate::resource::Resource;
+use crate::selection::{Current, Selection};
 use futures::StreamExt;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::meta::GroupKind;
@@ -81,22 +82,38 @@ impl Registry {
 
     /// Several objects. Errors: BadRequest for selectors and tokens, Invalid for options that do not fit together.
     pub async fn list(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Result<List, Error> {
+        self.select(row, namespace, options).await?.into_list()
+    }
+
+    /// The revision that a get waits for before it is answered, if it names one.
+    pub fn awaited_by_get(&self, options: &GetOptions) -> Option<u64> {
+        parse_revision(&options.resource_version).ok().filter(|revision| *revision > self.revision())
+    }
+
+    /// The revision that a list waits for before it is answered, if it names one that has not come. `None` too where the
+    /// list is refused for another reason.
+    pub fn awaited_by_list(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Option<u64> {
+        check(options, false).ok()?;
+        filter(row, namespace, options).ok()?;
+        let awaited = match asked(options).ok()?.0 {
+            Wanted::Latest => None,
+            Wanted::NotOlder(revision) | Wanted::Exact(revision) => Some(revision),
+        };
+        awaited.filter(|revision| *revision > self.revision())
+    }
+
+    /// Waits until reads show that revision. Errors: Ahead, when it does not come.
+    pub async fn wait_until(&self, revision: u64) -> Result<(), Error> {
+        Ok(self.inner.watch.wait_until(revision).await?)
+    }
+
+    /// Several objects, to be read as they are sent. Errors: as [`Self::list`].
+    pub async fn select(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Result<Selection, Error> {
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
         check(options, false)?;
         let filter = filter(row, namespace, options)?;
-        let mut token = None;
-        let wanted = if options.continue_token.is_empty() {
-            wanted(options)?
-        } else {
-            if !matches!(options.resource_version.as_str(), "" | "0") {
-                return Err(Error::BadRequest("specifying resource version is not allowed when using continue".into()));
-            }
-            let decoded = Token::decode(&options.continue_token)?;
-            let revision = decoded.revision();
-            token = Some(decoded);
-            revision.map_or(Wanted::Latest, Wanted::Exact)
-        };
+        let (wanted, token) = asked(options)?;
         let after = token.as_ref().map(|token| format!("{}{}", place.prefix, token.after));
         let left = token.as_ref().and_then(|token| token.left);
         let snapshot = match wanted {
@@ -117,8 +134,8 @@ impl Registry {
                 same.then_some(snapshot)
             }
         };
-        let mut page = match (&snapshot, wanted) {
-            (Some(snapshot), _) => page_of(snapshot, &place, &filter, options.limit, after.as_deref(), left),
+        let page = match (snapshot, wanted) {
+            (Some(snapshot), _) => page_of(snapshot, &place, filter, options.limit, after.as_deref(), left),
             (None, Wanted::Exact(revision)) => {
                 let asked = if token.is_some() { Asked::ToGoOn } else { Asked::Outright };
                 let page = match self.view(&table, &place, revision, asked, &options.history).await {
@@ -132,17 +149,27 @@ impl Registry {
                     (Err(Error::Expired(_) | Error::Status(_)), Some(token)) => {
                         return Err(Error::ContinueExpired { token: token.inconsistent().encode() });
                     }
-                    (page, _) => page?,
+                    (page, _) => Selection::held(page?),
                 }
             }
             (None, _) => return Err(Error::Internal("a list has neither a state nor a revision".into())),
         };
-        if row.stored_as.is_some() {
-            for item in &mut page.items {
-                *item = self.serve(row, item.clone())?;
-            }
-        }
-        Ok(page)
+        Ok(page.converted(self, row))
+    }
+
+    /// Objects of the row's resource at the moment, in all namespaces.
+    pub fn count(&self, row: &Resource) -> usize {
+        let table = self.inner.table.load();
+        let place = self.place(&table, row, "");
+        place.and_then(|place| Ok(self.inner.watch.snapshot(&place.prefix)?.len())).unwrap_or(0)
+    }
+
+    /// Bytes of an object as it is stored now; 0: there is none.
+    pub fn stored_bytes(&self, row: &Resource, namespace: &str, name: &str) -> usize {
+        let table = self.inner.table.load();
+        let place = self.place(&table, row, namespace);
+        let found = place.and_then(|place| Ok(self.inner.watch.get(&place.prefix, &place.key(name))?));
+        found.ok().flatten().map_or(0, |record| record.json.len())
     }
 
     /// The changes of a selection. Errors that come after the start are the stream's last item.
@@ -283,37 +310,52 @@ impl Shown {
 }
 
 fn page_of(
-    snapshot: &Snapshot,
+    snapshot: Snapshot,
     place: &Place<'_>,
-    filter: &Filter,
+    filter: Filter,
     limit: u64,
     after: Option<&str>,
     left: Option<u64>,
-) -> List {
+) -> Selection {
     let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
     let revision = snapshot.revision;
-    let mut rest = snapshot.select(filter, &key_prefix, after);
+    let start = after.map(Arc::from);
     if limit == 0 {
-        return List { items: rest.map(|(_, r)| r.clone()).collect(), revision, continue_token: None, remaining: None };
+        return Selection::current(Current { snapshot, filter, key_prefix, after: start, left: u64::MAX });
     }
-    let mut items = Vec::with_capacity(limit.min(snapshot.len() as u64) as usize);
+    let mut rest = snapshot.select(&filter, &key_prefix, after);
+    // The token stands before the items: where the page ends is looked up first.
+    let mut items = Vec::new();
+    let mut count = 0;
     let mut last: Option<&Arc<str>> = None;
     for (key, record) in rest.by_ref().take(limit.min(usize::MAX as u64) as usize) {
-        items.push(record.clone());
+        if limit <= LIST_HELD_MAX {
+            items.push(record.clone());
+        }
+        count += 1;
         last = Some(key);
     }
-    let (Some(last), Some(_)) = (last, rest.next()) else {
-        return List { items, revision, continue_token: None, remaining: None };
+    let next = rest.next();
+    let (token, remaining) = match (last, next) {
+        (Some(last), Some(_)) => {
+            // Kubernetes tells the number only where it need not look at each object. Later pages know it from the first.
+            let selected = !filter.labels.is_everything() || !filter.fields.is_everything();
+            let remaining = match left {
+                _ if selected => None,
+                Some(left) => Some(left.saturating_sub(count)),
+                None => Some(rest.by_ref().count() as u64 + 1),
+            };
+            (Some(Token::new(revision, &last[place.prefix.len()..], remaining).encode()), remaining)
+        }
+        _ => (None, None),
     };
-    // Kubernetes tells the number only where it need not look at each object. Later pages know it from the first.
-    let selected = !filter.labels.is_everything() || !filter.fields.is_everything();
-    let remaining = match left {
-        _ if selected => None,
-        Some(left) => Some(left.saturating_sub(items.len() as u64)),
-        None => Some(rest.count() as u64 + 1),
-    };
-    let token = Token::new(revision, &last[place.prefix.len()..], remaining).encode();
-    List { items, revision, continue_token: Some(token), remaining }
+    drop(rest);
+    if limit <= LIST_HELD_MAX {
+        return Selection::held(List { items, revision, continue_token: token, remaining });
+    }
+    let mut walk = Selection::current(Current { snapshot, filter, key_prefix, after: start, left: count });
+    (walk.continue_token, walk.remaining) = (token, remaining);
+    walk
 }
 
 fn gone(error: sampan_store::Error, revision: u64) -> Error {
@@ -355,6 +397,18 @@ fn wanted(options: &ListOptions) -> Result<Wanted, Error> {
         _ if options.limit > 0 => Wanted::Exact(revision),
         _ => Wanted::NotOlder(revision),
     })
+}
+
+/// What a list asks for, and where it goes on.
+fn asked(options: &ListOptions) -> Result<(Wanted, Option<Token>), Error> {
+    if options.continue_token.is_empty() {
+        return Ok((wanted(options)?, None));
+    }
+    if !matches!(options.resource_version.as_str(), "" | "0") {
+        return Err(Error::BadRequest("specifying resource version is not allowed when using continue".into()));
+    }
+    let token = Token::decode(&options.continue_token)?;
+    Ok((token.revision().map_or(Wanted::Latest, Wanted::Exact), Some(token)))
 }
 
 /// Which of the options exclude each other (apimachinery's ValidateListOptions).

@@ -9,6 +9,8 @@ use sampan_api::user::{
     Attributes, Authorizer, Decision, GROUP_AUTHENTICATED, GROUP_MASTERS, USER_APISERVER, UserInfo,
 };
 use sampan_api::{GroupVersionKind, Object, Status};
+use sampan_apiserver::flow::seats::Seats;
+use sampan_apiserver::line::Ledgers;
 use sampan_apiserver::{Anonymous, ApiServer, ApiService, Config, NoNodes};
 use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
 use sampan_auth::node::NodeAuthorizer;
@@ -84,7 +86,15 @@ impl Parts {
             version: "v1.35.0+sampan".to_owned(),
         })
         .expect("every action is bound");
-        Server { service: server.service(), registry, env: self.env, tasks: self.tasks, stopping: server.stopping() }
+        Server {
+            service: server.service(),
+            registry,
+            env: self.env,
+            tasks: self.tasks,
+            stopping: server.stopping(),
+            seats: server.seats().clone(),
+            ledgers: server.ledgers().clone(),
+        }
     }
 }
 
@@ -100,6 +110,10 @@ pub struct Server {
     pub tasks: Tasks,
     /// Ends its streams.
     pub stopping: CancellationToken,
+    /// The seats of requests that are worked on.
+    pub seats: Seats,
+    /// What it holds for its clients.
+    pub ledgers: Ledgers,
 }
 
 impl Server {

@@ -2,7 +2,7 @@
 
 use super::Action;
 use crate::body::Body;
-use crate::core::Ask;
+use crate::ask::Ask;
 use crate::decode::{self, Expected};
 use crate::options::FieldValidation;
 use async_trait::async_trait;

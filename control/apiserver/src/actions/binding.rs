@@ -2,7 +2,7 @@
 
 use super::Action;
 use crate::body::Body;
-use crate::core::Ask;
+use crate::ask::Ask;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::condition::transition_time;

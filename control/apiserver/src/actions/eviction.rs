@@ -3,7 +3,7 @@
 use super::Action;
 use super::binding::set_condition;
 use crate::body::Body;
-use crate::core::Ask;
+use crate::ask::Ask;
 use crate::options::{self, WriteOptions};
 use async_trait::async_trait;
 use http::Response;

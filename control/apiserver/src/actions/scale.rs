@@ -1,8 +1,8 @@
 //! `scale`: the number of replicas of anything that has one, as one kind for all.
 
 use super::Action;
-use crate::body::{self, Body};
-use crate::core::Ask;
+use crate::body::Body;
+use crate::ask::Ask;
 use crate::decode;
 use crate::negotiate;
 use crate::options;
@@ -29,7 +29,7 @@ impl Action for Scale {
             }
             "update" => {
                 let format = negotiate::input(&ask.parts.headers)?;
-                let bytes = body::read(body).await?;
+                let bytes = ask.read(body).await?;
                 let options = options::write(&ask.query(), "UpdateOptions")?;
                 let expected = ask.expected();
                 let decoded = decode::object(&expected, format, &bytes)?;
@@ -37,7 +37,7 @@ impl Action for Scale {
                 write(ask, &options, &|_| Ok(scale.clone())).await
             }
             _ => {
-                let bytes = body::read(body).await?;
+                let bytes = ask.read(body).await?;
                 let (patch, options) = patch::accept(ask, &bytes)?;
                 let validation = options.write.field_validation;
                 write(ask, &options.write, &|current| patch.object(ask, validation, current)).await

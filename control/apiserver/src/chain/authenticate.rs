@@ -1,4 +1,4 @@
-//! Who is asking.
+//! Authentication: the identity that a request's credentials prove.
 
 use super::{Filter, Next, refuse};
 use crate::body::Body;

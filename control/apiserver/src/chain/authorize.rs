@@ -1,4 +1,4 @@
-//! Authorization: whether the caller may do what it asks for.
+//! Authorization: whether the caller may do what the request line says. It comes before the body is read.
 
 use super::{Filter, Next, refuse};
 use crate::body::Body;

@@ -2,15 +2,18 @@
 //! headers that every answer carries.
 
 use super::{Filter, Next, refuse};
+use crate::answer::{self, Cut, Length, Sending, SharedBytes};
 use crate::body::Body;
 use crate::exchange::Exchange;
+use crate::flow::seats::too_many_requests;
+use crate::line::{Ledgers, Line, UnderWay};
 use crate::metrics::Metrics;
+use crate::negotiate::Output;
 use crate::request_info::RequestInfo;
 use crate::respond;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use sampan_api::admission::Warnings;
 use sampan_api::{Status, UserInfo};
 use sampan_env::Env;
 use std::panic::AssertUnwindSafe;
@@ -22,6 +25,7 @@ const AUDIT_ID_MAX: usize = 64;
 pub struct Receive {
     pub env: Env,
     pub metrics: Arc<Metrics>,
+    pub ledgers: Ledgers,
 }
 
 impl Filter for Receive {
@@ -40,7 +44,10 @@ impl Receive {
             return response;
         };
         let in_process = request.extensions().get::<UserInfo>().is_some();
-        let exchange = Arc::new(Exchange { info, audit_id, warnings: Warnings::default(), in_process });
+        let line = request.extensions().get::<Arc<Line>>().cloned();
+        let cut = request.extensions().get::<Cut>().cloned().unwrap_or_default();
+        let under_way = request.extensions().get::<UnderWay>().cloned();
+        let exchange = Arc::new(Exchange::new(info, audit_id, in_process, line));
         request.extensions_mut().insert(exchange.clone());
         let output = super::refusal_output(&request);
         // What panicked holds nothing of ours: the request's own state goes with it, and shared state is behind locks
@@ -59,6 +66,9 @@ impl Receive {
                 respond::status(&Status::internal(message), output)
             }
         };
+        if !in_process {
+            response = self.send(response, &exchange, cut, under_way, output);
+        }
         respond::finish(&mut response, &exchange.audit_id, exchange.warnings.take());
         let took = self.env.instant().saturating_duration_since(started);
         self.metrics.answered(&exchange.info, response.status().as_u16(), took);
@@ -67,6 +77,39 @@ impl Receive {
 }
 
 impl Receive {
+    /// The answer as it goes to the transport, or the refusal that takes its place when there is no room for it.
+    fn send(
+        &self,
+        response: Response<Body>,
+        exchange: &Exchange,
+        cut: Cut,
+        under_way: Option<UnderWay>,
+        output: Output,
+    ) -> Response<Body> {
+        let shares = exchange.line.as_ref().map(|line| line.shares(&self.ledgers));
+        let payer = exchange.payer();
+        let account = |share| self.ledgers.answers.account(&payer, share);
+        let endless = exchange.info.is_long_running() && response.status().is_success();
+        let sending = Sending {
+            account: account(shares.map(|shares| shares.answers.clone())),
+            reserve: shares.map(|shares| account(Some(shares.whole_answers.clone()))),
+            length: if endless { Length::Endless } else { Length::Finite },
+            line: exchange.line.clone(),
+            under_way,
+            cut,
+            env: self.env.clone(),
+        };
+        let (parts, body) = response.into_parts();
+        let shared = parts.extensions.get::<SharedBytes>().is_some();
+        match answer::send(body, shared, sending) {
+            Ok(body) => Response::from_parts(parts, body),
+            Err(answer::NoRoom) => {
+                self.metrics.turned_away(exchange.info.is_mutating());
+                respond::status(&too_many_requests(), output)
+            }
+        }
+    }
+
     /// The client's own id, where it gives one that can stand in a log, else a new one.
     fn audit_id(&self, request: &Request<Body>) -> String {
         let given = request.headers().get("audit-id").and_then(|value| value.to_str().ok());

@@ -1,8 +1,8 @@
 //! DELETE of a collection.
 
 use super::selection;
-use crate::body::{self, Body};
-use crate::core::Ask;
+use crate::ask::Ask;
+use crate::body::Body;
 use crate::negotiate::Endpoint;
 use crate::options;
 use http::Response;
@@ -12,13 +12,14 @@ use serde_json::Value;
 pub async fn delete_collection(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
     let selection = selection(ask)?;
-    let bytes = body::read(body).await?;
+    let bytes = ask.read(body).await?;
     let (options, dry_run) = options::delete(&ask.query(), &ask.parts.headers, &bytes)?;
     let caller = ask.caller_of("", dry_run, &Value::Null);
     let registry = &ask.core.registry;
+    ask.until_readable(&selection).await?;
     let list = registry
         .delete_collection(&caller, &ask.row, ask.namespace(), &selection, &options)
         .await
         .map_err(Status::from)?;
-    ask.page(output, &list)
+    ask.page(output, list.into()).await
 }

@@ -1,7 +1,7 @@
 //! POST to a collection.
 
-use crate::body::{self, Body};
-use crate::core::Ask;
+use crate::ask::Ask;
+use crate::body::Body;
 use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options;
@@ -11,12 +11,12 @@ use sampan_api::Status;
 pub async fn create(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
     let format = negotiate::input(&ask.parts.headers)?;
-    let bytes = body::read(body).await?;
+    let bytes = ask.read(body).await?;
     let options = options::write(&ask.query(), "CreateOptions")?;
     let expected = Expected::of_row(&ask.row);
     let decoded = decode::object(&expected, format, &bytes)?;
     let object = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
     let caller = ask.caller(&options);
     let record = ask.core.registry.create(&caller, &ask.row, ask.namespace(), object).await.map_err(Status::from)?;
-    ask.record(201, output, &record)
+    ask.record(201, output, &record).await
 }

@@ -1,7 +1,7 @@
 //! DELETE of one object.
 
-use crate::body::{self, Body};
-use crate::core::Ask;
+use crate::body::Body;
+use crate::ask::Ask;
 use crate::negotiate::{Endpoint, Output, Shape};
 use crate::options;
 use crate::respond;
@@ -13,17 +13,17 @@ use std::sync::Arc;
 
 pub async fn delete(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
-    let bytes = body::read(body).await?;
+    let bytes = ask.read(body).await?;
     let (options, dry_run) = options::delete(&ask.query(), &ask.parts.headers, &bytes)?;
     let caller = ask.caller_of("", dry_run, &Value::Null);
     let registry = &ask.core.registry;
     let deleted =
         registry.delete(&caller, &ask.row, ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
     if !deleted.gone {
-        return ask.record(code_of_going(&options), output, &deleted.record);
+        return ask.record(code_of_going(&options), output, &deleted.record).await;
     }
     if deleted.answer_object {
-        ask.record(200, output, &deleted.record)
+        ask.record(200, output, &deleted.record).await
     } else {
         Ok(success(ask, output, &deleted.record))
     }

@@ -2,7 +2,7 @@
 
 use super::selection;
 use crate::body::Body;
-use crate::core::Ask;
+use crate::ask::Ask;
 use crate::negotiate::Endpoint;
 use http::Response;
 use sampan_api::{Records, Status};
@@ -11,8 +11,11 @@ use std::sync::Arc;
 pub async fn list(ask: &Ask) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::List)?;
     let options = selection(ask)?;
-    let list = ask.core.registry.list(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
+    let registry = &ask.core.registry;
+    ask.until_readable(&options).await?;
+    let selection = registry.select(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
     if ask.wants_records() {
+        let list = selection.into_list().map_err(Status::from)?;
         return Ok(Ask::records(Records::List {
             items: Arc::new(list.items),
             revision: list.revision,
@@ -20,5 +23,5 @@ pub async fn list(ask: &Ask) -> Result<Response<Body>, Status> {
             remaining: list.remaining,
         }));
     }
-    ask.page(output, &list)
+    ask.page(output, selection).await
 }

@@ -1,7 +1,7 @@
 //! PATCH: JSON, merge and strategic merge, applied inside the registry's compare-and-swap loop.
 
-use crate::body::{self, Body};
-use crate::core::Ask;
+use crate::ask::Ask;
+use crate::body::Body;
 use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options::{self, FieldValidation, PatchOptions};
@@ -24,7 +24,7 @@ pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let expected = Expected::of_row(&ask.row);
     let media_type = media_type(ask, &expected)?;
     let output = ask.output(Endpoint::Resource)?;
-    let bytes = body::read(body).await?;
+    let bytes = ask.read(body).await?;
     let options = options::patch(&ask.query(), media_type == APPLY_PATCH)?;
     if media_type == APPLY_PATCH {
         return Err(apply_not_served());
@@ -42,7 +42,7 @@ pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
         .update(&caller, &ask.row, ask.namespace(), ask.name(), &how, &transform)
         .await
         .map_err(Status::from)?;
-    ask.record(200, output, &updated.record)
+    ask.record(200, output, &updated.record).await
 }
 
 fn apply_not_served() -> Status {

@@ -1,8 +1,8 @@
 //! PUT of an object or of a stored view of it.
 
 use super::may;
-use crate::body::{self, Body};
-use crate::core::Ask;
+use crate::ask::Ask;
+use crate::body::Body;
 use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options;
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
     let format = negotiate::input(&ask.parts.headers)?;
-    let bytes = body::read(body).await?;
+    let bytes = ask.read(body).await?;
     let options = options::write(&ask.query(), "UpdateOptions")?;
     let expected = Expected::of_row(&ask.row);
     let decoded = decode::object(&expected, format, &bytes)?;
@@ -38,7 +38,7 @@ pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
         .update(&caller, &ask.row, ask.namespace(), ask.name(), &how, &transform)
         .await
         .map_err(Status::from)?;
-    ask.record(if updated.created { 201 } else { 200 }, output, &updated.record)
+    ask.record(if updated.created { 201 } else { 200 }, output, &updated.record).await
 }
 
 /// A PUT that creates needs the right to create; the authorizer is asked once, and only where nothing is there.

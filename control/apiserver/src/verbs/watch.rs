@@ -2,7 +2,7 @@
 
 use super::selection;
 use crate::body::{Body, BoxError};
-use crate::core::Ask;
+use crate::ask::Ask;
 use crate::encode::Encoder;
 use crate::limits::{WATCH_CHUNK_BYTES, WATCH_EVENTS_PER_CHUNK};
 use crate::metrics::Watching;

@@ -6,8 +6,13 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use sampan_api::user::{Authorizer, GROUP_MASTERS, UserInfo};
 use sampan_apiserver::{ApiService, Body, body};
+use sampan_api::Object;
+use sampan_api::admission::{Admission, AdmitAll, Warnings};
+use sampan_apiserver::flow::seats::Seats;
+use sampan_apiserver::line::Ledgers;
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::Registry;
+use sampan_registry::options::Caller;
 pub use sampan_testing::server::Masters;
 use sampan_testing::server::{Parts, Tokens};
 use serde_json::{Value, json};
@@ -19,6 +24,8 @@ pub struct Server {
     pub registry: Registry,
     pub tasks: Tasks,
     pub stopping: CancellationToken,
+    pub seats: Seats,
+    pub ledgers: Ledgers,
 }
 
 /// An answer, read whole.
@@ -57,13 +64,50 @@ pub async fn server() -> Server {
 
 /// A server of that world, guarded by that authorizer; it has the namespace `default`.
 pub async fn server_in(env: Env, authorizer: Arc<dyn Authorizer>) -> Server {
-    let users = [("admin", admin()), ("user", UserInfo::new("user", Vec::<String>::new()))];
-    let parts = Parts { authenticator: Arc::new(Tokens::new(users)), authorizer, ..Parts::new(env) };
+    server_of(env, authorizer, Arc::new(AdmitAll)).await
+}
+
+/// The same with that admission. Whoever shows the token `as:NAME` is NAME, for a few names.
+pub async fn server_of(env: Env, authorizer: Arc<dyn Authorizer>, admission: Arc<dyn Admission>) -> Server {
+    let someone = |name: &str| UserInfo::new(name, Vec::<String>::new());
+    let mut users = vec![("admin".to_owned(), admin()), ("user".to_owned(), someone("user"))];
+    let names = ["bad", "slow", "other", "reader", "reader-0", "reader-1", "reader-2", "reader-3"];
+    users.extend(names.map(|name| (format!("as:{name}"), someone(name))));
+    let users = users.iter().map(|(token, user)| (token.as_str(), user.clone()));
+    let parts = Parts { authenticator: Arc::new(Tokens::new(users)), authorizer, admission, ..Parts::new(env) };
     let server = parts.start().await;
-    Server { service: server.service, registry: server.registry, tasks: server.tasks, stopping: server.stopping }
+    Server {
+        service: server.service,
+        registry: server.registry,
+        tasks: server.tasks,
+        stopping: server.stopping,
+        seats: server.seats,
+        ledgers: server.ledgers,
+    }
 }
 
 impl Server {
+    /// Stores an object of the core group without a request.
+    pub async fn store(&self, resource: &str, namespace: &str, object: &Value) {
+        let warnings = Warnings::default();
+        let user = admin();
+        let caller = Caller {
+            user: &user,
+            verb: "create",
+            user_agent: "test",
+            request_id: "",
+            field_manager: "test",
+            dry_run: false,
+            options: &serde_json::Value::Null,
+            admission: &AdmitAll,
+            warnings: &warnings,
+        };
+        let table = self.registry.table();
+        let row = table.lookup("", "v1", resource).expect("a built-in row");
+        let object = Object::from_value(object.clone()).expect("an object");
+        self.registry.create(&caller, row, namespace, object).await.expect("stored");
+    }
+
     /// Any request, as it would come over a socket.
     pub async fn raw(&self, request: Request<Body>) -> Response<Body> {
         match self.service.clone().oneshot(request).await {

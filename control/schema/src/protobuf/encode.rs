@@ -4,7 +4,7 @@ use sampan_api::time::{Fraction, UnixTime};
 use serde_json::{Map, Value};
 
 use super::envelope;
-use super::wire::{FIXED64, put_bytes, put_int, put_message, put_tag};
+use super::wire::{BYTES, FIXED64, put_bytes, put_int, put_message, put_tag, put_varint};
 use crate::scalar;
 use crate::schema::Schema;
 use crate::table::{Field, Shape, Type, TypeDef, TypeId, WireEntry};
@@ -45,34 +45,46 @@ pub fn encode_object(schema: &Schema, id: TypeId, value: &Value) -> Result<Vec<u
     Ok(out)
 }
 
-/// A list in its envelope, of items that are encoded already (messages, without envelope).
-///
-/// `metadata` is the ListMeta as JSON.
+/// The beginning of a list whose items, as [`put_list_item`] writes them, have `items` bytes together: everything before
+/// the first of them.
 ///
 /// # Errors
 /// As [`encode`], for the metadata.
-pub fn encode_list<B: AsRef<[u8]>>(
+pub fn begin_list(
     schema: &Schema,
     api_version: &str,
     kind: &str,
     metadata: &Value,
-    items: impl IntoIterator<Item = B>,
+    items: u64,
 ) -> Result<Vec<u8>, EncodeError> {
     let Some(list) = schema.find("", "v1", "List") else { return fail("", "the schema has no List") };
     let Some(Type::Struct(meta)) = schema.field(list, "metadata").map(|f| f.ty) else {
         return fail("metadata", "the schema has no ListMeta");
     };
-    let mut out = Vec::with_capacity(1024);
+    let mut head = Vec::with_capacity(64);
+    put_message(&mut head, 1, |out| encode(schema, meta, metadata, out))?;
+    let mut out = Vec::with_capacity(256);
     envelope::start(&mut out, api_version, kind);
-    put_message(&mut out, 2, |out| {
-        put_message(out, 1, |out| encode(schema, meta, metadata, out))?;
-        for item in items {
-            put_bytes(out, 2, item.as_ref());
-        }
-        Ok(())
-    })?;
-    envelope::finish(&mut out);
+    put_tag(&mut out, 2, BYTES);
+    put_varint(&mut out, head.len() as u64 + items);
+    out.extend_from_slice(&head);
     Ok(out)
+}
+
+/// One item of a list.
+pub fn put_list_item(out: &mut Vec<u8>, item: &[u8]) {
+    put_bytes(out, 2, item);
+}
+
+/// Bytes that [`put_list_item`] writes for an item of `length` bytes.
+pub fn list_item_len(length: usize) -> u64 {
+    let bits = u64::BITS - (length as u64 | 1).leading_zeros();
+    1 + u64::from(bits.div_ceil(7)) + length as u64
+}
+
+/// What stands behind the last item of a list.
+pub fn end_list(out: &mut Vec<u8>) {
+    envelope::finish(out);
 }
 
 /// One frame of a watch: a `WatchEvent` behind its length. `object` is in its envelope.

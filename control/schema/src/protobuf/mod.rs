@@ -9,5 +9,5 @@ mod envelope;
 mod wire;
 
 pub use decode::decode;
-pub use encode::{EncodeError, encode, encode_list, encode_object, watch_frame};
+pub use encode::{EncodeError, begin_list, encode, encode_object, end_list, list_item_len, put_list_item, watch_frame};
 pub use envelope::{Envelope, unwrap, wrap};

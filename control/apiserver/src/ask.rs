@@ -1,0 +1,242 @@
+//! What one request asks, once it is known which row it is about, and how it is answered.
+
+use crate::body::{self, Body};
+use crate::core::Core;
+use crate::decode::Expected;
+use crate::encode::Encoder;
+use crate::exchange::Exchange;
+use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, GZIP_MIN_BYTES};
+use crate::listing::Listing;
+use crate::negotiate::{self, Endpoint, Output, SERVED, SERVED_WITHOUT_SCHEMA};
+use crate::options::{WriteOptions, manager_or_agent};
+use crate::pieces::{Pieces, Source};
+use crate::query::Query;
+use crate::respond;
+use crate::table::Include;
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http::header::USER_AGENT;
+use http::request::Parts;
+use http_body_util::BodyExt;
+use sampan_api::{Record, Records, Status, UserInfo, WantRecords};
+use sampan_env::Env;
+use sampan_registry::options::{Caller, ListOptions};
+use sampan_registry::{Registry, Resource, Selection};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A request about a row of the table, its body apart.
+pub struct Ask {
+    pub(crate) core: Arc<Core>,
+    pub(crate) parts: Parts,
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) user: Arc<UserInfo>,
+    pub(crate) row: Arc<Resource>,
+}
+
+impl Ask {
+    /// The row that the path names.
+    pub fn row(&self) -> &Arc<Resource> {
+        &self.row
+    }
+    /// The caller.
+    pub fn user(&self) -> &Arc<UserInfo> {
+        &self.user
+    }
+    /// Reads and writes all kinds.
+    pub fn registry(&self) -> &Registry {
+        &self.core.registry
+    }
+    /// Clock and randomness.
+    pub fn env(&self) -> &Env {
+        &self.core.env
+    }
+    /// `""` for cluster-scoped rows, and for lists over all namespaces.
+    pub fn namespace(&self) -> &str {
+        if self.row.namespaced { self.exchange.info.namespace() } else { "" }
+    }
+    /// `""` for collections.
+    pub fn name(&self) -> &str {
+        self.exchange.info.name()
+    }
+    /// `""` for the object itself.
+    pub fn subresource(&self) -> &str {
+        self.exchange.info.subresource()
+    }
+    /// As authorization names it.
+    pub fn verb(&self) -> &str {
+        self.exchange.info.verb()
+    }
+    /// The query of the URL.
+    pub fn query(&self) -> Query<'_> {
+        Query::parse(self.parts.uri.query())
+    }
+    /// Warns the caller, in a header of the answer.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.exchange.warnings.add(text);
+    }
+
+    fn user_agent(&self) -> &str {
+        self.parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+
+    /// Who writes, as the registry wants to know it.
+    pub fn caller<'a>(&'a self, options: &'a WriteOptions) -> Caller<'a> {
+        self.caller_of(&options.field_manager, options.dry_run, &options.shown)
+    }
+
+    /// `options`: the call's options as an object, for admission.
+    pub fn caller_of<'a>(&'a self, field_manager: &'a str, dry_run: bool, options: &'a Value) -> Caller<'a> {
+        Caller {
+            user: &self.user,
+            verb: self.verb(),
+            user_agent: self.user_agent(),
+            request_id: &self.exchange.audit_id,
+            field_manager: manager_or_agent(field_manager, self.user_agent()),
+            dry_run,
+            options,
+            admission: &*self.core.admission,
+            warnings: &self.exchange.warnings,
+        }
+    }
+
+    /// The media types in which the row's objects are served.
+    fn served(&self) -> &'static [&'static str] {
+        if self.row.ty.as_ref().is_some_and(|ty| ty.def().has_protobuf()) { &SERVED } else { &SERVED_WITHOUT_SCHEMA }
+    }
+
+    /// What the request's bodies are read as: the subresource's own kind where it has one, else the row's.
+    pub(crate) fn expected(&self) -> Expected {
+        let own =
+            self.row.find_subresource(self.subresource()).and_then(|sub| Some((sub.kind.clone()?, sub.ty.clone())));
+        let (gvk, ty) = own.unwrap_or_else(|| (self.row.gvk(), self.row.ty.clone()));
+        Expected { gvk, ty }
+    }
+
+    /// How the answer is to be encoded. Errors: 406.
+    pub fn output(&self, endpoint: Endpoint) -> Result<Output, Status> {
+        negotiate::output(&self.parts.headers, self.parts.uri.query(), endpoint, self.served())
+    }
+
+    /// The same for a watch; a refusal comes with how it is to be encoded.
+    pub fn stream_output(&self) -> Result<Output, (Status, Output)> {
+        negotiate::stream(&self.parts.headers, self.served())
+    }
+
+    /// The caller is of this process and takes records instead of bytes.
+    pub fn wants_records(&self) -> bool {
+        self.parts.extensions.get::<WantRecords>().is_some()
+    }
+
+    pub(crate) fn encoder(&self, output: Output) -> Result<Encoder, Status> {
+        let include = match output.shape {
+            negotiate::Shape::Table(_) => Include::parse(self.query().get("includeObject"))?,
+            _ => Include::default(),
+        };
+        Ok(Encoder { row: self.row.clone(), output, include, now: self.core.env.now() })
+    }
+
+    /// The body of the request, read whole; see [`crate::body`].
+    ///
+    /// # Errors
+    /// 413 when it is too large, 504 when it is too slow, 429 when too much is arriving, 400 when it breaks off.
+    pub async fn read(&self, body: Body) -> Result<Bytes, Status> {
+        body::receive(&self.exchange, &self.core.ledgers, &self.core.env, body).await
+    }
+
+    /// Waits, without holding a seat, for the revision that a list names.
+    pub(crate) async fn until_readable(&self, options: &ListOptions) -> Result<(), Status> {
+        let registry = &self.core.registry;
+        let Some(revision) = registry.awaited_by_list(&self.row, self.namespace(), options) else { return Ok(()) };
+        self.exchange.aside(registry.wait_until(revision)).await?.map_err(Status::from)
+    }
+
+    /// Does work that takes long by the compute threads, in the turn of the request's flow.
+    pub(crate) async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.core.compute.run(self.exchange.flow(), work).await
+    }
+
+    /// Answers with one object.
+    pub async fn record(&self, code: u16, output: Output, record: &Arc<Record>) -> Result<Response<Body>, Status> {
+        let encoder = self.encoder(output)?;
+        let media_type = output.format.media_type();
+        let headers = &self.parts.headers;
+        if record.json.len() < COMPUTED_BYTES_MIN {
+            return Ok(respond::bytes(code, media_type, encoder.record(record)?));
+        }
+        if !encoder.is_computed() && !respond::packs(headers, record.json_len()) {
+            // Nothing is copied: the answer is the record's own bytes.
+            let [before, version, after] = record.json_parts(0);
+            return Ok(respond::parts(code, media_type, [before, version, after, Bytes::from_static(b"\n")]));
+        }
+        let (record, packs) = (record.clone(), respond::accepts_gzip(headers));
+        let made = self.compute(move || encoder.record(&record).map(|plain| respond::packed(plain, packs))).await?;
+        Ok(made.response(code, media_type))
+    }
+
+    /// Answers with a page of objects, which is encoded as it is sent.
+    pub(crate) async fn page(&self, output: Output, selection: Selection) -> Result<Response<Body>, Status> {
+        let mut listing = Listing::new(self.encoder(output)?, selection)?;
+        let media_type = output.format.media_type();
+        if let Some(mut rest) = listing.to_measure() {
+            while !rest.is_over() {
+                let step = move || {
+                    let measured = listing.measure(&mut rest);
+                    (listing, rest, measured)
+                };
+                let measured;
+                (listing, rest, measured) = self.compute(step).await;
+                measured?;
+            }
+        }
+        let gzip = respond::accepts_gzip(&self.parts.headers);
+        let least = if gzip { GZIP_MIN_BYTES } else { ANSWER_PIECE_BYTES };
+        let (mut first, mut length) = (Vec::new(), 0);
+        while !listing.is_over() && length < least {
+            let parts;
+            if listing.is_computed() && !first.is_empty() {
+                let wanted = least - length;
+                let step = move || {
+                    let parts = listing.piece(wanted);
+                    (listing, parts)
+                };
+                (listing, parts) = self.compute(step).await;
+            } else {
+                // The beginning of a table is little work: most answers are no longer.
+                let wanted = if listing.is_computed() { FIRST_COMPUTED_BYTES } else { least };
+                parts = listing.piece(wanted.min(least));
+            }
+            let parts = parts?;
+            if parts.is_empty() && !listing.is_over() {
+                tokio::task::yield_now().await;
+            }
+            length += parts.iter().map(Bytes::len).sum::<usize>();
+            first.extend(parts);
+        }
+        if listing.is_over() && !(gzip && length >= GZIP_MIN_BYTES) {
+            return Ok(respond::bytes(200, media_type, joined(first, length)));
+        }
+        let source = if gzip { Source::gzip(listing, first) } else { Source::plain(listing, first) };
+        let pieces = Pieces::new(source, self.core.compute.clone(), self.exchange.flow());
+        Ok(respond::stream(200, media_type, gzip, BodyExt::boxed_unsync(pieces)))
+    }
+
+    /// Answers a caller of this process with what it asked for: records, and no bytes.
+    pub(crate) fn records(records: Records) -> Response<Body> {
+        let mut response = Response::new(crate::body::empty());
+        response.extensions_mut().insert(records);
+        response
+    }
+}
+
+/// So much of a computed list is made at once, bytes.
+const FIRST_COMPUTED_BYTES: usize = 8 * 1024;
+
+fn joined(mut parts: Vec<Bytes>, length: usize) -> Bytes {
+    if parts.len() == 1 {
+        return parts.swap_remove(0);
+    }
+    let mut all = BytesMut::with_capacity(length);
+    parts.iter().for_each(|part| all.extend_from_slice(part));
+    all.freeze()
+}

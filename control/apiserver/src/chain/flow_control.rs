@@ -1,0 +1,67 @@
+//! Priority and fairness for requests that come over connections: each takes a seat of its level, or waits for one, or is
+//! told to come again; and each is answered within its time. Requests of this process, and those that are long by nature,
+//! take none.
+
+use super::{Filter, Next, refusal_output, refuse};
+use crate::body::Body;
+use crate::exchange::{Exchange, Identity};
+use crate::flow::seats::Seats;
+use crate::ledger::Payer;
+use crate::limits::{REQUEST_TIMEOUT, RETRY_AFTER_SECONDS};
+use crate::respond;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use sampan_api::Status;
+use sampan_api::user::GROUP_UNAUTHENTICATED;
+use std::sync::Arc;
+
+/// The step.
+pub struct FlowControl {
+    /// Where seats are taken.
+    pub seats: Seats,
+}
+
+impl Filter for FlowControl {
+    fn filter(&self, request: Request<Body>, next: Next) -> BoxFuture<'_, Response<Body>> {
+        Box::pin(self.pass(request, next))
+    }
+}
+
+impl FlowControl {
+    async fn pass(&self, request: Request<Body>, next: Next) -> Response<Body> {
+        let found = (request.extensions().get::<Arc<Exchange>>(), request.extensions().get::<Identity>());
+        let (Some(exchange), Some(Identity(user))) = found else {
+            return refuse(&request, &Status::internal("the chain is incomplete"));
+        };
+        let exchange = exchange.clone();
+        let (placement, exempt) = self.seats.place(user, &exchange.info);
+        exchange.bill(placement.flow, || Payer::of(user));
+        if exchange.in_process {
+            return next.run(request).await;
+        }
+        if let Some(line) = exchange.line.as_ref().filter(|_| !user.in_group(GROUP_UNAUTHENTICATED)) {
+            line.authenticated(|| exchange.payer());
+        }
+        if exchange.info.is_long_running() {
+            return next.run(request).await;
+        }
+        let output = refusal_output(&request);
+        let work = async {
+            if !exempt {
+                match self.seats.take(placement, exchange.info.is_mutating()).await {
+                    Ok(seat) => exchange.sit(seat),
+                    Err(status) => return respond::status(&status, output),
+                }
+            }
+            next.run(request).await
+        };
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, work).await;
+        if let Some(seat) = exchange.seat() {
+            seat.give_back();
+        }
+        answer.unwrap_or_else(|_| {
+            let text = "request did not complete within the allotted timeout";
+            respond::status(&Status::timeout(text, RETRY_AFTER_SECONDS), output)
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! One connection, as the steps of the chain and the listener know it together: what it holds, what is under way on it,
+//! and whether somebody on it has said who they are.
+
+use crate::answer::Answer;
+use crate::ledger::{Ledger, Payer};
+use crate::limits::WHOLE_ANSWERS_RESERVE;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+
+/// The ledgers of the server: what it holds for its clients.
+#[derive(Clone)]
+pub struct Ledgers {
+    /// Bytes of answers that the transport holds.
+    pub answers: Ledger,
+    /// Bytes of bodies that have arrived and are not done with.
+    pub bodies: Ledger,
+    /// Bodies that are arriving.
+    pub arriving: Ledger,
+}
+
+/// A connection's part of each ledger.
+#[derive(Clone)]
+pub struct Shares {
+    /// Of [`Ledgers::answers`].
+    pub answers: Arc<Semaphore>,
+    /// Of the same, for answers that were made whole: large ones that come in pieces leave it to them.
+    pub whole_answers: Arc<Semaphore>,
+    /// Of [`Ledgers::bodies`].
+    pub bodies: Arc<Semaphore>,
+    /// Of [`Ledgers::arriving`].
+    pub arriving: Arc<Semaphore>,
+}
+
+/// Answers that are no more are forgotten after so many new ones.
+const FORGET_EVERY: usize = 64;
+
+/// A connection. In a request's extensions.
+#[derive(Default)]
+pub struct Line {
+    /// Made when the first request is charged.
+    shares: OnceLock<Shares>,
+    under_way: AtomicUsize,
+    idle_since: Mutex<Option<Instant>>,
+    authenticated: AtomicBool,
+    /// Whom the connection is counted against, from its first request that said who asks.
+    payer: OnceLock<Payer>,
+    answers: Mutex<Vec<Weak<Answer>>>,
+    /// Told when somebody has said who they are for the first time.
+    pub(crate) known: Notify,
+}
+
+/// A request under way; its connection is not idle while it lives.
+#[derive(Clone)]
+pub struct UnderWay(#[allow(dead_code, reason = "it is counted, not read")] Arc<Counted>);
+
+struct Counted {
+    line: Arc<Line>,
+    env: sampan_env::Env,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.line.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
+            *self.line.idle_since.lock() = Some(self.env.instant());
+        }
+    }
+}
+
+impl Line {
+    /// A connection that is idle from `now` on.
+    pub fn new(now: Instant) -> Arc<Self> {
+        Arc::new(Self { idle_since: Mutex::new(Some(now)), ..Self::default() })
+    }
+
+    /// The peer is there: from now on it may be idle.
+    pub fn begins_idle(&self, now: Instant) {
+        *self.idle_since.lock() = Some(now);
+    }
+
+    /// The connection's parts of these ledgers.
+    pub fn shares(&self, ledgers: &Ledgers) -> &Shares {
+        self.shares.get_or_init(|| Shares {
+            answers: ledgers.answers.connection(),
+            whole_answers: Arc::new(Semaphore::new(WHOLE_ANSWERS_RESERVE)),
+            bodies: ledgers.bodies.connection(),
+            arriving: ledgers.arriving.connection(),
+        })
+    }
+
+    /// A request begins.
+    pub fn begin(self: &Arc<Self>, env: &sampan_env::Env) -> UnderWay {
+        if self.under_way.fetch_add(1, Ordering::AcqRel) == 0 {
+            *self.idle_since.lock() = None;
+        }
+        UnderWay(Arc::new(Counted { line: self.clone(), env: env.clone() }))
+    }
+
+    /// Since when nothing has been asked; `None`: a request is under way.
+    pub fn idle_since(&self) -> Option<Instant> {
+        if self.under_way.load(Ordering::Acquire) > 0 { None } else { *self.idle_since.lock() }
+    }
+
+    /// Somebody has said who they are, and it holds.
+    pub fn authenticated(&self, payer: impl FnOnce() -> Payer) {
+        if !self.authenticated.swap(true, Ordering::AcqRel) {
+            self.payer.get_or_init(payer);
+            self.known.notify_one();
+        }
+    }
+
+    /// Whom the connection is counted against.
+    pub fn payer(&self) -> Option<&Payer> {
+        self.payer.get()
+    }
+
+    pub(crate) fn look_after(&self, answer: &Arc<Answer>) {
+        let mut answers = self.answers.lock();
+        if answers.len() % FORGET_EVERY == FORGET_EVERY - 1 {
+            answers.retain(|one| one.strong_count() > 0);
+        }
+        answers.push(Arc::downgrade(answer));
+    }
+
+    /// Cuts the answers that the peer does not take. Returns how many.
+    pub fn sweep(&self, now: Instant) -> usize {
+        let answers = {
+            let mut answers = self.answers.lock();
+            answers.retain(|one| one.strong_count() > 0);
+            answers.clone()
+        };
+        answers.iter().filter_map(Weak::upgrade).filter(|answer| answer.cut_if_overdue(now)).count()
+    }
+}

@@ -1,0 +1,344 @@
+//! A list in pieces: encoded as it is sent, out of the state that it is of. It is never there whole.
+
+use crate::encode::{Encoder, list_metadata, unencodable};
+use crate::limits::{ANSWER_PIECE_BYTES, LIST_EXAMINED_MAX};
+use crate::metadata;
+use crate::negotiate::{Format, Shape};
+use crate::table::Tables;
+use bytes::Bytes;
+use sampan_api::{Record, Status};
+use sampan_registry::Selection;
+use sampan_schema::{protobuf, yaml};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// An object with more JSON than this is not copied into a piece: its bytes are sent as they are.
+const COPIED_OBJECT_MAX: usize = ANSWER_PIECE_BYTES / 2;
+/// Objects that are taken out of the state at once.
+const BATCH: usize = 64;
+
+/// A list on its way to bytes.
+pub struct Listing {
+    encoder: Encoder,
+    selection: Selection,
+    /// Taken out of the selection, not yet written.
+    pending: std::vec::IntoIter<Arc<Record>>,
+    stage: Stage,
+    /// No item has been written.
+    empty: bool,
+    indent: Indent,
+    /// Of protobuf: bytes of all items, which stand before the first.
+    items_bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Items,
+    Over,
+}
+
+/// What has been written, copied or shared.
+#[derive(Default)]
+struct Out {
+    parts: Vec<Bytes>,
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Out {
+    fn len(&self) -> usize {
+        self.length + self.buffer.len()
+    }
+
+    fn flush(&mut self) {
+        if !self.buffer.is_empty() {
+            self.length += self.buffer.len();
+            self.parts.push(std::mem::take(&mut self.buffer).into());
+        }
+    }
+
+    fn share(&mut self, mut bytes: Bytes) {
+        self.flush();
+        self.length += bytes.len();
+        while !bytes.is_empty() {
+            self.parts.push(bytes.split_to(bytes.len().min(ANSWER_PIECE_BYTES)));
+        }
+    }
+}
+
+impl Listing {
+    /// # Errors
+    /// 406, when a single object's metadata is asked for.
+    pub fn new(encoder: Encoder, selection: Selection) -> Result<Self, Status> {
+        if matches!(encoder.output.shape, Shape::Metadata(_)) {
+            return Err(encoder.list_as_metadata());
+        }
+        Ok(Self {
+            encoder,
+            selection,
+            pending: Vec::new().into_iter(),
+            stage: Stage::Head,
+            empty: true,
+            indent: Indent::default(),
+            items_bytes: 0,
+        })
+    }
+
+    /// Whether its bytes are made with more work than copying.
+    pub fn is_computed(&self) -> bool {
+        let output = self.encoder.output;
+        !matches!(output.shape, Shape::Whole | Shape::Discovery) || output.format != Format::Json || output.pretty
+    }
+
+    /// Everything has been made.
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// What is to be known before the first byte: of protobuf, the length of all items. `measured` begins as a copy of the
+    /// selection and is over when all is known.
+    ///
+    /// # Errors
+    /// When an object has no protobuf form.
+    pub fn measure(&mut self, measured: &mut Selection) -> Result<(), Status> {
+        let whole = self.is_whole();
+        for record in measured.next(BATCH).map_err(Status::from)? {
+            let payload = self.encoder.payload(&record)?;
+            let length = if whole { payload.len() } else { metadata::of_protobuf(&payload).len() };
+            self.items_bytes += protobuf::list_item_len(length);
+        }
+        Ok(())
+    }
+
+    /// The selection, where it is to be measured before the first piece.
+    pub fn to_measure(&self) -> Option<Selection> {
+        (self.encoder.output.format == Format::Protobuf).then(|| self.selection.clone())
+    }
+
+    fn is_whole(&self) -> bool {
+        !matches!(self.encoder.output.shape, Shape::MetadataList(_))
+    }
+
+    /// The next parts, about `least` bytes together; fewer where little is selected of what was looked at, or at the end.
+    ///
+    /// # Errors
+    /// When an object has no form of the kind asked for.
+    pub fn piece(&mut self, least: usize) -> Result<Vec<Bytes>, Status> {
+        let mut out = Out { buffer: Vec::with_capacity(least.min(ANSWER_PIECE_BYTES) + COPIED_OBJECT_MAX / 4), ..Out::default() };
+        if self.stage == Stage::Head {
+            self.head(&mut out.buffer)?;
+            self.stage = Stage::Items;
+        }
+        let mut examined = 0;
+        while self.stage == Stage::Items && out.len() < least {
+            if let Some(record) = self.pending.next() {
+                self.item(&mut out, &record)?;
+                self.empty = false;
+            } else if self.selection.is_over() {
+                self.tail(&mut out.buffer);
+                self.stage = Stage::Over;
+            } else if examined >= LIST_EXAMINED_MAX {
+                break;
+            } else {
+                examined += BATCH;
+                self.pending = self.selection.next(BATCH).map_err(Status::from)?.into_iter();
+            }
+        }
+        out.flush();
+        Ok(out.parts)
+    }
+
+    fn kind(&self) -> (String, String) {
+        match self.encoder.output.shape {
+            Shape::MetadataList(version) => (version.api_version().to_owned(), "PartialObjectMetadataList".to_owned()),
+            Shape::Table(version) => (version.api_version().to_owned(), "Table".to_owned()),
+            _ => (self.encoder.row.api_version(), format!("{}List", self.encoder.row.kind)),
+        }
+    }
+
+    fn head(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
+        let meta = list_metadata(&self.selection);
+        match self.encoder.output.format {
+            Format::Protobuf => {
+                let (api_version, kind) = match self.encoder.output.shape {
+                    // There is no protobuf form of a table: the objects are sent.
+                    Shape::Table(_) => (self.encoder.row.api_version(), format!("{}List", self.encoder.row.kind)),
+                    _ => self.kind(),
+                };
+                let meta: Value = serde_json::from_slice(&meta).map_err(|error| unencodable(&error))?;
+                let schema = self.encoder.ty()?.schema();
+                let head = protobuf::begin_list(schema, &api_version, &kind, &meta, self.items_bytes);
+                out.extend_from_slice(&head.map_err(|error| unencodable(&error))?);
+            }
+            Format::Yaml => self.yaml_around(out, true)?,
+            Format::Json => {
+                let json = self.json_head(&meta);
+                self.write(out, &json);
+            }
+        }
+        Ok(())
+    }
+
+    fn json_head(&self, meta: &[u8]) -> Vec<u8> {
+        let mut json = Vec::with_capacity(256);
+        if let Shape::Table(version) = self.encoder.output.shape {
+            self.encoder.tables(version).begin(&mut json, meta, true);
+            return json;
+        }
+        let (api_version, kind) = self.kind();
+        for part in [&b"{\"kind\":\""[..], kind.as_bytes(), &b"\",\"apiVersion\":\""[..], api_version.as_bytes()] {
+            json.extend_from_slice(part);
+        }
+        for part in [&b"\",\"metadata\":"[..], meta, &b",\"items\":["[..]] {
+            json.extend_from_slice(part);
+        }
+        json
+    }
+
+    /// JSON as it is sent: as it is, or indented.
+    fn write(&mut self, out: &mut Vec<u8>, json: &[u8]) {
+        if self.encoder.output.pretty { self.indent.write(out, json) } else { out.extend_from_slice(json) }
+    }
+
+    fn item(&mut self, out: &mut Out, record: &Arc<Record>) -> Result<(), Status> {
+        let output = self.encoder.output;
+        if output.format == Format::Protobuf {
+            let payload = self.encoder.payload(record)?;
+            let item = if self.is_whole() { &payload[..] } else { metadata::of_protobuf(&payload) };
+            protobuf::put_list_item(&mut out.buffer, item);
+            return Ok(());
+        }
+        let plain = output.format == Format::Json && !output.pretty;
+        if plain && !self.empty {
+            out.buffer.push(b',');
+        }
+        if plain && output.shape == Shape::Whole && record.json.len() > COPIED_OBJECT_MAX {
+            out.buffer.push(b'{');
+            for part in record.json_parts(record.type_meta_end as usize) {
+                out.share(part);
+            }
+            return Ok(());
+        }
+        if plain {
+            self.item_json(&mut out.buffer, record);
+            return Ok(());
+        }
+        let mut json = Vec::with_capacity(record.json_len());
+        if output.format == Format::Json {
+            if !self.empty {
+                json.push(b',');
+            }
+            self.item_json(&mut json, record);
+            self.write(&mut out.buffer, &json);
+            return Ok(());
+        }
+        self.item_json(&mut json, record);
+        let value: Value = serde_json::from_slice(&json).map_err(|error| unencodable(&error))?;
+        if self.empty {
+            out.buffer.extend_from_slice(format!("{}:\n", self.items_key()).as_bytes());
+        }
+        let mut start = "- ";
+        for line in yaml::encode(&value).split_inclusive('\n') {
+            if line != "\n" {
+                out.buffer.extend_from_slice(start.as_bytes());
+            }
+            out.buffer.extend_from_slice(line.as_bytes());
+            start = "  ";
+        }
+        Ok(())
+    }
+
+    fn item_json(&self, json: &mut Vec<u8>, record: &Record) {
+        match self.encoder.output.shape {
+            Shape::Table(version) => self.encoder.tables(version).row(json, record),
+            Shape::MetadataList(_) => metadata::write_item_json(json, record),
+            _ => record.write_item_json(json),
+        }
+    }
+
+    fn tail(&mut self, out: &mut Vec<u8>) {
+        match self.encoder.output.format {
+            Format::Protobuf => protobuf::end_list(out),
+            Format::Yaml => {
+                if self.empty {
+                    out.extend_from_slice(format!("{}: []\n", self.items_key()).as_bytes());
+                }
+                // It was made once for the head, with the same outcome.
+                self.yaml_around(out, false).unwrap_or_default();
+            }
+            Format::Json => {
+                let mut end = Vec::new();
+                Tables::end(&mut end);
+                self.write(out, &end);
+                if !self.encoder.output.pretty {
+                    out.push(b'\n');
+                }
+            }
+        }
+    }
+
+    fn items_key(&self) -> &'static str {
+        if matches!(self.encoder.output.shape, Shape::Table(_)) { "rows" } else { "items" }
+    }
+
+    /// What stands around the items of a list in YAML, whose keys are sorted: the part before them, or the one behind.
+    fn yaml_around(&self, out: &mut Vec<u8>, before: bool) -> Result<(), Status> {
+        let mut json = self.json_head(&list_metadata(&self.selection));
+        Tables::end(&mut json);
+        let whole: Map<String, Value> = serde_json::from_slice(&json).map_err(|error| unencodable(&error))?;
+        let key = self.items_key();
+        let part: Map<String, Value> =
+            whole.into_iter().filter(|(one, _)| one != key && (one.as_str() < key) == before).collect();
+        if !part.is_empty() {
+            out.extend_from_slice(yaml::encode(&Value::Object(part)).as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Indents JSON that comes in pieces, by two, as Go's `json.Indent` does.
+#[derive(Clone, Copy, Default)]
+pub struct Indent {
+    depth: usize,
+    quoted: bool,
+    escaped: bool,
+    /// An object or list has just begun: it may be empty, and then stays on its line.
+    opened: bool,
+}
+
+impl Indent {
+    /// Appends `json`, which goes on where the last call ended, indented.
+    pub fn write(&mut self, out: &mut Vec<u8>, json: &[u8]) {
+        for &byte in json {
+            if self.quoted {
+                out.push(byte);
+                self.quoted = self.escaped || byte != b'"';
+                self.escaped = !self.escaped && byte == b'\\';
+                continue;
+            }
+            let closes = matches!(byte, b'}' | b']');
+            if self.opened && !closes {
+                self.depth += 1;
+                self.line(out);
+            }
+            if closes && !self.opened {
+                self.depth = self.depth.saturating_sub(1);
+                self.line(out);
+            }
+            out.push(byte);
+            self.opened = matches!(byte, b'{' | b'[');
+            match byte {
+                b'"' => self.quoted = true,
+                b',' => self.line(out),
+                b':' => out.push(b' '),
+                _ => {}
+            }
+        }
+    }
+
+    fn line(&self, out: &mut Vec<u8>) {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * self.depth, b' ');
+    }
+}

@@ -1,0 +1,158 @@
+//! The body of a list: piece by piece, each made when the transport asks for it, and packed where gzip was asked for.
+//! What is more work than copying is done by the compute threads.
+
+use crate::body::BoxError;
+use crate::compute::{Compute, Driven};
+use crate::limits::{ANSWER_PIECE_BYTES, GZIP_LEVEL};
+use crate::listing::Listing;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body::Frame;
+use sampan_api::Status;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// What makes the pieces.
+pub(crate) struct Source {
+    pub listing: Listing,
+    /// Pieces that were made before the answer began, and are not packed yet.
+    pub first: Vec<Bytes>,
+    pub packed: Packed,
+}
+
+pub(crate) enum Packed {
+    No,
+    /// Made with the first piece: it is large, and who takes nothing must not hold one.
+    Gzip(Option<GzEncoder<Vec<u8>>>),
+    /// Its last byte has been sent.
+    Over,
+}
+
+impl Source {
+    pub fn gzip(listing: Listing, first: Vec<Bytes>) -> Self {
+        Self { listing, first, packed: Packed::Gzip(None) }
+    }
+
+    pub fn plain(listing: Listing, first: Vec<Bytes>) -> Self {
+        Self { listing, first, packed: Packed::No }
+    }
+
+    fn is_over(&self) -> bool {
+        match self.packed {
+            Packed::No => self.first.is_empty() && self.listing.is_over(),
+            Packed::Gzip(_) => false,
+            Packed::Over => true,
+        }
+    }
+
+    /// Whether the next piece is work for the compute threads.
+    fn is_heavy(&self) -> bool {
+        !matches!(self.packed, Packed::No) || (self.listing.is_computed() && self.first.is_empty())
+    }
+
+    /// The next parts; none where little was selected of what was looked at.
+    fn next(&mut self) -> Result<Vec<Bytes>, BoxError> {
+        let plain = if self.first.is_empty() {
+            self.listing.piece(ANSWER_PIECE_BYTES).map_err(|status: Status| status.message)?
+        } else {
+            std::mem::take(&mut self.first)
+        };
+        let Packed::Gzip(packer) = &mut self.packed else { return Ok(plain) };
+        let packer = packer.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL)));
+        for part in &plain {
+            packer.write_all(part)?;
+        }
+        if self.listing.is_over() {
+            packer.try_finish()?;
+        }
+        let packed = std::mem::take(packer.get_mut());
+        if self.listing.is_over() {
+            self.packed = Packed::Over;
+        }
+        Ok(if packed.is_empty() { Vec::new() } else { vec![packed.into()] })
+    }
+}
+
+type Made = (Source, Result<Vec<Bytes>, BoxError>);
+
+enum Stage {
+    Idle(Source),
+    Working(Driven<Made>),
+    Failed,
+}
+
+/// See the module.
+pub(crate) struct Pieces {
+    stage: Stage,
+    ready: VecDeque<Bytes>,
+    compute: Compute,
+    flow: u64,
+}
+
+impl Pieces {
+    pub fn new(source: Source, compute: Compute, flow: u64) -> Self {
+        Self { stage: Stage::Idle(source), ready: VecDeque::new(), compute, flow }
+    }
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(part) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(part))));
+            }
+            let (source, made) = match std::mem::replace(&mut this.stage, Stage::Failed) {
+                Stage::Failed => return Poll::Ready(None),
+                Stage::Idle(source) if source.is_over() => {
+                    this.stage = Stage::Idle(source);
+                    return Poll::Ready(None);
+                }
+                Stage::Idle(mut source) if source.is_heavy() => {
+                    let work = move || {
+                        let made = source.next();
+                        (source, made)
+                    };
+                    this.stage = Stage::Working(this.compute.run(this.flow, work));
+                    continue;
+                }
+                Stage::Idle(mut source) => {
+                    let made = source.next();
+                    (source, made)
+                }
+                Stage::Working(mut work) => match Pin::new(&mut work).poll(cx) {
+                    Poll::Ready(made) => made,
+                    Poll::Pending => {
+                        this.stage = Stage::Working(work);
+                        return Poll::Pending;
+                    }
+                },
+            };
+            match made {
+                Ok(parts) => {
+                    let none = parts.is_empty() && !source.is_over();
+                    this.ready = parts.into();
+                    this.stage = Stage::Idle(source);
+                    if none {
+                        // Others have their turn before more is looked at.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+                // Half a list must not look like a whole one.
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready.is_empty() && matches!(&self.stage, Stage::Idle(source) if source.is_over())
+    }
+}

@@ -1,0 +1,173 @@
+//! What has fixed routes, a router each: health, metrics, version, the index, and the services of other rooms at their
+//! places. Under them stands one fallback: discovery, which the resource table decides. A request that names a resource
+//! does not come here: it is dispatched by the reading of its path that authorization saw.
+
+use crate::ApiService;
+use crate::Route;
+use crate::body::{Body, BoxError};
+use crate::chain::Next;
+use crate::core::Core;
+use crate::discovery::{self, Documents};
+use crate::exchange::Exchange;
+use crate::health::{self, Check};
+use crate::negotiate::{Output, error_output};
+use crate::query::Query;
+use crate::respond;
+use axum::Router;
+use axum::routing::{MethodRouter, any, any_service};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
+use sampan_api::Status;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tower::ServiceExt;
+
+type AxumRequest = axum::extract::Request;
+type AxumResponse = axum::response::Response;
+
+/// The server's router: one of each kind of fixed routes, and the fallback.
+pub(crate) fn router(core: &Arc<Core>, checks: Vec<Arc<dyn Check>>, routes: Vec<Route>) -> Router {
+    let prefixes: Arc<[String]> = routes.iter().map(|route| route.prefix.clone()).collect();
+    let documents = Arc::new(Documents::default());
+    let fallback = handler(core, move |core, parts, path, _| discovered(core, &documents, parts, path));
+    Router::new()
+        .merge(health_routes(core, checks))
+        .merge(at("/metrics", handler(core, |core, _, _, _| Ok(metrics(core)))))
+        .merge(at("/version", handler(core, version)))
+        .route("/", handler(core, move |core, _, _, output| Ok(index(core, &prefixes, output))))
+        .merge(routes.into_iter().fold(Router::new(), |all, route| all.merge(elsewhere(route))))
+        .fallback_service(fallback)
+}
+
+/// Answers a request that names no resource.
+pub(crate) async fn serve(router: &Router, request: Request<Body>) -> Response<Body> {
+    match router.clone().oneshot(request.map(axum::body::Body::new)).await {
+        Ok(response) => response.map(|body| body.map_err(BoxError::from).boxed_unsync()),
+        Err(never) => match never {},
+    }
+}
+
+/// A path, with or without a slash at its end.
+fn at(path: &str, answer: MethodRouter) -> Router {
+    Router::new().route(path, answer.clone()).route(&format!("{path}/"), answer)
+}
+
+/// A path and everything below it.
+fn under(path: &str, answer: MethodRouter) -> Router {
+    at(path, answer.clone()).route(&format!("{path}/{{*rest}}"), answer)
+}
+
+/// What a request is answered with that was refused by an error: a Status in the format that it asked for.
+fn handler(
+    core: &Arc<Core>,
+    answer: impl Fn(&Core, &Parts, &str, Output) -> Result<Response<Body>, Status> + Clone + Send + Sync + 'static,
+) -> MethodRouter {
+    let core = core.clone();
+    any(move |request: AxumRequest| async move {
+        let (parts, _) = request.into_parts();
+        let output = error_output(&parts.headers, parts.uri.query());
+        let answered = match parts.extensions.get::<Arc<Exchange>>() {
+            Some(exchange) => answer(&core, &parts, exchange.info.path(), output),
+            None => Err(Status::internal("the chain is incomplete")),
+        };
+        answered.unwrap_or_else(|status| respond::status(&status, output)).map(axum::body::Body::new)
+    })
+}
+
+fn health_routes(core: &Arc<Core>, checks: Vec<Arc<dyn Check>>) -> Router {
+    let (core, checks): (_, Arc<[Arc<dyn Check>]>) = (core.clone(), checks.into());
+    let answer = any(move |request: AxumRequest| async move {
+        let path = request.uri().path().to_owned();
+        let query = request.uri().query().map(str::to_owned);
+        let stopping = core.stopping.is_cancelled();
+        health::serve(&checks, stopping, &path, &Query::parse(query.as_deref())).await.map(axum::body::Body::new)
+    });
+    ["/healthz", "/livez", "/readyz"].into_iter().fold(Router::new(), |all, path| all.merge(under(path, answer.clone())))
+}
+
+/// Another room's service, which sees the whole path.
+fn elsewhere(route: Route) -> Router {
+    let Route { prefix, service } = route;
+    under(&prefix, any_service(tower::service_fn(move |request| forward(service.clone(), request))))
+}
+
+async fn forward(service: ApiService, request: AxumRequest) -> Result<AxumResponse, Infallible> {
+    let request = request.map(|body| body.map_err(BoxError::from).boxed_unsync());
+    Ok(Next::of(service).run(request).await.map(axum::body::Body::new))
+}
+
+fn discovered(core: &Core, documents: &Documents, parts: &Parts, path: &str) -> Result<Response<Body>, Status> {
+    let is_under = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if ["/openapi", "/api", "/apis"].into_iter().any(is_under) {
+        discovery::serve(documents, core, parts, path)
+    } else {
+        Ok(respond::page_not_found())
+    }
+}
+
+fn metrics(core: &Core) -> Response<Body> {
+    respond::bytes(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", core.metrics.text())
+}
+
+fn index(core: &Core, prefixes: &[String], output: Output) -> Response<Body> {
+    respond::object(200, Output { pretty: true, ..output }, None, &json!({ "paths": paths(core, prefixes) }))
+}
+
+/// What clients read of a version: they compare major and minor, and show the rest.
+fn version(core: &Core, parts: &Parts, _: &str, output: Output) -> Result<Response<Body>, Status> {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(respond::method_not_allowed());
+    }
+    Ok(respond::object(200, Output { pretty: true, ..output }, None, &version_of(&core.version)))
+}
+
+fn version_of(version: &str) -> Value {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or(""), numbers.next().unwrap_or(""));
+    let previous: u32 = minor.parse::<u32>().unwrap_or(1).saturating_sub(1);
+    json!({
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": previous.to_string(),
+        "gitVersion": version,
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, go_arch()),
+    })
+}
+
+/// The architecture as Go, and so every Kubernetes client, names it.
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// The paths that are served, for those who look around.
+fn paths(core: &Core, prefixes: &[String]) -> Vec<String> {
+    let mut paths: Vec<String> =
+        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+            .map(str::to_owned)
+            .into();
+    for row in core.registry.table().iter() {
+        let gv = row.gvr().base_path();
+        if let Some((group, _)) = gv.rsplit_once('/') {
+            paths.push(group.to_owned());
+        }
+        paths.push(gv);
+    }
+    paths.extend(prefixes.iter().cloned());
+    paths.sort();
+    paths.dedup();
+    paths
+}

@@ -1,0 +1,17 @@
+//! What this server does beside the verbs: the actions and streams that rows name, and what has fixed routes.
+
+use crate::actions::Action;
+use crate::connect::Streams;
+use crate::core::Core;
+use axum::Router;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The parts that the dispatch chooses from.
+pub(crate) struct Served {
+    pub core: Arc<Core>,
+    pub actions: HashMap<String, Arc<dyn Action>>,
+    pub streams: Streams,
+    /// Of what names no resource.
+    pub router: Router,
+}

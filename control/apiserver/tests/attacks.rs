@@ -1,0 +1,351 @@
+//! Clients that mean no good, one table for each sort: what they make the server hold, and whether others notice.
+
+mod support;
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{self, FuturesUnordered, StreamExt};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use sampan_api::admission::{self, Admission, Mutated};
+use sampan_api::user::{Attributes, Authorizer, Decision};
+use sampan_api::{Object, Status};
+use sampan_apiserver::Body;
+use sampan_apiserver::limits::{
+    ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWERS_UNSENT, BODY_GRACE, LEDGER_UNIT_BYTES, SEATS_MAX,
+};
+use sampan_apiserver::line::Line;
+use sampan_env::Env;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use support::{CONFIG_MAPS, Server, config_map, server_in};
+
+/// Everybody may do everything; what `slow` asks for is never decided.
+struct All;
+
+impl Authorizer for All {
+    fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision> {
+        if attributes.user.name == "slow" {
+            return std::future::pending().boxed();
+        }
+        std::future::ready(Decision::allow("")).boxed()
+    }
+}
+
+fn world() -> Env {
+    Env::simulated(7, SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000))
+}
+
+fn request(user: &str, method: &str, path: &str, line: Option<&Arc<Line>>, body: Body) -> Request<Body> {
+    let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", format!("Bearer as:{user}"))
+        .header("content-type", content_type)
+        .body(body)
+        .expect("a request");
+    if let Some(line) = line {
+        request.extensions_mut().insert(line.clone());
+    }
+    request
+}
+
+/// Half of what was promised, and then nothing.
+fn half() -> Body {
+    let first = stream::once(async { Ok(Frame::data(Bytes::from_static(b"{\"apiVersion\":"))) });
+    StreamBody::new(first.chain(stream::pending())).boxed_unsync()
+}
+
+fn empty() -> Body {
+    sampan_apiserver::body::empty()
+}
+
+/// Another user reads and writes within a second.
+async fn others_are_served(server: &Server, name: &str) {
+    let body = config_map(name).to_string();
+    for (method, path, body, expected) in [
+        ("POST", CONFIG_MAPS, body, 201),
+        ("GET", CONFIG_MAPS, String::new(), 200),
+        ("GET", "/livez", String::new(), 200),
+    ] {
+        let asked = server.call_with(
+            method,
+            path,
+            &[("authorization", "Bearer as:other"), ("content-type", "application/json")],
+            body,
+        );
+        let answer = tokio::time::timeout(Duration::from_secs(1), asked).await.expect("at once");
+        assert_eq!(answer.code, expected, "{name}: {method} {path}: {}", answer.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_holds_no_seat() {
+    let future = "999999999";
+    let attacks: [(&str, String, fn() -> Body); 11] = [
+        ("POST", CONFIG_MAPS.to_owned(), half),
+        ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(), half),
+        ("PUT", format!("{CONFIG_MAPS}/a"), half),
+        ("PATCH", format!("{CONFIG_MAPS}/a"), half),
+        ("DELETE", format!("{CONFIG_MAPS}/a"), half),
+        ("DELETE", CONFIG_MAPS.to_owned(), half),
+        ("GET", format!("{CONFIG_MAPS}/a?resourceVersion={future}"), empty),
+        ("GET", format!("{CONFIG_MAPS}?resourceVersion={future}"), empty),
+        ("GET", format!("{CONFIG_MAPS}?resourceVersion={future}&resourceVersionMatch=Exact"), empty),
+        ("DELETE", format!("{CONFIG_MAPS}?resourceVersion={future}"), empty),
+        ("GET", format!("{CONFIG_MAPS}?watch=1&resourceVersion={future}"), empty),
+    ];
+    let server = server_in(world(), Arc::new(All)).await;
+    server.create(CONFIG_MAPS, &config_map("a")).await;
+    for (at, (method, path, body)) in attacks.iter().enumerate() {
+        let mut asked: FuturesUnordered<_> =
+            (0..405).map(|_| server.raw(request("bad", method, path, None, body())).map(|answer| answer.status())).collect();
+        // Everything that can be done at once is done.
+        tokio::time::timeout(Duration::from_millis(500), async { while asked.next().await.is_some() {} }).await.ok();
+        if !path.contains("watch") {
+            assert!(!asked.is_empty(), "{method} {path} waits");
+        }
+        assert_eq!(server.seats.counts(), (0, 0), "{method} {path}");
+        others_are_served(&server, &format!("o{at}")).await;
+    }
+}
+
+/// Admission that takes long, on the thread that it is called on, for everybody but `other`.
+struct Long {
+    began: tokio::sync::mpsc::UnboundedSender<()>,
+    goes_on: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Long {
+    fn work(&self, attributes: &admission::Attributes<'_>) {
+        if attributes.user.name == "bad" {
+            self.began.send(()).expect("somebody listens");
+            let goes_on = self.goes_on.lock().expect("nobody panicked");
+            goes_on.recv_timeout(Duration::from_secs(60)).expect("told in time");
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Admission for Long {
+    async fn mutate(&self, _: &admission::Attributes<'_>, _: &mut Object) -> Result<Mutated, Status> {
+        Ok(Mutated::No)
+    }
+    async fn validate(&self, attributes: &admission::Attributes<'_>, _: Option<&Object>) -> Result<(), Status> {
+        self.work(attributes);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn long_work_leaves_the_threads_that_serve() {
+    let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel();
+    let long = Long { began, goes_on: std::sync::Mutex::new(goes_on) };
+    let server = support::server_of(Env::system(), Arc::new(All), Arc::new(long)).await;
+    let large = |name: &str| {
+        let mut object = config_map(name);
+        object["data"]["k"] = "v".repeat(100_000).into();
+        object
+    };
+    for name in ["a", "b", "c"] {
+        server.store("configmaps", "default", &large(name)).await;
+    }
+    let attacks = [
+        ("POST", CONFIG_MAPS.to_owned(), large("d").to_string()),
+        ("PUT", format!("{CONFIG_MAPS}/a"), large("a").to_string().replace("vvvv", "wwww")),
+        ("PATCH", format!("{CONFIG_MAPS}/b"), r#"{"data":{"x":"y"}}"#.to_owned()),
+        ("DELETE", format!("{CONFIG_MAPS}/c"), String::new()),
+        ("DELETE", CONFIG_MAPS.to_owned(), String::new()),
+    ];
+    for (at, (method, path, body)) in attacks.into_iter().enumerate() {
+        let mut asked = Box::pin(server.raw(request("bad", method, &path, None, sampan_apiserver::body::full(body))));
+        tokio::select! {
+            answer = &mut asked => panic!("{method} {path}: {}", answer.status()),
+            _ = begins.recv() => {}
+        }
+        // The one thread of this runtime is free: whoever comes now is served.
+        others_are_served(&server, &format!("o{at}")).await;
+        let answer = loop {
+            go_on.send(()).expect("it waits");
+            tokio::select! {
+                answer = &mut asked => break answer,
+                _ = begins.recv() => {}
+            }
+        };
+        assert!(answer.status().is_success(), "{method} {path}: {}", answer.status());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_given_up() {
+    let server = server_in(world(), Arc::new(All)).await;
+    let env = world();
+    let line = Line::new(env.instant());
+    let began = env.instant();
+    let answer = server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), half())).await;
+    assert_eq!(answer.status(), 504);
+    assert!(env.instant() - began < BODY_GRACE + Duration::from_secs(1), "{:?}", env.instant() - began);
+    drop(answer);
+    assert_eq!((server.ledgers.bodies.held(), server.ledgers.arriving.held()), (0, 0));
+
+    // One connection has so many on their way, and no more.
+    let mut asked: FuturesUnordered<_> =
+        (0..70).map(|_| server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), half()))).collect();
+    let refused = asked.next().await.expect("the last");
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].as_bytes()), (429, &b"1"[..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn seats_are_fair_by_identity() {
+    let server = server_in(world(), Arc::new(All)).await;
+    // Requests that are worked on for ever.
+    let mut flood: FuturesUnordered<_> =
+        (0..2 * SEATS_MAX).map(|_| server.raw(request("slow", "GET", CONFIG_MAPS, None, empty()))).collect();
+    let refused = flood.next().await.expect("there is no place left to wait");
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].as_bytes()), (429, &b"1"[..]));
+    let (taken, waiting) = server.seats.counts();
+    assert!(taken < SEATS_MAX && taken + waiting < 2 * SEATS_MAX, "{taken} {waiting}");
+    others_are_served(&server, "o").await;
+    let admin = tokio::time::timeout(Duration::from_secs(1), server.get(CONFIG_MAPS)).await.expect("at once");
+    assert_eq!(admin.code, 200);
+    // All are answered in the end, and nothing is left.
+    while let Some(answer) = flood.next().await {
+        assert!([429, 504].contains(&answer.status().as_u16()), "{}", answer.status());
+    }
+    assert_eq!(server.seats.counts(), (0, 0));
+}
+
+const OBJECTS: usize = 10_000;
+
+/// 10,000 objects of 1.5 KB.
+async fn full_server() -> Server {
+    let server = server_in(world(), Arc::new(All)).await;
+    for at in 0..OBJECTS {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("c{at:05}"), "namespace": "default"}, "data": {"k": "v".repeat(1300)}});
+        server.store("configmaps", "default", &object).await;
+    }
+    server
+}
+
+async fn list(server: &Server, line: &Arc<Line>, user: &str, accept: &str, gzip: bool) -> Response<Body> {
+    let mut request = request(user, "GET", CONFIG_MAPS, Some(line), empty());
+    request.headers_mut().insert("accept", accept.parse().expect("a header value"));
+    if gzip {
+        request.headers_mut().insert("accept-encoding", "gzip".parse().expect("a header value"));
+    }
+    server.raw(request).await
+}
+
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+const FORMS: [(&str, bool); 6] = [
+    ("application/json", false),
+    ("application/json", true),
+    (TABLE, false),
+    ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", false),
+    ("application/yaml", false),
+    ("application/vnd.kubernetes.protobuf", false),
+];
+
+#[tokio::test(start_paused = true)]
+async fn lists_are_sent_in_pieces_and_held_in_none() {
+    let env = world();
+    let server = full_server().await;
+    let held = || server.ledgers.answers.held() * LEDGER_UNIT_BYTES;
+    for (accept, gzip) in FORMS {
+        let line = Line::new(env.instant());
+        let mut body = list(&server, &line, "reader", accept, gzip).await.into_body();
+        let (mut frames, mut whole, mut most) = (0, 0, 0);
+        while let Some(frame) = body.frame().await {
+            let data = frame.expect("a piece").into_data().expect("data");
+            assert!(data.len() <= ANSWER_PIECE_BYTES, "{accept}: {}", data.len());
+            most = most.max(held());
+            whole += data.len();
+            frames += 1;
+        }
+        assert!(frames >= 2 && whole >= 64 * 1024, "{accept} {gzip}: {frames} {whole}");
+        assert!(most <= 4 * ANSWER_PIECE_BYTES, "{accept} {gzip}: {most} bytes at one time");
+        drop(body);
+        assert_eq!(held(), 0, "{accept}");
+    }
+    // Readers who take nothing: what the transport is given of each stays in its hands.
+    for (accept, gzip) in FORMS {
+        let mut kept = Vec::new();
+        for connection in 0..4 {
+            let line = Line::new(env.instant());
+            for _ in 0..50 {
+                let answer = list(&server, &line, &format!("reader-{connection}"), accept, gzip).await;
+                assert_eq!(answer.status(), 200);
+                let mut body = answer.into_body();
+                while let Some(frame) = body.frame().now_or_never() {
+                    let Some(Ok(frame)) = frame else { break };
+                    kept.push((frame.into_data().ok(), None));
+                }
+                kept.push((None, Some(body)));
+            }
+        }
+        assert!(held() <= ANSWERS_UNSENT.server * LEDGER_UNIT_BYTES, "{accept}: {}", held());
+        assert!(held() <= 4 * ANSWERS_UNSENT.connection * LEDGER_UNIT_BYTES, "{accept}: {}", held());
+        // Others read meanwhile.
+        let other = Line::new(env.instant());
+        let mut body = list(&server, &other, "other", "application/json", false).await.into_body();
+        let read = async {
+            while let Some(frame) = body.frame().await {
+                frame.expect("a piece");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), read).await.expect("at once");
+        drop(kept);
+        assert_eq!(held(), 0, "{accept}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_takes_is_cut() {
+    let env = world();
+    let server = full_server().await;
+    let line = Line::new(env.instant());
+    let mut stalled = list(&server, &line, "reader", "application/json", false).await.into_body();
+    let piece = stalled.frame().await.expect("more").expect("a piece");
+    let mut slow = list(&server, &line, "reader", "application/json", false).await.into_body();
+    for _ in 0..4 {
+        drop(slow.frame().await.expect("more").expect("a piece"));
+        tokio::time::advance(ANSWER_STALL_MAX / 4 + Duration::from_millis(1)).await;
+        line.sweep(env.instant());
+    }
+    assert!(stalled.frame().await.expect("an end").is_err(), "it must not look whole");
+    assert!(slow.frame().await.expect("more").is_ok(), "who takes its pieces goes on");
+    drop((piece, stalled, slow));
+    assert_eq!(server.ledgers.answers.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_read_the_same_whole_and_in_pieces() {
+    let server = server_in(world(), Arc::new(All)).await;
+    let long = "x".repeat(100 * 1024);
+    let nasty = "a: b\n\n  c\n#d\n\"e\" {f}\n";
+    for (name, value) in [("a", "v"), ("b", &long), ("c", nasty), ("d", ""), ("e", "- 1\n- 2"), ("f", "\u{1F600}\\\"")] {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {"k": value}});
+        server.store("configmaps", "default", &object).await;
+    }
+    let get = async |path: &str, accept: &str| server.call_with("GET", path, &[("accept", accept)], "").await;
+    for path in [CONFIG_MAPS.to_owned(), format!("{CONFIG_MAPS}?limit=2"), "/api/v1/namespaces/none/configmaps".to_owned()] {
+        for accept in ["application/json", TABLE, FORMS[3].0] {
+            let json = get(&path, accept).await.json();
+            let pretty_path = format!("{path}{}pretty=true", if path.contains('?') { '&' } else { '?' });
+            let pretty = get(&pretty_path, accept).await;
+            let expected = serde_json::from_slice::<serde_json::Value>(&pretty.bytes).expect("JSON");
+            assert_eq!(expected, json, "{path} {accept}");
+            let indented = serde_json::to_string_pretty(&json).expect("JSON");
+            assert_eq!(pretty.text().lines().count(), indented.lines().count(), "{path} {accept}");
+            let yaml = get(&path, &accept.replace("json", "yaml")).await;
+            assert_eq!(yaml.code, 200, "{}", yaml.text());
+            let (value, _) = sampan_schema::yaml::to_json(&yaml.bytes).expect("YAML");
+            assert_eq!(value, json, "{path} {accept}");
+            assert_eq!(yaml.text(), sampan_schema::yaml::encode(&json), "{path} {accept}");
+        }
+    }
+}
