@@ -251,7 +251,7 @@ mod tests {
 
     async fn get(world: &World, path: &str) -> (u16, String) {
         let request = Request::get(path).body(sampan_client::full(String::new())).expect("a request");
-        let response = answer(&world.shared, &world.tasks, &request);
+        let response = service(world.shared.clone(), world.tasks.clone()).oneshot(request).await.expect("answered");
         let status = response.status().as_u16();
         let body = collect(response.into_body(), usize::MAX).await.expect("a body");
         (status, String::from_utf8_lossy(&body).into_owned())
