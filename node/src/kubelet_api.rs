@@ -28,7 +28,8 @@ const LINES_PER_FRAME: usize = 1024;
 /// A service over what the workers share.
 pub(crate) fn service(shared: Arc<Shared>, tasks: Tasks) -> ApiService {
     let logs = move |Path((namespace, pod, container)): Path<(String, String, String)>, RawQuery(query): RawQuery| {
-        let answered = container_logs(&shared, &tasks, [&namespace, &pod, &container], query.as_deref().unwrap_or_default());
+        let answered =
+            container_logs(&shared, &tasks, [&namespace, &pod, &container], query.as_deref().unwrap_or_default());
         std::future::ready(answered.map(axum::body::Body::new))
     };
     let text = |status, text: &'static str| whole(status, "text/plain", text.into()).map(axum::body::Body::new);
@@ -56,7 +57,12 @@ fn refuse(status: &Status) -> Response<Body> {
     whole(code, "text/plain", status.message.clone().into_bytes())
 }
 
-fn container_logs(shared: &Shared, tasks: &Tasks, [namespace, pod, container]: [&str; 3], query: &str) -> Response<Body> {
+fn container_logs(
+    shared: &Shared,
+    tasks: &Tasks,
+    [namespace, pod, container]: [&str; 3],
+    query: &str,
+) -> Response<Body> {
     let options = match LogOptions::parse(query) {
         Ok(options) => options,
         Err(status) => return refuse(&status),

@@ -51,7 +51,11 @@ pub(crate) fn builtin() -> HashMap<String, Arc<dyn Action>> {
 }
 
 /// The actions and streams that `table` names and nobody has bound.
-pub(crate) fn unbound(table: &ResourceTable, actions: &HashMap<String, Arc<dyn Action>>, streams: &Streams) -> Vec<String> {
+pub(crate) fn unbound(
+    table: &ResourceTable,
+    actions: &HashMap<String, Arc<dyn Action>>,
+    streams: &Streams,
+) -> Vec<String> {
     let mut missing = Vec::new();
     let mut check = |bound: bool, name: &str, of: String| {
         if !bound {

@@ -223,7 +223,9 @@ impl Outgoing {
             let over = data.len().saturating_sub(ANSWER_PIECE_BYTES);
             let more = match over {
                 0 => None,
-                over => Some(self.account.try_charge(over).ok_or_else(|| Some("the peer holds too much unsent".into()))?),
+                over => {
+                    Some(self.account.try_charge(over).ok_or_else(|| Some("the peer holds too much unsent".into()))?)
+                }
             };
             open.of_frame = self.room.take().map(|room| Arc::new((room, more)));
         }

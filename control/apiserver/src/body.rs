@@ -69,7 +69,8 @@ async fn arrive(exchange: &Exchange, ledgers: &Ledgers, env: &Env, body: Body) -
     };
     let too_slow = async {
         loop {
-            let fast_enough = Duration::from_secs((received.load(Ordering::Relaxed) / BODY_BYTES_PER_SECOND_MIN) as u64);
+            let fast_enough =
+                Duration::from_secs((received.load(Ordering::Relaxed) / BODY_BYTES_PER_SECOND_MIN) as u64);
             let deadline = began + (BODY_GRACE + fast_enough).min(BODY_TIMEOUT);
             if env.instant() >= deadline {
                 return;

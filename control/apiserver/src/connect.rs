@@ -1,7 +1,7 @@
 //! Streams to nodes: this room knows which node and what to ask it, somebody else how to reach it.
 
-use crate::body::{self, Body};
 use crate::ask::Ask;
+use crate::body::{self, Body};
 use crate::limits::CONTAINERS_IN_MESSAGE_MAX;
 use crate::respond;
 use async_trait::async_trait;

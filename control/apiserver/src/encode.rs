@@ -306,9 +306,9 @@ fn status_protobuf(value: &Value) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listing::Listing;
     use sampan_api::record::Deletion;
     use sampan_api::{RecordKey, RecordParts};
-    use crate::listing::Listing;
     use sampan_registry::{List, ResourceTable};
 
     const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}"#;

@@ -20,12 +20,7 @@ pub trait Check: Send + Sync + 'static {
     fn check(&self) -> BoxFuture<'_, Result<(), String>>;
 }
 
-pub(crate) async fn serve(
-    checks: &[Arc<dyn Check>],
-    stopping: bool,
-    path: &str,
-    query: &Query<'_>,
-) -> Response<Body> {
+pub(crate) async fn serve(checks: &[Arc<dyn Check>], stopping: bool, path: &str, query: &Query<'_>) -> Response<Body> {
     let mut parts = path.trim_matches('/').splitn(2, '/');
     let (endpoint, one) = (parts.next().unwrap_or(""), parts.next());
     let shutting_down = endpoint == "readyz" && stopping;

@@ -175,12 +175,7 @@ impl ApiServer {
             ledgers: ledgers.clone(),
         });
         let router = routes::router(&core, config.checks, config.routes);
-        let served = Arc::new(Served {
-            core,
-            actions,
-            streams,
-            router,
-        });
+        let served = Arc::new(Served { core, actions, streams, router });
         let verbs = service_fn(move |request: Request<Body>| {
             let served = served.clone();
             let answer: BoxFuture<'static, Result<Response<Body>, Infallible>> =

@@ -125,7 +125,8 @@ impl Listing {
     /// # Errors
     /// When an object has no form of the kind asked for.
     pub fn piece(&mut self, least: usize) -> Result<Vec<Bytes>, Status> {
-        let mut out = Out { buffer: Vec::with_capacity(least.min(ANSWER_PIECE_BYTES) + COPIED_OBJECT_MAX / 4), ..Out::default() };
+        let mut out =
+            Out { buffer: Vec::with_capacity(least.min(ANSWER_PIECE_BYTES) + COPIED_OBJECT_MAX / 4), ..Out::default() };
         if self.stage == Stage::Head {
             self.head(&mut out.buffer)?;
             self.stage = Stage::Items;

@@ -6,9 +6,7 @@ use crate::encode;
 use crate::limits::{ANSWER_PIECE_BYTES, GZIP_LEVEL, GZIP_MIN_BYTES};
 use crate::negotiate::Output;
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY,
-};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -192,7 +190,8 @@ mod tests {
         let check = |asked: &str, size: usize, packed: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, asked.parse().expect("a header value"));
-            let response = super::packed(vec![b'x'; size].into(), accepts_gzip(&headers)).response(200, "application/json");
+            let response =
+                super::packed(vec![b'x'; size].into(), accepts_gzip(&headers)).response(200, "application/json");
             assert_eq!(response.headers().contains_key(CONTENT_ENCODING), packed, "{asked} {size}");
         };
         check("gzip", GZIP_MIN_BYTES, true);

@@ -84,7 +84,9 @@ fn health_routes(core: &Arc<Core>, checks: Vec<Arc<dyn Check>>) -> Router {
         let stopping = core.stopping.is_cancelled();
         health::serve(&checks, stopping, &path, &Query::parse(query.as_deref())).await.map(axum::body::Body::new)
     });
-    ["/healthz", "/livez", "/readyz"].into_iter().fold(Router::new(), |all, path| all.merge(under(path, answer.clone())))
+    ["/healthz", "/livez", "/readyz"]
+        .into_iter()
+        .fold(Router::new(), |all, path| all.merge(under(path, answer.clone())))
 }
 
 /// Another room's service, which sees the whole path.
@@ -99,7 +101,8 @@ async fn forward(service: ApiService, request: AxumRequest) -> Result<AxumRespon
 }
 
 fn discovered(core: &Core, documents: &Documents, parts: &Parts, path: &str) -> Result<Response<Body>, Status> {
-    let is_under = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_under =
+        |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if ["/openapi", "/api", "/apis"].into_iter().any(is_under) {
         discovery::serve(documents, core, parts, path)
     } else {

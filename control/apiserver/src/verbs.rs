@@ -10,13 +10,13 @@ pub(crate) mod patch;
 mod update;
 mod watch;
 
-use crate::body::Body;
 use crate::ask::Ask;
+use crate::body::Body;
 use crate::chain::{attributes, forbidden};
+use crate::core::Core;
 use crate::exchange::{Exchange, Identity};
 use crate::limits::{COMPUTED_SELECTION_MIN, COMPUTED_WRITE_BYTES_MIN};
 use crate::negotiate::error_output;
-use crate::core::Core;
 use crate::options;
 use crate::respond;
 use crate::routes;

@@ -101,8 +101,9 @@ async fn what_waits_holds_no_seat() {
     let server = server_in(world(), Arc::new(All)).await;
     server.create(CONFIG_MAPS, &config_map("a")).await;
     for (at, (method, path, body)) in attacks.iter().enumerate() {
-        let mut asked: FuturesUnordered<_> =
-            (0..405).map(|_| server.raw(request("bad", method, path, None, body())).map(|answer| answer.status())).collect();
+        let mut asked: FuturesUnordered<_> = (0..405)
+            .map(|_| server.raw(request("bad", method, path, None, body())).map(|answer| answer.status()))
+            .collect();
         // Everything that can be done at once is done.
         tokio::time::timeout(Duration::from_millis(500), async { while asked.next().await.is_some() {} }).await.ok();
         if !path.contains("watch") {
@@ -327,12 +328,15 @@ async fn lists_read_the_same_whole_and_in_pieces() {
     let server = server_in(world(), Arc::new(All)).await;
     let long = "x".repeat(100 * 1024);
     let nasty = "a: b\n\n  c\n#d\n\"e\" {f}\n";
-    for (name, value) in [("a", "v"), ("b", &long), ("c", nasty), ("d", ""), ("e", "- 1\n- 2"), ("f", "\u{1F600}\\\"")] {
+    for (name, value) in [("a", "v"), ("b", &long), ("c", nasty), ("d", ""), ("e", "- 1\n- 2"), ("f", "\u{1F600}\\\"")]
+    {
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {"k": value}});
         server.store("configmaps", "default", &object).await;
     }
     let get = async |path: &str, accept: &str| server.call_with("GET", path, &[("accept", accept)], "").await;
-    for path in [CONFIG_MAPS.to_owned(), format!("{CONFIG_MAPS}?limit=2"), "/api/v1/namespaces/none/configmaps".to_owned()] {
+    for path in
+        [CONFIG_MAPS.to_owned(), format!("{CONFIG_MAPS}?limit=2"), "/api/v1/namespaces/none/configmaps".to_owned()]
+    {
         for accept in ["application/json", TABLE, FORMS[3].0] {
             let json = get(&path, accept).await.json();
             let pretty_path = format!("{path}{}pretty=true", if path.contains('?') { '&' } else { '?' });

@@ -98,12 +98,7 @@ impl Selection {
         while !self.is_over() {
             items.extend(self.next(usize::MAX)?);
         }
-        Ok(List {
-            items,
-            revision: self.revision,
-            continue_token: self.continue_token,
-            remaining: self.remaining,
-        })
+        Ok(List { items, revision: self.revision, continue_token: self.continue_token, remaining: self.remaining })
     }
 }
 

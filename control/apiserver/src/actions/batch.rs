@@ -1,8 +1,8 @@
 //! `<kind>batch`: many objects of one kind in one transaction. All of them are stored, or none.
 
 use super::Action;
-use crate::body::Body;
 use crate::ask::Ask;
+use crate::body::Body;
 use crate::decode::{self, Expected};
 use crate::options::FieldValidation;
 use async_trait::async_trait;

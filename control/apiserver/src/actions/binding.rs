@@ -1,8 +1,8 @@
 //! `binding`: gives an object its node, once.
 
 use super::Action;
-use crate::body::Body;
 use crate::ask::Ask;
+use crate::body::Body;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::condition::transition_time;

@@ -2,8 +2,8 @@
 
 use super::Action;
 use super::binding::set_condition;
-use crate::body::Body;
 use crate::ask::Ask;
+use crate::body::Body;
 use crate::options::{self, WriteOptions};
 use async_trait::async_trait;
 use http::Response;

@@ -1,8 +1,8 @@
 //! Reviews: what somebody may do, who the caller is. Asked of the same authorizer that guards the chain.
 
 use super::Action;
-use crate::body::Body;
 use crate::ask::Ask;
+use crate::body::Body;
 use crate::respond;
 use async_trait::async_trait;
 use http::Response;

@@ -1,8 +1,8 @@
 //! `scale`: the number of replicas of anything that has one, as one kind for all.
 
 use super::Action;
-use crate::body::Body;
 use crate::ask::Ask;
+use crate::body::Body;
 use crate::decode;
 use crate::negotiate;
 use crate::options;

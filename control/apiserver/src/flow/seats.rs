@@ -220,7 +220,8 @@ impl Seats {
         }
         if of_level.waiting >= rule.waiting {
             // The longest queue loses its last, unless it is this one.
-            let Some((length, longest)) = of_level.longest.last().copied().filter(|(length, _)| *length > own + 1) else {
+            let Some((length, longest)) = of_level.longest.last().copied().filter(|(length, _)| *length > own + 1)
+            else {
                 return Err(());
             };
             debug_assert!(length > 0);

@@ -2,7 +2,9 @@
 //! `pkg/apis/flowcontrol/bootstrap/default.go`).
 
 use super::{Classifier, Distinguisher, FlowSchema, Level, LevelKind, LimitResponse, Limited, Rule, Subject};
-use sampan_api::user::{GROUP_AUTHENTICATED, GROUP_MASTERS, GROUP_NODES, GROUP_SERVICE_ACCOUNTS, GROUP_UNAUTHENTICATED};
+use sampan_api::user::{
+    GROUP_AUTHENTICATED, GROUP_MASTERS, GROUP_NODES, GROUP_SERVICE_ACCOUNTS, GROUP_UNAUTHENTICATED,
+};
 use std::borrow::Cow;
 
 const KUBE_SYSTEM: &str = "kube-system";

@@ -1,7 +1,7 @@
 //! DELETE of one object.
 
-use crate::body::Body;
 use crate::ask::Ask;
+use crate::body::Body;
 use crate::negotiate::{Endpoint, Output, Shape};
 use crate::options;
 use crate::respond;

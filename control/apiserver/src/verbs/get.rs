@@ -1,8 +1,8 @@
 //! GET of one object, or of a view of it (which is the same object).
 
 use super::history;
-use crate::body::Body;
 use crate::ask::Ask;
+use crate::body::Body;
 use crate::negotiate::Endpoint;
 use crate::options;
 use http::Response;

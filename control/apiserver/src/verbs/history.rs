@@ -1,7 +1,7 @@
 //! The right to history, which a read of an old revision may need: see `sampan_registry::history`.
 
-use crate::chain::{attributes, forbidden};
 use crate::ask::Ask;
+use crate::chain::{attributes, forbidden};
 use crate::core::Core;
 use crate::exchange::Exchange;
 use async_trait::async_trait;

@@ -1,8 +1,8 @@
 //! LIST: a page of one revision.
 
 use super::selection;
-use crate::body::Body;
 use crate::ask::Ask;
+use crate::body::Body;
 use crate::negotiate::Endpoint;
 use http::Response;
 use sampan_api::{Records, Status};

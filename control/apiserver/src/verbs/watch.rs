@@ -1,8 +1,8 @@
 //! WATCH: a stream of frames, ended by an ERROR frame where it fails. Its time and its bookmarks are the registry's.
 
 use super::selection;
-use crate::body::{Body, BoxError};
 use crate::ask::Ask;
+use crate::body::{Body, BoxError};
 use crate::encode::Encoder;
 use crate::limits::{WATCH_CHUNK_BYTES, WATCH_EVENTS_PER_CHUNK};
 use crate::metrics::Watching;

@@ -4,12 +4,12 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use sampan_api::user::{Authorizer, GROUP_MASTERS, UserInfo};
-use sampan_apiserver::{ApiService, Body, body};
 use sampan_api::Object;
 use sampan_api::admission::{Admission, AdmitAll, Warnings};
+use sampan_api::user::{Authorizer, GROUP_MASTERS, UserInfo};
 use sampan_apiserver::flow::seats::Seats;
 use sampan_apiserver::line::Ledgers;
+use sampan_apiserver::{ApiService, Body, body};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::Registry;
 use sampan_registry::options::Caller;
