@@ -4,6 +4,7 @@
 use crate::feed::{self, Pace, append, bytes_of, split};
 use crate::limits;
 use crate::live::{Installed, Live, Set, Slot, Unit};
+use crate::running::{Running, again, input};
 use crate::turns::Turn;
 use crate::warm::Aside;
 use sampan_wasm_runtime::policy::{PolicyBudget, PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance};
@@ -107,63 +108,14 @@ pub trait Point {
     fn call(instance: &mut PolicyInstance, budget: PolicyBudget, input: PolicyInput) -> Result<Self::Raw, PolicyFault>;
 }
 
-type Call<A> = fn(&mut PolicyInstance, PolicyBudget, PolicyInput) -> Result<A, PolicyFault>;
+pub(crate) type Call<A> = fn(&mut PolicyInstance, PolicyBudget, PolicyInput) -> Result<A, PolicyFault>;
 
 /// One question as it is put to a unit.
-struct Asking<'a, P, A> {
-    unit: &'a Unit<P>,
-    asked: &'a [&'a Arc<Slot<P>>],
-    slots: &'a [u32],
-    call: Call<A>,
-}
-
-/// One instance and what its mirror was sent.
-struct Running<P, M> {
-    instance: PolicyInstance,
-    mirror: M,
-    /// Slots that it was configured for. Ids come again: it is the slot itself that counts.
-    configured: Vec<Arc<Slot<P>>>,
-    pace: Pace,
-    /// Its share of the passing memory. Dropped after the instance.
-    _memory: Option<Turn>,
-}
-
-impl<P: Installed, M: Mirror> Running<P, M> {
-    fn is_worn(&self, unit: &Unit<P>) -> bool {
-        self.mirror.is_worn(unit.allowance.memory)
-    }
-
-    fn start(unit: &Unit<P>, mirror: M, seed: u64, memory: Option<Turn>) -> Result<Self, PolicyFault> {
-        let instance = unit.component.instantiate(unit.allowance.call, unit.allowance.memory, seed)?;
-        let mut made = Self { instance, mirror, configured: Vec::new(), pace: Pace::default(), _memory: memory };
-        for slot in &unit.slots {
-            let (policy, args) = (slot.prepared.policy(), slot.prepared.args());
-            let configured = made.instance.configure(unit.allowance.call, slot.id, policy, args)?;
-            configured.map_err(|message| PolicyFault { cause: PolicyCause::Refused, message })?;
-            made.configured.push(Arc::clone(slot));
-        }
-        Ok(made)
-    }
-
-    /// Whether it was configured for all slots of the unit. A new slot may want columns that the mirror was never fed.
-    fn fits(&self, unit: &Unit<P>) -> bool {
-        unit.slots.iter().all(|slot| self.configured.iter().any(|own| Arc::ptr_eq(own, slot)))
-    }
-
-    fn feed(&mut self, piece: PolicyChanges) -> Result<(), PolicyFault> {
-        let bytes = bytes_of(&piece);
-        self.instance.feed(feed::budget(bytes), piece).map_err(|fault| PolicyFault {
-            cause: fault.cause,
-            message: format!("while its mirror was fed {bytes} bytes: {}", fault.message),
-        })?;
-        self.pace.fed(bytes, self.instance.spent().cpu);
-        Ok(())
-    }
-
-    /// Whether so many bytes are more than the asking thread waits for.
-    fn takes_long(&self, bytes: usize) -> bool {
-        self.pace.expected(bytes).is_some_and(|cpu| cpu > limits::FEED_AT_ONCE)
-    }
+pub(crate) struct Asking<'a, P, A> {
+    pub unit: &'a Unit<P>,
+    pub asked: &'a [&'a Arc<Slot<P>>],
+    pub slots: &'a [u32],
+    pub call: Call<A>,
 }
 
 enum State<P, M> {
@@ -486,34 +438,4 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
             self.strike(&audit.unit, &asked, &fault);
         }
     }
-}
-
-fn input(changes: PolicyChanges, question: &Question, slots: &[u32]) -> PolicyInput {
-    PolicyInput {
-        changes,
-        overlay: PolicyChanges::default(),
-        pod: question.row,
-        policies: slots.to_vec(),
-        nodes: question.candidates.clone(),
-    }
-}
-
-/// Feeds a fresh instance whole and asks it; an error says that it answers otherwise, or not at all.
-fn again<P: Installed, M: Mirror, A: PartialEq>(
-    mut fresh: Running<P, M>,
-    asking: &Asking<'_, P, A>,
-    question: &Question,
-    heard: &A,
-) -> Result<(), PolicyFault> {
-    for changes in [&question.world, &question.subject] {
-        for piece in split(changes, limits::FEED_PIECE, limits::FEED_PIECE) {
-            fresh.feed(piece)?;
-        }
-    }
-    let input = input(PolicyChanges::default(), question, asking.slots);
-    if (asking.call)(&mut fresh.instance, asking.unit.allowance.call, input)? == *heard {
-        return Ok(());
-    }
-    let message = "a fresh instance answered the same question differently".to_owned();
-    Err(PolicyFault { cause: PolicyCause::Impure, message })
 }

@@ -19,6 +19,7 @@ mod install;
 mod instances;
 pub mod limits;
 mod live;
+mod running;
 mod stats;
 mod status;
 mod turns;
