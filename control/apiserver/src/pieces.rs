@@ -77,10 +77,10 @@ impl Source {
     }
 }
 
-type Made = (Source, Result<Vec<Bytes>, BoxError>);
+type Made = (Box<Source>, Result<Vec<Bytes>, BoxError>);
 
 enum Stage {
-    Idle(Source),
+    Idle(Box<Source>),
     Working(Driven<Made>),
     Failed,
 }
@@ -95,7 +95,7 @@ pub(crate) struct Pieces {
 
 impl Pieces {
     pub fn new(source: Source, compute: Compute, flow: u64) -> Self {
-        Self { stage: Stage::Idle(source), ready: VecDeque::new(), compute, flow }
+        Self { stage: Stage::Idle(Box::new(source)), ready: VecDeque::new(), compute, flow }
     }
 }
 

@@ -82,10 +82,13 @@ async fn others_are_served(server: &Server, name: &str) {
     }
 }
 
+/// A method, a path, and what makes the body.
+type Attack = (&'static str, String, fn() -> Body);
+
 #[tokio::test(start_paused = true)]
 async fn what_waits_holds_no_seat() {
     let future = "999999999";
-    let attacks: [(&str, String, fn() -> Body); 11] = [
+    let attacks: [Attack; 11] = [
         ("POST", CONFIG_MAPS.to_owned(), half),
         ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(), half),
         ("PUT", format!("{CONFIG_MAPS}/a"), half),
