@@ -1,9 +1,9 @@
 //! One instance at work: what it was configured for, what its mirror was sent, how fast it takes it.
 
 use crate::feed::{self, Pace, bytes_of, split};
-use crate::instances::{Asking, Mirror, Question};
 use crate::limits;
 use crate::live::{Installed, Slot, Unit};
+use crate::question::{Asking, Mirror, Question};
 use crate::turns::Turn;
 use sampan_wasm_runtime::policy::{PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance};
 use std::sync::Arc;

@@ -19,6 +19,7 @@ mod describe;
 mod host;
 pub mod limits;
 mod live;
+mod mirror;
 mod prepare;
 mod starting;
 

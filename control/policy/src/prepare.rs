@@ -2,7 +2,7 @@
 
 use crate::built_in::BUILT_IN_IMAGE;
 use crate::describe::{DescribeError, Description, PolicyDescription};
-use crate::host::{Mirrored, World, scores, verdicts};
+use crate::mirror::{Mirrored, World, scores, verdicts};
 use crate::limits;
 use sampan_api::scheduling::{FailurePolicy, Fixture, SchedulingPolicySpec};
 use sampan_policy_host::{

@@ -1,0 +1,54 @@
+//! A question on its way to a policy, and what a host gives to it.
+
+use crate::live::{Slot, Unit};
+use sampan_wasm_runtime::policy::{PolicyBudget, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance};
+use std::sync::Arc;
+
+/// One question to one unit, of one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// What the mirror lacks of the world.
+    pub world: PolicyChanges,
+    /// What the mirror lacks of the subject, what is asked about.
+    pub subject: PolicyChanges,
+    /// Bytes of the subject's cells, sent before or not.
+    pub subject_bytes: usize,
+    /// Row of the subject.
+    pub row: u32,
+    /// Rows of the candidates.
+    pub candidates: Vec<u32>,
+}
+
+/// A host's own side of a question.
+pub trait Mirror: Send + 'static {
+    /// What mirrors show.
+    type World<'a>: Copy;
+    /// The next question; what it carries counts as sent.
+    fn question(&mut self, world: Self::World<'_>) -> Question;
+    /// Whether it holds so much that is no longer needed that a fresh one is to take its place. `memory`: bytes that its
+    /// instance may take.
+    fn is_worn(&self, memory: u64) -> bool;
+}
+
+/// A point of the contract, and what a host makes of its answers.
+pub trait Point {
+    /// As the component answers.
+    type Raw: Clone + PartialEq + Send + 'static;
+    /// As the host works with it.
+    type Answer;
+    /// Asks.
+    ///
+    /// # Errors
+    /// The component's fault.
+    fn call(instance: &mut PolicyInstance, budget: PolicyBudget, input: PolicyInput) -> Result<Self::Raw, PolicyFault>;
+}
+
+pub(crate) type Call<A> = fn(&mut PolicyInstance, PolicyBudget, PolicyInput) -> Result<A, PolicyFault>;
+
+/// One question as it is put to a unit.
+pub(crate) struct Asking<'a, P, A> {
+    pub unit: &'a Unit<P>,
+    pub asked: &'a [&'a Arc<Slot<P>>],
+    pub slots: &'a [u32],
+    pub call: Call<A>,
+}
