@@ -4,9 +4,7 @@ use crate::live::{Live, PolicySet, Profiles, Unit};
 use crate::mirror::{Mirrored, World, scores, verdicts};
 use crate::prepare::Prepared;
 use sampan_policy_host::{self as host, HostConfig, Instances};
-use sampan_scheduler_core::{
-    Answer, Fault, LivePolicies, Point, Policies, PolicyHosts, Profile, Question, Unanswered,
-};
+use sampan_scheduler_core::{Answer, Fault, LivePolicies, Point, Policies, PolicyHosts, Profile, Question, Unanswered};
 use sampan_wasm_runtime::policy::{
     PolicyBudget, PolicyFault, PolicyInput, PolicyInstance, PolicyScores, PolicyVerdicts,
 };
@@ -36,8 +34,8 @@ impl host::Point for Score {
 
 /// The mirror of a fresh instance of the unit: what any of its slots wants.
 fn mirror_of(unit: &Unit) -> Mirrored {
-        let columns = unit.slots.iter().map(|slot| slot.prepared.policy.columns);
-        Mirrored::new(columns.reduce(|all, more| all.union(more)).unwrap_or_default())
+    let columns = unit.slots.iter().map(|slot| slot.prepared.policy.columns);
+    Mirrored::new(columns.reduce(|all, more| all.union(more)).unwrap_or_default())
 }
 
 /// The cycle's `Policies` over Wasm. Of one snapshot: another snapshot needs another host. Not shared between threads.

@@ -2,8 +2,8 @@
 
 use crate::built_in::BUILT_IN_IMAGE;
 use crate::describe::{DescribeError, Description, PolicyDescription};
-use crate::mirror::{Mirrored, World, scores, verdicts};
 use crate::limits;
+use crate::mirror::{Mirrored, World, scores, verdicts};
 use sampan_api::scheduling::{FailurePolicy, Fixture, SchedulingPolicySpec};
 use sampan_policy_host::{
     Allowance, BudgetError, Installed, Mirror, OverTime, Question, Work, allowance, limits as host_limits,
