@@ -34,6 +34,7 @@ pub mod shapes;
 pub mod strategy;
 mod table;
 mod update;
+mod verbs;
 mod write;
 
 pub use allocate::{Pool, Pools};
