@@ -100,7 +100,7 @@ fn profile_with(standing: Standing, generation: u64) -> Profile {
             weight: 1,
             normalize: Normalize::None,
             // Its answers are kept, or not.
-            cacheable: generation % 2 == 0,
+            cacheable: generation.is_multiple_of(2),
             ignore_faults: false,
         };
         policies.insert(generation as usize % (policies.len() + 1), strict);
