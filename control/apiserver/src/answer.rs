@@ -8,7 +8,7 @@
 use crate::body::{Body, BoxError};
 use crate::ledger::{Account, Charge};
 use crate::limits::{ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWER_TIMEOUT};
-use crate::line::{Line, UnderWay};
+use crate::line::{Line, OnItsWay, UnderWay};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use sampan_env::{CancellationToken, Env};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 
@@ -79,7 +79,8 @@ pub(crate) fn send(body: Body, shared: bool, sending: Sending) -> Result<Body, N
         cut: sending.cut.0,
     });
     if let Some(line) = sending.line {
-        line.look_after(&answer);
+        let watched: Weak<dyn OnItsWay> = Arc::downgrade(&answer) as _;
+        line.look_after(watched);
     }
     let outgoing =
         Outgoing { answer, account: sending.account, waiting: None, room: None, _under_way: sending.under_way };
@@ -124,8 +125,23 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Cuts the answer when its peer takes nothing of it, or not the whole in time. Returns whether it did.
-    pub fn cut_if_overdue(&self, now: Instant) -> bool {
+    fn handed_out(&self) {
+        let mut taking = self.taking.lock();
+        if taking.outstanding == 0 {
+            taking.since = self.env.instant();
+        }
+        taking.outstanding += 1;
+    }
+
+    fn taken(&self) {
+        let mut taking = self.taking.lock();
+        taking.outstanding -= 1;
+        taking.since = self.env.instant();
+    }
+}
+
+impl OnItsWay for Answer {
+    fn cut_if_overdue(&self, now: Instant) -> bool {
         let taking = self.taking.lock();
         let outstanding = taking.outstanding > 0;
         let stalled = outstanding && now.saturating_duration_since(taking.since) >= ANSWER_STALL_MAX;
@@ -144,20 +160,6 @@ impl Answer {
         drop(before);
         self.cut.cancel();
         true
-    }
-
-    fn handed_out(&self) {
-        let mut taking = self.taking.lock();
-        if taking.outstanding == 0 {
-            taking.since = self.env.instant();
-        }
-        taking.outstanding += 1;
-    }
-
-    fn taken(&self) {
-        let mut taking = self.taking.lock();
-        taking.outstanding -= 1;
-        taking.since = self.env.instant();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What one request asks, once it is known which row it is about, and how it is answered.
 
-use crate::body::{self, Body};
+use crate::arriving;
+use crate::body::Body;
 use crate::core::Core;
 use crate::decode::Expected;
 use crate::encode::Encoder;
@@ -136,12 +137,12 @@ impl Ask {
         Ok(Encoder { row: self.row.clone(), output, include, now: self.core.env.now() })
     }
 
-    /// The body of the request, read whole; see [`crate::body`].
+    /// The body of the request, read whole; see [`crate::arriving`].
     ///
     /// # Errors
     /// 413 when it is too large, 504 when it is too slow, 429 when too much is arriving, 400 when it breaks off.
     pub async fn read(&self, body: Body) -> Result<Bytes, Status> {
-        body::receive(&self.exchange, &self.core.ledgers, &self.core.env, body).await
+        arriving::receive(&self.exchange, &self.core.ledgers, &self.core.env, body).await
     }
 
     /// Waits, without holding a seat, for the revision that a list names.

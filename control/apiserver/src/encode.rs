@@ -1,7 +1,7 @@
 //! Records, lists and Status into bytes. JSON of records is copied, never parsed; protobuf is made once a record; Table,
 //! YAML and what is to be read by people are computed.
 
-use crate::listing::Indent;
+use crate::indent::Indent;
 use crate::metadata;
 use crate::negotiate::{Format, MetaVersion, Output, Shape};
 use crate::table::{Include, Tables};

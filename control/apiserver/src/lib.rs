@@ -19,6 +19,7 @@
 
 pub mod actions;
 mod answer;
+mod arriving;
 mod ask;
 pub mod body;
 pub mod chain;
@@ -31,6 +32,7 @@ mod encode;
 mod exchange;
 pub mod flow;
 pub mod health;
+mod indent;
 pub mod ledger;
 pub mod limits;
 pub mod line;

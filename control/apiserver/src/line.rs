@@ -1,7 +1,6 @@
 //! One connection, as the steps of the chain and the listener know it together: what it holds, what is under way on it,
 //! and whether somebody on it has said who they are.
 
-use crate::answer::Answer;
 use crate::ledger::{Ledger, Payer};
 use crate::limits::WHOLE_ANSWERS_RESERVE;
 use parking_lot::Mutex;
@@ -37,6 +36,12 @@ pub struct Shares {
 /// Answers that are no more are forgotten after so many new ones.
 const FORGET_EVERY: usize = 64;
 
+/// An answer that the peer may or may not take.
+pub(crate) trait OnItsWay: Send + Sync {
+    /// Cuts it when its peer takes nothing of it, or not the whole in time. Returns whether it did.
+    fn cut_if_overdue(&self, now: Instant) -> bool;
+}
+
 /// A connection. In a request's extensions.
 #[derive(Default)]
 pub struct Line {
@@ -47,7 +52,7 @@ pub struct Line {
     authenticated: AtomicBool,
     /// Whom the connection is counted against, from its first request that said who asks.
     payer: OnceLock<Payer>,
-    answers: Mutex<Vec<Weak<Answer>>>,
+    answers: Mutex<Vec<Weak<dyn OnItsWay>>>,
     /// Told when somebody has said who they are for the first time.
     pub(crate) known: Notify,
 }
@@ -116,12 +121,13 @@ impl Line {
         self.payer.get()
     }
 
-    pub(crate) fn look_after(&self, answer: &Arc<Answer>) {
+    /// Has the answer cut when its peer does not take it.
+    pub(crate) fn look_after(&self, answer: Weak<dyn OnItsWay>) {
         let mut answers = self.answers.lock();
         if answers.len() % FORGET_EVERY == FORGET_EVERY - 1 {
             answers.retain(|one| one.strong_count() > 0);
         }
-        answers.push(Arc::downgrade(answer));
+        answers.push(answer);
     }
 
     /// Cuts the answers that the peer does not take. Returns how many.
