@@ -39,14 +39,19 @@ pub enum Length {
 
 /// How an answer is sent.
 pub(crate) struct Sending {
+    /// Where it is charged.
     pub account: Account,
     /// Where an answer that was made whole is charged when `account` has no room.
     pub reserve: Option<Account>,
+    /// Whether it has to be taken whole in time.
     pub length: Length,
     /// The connection, which looks after it.
     pub line: Option<Arc<Line>>,
+    /// Kept until the answer is over: its connection is not idle.
     pub under_way: Option<UnderWay>,
+    /// How the transport is told that it was cut.
     pub cut: Cut,
+    /// The clock.
     pub env: Env,
 }
 

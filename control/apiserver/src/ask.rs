@@ -12,7 +12,7 @@ use crate::negotiate::{self, Endpoint, Output, SERVED, SERVED_WITHOUT_SCHEMA};
 use crate::options::{WriteOptions, manager_or_agent};
 use crate::pieces::{Pieces, Source};
 use crate::query::Query;
-use crate::respond;
+use crate::respond::{self, Coding};
 use crate::table::Include;
 use bytes::{Bytes, BytesMut};
 use http::Response;
@@ -170,8 +170,8 @@ impl Ask {
             let [before, version, after] = record.json_parts(0);
             return Ok(respond::parts(code, media_type, [before, version, after, Bytes::from_static(b"\n")]));
         }
-        let (record, packs) = (record.clone(), respond::accepts_gzip(headers));
-        let made = self.compute(move || encoder.record(&record).map(|plain| respond::packed(plain, packs))).await?;
+        let (record, coding) = (record.clone(), respond::coding(headers));
+        let made = self.compute(move || encoder.record(&record).map(|plain| respond::packed(plain, coding))).await?;
         Ok(made.response(code, media_type))
     }
 
@@ -190,7 +190,8 @@ impl Ask {
                 measured?;
             }
         }
-        let gzip = respond::accepts_gzip(&self.parts.headers);
+        let coding = respond::coding(&self.parts.headers);
+        let gzip = coding == Coding::Gzip;
         let least = if gzip { GZIP_MIN_BYTES } else { ANSWER_PIECE_BYTES };
         let (mut first, mut length) = (Vec::new(), 0);
         while !listing.is_over() && length < least {
@@ -219,7 +220,7 @@ impl Ask {
         }
         let source = if gzip { Source::gzip(listing, first) } else { Source::plain(listing, first) };
         let pieces = Pieces::new(source, self.core.compute.clone(), self.exchange.flow());
-        Ok(respond::stream(200, media_type, gzip, BodyExt::boxed_unsync(pieces)))
+        Ok(respond::stream(200, media_type, coding, BodyExt::boxed_unsync(pieces)))
     }
 
     /// Answers a caller of this process with what it asked for: records, and no bytes.

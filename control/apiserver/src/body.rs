@@ -7,14 +7,17 @@ use http_body_util::{BodyExt, Empty, Full};
 use sampan_api::Status;
 use sampan_api::limits::REQUEST_BODY_MAX;
 
+/// What a body can fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The body type on both sides of the service, in process and out of it.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
+/// A body of these bytes.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
+/// A body of none.
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }

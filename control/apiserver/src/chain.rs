@@ -39,6 +39,7 @@ impl Next {
         Self(service)
     }
 
+    /// What it answers.
     pub async fn run(mut self, request: Request<Body>) -> Response<Body> {
         match self.0.call(request).await {
             Ok(response) => response,
@@ -51,6 +52,7 @@ impl Next {
 pub struct FilterLayer<F>(Arc<F>);
 
 impl<F: Filter> FilterLayer<F> {
+    /// The layer of this step.
     pub fn new(filter: F) -> Self {
         Self(Arc::new(filter))
     }

@@ -200,6 +200,7 @@ impl Wake for Job {
 }
 
 impl Compute {
+    /// As many threads as there are cores; `tasks` owns them.
     pub fn new(tasks: Tasks) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self::with_threads(tasks, cores.max(COMPUTE_THREADS_MIN))

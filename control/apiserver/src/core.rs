@@ -20,6 +20,7 @@ pub trait RuleResolver: Send + Sync + 'static {
 
 /// The server's parts, shared by all requests.
 pub(crate) struct Core {
+    /// Clock and randomness.
     pub env: Env,
     /// The end has begun: see [`crate::ApiServer::stopping`].
     pub stopping: CancellationToken,

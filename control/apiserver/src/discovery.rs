@@ -42,7 +42,7 @@ impl Document {
 
     fn response(&self, gzip: bool, content_type: &'static str) -> Response<Body> {
         let mut response = if gzip {
-            let packed = self.packed.get_or_init(|| respond::packed(self.json.clone(), true));
+            let packed = self.packed.get_or_init(|| respond::packed(self.json.clone(), respond::Coding::Gzip));
             packed.clone().response(200, content_type)
         } else {
             respond::bytes(200, content_type, self.json.clone())

@@ -16,9 +16,13 @@ use std::time::SystemTime;
 /// Encodes the answers of one request about one row.
 #[derive(Clone)]
 pub struct Encoder {
+    /// The row whose objects are encoded.
     pub row: Arc<Resource>,
+    /// Into what.
     pub output: Output,
+    /// What stands in a table's rows.
     pub include: Include,
+    /// The time that ages in tables are counted to.
     pub now: SystemTime,
 }
 

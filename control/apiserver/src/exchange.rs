@@ -10,6 +10,14 @@ use sampan_api::admission::Warnings;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
+/// Where a request comes from.
+pub enum Origin {
+    /// This process itself.
+    Process,
+    /// A connection, where the transport said which.
+    Connection(Option<Arc<Line>>),
+}
+
 /// Made by the first layer, read by all that follow.
 pub struct Exchange {
     /// What the request line says.
@@ -35,7 +43,11 @@ impl std::fmt::Debug for Exchange {
 
 impl Exchange {
     /// A request that has just been received.
-    pub fn new(info: RequestInfo, audit_id: String, in_process: bool, line: Option<Arc<Line>>) -> Self {
+    pub fn new(info: RequestInfo, audit_id: String, origin: Origin) -> Self {
+        let (in_process, line) = match origin {
+            Origin::Process => (true, None),
+            Origin::Connection(line) => (false, line),
+        };
         Self {
             info,
             audit_id,

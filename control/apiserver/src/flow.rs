@@ -15,7 +15,9 @@ use std::hash::{BuildHasher, RandomState};
 /// A PriorityLevelConfiguration.
 #[derive(Clone, Debug)]
 pub struct Level {
+    /// Its name.
     pub name: Cow<'static, str>,
+    /// Whether it is limited.
     pub kind: LevelKind,
 }
 
@@ -53,13 +55,17 @@ pub enum LimitResponse {
 /// A FlowSchema: which requests go to which level.
 #[derive(Clone, Debug)]
 pub struct FlowSchema {
+    /// Its name.
     pub name: Cow<'static, str>,
+    /// The name of its level.
     pub level: Cow<'static, str>,
     /// The matching schema with the lowest is a request's.
     pub precedence: u32,
     /// `None`: all its requests are one flow.
     pub distinguisher: Option<Distinguisher>,
+    /// Whom it is about: any of them.
     pub subjects: Vec<Subject>,
+    /// What it is about: any of them.
     pub rules: Vec<Rule>,
 }
 

@@ -88,21 +88,29 @@ pub type ApiService = BoxCloneSyncService<Request<Body>, Response<Body>, Infalli
 
 /// What the server is made of.
 pub struct Config {
+    /// Clock and randomness.
     pub env: Env,
     /// Watches of this process end when it is cancelled.
     pub tasks: Tasks,
+    /// Reads and writes all kinds.
     pub registry: Registry,
+    /// Tells who asks.
     pub authenticator: Arc<dyn Authenticator>,
+    /// Decides what they may do.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Changes and refuses what is written.
     pub admission: Arc<dyn Admission>,
+    /// Reaches nodes.
     pub nodes: Arc<dyn NodeConnector>,
     /// Actions of other rooms by the names that rows use; they replace this room's own of that name.
     pub actions: Vec<(String, Arc<dyn Action>)>,
+    /// Lists what a caller may do, for those who ask.
     pub rules: Option<Arc<dyn RuleResolver>>,
     /// Services at paths of their own (`/v2`, `/ui`): behind authentication and authorization like all else.
     pub routes: Vec<Route>,
     /// What `/readyz` (and, where they say so, `/livez` and `/healthz`) asks.
     pub checks: Vec<Arc<dyn Check>>,
+    /// Where nobody in particular may pass.
     pub anonymous: Anonymous,
     /// `v1.35.0+sampan`
     pub version: String,
@@ -112,6 +120,7 @@ pub struct Config {
 pub struct Route {
     /// `/v2`, without a slash at the end.
     pub prefix: String,
+    /// What answers there.
     pub service: ApiService,
 }
 
@@ -187,6 +196,7 @@ impl ApiServer {
         Ok(Self { service: chain.service(ApiService::new(verbs)), metrics, stopping, seats, ledgers })
     }
 
+    /// The service that listeners and clients of this process call.
     pub fn service(&self) -> ApiService {
         self.service.clone()
     }
@@ -208,6 +218,7 @@ impl ApiServer {
         &self.ledgers
     }
 
+    /// What it counts.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }

@@ -102,7 +102,9 @@ pub const H2_RESET_STREAMS_MAX: usize = 20;
 /// Flow-control window of a stream and of a connection, bytes: as much as a connection can make us hold of bodies that
 /// nobody has asked for yet.
 pub const H2_STREAM_WINDOW: u32 = 512 * 1024;
+/// The same of a connection.
 pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The largest frame of HTTP/2 that is taken, bytes.
 pub const H2_FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// A silent HTTP/2 connection is asked whether it lives, and given up when it does not answer.
 pub const H2_PING_INTERVAL: Duration = Duration::from_secs(30);

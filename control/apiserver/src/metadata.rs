@@ -26,6 +26,7 @@ fn write_item(out: &mut Vec<u8>, record: &Record) {
     out.push(b'}');
 }
 
+/// Appends an item of a list of metadata.
 pub fn write_item_json(out: &mut Vec<u8>, record: &Record) {
     out.push(b'{');
     write_item(out, record);

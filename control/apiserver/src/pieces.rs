@@ -18,9 +18,11 @@ use std::task::{Context, Poll};
 
 /// What makes the pieces.
 pub(crate) struct Source {
+    /// Makes them.
     pub listing: Listing,
     /// Pieces that were made before the answer began, and are not packed yet.
     pub first: Vec<Bytes>,
+    /// Whether they are packed.
     pub packed: Packed,
 }
 
@@ -33,10 +35,12 @@ pub(crate) enum Packed {
 }
 
 impl Source {
+    /// Packed ones; `first` has been made.
     pub fn gzip(listing: Listing, first: Vec<Bytes>) -> Self {
         Self { listing, first, packed: Packed::Gzip(None) }
     }
 
+    /// The same, not packed.
     pub fn plain(listing: Listing, first: Vec<Bytes>) -> Self {
         Self { listing, first, packed: Packed::No }
     }
@@ -94,6 +98,7 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
+    /// The body; `flow` is in whose turn the compute threads work for it.
     pub fn new(source: Source, compute: Compute, flow: u64) -> Self {
         Self { stage: Stage::Idle(Box::new(source)), ready: VecDeque::new(), compute, flow }
     }

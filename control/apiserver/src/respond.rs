@@ -35,17 +35,29 @@ pub fn parts<const N: usize>(code: u16, content_type: &'static str, parts: [Byte
         }
     }
     let body = StreamBody::new(futures::stream::iter(frames));
-    let mut response = stream(code, content_type, false, BodyExt::boxed_unsync(body));
+    let mut response = stream(code, content_type, Coding::Plain, BodyExt::boxed_unsync(body));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     response.extensions_mut().insert(SharedBytes);
     response
 }
 
+/// How the bytes of an answer are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    Plain,
+    Gzip,
+}
+
+/// How the caller has large answers packed.
+pub fn coding(headers: &HeaderMap) -> Coding {
+    if accepts_gzip(headers) { Coding::Gzip } else { Coding::Plain }
+}
+
 /// An answer that comes in pieces; packed ones say so.
-pub fn stream(code: u16, content_type: &'static str, gzip: bool, body: Body) -> Response<Body> {
+pub fn stream(code: u16, content_type: &'static str, coding: Coding, body: Body) -> Response<Body> {
     let mut response = bytes(code, content_type, Bytes::new());
     *response.body_mut() = body;
-    if gzip {
+    if coding == Coding::Gzip {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
@@ -61,24 +73,24 @@ pub fn packs(headers: &HeaderMap, length: usize) -> bool {
 #[derive(Clone)]
 pub struct Made {
     bytes: Bytes,
-    gzip: bool,
+    coding: Coding,
 }
 
-/// Packs what is large where `accepted`. Work for the compute threads.
-pub fn packed(plain: Bytes, accepted: bool) -> Made {
-    if accepted && plain.len() >= GZIP_MIN_BYTES {
+/// Packs what is large, where that is `wanted`. Work for the compute threads.
+pub fn packed(plain: Bytes, wanted: Coding) -> Made {
+    if wanted == Coding::Gzip && plain.len() >= GZIP_MIN_BYTES {
         // Writing into memory does not fail; were it to, the plain bytes are as good.
         if let Ok(packed) = gzip(&plain) {
-            return Made { bytes: packed.into(), gzip: true };
+            return Made { bytes: packed.into(), coding: Coding::Gzip };
         }
     }
-    Made { bytes: plain, gzip: false }
+    Made { bytes: plain, coding: Coding::Plain }
 }
 
 impl Made {
     /// The answer, which says how its bytes are packed.
     pub fn response(self, code: u16, content_type: &'static str) -> Response<Body> {
-        stream(code, content_type, self.gzip, body::full(self.bytes))
+        stream(code, content_type, self.coding, body::full(self.bytes))
     }
 }
 
@@ -191,7 +203,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, asked.parse().expect("a header value"));
             let response =
-                super::packed(vec![b'x'; size].into(), accepts_gzip(&headers)).response(200, "application/json");
+                super::packed(vec![b'x'; size].into(), coding(&headers)).response(200, "application/json");
             assert_eq!(response.headers().contains_key(CONTENT_ENCODING), packed, "{asked} {size}");
         };
         check("gzip", GZIP_MIN_BYTES, true);

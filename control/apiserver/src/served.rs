@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 /// The parts that the dispatch chooses from.
 pub(crate) struct Served {
+    /// What all requests share.
     pub core: Arc<Core>,
+    /// The actions, by the names that rows use.
     pub actions: HashMap<String, Arc<dyn Action>>,
+    /// The streams, the same.
     pub streams: Streams,
     /// Of what names no resource.
     pub router: Router,

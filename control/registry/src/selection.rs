@@ -32,8 +32,11 @@ enum Rest {
 /// A walk through the current state.
 #[derive(Clone)]
 pub(crate) struct Current {
+    /// The state that is walked through.
     pub snapshot: Snapshot,
+    /// What is selected of it.
     pub filter: Filter,
+    /// Keys that do not begin so are none of the list's.
     pub key_prefix: String,
     /// The last key that was looked at.
     pub after: Option<Arc<str>>,

@@ -19,6 +19,7 @@ pub enum Anonymous {
     All,
 }
 
+/// The step.
 pub struct Authenticate {
     authenticator: Arc<dyn Authenticator>,
     anonymous: Anonymous,
@@ -27,6 +28,7 @@ pub struct Authenticate {
 }
 
 impl Authenticate {
+    /// By that authenticator; `anonymous` says where nobody may pass.
     pub fn new(authenticator: Arc<dyn Authenticator>, anonymous: Anonymous) -> Self {
         Self { authenticator, anonymous, nobody: Arc::new(UserInfo::anonymous()), no_peer: Peer::default() }
     }

@@ -10,7 +10,9 @@ use sampan_api::field::go_quote;
 use sampan_api::{Attributes, Authorizer, Decision, GroupResource, Status, UserInfo};
 use std::sync::Arc;
 
+/// The step.
 pub struct Authorize {
+    /// Decides.
     pub authorizer: Arc<dyn Authorizer>,
 }
 

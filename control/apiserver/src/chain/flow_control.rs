@@ -48,7 +48,7 @@ impl FlowControl {
         let output = refusal_output(&request);
         let work = async {
             if !exempt {
-                match self.seats.take(placement, exchange.info.is_mutating()).await {
+                match self.seats.take(placement, &exchange.info).await {
                     Ok(seat) => exchange.sit(seat),
                     Err(status) => return respond::status(&status, output),
                 }

@@ -18,7 +18,9 @@ const UID: &str = "impersonate-uid";
 const EXTRA: &str = "impersonate-extra-";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 
+/// The step.
 pub struct Impersonate {
+    /// Decides who may act as whom.
     pub authorizer: Arc<dyn Authorizer>,
 }
 

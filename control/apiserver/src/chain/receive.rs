@@ -4,7 +4,7 @@
 use super::{Filter, Next, refuse};
 use crate::answer::{self, Cut, Length, Sending, SharedBytes};
 use crate::body::Body;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Origin};
 use crate::flow::seats::too_many_requests;
 use crate::line::{Ledgers, Line, UnderWay};
 use crate::metrics::Metrics;
@@ -22,9 +22,13 @@ use std::sync::Arc;
 /// Longest id that a client may give its request, bytes.
 const AUDIT_ID_MAX: usize = 64;
 
+/// The step.
 pub struct Receive {
+    /// The clock, and what ids are drawn from.
     pub env: Env,
+    /// Where requests are counted.
     pub metrics: Arc<Metrics>,
+    /// What answers are charged to.
     pub ledgers: Ledgers,
 }
 
@@ -45,9 +49,10 @@ impl Receive {
         };
         let in_process = request.extensions().get::<UserInfo>().is_some();
         let line = request.extensions().get::<Arc<Line>>().cloned();
+        let origin = if in_process { Origin::Process } else { Origin::Connection(line) };
         let cut = request.extensions().get::<Cut>().cloned().unwrap_or_default();
         let under_way = request.extensions().get::<UnderWay>().cloned();
-        let exchange = Arc::new(Exchange::new(info, audit_id, in_process, line));
+        let exchange = Arc::new(Exchange::new(info, audit_id, origin));
         request.extensions_mut().insert(exchange.clone());
         let output = super::refusal_output(&request);
         // What panicked holds nothing of ours: the request's own state goes with it, and shared state is behind locks

@@ -185,7 +185,8 @@ impl Seats {
     }
 
     /// Takes a seat, or waits for one: at most [`SEAT_WAIT_MAX`]. Error: 429.
-    pub async fn take(&self, placement: Placement, mutating: bool) -> Result<Seat, Status> {
+    pub async fn take(&self, placement: Placement, info: &RequestInfo) -> Result<Seat, Status> {
+        let mutating = info.is_mutating();
         let seat = Seat { of: Arc::new(OfSeat { seats: self.clone(), placement, mutating, held: Mutex::new(None) }) };
         seat.of.take().await?;
         Ok(seat)

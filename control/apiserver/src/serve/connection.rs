@@ -120,17 +120,26 @@ impl Cuts {
 }
 
 pub(super) struct Connection {
+    /// The far end.
     pub address: SocketAddr,
+    /// `None`: plain HTTP.
     pub acceptor: Option<TlsAcceptor>,
+    /// How HTTP/1.1 is spoken.
     pub http: Arc<Http>,
+    /// What answers.
     pub service: ApiService,
+    /// Own what the connection spawns.
     pub tasks: Tasks,
+    /// The clock.
     pub env: Env,
+    /// What the chain knows of it.
     pub line: Arc<Line>,
+    /// Its place among the connections.
     pub place: Place,
 }
 
 impl Connection {
+    /// Serves it until it ends.
     pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
         let Some(acceptor) = self.acceptor.clone() else { return self.speak(stream, Peer::default(), false).await };
         let handshake = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream));

@@ -44,6 +44,7 @@ pub(super) struct Place {
 }
 
 impl Places {
+    /// So many places in all.
     pub fn new(connections: usize) -> Self {
         let newcomers_max = (connections / NEWCOMERS_PART).max(1);
         let known_max = connections.saturating_sub(newcomers_max).max(1);
