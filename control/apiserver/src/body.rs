@@ -36,7 +36,10 @@ pub(crate) fn late() -> Status {
 }
 
 /// Collects the frames; `arrived` is told how many bytes there are with each, and may refuse them.
-pub(crate) async fn collect(mut body: Body, mut arrived: impl FnMut(usize) -> Result<(), Status>) -> Result<Bytes, Status> {
+pub(crate) async fn collect(
+    mut body: Body,
+    mut arrived: impl FnMut(usize) -> Result<(), Status>,
+) -> Result<Bytes, Status> {
     // Most bodies are one frame: then its bytes are the body and nothing is copied.
     let mut first: Option<Bytes> = None;
     let mut rest: Option<BytesMut> = None;

@@ -202,8 +202,7 @@ mod tests {
         let check = |asked: &str, size: usize, packed: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, asked.parse().expect("a header value"));
-            let response =
-                super::packed(vec![b'x'; size].into(), coding(&headers)).response(200, "application/json");
+            let response = super::packed(vec![b'x'; size].into(), coding(&headers)).response(200, "application/json");
             assert_eq!(response.headers().contains_key(CONTENT_ENCODING), packed, "{asked} {size}");
         };
         check("gzip", GZIP_MIN_BYTES, true);
