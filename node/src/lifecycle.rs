@@ -192,7 +192,10 @@ impl Worker {
             Done::Prepared { container, result } => {
                 self.starting.remove(&container);
                 match result {
-                    Ok((plan, image)) => return self.launch(&container, image, plan).await,
+                    Ok(prepared) => {
+                        let (plan, image) = *prepared;
+                        return self.launch(&container, image, plan).await;
+                    }
                     Err(NotPrepared::Refused(refusal)) => {
                         self.event(EventType::Warning, "Failed", format!("Error: {}", refusal.message));
                         self.wait_again(&container, refusal.reason, refusal.message);
@@ -311,7 +314,7 @@ async fn prepare(
     pod: &Arc<Pod>,
     spec: &Container,
     sandbox: &PodSandbox,
-) -> Result<(ContainerPlan, PulledImage), NotPrepared> {
+) -> Result<Box<(ContainerPlan, PulledImage)>, NotPrepared> {
     shared.runtime.prepare_pod(sandbox).await.map_err(NotPrepared::NoPod)?;
     let planned = container::plan(pod, spec, sandbox.ip, &shared.host_ip).await.map_err(NotPrepared::Refused)?;
     let event = |kind: EventType, reason: &str, message: String| {
@@ -320,7 +323,7 @@ async fn prepare(
     let image = image::ensure(shared.runtime.as_ref(), &shared.env, &planned.image, &planned.pull_policy, &event)
         .await
         .map_err(NotPrepared::NoImage)?;
-    Ok((planned, image))
+    Ok(Box::new((planned, image)))
 }
 
 /// Whole seconds as Go prints a duration: `10s`, `1m20s`, `5m0s`.

@@ -11,7 +11,7 @@ pub(crate) enum Done {
     /// What it is to be is known and its image is at hand, or is not to be had.
     Prepared {
         container: ContainerName,
-        result: Result<(ContainerPlan, PulledImage), NotPrepared>,
+        result: Result<Box<(ContainerPlan, PulledImage)>, NotPrepared>,
     },
     Launched {
         container: ContainerName,

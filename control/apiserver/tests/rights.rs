@@ -37,19 +37,23 @@ async fn put(server: &Server, path: &str, body: &Value) -> support::Answer {
 #[tokio::test]
 async fn an_update_that_creates_asks_once_for_the_right_to_create() {
     let (server, asked) = guarded(|_| true).await;
-    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {}});
+    let mut lease =
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {}});
     let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l";
     let answer = put(&server, path, &lease).await;
     assert_eq!(answer.code, 201, "{}", answer.text());
     let (update, create) =
         ("update coordination.k8s.io/leases default/l", "create coordination.k8s.io/leases default/l");
     assert_eq!(std::mem::take(&mut *asked.all.lock()), [update, create]);
+    // Leases are not updated without a version.
+    lease["metadata"]["resourceVersion"] = answer.json()["metadata"]["resourceVersion"].take();
     assert_eq!(put(&server, path, &lease).await.code, 200);
     assert_eq!(std::mem::take(&mut *asked.all.lock()), [update], "nothing is created");
     // A kind that no update creates is not found, whoever asks.
     assert_eq!(put(&server, &format!("{CONFIG_MAPS}/absent"), &config_map("absent")).await.code, 404);
 
     let (server, _) = guarded(|attributes| attributes.verb != "create").await;
+    lease["metadata"]["resourceVersion"].take();
     let answer = put(&server, path, &lease).await;
     let text = "leases.coordination.k8s.io \"l\" is forbidden: User \"admin\" cannot create resource \"leases\" in API group \
                 \"coordination.k8s.io\" in the namespace \"default\"";
