@@ -11,7 +11,8 @@ pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     let tools = tools::prepare(root)?;
     let deny = tools.join(tools::DENY).to_string_lossy().into_owned();
     command::run(root, &deny, &["deny", "check", "bans", "licenses", "sources"])?;
-    command::run(root, "cargo", &["build", "--release", "--workspace", "--bins"])?;
+    // With the tests, whose features the dependencies then have: they are built once for both.
+    command::run(root, "cargo", &["build", "--release", "--workspace", "--bins", "--tests"])?;
     command::run(root, "cargo", &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     let tools = tools.to_string_lossy();
     let env = [("SAMPAN_TIER", tier), ("SAMPAN_TOOLS", tools.as_ref())];
