@@ -94,9 +94,6 @@ fn rooms(metadata: &Metadata, problems: &mut Vec<String>) {
             if uses == "sampan-embed" && name != "sampan" {
                 problems.push(format!("{name} depends on sampan-embed; only the binary may"));
             }
-            if uses == "sampan-testing" {
-                problems.push(format!("{name} depends on sampan-testing; only tests may"));
-            }
         }
     }
 }
