@@ -9,6 +9,11 @@ use sampan_schema::patch::{self, PatchError};
 use sampan_schema::{Schema, TypeId, default, json, managed, protobuf, yaml};
 use serde_json::{Map, Value, json as value};
 
+/// Makes what costs something, of a size.
+type OfSize<T> = fn(usize) -> T;
+/// Makes a patch that holds a text.
+type OfText = fn(&str) -> Value;
+
 /// How much longer twice as much may take: two, and slack for caches and allocation.
 const GROWTH_MAX: f64 = 3.2;
 
@@ -61,7 +66,7 @@ fn json_patches() {
     let list = |size: usize| Value::from((0..size * 40).collect::<Vec<_>>());
     let run = |(current, patch): (Value, Value)| patch::json(current, &patch).expect("applies");
     // Each operation so often, at the front of a long list, where it moves all others.
-    let front: [(&str, fn(usize) -> Value); 6] = [
+    let front: [(&str, OfSize<Value>); 6] = [
         ("move", |_| value!({"op": "move", "from": "/z/0", "path": "/z/0"})),
         ("move to the end", |_| value!({"op": "move", "from": "/z/0", "path": "/z/-"})),
         ("add", |at| value!({"op": "add", "path": "/z/0", "value": at})),
@@ -160,7 +165,7 @@ fn merge_patches() {
         (0..size).map(one).collect()
     };
     let spec = |containers: Value| value!({"spec": {"containers": containers}});
-    let cases: [(&str, fn(&str) -> Value); 4] = [
+    let cases: [(&str, OfText); 4] = [
         ("merges", |_| value!({"image": "2"})),
         ("deletes", |_| value!({"$patch": "delete"})),
         ("replaces", |_| value!({"$patch": "replace", "image": "3"})),
@@ -235,7 +240,7 @@ fn decode(kind: TypeId) -> impl Fn(Vec<u8>) -> usize {
 fn bodies() {
     let pod = id("", "Pod");
     let definition = id("apiextensions.k8s.io", "CustomResourceDefinition");
-    let json: [(&str, TypeId, fn(usize) -> String); 6] = [
+    let json: [(&str, TypeId, OfSize<String>); 6] = [
         ("unknown fields", pod, |size| {
             let fields: Vec<String> = (0..size).map(|at| format!("\"x{at}\":1")).collect();
             format!("{{{}}}", fields.join(","))
@@ -264,7 +269,7 @@ fn bodies() {
             json::from_value(Schema::builtin(), kind, &tree).map_or(0, |decoded| decoded.problems.len())
         });
     }
-    let yaml: [(&str, fn(usize) -> String); 7] = [
+    let yaml: [(&str, OfSize<String>); 7] = [
         ("keys", |size| (0..size).fold(String::new(), |text, at| text + &format!("k{at}: v\n"))),
         ("a key twice and again", |size| "a: b\n".repeat(size)),
         ("a long plain text", |size| format!("a:{}", " word".repeat(size))),
