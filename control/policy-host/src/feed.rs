@@ -143,8 +143,10 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// What a mirror holds that was fed these, one after the other.
-    fn mirror<'a>(fed: impl IntoIterator<Item = &'a PolicyChanges>) -> (Vec<Vec<u8>>, BTreeMap<(u32, u32), Vec<i64>>) {
+    /// What a mirror holds that was fed: its strings, and its cells by row and column.
+    type Mirrored = (Vec<Vec<u8>>, BTreeMap<(u32, u32), Vec<i64>>);
+
+    fn mirror<'a>(fed: impl IntoIterator<Item = &'a PolicyChanges>) -> Mirrored {
         let (mut strings, mut cells) = (Vec::new(), BTreeMap::new());
         for changes in fed {
             let mut begin = 0;

@@ -190,7 +190,7 @@ fn a_policy_that_has_to_see_an_object_suspends_the_run_and_resumes_it() {
     let Step::Ask(names) = run.step(&mut cycler, &snapshot, &Objects::default(), &mut mixed) else {
         panic!("it has to see the other pod first")
     };
-    assert_eq!(names, [wanted.clone()]);
+    assert_eq!(names, std::slice::from_ref(&wanted));
     mixed.calls.clear();
     let mut objects = Objects::default();
     objects.tell(wanted.clone(), Some(Object::Pod(Arc::clone(&other.pod))));
