@@ -1,13 +1,13 @@
 //! Who may read what was. The current state needs the right to the kind and nothing else. An old one needs, besides:
 //! - the same verb on the resource in `history.sampan.dev`, where it is older than [`HISTORY_FREE`];
-//! - the same right at any age, where the object's namespace was another one then: a namespace that was deleted and made
+//! - the same right over all namespaces at any age, where the object's namespace was another one then: a namespace that was deleted and made
 //!   again belongs to somebody else, who must not read what the one before left in the log;
 //! - that the row shows old values at all ([`OldValues`]), but for pages of lists and watches that go on.
 
 use crate::encode::{self, Revisions};
 use crate::error::Error;
 use crate::limits::HISTORY_FREE;
-use crate::options::OfferedRight;
+use crate::options::{OfferedRight, Past};
 use crate::registry::{Place, Registry};
 use crate::resource::{OldValues, Resource};
 use crate::table::{ResourceTable, storage_prefix};
@@ -46,6 +46,15 @@ impl Tenancies {
         let name = if self.themselves { &key.name } else { &key.namespace };
         let now = namespaces.get(&format!("{}{name}", self.prefix));
         now.is_some_and(|namespace| namespace.create_revision <= revision)
+    }
+
+    /// Whose past a list of the place at that revision is.
+    fn past(&self, place: &Place<'_>, revision: u64) -> Past {
+        let own = match place.namespace {
+            "" => self.cover_all(revision),
+            namespace => self.cover(&RecordKey::new(namespace, ""), revision),
+        };
+        if own { Past::Own } else { Past::OfAnother }
     }
 
     /// Whether all objects of that revision were their present namespaces', as far as can be told without looking.
@@ -103,7 +112,7 @@ impl Registry {
         if own && !self.is_long_ago(revision).await? {
             return Ok(());
         }
-        ask(right, revision).await
+        ask(right, revision, if own { Past::Own } else { Past::OfAnother }).await
     }
 
     /// What a list of an old revision shows. Errors: the refusal, where nothing of it may be shown.
@@ -121,20 +130,20 @@ impl Registry {
         let all = View { only: None, revision };
         let tenancies = self.tenancies(table, place)?;
         if self.is_long_ago(revision).await? {
-            return ask(right, revision).await.map(|()| all);
+            return ask(right, revision, tenancies.past(place, revision)).await.map(|()| all);
         }
         if tenancies.cover_all(revision) {
             return Ok(all);
         }
         if place.namespace.is_empty() {
             // Over all namespaces: what was another's is left out.
-            let held = ask(right, revision).await.is_ok();
+            let held = ask(right, revision, Past::OfAnother).await.is_ok();
             return Ok(if held { all } else { View { only: Some(tenancies), revision } });
         }
         if tenancies.cover(&RecordKey::new(place.namespace, ""), revision) {
             return Ok(all);
         }
-        ask(right, revision).await.map(|()| all)
+        ask(right, revision, Past::OfAnother).await.map(|()| all)
     }
 
     /// What a watch after `revision` shows of what has happened since; `None`: everything. Errors: Expired, where it must
@@ -154,7 +163,8 @@ impl Registry {
         let tenancies = self.tenancies(table, place)?;
         let expired = || Error::Expired(format!("too old resource version: {revision} ({until})"));
         if self.is_long_ago(revision).await? {
-            return ask(right, revision).await.map(|()| None).map_err(|_| expired());
+            let past = tenancies.past(place, revision);
+            return ask(right, revision, past).await.map(|()| None).map_err(|_| expired());
         }
         if tenancies.cover_all(revision) {
             return Ok(None);
@@ -163,7 +173,7 @@ impl Registry {
         if one && tenancies.cover(&RecordKey::new(place.namespace, ""), revision) {
             return Ok(None);
         }
-        match ask(right, revision).await {
+        match ask(right, revision, Past::OfAnother).await {
             Ok(()) => Ok(None),
             Err(_) if one => Err(expired()),
             Err(_) => Ok(Some(Replay { tenancies, until, row: place.storage.clone() })),
@@ -217,9 +227,9 @@ impl Registry {
     }
 }
 
-async fn ask(right: &OfferedRight, revision: u64) -> Result<(), Error> {
+async fn ask(right: &OfferedRight, revision: u64, past: Past) -> Result<(), Error> {
     match right {
-        Some(right) => right.check().await.map_err(Error::from),
+        Some(right) => right.check(past).await.map_err(Error::from),
         None => Err(Error::Expired(format!("The resourceVersion for the provided list is too old: {revision}."))),
     }
 }

@@ -43,7 +43,7 @@ pub use delete::Deleted;
 pub use error::Error;
 pub use metadata::{check_name, settle_namespace};
 pub use options::{
-    Caller, CreateValidation, DeleteOptions, GetOptions, HistoryRight, ListOptions, OfferedRight, Propagation,
+    Caller, CreateValidation, DeleteOptions, GetOptions, HistoryRight, ListOptions, OfferedRight, Past, Propagation,
     UpdateOptions,
 };
 pub use read::List;

@@ -31,7 +31,17 @@ pub struct Caller<'a> {
 #[async_trait]
 pub trait HistoryRight: Debug + Send + Sync {
     /// The error is the refusal that the reader is answered with.
-    async fn check(&self) -> Result<(), Status>;
+    async fn check(&self, past: Past) -> Result<(), Status>;
+}
+
+/// Whose past is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// That of the place which the request names.
+    Own,
+    /// That of a namespace which had the name before. A right that holds in the namespace of today, which its owner may
+    /// have given, does not reach it: it takes one over all namespaces.
+    OfAnother,
 }
 
 /// What a read offers for history that has a price. `None`: no right.

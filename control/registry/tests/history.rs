@@ -8,7 +8,8 @@ use sampan_env::{Env, Tasks};
 use sampan_registry::limits::HISTORY_FREE;
 use sampan_registry::resource::Body;
 use sampan_registry::{
-    Config, Error, GetOptions, HistoryRight, ListOptions, OfferedRight, OldValues, Registry, Resource, ResourceTable,
+    Config, Error, GetOptions, HistoryRight, ListOptions, OfferedRight, OldValues, Past, Registry, Resource,
+    ResourceTable,
 };
 use sampan_store::memory::MemoryStore;
 use sampan_store::{Op, Store, Txn, Writer};
@@ -25,7 +26,7 @@ struct Right {
 
 #[async_trait]
 impl HistoryRight for Right {
-    async fn check(&self) -> Result<(), Status> {
+    async fn check(&self, _: Past) -> Result<(), Status> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.held { Ok(()) } else { Err(Status::failure(sampan_api::Reason::Forbidden, "no history for you")) }
     }

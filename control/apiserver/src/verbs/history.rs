@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::exchange::Exchange;
 use async_trait::async_trait;
 use sampan_api::{Attributes, Status, UserInfo};
-use sampan_registry::{HistoryRight, OfferedRight};
+use sampan_registry::{HistoryRight, OfferedRight, Past};
 use std::sync::Arc;
 
 /// The group in which each resource stands for its own past: `get` on its `configmaps` reads what ConfigMaps were.
@@ -40,12 +40,15 @@ impl std::fmt::Debug for Asked {
 
 #[async_trait]
 impl HistoryRight for Asked {
-    async fn check(&self) -> Result<(), Status> {
-        let attributes = Attributes {
+    async fn check(&self, past: Past) -> Result<(), Status> {
+        let mut attributes = Attributes {
             group: GROUP.to_owned(),
             version: VERSION.to_owned(),
             ..attributes(&self.exchange, &self.user, self.query.as_deref())
         };
+        if past == Past::OfAnother {
+            attributes.namespace.clear();
+        }
         let decision = self.core.authorizer.authorize(&attributes).await;
         if decision.allowed() { Ok(()) } else { Err(forbidden(&attributes, &decision)) }
     }
