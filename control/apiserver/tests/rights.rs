@@ -61,15 +61,14 @@ async fn an_update_that_creates_asks_once_for_the_right_to_create() {
     assert_eq!(server.get(path).await.code, 404, "nothing was written");
 }
 
-#[tokio::test]
-async fn history_of_another_namespace_of_that_name_is_asked_for_in_its_own_group() {
-    let (server, asked) = guarded(|attributes| attributes.group != "history.sampan.dev").await;
+/// A server whose namespace `tenant` was another one's before, and a revision of that time.
+async fn made_again(allows: fn(&Attributes) -> bool) -> (Server, Arc<Asked>, String) {
+    let (server, asked) = guarded(allows).await;
     let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     let made = server.create("/api/v1/namespaces", &namespace("tenant")).await;
-    let maps = "/api/v1/namespaces/tenant/configmaps";
-    let old = server.create(maps, &config_map("c")).await;
-    let revision = old["metadata"]["resourceVersion"].as_str().expect("a revision");
-    assert_eq!(server.call("DELETE", &format!("{maps}/c"), "").await.code, 200);
+    let old = server.create(TENANT, &config_map("c")).await;
+    let revision = old["metadata"]["resourceVersion"].as_str().expect("a revision").to_owned();
+    assert_eq!(server.call("DELETE", &format!("{TENANT}/c"), "").await.code, 200);
     server.call("DELETE", "/api/v1/namespaces/tenant", "").await;
     let mut gone = made.clone();
     gone["spec"] = json!({"finalizers": []});
@@ -81,27 +80,51 @@ async fn history_of_another_namespace_of_that_name_is_asked_for_in_its_own_group
     assert_eq!(server.get("/api/v1/namespaces/tenant").await.code, 404);
     server.create("/api/v1/namespaces", &namespace("tenant")).await;
     asked.all.lock().clear();
-    let exact = format!("resourceVersion={revision}&resourceVersionMatch=Exact");
-    let check = async |path: &str, question: &str, code: u16, text: &str| {
-        let answer = server.get(path).await;
-        let questions = std::mem::take(&mut *asked.all.lock());
-        assert_eq!(questions.get(1).map(String::as_str), Some(question), "{path}: {questions:?}");
-        assert_eq!(answer.code, code, "{path}: {}", answer.text());
-        assert!(answer.text().contains(text), "{path}: {}", answer.text());
-    };
-    let refusal = |verb: &str| {
-        format!(
-            r#"cannot {verb} resource \"configmaps\" in API group \"history.sampan.dev\" in the namespace \"tenant\""#
-        )
-    };
-    let (of_one, of_all) = ("history.sampan.dev/configmaps tenant/c", "history.sampan.dev/configmaps tenant/");
-    check(&format!("{maps}/c?{exact}"), &format!("get {of_one}"), 403, &refusal("get")).await;
-    check(&format!("{maps}?{exact}"), &format!("list {of_all}"), 403, &refusal("list")).await;
-    let question = "list history.sampan.dev/configmaps /";
-    check(&format!("/api/v1/configmaps?{exact}"), question, 200, r#""items":[]"#).await;
-    let answer = server.get(&format!("{maps}?watch=1&resourceVersion={revision}")).await;
-    assert!(answer.text().contains("too old resource version"), "{}", answer.text());
+    (server, asked, revision)
+}
 
+const TENANT: &str = "/api/v1/namespaces/tenant/configmaps";
+
+/// Whoever owns the namespace of today may have every right in it, that to its history too: what was before it takes the
+/// right over all namespaces.
+#[tokio::test]
+async fn history_of_another_namespace_of_that_name_is_asked_for_over_all_namespaces() {
+    let in_the_namespace: fn(&Attributes) -> bool =
+        |attributes| attributes.group != "history.sampan.dev" || attributes.namespace == "tenant";
+    for allows in [|attributes: &Attributes| attributes.group != "history.sampan.dev", in_the_namespace] {
+        let (server, asked, revision) = made_again(allows).await;
+        let exact = format!("resourceVersion={revision}&resourceVersionMatch=Exact");
+        let check = async |path: &str, question: &str, code: u16, text: &str| {
+            let answer = server.get(path).await;
+            let questions = std::mem::take(&mut *asked.all.lock());
+            assert_eq!(questions.get(1).map(String::as_str), Some(question), "{path}: {questions:?}");
+            assert_eq!(questions.len(), 2, "{path}: {questions:?}");
+            assert_eq!(answer.code, code, "{path}: {}", answer.text());
+            assert!(answer.text().contains(text), "{path}: {}", answer.text());
+        };
+        let refusal = |verb: &str| {
+            format!(
+                r#"cannot {verb} resource \"configmaps\" in API group \"history.sampan.dev\" at the cluster scope"#
+            )
+        };
+        let all = "history.sampan.dev/configmaps /";
+        check(&format!("{TENANT}/c?{exact}"), &format!("get {all}c"), 403, &refusal("get")).await;
+        check(&format!("{TENANT}?{exact}"), &format!("list {all}"), 403, &refusal("list")).await;
+        check(&format!("/api/v1/configmaps?{exact}"), &format!("list {all}"), 200, r#""items":[]"#).await;
+        let watch = format!("{TENANT}?watch=1&resourceVersion={revision}");
+        check(&watch, &format!("watch {all}"), 200, "too old resource version").await;
+    }
+    let (server, _, revision) = made_again(|_| true).await;
+    let exact = format!("resourceVersion={revision}&resourceVersionMatch=Exact");
+    for path in [format!("{TENANT}/c?{exact}"), format!("{TENANT}?{exact}"), format!("/api/v1/configmaps?{exact}")] {
+        let answer = server.get(&path).await;
+        assert_eq!(answer.code, 200, "{path}: {}", answer.text());
+        assert!(answer.text().contains(r#""name":"c""#), "{path}: who holds the right reads it: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn what_is_current_has_no_further_price() {
     let (server, asked) = guarded(|_| true).await;
     server.create(CONFIG_MAPS, &config_map("c")).await;
     asked.all.lock().clear();
@@ -109,7 +132,7 @@ async fn history_of_another_namespace_of_that_name_is_asked_for_in_its_own_group
     let revision = current["metadata"]["resourceVersion"].as_str().expect("a revision");
     let answer = server.get(&format!("{CONFIG_MAPS}/c?resourceVersion={revision}&resourceVersionMatch=Exact")).await;
     assert_eq!(answer.code, 200);
-    assert_eq!(asked.all.lock().len(), 2, "what is current has no further price");
+    assert_eq!(asked.all.lock().len(), 2, "one question a read");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Who may read what was. The current state needs the right to the kind and nothing else. An old one needs, besides:
 //! - the same verb on the resource in `history.sampan.dev`, where it is older than [`HISTORY_FREE`];
-//! - the same right over all namespaces at any age, where the object's namespace was another one then: a namespace that was deleted and made
-//!   again belongs to somebody else, who must not read what the one before left in the log;
+//! - the same right over all namespaces at any age, where the object's namespace was another one then: a namespace that was
+//!   deleted and made again belongs to somebody else, who must not read what the one before left in the log, whatever
+//!   rights they hold or give in it;
 //! - that the row shows old values at all ([`OldValues`]), but for pages of lists and watches that go on.
 
 use crate::encode::{self, Revisions};

@@ -196,7 +196,13 @@ impl Registry {
             Some(false) | None => Start::After(revision),
         };
         let replay = match start {
-            Start::After(revision) => self.replay(&table, &place, revision, &options.history).await?,
+            Start::After(revision) => match self.replay(&table, &place, revision, &options.history).await {
+                // As where the log itself no longer has it: an ERROR event, which tells clients to list again.
+                Err(expired @ Error::Expired(_)) => {
+                    return Ok(futures::stream::iter([Err(Status::from(expired))]).boxed());
+                }
+                replay => replay?,
+            },
             Start::Current { .. } => None,
         };
         let timeout = match options.timeout_seconds {
