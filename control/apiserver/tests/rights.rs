@@ -103,9 +103,7 @@ async fn history_of_another_namespace_of_that_name_is_asked_for_over_all_namespa
             assert!(answer.text().contains(text), "{path}: {}", answer.text());
         };
         let refusal = |verb: &str| {
-            format!(
-                r#"cannot {verb} resource \"configmaps\" in API group \"history.sampan.dev\" at the cluster scope"#
-            )
+            format!(r#"cannot {verb} resource \"configmaps\" in API group \"history.sampan.dev\" at the cluster scope"#)
         };
         let all = "history.sampan.dev/configmaps /";
         check(&format!("{TENANT}/c?{exact}"), &format!("get {all}c"), 403, &refusal("get")).await;
