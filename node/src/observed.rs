@@ -37,12 +37,14 @@ pub struct Terminated {
     pub exit_code: i32,
     /// `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`.
     pub reason: String,
+    /// For people: the last of the termination message, or why the run could not start.
     #[serde(default)]
     pub message: String,
     /// When the run began.
     pub started_at: SystemTime,
     /// When it ended.
     pub finished_at: SystemTime,
+    /// Of the run: `wasm://` and a name of its own; `""` where none began.
     #[serde(default)]
     pub container_id: String,
 }
@@ -94,8 +96,10 @@ pub struct ObservedContainer {
     /// When its image could last not be had.
     #[serde(default)]
     pub pull_failed_at: Option<SystemTime>,
+    /// The digest that its image was resolved to; `""` until then.
     #[serde(default)]
     pub image_id: String,
+    /// Of its latest run; `""` before the first.
     #[serde(default)]
     pub container_id: String,
     /// The image that its latest start was asked for; None: it is not known.

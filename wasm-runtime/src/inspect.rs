@@ -36,11 +36,14 @@ pub struct Inspection {
     pub worlds: Worlds,
 }
 
+/// The two encodings of WebAssembly that are accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
+    /// A component.
     Component,
     /// A core module of WASI preview 1: adapted when it is compiled.
     Preview1Module {
+        /// Whether it exports `_start`.
         command: bool,
     },
 }

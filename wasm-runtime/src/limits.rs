@@ -27,6 +27,7 @@ pub const COMMAND_SLICE: Duration = Duration::from_millis(100);
 pub const BEST_EFFORT_CPU_MILLIS: u64 = 2;
 
 // One store.
+/// Instances of one store: a component and the components in it.
 pub const INSTANCES_PER_STORE_MAX: usize = 100;
 /// Tables of one store.
 pub const TABLES_PER_STORE_MAX: usize = 100;
@@ -154,6 +155,7 @@ pub const LISTEN_BACKLOG: u32 = 1024;
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 // Outgoing HTTP.
+/// For an outgoing connection to be made, where the guest sets nothing else.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From an outgoing request to its answer's head, where the guest sets nothing else.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(60);

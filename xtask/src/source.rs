@@ -197,10 +197,11 @@ pub fn undocumented(original: &str, blanked: &str) -> Vec<usize> {
             if line.starts_with("///") || line.starts_with("#[doc") || line.ends_with("*/") {
                 break true;
             }
-            let attribute =
-                line.starts_with("#[") || line.ends_with(")]") || line.ends_with(']') && !line.contains(';');
-            if !attribute {
+            if !line.ends_with(']') || line.contains(';') {
                 break false;
+            }
+            while above > 0 && !original[above].trim_start().starts_with("#[") {
+                above -= 1;
             }
         };
         if !documented {
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn public_items_without_a_comment_are_found() {
-        let text = "/// A.\n#[derive(Debug)]\npub struct A {\n    pub a: u8,\n    /// B.\n    pub b: u8,\n}\npub use x;\npub fn c() {}\npub(crate) fn d() {}\n";
+        let text = "/// A.\n#[derive(Debug)]\npub struct A {\n    pub a: u8,\n    /// B.\n    pub b: u8,\n}\npub use x;\npub fn c() {}\npub(crate) fn d() {}\n/// E.\n#[error(\n    \"{}\",\n    a\n)]\npub struct E;\n";
         assert_eq!(undocumented(text, &blanked(text)), [4, 9]);
     }
 

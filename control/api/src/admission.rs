@@ -34,6 +34,7 @@ impl fmt::Display for Operation {
 /// What is to be admitted: `admission.Attributes` of k8s.io/apiserver without the new object, which is handed beside it.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
+    /// The verb as admission knows it.
     pub operation: Operation,
     /// As the request named it.
     pub resource: &'a GroupVersionResource,

@@ -161,6 +161,7 @@ pub struct SchedulingPolicyStatus {
     /// Duration of the calls lately, microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p50_microseconds: Option<i64>,
+    /// The 99th percentile of the same calls, microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_microseconds: Option<i64>,
     /// Faults by cause: `Trap`, `CpuBudget`, `WallBudget`, `Memory`, `Blocked`, `BadAnswer`, `Refused`, `Impure`.

@@ -35,6 +35,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    /// Counts what was fed and what feeding took.
     pub fn fed(&mut self, bytes: usize, cpu: Duration) {
         self.bytes += bytes as u64;
         self.cpu += cpu;

@@ -47,8 +47,12 @@ pub(crate) type Call<A> = fn(&mut PolicyInstance, PolicyBudget, PolicyInput) -> 
 
 /// One question as it is put to a unit.
 pub(crate) struct Asking<'a, P, A> {
+    /// The component that is asked.
     pub unit: &'a Unit<P>,
+    /// The slots that are asked, in the order of the answers.
     pub asked: &'a [&'a Arc<Slot<P>>],
+    /// Their numbers in the contract.
     pub slots: &'a [u32],
+    /// The export to call.
     pub call: Call<A>,
 }

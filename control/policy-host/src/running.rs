@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 /// One instance and what its mirror was sent.
 pub(crate) struct Running<P, M> {
+    /// The instance.
     pub instance: PolicyInstance,
+    /// What it has been told of the cluster.
     pub mirror: M,
     /// Slots that it was configured for. Ids come again: it is the slot itself that counts.
     configured: Vec<Arc<Slot<P>>>,

@@ -12,6 +12,7 @@ pub(crate) struct Aside<T>(Arc<Mutex<Option<T>>>);
 pub(crate) struct Wanted<T>(Arc<Mutex<Option<T>>>);
 
 impl<T> Wanted<T> {
+    /// Whether somebody still waits for the result.
     pub fn is_wanted(&self) -> bool {
         Arc::strong_count(&self.0) > 1
     }

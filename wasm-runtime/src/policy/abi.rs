@@ -79,6 +79,8 @@ pub struct PolicyScores {
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
 pub(crate) struct Failure {
+    /// Slot of the policy that failed.
     pub policy: u32,
+    /// What it says of the failure, in its own words.
     pub message: String,
 }

@@ -48,7 +48,9 @@ pub(crate) trait Sink {
 
 /// Makes words.
 pub(crate) struct Words<'a> {
+    /// Interns the texts.
     pub strings: &'a mut Strings,
+    /// The words made so far.
     pub words: Vec<Word>,
 }
 
@@ -85,6 +87,7 @@ impl Sink for Size {
 }
 
 /// A pod that brings more than policies take.
+/// A pod whose cells exceed what one policy may be told of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the pod is too large to be decided on: {column} alone has {words} words and {bytes} bytes of text; all that one \

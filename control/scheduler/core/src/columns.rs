@@ -1,69 +1,77 @@
 //! The columns of the contract (plugins/wit/COLUMNS.md) by number and name, and sets of them.
 
-/// Ids of the columns.
-#[allow(missing_docs, reason = "plugins/wit/COLUMNS.md says what each is")]
-pub mod id {
-    pub const NODE_ROW: u32 = 0;
-    pub const NODE_NAME: u32 = 1;
-    pub const NODE_UNSCHEDULABLE: u32 = 2;
-    pub const NODE_LABELS: u32 = 3;
-    pub const NODE_TAINTS: u32 = 4;
-    pub const NODE_ALLOCATABLE: u32 = 5;
-    pub const NODE_REQUESTED: u32 = 6;
-    pub const NODE_REQUESTED_NONZERO: u32 = 7;
-    pub const NODE_POD_COUNT: u32 = 8;
-    pub const NODE_PORTS: u32 = 9;
-    pub const NODE_ANNOTATIONS: u32 = 10;
-    pub const POD_ROW: u32 = 256;
-    pub const POD_NAME: u32 = 257;
-    pub const POD_NAMESPACE: u32 = 258;
-    pub const POD_UID: u32 = 259;
-    pub const POD_LABELS: u32 = 260;
-    pub const POD_ANNOTATIONS: u32 = 261;
-    pub const POD_REQUESTS: u32 = 262;
-    pub const POD_REQUESTS_NONZERO: u32 = 263;
-    pub const POD_TOLERATIONS: u32 = 264;
-    pub const POD_NODE_NAME: u32 = 265;
-    pub const POD_NODE_SELECTOR: u32 = 266;
-    pub const POD_NODE_AFFINITY: u32 = 267;
-    pub const POD_NODE_AFFINITY_PREFERRED: u32 = 268;
-    pub const POD_PORTS: u32 = 269;
-    pub const POD_PRIORITY: u32 = 270;
-    pub const POD_IMAGES: u32 = 271;
-    pub const POD_OWNER: u32 = 272;
+/// Ids of the columns and the table of their names, out of one list. Each line says what a cell holds, in the notation of
+/// plugins/wit/COLUMNS.md.
+macro_rules! columns {
+    ($($(#[doc = $cell:literal])+ $constant:ident = $id:literal, $name:literal;)*) => {
+        /// Ids of the columns, and what a cell of each holds (`s`: id of a string, `n`: number, `*`: repeated).
+        pub mod id {
+            $($(#[doc = $cell])+ pub const $constant: u32 = $id;)*
+        }
+
+        /// Every column by id and name.
+        pub const COLUMNS: &[(u32, &str)] = &[$((id::$constant, $name)),*];
+    };
 }
 
-/// Every column by id and name.
-pub const COLUMNS: &[(u32, &str)] = &[
-    (id::NODE_ROW, "node.row"),
-    (id::NODE_NAME, "node.name"),
-    (id::NODE_UNSCHEDULABLE, "node.unschedulable"),
-    (id::NODE_LABELS, "node.labels"),
-    (id::NODE_TAINTS, "node.taints"),
-    (id::NODE_ALLOCATABLE, "node.allocatable"),
-    (id::NODE_REQUESTED, "node.requested"),
-    (id::NODE_REQUESTED_NONZERO, "node.requested-nonzero"),
-    (id::NODE_POD_COUNT, "node.pod-count"),
-    (id::NODE_PORTS, "node.ports"),
-    (id::NODE_ANNOTATIONS, "node.annotations"),
-    (id::POD_ROW, "pod.row"),
-    (id::POD_NAME, "pod.name"),
-    (id::POD_NAMESPACE, "pod.namespace"),
-    (id::POD_UID, "pod.uid"),
-    (id::POD_LABELS, "pod.labels"),
-    (id::POD_ANNOTATIONS, "pod.annotations"),
-    (id::POD_REQUESTS, "pod.requests"),
-    (id::POD_REQUESTS_NONZERO, "pod.requests-nonzero"),
-    (id::POD_TOLERATIONS, "pod.tolerations"),
-    (id::POD_NODE_NAME, "pod.node-name"),
-    (id::POD_NODE_SELECTOR, "pod.node-selector"),
-    (id::POD_NODE_AFFINITY, "pod.node-affinity"),
-    (id::POD_NODE_AFFINITY_PREFERRED, "pod.node-affinity-preferred"),
-    (id::POD_PORTS, "pod.ports"),
-    (id::POD_PRIORITY, "pod.priority"),
-    (id::POD_IMAGES, "pod.images"),
-    (id::POD_OWNER, "pod.owner"),
-];
+columns! {
+    /// `[1]`, or empty: the row is gone (always sent).
+    NODE_ROW = 0, "node.row";
+    /// `s`.
+    NODE_NAME = 1, "node.name";
+    /// `n` 0 or 1.
+    NODE_UNSCHEDULABLE = 2, "node.unschedulable";
+    /// (`s` key, `s` value)* sorted by key.
+    NODE_LABELS = 3, "node.labels";
+    /// (`s` key, `s` value, `n` effect)*; effects: 0 NoSchedule, 1 PreferNoSchedule, 2 NoExecute.
+    NODE_TAINTS = 4, "node.taints";
+    /// (`s` resource, `n`)*; cpu in thousandths, the rest in units.
+    NODE_ALLOCATABLE = 5, "node.allocatable";
+    /// (`s` resource, `n`)*; the sum over the node's pods.
+    NODE_REQUESTED = 6, "node.requested";
+    /// `n` cpu in thousandths, `n` memory in bytes: as above, with 100m and 200Mi for a container that asks for none.
+    NODE_REQUESTED_NONZERO = 7, "node.requested-nonzero";
+    /// `n`.
+    NODE_POD_COUNT = 8, "node.pod-count";
+    /// (`s` host IP, `n` protocol, `n` port)*; protocols: 0 TCP, 1 UDP, 2 SCTP.
+    NODE_PORTS = 9, "node.ports";
+    /// (`s` key, `s` value)* sorted by key.
+    NODE_ANNOTATIONS = 10, "node.annotations";
+    /// `[1]`, or empty: the row is gone (always sent).
+    POD_ROW = 256, "pod.row";
+    /// `s`.
+    POD_NAME = 257, "pod.name";
+    /// `s`.
+    POD_NAMESPACE = 258, "pod.namespace";
+    /// `s`.
+    POD_UID = 259, "pod.uid";
+    /// (`s` key, `s` value)* sorted by key.
+    POD_LABELS = 260, "pod.labels";
+    /// (`s` key, `s` value)* sorted by key.
+    POD_ANNOTATIONS = 261, "pod.annotations";
+    /// (`s` resource, `n`)*; init containers, sidecars, overhead and pod-level resources counted as Kubernetes does.
+    POD_REQUESTS = 262, "pod.requests";
+    /// `n` cpu in thousandths, `n` memory in bytes.
+    POD_REQUESTS_NONZERO = 263, "pod.requests-nonzero";
+    /// (`s` key, `n` operator, `s` value, `n` effect)*; operators: 0 Equal, 1 Exists; effect as above, -1 for all.
+    POD_TOLERATIONS = 264, "pod.tolerations";
+    /// `s`.
+    POD_NODE_NAME = 265, "pod.node-name";
+    /// (`s` key, `s` value)* sorted by key.
+    POD_NODE_SELECTOR = 266, "pod.node-selector";
+    /// Empty: none required; else `n` terms, each: `n` requirements, each: `n` kind, `s` key, `n` operator, `n` values, `s`*.
+    POD_NODE_AFFINITY = 267, "pod.node-affinity";
+    /// (`n` weight, then one term as above)*.
+    POD_NODE_AFFINITY_PREFERRED = 268, "pod.node-affinity-preferred";
+    /// (`s` host IP, `n` protocol, `n` port)*, host ports only.
+    POD_PORTS = 269, "pod.ports";
+    /// `n`.
+    POD_PRIORITY = 270, "pod.priority";
+    /// `s`*.
+    POD_IMAGES = 271, "pod.images";
+    /// `s` kind, `s` name, `s` uid of the controller; empty: none.
+    POD_OWNER = 272, "pod.owner";
+}
 
 const FIRST_OF_PODS: u32 = id::POD_ROW;
 

@@ -14,6 +14,7 @@ pub(crate) struct Key {
     pub generation: u64,
     /// Which of the profile's groups at the point.
     pub group: usize,
+    /// Of the pod's cells that the group reads.
     pub signature: Signature,
 }
 
@@ -53,6 +54,7 @@ impl<T: Default + Weighed> Table<T> {
         entry.value
     }
 
+    /// Keeps a value; one of more than a quarter of the bound is not kept.
     pub fn put(&mut self, key: Key, value: T) {
         let bytes = value.bytes() + key.signature.bytes();
         if bytes > limits::KEPT_BYTES / 4 {
@@ -69,6 +71,7 @@ impl<T: Default + Weighed> Table<T> {
         self.entries.insert(key, Entry { value, used: self.clock, bytes });
     }
 
+    /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -175,6 +178,7 @@ impl Marks {
         number
     }
 
+    /// Whether any row that was asked about is refused.
     pub fn refuses_any(&self) -> bool {
         self.refused > 0
     }
@@ -187,6 +191,7 @@ impl Marks {
         }
     }
 
+    /// Reasons by number: see [`Marks::refusal`].
     pub fn reasons(&self) -> &[Arc<Reason>] {
         &self.reasons
     }
@@ -228,6 +233,7 @@ impl RawScores {
         self.generation = Some(snapshot.generation());
     }
 
+    /// Puts those of the candidates into `rows` whose scores do not hold.
     pub fn to_ask(&self, candidates: &[u32], rows: &mut Vec<u32>) {
         rows.clear();
         rows.extend(candidates.iter().copied().filter(|row| !self.scored[*row as usize]));
@@ -256,11 +262,14 @@ impl RawScores {
 /// All that is kept between cycles.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
+    /// Answers of filters.
     pub marks: Table<Marks>,
+    /// Answers of scores.
     pub scores: Table<RawScores>,
 }
 
 impl Kept {
+    /// Forgets everything.
     pub fn clear(&mut self) {
         self.marks.clear();
         self.scores.clear();

@@ -98,6 +98,7 @@ pub struct HeldPolicy {
 /// Neighbours in a profile's order that are asked in one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Group {
+    /// The component that answers for all of them.
     pub unit: u32,
     /// Indexes of `Profile::policies`.
     pub policies: Vec<usize>,

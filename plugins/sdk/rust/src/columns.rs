@@ -1,11 +1,11 @@
 //! The columns by name and number: plugins/wit/COLUMNS.md is the contract, this is its shape in Rust.
 
 macro_rules! columns {
-    ($($variant:ident = $id:literal, $name:literal;)*) => {
+    ($($(#[doc = $cell:literal])+ $variant:ident = $id:literal, $name:literal;)*) => {
         /// Something that a policy may ask to know of nodes or of the pod in hand.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
-        pub enum Column { $($variant = $id),* }
+        pub enum Column { $($(#[doc = $cell])+ $variant = $id),* }
         impl Column {
             /// Every column, in order of the ids.
             pub const ALL: &'static [Column] = &[$(Column::$variant),*];
@@ -22,33 +22,61 @@ macro_rules! columns {
 }
 
 columns! {
+    /// `[1]`, or empty: the row is gone (always sent).
     NodeRow = 0, "node.row";
+    /// `s`.
     NodeName = 1, "node.name";
+    /// `n` 0 or 1.
     NodeUnschedulable = 2, "node.unschedulable";
+    /// (`s` key, `s` value)* sorted by key.
     NodeLabels = 3, "node.labels";
+    /// (`s` key, `s` value, `n` effect)*; effects: 0 NoSchedule, 1 PreferNoSchedule, 2 NoExecute.
     NodeTaints = 4, "node.taints";
+    /// (`s` resource, `n`)*; cpu in thousandths, the rest in units.
     NodeAllocatable = 5, "node.allocatable";
+    /// (`s` resource, `n`)*; the sum over the node's pods.
     NodeRequested = 6, "node.requested";
+    /// `n` cpu in thousandths, `n` memory in bytes: as above, with 100m and 200Mi for a container that asks for none.
     NodeRequestedNonzero = 7, "node.requested-nonzero";
+    /// `n`.
     NodePodCount = 8, "node.pod-count";
+    /// (`s` host IP, `n` protocol, `n` port)*; protocols: 0 TCP, 1 UDP, 2 SCTP.
     NodePorts = 9, "node.ports";
+    /// (`s` key, `s` value)* sorted by key.
     NodeAnnotations = 10, "node.annotations";
+    /// `[1]`, or empty: the row is gone (always sent).
     PodRow = 256, "pod.row";
+    /// `s`.
     PodName = 257, "pod.name";
+    /// `s`.
     PodNamespace = 258, "pod.namespace";
+    /// `s`.
     PodUid = 259, "pod.uid";
+    /// (`s` key, `s` value)* sorted by key.
     PodLabels = 260, "pod.labels";
+    /// (`s` key, `s` value)* sorted by key.
     PodAnnotations = 261, "pod.annotations";
+    /// (`s` resource, `n`)*; init containers, sidecars, overhead and pod-level resources counted as Kubernetes does.
     PodRequests = 262, "pod.requests";
+    /// `n` cpu in thousandths, `n` memory in bytes.
     PodRequestsNonzero = 263, "pod.requests-nonzero";
+    /// (`s` key, `n` operator, `s` value, `n` effect)*; operators: 0 Equal, 1 Exists; effect as above, -1 for all.
     PodTolerations = 264, "pod.tolerations";
+    /// `s`.
     PodNodeName = 265, "pod.node-name";
+    /// (`s` key, `s` value)* sorted by key.
     PodNodeSelector = 266, "pod.node-selector";
+    /// Empty: none required; else `n` terms, each: `n` requirements, each: `n` kind, `s` key, `n` operator, `n` values, `s`*.
     PodNodeAffinity = 267, "pod.node-affinity";
+    /// (`n` weight, then one term as above)*.
     PodNodeAffinityPreferred = 268, "pod.node-affinity-preferred";
+    /// (`s` host IP, `n` protocol, `n` port)*, host ports only.
     PodPorts = 269, "pod.ports";
+    /// `n`.
     PodPriority = 270, "pod.priority";
+    /// `s`*.
     PodImages = 271, "pod.images";
+    /// `s` kind, `s` name, `s` uid of the controller; empty: none.
     PodOwner = 272, "pod.owner";
 }
 
