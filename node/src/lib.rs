@@ -27,6 +27,7 @@ mod lifecycle;
 pub mod limits;
 pub mod logs;
 mod observed;
+mod patch;
 pub mod plan;
 mod register;
 mod report;

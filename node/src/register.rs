@@ -1,6 +1,7 @@
 //! The node's own objects: its Node, whose status it keeps, and its Lease, which says that it lives.
 
 use crate::limits::{LEASE_DURATION, LEASE_RENEW_EVERY, NODE_STATUS_EVERY, PODS_MAX};
+use crate::patch::whole;
 use sampan_api::Object;
 use sampan_api::condition::transition_time;
 use sampan_api::k8s::api::coordination::v1::Lease;
@@ -103,10 +104,10 @@ fn status(facts: &NodeFacts, known: &Node, env: &Env) -> Value {
     };
     let release = rustix::system::uname();
     json!({
-        "addresses": [
-            {"type": "InternalIP", "address": facts.host_ip},
-            {"type": "Hostname", "address": facts.name},
-        ],
+        "addresses": whole([
+            json!({"type": "InternalIP", "address": facts.host_ip}),
+            json!({"type": "Hostname", "address": facts.name}),
+        ]),
         "capacity": facts.resources(),
         "allocatable": facts.resources(),
         "conditions": [

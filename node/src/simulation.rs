@@ -5,6 +5,7 @@ use crate::address::Addresses;
 use crate::address::tests::Counted;
 use crate::agent::Dispatcher;
 use crate::ledger::Ledger;
+use crate::patch::tests::patched;
 use crate::runtime::{
     ContainerExit, ImageError, Launch, LaunchError, PodCapacity, PodRuntime, PodSandbox, PulledImage, Running,
 };
@@ -107,9 +108,7 @@ impl Api {
                 if pod["metadata"]["uid"] != body["metadata"]["uid"] {
                     return Err(self.conflict(name));
                 }
-                for (field, value) in body["status"].as_object().expect("a status") {
-                    pod["status"][field] = value.clone();
-                }
+                *pod = patched("Pod", pod, body);
                 self.applied(pod);
                 Ok(pod.clone())
             }

@@ -1,6 +1,7 @@
 //! A pod's status out of what was observed: phase, conditions and container statuses as a kubelet computes them.
 
 use crate::observed::{ContainerState, Observed, ObservedContainer, Terminated};
+use crate::patch::whole;
 use crate::plan::RestartPolicy;
 use sampan_api::condition::transition_time;
 use sampan_api::k8s::api::core::v1::{Pod, PodCondition};
@@ -103,7 +104,8 @@ fn container(one: &ObservedContainer, image: &str) -> Value {
     value
 }
 
-/// The whole `status` as this node writes it. `PodScheduled` is the scheduler's and is not in it.
+/// The whole `status` as this node writes it: a patch after which nothing of what the node wrote before is left.
+/// `PodScheduled` is the scheduler's and is not in it.
 pub fn status(input: &StatusInput<'_>) -> Value {
     let StatusInput { pod, observed, restart_policy, terminating, host_ip, now } = input;
     let phase = phase(observed, *restart_policy, *terminating);
@@ -141,13 +143,16 @@ pub fn status(input: &StatusInput<'_>) -> Value {
         "conditions": conditions,
         "containerStatuses": statuses,
         "hostIP": host_ip,
-        "hostIPs": [{"ip": host_ip}],
+        "hostIPs": whole([json!({"ip": host_ip})]),
+        // Null takes away an address that the pod does not have any more.
+        "podIP": null,
+        "podIPs": null,
         "startTime": rfc3339(observed.started_at),
         "observedGeneration": pod.metadata.generation.unwrap_or(0),
     });
     if let Some(ip) = observed.ip {
         status["podIP"] = ip.to_string().into();
-        status["podIPs"] = json!([{"ip": ip.to_string()}]);
+        status["podIPs"] = whole([json!({"ip": ip.to_string()})]);
     }
     status
 }

@@ -5,6 +5,7 @@ use crate::address::tests::Counted;
 use crate::ledger::Ledger;
 use crate::logs::Position;
 use crate::observed::Observed;
+use crate::patch::tests::patched;
 use crate::runtime::{ContainerExit, ImageError, Launch, LaunchError, PodCapacity, PodRuntime, PulledImage, Running};
 use crate::supervise::supervise;
 use crate::worker::Shared;
@@ -37,9 +38,7 @@ impl Api {
     fn answer(&mut self, method: &Method, path: &str, body: &Value) -> Value {
         match (method, path) {
             (&Method::PATCH, "/api/v1/namespaces/ns/pods/p/status") => {
-                for (field, value) in body["status"].as_object().expect("a status") {
-                    self.pod["status"][field] = value.clone();
-                }
+                self.pod = patched("Pod", &self.pod, body);
                 self.statuses += 1;
                 self.bump();
                 self.pod.clone()
@@ -63,7 +62,7 @@ impl Api {
             }
             (&Method::GET, "/api/v1/nodes/n") => self.node.clone(),
             (&Method::PATCH, "/api/v1/nodes/n/status") => {
-                self.node["status"] = body["status"].clone();
+                self.node = patched("Node", &self.node, body);
                 self.statuses += 1;
                 self.node.clone()
             }
@@ -538,4 +537,30 @@ async fn a_pod_that_found_no_address_gets_one_when_there_is_one() {
     world.eventually("it waits", || world.waits_for("CreateContainerError")).await;
     drop(held);
     world.eventually("it runs", || world.phase() == "Running").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_moves_has_its_new_address_alone() {
+    let world = World::new();
+    world.pod(json!({}));
+    let former = "10.0.0.9";
+    let moved = world.change(|pod| {
+        pod["status"] = json!({
+            "phase": "Running", "podIP": former, "podIPs": [{"ip": former}],
+            "hostIP": "10.0.0.1", "hostIPs": [{"ip": "10.0.0.1"}],
+        });
+    });
+    let mut before = Observed::new(["c"], world.shared.env.now());
+    before.ip = Some(former.parse().expect("an address"));
+    let held: Vec<_> = std::iter::from_fn(|| world.shared.addresses.take()).collect();
+    let _feed = world.run_after(&moved, Some(before));
+    world.eventually("it waits", || world.waits_for("CreateContainerError")).await;
+    assert_eq!(world.api().pod["status"]["podIP"], Value::Null, "the former one is no longer its own");
+    assert_eq!(world.api().pod["status"]["podIPs"], Value::Null);
+    drop(held);
+    world.eventually("it runs", || world.phase() == "Running" && world.container()["ready"] == true).await;
+    let status = world.api().pod["status"].clone();
+    assert_ne!(status["podIP"], former);
+    assert_eq!(status["podIPs"], json!([{"ip": status["podIP"]}]));
+    assert_eq!(status["hostIPs"], json!([{"ip": "127.0.0.1"}]));
 }

@@ -297,11 +297,13 @@ impl Drop for Sampan {
     }
 }
 
-/// `GET /` of an HTTP server on loopback: the status line's code and the body. `None`: nobody answers.
+/// `GET` of an HTTP server on loopback: the status line's code and the body. `None`: nobody answers.
+///
+/// HTTP/1.0 has no chunks: the body is what stands behind the head.
 pub fn http_get(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     let code = text.split_whitespace().nth(1)?.parse().ok()?;
