@@ -4,14 +4,14 @@
 use sampan_api::Object;
 use serde_json::Value;
 
-/// How far an object has come.
+/// Readiness of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// It is what it says.
+    /// The object is as its spec wants it.
     Current,
     /// On the way; what is missing.
     InProgress(String),
-    /// It will not get there by itself; why.
+    /// The object will not get there by itself, for this reason.
     Failed(String),
     /// Being deleted.
     Terminating,
@@ -28,7 +28,7 @@ fn condition<'a>(object: &'a Object, kind: &str) -> Option<(&'a str, &'a str, &'
     Some((text("status"), text("reason"), text("message")))
 }
 
-/// How far an object has come, as its status tells.
+/// Readiness of an object, read from its status (the rules of kstatus).
 pub fn progress(object: &Object) -> Progress {
     if object.deletion_timestamp().is_some() {
         return Progress::Terminating;

@@ -1,7 +1,7 @@
 //! The commands that are wanted where no kubectl is at hand, each a few calls of the public API, as whoever the
-//! kubeconfig says. What works on files of the data directory (backup, verify) lives in the binary instead.
+//! kubeconfig says. Commands on files of the data directory (`sampan image`) live in the binary instead.
 //!
-//! Allowed dependencies: api, client, env; later scheduler core and policy for `sampan policy`. Never store or registry.
+//! Allowed dependencies: api, client, env. Never store or registry.
 //!
 //! Invariant: nothing here can do what kubectl with the same kubeconfig could not.
 

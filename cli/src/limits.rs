@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const MANIFEST_MAX: u64 = 16 * 1024 * 1024;
 /// Objects in one manifest.
 pub const OBJECTS_MAX: usize = 10_000;
-/// How often an apply is tried again after somebody else has written between.
+/// Attempts of an apply that meets conflicts with other writers.
 pub const APPLY_TRIES: usize = 5;
 /// A watch that ended is begun anew after a pause that doubles between these, until something was seen.
 pub const WATCH_PAUSE_MIN: Duration = Duration::from_millis(100);

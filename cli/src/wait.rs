@@ -9,7 +9,7 @@ use sampan_api::Object;
 use sampan_client::{Client, Discovery, WatchEvent, WatchParams};
 use std::time::Duration;
 
-/// Why an object is not waited for any longer.
+/// The reason why an object did not become ready, for people.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NotReady(String);

@@ -11,7 +11,7 @@ pub const PRIVATE: u32 = 0o600;
 /// Mode of a file that anybody may read.
 pub const PUBLIC: u32 = 0o644;
 
-/// What a file that was replaced has survived when [`replace`] returns.
+/// The failure that a file survives once [`replace`] has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// The end of this process: nothing is synced.

@@ -1,5 +1,4 @@
-//! What a program may not take from the air: time, randomness, ids, the right to run a task or a thread, and files of its
-//! own.
+//! The outside world, injected: time, randomness, ids, the right to run a task or a thread, and files of one's own.
 //!
 //! Every other crate is handed an [`Env`]; tests hand out a simulated one, so that a run is a function of its seed.
 //!

@@ -22,7 +22,7 @@ pub struct SeededRandom {
 }
 
 impl SeededRandom {
-    /// The same seed gives the same bytes.
+    /// Random bytes that are a function of `seed`.
     pub fn new(seed: u64) -> Self {
         Self { state: AtomicU64::new(seed) }
     }

@@ -78,7 +78,7 @@ impl Tasks {
         self.tracker.spawn_blocking_on(work, runtime)
     }
 
-    /// How many tasks are under way.
+    /// Number of tasks under way.
     pub fn len(&self) -> usize {
         self.tracker.len()
     }

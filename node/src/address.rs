@@ -36,7 +36,7 @@ impl Block {
         self.network.into()
     }
 
-    /// How many leading bits all its addresses share.
+    /// Number of leading bits that all its addresses share.
     pub fn prefix(&self) -> u8 {
         self.prefix
     }
@@ -56,7 +56,7 @@ impl Block {
         self.contains(other.network()) || other.contains(self.network())
     }
 
-    /// How many addresses pods get of it: the first and the last are left out, as in a routed network.
+    /// Number of addresses that pods get of it: the first and the last are left out, as in a routed network.
     fn usable(&self) -> u64 {
         (1u64 << (32 - u32::from(self.prefix))).saturating_sub(2)
     }
@@ -68,7 +68,7 @@ impl fmt::Display for Block {
     }
 }
 
-/// Where a node's blocks come from. What was taken is the node's until its process ends.
+/// The source of a node's blocks. What was taken is the node's until its process ends.
 pub trait AddressBlocks: Send + Sync + 'static {
     /// Takes a block that is free.
     ///
@@ -102,7 +102,7 @@ struct State {
 
 impl State {
     fn add(&mut self, block: Block) {
-        // What is left of the one before is as good as given back.
+        // The rest of the block before counts as given back.
         if let Some((next, last)) = self.fresh.take() {
             self.resting.extend(next..=last);
         }
@@ -183,7 +183,7 @@ impl Addresses {
         self.inner.state.lock().blocks.clone()
     }
 
-    /// How many addresses pods have now.
+    /// Number of addresses that pods have now.
     pub fn in_use(&self) -> usize {
         self.inner.state.lock().used.len()
     }

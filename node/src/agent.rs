@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-/// What an agent needs to know.
+/// The parts that an agent is made of.
 pub struct AgentConfig {
     /// Name of the node's Node object.
     pub node_name: String,
@@ -25,9 +25,9 @@ pub struct AgentConfig {
     pub client: Client,
     /// Runs the pods' containers.
     pub runtime: Arc<dyn PodRuntime>,
-    /// Where the ledger stands.
+    /// The folder of the ledger.
     pub ledger: PathBuf,
-    /// Where the node's parts of the pods' range come from.
+    /// The source of the node's blocks of the pods' range.
     pub pod_blocks: Box<dyn AddressBlocks>,
     /// The machine's own address, as `status.hostIP` has it.
     pub host_ip: String,
@@ -35,7 +35,7 @@ pub struct AgentConfig {
     pub version: String,
 }
 
-/// Why an agent could not be started.
+/// The reason why an agent could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("the node could not register: {0}")]
@@ -97,7 +97,7 @@ impl Agent {
         kubelet_api::service(self.shared.clone(), self.tasks.clone())
     }
 
-    /// How many pods the node has room for, as its Node says.
+    /// The number of pods that the node has room for, as its Node says.
     pub fn capacity(&self) -> PodCapacity {
         let of_runtime = self.shared.runtime.capacity();
         if of_runtime.pods_max <= PODS_MAX {
@@ -168,7 +168,7 @@ impl Dispatcher {
         self.tasks.spawn(supervise(self.shared.clone(), pod, before, receive, end));
     }
 
-    /// How many pods have a worker.
+    /// Number of pods that have a worker.
     #[cfg(test)]
     pub(crate) fn pods(&self) -> usize {
         self.workers.len()

@@ -6,7 +6,7 @@ use sampan_api::Quantity;
 use sampan_api::k8s::api::core::v1::{Container, Pod, PodSpec};
 use std::net::Ipv4Addr;
 
-/// What the runtime needs to know of a container.
+/// The facts about a container that the runtime needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerPlan {
     /// The container's name.
@@ -23,7 +23,7 @@ pub struct ContainerPlan {
     pub env: Vec<(String, String)>,
     /// The spec's `workingDir`.
     pub working_dir: Option<String>,
-    /// Where a wasi:http component listens: the first TCP port.
+    /// The port at which a wasi:http component listens: the first TCP port.
     pub port: u16,
     /// None: the node sets the bound.
     pub memory_limit_bytes: Option<u64>,
@@ -46,7 +46,7 @@ pub(crate) fn refuse(message: String) -> Refusal {
     Refusal { reason: "CreateContainerConfigError", message }
 }
 
-/// What a pod asks for that this node does not serve, by field. Empty: nothing.
+/// Fields of a pod that this node does not serve. Empty: nothing.
 fn not_served(spec: &PodSpec) -> Vec<String> {
     fn some<T>(list: Option<&Vec<T>>) -> bool {
         list.is_some_and(|list| !list.is_empty())
@@ -98,7 +98,7 @@ pub(crate) struct Notice {
     pub(crate) message: String,
 }
 
-/// What a container asks for and runs without.
+/// Settings of a container that have no effect here, for its owner.
 pub(crate) fn notices(container: &Container) -> Vec<Notice> {
     let privileged = container.security_context.as_ref().and_then(|context| context.privileged);
     let message = || {

@@ -1,4 +1,4 @@
-//! How a container comes by its image: the pull policy, in a kubelet's order and words.
+//! The image of a container: the pull policy, in a kubelet's order and words.
 
 use crate::runtime::{ImageError, PodRuntime, PulledImage};
 use sampan_client::EventType;

@@ -1,4 +1,4 @@
-//! What was started, in files that outlive the process: one a pod UID, replaced whole.
+//! The ledger of started pods, in files that outlive the process: one a pod UID, replaced whole.
 
 use crate::observed::Observed;
 use sampan_env::files::{self, Durability};
@@ -15,7 +15,7 @@ pub struct LedgerEntry {
     pub namespace: String,
     /// The pod's name.
     pub name: String,
-    /// What was known of it when the entry was written.
+    /// The pod's state when the entry was written.
     pub observed: Observed,
 }
 
@@ -25,7 +25,7 @@ pub struct LedgerEntry {
 pub struct LedgerError {
     /// The file or folder.
     pub path: PathBuf,
-    /// What the operating system said.
+    /// The error of the operating system.
     pub error: std::io::Error,
 }
 

@@ -1,4 +1,4 @@
-//! What a worker does with one container: its start in steps, its end, and what it is told of both.
+//! A worker's acts on one container: its start in steps, its end, and the noting of both.
 
 use crate::container::{self, ContainerPlan};
 use crate::image::{self, ERR_IMAGE_PULL, IMAGE_PULL_BACK_OFF};
@@ -308,7 +308,7 @@ impl Worker {
     }
 }
 
-/// What a start needs: the pod as a whole, what the container is to be, its image.
+/// Collects the inputs of a start: the pod as a whole, the container's plan, its image.
 async fn prepare(
     shared: &Shared,
     pod: &Arc<Pod>,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// How often the node's Lease is renewed, and how long it says that it holds.
+/// Period in which the node's Lease is renewed.
 pub const LEASE_RENEW_EVERY: Duration = Duration::from_secs(10);
-/// How long a renewed Lease says that the node lives.
+/// Time after a renewal for which the Lease holds.
 pub const LEASE_DURATION: Duration = Duration::from_secs(40);
-/// How often the Node's status is written though nothing changed.
+/// Period in which the Node's status is written though nothing changed.
 pub const NODE_STATUS_EVERY: Duration = Duration::from_secs(300);
 /// First, and longest, wait before a container that ended is run again.
 pub const RESTART_BACKOFF_FIRST: Duration = Duration::from_secs(10);
@@ -18,27 +18,28 @@ pub const RESTART_BACKOFF_RESET: Duration = Duration::from_secs(600);
 pub const START_BACKOFF_FIRST: Duration = Duration::from_secs(10);
 /// The longest such wait.
 pub const START_BACKOFF_MAX: Duration = Duration::from_secs(300);
-/// How long a failed pull is told as such before it is told as waiting for its next try.
+/// Time for which a failed pull is shown with its error before it is shown as waiting for its next try.
 pub const IMAGE_ERROR_SHOWN: Duration = Duration::from_secs(5);
 /// Variables of one container, names and values together; and its words, command and args together.
 pub const ENV_BYTES_MAX: usize = 256 * 1024;
-/// How many variables a container has at the most.
+/// Variables of a container, at the most.
 pub const ENV_VARIABLES_MAX: usize = 4096;
 /// The grace of a pod that is to go whose object does not say it.
 pub const DELETION_GRACE_DEFAULT: Duration = Duration::from_secs(30);
 /// Log bytes kept of one run of a container; older lines go first.
 pub const LOG_BYTES_MAX: usize = 1024 * 1024;
-/// What a log keeps of a line in one piece, as containerd has it; a longer line is kept in several, and read as one.
+/// Bytes of a line that a log keeps in one piece, as containerd has it; a longer line is kept in several, and read as
+/// one.
 pub const LOG_PIECE_MAX: usize = 16 * 1024;
-/// What of a log stands in a termination message (kubelet's MaxContainerTerminationMessageLogLines and -LogLength).
+/// Last lines of a log that stand in a termination message (kubelet's MaxContainerTerminationMessageLogLines).
 pub const TERMINATION_LOG_LINES_MAX: usize = 80;
-/// And how many bytes of it.
+/// Bytes of these lines (kubelet's MaxContainerTerminationMessageLogLength).
 pub const TERMINATION_LOG_BYTES_MAX: usize = 2048;
-/// How long a worker waits before it tries to write a status again.
+/// Wait before a worker tries to write a status again.
 pub const STATUS_RETRY: Duration = Duration::from_secs(1);
 /// The port of a wasi:http container that names none.
 pub const HTTP_PORT_DEFAULT: u16 = 8080;
 /// Pods on one node: the addresses of 64 blocks of a /24, less the first and the last of each.
 pub const PODS_MAX: u64 = 64 * 254;
-/// How long a drain waits for workers.
+/// Longest wait of a drain for workers.
 pub const DRAIN: Duration = Duration::from_secs(5);

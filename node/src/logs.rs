@@ -1,4 +1,4 @@
-//! What containers print: bounded lines with their times, for readers now and later. A writer never waits.
+//! The output of containers: bounded lines with their times, for readers now and later. A writer never waits.
 
 use crate::limits::{LOG_BYTES_MAX, LOG_PIECE_MAX};
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 /// One line without its end, or a piece of a long one (CRI's tags F and P).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// When it was written.
+    /// Time of the line.
     pub time: SystemTime,
     /// Without its end; bytes as the container wrote them.
     pub text: Box<[u8]>,
@@ -26,7 +26,7 @@ impl Line {
     }
 }
 
-/// How far a reader has come.
+/// A reader's place in a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// Lines and pieces before it, from the beginning of the run.
@@ -35,7 +35,7 @@ pub struct Position {
     byte: u64,
 }
 
-/// What a reader finds.
+/// The lines that a reader finds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Bytes that were dropped between the reader's position and the first of `lines`.
@@ -48,7 +48,7 @@ pub struct Found {
 struct Lines {
     lines: VecDeque<Line>,
     bytes: usize,
-    /// Where the first line that is kept begins.
+    /// The place of the first line that is kept.
     first: Position,
     /// Bytes of all that was ever kept.
     end: u64,
@@ -60,7 +60,7 @@ struct Lines {
 pub struct RunLog {
     env: Env,
     lines: Mutex<Lines>,
-    /// How many lines there have been, and whether the run is over.
+    /// Number of lines that there have been, and whether the run is over.
     seen: watch::Sender<(u64, bool)>,
 }
 
@@ -120,7 +120,7 @@ impl RunLog {
         self.tell(&lines, true);
     }
 
-    /// What follows `position`, at most so many lines and pieces. The position is moved behind them.
+    /// The lines after `position`, at most `at_most` lines and pieces. The position is moved behind them.
     pub fn read(&self, position: &mut Position, at_most: usize) -> Found {
         let lines = self.lines.lock();
         let mut found = Found::default();
@@ -137,14 +137,14 @@ impl RunLog {
 
     /// Bytes of memory that the log takes now.
     pub fn held(&self) -> u64 {
-        /// What a line costs beside what is counted: the queue of lines grows by doubling.
+        /// Growth of the queue of lines, which doubles: bytes beside those that are counted.
         const LINE_GROWTH: usize = 64;
         let lines = self.lines.lock();
         let open: usize = lines.open.iter().map(Vec::capacity).sum();
         (lines.bytes + lines.lines.len() * LINE_GROWTH + open) as u64
     }
 
-    /// Where the last `tail` whole lines begin.
+    /// The place where the last `tail` whole lines begin.
     pub fn tail(&self, tail: usize) -> Position {
         let lines = self.lines.lock();
         let mut position = Position { line: lines.first.line + lines.lines.len() as u64, byte: lines.end };
@@ -183,7 +183,7 @@ impl RunLog {
 
 impl Lines {
     fn push(&mut self, line: Line) {
-        /// What a line costs beside its text.
+        /// Bytes of a line beside its text.
         const LINE_OVERHEAD: usize = 48;
         self.bytes += line.text.len() + LINE_OVERHEAD;
         self.end += line.bytes();
@@ -204,7 +204,7 @@ pub struct ContainerLogs {
     pub current: Option<Arc<RunLog>>,
     /// That of the run before the latest.
     pub previous: Option<Arc<RunLog>>,
-    /// Why it waits for its next run; None: the latest run is what its state tells of.
+    /// The reason for which it waits for its next run; None: the latest run is the one that its state tells of.
     pub waiting: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a worker knows of its pod's containers. It is also what the ledger keeps.
+//! A worker's knowledge of its pod's containers. It is also what the ledger keeps.
 
 use sampan_api::k8s::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ impl std::fmt::Display for ContainerName {
     }
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terminated {
     /// 0 to 255.
@@ -40,16 +40,16 @@ pub struct Terminated {
     /// For people: the last of the termination message, or why the run could not start.
     #[serde(default)]
     pub message: String,
-    /// When the run began.
+    /// Start of the run.
     pub started_at: SystemTime,
-    /// When it ended.
+    /// End of the run.
     pub finished_at: SystemTime,
     /// Of the run: `wasm://` and a name of its own; `""` where none began.
     #[serde(default)]
     pub container_id: String,
 }
 
-/// Where a container stands.
+/// The state of a container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ContainerState {
     /// Not running; to be started at once, or when the time has come.
@@ -78,12 +78,12 @@ pub enum ContainerState {
     Terminated(Terminated),
 }
 
-/// What is known of one container.
+/// Everything known of one container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedContainer {
     /// Its name.
     pub name: ContainerName,
-    /// Where it stands now.
+    /// Its state now.
     pub state: ContainerState,
     /// The run before this one.
     pub last: Option<Terminated>,
@@ -93,7 +93,7 @@ pub struct ObservedContainer {
     pub quick_ends: u32,
     /// Attempts to start in a row that failed before the guest ran.
     pub failed_starts: u32,
-    /// When its image could last not be had.
+    /// Time at which its image could last not be had.
     #[serde(default)]
     pub pull_failed_at: Option<SystemTime>,
     /// The digest that its image was resolved to; `""` until then.
@@ -207,12 +207,12 @@ fn time(time: Option<&impl Serialize>) -> Option<SystemTime> {
     sampan_api::time::parse(serde_json::to_value(time?).ok()?.as_str()?)
 }
 
-/// What is known of a pod.
+/// Everything known of a pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// Its address, once it has one.
     pub ip: Option<Ipv4Addr>,
-    /// When this node first took the pod up.
+    /// Time at which this node first took the pod up.
     pub started_at: SystemTime,
     /// In the order of the spec.
     pub containers: Vec<ObservedContainer>,
@@ -225,8 +225,8 @@ impl Observed {
         Self { ip: None, started_at: now, containers }
     }
 
-    /// What the API has on record of a pod that this node's ledger does not know: it was lost, and the pod may have run.
-    /// None: nothing is on record.
+    /// The state that the API has on record of a pod that this node's ledger does not know: the ledger was lost, and
+    /// the pod may have run. None: nothing is on record.
     pub fn of_status(pod: &Pod, now: SystemTime) -> Option<Self> {
         let status = pod.status.as_ref()?;
         let statuses = status.container_statuses.as_ref().filter(|statuses| !statuses.is_empty())?;
@@ -260,7 +260,7 @@ impl Observed {
         }
     }
 
-    /// What is true after this process was away: whatever ran has ended with it.
+    /// The state after this process was away: every run has ended with it.
     #[must_use]
     pub fn after_restart(mut self, now: SystemTime) -> Self {
         for container in &mut self.containers {

@@ -1,4 +1,4 @@
-//! What to do next: a pure function of what is wanted and what is observed.
+//! The next step of a worker: a pure function of what is wanted and what is observed.
 
 use crate::image::ERR_IMAGE_PULL;
 use crate::limits::{IMAGE_ERROR_SHOWN, RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX, RESTART_BACKOFF_RESET};
@@ -16,7 +16,7 @@ pub enum RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// What is none of the three is the default, `Always`.
+    /// Any other text is the default, `Always`.
     pub fn parse(text: &str) -> Self {
         match text {
             "Never" => Self::Never,
@@ -34,20 +34,20 @@ impl RestartPolicy {
     }
 }
 
-/// What the API says about the pod.
+/// The wishes of the API about the pod.
 #[derive(Clone, Debug)]
 pub struct Wanted<'a> {
-    /// What follows the end of a run.
+    /// The treatment of a run's end.
     pub restart_policy: RestartPolicy,
     /// The pod is to go, its containers within this time.
     pub deletion_grace: Option<Duration>,
-    /// What a container has to end in when it alone is to end (`spec.terminationGracePeriodSeconds`).
+    /// The time that a container has to end in when it alone is to end (`spec.terminationGracePeriodSeconds`).
     pub termination_grace: Duration,
     /// The image of each container, by the container's name.
     pub images: BTreeMap<&'a str, &'a str>,
 }
 
-/// Why a container is ended.
+/// The reason why a container is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopCause {
     /// The pod goes.
@@ -56,7 +56,7 @@ pub enum StopCause {
     Redefined,
 }
 
-/// What a worker is to do.
+/// An act of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Start it. What is under way for an earlier start of it is given up.
@@ -73,7 +73,7 @@ pub enum Action {
     Remove,
 }
 
-/// How long a container that ended waits before it runs again: at once the first time, then 10 s doubled to 5 min.
+/// The wait of a container that ended before it runs again: none the first time, then 10 s doubled to 5 min.
 pub fn restart_delay(quick_ends: u32) -> Duration {
     match quick_ends {
         0 | 1 => Duration::ZERO,
@@ -95,7 +95,7 @@ pub fn plan(wanted: &Wanted<'_>, observed: &Observed, now: SystemTime) -> Vec<Ac
     observed.containers.iter().filter_map(|one| next(wanted, one, now)).collect()
 }
 
-/// What is due for one container of a pod that stays.
+/// The act that is due for one container of a pod that stays.
 fn next(wanted: &Wanted<'_>, one: &ObservedContainer, now: SystemTime) -> Option<Action> {
     let container = one.name.clone();
     // A kubelet looks at name and image alone (kuberuntime's containerChanged).

@@ -11,7 +11,7 @@ use sampan_client::{Client, Error, Patch};
 use sampan_env::Env;
 use serde_json::{Value, json};
 
-/// What a node says of itself, fixed for the life of the process.
+/// The node's description of itself, fixed for the life of the process.
 #[derive(Clone, Debug)]
 pub struct NodeFacts {
     /// The Node's name.
@@ -22,7 +22,7 @@ pub struct NodeFacts {
     pub kubelet_version: String,
     /// As [`crate::PodRuntime::version`] says it.
     pub runtime_version: String,
-    /// How many pods it holds.
+    /// Number of pods that it holds.
     pub pods_max: u64,
     /// The machine's cores, in thousandths.
     pub cpu_millis: u64,

@@ -1,5 +1,5 @@
-//! What a worker writes down: the pod's status and its end in the API, its entry in the ledger, what readers of its logs
-//! are told.
+//! A worker's records: the pod's status and its end in the API, its entry in the ledger, and the state that readers of
+//! its logs see.
 
 use crate::ledger::LedgerEntry;
 use crate::observed::{CONTAINER_CREATING, ContainerState};

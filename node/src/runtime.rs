@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many pods a runtime can hold, and what sets the bound.
+/// The number of pods that a runtime can hold, and the limit that bounds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PodCapacity {
     /// Pods that can be there at once.
@@ -19,7 +19,7 @@ pub struct PodCapacity {
 /// An image that is at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PulledImage {
-    /// What the container status's `imageID` says: the name that was asked for, `@`, the manifest's digest.
+    /// The `imageID` of the container's status: the name that was asked for, `@`, the manifest's digest.
     pub id: String,
     /// `sha256:` and the hexadecimal hash of the component.
     pub digest: String,
@@ -27,7 +27,7 @@ pub struct PulledImage {
     pub size: u64,
 }
 
-/// Why an image cannot be had, under a kubelet's reason.
+/// The reason why an image cannot be had, under a kubelet's reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ImageError {
@@ -37,7 +37,7 @@ pub struct ImageError {
     pub message: String,
 }
 
-/// Why a container could not be started.
+/// The reason why a container could not be started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LaunchError {
     /// The port is taken or may not be bound: tried again.
@@ -64,11 +64,11 @@ pub struct PodSandbox {
     pub ip: Ipv4Addr,
 }
 
-/// What a container is started with.
+/// The inputs of a container's start.
 pub struct Launch {
     /// As [`PodRuntime::image_status`] or [`PodRuntime::pull_image`] returned it.
     pub image: PulledImage,
-    /// What is run, with what variables and limits.
+    /// The component, its variables and its limits.
     pub plan: ContainerPlan,
     /// The pod that it is a container of, prepared before.
     pub sandbox: PodSandbox,
@@ -78,7 +78,7 @@ pub struct Launch {
     pub waits_for_compiler: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// How a container ended.
+/// The end of a container's run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerExit {
     /// The exit code, as the container status has it: 0 to 255.
@@ -101,7 +101,7 @@ pub trait Running: Send + Sync {
     fn kill(&self);
 }
 
-/// What runs the containers of a node's pods. A worker calls it for one pod at a time, and for many pods at once.
+/// The runtime of a node's containers. A worker calls it for one pod at a time, and for many pods at once.
 ///
 /// Every asynchronous call may be given up: its future is dropped at any await. Then nothing of it may go on to run, and
 /// nothing may stay taken for it.
@@ -109,7 +109,7 @@ pub trait Running: Send + Sync {
 pub trait PodRuntime: Send + Sync + 'static {
     /// As it stands in the Node's `containerRuntimeVersion`: `<name>://<version>`.
     fn version(&self) -> String;
-    /// How many pods it can hold, as the limits of this machine and this process allow.
+    /// The number of pods that it can hold, as the limits of this machine and this process allow.
     fn capacity(&self) -> PodCapacity;
     /// The image, if it is on this machine.
     ///

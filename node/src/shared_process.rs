@@ -22,7 +22,8 @@ pub struct SharedProcess {
     aliases: HashMap<String, String>,
     /// The bound of a container that sets none: the node's allocatable memory.
     memory_bytes: u64,
-    /// What was pulled, by the name it was asked for. Not its bytes: the compiled artefact stands in the runtime's cache.
+    /// Images that were pulled, by the name that was asked for. Not its bytes: the compiled artefact stands in the
+    /// runtime's cache.
     present: Mutex<HashMap<String, Present>>,
 }
 
@@ -56,7 +57,7 @@ fn image_error(error: &BlobError) -> ImageError {
     ImageError { reason, message: error.to_string() }
 }
 
-/// Whose fault it is that a start failed, and so whether another try may help.
+/// The error of a failed start, by who is at fault, and so whether another try may help.
 fn failed(error: wasm::Error) -> LaunchError {
     use wasm::Error as E;
     match error {
@@ -76,7 +77,7 @@ fn failed(error: wasm::Error) -> LaunchError {
     }
 }
 
-/// Why a fetch gave no component.
+/// The reason why a fetch gave no component.
 enum Unfetched {
     Blob(BlobError),
     NoComponent(ImageError),

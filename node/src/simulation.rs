@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 
-/// One in so many.
+/// True once in `one_in` calls, on the average.
 fn chance(env: &Env, one_in: u64) -> bool {
     env.random_u64().is_multiple_of(one_in)
 }
@@ -40,7 +40,7 @@ async fn a_while(env: &Env, most: Duration) {
 
 const SHORT: Duration = Duration::from_millis(30);
 
-/// What a watcher of pods hears.
+/// A message to a watcher of pods.
 enum Heard {
     Applied(Arc<Pod>),
     Deleted(String),
@@ -157,7 +157,7 @@ impl Api {
     }
 }
 
-/// What holds something for a pod, and what should never have come about.
+/// The holders of things for pods, and the errors that were seen.
 #[derive(Default)]
 struct Held {
     prepared: BTreeSet<String>,
@@ -365,7 +365,7 @@ fn spec(env: &Env) -> Value {
     })
 }
 
-/// What befalls a pod until it is told to go. What its grace would keep for ever goes by force at last.
+/// The life of a pod until it is told to go. What its grace would keep for ever goes by force at last.
 async fn life(env: Env, api: Arc<Api>, name: String) {
     api.create(&name, spec(&env));
     a_while(&env, Duration::from_millis(400)).await;

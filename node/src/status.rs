@@ -9,7 +9,7 @@ use sampan_api::time::rfc3339;
 use serde_json::{Value, json};
 use std::time::SystemTime;
 
-/// What a status is made of.
+/// The inputs of a status.
 pub struct StatusInput<'a> {
     /// As the API has it.
     pub pod: &'a Pod,

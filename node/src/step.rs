@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A step of a container that was under way and is done.
 pub(crate) enum Done {
-    /// What it is to be is known and its image is at hand, or is not to be had.
+    /// Its plan is known, and its image is at hand or is not to be had.
     Prepared {
         container: ContainerName,
         result: Result<Box<(ContainerPlan, PulledImage)>, NotPrepared>,
@@ -26,7 +26,7 @@ pub(crate) enum Done {
     GivenUp,
 }
 
-/// Why a container could not be made ready.
+/// The reason why a container could not be made ready.
 pub(crate) enum NotPrepared {
     Refused(Refusal),
     NoImage(ImageError),

@@ -80,7 +80,7 @@ fn tell(shared: &Shared, pod: &Pod, why: &str) {
     shared.events.event(sampan_client::reference(pod), EventType::Warning, "FailedSync", message);
 }
 
-/// What was said at a panic.
+/// The message of a panic.
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason is known".to_owned())

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
-/// What all workers of a node share.
+/// State that all workers of a node share.
 pub struct Shared {
     /// Clock and randomness.
     pub env: Env,
@@ -33,7 +33,7 @@ pub struct Shared {
     pub events: EventRecorder,
     /// The node's pod addresses.
     pub addresses: Addresses,
-    /// What survives the process.
+    /// The record that survives the process.
     pub ledger: Ledger,
     /// The machine's own address.
     pub host_ip: String,
@@ -44,13 +44,13 @@ pub struct Shared {
 /// The logs of one pod's containers.
 #[derive(Default)]
 pub struct PodLogs {
-    /// Whose logs they are: names come again.
+    /// The UID of the pod whose logs they are: names come again.
     pub uid: String,
     /// By the container's name.
     pub containers: HashMap<String, ContainerLogs>,
 }
 
-/// What the agent last heard of the pod; `None`: it is gone from the API.
+/// The pod as the agent last heard of it; `None`: it is gone from the API.
 pub type PodFeed = watch::Receiver<Option<Arc<Pod>>>;
 
 /// The containers of one pod that run. It outlives a worker that failed, so that what ran can be ended.
@@ -98,9 +98,9 @@ pub struct Worker {
     pub(crate) running: RunningContainers,
     /// The pod's address, given back when the worker is dropped.
     address: Option<AddressLease>,
-    /// What is under way: starts, and runs whose end is waited for.
+    /// Work under way: starts, and runs whose end is waited for.
     pub(crate) work: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// How a start that is under way is given up.
+    /// Handles by which starts under way are given up.
     pub(crate) starting: HashMap<ContainerName, AbortHandle>,
     pub(crate) published: Value,
     pub(crate) dirty: bool,
@@ -167,7 +167,7 @@ impl Worker {
                 self.observed.settle(self.shared.env.now());
             }
             if self.unsaved {
-                // What could not be written is due again below.
+                // Writes that failed are due again below.
                 self.save().await.ok();
             }
             let written = self.publish().await;
@@ -232,7 +232,7 @@ impl Worker {
 
     fn take_pod(&mut self, pod: Arc<Pod>) {
         let version = |pod: &Pod| pod.metadata.resource_version.as_ref().and_then(|text| text.parse::<u64>().ok());
-        // What this worker wrote may be newer than what the feed has come to.
+        // A version that this worker wrote may be newer than the one that the feed has come to.
         if version(&pod) < version(&self.pod) {
             return;
         }
@@ -254,7 +254,7 @@ impl Worker {
         }
     }
 
-    /// What the runtime is told of the pod as a whole. None: it has no address.
+    /// The pod as a whole, for the runtime. None: it has no address.
     pub(crate) fn sandbox(&self) -> Option<PodSandbox> {
         let metadata = &self.pod.metadata;
         Some(PodSandbox {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// What the outer cargo, clippy or a coverage tool set for host crates, and guests must not inherit.
+/// Variables that the outer cargo, clippy or a coverage tool set for host crates, and guests must not inherit.
 const NOT_FOR_GUESTS: [&str; 14] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",

@@ -9,7 +9,7 @@ use sampan_node::address::Block;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
-/// What the data directory remembers of the last start.
+/// The data directory's record of the last start.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Record {

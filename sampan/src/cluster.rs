@@ -29,20 +29,20 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What `/version` and the Node say.
+/// The version in `/version` and in the Node.
 pub const VERSION: &str = "v1.35.0+sampan";
-/// How long each part has to end.
+/// Time that each part has to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// A running cluster.
 pub struct Cluster {
-    /// Where the API listens.
+    /// The address that the API listens on.
     pub address: SocketAddr,
     /// Its certificates.
     pub pki: Arc<Pki>,
-    /// Where its state lives.
+    /// The directory of its state.
     pub data_dir: DataDir,
-    /// What it has of the host's address ranges.
+    /// Its parts of the host's address ranges.
     pub addresses: ClusterAddresses,
     /// The API, for clients of this process.
     pub service: ApiService,
@@ -301,7 +301,7 @@ async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Res
     let mut options = Options::new(env.clone(), tasks);
     options.lock = Some(data_dir.lock());
     options.on_fatal = Some(Arc::new(|why| {
-        // What is durable is no longer known. Only a new start, which reads the file, can tell.
+        // It is no longer known what is durable. Only a new start, which reads the file, can tell.
         eprintln!("sampan: the database could not be synced: {why}; ending at once, start again when the disk is well");
         std::process::exit(EXIT_DISK);
     }));

@@ -1,4 +1,4 @@
-//! What a server is told at its start: flags over the file over the defaults. Validated whole, read once, passed down.
+//! The configuration of a server: flags over the file over the defaults. Validated whole, read once, passed down.
 
 use crate::ranges;
 use sampan_node::address::Block;
@@ -12,12 +12,12 @@ pub const NODE_CIDR_MASK_SIZE_DEFAULT: u8 = 24;
 /// The API's port where no flag names one, and it is free.
 pub const PORT_DEFAULT: u16 = 6443;
 
-/// What a cluster is called on its host: `sampan`, or the name that `--name` gives it.
+/// The name of a cluster on its host: `sampan`, or the name that `--name` gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterName(Option<String>);
 
 impl ClusterName {
-    /// What `--name` says; `None`: it was not given.
+    /// The name of `--name`; `None`: it was not given.
     pub fn new(name: Option<&str>) -> Self {
         Self(name.map(str::to_owned))
     }
@@ -32,8 +32,8 @@ impl ClusterName {
         self.0.is_some()
     }
 
-    /// Where the search for a free part of a range begins: at the first for a cluster without a name, elsewhere for each
-    /// name, so that clusters find their former parts free.
+    /// The index at which the search for a free part of a range begins: 0 for a cluster without a name, another for
+    /// each name, so that clusters find their former parts free.
     pub fn first_part(&self) -> u64 {
         // FNV-1a: the same on every machine and in every version.
         self.0.as_ref().map_or(0, |name| {
@@ -95,9 +95,9 @@ pub struct Components {
 /// Everything, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What it is called on its host.
+    /// Its name on its host.
     pub name: ClusterName,
-    /// Where its state lives.
+    /// The directory of its state.
     pub data_dir: PathBuf,
     /// Address that the API listens on.
     pub bind: IpAddr,
@@ -252,7 +252,7 @@ fn parse_ports(text: &str) -> Option<(u16, u16)> {
     (first > 0 && first <= last).then_some((first, last))
 }
 
-/// What this machine calls itself.
+/// The host's name.
 pub fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim().to_lowercase();

@@ -35,9 +35,10 @@ impl DataDir {
         Ok(data_dir)
     }
 
-    /// What holds secrets is for its owner alone, whoever made it and with what mode: the directory itself may be one that
-    /// others share, so it is left as it is, and so is what a link in it points to. Files of the node's ledger, the cache
-    /// and the image store are made anew at each write, and stand in folders that others cannot enter.
+    /// Takes other users' rights from files and folders that hold secrets, whoever made them and with what mode: the
+    /// directory itself may be one that others share, so it is left as it is, and so is the target of a link in it.
+    /// Files of the node's ledger, the cache and the image store are made anew at each write, and stand in folders that
+    /// others cannot enter.
     fn tighten(&self) -> std::io::Result<()> {
         let mut secret = vec![self.database(), self.pki(), self.blobs(), self.cache(), self.lock(), self.addresses()];
         secret.extend(["-wal", "-shm"].map(|end| {
@@ -86,7 +87,7 @@ impl DataDir {
     pub fn addresses(&self) -> PathBuf {
         self.root.join("addresses.json")
     }
-    /// What the node has started.
+    /// The node's record of started pods.
     pub fn ledger(&self) -> PathBuf {
         self.root.join("node/ledger")
     }

@@ -1,4 +1,4 @@
-//! What a cluster has from its first start, written before the server listens. At every start, what is missing of it is
+//! The objects of a cluster's first start, written before the server listens. At every start, what is missing of it is
 //! made again, roles and bindings get what a newer version grants, and the API's own Service gets the API's port.
 
 use anyhow::{Context, bail};
@@ -13,7 +13,7 @@ const DATA: &str = include_str!("../data/first-start.yaml");
 /// Writes under way at once: they share commits.
 const AT_ONCE: usize = 64;
 
-/// How often an object is tried again that somebody else has written between.
+/// Attempts at an object that somebody else keeps writing.
 const TRIES: usize = 5;
 
 /// `service_ip` and `port`: of the API, the latter as it is bound.
@@ -64,7 +64,7 @@ async fn make(client: &Client, table: &ResourceTable, object: &Object) -> anyhow
     bail!("{}: somebody else keeps writing it", what())
 }
 
-/// What `live` needs to be as this start wants it. Most of it is its owner's once it is made.
+/// The write that makes `live` as this start wants it. Most of it is its owner's once it is made.
 fn mend(live: &Object, wanted: &Object) -> Reconciled {
     if wanted.api_version().starts_with("rbac.authorization.k8s.io/") {
         return reconcile(live, wanted);

@@ -1,4 +1,4 @@
-//! What `/readyz` and `/livez` ask.
+//! The checks of `/readyz` and `/livez`.
 
 use futures::future::{BoxFuture, FutureExt};
 use sampan_apiserver::Check;

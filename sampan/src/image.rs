@@ -54,7 +54,7 @@ pub fn run(command: &ImageCommand) -> anyhow::Result<()> {
                 bail!("{name:?}: a name of the embedded store has neither a registry nor a digest: team/app:v1");
             }
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-            // What could never run is not stored.
+            // A component that could never run is not stored.
             sampan_wasm_runtime::inspect(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
             let digest = images(store)?.import(&reference, &bytes)?;
             format!("{name}@{digest}\n")

@@ -79,7 +79,7 @@ fn main() -> ExitCode {
             }
         }
     });
-    // What still blocks a thread (a read that nobody waits for) does not hold the exit up.
+    // Threads that still block (in a read that nobody waits for) do not hold the exit up.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,

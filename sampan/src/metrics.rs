@@ -1,4 +1,4 @@
-//! What the parts count of themselves, on the API server's `/metrics`: read when somebody asks, under `sampan_<part>_`.
+//! The parts' own metrics, on the API server's `/metrics`: read when somebody asks, under `sampan_<part>_`.
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// How a figure moves.
+/// The direction in which a figure moves.
 enum Kind {
     /// It only grows.
     Counter,

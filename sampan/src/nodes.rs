@@ -1,4 +1,4 @@
-//! How the API server reaches the node that runs in the same process.
+//! The API server's way to the node that runs in the same process.
 
 use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;

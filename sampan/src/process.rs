@@ -1,4 +1,4 @@
-//! What the process asks of the operating system before anything else.
+//! Settings that the process asks of the operating system before anything else.
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
@@ -14,7 +14,7 @@ pub fn prepare() {
     }
 }
 
-/// How many files the process may open.
+/// Number of files that the process may open.
 pub fn files_max() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

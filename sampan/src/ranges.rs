@@ -9,11 +9,11 @@ use std::net::Ipv4Addr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Where pods of all clusters of a host have their addresses: 127.64.0.0/11.
+/// The range of the pods of all clusters of a host: 127.64.0.0/11.
 pub const PODS: (Ipv4Addr, u8) = (Ipv4Addr::new(127, 64, 0, 0), 11);
-/// Where Services of all clusters of a host have theirs: 127.96.0.0/12.
+/// The range of the Services of all clusters of a host: 127.96.0.0/12.
 pub const SERVICES: (Ipv4Addr, u8) = (Ipv4Addr::new(127, 96, 0, 0), 12);
-/// What a cluster takes of [`SERVICES`]: 16,382 Services in each of 64 clusters.
+/// Prefix of one cluster's part of [`SERVICES`]: 16,382 Services in each of 64 clusters.
 pub const SERVICES_PREFIX: u8 = 18;
 
 const NAME: &str = "sampan/addresses/";
@@ -62,7 +62,7 @@ fn taken() -> std::io::Result<Vec<Block>> {
 }
 
 fn overlaps_any(sorted: &[Block], block: &Block) -> bool {
-    // What is taken does not overlap: one that holds the block is the last that begins before it.
+    // Taken blocks do not overlap: one that holds the block is the last that begins before it.
     let at = sorted.partition_point(|one| one.network() < block.network());
     [sorted[at..].first(), sorted[..at].last()].into_iter().flatten().any(|one| one.overlaps(block))
 }

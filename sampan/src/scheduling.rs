@@ -11,7 +11,7 @@ use sampan_scheduler_driver::{Driver, DriverConfig, Explainer, Metrics};
 use sampan_wasm_runtime::Runtime;
 use std::sync::{Arc, OnceLock};
 
-/// What others need of a running scheduler.
+/// The parts of a running scheduler that others need.
 pub struct Scheduler {
     pub explainer: Explainer,
     pub metrics: Arc<Metrics>,

@@ -1,5 +1,5 @@
-//! What `sampan up` says when everything is there: what runs of what was applied, where, and what to try next. It is as long
-//! for a cluster of many thousand pods as for a small one.
+//! The report of `sampan up` when everything is there: the running pods of the applied objects, their addresses, and
+//! commands to try next. It is as long for a cluster of many thousand pods as for a small one.
 
 use crate::cluster::Cluster;
 use sampan_api::k8s::api::core::v1::Pod;
@@ -12,7 +12,7 @@ use std::fmt;
 /// Objects, or pods, that are shown one by one.
 pub const SHOWN_MAX: usize = 10;
 
-/// How much was applied, by kind and outcome.
+/// Numbers of applied objects, by kind and outcome.
 #[derive(Debug, Default)]
 pub struct Counts(BTreeMap<(String, &'static str), usize>);
 
@@ -35,7 +35,7 @@ impl fmt::Display for Counts {
 #[derive(Default)]
 struct Pods {
     shown: Vec<Pod>,
-    /// How many there are, those that are not shown among them; of a list by selector only what is shown counts.
+    /// Number of pods, those that are not shown among them; of a list by selector only those that are shown count.
     all: usize,
 }
 

@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long the applied objects have to become ready.
+/// Time that the applied objects have to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
 /// Clusters without a name that get a context of their own in one user's configuration.
 const CLUSTERS_MAX: u32 = 64;
-/// What is looked at after that has this long to show that it is ready already.
+/// Time that each object has after the deadline to show that it is ready already.
 const LOOK: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, clap::Args)]

@@ -27,11 +27,12 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 pub struct Seed {
     /// Of the component: `sha256:<hex>`.
     pub digest: &'static str,
-    /// What it was compiled to run as.
+    /// The role that it was compiled for.
     pub role: Role,
-    /// What it was compiled for; where the machine's engine differs, the component is compiled in the child.
+    /// Hash of the engine that it was compiled for; where the machine's engine differs, the component is compiled in
+    /// the child.
     pub engine_hash: u64,
-    /// What it exports.
+    /// The worlds that it exports.
     pub worlds: Worlds,
     /// The machine code, as the engine serialised it.
     pub artefact: &'static [u8],
@@ -67,11 +68,11 @@ impl Artifact {
     pub fn digest(&self) -> &str {
         self.0.digest.as_str()
     }
-    /// What it was loaded to run as.
+    /// The role that it was loaded for.
     pub fn role(&self) -> Role {
         self.0.role
     }
-    /// What the component exports.
+    /// The worlds that the component exports.
     pub fn worlds(&self) -> Worlds {
         self.0.worlds
     }
@@ -143,7 +144,7 @@ impl Artifacts {
         }
     }
 
-    /// What a digest exports, if that is known without its bytes.
+    /// The worlds that a digest exports, if they are known without its bytes.
     pub(crate) fn known_worlds(&self, digest: &Digest) -> Option<Worlds> {
         Role::ALL.into_iter().find_map(|role| {
             let seeded = self.seeds.lock().get(&(role, digest.clone())).map(|seed| seed.worlds);
@@ -189,8 +190,8 @@ impl Artifacts {
         Ok(self.live.lock().get(key).and_then(Weak::upgrade).map(Artifact))
     }
 
-    /// What starved may be tried again, until it had in all what a component may have: then it is its own fault, however
-    /// busy the machine was.
+    /// A compilation that starved may be tried again, until it had in all as much as a component may have: then it is
+    /// the component's own fault, however busy the machine was.
     fn counted(&self, key: &Key, error: Error) -> Error {
         let Error::CompileStarved { cpu, .. } = &error else { return error };
         let mut spent = self.spent.lock();
@@ -290,7 +291,7 @@ impl Artifacts {
     }
 }
 
-/// What the build or an earlier compilation made. Blocks.
+/// An artefact that the build or an earlier compilation made. Blocks.
 fn known_artefact(
     engine: &Engine,
     seed: Option<Seed>,
@@ -309,7 +310,7 @@ fn known_artefact(
     Ok(Some((component.map_err(Error::engine)?, worlds)))
 }
 
-/// What `bytes` export, if they are those of `digest`. Blocks.
+/// The worlds that `bytes` export, if they are those of `digest`. Blocks.
 fn verified(digest: &Digest, bytes: &[u8]) -> Result<Worlds, Error> {
     let actual = Digest::of(bytes);
     if actual != *digest {

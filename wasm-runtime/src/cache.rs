@@ -71,7 +71,7 @@ impl Cache {
         self.dir.join(format!("{}.{extension}", digest.hex()))
     }
 
-    /// What is known of a component that was compiled before; the artefact itself is not looked at.
+    /// The worlds of a component that was compiled before; the artefact itself is not looked at.
     pub(crate) fn worlds(&self, digest: &Digest) -> Option<Worlds> {
         self.describe(digest).map(|description| description.worlds)
     }

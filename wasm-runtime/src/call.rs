@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use wasmtime::{Store, UpdateDeadline};
 
-/// What one call may take before it is interrupted.
+/// Bounds of one call before it is interrupted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Budget {
     /// CPU time of the calling thread.

@@ -16,18 +16,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
-/// How a command is started.
+/// The inputs of a command's start.
 #[derive(Clone)]
 pub struct CommandSpec {
     /// The program's name first.
     pub args: Vec<String>,
     /// Names and values, as the guest sees them.
     pub env: Vec<(String, String)>,
-    /// What `initial-cwd` answers.
+    /// The answer of `initial-cwd`.
     pub working_dir: Option<String>,
-    /// Where its standard output goes.
+    /// Receives its standard output.
     pub stdout: Arc<dyn LogSink>,
-    /// Where its standard error goes.
+    /// Receives its standard error.
     pub stderr: Arc<dyn LogSink>,
     /// The pod's address, which its sockets are bound to.
     pub pod_ip: Ipv4Addr,
@@ -37,7 +37,7 @@ pub struct CommandSpec {
 #[derive(Clone)]
 pub struct CommandHandle(Arc<Running>);
 
-/// What the handle and the task share; services use it too.
+/// State that the handle and the task share; services use it too.
 pub(crate) struct Running {
     pub(crate) host: Arc<Host>,
     pub(crate) exit: ExitCell,

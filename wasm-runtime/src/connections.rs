@@ -1,7 +1,8 @@
 //! The connections of all services of a process: each is a descriptor of the whole process and memory of its container.
 //!
-//! Where there is no room for a new connection, one that has not sent a whole request for a while makes room: what is
-//! half sent or idle never keeps out who asks. Where all are at work the new one waits in the kernel's queue.
+//! Room for new connections: where there is none, a connection that has not sent a whole request for a while makes
+//! room, so that half-sent and idle ones never keep others out. Where all are at work the new one waits in the kernel's
+//! queue.
 
 use crate::limits::{
     CONNECTION_GRACE, CONNECTIONS_GUARANTEED, CONNECTIONS_MIN, CONNECTIONS_RESERVED_PART, SOCKETS_SHARE,
@@ -42,7 +43,7 @@ struct Open {
     working: usize,
     /// Its place in [`OfService::reading`], while `working` is 0.
     since: u64,
-    /// When it began to wait for a request.
+    /// Time at which it began to wait for a request.
     waits_from: Instant,
     cut: CancellationToken,
 }
@@ -51,11 +52,11 @@ struct Open {
 struct OfService {
     open: usize,
     peers: HashMap<IpAddr, usize>,
-    /// Those that have sent no whole request, the longest first.
+    /// Connections that have sent no whole request, the longest first.
     reading: BTreeMap<u64, u64>,
 }
 
-/// What one service may hold.
+/// The share of one service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServiceShare {
     /// Names the service in this process.
@@ -84,7 +85,7 @@ impl Connections {
         Self(Arc::new(inner))
     }
 
-    /// How many one service may have at once where its own limit is `max`.
+    /// Number of connections that one service may have at once where its own limit is `max`.
     pub(crate) fn share(&self, max: usize) -> usize {
         max.min(self.0.max / SOCKETS_SHARE).max(1)
     }
@@ -98,7 +99,7 @@ impl Connections {
             if let Some(place) = self.try_admit(share, peer) {
                 return place;
             }
-            // What is too young to make room grows older.
+            // Connections that are too young to make room grow older meanwhile.
             tokio::select! {
                 () = freed => {}
                 () = self.0.env.sleep(CONNECTION_GRACE) => {}

@@ -18,7 +18,7 @@ pub struct ContainerLimits {
     pub cpu_request_millis: u64,
 }
 
-/// What one start of a container shares among its stores: its limits and what it used. Cheap to clone.
+/// The limits and the use of one start of a container, shared among its stores. Cheap to clone.
 #[derive(Clone)]
 pub struct Container {
     /// Names it in this process.
@@ -32,10 +32,10 @@ pub struct Container {
     pub(crate) request_errors: Arc<AtomicU64>,
 }
 
-/// What a container used so far.
+/// A container's use so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
-    /// What is charged to its memory limit now.
+    /// Bytes that are charged to its memory limit now.
     pub memory_bytes: u64,
     /// The most that was charged at once.
     pub memory_peak_bytes: u64,
@@ -69,14 +69,14 @@ impl Container {
         }
     }
 
-    /// The same in a namespace: what a node shares out, it shares out by namespace too.
+    /// The container in a namespace: the node's shares are by namespace too.
     #[must_use]
     pub fn in_namespace(mut self, namespace: &str) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// What it used so far.
+    /// Its use so far.
     pub fn usage(&self) -> Usage {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Usage {

@@ -35,13 +35,13 @@ fn phased(env: &Env) -> Instant {
 pub(crate) struct PodCpu {
     /// Nanoseconds that each period adds; also the most that the bucket holds. None: no limit.
     quota: Option<i64>,
-    /// Where its periods are counted from.
+    /// The time that its periods are counted from.
     origin: Instant,
     env: Env,
     bucket: Mutex<Bucket>,
     used_nanos: AtomicU64,
     throttled_nanos: AtomicU64,
-    /// When a slice was last longer than [`LONG_SLICE`], in nanoseconds since `origin`; 0: never.
+    /// Time of the last slice longer than [`LONG_SLICE`], in nanoseconds since `origin`; 0: never.
     long_slice_at: AtomicU64,
     share: Arc<Share>,
 }
@@ -168,7 +168,7 @@ impl PodCpu {
     }
 }
 
-/// What a guest's future runs under besides its container's bucket.
+/// The accounts that a guest's future runs under besides its container's bucket.
 #[derive(Clone)]
 pub(crate) struct Meter {
     pub(crate) cpu: Arc<PodCpu>,

@@ -5,8 +5,8 @@ use crate::limits;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// What an artefact is compiled for. An engine owns one epoch counter and one pool: a flood of requests must not take
-/// the slots that new pods need, nor share a tick with policies.
+/// The role that an artefact is compiled for. An engine owns one epoch counter and one pool: a flood of requests must
+/// not take the slots that new pods need, nor share a tick with policies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
     /// `wasi:cli/run`: long-running or run to completion.
@@ -43,7 +43,7 @@ impl Role {
     }
 }
 
-/// What an engine is made for; artefacts do not depend on it.
+/// The use of an engine; artefacts do not depend on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Purpose {
     Run,
@@ -97,7 +97,7 @@ impl Cpu {
         Cpu::Native
     }
 
-    /// What the build compiles for: the baseline, stated, where there is one.
+    /// The processor that the build compiles for: the stated baseline, where there is one.
     pub(crate) fn of_the_build() -> Self {
         if cfg!(all(target_arch = "x86_64", target_os = "linux")) { Cpu::Baseline } else { Cpu::Native }
     }

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What may go wrong between a digest and a running guest. What a guest does wrong is not here: it is an [`crate::Exit`].
+/// Errors between a digest and a running guest. What a guest does wrong is not here: it is an [`crate::Exit`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("{digest:?} is no digest of the form sha256:<64 hex digits>")]

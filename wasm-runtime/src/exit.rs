@@ -1,4 +1,4 @@
-//! How guests end, in the codes and reasons that a kubelet reports.
+//! The ends of guests, in the codes and reasons that a kubelet reports.
 
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::memory::OutOfMemory;
@@ -88,7 +88,7 @@ impl Exit {
     }
 }
 
-/// Why a call into a guest did not return.
+/// The reason why a call into a guest did not return.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: FaultKind,
@@ -124,7 +124,7 @@ impl Fault {
     }
 }
 
-/// Where an end is written once and read by any number of waiters.
+/// A cell for a guest's end, written once and read by any number of waiters.
 #[derive(Debug)]
 pub(crate) struct ExitCell(watch::Sender<Option<Exit>>);
 

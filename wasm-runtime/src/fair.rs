@@ -1,4 +1,4 @@
-//! Who goes first when guests want more threads than there are: weighted by CPU requests.
+//! The order of guests when they want more threads than there are: weighted by CPU requests.
 //!
 //! tokio's queue is first come, first served. A container whose weighted time runs ahead of another one that was cut off
 //! by the tick and waits for its next slice steps back once: the other is in the same queue and runs first.
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// How often in a row a future steps back before it runs whatever others have had.
+/// Times in a row that a future steps back before it runs whatever others have had.
 const STEPS_BACK_MAX: u8 = 64;
 
 /// All containers that were cut off in the middle of work.
@@ -45,7 +45,7 @@ impl FairQueue {
     pub(crate) fn enter(&self, share: &Arc<Share>, rested: bool) {
         let mut hungry = self.hungry.lock();
         if share.hungry.fetch_add(1, Ordering::Relaxed) == 0 {
-            // Who slept has no claim on the time that the others used meanwhile.
+            // A container that slept has no claim on the time that the others used meanwhile.
             if rested && let Some(least) = hungry.iter().map(|other| other.time()).min() {
                 share.time.fetch_max(least, Ordering::Relaxed);
             }

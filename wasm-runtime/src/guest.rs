@@ -19,7 +19,7 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::WasiHttpCtx;
 
-/// What a guest finds: the same for a command and for each instance of a service.
+/// The environment of a guest: the same for a command and for each instance of a service.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) args: Vec<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    /// What each store holds of them, in bytes: a copy, and another one while the guest asks for it.
+    /// Bytes of it that each store holds: a copy, and another one while the guest asks for it.
     fn bytes(&self) -> u64 {
         /// A string beside its text.
         const STRING: usize = 48;

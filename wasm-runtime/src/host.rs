@@ -1,4 +1,4 @@
-//! What all guests of a runtime share: engines, threads, and what is divided among them.
+//! State that all guests of a runtime share: engines, threads, and resources that are divided among them.
 
 use crate::connections::Connections;
 use crate::engine::EngineSet;
@@ -14,7 +14,7 @@ use sampan_env::{Env, Tasks};
 use std::future::Future;
 use std::sync::Arc;
 
-/// What all guests of a runtime share.
+/// State that all guests of a runtime share.
 pub(crate) struct Host {
     pub(crate) env: Env,
     pub(crate) engines: Arc<EngineSet>,

@@ -1,4 +1,4 @@
-//! What bytes are, before anything compiles them: a linear read of the outermost level, safe on hostile input.
+//! A look at bytes before anything compiles them: a linear read of the outermost level, safe on hostile input.
 
 use crate::limits::*;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use wasmparser::{
     ComponentDefinedType, ComponentType, ComponentTypeDeclaration, Encoding, InstanceTypeDeclaration, Parser, Payload,
 };
 
-/// Why bytes cannot run here, in words for the user.
+/// The reason why bytes cannot run here, in words for the user.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum InspectError {
     #[error(
@@ -27,12 +27,12 @@ pub enum InspectError {
     UnknownModule { import: String },
 }
 
-/// What the bytes hold.
+/// The findings about the bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Inspection {
     /// A component, or a module to be made one.
     pub form: Form,
-    /// What it exports that runs here.
+    /// The worlds that it exports and that run here.
     pub worlds: Worlds,
 }
 
@@ -48,7 +48,7 @@ pub enum Form {
     },
 }
 
-/// What a component exports that this node knows, and whether it listens for termination.
+/// The worlds of a component that this node knows, and whether it listens for termination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Worlds {
     /// `wasi:cli/run@0.2`.
@@ -90,7 +90,7 @@ fn is(name: &str, interface: &str, version: &str) -> bool {
     name.strip_prefix(interface).and_then(|rest| rest.strip_prefix('@')).is_some_and(|v| v.starts_with(version))
 }
 
-/// What a component is made of, at all of its levels together: compiling costs by it, not by bytes alone.
+/// The counts of a component's parts, at all of its levels together: compiling costs by them, not by bytes alone.
 #[derive(Default)]
 struct Structure {
     components: usize,
@@ -219,7 +219,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, InspectError> {
     Ok(outermost.inspection())
 }
 
-/// What the outermost level says.
+/// The findings about the outermost level.
 #[derive(Default)]
 struct Outermost {
     worlds: Worlds,

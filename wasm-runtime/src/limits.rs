@@ -11,17 +11,18 @@ pub const IDLE_TICKS_MAX: u32 = 50;
 pub const POLLS_BETWEEN_EVENTS: u32 = 4;
 /// A slice that the tick did not cut: its container's requests are answered on the threads of commands for a while.
 pub const LONG_SLICE: Duration = Duration::from_millis(8);
-/// For how long.
+/// Time after a [`LONG_SLICE`] for which its container's requests stay on the threads of commands.
 pub const LONG_SLICE_MEMORY: Duration = Duration::from_secs(60);
 /// The period in which a container may use its millicores (the kernel's default `cpu.cfs_period_us`).
 pub const CPU_PERIOD: Duration = Duration::from_millis(100);
-/// How much nicer than the control plane the threads are that answer requests. They keep the kernel's slice: a shorter
-/// one would let them break the slices of the store's writer.
+/// Niceness of the threads that answer requests, above the control plane's. They keep the kernel's slice: a shorter one
+/// would let them break the slices of the store's writer.
 pub const SERVICE_NICE: i32 = 1;
-/// And those that run commands. Not more: on a machine with other work a batch would never end.
+/// Niceness of the threads that run commands, above the control plane's. Not more: on a machine with other work a batch
+/// would never end.
 pub const COMMAND_NICE: i32 = 5;
-/// How long such a thread asks to keep a core: what computes has its share in long pieces, so that whoever wakes goes
-/// first. Kernels before 6.12 ignore it; there only niceness tells commands from the rest.
+/// Time for which a thread of commands asks to keep a core: work that computes has its share in long pieces, so that
+/// threads that wake go first. Kernels before 6.12 ignore it; there only niceness tells commands from the rest.
 pub const COMMAND_SLICE: Duration = Duration::from_millis(100);
 /// The weight of a container without a CPU request, in millicores (Kubernetes gives it 2 shares).
 pub const BEST_EFFORT_CPU_MILLIS: u64 = 2;
@@ -35,13 +36,13 @@ pub const TABLES_PER_STORE_MAX: usize = 100;
 pub const MEMORIES_PER_STORE_MAX: usize = 8;
 /// Memories of all commands and policies of the process together: about 97 of the 128 TiB that a process has.
 pub const MEMORIES_PER_PROCESS_MAX: u64 = 24_000;
-/// What an engine reserves of address space for a linear memory: all that 32 bits reach, so that no access is checked.
+/// Address space that an engine reserves for a linear memory: all that 32 bits reach, so that no access is checked.
 pub const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
-/// And after it, for constant offsets of accesses.
+/// Address space that it reserves behind a linear memory, for constant offsets of accesses.
 pub const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 /// Elements of all tables of one store together, each charged as 8 bytes to the container's memory too.
 pub const TABLE_ELEMENTS_MAX: usize = 1_000_000;
-/// What a table element costs the host.
+/// Host memory of a table element, bytes.
 pub const TABLE_ELEMENT_BYTES: u64 = 8;
 /// Host memory that the arguments of one host call of a workload may take while it lasts. It is charged to nobody, so
 /// that it stays below what a container may take beside its limit.
@@ -58,7 +59,7 @@ pub const SOCKETS_MAX: usize = 256;
 pub const RANDOM_BYTES_MAX: u64 = 256 << 10;
 /// The step of the clocks that a guest sees.
 pub const CLOCK_RESOLUTION: Duration = Duration::from_micros(100);
-/// What one write to stdout or stderr may carry.
+/// Bytes of one write to stdout or stderr.
 pub const LOG_CHUNK_BYTES: usize = 64 << 10;
 /// All headers of one request or response that a guest makes.
 pub const HTTP_FIELDS_BYTES_MAX: usize = 64 << 10;
@@ -90,11 +91,11 @@ pub const SEATS_NAMESPACE_PART: u32 = 2;
 pub const SEATS_RESERVED_PART: u32 = 4;
 /// Instances that each container may have whatever the others have, as long as there are any.
 pub const SEATS_GUARANTEED: u32 = 8;
-/// What a slot of the pool keeps between two requests.
+/// Bytes of linear memory that a slot of the pool keeps between two requests.
 pub const SLOT_RESIDENT_MEMORY_BYTES: usize = 256 << 10;
-/// The same of a table.
+/// Bytes of a table that a slot keeps.
 pub const SLOT_RESIDENT_TABLE_BYTES: usize = 8 << 10;
-/// The same of a stack.
+/// Bytes of a stack that a slot keeps.
 pub const SLOT_RESIDENT_STACK_BYTES: usize = 32 << 10;
 /// Slots that are kept for components that are not running at the moment.
 pub const WARM_SLOTS_MAX: u32 = 32;
@@ -108,7 +109,7 @@ pub const CONNECTIONS_MAX: usize = 1024;
 pub const CONNECTIONS_MIN: usize = 32;
 /// Connections that each service may have whatever the others have, as long as there are any.
 pub const CONNECTIONS_GUARANTEED: usize = 4;
-/// How long a connection may take to send a whole request before it makes room for another one.
+/// Time that a connection has to send a whole request before it makes room for another one.
 pub const CONNECTION_GRACE: Duration = Duration::from_millis(250);
 /// The part of all connections that is kept for what each service is guaranteed: one in so many.
 pub const CONNECTIONS_RESERVED_PART: usize = 4;
@@ -118,34 +119,35 @@ pub const HTTP_HEADER_DEADLINE: Duration = Duration::from_secs(30);
 pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
 /// Requests at once on one connection of HTTP/2.
 pub const HTTP2_STREAMS_MAX: u32 = 128;
-/// What a client may send of bodies over one connection of HTTP/2 before they are taken.
+/// Bytes of bodies that a client may send over one connection of HTTP/2 before they are taken.
 pub const HTTP2_WINDOW_BYTES: u32 = 64 << 10;
-/// What is kept of an answer on a stream of HTTP/2 until its client takes it.
+/// Bytes of an answer that are kept on a stream of HTTP/2 until its client takes them.
 pub const HTTP2_SEND_BYTES: usize = 64 << 10;
-/// How long a request may go on without progress: from its head to the head of its answer, and between two pieces of
-/// its answer that its client takes.
+/// Longest time of a request without progress: from its head to the head of its answer, and between two pieces of its
+/// answer that its client takes.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a request waits for its turn and an instance before it is answered 503.
+/// Longest wait of a request for its turn and an instance before it is answered 503.
 pub const TURN_TIMEOUT: Duration = Duration::from_secs(10);
-/// So much of a request's body must come to count as progress.
+/// Bytes of a request's body that count as progress.
 pub const BODY_PROGRESS_BYTES: u64 = 16 << 10;
-/// What is read of a request's body before it has a turn.
+/// Bytes of a request's body that are read before it has a turn.
 pub const BODY_AHEAD_BYTES: u64 = 64 << 10;
-/// And how long is waited for it. A request whose body takes longer has its turn among its like.
+/// Longest wait for these bytes. A request whose body takes longer has its turn among its like.
 pub const BODY_AHEAD_WAIT: Duration = Duration::from_secs(2);
 /// Requests whose body is still on its way have one in so many of a service's turns.
 pub const UNFINISHED_PART: usize = 2;
-/// What clients may make a container hold before any instance works for them: one in so many of its bytes.
+/// One part in this number of a container's memory may be held for clients before any instance works for them.
 pub const CLIENTS_MEMORY_PART: u64 = 4;
 /// Requests that a service works on at once, where its memory limit does not say fewer.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
-/// What a request is taken to need beside its instance's first memory, until requests have shown it.
+/// Bytes that a request is taken to need beside its instance's first memory, until requests have shown it.
 pub const REQUEST_HEADROOM_BYTES: u64 = 256 << 10;
-/// What is remembered of the largest request comes down to what the others need by this part each time.
+/// The remembered size of the largest request falls towards that of the others by one part in this number at each
+/// request.
 pub const REQUEST_BYTES_DECAY: u64 = 64;
 /// A page of linear memory: custom page sizes are not taken.
 pub const WASM_PAGE_BYTES: u64 = 64 << 10;
-/// What an instance is taken to need whose component does not say it.
+/// Bytes that an instance is taken to need whose component does not say it.
 pub const INSTANCE_BYTES_UNKNOWN: u64 = 1 << 20;
 /// Requests that wait for a turn; the next one is answered 503.
 pub const REQUESTS_QUEUED_MAX: usize = 1024;
@@ -171,17 +173,17 @@ pub const COMPILE_ADDRESS_SPACE_MAX: u64 = 3 << 30;
 pub const COMPILE_CPU_MAX: Duration = Duration::from_secs(60);
 /// A component whose length is not known is tried with so much CPU time in the line of short ones first.
 pub const COMPILE_SHORT_CPU: Duration = Duration::from_secs(3);
-/// And so much address space.
+/// Address space of that first try, bytes.
 pub const COMPILE_SHORT_ADDRESS_SPACE: u64 = 3 << 29;
 /// A component of more bytes is known to be long.
 pub const COMPILE_SHORT_BYTES_MAX: usize = 8 << 20;
 /// Wall time of one compilation. Whoever reaches this first had a busy machine, and may be tried again.
 pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
-/// How long a compiler child that stopped answering may take to be reaped.
+/// Time that a compiler child which stopped answering has to be reaped.
 pub const COMPILE_REAP: Duration = Duration::from_secs(1);
-/// How much nicer than the control plane compilers are.
+/// Niceness of compilers, above the control plane's.
 pub const COMPILE_NICE: i32 = 10;
-/// How long a compiler child waits for a next job before it is ended.
+/// Time that a compiler child waits for a next job before it is ended.
 pub const COMPILE_WORKER_IDLE: Duration = Duration::from_secs(3);
 /// Digests that are remembered as bad.
 pub const BAD_DIGESTS_MAX: usize = 4096;
@@ -218,13 +220,13 @@ pub const DESCRIPTORS_RESERVED: u64 = 512;
 /// One part in so many of the other descriptors is for the sockets of guests and the connections of services, half of it
 /// for each, and the rest for the pods themselves.
 pub const GUEST_SOCKETS_PART: u64 = 2;
-/// So many sockets of guests there are however few descriptors the process may have.
+/// Fewest sockets of all guests, however few descriptors the process may have.
 pub const GUEST_SOCKETS_MIN: usize = 32;
 /// One container may hold one part in so many of them.
 pub const SOCKETS_SHARE: usize = 4;
 
 // Policies.
-/// What is kept of a policy's output, the newest bytes: it stands in a fault's text.
+/// Newest bytes of a policy's output that are kept: they stand in a fault's text.
 pub const POLICY_OUTPUT_BYTES: usize = 2048;
 /// Lines of it that are shown.
 pub const POLICY_OUTPUT_LINES: usize = 4;

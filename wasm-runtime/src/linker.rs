@@ -1,5 +1,5 @@
-//! What guests may import. Each interface is added by itself: a linker prefers the latest version of a name, so an
-//! interface of ours beside a whole built-in set would lose to it. What is not added here fails to link.
+//! The interfaces that guests may import. Each interface is added by itself: a linker prefers the latest version of a
+//! name, so an interface of ours beside a whole built-in set would lose to it. What is not added here fails to link.
 
 use crate::guest::GuestState;
 use crate::net::PodSockets;
@@ -20,7 +20,7 @@ pub(crate) fn add_inert_to_linker<T: PaidState>(l: &mut Linker<T>) -> wasmtime::
     add_common_to_linker(l)
 }
 
-/// What commands and services may import.
+/// The interfaces that commands and services may import.
 pub(crate) fn add_workload_to_linker(l: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     use wasmtime_wasi_io::bindings::wasi::io;
     io::poll::add_to_linker::<GuestState, Paid>(l, GuestState::paid)?;
@@ -42,7 +42,7 @@ pub(crate) fn add_workload_to_linker(l: &mut Linker<GuestState>) -> wasmtime::Re
     add_lifecycle_to_linker(l, GuestState::lifecycle)
 }
 
-/// What every guest may import, a policy too. `wasi:io/poll` is not in it: policies have one that traps.
+/// The interfaces that every guest may import, a policy too. `wasi:io/poll` is not in it: policies have one that traps.
 fn add_common_to_linker<T: PaidState>(l: &mut Linker<T>) -> wasmtime::Result<()> {
     use wasmtime_wasi_io::bindings::wasi::io;
     io::error::add_to_linker::<T, Paid>(l, T::paid)?;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use wasmtime::ResourceLimiter;
 
-/// What all stores of one container share. Invariant: `used` is the sum of what its live [`StoreMem`]s and [`Charge`]s
-/// have charged.
+/// The memory account that all stores of one container share. Invariant: `used` is the sum of what its live
+/// [`StoreMem`]s and [`Charge`]s have charged.
 #[derive(Debug)]
 pub(crate) struct PodMem {
     limit: u64,
@@ -65,7 +65,7 @@ impl PodMem {
         }
     }
 
-    /// The same in a process whose address space others use too.
+    /// The account in a process whose address space others use too.
     pub(crate) fn within(mut self, address_space: &Arc<AddressSpace>) -> Self {
         self.address_space = address_space.clone();
         self
@@ -97,7 +97,7 @@ impl PodMem {
         charged
     }
 
-    /// What clients may make it hold, in bytes: they must not end a container.
+    /// Bytes that clients may make it hold: they must not end a container.
     pub(crate) fn clients_limit(&self) -> u64 {
         self.limit / limits::CLIENTS_MEMORY_PART
     }
@@ -206,7 +206,7 @@ pub(crate) struct StoreMem {
     elements: usize,
     /// That were made and take address space.
     memories: u64,
-    /// What each host resource costs, by its place in the store's table.
+    /// The cost of each host resource, by its place in the store's table.
     resources: Vec<u64>,
 }
 
@@ -261,7 +261,7 @@ impl StoreMem {
         *self.slot(rep) += bytes;
     }
 
-    /// What the resource at `rep` costs.
+    /// The cost of the resource at `rep`.
     pub(crate) fn cost(&mut self, rep: u32) -> u64 {
         *self.slot(rep)
     }

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a runtime has counted since its start.
+/// A runtime's counts since its start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RuntimeMetrics {
     /// Components that were given to a compiler.

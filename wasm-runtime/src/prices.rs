@@ -1,4 +1,4 @@
-//! What a guest's host resources cost its container: the one price list, in bytes.
+//! The cost of a guest's host resources to its container: the one price list, in bytes.
 //!
 //! A resource costs its fixed price while it is in its store's table, and beside it what it holds for as long as it
 //! holds it: fields their content and capacity, requests their strings, streams the chunks that were written and not
@@ -140,9 +140,9 @@ impl Kind {
 /// A slot of a header map: the entry, its index, and the names' and values' own allocations, with the growth of each
 /// vector. Charged for the most values that the map ever had: removals do not shrink it.
 pub(crate) const FIELD_SLOT: u64 = 256;
-/// What a list of pollables costs while it is waited on, for each of them: a boxed future and a timer's entry.
+/// Cost of a list of pollables while it is waited on, for each of them: a boxed future and a timer's entry.
 pub(crate) const POLL_WAIT: u64 = 512;
-/// What a written chunk costs beside its bytes until it is taken.
+/// Cost of a written chunk beside its bytes until it is taken.
 pub(crate) const CHUNK: u64 = 256;
 /// The kernel's buffer of a guest's socket, for each direction: set when the socket is made, so that it does not grow.
 pub(crate) const SOCKET_KERNEL_BUFFER: u64 = 64 << 10;

@@ -1,9 +1,10 @@
-//! What the kernel is told about a thread that runs guests.
+//! Settings of the kernel for threads that run guests.
 
 use std::io;
 use std::time::Duration;
 
-/// How a thread competes for a core. Applies where the kernel allows it; guests elsewhere only compete as equals.
+/// The weight of a thread in the competition for a core. Applies where the kernel allows it; guests elsewhere only
+/// compete as equals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Priority {
     /// By how much smaller its share of a contended core is than that of the thread that started it.

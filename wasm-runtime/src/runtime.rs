@@ -23,20 +23,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-/// How a [`Runtime`] is made.
+/// Settings of a [`Runtime`].
 #[derive(Clone, Debug)]
 pub struct RuntimeConfig {
     /// Compiled artefacts are kept below it, in a directory for each engine.
     pub cache_dir: PathBuf,
-    /// Where components are compiled.
+    /// The program that compiles components.
     pub compiler: Compiler,
-    /// What one compilation may take.
+    /// Bounds of one compilation.
     pub compile_bounds: CompileBounds,
     /// Threads that run commands, and as many that run services; 0: as many as there are cores.
     pub workers: usize,
-    /// What guests may connect to.
+    /// The addresses that guests may connect to.
     pub egress: EgressRules,
-    /// What ends time slices.
+    /// The source of the ticks that end time slices.
     pub tick: Tick,
 }
 
@@ -85,7 +85,8 @@ impl Threads {
             .event_interval(limits::POLLS_BETWEEN_EVENTS)
             .enable_all()
             .on_thread_start(move || {
-                // Where it may not be changed, guests only compete as equals. Said once: it is so for each thread.
+                // Where priorities may not be changed, guests only compete as equals. Said once: it is so for each
+                // thread.
                 static TOLD: Once = Once::new();
                 if let Err(error) = priority.apply() {
                     TOLD.call_once(|| tracing::warn!(%error, "guests' threads keep the process's priority"));
@@ -111,12 +112,12 @@ impl Drop for Threads {
     }
 }
 
-/// How many descriptors this process may have open; None: any number.
+/// Number of descriptors that this process may have open; None: any number.
 fn descriptors_max() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
-/// How many pods the machine's limits allow.
+/// The number of pods that the machine's limits allow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
     /// Pods that fit.
@@ -161,7 +162,8 @@ impl Runtime {
         self.artifacts.takes(seed)
     }
 
-    /// What pods may connect to, from the next instance on: the API server's address is known only once it listens.
+    /// Sets the addresses that pods may connect to, from the next instance on: the API server's is known only once it
+    /// listens.
     pub fn set_egress(&self, rules: EgressRules) {
         self.host.egress.store(Arc::new(rules));
     }
@@ -176,7 +178,7 @@ impl Runtime {
         self.artifacts.load(role, Digest::parse(digest)?, CompileClaim::default(), fetch).await
     }
 
-    /// The same, for the role that the component's exports say. Where it exports both worlds, `prefer_command` (the
+    /// Loads a component for the role that its exports say. Where it exports both worlds, `prefer_command` (the
     /// container sets a command or arguments) decides. `claim` is whose turn at the compiler it takes.
     pub async fn load_workload<F, Fut>(
         &self,
@@ -249,7 +251,7 @@ impl Runtime {
         crate::service::start(&self.host, artifact, container, spec)
     }
 
-    /// How many pods this process can hold, by the kernel's limits.
+    /// The number of pods that this process can hold, by the kernel's limits.
     pub fn capacity(&self) -> Capacity {
         let maps = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
         let files = descriptors_max();
@@ -263,7 +265,7 @@ impl Runtime {
         }
     }
 
-    /// What was counted since the start.
+    /// The counts since the start.
     pub fn metrics(&self) -> RuntimeMetrics {
         self.host.counters.read()
     }

@@ -36,7 +36,7 @@ struct Waiting {
     told: oneshot::Sender<Seat>,
 }
 
-/// Who asks.
+/// A container that asks for seats.
 #[derive(Clone, Debug)]
 pub(crate) struct Sitter {
     pub(crate) namespace: Arc<str>,
@@ -158,7 +158,7 @@ impl State {
         }
     }
 
-    /// Who sits next: of the containers that wait and may, the one with the fewest.
+    /// The next to sit: of the containers that wait and may, the one with the fewest seats.
     fn next(&self, total: u32) -> Option<Sitter> {
         let waiting = self.containers.iter().filter_map(|(container, it)| {
             let seats = it.waiting.front()?.seats;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
 use wasmtime::Engine;
 
-/// Where epoch ticks come from.
+/// The source of epoch ticks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Tick {
     /// A thread of its own, every [`TICK`].

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Where the counts stand.
+/// The file of the counts.
 const FILE: &str = "bench/tidy.toml";
 /// Lines of a function, from `fn` to its closing brace.
 const FUNCTION_LINES: usize = 70;
@@ -36,12 +36,12 @@ struct File {
     blanked: String,
 }
 
-/// What is done with the counts that stand in the file.
+/// The treatment of the counts that stand in the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Counting {
-    /// They are compared with what is found.
+    /// The counts are compared with those that are found.
     Compare,
-    /// What can be lowered is lowered first.
+    /// Counts that can be lowered are lowered first.
     Lower,
 }
 
@@ -189,7 +189,7 @@ fn circles(files: &[&File]) -> Vec<Vec<String>> {
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in files {
         for mut path in own_paths(&file.blanked, &file.module) {
-            // What a root hands on from a module is that module's.
+            // A name that a root hands on from a module is that module's.
             if let Some(from) = exported.get(&path) {
                 path.clone_from(from);
             }
@@ -231,7 +231,7 @@ fn reachable<'a>(edges: &'a BTreeMap<String, BTreeSet<String>>, from: &String) -
     found
 }
 
-/// What the roots of folders hand on: the path of a name there, and the path that it comes from.
+/// Names that the roots of folders hand on: the path of a name there, and the path that it comes from.
 fn exported(files: &[&File]) -> BTreeMap<Vec<String>, Vec<String>> {
     let mut found = BTreeMap::new();
     for file in files.iter().filter(|file| file.is_root) {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-/// What each room may use of the others, beside itself (tests aside): the table of the design. `sampan-testing` is for
+/// The rooms that each room may use, beside itself (tests aside): the table of the design. `sampan-testing` is for
 /// tests alone and may use any.
 const ROOMS: &[(&str, &[&str])] = &[
     ("sampan-env", &[]),
@@ -38,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sampan-embed", &["wasm-runtime"]),
 ];
 
-/// What comes from outside and only these rooms may use, as in deny.toml.
+/// Outside crates that only these rooms may use, as in deny.toml.
 const OUTSIDE: &[(&str, &[&str])] = &[("axum", &["sampan-apiserver", "sampan-images", "sampan-node"])];
 
 /// Lines of a hand-written source file, tests aside: never more than the second, and over the first only with a reason.
@@ -47,7 +47,8 @@ const FILE_LINES_MAX: usize = 1000;
 /// Files over [`FILE_LINES`], each with the reason why it stays whole.
 const LONG_FILES: &str = include_str!("../long-files.txt");
 
-/// Where no kind is named, since kinds are rows of a table: all but [`KINDS`] and what [`KIND_NAMES`] gives a reason for.
+/// Rooms in which no kind is named, since kinds are rows of a table: all but [`KINDS`] and the files that
+/// [`KIND_NAMES`] gives a reason for.
 const KINDLESS: &[&str] = &["api", "schema", "store", "watch", "registry", "apiserver", "images"];
 const KINDS: &str = "control/registry/src/kinds/";
 /// Files that name a kind all the same, each with the reason.
@@ -98,7 +99,7 @@ fn rooms(metadata: &Metadata, problems: &mut Vec<String>) {
     }
 }
 
-/// What git knows of.
+/// The files that git knows of.
 fn listed(root: &Path) -> anyhow::Result<Vec<String>> {
     let listed = Command::new("git").args(["ls-files"]).current_dir(root).output().context("git ls-files")?;
     Ok(String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect())

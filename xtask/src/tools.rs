@@ -4,7 +4,7 @@ use crate::command::{is_there, run, run_with};
 use anyhow::bail;
 use std::path::{Path, PathBuf};
 
-/// Where `cargo deny` is, under the tools' folder.
+/// Path of `cargo deny` under the tools' folder.
 pub const DENY: &str = "deny/bin/cargo-deny";
 const DENY_VERSION: &str = "0.20.2";
 const WASMTIME_VERSION: &str = "48.0.8";

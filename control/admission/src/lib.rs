@@ -1,6 +1,6 @@
 //! The admission chain: what may be written, and what is filled in, beyond what a kind's own strategy says.
 //!
-//! Allowed dependencies: api, env, schema, cel, client, auth. Never registry or store: it is handed attributes and objects
+//! Allowed dependencies: api, env, schema, client, auth. Never registry or store: it is handed attributes and objects
 //! and reads the rest of the cluster through a client, as `system:apiserver`.
 //!
 //! Invariants:

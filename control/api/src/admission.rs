@@ -31,7 +31,8 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What is to be admitted: `admission.Attributes` of k8s.io/apiserver without the new object, which is handed beside it.
+/// The attributes of a request for admission: `admission.Attributes` of k8s.io/apiserver without the new object, which
+/// is handed beside it.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     /// The verb as admission knows it.
@@ -44,7 +45,7 @@ pub struct Attributes<'a> {
     pub namespace: &'a str,
     /// `""` at a create with `generateName` before the name was made.
     pub name: &'a str,
-    /// Who writes.
+    /// The user who writes.
     pub user: &'a UserInfo,
     /// Nothing will be stored.
     pub dry_run: bool,
@@ -52,7 +53,7 @@ pub struct Attributes<'a> {
     pub options: &'a Value,
     /// The object as it is stored, in the version that the request named. Only at updates and deletions.
     pub old: Option<&'a Object>,
-    /// Where warnings are left for the response's headers.
+    /// Warnings are left here for the response's headers.
     pub warnings: &'a Warnings,
 }
 

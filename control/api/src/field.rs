@@ -267,7 +267,7 @@ impl fmt::Display for FieldError {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FieldErrors {
     list: Vec<FieldError>,
-    /// What [`FieldError::size`] says of all of them.
+    /// Sum of [`FieldError::size`] over all of them.
     bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What may be a name, a label or a qualified key: the rules and the words of
+//! Rules for names, labels and qualified keys, in the words of
 //! `k8s.io/apimachinery/pkg/util/validation` and `pkg/api/validation`. Each function returns what is wrong, nothing if fine.
 
 const DNS1123_LABEL_FMT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// How a quantity was written, and so how its canonical form is.
+/// The notation of a quantity, which decides its canonical form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Format {
     /// `1.5k`, `100m`, `3`.
@@ -22,7 +22,7 @@ pub struct Quantity {
     format: Format,
 }
 
-/// Why a text is no quantity, in apimachinery's words.
+/// The reason why a text is no quantity, in apimachinery's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
@@ -47,17 +47,17 @@ impl Quantity {
     /// Zero.
     pub const ZERO: Self = Self { nanos: 0, format: Format::DecimalSi };
 
-    /// So many whole units.
+    /// A quantity of whole units.
     pub fn from_units(units: i64, format: Format) -> Self {
         Self { nanos: i128::from(units) * NANO, format }
     }
 
-    /// So many thousandths of a unit.
+    /// A quantity of thousandths of a unit.
     pub fn from_millis(millis: i64, format: Format) -> Self {
         Self { nanos: i128::from(millis) * (NANO / 1000), format }
     }
 
-    /// How it was written.
+    /// The notation that it was written in.
     pub fn format(&self) -> Format {
         self.format
     }

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-/// Where a record stands within its resource. Cluster-scoped objects have an empty namespace.
+/// A record's place within its resource. Cluster-scoped objects have an empty namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordKey {
     /// `""` for cluster-scoped objects.
@@ -33,15 +33,15 @@ impl std::fmt::Display for RecordKey {
     }
 }
 
-/// How far the deletion of an object is.
+/// The stage of an object's deletion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deletion {
     /// `metadata.deletionTimestamp` is not set.
     #[default]
     None,
-    /// It is set; the object stays until its finalizers and its grace period are done.
+    /// `deletionTimestamp` is set; the object stays until its finalizers and its grace period are done.
     Pending,
-    /// It is set, and the finalizer `foregroundDeletion` makes the object wait for its dependents.
+    /// `deletionTimestamp` is set, and the finalizer `foregroundDeletion` makes the object wait for its dependents.
     Foreground,
 }
 
@@ -98,7 +98,7 @@ pub struct RecordParts {
     pub labels: Arc<BTreeMap<String, String>>,
     /// The object's owner references.
     pub owners: Arc<[OwnerReference]>,
-    /// How far its deletion is.
+    /// The stage of its deletion.
     pub deletion: Deletion,
     /// Values of the fields that the resource's row declares selectable, besides metadata.name and metadata.namespace.
     pub fields: Arc<[(&'static str, String)]>,
@@ -106,7 +106,7 @@ pub struct RecordParts {
     pub writer: Arc<Writer>,
     /// The encoded object without `metadata.resourceVersion`. It begins `{"apiVersion":"…","kind":"…","metadata":{`.
     pub json: Bytes,
-    /// Where the members after `apiVersion` and `kind` begin: an item of a list is `{` and what follows from here.
+    /// Offset of the members after `apiVersion` and `kind`, bytes: an item of a list is `{` and the rest from here.
     pub type_meta_end: u32,
     /// Right after `"metadata":{`: where `"resourceVersion":"N",` is spliced in.
     pub rv_offset: u32,
@@ -136,7 +136,7 @@ impl Record {
         Self { parts, protobuf: OnceLock::new(), typed: OnceLock::new() }
     }
 
-    /// The same object under another revision: what a DELETED event carries. Bytes are shared, nothing is copied.
+    /// The object under another revision: a DELETED event carries it. Bytes are shared, nothing is copied.
     pub fn at_revision(&self, mod_revision: u64, writer: Arc<Writer>) -> Self {
         let mut parts = self.parts.clone();
         parts.mod_revision = mod_revision;
@@ -178,8 +178,8 @@ impl Record {
         out.extend_from_slice(&self.json[at..]);
     }
 
-    /// What [`Record::write_json`] appends behind the byte `from` of the stored encoding, without copying it. `from` is not
-    /// behind the metadata's beginning.
+    /// The bytes that [`Record::write_json`] appends behind the byte `from` of the stored encoding, without copying it.
+    /// `from` is not behind the metadata's beginning.
     pub fn json_parts(&self, from: usize) -> [Bytes; 3] {
         let at = self.rv_offset as usize;
         let version = if self.mod_revision == 0 {

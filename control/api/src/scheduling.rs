@@ -65,10 +65,11 @@ pub struct SchedulingPolicySpec {
     /// Checked by the policy itself before it goes live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Value>,
-    /// What one call may cost; the host's defaults when left out.
+    /// Bounds of one call; the host's defaults when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
-    /// What a fault of the policy is to the pod in hand: `Fail` (the pod waits) or `Ignore` (as if it had not been asked).
+    /// The effect of a fault of the policy on the pod in hand: `Fail` (the pod waits) or `Ignore` (as if it had not
+    /// been asked).
     #[serde(default)]
     pub failure_policy: FailurePolicy,
     /// The profiles (`spec.schedulerName` of pods) that it belongs to; every profile when empty.
@@ -86,7 +87,7 @@ pub struct SchedulingPolicySpec {
     pub fixtures: Vec<Fixture>,
 }
 
-/// What one call may cost. A limit that is left out is the host's default.
+/// Bounds of one call of a policy. A limit that is left out is the host's default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Budget {
@@ -101,7 +102,7 @@ pub struct Budget {
     pub memory: Option<String>,
 }
 
-/// What a fault of a policy is to the pod in hand.
+/// The effect of a policy's fault on the pod in hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailurePolicy {
     /// The pod waits.
@@ -114,10 +115,10 @@ pub enum FailurePolicy {
 /// Whether a policy decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// It decides.
+    /// The policy decides.
     #[default]
     Enforce,
-    /// It is not asked.
+    /// The policy is not asked.
     Off,
 }
 
@@ -180,7 +181,7 @@ pub struct Decision {
     pub pod: PodRef,
     /// The profile's scheduler name.
     pub profile: String,
-    /// When the cycle ran, RFC 3339 with microseconds.
+    /// Start of the cycle, RFC 3339 with microseconds.
     pub time: String,
     /// Which start of the scheduler it was: sequence numbers count within one.
     pub run: String,
@@ -270,7 +271,7 @@ pub struct DecisionOutcome {
     /// The best few, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub best: Vec<ScoredNode>,
-    /// Why nodes were refused, by policy.
+    /// Reasons for which nodes were refused, by policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
     /// Refusals, of the fewest nodes, that the record has no room for.
@@ -282,7 +283,7 @@ pub struct DecisionOutcome {
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// How long the cycle took, microseconds.
+    /// Duration of the cycle, microseconds.
     pub microseconds: u64,
 }
 
@@ -348,7 +349,7 @@ pub struct Explanation {
     /// `None` when it cannot be computed again; [`Explanation::note`] says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matrix: Option<ExplainedMatrix>,
-    /// What the explanation leaves out, and why; empty if nothing.
+    /// Parts that the explanation leaves out, with the reason; empty if none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
@@ -359,7 +360,7 @@ pub struct Explanation {
 pub struct ExplainedMatrix {
     /// The computation came to the recorded result.
     pub agrees: bool,
-    /// What it came to, where it does not agree.
+    /// The result of the computation, where it does not agree with the record.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub difference: String,
     /// The policies that were asked, in the order of the columns.
@@ -401,7 +402,7 @@ pub struct ExplainedNode {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedCell {
-    /// Why the policy refuses the node; empty: it does not.
+    /// Reasons for which the policy refuses the node; empty: it does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
     /// The score as the policy gave it.

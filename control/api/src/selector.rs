@@ -6,7 +6,7 @@ use crate::names;
 use serde_json::Value;
 use std::fmt;
 
-/// How a requirement compares a label's value.
+/// The comparison that a requirement makes with a label's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {
     Exists,
@@ -24,7 +24,7 @@ pub enum Operator {
 pub struct Requirement {
     /// The label's key.
     pub key: String,
-    /// How its value is compared.
+    /// The comparison with its value.
     pub operator: Operator,
     /// Sorted. One for the comparisons, at least one for In and NotIn, none for the rest.
     pub values: Vec<String>,
@@ -37,7 +37,7 @@ pub struct LabelSelector {
     pub requirements: Vec<Requirement>,
 }
 
-/// Why a selector could not be read.
+/// The reason why a selector could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SelectorError(pub String);
@@ -384,7 +384,7 @@ impl Parser {
 pub struct FieldRequirement {
     /// The field's path: `metadata.name`.
     pub field: String,
-    /// What it is compared with.
+    /// The value that it is compared with.
     pub value: String,
     /// Whether it must be equal (`=`) or must not (`!=`).
     pub equal: bool,

@@ -127,7 +127,7 @@ pub struct StatusDetails {
     /// All that is wrong, one by one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<StatusCause>,
-    /// When to try again, seconds.
+    /// Wait before the next try, seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<i32>,
 }
@@ -160,7 +160,7 @@ impl Status {
         }
     }
 
-    /// What a delete answers when it has no object to show.
+    /// The answer of a delete that has no object to show.
     pub fn success() -> Self {
         Self { status: "Success".into(), ..Self::default() }
     }

@@ -41,7 +41,7 @@ impl UnixTime {
         self.seconds
     }
 
-    /// What [`UnixTime::seconds`] leaves out, nanoseconds.
+    /// The nanoseconds beside [`UnixTime::seconds`].
     pub fn nanos(self) -> u32 {
         self.nanos
     }
@@ -300,7 +300,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// How long ago, as `kubectl get` shows an age (apimachinery's duration.HumanDuration): `45s`, `3m12s`, `4h5m`, `2d3h`.
+/// An age as `kubectl get` shows it (apimachinery's duration.HumanDuration): `45s`, `3m12s`, `4h5m`, `2d3h`.
 pub fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours) = (seconds / 60, seconds / 3600);

@@ -129,7 +129,7 @@ pub enum Verdict {
 pub struct Decision {
     /// The answer.
     pub verdict: Verdict,
-    /// Why, for people; may be empty.
+    /// The reason, for people; may be empty.
     pub reason: String,
 }
 

@@ -121,7 +121,7 @@ impl Ask {
         self.core.admission.validate(&attributes, Some(object)).await
     }
 
-    /// Who writes what follows from a call that was admitted: Kubernetes asks admission about the call alone.
+    /// The writer of what follows from a call that was admitted: Kubernetes asks admission about the call alone.
     pub(crate) fn admitted<'a>(&'a self, options: &'a WriteOptions) -> Caller<'a> {
         Caller { admission: &AdmitAll, ..self.caller(options) }
     }
@@ -140,7 +140,7 @@ impl Ask {
         Ok(respond::status(&status, self.output(Endpoint::Plain)?))
     }
 
-    /// What the caller would be told about other attributes than its request's.
+    /// The authorizer's decision about attributes other than the request's own.
     pub async fn authorize(&self, attributes: &Attributes) -> sampan_api::Decision {
         self.core.authorizer.authorize(attributes).await
     }

@@ -37,11 +37,11 @@ pub enum Length {
     Endless,
 }
 
-/// How an answer is sent.
+/// The accounts and the end of an answer that is being sent.
 pub(crate) struct Sending {
-    /// Where it is charged.
+    /// The account that it is charged to.
     pub account: Account,
-    /// Where an answer that was made whole is charged when `account` has no room.
+    /// The account of an answer that was made whole when `account` has no room.
     pub reserve: Option<Account>,
     /// Whether it has to be taken whole in time.
     pub length: Length,
@@ -49,7 +49,7 @@ pub(crate) struct Sending {
     pub line: Option<Arc<Line>>,
     /// Kept until the answer is over: its connection is not idle.
     pub under_way: Option<UnderWay>,
-    /// How the transport is told that it was cut.
+    /// Tells the transport that the answer was cut.
     pub cut: Cut,
     /// The clock.
     pub env: Env,
@@ -59,7 +59,8 @@ pub(crate) struct Sending {
 #[derive(Debug)]
 pub(crate) struct NoRoom;
 
-/// The same body, charged piece by piece. One that is whole in memory and not shared is charged whole, at once.
+/// The body as it is sent, charged piece by piece. One that is whole in memory and not shared is charged whole, at
+/// once.
 pub(crate) fn send(body: Body, shared: bool, sending: Sending) -> Result<Body, NoRoom> {
     let exact = body.size_hint().exact();
     if exact == Some(0) {
@@ -92,12 +93,12 @@ pub(crate) fn send(body: Body, shared: bool, sending: Sending) -> Result<Body, N
     Ok(outgoing.boxed_unsync())
 }
 
-/// What a frame is charged: a piece, and what is more than one.
+/// The charges of a frame: one piece, and the bytes beyond it.
 type Charges = Arc<(Charge, Option<Charge>)>;
 
 struct Open {
     body: Body,
-    /// What is left of the frame that the body gave last.
+    /// The rest of the frame that the body gave last.
     rest: Bytes,
     /// Of an answer that was made whole.
     whole: Option<Charges>,
@@ -111,7 +112,7 @@ enum State {
     Late,
 }
 
-/// How the peer takes what it is sent.
+/// The peer's progress in taking what it is sent.
 struct Taking {
     /// Pieces that the transport holds.
     outstanding: usize,

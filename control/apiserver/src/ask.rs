@@ -1,4 +1,4 @@
-//! What one request asks, once it is known which row it is about, and how it is answered.
+//! One request, once its row is known, and the ways to answer it.
 
 use crate::arriving;
 use crate::body::Body;
@@ -81,7 +81,7 @@ impl Ask {
         self.parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
-    /// Who writes, as the registry wants to know it.
+    /// The writer, as the registry wants to know it.
     pub fn caller<'a>(&'a self, options: &'a WriteOptions) -> Caller<'a> {
         self.caller_of(&options.field_manager, options.dry_run, &options.shown)
     }
@@ -106,7 +106,7 @@ impl Ask {
         if self.row.ty.as_ref().is_some_and(|ty| ty.def().has_protobuf()) { &SERVED } else { &SERVED_WITHOUT_SCHEMA }
     }
 
-    /// What the request's bodies are read as: the subresource's own kind where it has one, else the row's.
+    /// The type that the request's bodies are read as: the subresource's own kind where it has one, else the row's.
     pub(crate) fn expected(&self) -> Expected {
         let own =
             self.row.find_subresource(self.subresource()).and_then(|sub| Some((sub.kind.clone()?, sub.ty.clone())));
@@ -114,12 +114,12 @@ impl Ask {
         Expected { gvk, ty }
     }
 
-    /// How the answer is to be encoded. Errors: 406.
+    /// The encoding of the answer. Errors: 406.
     pub fn output(&self, endpoint: Endpoint) -> Result<Output, Status> {
         negotiate::output(&self.parts.headers, self.parts.uri.query(), endpoint, self.served())
     }
 
-    /// The same for a watch; a refusal comes with how it is to be encoded.
+    /// The encoding of a watch; a refusal comes with its own encoding.
     pub fn stream_output(&self) -> Result<Output, (Status, Output)> {
         negotiate::stream(&self.parts.headers, self.served())
     }
@@ -231,7 +231,7 @@ impl Ask {
     }
 }
 
-/// So much of a computed list is made at once, bytes.
+/// Size of the first piece of a computed list, bytes.
 const FIRST_COMPUTED_BYTES: usize = 8 * 1024;
 
 fn joined(mut parts: Vec<Bytes>, length: usize) -> Bytes {

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use sampan_api::Status;
 use sampan_api::limits::REQUEST_BODY_MAX;
 
-/// What a body can fail with.
+/// The error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The body type on both sides of the service, in process and out of it.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;

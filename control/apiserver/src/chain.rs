@@ -39,7 +39,7 @@ impl Next {
         Self(service)
     }
 
-    /// What it answers.
+    /// The answer of the rest of the chain.
     pub async fn run(mut self, request: Request<Body>) -> Response<Body> {
         match self.0.call(request).await {
             Ok(response) => response,
@@ -93,7 +93,7 @@ impl<F: Filter> Service<Request<Body>> for Filtered<F> {
     }
 }
 
-/// How a step of the chain refuses `request`: in the format that it asked for.
+/// Refuses `request` at a step of the chain, in the format that it asked for.
 fn refuse(request: &Request<Body>, status: &Status) -> Response<Body> {
     respond::status(status, refusal_output(request))
 }

@@ -29,15 +29,15 @@ struct Pool {
     turns: Mutex<Turns>,
 }
 
-/// Whose turn it is: the flow's that has used the least CPU time among those that have work. A flow that comes anew begins
-/// where the others are.
+/// The turns of flows: the next is of the flow that has used the least CPU time among those that have work. A flow that
+/// comes anew begins where the others are.
 #[derive(Default)]
 struct Turns {
     running: usize,
     flows: HashMap<u64, FlowOfWork>,
     /// Flows with work, by what they have used.
     order: BTreeSet<(u64, u64)>,
-    /// What the flow that had the last turn had used before it.
+    /// CPU time that the flow of the last turn had used before it.
     floor: u64,
 }
 
@@ -253,7 +253,7 @@ impl Compute {
 
 type Outcome<T> = oneshot::Receiver<Result<T, Box<dyn Any + Send>>>;
 
-/// What the pool is doing for a request.
+/// A request's work in the pool.
 pub(crate) struct Driven<T> {
     job: Arc<Job>,
     outcome: Outcome<T>,

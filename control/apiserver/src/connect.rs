@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// What a subresource that is a stream does. It is reached only by those who may do the request's verb to it.
+/// The code of a subresource that is a stream. It is reached only by those who may do the request's verb to it.
 #[async_trait]
 pub trait Stream: Send + Sync + 'static {
     async fn connect(&self, ask: &Ask) -> Result<Response<Body>, Status>;
@@ -23,7 +23,7 @@ pub trait Stream: Send + Sync + 'static {
 /// The streams by the names that rows use.
 pub type Streams = HashMap<String, Arc<dyn Stream>>;
 
-/// Those that this room binds by itself.
+/// The streams that this room binds by itself.
 pub(crate) fn builtin() -> Streams {
     let mut all: Streams = HashMap::from([("log".to_owned(), Arc::new(Log) as Arc<dyn Stream>)]);
     all.extend(["attach", "exec", "portforward", "proxy"].map(|name| {
@@ -67,7 +67,7 @@ async fn log(ask: &Ask) -> Result<Response<Body>, Status> {
     let query = ask.query();
     let container = container(&object, query.get("container").unwrap_or(""))?;
     let Some(node) = object.get_str(&["spec", "nodeName"]).filter(|node| !node.is_empty()) else {
-        // It has no node yet, so it has said nothing yet.
+        // A pod without a node has written nothing yet.
         return Ok(respond::bytes(200, "text/plain", &b""[..]));
     };
     let mut path = format!("/containerLogs/{}/{}/{container}", ask.namespace(), ask.name());
@@ -96,7 +96,7 @@ async fn log(ask: &Ask) -> Result<Response<Body>, Status> {
     Err(refused_by_node(ask, response).await)
 }
 
-/// What a node answered with instead of a log (k8s.io/apiserver's GenericHttpResponseChecker). Redirects are not
+/// The Status for a node's answer that is no log (k8s.io/apiserver's GenericHttpResponseChecker). Redirects are not
 /// followed: they are refusals like any other.
 async fn refused_by_node(ask: &Ask, response: Response<Body>) -> Status {
     let code = response.status().as_u16();

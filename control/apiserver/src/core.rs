@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State that all requests share.
 
 use crate::compute::Compute;
 use crate::line::Ledgers;
@@ -42,6 +42,6 @@ pub(crate) struct Core {
     pub version: String,
     /// Does what takes long.
     pub compute: Compute,
-    /// What is held for clients.
+    /// The accounts of what is held for clients.
     pub ledgers: Ledgers,
 }

@@ -9,7 +9,7 @@ use sampan_registry::Resource;
 use sampan_schema::{DecodeError, Decoded, ObjectType, Problem, Schema, TypeId, json, problems, protobuf, yaml};
 use serde_json::Value;
 
-/// What a body is read as.
+/// The kind and type that a body is read as.
 #[derive(Clone, Debug)]
 pub struct Expected {
     pub gvk: GroupVersionKind,
@@ -18,7 +18,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// What the objects of a row are read as.
+    /// The kind and type of the objects of a row.
     pub fn of_row(row: &Resource) -> Self {
         Self { gvk: row.gvk(), ty: row.ty.clone() }
     }
@@ -186,7 +186,7 @@ pub fn warn(problems: &[Problem], warnings: &Warnings) {
     }
 }
 
-/// What a patch made, brought into its kind's form. `shown`: how Go prints what is at fault.
+/// The result of a patch, brought into its kind's form. `shown`: how Go prints what is at fault.
 pub fn patched(
     expected: &Expected,
     value: Value,

@@ -20,7 +20,7 @@ pub struct Encoder {
     pub row: Arc<Resource>,
     /// Into what.
     pub output: Output,
-    /// What stands in a table's rows.
+    /// The form of objects in a table's rows.
     pub include: Include,
     /// The time that ages in tables are counted to.
     pub now: SystemTime,

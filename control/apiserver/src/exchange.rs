@@ -1,4 +1,4 @@
-//! What the chain knows of one request, handed along in its extensions.
+//! State of the chain about one request, handed along in its extensions.
 
 use crate::flow::seats::Seat;
 use crate::ledger::{Charge, Payer};
@@ -10,7 +10,7 @@ use sampan_api::admission::Warnings;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
-/// Where a request comes from.
+/// The origin of a request.
 pub enum Origin {
     /// This process itself.
     Process,
@@ -20,11 +20,11 @@ pub enum Origin {
 
 /// Made by the first layer, read by all that follow.
 pub struct Exchange {
-    /// What the request line says.
+    /// The request line, read.
     pub info: RequestInfo,
     /// The request's id: in the `Audit-Id` header, in the log, and in the writer of what it writes.
     pub audit_id: String,
-    /// What the caller is warned of.
+    /// Warnings for the caller.
     pub warnings: Warnings,
     /// The caller is in this process: it is neither counted in flight nor timed.
     pub in_process: bool,
@@ -97,6 +97,6 @@ impl Exchange {
     }
 }
 
-/// Who asks, after authentication and impersonation.
+/// The user who asks, after authentication and impersonation.
 #[derive(Clone, Debug)]
 pub struct Identity(pub Arc<UserInfo>);

@@ -2,7 +2,7 @@
 //! are data with the names, precedences and shares of Kubernetes' mandatory and suggested ones ([`suggested`]); objects of
 //! `flowcontrol.apiserver.k8s.io` can take their place. [`seats`] gives out the seats of the levels.
 
-/// How many requests are worked on at once, and whose.
+/// Priority and fairness: the number of requests that are worked on at once, shared out among flows.
 pub mod seats;
 /// Kubernetes' own levels and schemas.
 pub mod suggested;
@@ -29,18 +29,18 @@ pub enum LevelKind {
     Limited(Limited),
 }
 
-/// What a `Limited` level may use.
+/// The share of a `Limited` level.
 #[derive(Clone, Copy, Debug)]
 pub struct Limited {
     /// `nominalConcurrencyShares`: the part of the server's seats that is this level's.
     pub shares: u32,
     /// `lendablePercent`: how much of it others may use while it is free.
     pub lendable_percent: u32,
-    /// What happens when no seat is free.
+    /// The answer when no seat is free.
     pub response: LimitResponse,
 }
 
-/// What happens to a request for which no seat is free.
+/// The treatment of a request for which no seat is free.
 #[derive(Clone, Copy, Debug)]
 pub enum LimitResponse {
     Reject,
@@ -65,11 +65,11 @@ pub struct FlowSchema {
     pub distinguisher: Option<Distinguisher>,
     /// Whom it is about: any of them.
     pub subjects: Vec<Subject>,
-    /// What it is about: any of them.
+    /// The schema applies to a request that matches one of these.
     pub rules: Vec<Rule>,
 }
 
-/// What tells the flows of a schema apart.
+/// The key by which the flows of a schema are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distinguisher {
     ByUser,
@@ -84,7 +84,7 @@ pub enum Subject {
     ServiceAccount { namespace: Cow<'static, str>, name: Cow<'static, str> },
 }
 
-/// What a schema is about. `*` stands for everything.
+/// A set of requests that a schema applies to. `*` stands for everything.
 #[derive(Clone, Debug)]
 pub enum Rule {
     Resource {
@@ -102,7 +102,7 @@ pub enum Rule {
     },
 }
 
-/// Where a request belongs.
+/// The level and flow of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// Index of the level.
@@ -117,7 +117,7 @@ pub struct Classifier {
     levels: Vec<Level>,
     /// By precedence, each with its level's index.
     schemas: Vec<(FlowSchema, usize)>,
-    /// Where requests go that no schema matches.
+    /// The schema of requests that no other matches.
     otherwise: usize,
     hasher: RandomState,
 }
@@ -137,7 +137,7 @@ impl Classifier {
         &self.levels
     }
 
-    /// Where a request of `user` belongs.
+    /// The level and flow of a request of `user`.
     pub fn place(&self, user: &UserInfo, info: &RequestInfo) -> Placement {
         let found = self.schemas.iter().find(|(schema, _)| schema.matches(user, info));
         let Some((schema, level)) = found else {

@@ -1,5 +1,6 @@
-//! What the server holds for its clients, in bytes (or pieces): counted against the connection, the identity and the
-//! whole, each with a bound of its own. A charge is given back when it is dropped, so it travels with what it is for.
+//! The account of what the server holds for its clients, in bytes or pieces: counted against the connection, the
+//! identity and the whole server, each with a bound of its own. A charge is given back when it is dropped, so it
+//! travels with what it is for.
 //!
 //! Identities of the control plane, of nodes and of `system:masters` are not bounded one by one, and have a whole of their
 //! own: what others hold takes nothing from them.
@@ -30,14 +31,14 @@ pub struct Ledger {
 
 struct Inner {
     bounds: Bounds,
-    /// What one unit stands for.
+    /// Size of one unit, in what is counted.
     unit: usize,
     server: Arc<Semaphore>,
     privileged: Arc<Semaphore>,
     identities: Mutex<HashMap<Arc<str>, Weak<Identity>>>,
 }
 
-/// What one identity holds, as long as it holds anything.
+/// The sum of what one identity holds; it is dropped when that is nothing.
 struct Identity {
     name: Arc<str>,
     free: Arc<Semaphore>,
@@ -100,7 +101,7 @@ impl Ledger {
         Arc::new(Semaphore::new(self.inner.bounds.connection))
     }
 
-    /// Where the charges of a request go that `payer` made over `connection`.
+    /// The account of a request that `payer` made over `connection`.
     pub fn account(&self, payer: &Payer, connection: Option<Arc<Semaphore>>) -> Account {
         let inner = &self.inner;
         let (identity, server) = match payer {
@@ -128,7 +129,7 @@ impl Ledger {
     }
 }
 
-/// Where the charges of one request go.
+/// The account that the charges of one request go to.
 #[derive(Clone)]
 pub struct Account {
     connection: Option<Arc<Semaphore>>,
@@ -139,7 +140,7 @@ pub struct Account {
     most: usize,
 }
 
-/// What is held, until it is dropped.
+/// A charge that stands until it is dropped.
 pub struct Charge {
     _permits: [Option<OwnedSemaphorePermit>; 3],
     _identity: Option<Arc<Identity>>,

@@ -86,7 +86,7 @@ use tower::{ServiceBuilder, service_fn};
 /// The server as everybody calls it, in process and through a listener.
 pub type ApiService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
-/// What the server is made of.
+/// The parts that a server is made of.
 pub struct Config {
     /// Clock and randomness.
     pub env: Env,
@@ -108,9 +108,9 @@ pub struct Config {
     pub rules: Option<Arc<dyn RuleResolver>>,
     /// Services at paths of their own (`/v2`, `/ui`): behind authentication and authorization like all else.
     pub routes: Vec<Route>,
-    /// What `/readyz` (and, where they say so, `/livez` and `/healthz`) asks.
+    /// The checks of `/readyz` (and, where they say so, of `/livez` and `/healthz`).
     pub checks: Vec<Arc<dyn Check>>,
-    /// Where nobody in particular may pass.
+    /// Paths at which requests without credentials may pass.
     pub anonymous: Anonymous,
     /// `v1.35.0+sampan`
     pub version: String,
@@ -120,11 +120,11 @@ pub struct Config {
 pub struct Route {
     /// `/v2`, without a slash at the end.
     pub prefix: String,
-    /// What answers there.
+    /// The service that answers there.
     pub service: ApiService,
 }
 
-/// Why a server was not made.
+/// The reason why a server was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Names of actions and streams.
@@ -213,12 +213,12 @@ impl ApiServer {
         &self.seats
     }
 
-    /// What is held for clients.
+    /// The accounts of what is held for clients.
     pub fn ledgers(&self) -> &Ledgers {
         &self.ledgers
     }
 
-    /// What it counts.
+    /// The server's counters.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }

@@ -19,7 +19,7 @@ pub const COMPUTED_SELECTION_MIN: usize = 4096;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A body has arrived whole by then.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// So long a body may take before it is asked how fast it comes.
+/// Time that a body may take before its rate is measured.
 pub const BODY_GRACE: Duration = Duration::from_secs(5);
 /// After that it has brought so many bytes a second, on the average.
 pub const BODY_BYTES_PER_SECOND_MIN: usize = 16 * 1024;
@@ -31,8 +31,8 @@ pub const CHARGE_STEP_BYTES: usize = 16 * 1024;
 pub const BODIES_ARRIVING: Bounds = Bounds { connection: 64, identity: 512, server: 2048 };
 /// Bytes of answers that were handed to the transport and not taken by the peer.
 pub const ANSWERS_UNSENT: Bounds = Bounds { connection: 4 * MIB, identity: 16 * MIB, server: 48 * MIB };
-/// What a connection may hold beside that of answers that were made whole, so that lists on the same connection do not
-/// have small answers refused.
+/// Units that a connection may hold beside those of answers that were made whole, so that lists on the same connection
+/// do not have small answers refused.
 pub const WHOLE_ANSWERS_RESERVE: usize = 2 * MIB;
 /// The unit of what is counted in bytes: a KiB.
 pub const LEDGER_UNIT_BYTES: usize = 1024;
@@ -49,7 +49,7 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 pub const LIST_EXAMINED_MAX: usize = 1024;
 /// Selectors longer than this, bytes, are work for the compute threads.
 pub const PLAIN_SELECTOR_MAX: usize = 256;
-/// What a client is told to wait when it is turned away, seconds.
+/// `Retry-After` of a request that is turned away, seconds.
 pub const RETRY_AFTER_SECONDS: i32 = 1;
 
 /// Events that one chunk of a watch may carry, so that a burst is one write and not a hundred.
@@ -72,11 +72,12 @@ pub const GZIP_LEVEL: u32 = 1;
 pub const COMPUTED_BYTES_MIN: usize = 64 * 1024;
 /// Connections of the listener at one time, where the process may open files enough.
 pub const CONNECTIONS_MAX: usize = 20_000;
-/// Of so many files that the process may open, one is a connection of the listener.
+/// Descriptors of the process for each connection of the listener: the connection limit is the descriptor limit divided
+/// by this.
 pub const FILES_PER_CONNECTION: u64 = 2;
 /// A connection on which nothing is said is probed so often, and given up when the probes are not answered.
 pub const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(30);
-/// What was sent is taken by the peer within this, or its connection is given up.
+/// Time in which the peer takes sent bytes, or its connection is given up.
 pub const TCP_STALL_MAX: Duration = Duration::from_secs(60);
 /// A TLS handshake is over by then.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,11 +86,11 @@ pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection on which nothing is under way ends after this (kube-apiserver's IdleTimeout).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
-/// So long the peer has to answer the announcement that its connection ends.
+/// Time in which the peer answers the announcement that its connection ends.
 pub const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
-/// Of so many places for connections, one is for somebody who has not said who they are.
+/// One connection in this number is reserved for peers that have not authenticated yet.
 pub const NEWCOMERS_PART: usize = 4;
-/// So long such a connection may be idle before it has to make room for another.
+/// Idle time of an unauthenticated connection before it has to make room for another.
 pub const NEWCOMER_GRACE: Duration = Duration::from_secs(1);
 /// Answers of one connection that may be cut because they are not taken; with one more, the connection is.
 pub const CUTS_PER_CONNECTION_MAX: usize = 16;
@@ -102,7 +103,7 @@ pub const H2_RESET_STREAMS_MAX: usize = 20;
 /// Flow-control window of a stream and of a connection, bytes: as much as a connection can make us hold of bodies that
 /// nobody has asked for yet.
 pub const H2_STREAM_WINDOW: u32 = 512 * 1024;
-/// The same of a connection.
+/// Flow-control window of a connection, bytes.
 pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// The largest frame of HTTP/2 that is taken, bytes.
 pub const H2_FRAME_BYTES_MAX: u32 = 64 * 1024;

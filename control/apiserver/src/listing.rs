@@ -39,7 +39,7 @@ enum Stage {
     Over,
 }
 
-/// What has been written, copied or shared.
+/// The output so far, in pieces that were copied or are shared.
 #[derive(Default)]
 struct Out {
     parts: Vec<Bytes>,
@@ -97,8 +97,8 @@ impl Listing {
         self.stage == Stage::Over
     }
 
-    /// What is to be known before the first byte: of protobuf, the length of all items. `measured` begins as a copy of the
-    /// selection and is over when all is known.
+    /// Sizes that are needed before the first byte: of protobuf, the length of all items. `measured` begins as a copy
+    /// of the selection and is over when all is known.
     ///
     /// # Errors
     /// When an object has no protobuf form.
@@ -284,7 +284,7 @@ impl Listing {
         if matches!(self.encoder.output.shape, Shape::Table(_)) { "rows" } else { "items" }
     }
 
-    /// What stands around the items of a list in YAML, whose keys are sorted: the part before them, or the one behind.
+    /// The text around the items of a list in YAML, whose keys are sorted: the part before them, or the one behind.
     fn yaml_around(&self, out: &mut Vec<u8>, before: bool) -> Result<(), Status> {
         let mut json = self.json_head(&list_metadata(&self.selection));
         Tables::end(&mut json);

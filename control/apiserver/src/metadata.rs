@@ -11,7 +11,7 @@ pub fn write_json(out: &mut Vec<u8>, record: &Record, version: MetaVersion) {
     write_item(out, record);
 }
 
-/// The same as an item of a list, which names its kind once: `{"metadata":{...}}`, without the first brace.
+/// Writes the metadata as an item of a list, which names its kind once: `{"metadata":{...}}`, without the first brace.
 fn write_item(out: &mut Vec<u8>, record: &Record) {
     let start = record.rv_offset as usize;
     let rest = &record.json[start..];
@@ -32,7 +32,7 @@ pub fn write_item_json(out: &mut Vec<u8>, record: &Record) {
     write_item(out, record);
 }
 
-/// Where the object ends that `json` is the inside of: just past its closing brace.
+/// Offset just past the closing brace of the object whose inside `json` begins with.
 fn object_end(json: &[u8]) -> usize {
     let (mut depth, mut quoted, mut escaped) = (1_u32, false, false);
     for (at, byte) in json.iter().enumerate() {

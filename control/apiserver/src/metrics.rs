@@ -1,5 +1,5 @@
-//! What the server counts of itself, under Kubernetes' names where Kubernetes has one. Labels take values from the table
-//! and from closed sets only: nobody outside can make one up.
+//! The server's own metrics, under Kubernetes' names where Kubernetes has one. Labels take values from the table and
+//! from closed sets only: nobody outside can make one up.
 
 use crate::request_info::RequestInfo;
 use parking_lot::Mutex;

@@ -9,9 +9,9 @@ use sampan_api::{Reason, Status, StatusDetails};
 pub const JSON: &str = "application/json";
 pub const YAML: &str = "application/yaml";
 pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
-/// What is served, in the order in which it is preferred and listed.
+/// Media types that are served, in the order in which they are preferred and listed.
 pub const SERVED: [&str; 3] = [JSON, YAML, PROTOBUF];
-/// What is served of a kind that the schema does not know: it has no protobuf form.
+/// Media types of a kind that the schema does not know: it has no protobuf form.
 pub const SERVED_WITHOUT_SCHEMA: [&str; 2] = [JSON, YAML];
 const STREAMS: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 
@@ -42,7 +42,7 @@ impl Format {
     }
 }
 
-/// What an object is turned into before it is encoded.
+/// The form that an object is turned into before it is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// As it is.
@@ -72,7 +72,7 @@ impl MetaVersion {
     }
 }
 
-/// How an answer is to look.
+/// The encoding of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Output {
     pub format: Format,
@@ -85,7 +85,7 @@ impl Output {
     pub const JSON: Self = Self { format: Format::Json, shape: Shape::Whole, pretty: false };
 }
 
-/// What an endpoint can turn its answers into.
+/// The set of forms that an endpoint can turn its answers into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// Objects and lists of a resource.
@@ -128,7 +128,7 @@ pub fn stream(headers: &HeaderMap, served: &[&'static str]) -> Result<Output, (S
     }
 }
 
-/// How an error is encoded: as asked where that can be, else JSON.
+/// The encoding of an error: as asked where that can be, else JSON.
 pub fn error_output(headers: &HeaderMap, query: Option<&str>) -> Output {
     let pretty = wants_pretty(headers, query);
     let format = accept(headers)

@@ -1,4 +1,4 @@
-//! How nodes are reached: in this process, or through their tunnels.
+//! The ways to reach nodes: in this process, or through their tunnels.
 
 use crate::ApiService;
 use futures::future::BoxFuture;

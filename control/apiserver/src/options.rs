@@ -11,7 +11,7 @@ use sampan_registry::options::{DeleteOptions, GetOptions, ListOptions, Propagati
 use sampan_schema::meta;
 use serde_json::Value;
 
-/// What to do with fields that a kind does not have.
+/// The treatment of fields that a kind does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
     Ignore,
@@ -31,7 +31,7 @@ pub struct WriteOptions {
     pub shown: Value,
 }
 
-/// What a patch adds to them.
+/// Options of a patch beside those of a write.
 #[derive(Clone, Debug, Default)]
 pub struct PatchOptions {
     pub write: WriteOptions,

@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// What makes the pieces.
+/// The maker of an answer's pieces.
 pub(crate) struct Source {
     /// Makes them.
     pub listing: Listing,
@@ -40,7 +40,7 @@ impl Source {
         Self { listing, first, packed: Packed::Gzip(None) }
     }
 
-    /// The same, not packed.
+    /// A source whose pieces are not compressed.
     pub fn plain(listing: Listing, first: Vec<Bytes>) -> Self {
         Self { listing, first, packed: Packed::No }
     }

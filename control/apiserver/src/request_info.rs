@@ -1,4 +1,4 @@
-//! What a URL and a method mean, as `k8s.io/apiserver`'s RequestInfoFactory reads them.
+//! The meaning of a URL and a method, as `k8s.io/apiserver`'s RequestInfoFactory reads them.
 
 use crate::query::Query;
 use http::Method;
@@ -21,7 +21,7 @@ pub struct RequestInfo {
     resource: Range<usize>,
     subresource: Range<usize>,
     name: Range<usize>,
-    /// What follows the subresource: the path that a proxy is asked for.
+    /// The path after the subresource, which a proxy is asked for.
     rest: Range<usize>,
     /// A name that a field selector asks for: authorization may then be by that name.
     selected_name: Option<String>,

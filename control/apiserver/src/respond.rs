@@ -41,14 +41,14 @@ pub fn parts<const N: usize>(code: u16, content_type: &'static str, parts: [Byte
     response
 }
 
-/// How the bytes of an answer are packed.
+/// The compression of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     Plain,
     Gzip,
 }
 
-/// How the caller has large answers packed.
+/// The compression that the caller accepts for large answers.
 pub fn coding(headers: &HeaderMap) -> Coding {
     if accepts_gzip(headers) { Coding::Gzip } else { Coding::Plain }
 }
@@ -122,7 +122,7 @@ pub fn status(status: &Status, output: Output) -> Response<Body> {
     response
 }
 
-/// What every answer carries.
+/// Adds the headers that every answer carries.
 pub fn finish(response: &mut Response<Body>, audit_id: &str, warnings: Vec<String>) {
     let headers = response.headers_mut();
     if !headers.contains_key(CACHE_CONTROL) {
@@ -183,7 +183,7 @@ pub fn not_served(what: &str) -> Status {
     }
 }
 
-/// What stands at paths that nobody serves.
+/// The answer at paths that nobody serves.
 pub fn page_not_found() -> Response<Body> {
     bytes(404, TEXT, &b"404 page not found\n"[..])
 }

@@ -1,4 +1,4 @@
-//! What has fixed routes, a router each: health, metrics, version, the index, and the services of other rooms at their
+//! Fixed routes, a router for each: health, metrics, version, the index, and the services of other rooms at their
 //! places. Under them stands one fallback: discovery, which the resource table decides. A request that names a resource
 //! does not come here: it is dispatched by the reading of its path that authorization saw.
 
@@ -59,7 +59,7 @@ fn under(path: &str, answer: MethodRouter) -> Router {
     at(path, answer.clone()).route(&format!("{path}/{{*rest}}"), answer)
 }
 
-/// What a request is answered with that was refused by an error: a Status in the format that it asked for.
+/// A route whose errors are answered as a Status in the format that the request asked for.
 fn handler(
     core: &Arc<Core>,
     answer: impl Fn(&Core, &Parts, &str, Output) -> Result<Response<Body>, Status> + Clone + Send + Sync + 'static,
@@ -118,7 +118,7 @@ fn index(core: &Core, prefixes: &[String], output: Output) -> Response<Body> {
     respond::object(200, Output { pretty: true, ..output }, None, &json!({ "paths": paths(core, prefixes) }))
 }
 
-/// What clients read of a version: they compare major and minor, and show the rest.
+/// `/version`: clients compare major and minor, and show the rest.
 fn version(core: &Core, parts: &Parts, _: &str, output: Output) -> Result<Response<Body>, Status> {
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(respond::method_not_allowed());

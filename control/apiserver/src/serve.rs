@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteAddress(pub SocketAddr);
 
-/// How many connections a listener takes in a process that may open so many files: the rest of them are for the pods'
+/// Connections that a listener takes in a process that may open `files` descriptors: the others are for the pods'
 /// connections and the log.
 pub fn connections_max(files: u64) -> usize {
     usize::try_from(files / FILES_PER_CONNECTION).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX)
@@ -89,7 +89,7 @@ pub fn tls_config(mut config: rustls::ServerConfig) -> Arc<rustls::ServerConfig>
     Arc::new(config)
 }
 
-/// What the kernel is to do for a connection.
+/// Sets the kernel's options of a connection.
 fn tune(stream: &TcpStream) -> std::io::Result<()> {
     // Answers are written whole: waiting to fill a segment only delays them.
     stream.set_nodelay(true)?;

@@ -1,4 +1,4 @@
-//! What this server does beside the verbs: the actions and streams that rows name, and what has fixed routes.
+//! The server's work beside the verbs: actions and streams that rows name, and fixed routes.
 
 use crate::actions::Action;
 use crate::connect::Streams;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// The parts that the dispatch chooses from.
 pub(crate) struct Served {
-    /// What all requests share.
+    /// State that all requests share.
     pub core: Arc<Core>,
     /// The actions, by the names that rows use.
     pub actions: HashMap<String, Arc<dyn Action>>,

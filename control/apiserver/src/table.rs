@@ -27,7 +27,7 @@ impl Include {
     }
 }
 
-/// How tables of one request are made.
+/// The maker of one request's tables.
 #[derive(Clone, Copy)]
 pub struct Tables<'a> {
     pub row: &'a Resource,
@@ -99,7 +99,7 @@ fn definition(column: &Column) -> Value {
     })
 }
 
-/// What kinds without columns of their own show (k8s.io/apiserver's defaultTableConvertor).
+/// Columns of kinds without any of their own (k8s.io/apiserver's defaultTableConvertor).
 fn default_columns() -> Vec<Value> {
     let column = |name: &str, kind: &str, format: &str, text: &str| json!({"name": name, "type": kind, "format": format, "description": text, "priority": 0});
     vec![column("Name", "string", "name", NAME_DESCRIPTION), column("Created At", "date", "", CREATED_DESCRIPTION)]

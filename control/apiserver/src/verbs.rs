@@ -140,7 +140,7 @@ fn dispatch<'a>(served: &'a Served, ask: &'a Ask, body: Body) -> Answer<'a> {
     }
 }
 
-/// What a request's action is, called.
+/// Calls the action of a request.
 fn call<'a>(served: &'a Served, ask: &'a Ask, name: &str, body: Body) -> Answer<'a> {
     match served.actions.get(name) {
         Some(action) => action.call(ask, body),
@@ -149,7 +149,7 @@ fn call<'a>(served: &'a Served, ask: &'a Ask, name: &str, body: Body) -> Answer<
     }
 }
 
-/// What stands below an object.
+/// Answers a request to a subresource.
 fn below<'a>(served: &'a Served, ask: &'a Ask, subresource: &'a Subresource, body: Body) -> Answer<'a> {
     let streams = matches!(subresource.body, SubresourceBody::Connect(_));
     if !streams && !ask.exchange.info.rest().is_empty() {

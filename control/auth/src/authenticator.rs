@@ -15,7 +15,7 @@ pub struct Peer {
     pub identity: OnceLock<Arc<UserInfo>>,
 }
 
-/// What a request shows of itself.
+/// The credentials that a request shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
     pub headers: &'a HeaderMap,

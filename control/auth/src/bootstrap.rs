@@ -165,7 +165,7 @@ pub fn cluster_role_rules(name: &str) -> Vec<PolicyRule> {
 
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
-/// What is to be done so that an object of an earlier start grants what it does now.
+/// The write that an object of an earlier start needs, so that it grants what this version does.
 #[derive(Debug, PartialEq)]
 pub enum Reconciled {
     /// Nothing: all is there, or its owner keeps it as it is.

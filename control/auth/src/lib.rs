@@ -1,7 +1,7 @@
-//! Who is asking, and may they: the cluster's certificates, authenticators, authorizers, and the roles that every
+//! Authentication and authorization: the cluster's certificates, authenticators, authorizers, and the roles that every
 //! cluster has from its first start.
 //!
-//! Allowed dependencies: api, env, schema, cel, client. Never registry or store: roles and bindings are read through an
+//! Allowed dependencies: api, env, schema, client. Never registry or store: roles and bindings are read through an
 //! informer, over the same API that they guard.
 //!
 //! Invariants:

@@ -1,8 +1,8 @@
 //! Named limits of authentication and authorization.
 
-/// How long the cluster's own certificate authority is valid, years (kubeadm's default).
+/// Validity of the cluster's own certificate authority, years (kubeadm's default).
 pub const CA_VALIDITY_YEARS: i32 = 10;
-/// How long the certificates are valid that it signs, years.
+/// Validity of the certificates that it signs, years.
 pub const CERTIFICATE_VALIDITY_YEARS: i32 = 1;
 /// An own certificate is made anew at a start when less than this is left of it, days.
 pub const CERTIFICATE_RENEWAL_DAYS: i64 = 60;

@@ -48,7 +48,7 @@ pub struct RecordList {
     pub remaining: Option<u64>,
 }
 
-/// What a delete was answered with.
+/// The answer of a delete.
 #[derive(Clone, Debug)]
 pub enum Deleted<K> {
     /// The object is gone.

@@ -1,10 +1,10 @@
-//! Where a node gets a component from, and how images are named.
+//! The source of a node's components, and the names of images.
 
 use crate::limits;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-/// What an image resolves to: the bytes of its one Wasm layer.
+/// A resolved image: the bytes of its one Wasm layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
     /// `sha256:` and 64 hex digits: of the layer; verified against the bytes.
@@ -15,7 +15,7 @@ pub struct Blob {
     pub bytes: Bytes,
 }
 
-/// Why an image cannot be had. Texts say what to do.
+/// The reason why an image cannot be had. Texts say what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlobError {
     #[error("image {0:?} not found")]

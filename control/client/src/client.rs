@@ -74,7 +74,7 @@ impl Client {
         Self { user_agent, ..self.clone() }
     }
 
-    /// The same way in under another identity: for the process that starts the parts of a control plane.
+    /// A client of the same service under another identity: for the process that starts the parts of a control plane.
     ///
     /// # Errors
     /// `Unsupported` for a remote client, whose identity is in its credentials.
@@ -110,7 +110,7 @@ impl Client {
     /// limited number of times and within the timeout; any other answer is given back as it is.
     ///
     /// # Errors
-    /// Those of the transport; never `Api`.
+    /// Errors of the transport; never `Api`.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
         tokio::time::timeout(self.timeout, self.attempt(request, false)).await.map_err(|_| self.timed_out())?
     }
@@ -190,7 +190,7 @@ fn call(service: ApiService, request: Request<Body>) -> BoxFuture<'static, Respo
     }))
 }
 
-/// How long to wait before the next attempt, where the answer asks for one (429 or 503 with `Retry-After` in seconds).
+/// The wait before the next attempt, where the answer asks for one (429 or 503 with `Retry-After` in seconds).
 fn retry_after(response: &Response<Body>) -> Option<Duration> {
     if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         return None;

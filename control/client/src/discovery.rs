@@ -1,4 +1,4 @@
-//! What the server serves: aggregated discovery, and the older lists where a server has only those.
+//! The resources that the server serves: aggregated discovery, and the older lists where a server has only those.
 
 use crate::Result;
 use crate::body::collect;
@@ -49,7 +49,7 @@ impl Discovery {
             .find(|one| one.kind == gvk.kind && one.resource.group == gvk.group && one.resource.version == gvk.version)
     }
 
-    /// What a person calls a resource: its plural, singular or short name, perhaps with `.group`; the most preferred.
+    /// The most preferred resource of that plural, singular or short name, perhaps with `.group`.
     pub fn by_name(&self, name: &str) -> Option<&ApiResource> {
         let name = name.to_lowercase();
         let is = |one: &&ApiResource, text: &str| {
@@ -125,7 +125,7 @@ impl Client {
         Ok(())
     }
 
-    /// What `/version` says.
+    /// The answer of `/version`.
     ///
     /// # Errors
     /// `Api`, the transport's, `Decode`.

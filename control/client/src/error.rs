@@ -2,7 +2,7 @@ use sampan_api::{Reason, Status};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why a call did not give what it was asked for.
+/// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server refused; its own words.
@@ -20,7 +20,7 @@ pub enum Error {
     Encode { what: String, source: serde_json::Error },
     #[error("{what} is larger than {max} bytes")]
     TooLarge { what: &'static str, max: usize },
-    /// What the caller configured or asked for makes no sense.
+    /// A configuration or request of the caller's that makes no sense.
     #[error("{0}")]
     Config(String),
     #[error("{}: {source}", .path.display())]
@@ -110,7 +110,7 @@ impl Error {
         }
     }
 
-    /// How long the server asks to wait.
+    /// The wait that the server asks for.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.status()?.details.as_deref()?.retry_after_seconds?;
         u64::try_from(seconds).ok().map(Duration::from_secs)

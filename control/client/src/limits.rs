@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a request may take whole, its body included; watches and streams: until the head of the response.
+/// Time of a whole request, its body included; of watches and streams: until the head of the response.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// TCP and TLS of a new connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ pub const EVENT_REFILL: Duration = Duration::from_secs(300);
 /// Longest message of an event, bytes (the API's own limit is 1 KiB for reasons and notes of events.k8s.io).
 pub const EVENT_MESSAGE_MAX: usize = 1024;
 
-/// How long the lock of a kubeconfig is waited for, and how often it is tried.
+/// Longest wait for the lock of a kubeconfig, and the pause between two tries.
 pub const CONFIG_LOCK_WAIT: Duration = Duration::from_secs(5);
 pub const CONFIG_LOCK_POLL: Duration = Duration::from_millis(50);
 /// Age at which the file that kubectl locks a kubeconfig with has no owner any more: kubectl keeps it for one write.

@@ -1,4 +1,4 @@
-//! What a call may ask for besides its object; each becomes query parameters or a `DeleteOptions` body.
+//! Parameters of a call beside its object; each becomes query parameters or a `DeleteOptions` body.
 
 use sampan_api::percent;
 use serde_json::{Value, json};
@@ -163,7 +163,7 @@ impl Patch {
     }
 }
 
-/// What happens to an object's dependents.
+/// The fate of an object's dependents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {
     /// They lose their owner reference and stay.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long a key waits after its n-th failure in a row: `base * 2^(n-1)`, at the most `max`.
+/// The wait of a key after its n-th failure in a row: `base * 2^(n-1)`, at the most `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     pub base: Duration,

@@ -29,7 +29,7 @@ type Pool = hyper_util::client::legacy::Client<Connector, Full<Bytes>>;
 pub(crate) struct Remote {
     pool: Pool,
     server: String,
-    /// What every request's path comes after; without a slash at its end.
+    /// Prefix of every request's path, without a slash at its end.
     base: String,
     authorization: Authorization,
     env: Env,

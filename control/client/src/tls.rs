@@ -1,4 +1,4 @@
-//! How a remote server is reached and who one is to it; and the TLS configuration that follows.
+//! The address of a remote server, the client's credentials, and the TLS configuration that follows.
 
 use crate::error::Error;
 use crate::{Result, limits};
@@ -20,7 +20,7 @@ pub enum CertificateAuthority {
     Insecure,
 }
 
-/// Who one is to a remote server.
+/// The client's credentials at a remote server.
 #[derive(Clone)]
 pub enum Credentials {
     None,

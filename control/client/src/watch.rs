@@ -24,7 +24,7 @@ pub(crate) fn of_body(body: Body) -> WatchStream {
     struct State {
         body: Body,
         buffer: BytesMut,
-        /// How much of the buffer holds no end of line.
+        /// Bytes at the head of the buffer that hold no end of line.
         searched: usize,
         ended: bool,
     }

@@ -28,22 +28,22 @@ use std::sync::Arc;
 /// Makes a client of an identity: in process from the service, on an agent never (controllers run with the server).
 pub type ClientOf = Arc<dyn Fn(UserInfo) -> sampan_client::Result<Client> + Send + Sync>;
 
-/// What the controllers are given.
+/// The parts that controllers are made of.
 #[derive(Clone)]
 pub struct Config {
     /// Makes the client of each controller.
     pub client_of: ClientOf,
     /// Time and randomness.
     pub env: Env,
-    /// What the controllers end with.
+    /// The owner of the controllers' tasks: they end with it.
     pub tasks: Tasks,
-    /// What `kube-root-ca.crt` holds in each namespace.
+    /// The certificates in `kube-root-ca.crt` of each namespace.
     pub root_ca_pem: String,
-    /// What Kubernetes has flags for.
+    /// Settings for which Kubernetes has flags.
     pub settings: Settings,
 }
 
-/// What kube-controller-manager has flags for.
+/// Settings for which kube-controller-manager has flags.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// [`limits::NODE_GRACE`] where nothing is said.
@@ -64,7 +64,7 @@ impl Default for Settings {
     }
 }
 
-/// What every controller is built from.
+/// The parts that every controller is built from.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) config: Config,

@@ -21,7 +21,7 @@ pub const REVISION_HISTORY_LEN: usize = 2000;
 /// Times in objects have whole seconds: what is due at one of them is looked at so much later, when it surely is.
 pub const WHOLE_SECOND: Duration = Duration::from_secs(1);
 
-/// How long a namespace whose content does not go away at once is left before it is looked at again.
+/// Wait before a namespace whose content does not go away at once is looked at again.
 pub const NAMESPACE_RETRY: Duration = Duration::from_secs(1);
 /// Longest the served resources are believed before they are asked for again.
 pub const DISCOVERY_MAX_AGE: Duration = Duration::from_secs(30);
@@ -30,19 +30,19 @@ pub const ABSENT_OWNERS_MAX: usize = 1000;
 /// Resources that the garbage collector watches; each beyond it is named in the log as an error at each look at what is
 /// served. A watch costs pointers to what the server holds anyway.
 pub const GARBAGE_RESOURCES_MAX: usize = 10_000;
-/// How often the garbage collector looks for new resources.
+/// Period in which the garbage collector looks for new resources.
 pub const GARBAGE_RESYNC: Duration = Duration::from_secs(30);
 
-/// How soon it asks again as long as the server has not answered at all.
+/// Period of asking as long as the server has not answered at all.
 pub const GARBAGE_RETRY: Duration = Duration::from_secs(1);
-/// How long the garbage collector waits for its first copies (`initialSyncTimeout` of Kubernetes' is 30 s, too).
+/// Longest wait of the garbage collector for its first copies (Kubernetes' `initialSyncTimeout` is 30 s too).
 pub const GARBAGE_SYNC_MAX: Duration = Duration::from_secs(30);
 
 /// A node that has not been heard of for so long is Unknown (`--node-monitor-grace-period`: 40 s before 1.32, then 50 s).
 pub const NODE_GRACE: Duration = Duration::from_secs(40);
-/// How long a node that has never reported is waited for (`--node-startup-grace-period`).
+/// Time for which a node that has never reported is waited for (`--node-startup-grace-period`).
 pub const NODE_STARTUP_GRACE: Duration = Duration::from_secs(60);
-/// How soon the pods of a node that are too many for one reconcile are gone on with (`--node-monitor-period`).
+/// Wait before a reconcile goes on with the pods of a node that are too many for one (`--node-monitor-period`).
 pub const NODE_MONITOR_PERIOD: Duration = Duration::from_secs(5);
 /// A node about to fall silent is looked at again no sooner than after this.
 pub const NODE_RECHECK_MIN: Duration = Duration::from_millis(100);
@@ -52,7 +52,7 @@ pub const EVICTION_BATCH_MAX: usize = 500;
 
 /// Pods of nodes that are gone are collected when the node has been gone for so long (podgc's quarantine).
 pub const ORPHAN_QUARANTINE: Duration = Duration::from_secs(40);
-/// How often pods without a node are looked for.
+/// Period in which pods without a node are looked for.
 pub const POD_GC_PERIOD: Duration = Duration::from_secs(20);
 /// Finished pods that may stay (`--terminated-pod-gc-threshold`).
 pub const TERMINATED_PODS_MAX: usize = 12_500;

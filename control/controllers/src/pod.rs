@@ -1,4 +1,4 @@
-//! What controllers ask of a pod.
+//! Readings of a pod's state for controllers.
 
 use crate::time;
 use sampan_api::k8s::api::core::v1::{Pod, PodCondition};
@@ -25,7 +25,7 @@ pub(crate) fn is_ready(pod: &Pod) -> bool {
     condition(pod, "Ready").is_some_and(|condition| condition.status == "True")
 }
 
-/// How long until the pod has been ready for long enough: nothing when it has, `None` when it is not ready at all.
+/// The time until the pod has been ready for long enough: zero when it has, `None` when it is not ready at all.
 pub(crate) fn available_in(pod: &Pod, min_ready_seconds: i32, now: SystemTime) -> Option<Duration> {
     if !is_ready(pod) {
         return None;

@@ -1,4 +1,4 @@
-//! What every namespace has: the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt`.
+//! Objects that every namespace has: the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt`.
 
 use crate::{Context, Error, limits, owner};
 use sampan_api::k8s::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
@@ -82,7 +82,7 @@ struct RootCa {
     pem: String,
 }
 
-/// What the map is to be; `None`: it is so already.
+/// The ConfigMap to write; `None`: it is so already.
 fn wanted(present: Option<&ConfigMap>, pem: &str) -> Option<ConfigMap> {
     let data = BTreeMap::from([(ROOT_CA_KEY.to_owned(), pem.to_owned())]);
     let mut map = present.cloned().unwrap_or_else(|| ConfigMap {

@@ -123,7 +123,7 @@ impl Inner {
 
     fn put(&self, bytes: &[u8]) -> Result<String, ImageError> {
         let digest = digest(bytes);
-        // What is there under this name and is not this was damaged: to import it again mends it.
+        // A file of this name with other content was damaged: to import it again mends it.
         let intact = |path: &PathBuf| std::fs::read(path).is_ok_and(|found| found == bytes);
         if let Some(path) = self.blob_path(&digest).filter(|path| !intact(path)) {
             self.replace(&path, bytes)?;

@@ -1,6 +1,6 @@
 //! The embedded OCI store: components by name, on disk as an OCI image layout, and those that the binary carries.
 //!
-//! Allowed dependencies: api, env, client (whose `BlobSource` it implements). Never axum or the store.
+//! Allowed dependencies: api, env, client (whose `BlobSource` it implements). Never the store.
 //!
 //! Invariants:
 //! - Content is addressed by its SHA-256, and checked against it at each read: a blob that differs is an error, never

@@ -8,7 +8,7 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 pub const WASM_LAYER: &str = "application/wasm";
-/// Where a descriptor of the index keeps its name.
+/// The annotation of a descriptor in the index that keeps its name.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

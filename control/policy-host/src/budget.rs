@@ -1,4 +1,4 @@
-//! What one policy may cost, as its object asks for it and as the host's limits have it.
+//! The bounds of one policy, as its object asks for them within the host's limits.
 
 use crate::limits;
 use sampan_api::Quantity;
@@ -6,7 +6,7 @@ use sampan_api::scheduling::Budget;
 use sampan_wasm_runtime::policy::PolicyBudget;
 use std::time::Duration;
 
-/// What one instance may take.
+/// The bounds of one instance and of its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// Of one call.
@@ -20,7 +20,7 @@ pub struct Allowance {
 #[error("spec.budget: {0}")]
 pub struct BudgetError(String);
 
-/// What the object asks for, and the host's own figures where it says nothing.
+/// The bounds that the object asks for, and the host's own figures where it says nothing.
 ///
 /// # Errors
 /// A figure that is zero, or more than the host gives.

@@ -13,7 +13,7 @@ pub fn bytes_of(changes: &PolicyChanges) -> usize {
         + changes.words.len() * size_of::<i64>()
 }
 
-/// What feeding so many bytes may take.
+/// The budget of feeding this many bytes.
 pub(crate) fn budget(bytes: usize) -> PolicyBudget {
     let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
     let cpu = limits::FEED_CPU.saturating_add(limits::FEED_CPU_PER_KIB.saturating_mul(kib));
@@ -27,7 +27,7 @@ pub(crate) fn with_question(call: PolicyBudget, bytes: usize) -> PolicyBudget {
     PolicyBudget { cpu: call.cpu.saturating_add(more), wall: call.wall.saturating_add(more * limits::FEED_WALL_FACTOR) }
 }
 
-/// How fast an instance takes what it is fed.
+/// The speed at which an instance takes what it is fed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pace {
     bytes: u64,
@@ -117,8 +117,8 @@ impl Filling {
     }
 }
 
-/// The same changes in pieces of at most `first` bytes, then of `max` (a string or a cell is never cut): every string
-/// before the first cell, since cells name them. None for no changes.
+/// Splits the changes into pieces of at most `first` bytes, then of `max` (a string or a cell is never cut): every
+/// string before the first cell, since cells name them. None for no changes.
 pub fn split(changes: &PolicyChanges, first: usize, max: usize) -> VecDeque<PolicyChanges> {
     let mut filling = Filling { first, max, done: VecDeque::new(), piece: PolicyChanges::default(), bytes: 0 };
     let mut begin = 0;

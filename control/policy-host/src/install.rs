@@ -67,7 +67,7 @@ impl Installer {
     /// Runs one whole installation within [`limits::INSTALL_WALL`].
     ///
     /// # Errors
-    /// Those of the installation, and `DeadlineExceeded`.
+    /// Errors of the installation, and `DeadlineExceeded`.
     pub async fn in_time<T>(&self, installation: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
         tokio::select! {
             biased;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Where a cold mirror is fed.
+/// The thread on which a cold mirror is fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feeding {
     /// Beside the asking thread where it takes longer than [`limits::FEED_AT_ONCE`]; the policies of that component answer
@@ -24,14 +24,14 @@ pub enum Feeding {
     AtOnce,
 }
 
-/// How [`Instances`] ask.
+/// Settings of [`Instances`].
 #[derive(Clone, Copy, Debug)]
 pub struct HostConfig {
     /// One call in so many of a unit whose policies are all pure is audited; 0: none.
     pub audit_every: u64,
     /// Whether calls and faults are counted, and faults are strikes.
     pub counts: bool,
-    /// Where cold mirrors are fed.
+    /// The thread on which cold mirrors are fed.
     pub feeding: Feeding,
     /// Whether instances are there for a while only: their memory is part of [`limits::MEMORY_PASSING`].
     pub passing: bool,
@@ -48,7 +48,7 @@ impl Default for HostConfig {
     }
 }
 
-/// Whose doing it is that there is no answer.
+/// The party at fault for a missing answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// The policy's: it was counted as a strike.
@@ -64,9 +64,9 @@ pub enum Blame {
 pub struct Fault {
     /// A [`PolicyCause`], or `Suspended`, `Restarting`, `Feeding`.
     pub cause: &'static str,
-    /// What happened, as people read it.
+    /// The event, as people read it.
     pub message: String,
-    /// Whose doing it is.
+    /// The party at fault.
     pub blame: Blame,
 }
 
@@ -139,7 +139,7 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
         }
     }
 
-    /// What is asked.
+    /// The set that is asked.
     pub fn set(&self) -> &Arc<Set<P, V>> {
         &self.set
     }

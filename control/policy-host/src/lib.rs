@@ -1,5 +1,5 @@
-//! What every host of Wasm policies needs, whoever asks the policies and whatever about: fetching and compiling a
-//! component, budgets, feeding a mirror, fixtures, swapping between two questions, strikes and suspension, status.
+//! The host of Wasm policies, for every use of them: fetching and compiling a component, budgets, feeding a mirror,
+//! fixtures, swapping between two questions, strikes and suspension, status.
 //!
 //! A host implements [`Installed`] for what it makes live, keeps it in a [`Live`] table, and asks through
 //! [`Instances`]. [`Installer`] brings components from an image to something that can be checked, in fair [`Turns`].

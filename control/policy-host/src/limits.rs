@@ -1,4 +1,4 @@
-//! What a policy may cost, and how often it may fail.
+//! Bounds of a policy's cost and of its faults.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub const SUBJECT_ORDINARY: usize = 16 << 10;
 pub const AUDIT_EVERY: u64 = 997;
 /// Durations of calls kept for the percentiles.
 pub const DURATIONS: usize = 512;
-/// What a fault says in an Event or a status, characters.
+/// Characters of a fault's text in an Event or a status.
 pub const MESSAGE_CHARS: usize = 512;
 /// Fixtures of one object.
 pub const FIXTURES: usize = 256;

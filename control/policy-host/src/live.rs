@@ -1,4 +1,4 @@
-//! What is live: a table of named policies, published as immutable sets.
+//! The live policies: a table by name, published as immutable sets.
 
 use crate::budget::Allowance;
 use crate::limits;
@@ -16,13 +16,13 @@ use tokio::time::Instant;
 
 /// One policy of a component, checked, as a host makes it live.
 pub trait Installed: std::fmt::Debug + Send + Sync + 'static {
-    /// What answers for it.
+    /// The component that answers for it.
     fn component(&self) -> &PolicyComponent;
     /// Its name within the component.
     fn policy(&self) -> &str;
     /// Its arguments, JSON; empty for none.
     fn args(&self) -> &str;
-    /// What it may cost.
+    /// The bounds of its calls.
     fn allowance(&self) -> Allowance;
     /// Place among the policies; names decide between equals.
     fn order(&self) -> i32;
@@ -45,7 +45,7 @@ pub struct Slot<P> {
     pub name: String,
     /// `metadata.generation` of the object that it was installed from.
     pub generation: Option<i64>,
-    /// What was installed.
+    /// The installed policy.
     pub prepared: P,
     stats: Mutex<Stats>,
 }
@@ -56,7 +56,7 @@ impl<P> Slot<P> {
         self.stats.lock().report()
     }
 
-    /// Why it is suspended, as people read it; `None`: it is not.
+    /// The reason for its suspension, as people read it; `None`: it is not suspended.
     pub fn suspension(&self) -> Option<Arc<str>> {
         self.stats.lock().suspension()
     }
@@ -67,9 +67,9 @@ impl<P> Slot<P> {
 pub struct Unit<P> {
     /// Unique among all that ever lived in this table.
     pub id: u32,
-    /// What answers.
+    /// The component that answers.
     pub component: PolicyComponent,
-    /// What one call may take, and one instance.
+    /// The bounds of one call and of one instance.
     pub allowance: Allowance,
     /// The slots that may be asked, in their order.
     pub slots: Vec<Arc<Slot<P>>>,
@@ -88,11 +88,11 @@ pub struct Set<P, V> {
     pub generation: u64,
     /// Whether it may be decided by: what is to be there from the start is.
     pub ready: bool,
-    /// What may be asked.
+    /// The units that may be asked.
     pub units: Vec<Unit<P>>,
     /// Slots that take part in `view` though they are suspended: their policies do not fail open. Each with why.
     pub suspended: Vec<(Arc<Slot<P>>, Arc<str>)>,
-    /// What the host made of the slots.
+    /// The host's own view of the slots.
     pub view: V,
 }
 
@@ -129,9 +129,9 @@ impl<P> Default for Table<P> {
 pub struct Strike {
     /// Name of the policy's object.
     pub name: String,
-    /// What went wrong.
+    /// The fault.
     pub fault: FaultRecord,
-    /// Why the policy is suspended now, if it is this fault that suspends it.
+    /// The reason for the policy's suspension, if this fault causes it.
     pub suspended: Option<Arc<str>>,
 }
 
@@ -142,9 +142,9 @@ pub struct Strike {
     limits::MEMORY_LIVE
 )]
 pub struct TooMuchMemory {
-    /// What it would take.
+    /// Bytes that it would take.
     pub wanted: u64,
-    /// What the others take, bytes.
+    /// Bytes that the others take.
     pub taken: u64,
 }
 
@@ -163,7 +163,8 @@ struct Inner<P, V> {
     /// Called after each change of what is live.
     wakers: Mutex<Vec<Waker>>,
     turns: Turns,
-    /// Where instances are fed beside the asking thread; `None`: outside of a runtime, they are not.
+    /// The runtime whose threads feed instances beside the asking thread; `None`: there is none, and they are not fed
+    /// so.
     threads: Option<Handle>,
 }
 
@@ -210,7 +211,7 @@ impl<P: Installed, V> Live<P, V> {
         self.0.threads.as_ref()
     }
 
-    /// What is live now.
+    /// The set that is live now.
     pub fn current(&self) -> Arc<Set<P, V>> {
         self.0.published.borrow().clone()
     }
@@ -250,7 +251,7 @@ impl<P: Installed, V> Live<P, V> {
         self.0.table.lock().slots.keys().cloned().collect()
     }
 
-    /// What is installed under that name.
+    /// The slot that is installed under that name.
     pub fn slot(&self, name: &str) -> Option<Arc<Slot<P>>> {
         self.0.table.lock().slots.get(name).cloned()
     }

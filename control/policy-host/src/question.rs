@@ -7,9 +7,9 @@ use std::sync::Arc;
 /// One question to one unit, of one instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {
-    /// What the mirror lacks of the world.
+    /// Changes of the world that the mirror lacks.
     pub world: PolicyChanges,
-    /// What the mirror lacks of the subject, what is asked about.
+    /// Changes of the subject, the object that is asked about, that the mirror lacks.
     pub subject: PolicyChanges,
     /// Bytes of the subject's cells, sent before or not.
     pub subject_bytes: usize,
@@ -21,7 +21,7 @@ pub struct Question {
 
 /// A host's own side of a question.
 pub trait Mirror: Send + 'static {
-    /// What mirrors show.
+    /// The data that mirrors show.
     type World<'a>: Copy;
     /// The next question; what it carries counts as sent.
     fn question(&mut self, world: Self::World<'_>) -> Question;

@@ -16,7 +16,7 @@ pub(crate) struct Running<P, M> {
     pub mirror: M,
     /// Slots that it was configured for. Ids come again: it is the slot itself that counts.
     configured: Vec<Arc<Slot<P>>>,
-    /// How fast it takes what it is fed.
+    /// The speed at which it takes what it is fed.
     pub pace: Pace,
     /// Its share of the passing memory. Dropped after the instance.
     _memory: Option<Turn>,

@@ -13,7 +13,7 @@ pub struct FaultRecord {
     pub cause: &'static str,
     /// The host's and the guest's words.
     pub message: String,
-    /// When it happened.
+    /// Time of the fault.
     pub at: SystemTime,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Stats {
     durations: VecDeque<u32>,
     strikes: VecDeque<Instant>,
     last_fault: Option<FaultRecord>,
-    /// Why it is suspended.
+    /// The reason for its suspension.
     suspended: Option<Arc<str>>,
 }
 
@@ -87,7 +87,7 @@ impl Stats {
         self.suspended.clone()
     }
 
-    /// Why the policy is suspended, if it is.
+    /// The reason for the policy's suspension, if it is suspended.
     pub fn suspension(&self) -> Option<Arc<str>> {
         self.suspended.clone()
     }

@@ -1,4 +1,4 @@
-//! What became of an object, as its conditions say it.
+//! The status of an object: conditions that say what became of it.
 
 use crate::limits;
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::Condition;
@@ -26,7 +26,7 @@ pub fn verdict(kind: &'static str, holds: bool, reason: &'static str, message: i
     Verdict { kind, holds, reason, message: message.chars().take(limits::MESSAGE_CHARS).collect() }
 }
 
-/// What the last attempt to install an object ended with.
+/// The outcome of the last attempt to install an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdicts {
     /// `metadata.generation` of the object that was attempted: what the conditions speak of.
@@ -81,7 +81,7 @@ pub fn conditions(old: &[Condition], verdicts: &Verdicts, suspended: bool, env: 
     made
 }
 
-/// How far an installation came.
+/// The stage that an installation reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Before there was a component to compile.
@@ -92,16 +92,16 @@ pub enum Stage {
     Check,
 }
 
-/// Why an object was not installed.
+/// The reason why an object was not installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// Of the conditions and the Event, in CamelCase.
     pub reason: &'static str,
     /// For people.
     pub message: String,
-    /// Where it ended.
+    /// The stage at which it ended.
     pub stage: Stage,
-    /// It may go better by itself.
+    /// Whether another try may succeed.
     pub retry: bool,
 }
 
@@ -111,8 +111,8 @@ impl Failed {
         Self { reason, message, stage, retry }
     }
 
-    /// What was live before stays live: then it is still ready, in its old form. `old`: the generation of that form, where
-    /// one is live.
+    /// A policy that was live before stays live: then it is still ready, in its old form. `old`: the generation of that
+    /// form, where one is live.
     pub fn verdicts(&self, old: Option<Option<i64>>) -> Vec<Verdict> {
         let old_is_live = old.is_some();
         let text = match old {

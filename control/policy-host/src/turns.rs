@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Memory is handed out in units of one MiB.
 const MIB: u64 = 1 << 20;
 
-/// Who may run a guest that is not live: in the order of asking, a few at a time, and within
+/// Turns to run a guest that is not live: in the order of asking, a few at a time, and within
 /// [`limits::MEMORY_PASSING`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Turns {

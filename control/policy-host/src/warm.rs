@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 #[derive(Debug)]
 pub(crate) struct Aside<T>(Arc<Mutex<Option<T>>>);
 
-/// How the job asks whether anybody still waits.
+/// The job's way to see whether anybody still waits.
 pub(crate) struct Wanted<T>(Arc<Mutex<Option<T>>>);
 
 impl<T> Wanted<T> {

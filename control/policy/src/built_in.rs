@@ -18,8 +18,8 @@ const BUILT_INS: [(&str, &str, i32); 6] = [
 /// Places between two built-ins, for policies that want to stand there.
 const ORDER_STEP: i32 = 10;
 
-/// What is created at the first start. A built-in is switched off by `spec.mode: Off`; one that was deleted is there
-/// again after a restart.
+/// The objects that are created at the first start. A built-in is switched off by `spec.mode: Off`; one that was
+/// deleted is there again after a restart.
 pub fn built_in_policies() -> Vec<SchedulingPolicy> {
     let object = |(at, (name, policy, weight)): (usize, &(&str, &str, i32))| {
         let mut object = SchedulingPolicy {

@@ -21,7 +21,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What the controller works with. The client's identity needs to read, create and update the objects and their status.
+/// The parts that the controller works with. The client's identity needs to read, create and update the objects and
+/// their status.
 pub struct PolicyControllerConfig {
     /// Writes built-in objects and every object's status.
     pub client: Client,
@@ -29,17 +30,17 @@ pub struct PolicyControllerConfig {
     pub informers: Informers,
     /// Compiles and runs components.
     pub runtime: Runtime,
-    /// Where components come from.
+    /// The source of components.
     pub blobs: Arc<dyn BlobSource>,
     /// Tells of failures and faults.
     pub events: EventRecorder,
     /// Time.
     pub env: Env,
-    /// What the controller's work ends with.
+    /// The owner of the controller's tasks: they end with it.
     pub tasks: Tasks,
 }
 
-/// What an object was last installed from, or could not be.
+/// The form of an object that was last installed, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Applied {
     /// Another object of the same name begins at the same generation.
@@ -60,13 +61,13 @@ impl Applied {
     }
 }
 
-/// What is known of one object.
+/// State of one object.
 #[derive(Clone, Debug, Default)]
 struct Known {
     applied: Option<Applied>,
-    /// When its image was looked at last: its tag may name another one later.
+    /// Time of the last look at its image: its tag may name another one later.
     fetched: Option<Instant>,
-    /// What its conditions say.
+    /// The verdicts that its conditions show.
     verdicts: Verdicts,
     /// Calls that its status has.
     told: Option<u64>,
@@ -95,11 +96,11 @@ impl std::fmt::Debug for PolicyController {
     }
 }
 
-/// How an installation ended well.
+/// The outcome of an installation that succeeded.
 enum Installed {
     /// Checked, of this digest.
     New(Box<Prepared>, String),
-    /// The same image and spec as before.
+    /// The image and the spec are those of before.
     Same,
     /// The object is another by now: it comes again.
     Superseded,
@@ -343,7 +344,8 @@ impl Shared {
         Ok(())
     }
 
-    /// What decides now, and what became of the last form that was tried: `observedGeneration` is that form's.
+    /// The status of an object: the form that decides now, and the outcome of the last form that was tried, which is
+    /// the one of `observedGeneration`.
     fn status(&self, object: &SchedulingPolicy) -> SchedulingPolicyStatus {
         let name = owner::name(&object.metadata);
         let mut status = object.status.clone().unwrap_or_default();

@@ -1,10 +1,10 @@
-//! What a component says of itself: the JSON of `describe`, as plugins/wit/RATIONALE.md has it.
+//! A component's description of itself: the JSON of `describe`, as plugins/wit/RATIONALE.md has it.
 
 use crate::limits;
 use sampan_scheduler_core::{ColumnSet, EVENTS, Normalize, UnknownColumn, is_event};
 use serde::Deserialize;
 
-/// What of a description is not understood.
+/// The part of a description that is not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribeError {
     /// Over [`limits::DESCRIBE_BYTES`].
@@ -66,19 +66,19 @@ pub struct PolicyDescription {
     pub name: String,
     /// Extension points at which it takes part.
     pub points: Vec<String>,
-    /// What it wants to know of nodes and pods.
+    /// The columns of nodes and pods that it reads.
     pub columns: ColumnSet,
     /// An answer about a node depends on the pod and that node alone, and is always the same.
     pub cacheable: bool,
-    /// How its raw scores become 0 to 100.
+    /// The mapping of its raw scores to 0 to 100.
     pub normalize: Normalize,
-    /// What may help a pod that it refused; every event, where it does not say.
+    /// Events that may help a pod that it refused; every event, where it does not say.
     pub events: Vec<String>,
     /// JSON schema of its arguments, as it was written.
     pub args_schema: serde_json::Value,
 }
 
-/// What a component says of itself.
+/// A component's description of itself.
 #[derive(Clone, Debug)]
 pub struct Description {
     /// Its policies; at least one.

@@ -50,7 +50,7 @@ impl Host {
         Self { instances: Instances::new(live, config) }
     }
 
-    /// What it asks.
+    /// The set that it asks.
     pub fn set(&self) -> &Arc<PolicySet> {
         self.instances.set()
     }

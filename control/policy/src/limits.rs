@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// How often counts are written into the objects' status.
+/// Period in which counts are written into the objects' status.
 pub const STATUS_EVERY: Duration = Duration::from_secs(10);
-/// How often an image that did not change is looked at again, since its tag may have moved.
+/// Period in which an image that did not change is looked at again, since its tag may have moved.
 pub const REFETCH_EVERY: Duration = Duration::from_secs(60);
 /// Objects that are installed at a time. They mostly wait: for an image, for a compiler, for a turn.
 pub const WORKERS: usize = 32;
-/// How long pods wait at the start for policies that are not built in: then they are placed, and the rest comes later.
+/// Longest wait of pods at the start for policies that are not built in: after it they are placed without.
 pub const START_WAIT: Duration = Duration::from_secs(5);
 /// Longest one reconcile may take: an installation, and the writes around it.
 pub const RECONCILE_TIMEOUT: Duration = Duration::from_secs(360);
@@ -19,7 +19,7 @@ pub const DESCRIBE_BYTES: usize = 256 << 10;
 pub const MIRROR_SHARE: usize = 4;
 /// Place among the filters of a policy that does not say.
 pub const ORDER_DEFAULT: i32 = 1000;
-/// How soon a failed installation is tried again at first.
+/// Wait before a failed installation is first tried again.
 pub const RETRY_BASE: Duration = Duration::from_millis(500);
-/// How late at most.
+/// The longest such wait.
 pub const RETRY_MAX: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! What is live, as the scheduler sees it: the profiles that the installed policies make.
+//! The live policies as the scheduler sees them: the profiles that the installed policies make.
 
 use crate::prepare::Prepared;
 use parking_lot::Mutex;
@@ -25,7 +25,7 @@ impl Default for ProfileConfig {
     }
 }
 
-/// What the scheduler reads of one set.
+/// The profiles of one set.
 #[derive(Clone, Debug, Default)]
 pub struct Profiles {
     /// By scheduler name.
@@ -54,7 +54,7 @@ pub struct Live {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Strict {
     profiles: Vec<String>,
-    /// Why it is not live, where that is known.
+    /// The reason why it is not live, where that is known.
     why: String,
 }
 
@@ -163,7 +163,7 @@ fn profile(
     made
 }
 
-/// What tells arguments apart in decision records; "" for none.
+/// A digest that tells arguments apart in decision records; "" for none.
 fn args_digest(args: &str) -> String {
     if args.is_empty() {
         return String::new();

@@ -1,4 +1,4 @@
-//! What crosses to a policy of a cluster and a pod, and what comes back.
+//! The data that crosses to a policy, of a cluster and a pod, and its answers.
 
 use crate::limits;
 use sampan_policy_host::{Mirror, Question as Crossing};
@@ -7,7 +7,7 @@ use sampan_scheduler_core::{
 };
 use sampan_wasm_runtime::policy::{PolicyChanges, PolicyScores, PolicyVerdicts};
 
-/// What a mirror shows: a cluster, and the pod in hand.
+/// The data that a mirror shows: a cluster, and the pod in hand.
 #[derive(Clone, Copy)]
 pub(crate) struct World<'a> {
     /// The cluster.
@@ -18,7 +18,7 @@ pub(crate) struct World<'a> {
     pub rows: &'a [u32],
 }
 
-/// What one instance's mirror was sent.
+/// The state of one instance's mirror.
 pub(crate) struct Mirrored(Feed);
 
 impl Mirrored {

@@ -12,10 +12,10 @@ use sampan_scheduler_core::{Answer, Objects, PodInfo, Point, Question as Asked, 
 use sampan_wasm_runtime::policy::{PolicyChanges, PolicyComponent, PolicyFault, PolicyInput, PolicyInstance};
 use std::sync::Arc;
 
-/// Why an object cannot go live. Texts go into its conditions.
+/// The reason why an object cannot go live. Texts go into its conditions.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// What it says of itself is not understood.
+    /// Its description of itself is not understood.
     #[error(transparent)]
     Describe(#[from] DescribeError),
     /// A call of the check got no answer; `what` names the call.
@@ -53,9 +53,9 @@ pub enum PrepareError {
 /// One named policy, ready to go live.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// What answers for it.
+    /// The component that answers for it.
     pub component: PolicyComponent,
-    /// What the component says of it.
+    /// The component's description of it.
     pub policy: PolicyDescription,
     /// It runs at the filter point.
     pub filter: bool,
@@ -65,7 +65,7 @@ pub struct Prepared {
     pub weight: i64,
     /// JSON; empty for none.
     pub args: String,
-    /// What it may cost.
+    /// The bounds of its calls.
     pub allowance: Allowance,
     /// `failurePolicy: Ignore`.
     pub ignore_faults: bool,
@@ -73,7 +73,7 @@ pub struct Prepared {
     pub profiles: Vec<String>,
     /// Place among the filters.
     pub order: i32,
-    /// What no pod may be placed without: after faults it is started again, never suspended.
+    /// Whether no pod may be placed without it: after faults it is started again, never suspended.
     pub built_in: bool,
 }
 
@@ -169,7 +169,7 @@ fn choose<'a>(all: &'a Description, spec: &SchedulingPolicySpec) -> Result<&'a P
     }
 }
 
-/// What is exported, declared and asked for.
+/// The points at which the policy is asked: those that are exported, declared and asked for.
 fn points(
     component: &PolicyComponent,
     policy: &PolicyDescription,

@@ -1,4 +1,4 @@
-//! What pods wait for at the start.
+//! The policies that pods wait for at the start.
 
 use crate::built_in::BUILT_IN_IMAGE;
 use parking_lot::Mutex;

@@ -24,7 +24,7 @@ pub fn index_orphans(informer: &Informer) {
     });
 }
 
-/// What to do with an object of the kind that an owner controls.
+/// The treatment of an object of the kind that an owner controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The owner controls and selects it.
@@ -37,7 +37,7 @@ pub enum Claim {
     NotMine,
 }
 
-/// What `owner` is to do with `object`.
+/// The treatment of `object` by `owner`.
 pub fn claim(owner: &ObjectMeta, selector: &LabelSelector, object: &ObjectMeta) -> Claim {
     let matches = matches(selector, object);
     match controller(object) {
@@ -86,9 +86,9 @@ pub struct Dependents<'a, O, K> {
 }
 
 impl<O: Owned, K: Owned> Dependents<'_, O, K> {
-    /// Those of `candidates` that are the owner's, after taking what it selects and nobody has, if `may_adopt` says so of
-    /// the object, and leaving what it no longer selects. Candidates: what the owner controls ([`BY_CONTROLLER`]) and
-    /// what nobody does ([`ORPHANS`]).
+    /// Those of `candidates` that are the owner's, after taking the ones that it selects and nobody has, if `may_adopt`
+    /// says so of the object, and leaving the ones that it no longer selects. Candidates: what the owner controls
+    /// ([`BY_CONTROLLER`]) and what nobody does ([`ORPHANS`]).
     ///
     /// # Errors
     /// What the API answers, and [`Error::Invalid`] where something is to be adopted by an owner that is gone or going:

@@ -6,13 +6,13 @@ use sampan_api::k8s::api::apps::v1::{DeploymentCondition, ReplicaSetCondition};
 use sampan_api::k8s::api::core::v1::{NamespaceCondition, NodeCondition, PodCondition};
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::{Condition as MetaCondition, Time};
 
-/// What conditions of every kind have.
+/// The fields that conditions of every kind have.
 pub trait Condition {
     /// `type`.
     fn kind(&self) -> &str;
     /// `True`, `False` or `Unknown`.
     fn status(&self) -> &str;
-    /// When the status changed last.
+    /// Time of the last change of the status.
     fn transition(&self) -> Option<&Time>;
     /// Sets `lastTransitionTime`.
     fn set_transition(&mut self, time: Option<Time>);

@@ -1,6 +1,6 @@
-//! Why a reconcile is tried again.
+//! Errors after which a reconcile is tried again.
 
-/// Why a reconcile is to be tried again.
+/// The reason why a reconcile is to be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A call that says by itself what it was for.
@@ -9,7 +9,7 @@ pub enum Error {
     /// A call that failed.
     #[error("{what}: {source}")]
     Call { what: String, source: sampan_client::Error },
-    /// What was found cannot be worked with.
+    /// An object that cannot be worked with.
     #[error("{0}")]
     Invalid(String),
     /// [`crate::limits::RECONCILE_TIMEOUT`] is over.

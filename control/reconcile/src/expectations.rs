@@ -82,12 +82,12 @@ impl<'a> Unsent<'a> {
         Self { expectations, key, left }
     }
 
-    /// How many are still to be sent.
+    /// Writes that are still to be sent.
     pub fn left(&self) -> usize {
         self.left
     }
 
-    /// So many are sent now: what comes of them is somebody else's to say.
+    /// Notes `count` writes as sent: whether they succeed is noted elsewhere.
     pub fn sent(&mut self, count: usize) {
         self.left = self.left.saturating_sub(count);
     }

@@ -1,4 +1,4 @@
-//! What controllers read of an object's metadata: its names, its controller, and whether a selector selects it.
+//! Readings of an object's metadata for controllers: its names, its controller, and whether a selector selects it.
 
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::{LabelSelector as V1Selector, ObjectMeta, OwnerReference};
 use sampan_api::k8s::{Metadata, Resource};

@@ -13,12 +13,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// When a key that was reconciled well is to be looked at again.
+/// Time at which a key that was reconciled well is to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requeue {
-    /// When something changes.
+    /// At the next change.
     Never,
-    /// So much later, unless something changes sooner.
+    /// After this time, unless something changes sooner.
     After(Duration),
 }
 
@@ -41,7 +41,7 @@ pub trait Reconcile<K = RecordKey>: Send + Sync + 'static {
     fn reconcile(&self, key: &K) -> impl Future<Output = Result<Requeue, Error>> + Send;
 }
 
-/// What keys of a runtime can be.
+/// The bounds of a runtime's keys.
 pub trait Key: Hash + Eq + Clone + Display + Send + Sync + 'static {}
 impl<K: Hash + Eq + Clone + Display + Send + Sync + 'static> Key for K {}
 
@@ -81,7 +81,7 @@ impl<K: Key> Runtime<K> {
         self
     }
 
-    /// What the workers take keys from.
+    /// The queue that the workers take keys from.
     pub fn queue(&self) -> &WorkQueue<K> {
         &self.queue
     }

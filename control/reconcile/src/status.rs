@@ -7,7 +7,7 @@ use sampan_client::Api;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What becomes of a status write when somebody else has written the object first.
+/// The treatment of a status write when somebody else has written the object first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// The write fails: the status was computed from an older object and must not stand beside a newer one's. The key

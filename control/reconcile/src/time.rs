@@ -19,7 +19,7 @@ pub fn system_micro(time: &MicroTime) -> SystemTime {
     system(&Time(time.0))
 }
 
-/// How long after `then` it is; nothing when it is before.
+/// The time since `then`; zero when it is in the future.
 pub fn since(now: SystemTime, then: &Time) -> Duration {
     now.duration_since(system(then)).unwrap_or_default()
 }

@@ -11,14 +11,14 @@ pub use pools::{Pool, Pools};
 use sampan_api::field::{BadValue, Path};
 use sampan_api::object::Object;
 
-/// Where all allocations stand.
+/// The prefix of all allocations.
 pub(crate) const ALLOCATIONS: &str = "/allocations/";
 
 /// Says which items of which pools an object holds. Pure: the registry takes and gives back.
 pub trait Allocator: Send + Sync {
     /// The pools that its claims name: a registry opens only where it has them all.
     fn pools(&self) -> &'static [&'static str];
-    /// What changes with this write: `new` is `None` at a deletion, `old` at a creation.
+    /// The claims of this write: `new` is `None` at a deletion, `old` at a creation.
     fn plan(&self, new: Option<&Object>, old: Option<&Object>) -> Vec<Claim>;
 }
 

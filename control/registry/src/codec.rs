@@ -9,7 +9,7 @@ pub trait Codec: Send + Sync + 'static {
     fn open(&self, prefix: &str, stored: Bytes) -> Result<Bytes, CodecError>;
 }
 
-/// Why bytes could not be sealed or opened.
+/// The reason why bytes could not be sealed or opened.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CodecError(pub String);

@@ -31,7 +31,7 @@ impl Registry {
             };
             for (prefix, changed) in self.prefixes(class) {
                 let floor = done.get(&prefix).copied().unwrap_or(0);
-                // What has not changed since has no history to drop.
+                // A prefix that has not changed since its last compaction has no history to drop.
                 if revision <= floor || changed <= floor {
                     continue;
                 }

@@ -19,18 +19,18 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a deletion did.
+/// The outcome of a deletion.
 #[derive(Clone, Debug)]
 pub struct Deleted {
     /// The last state, or the state that waits to go.
     pub record: Arc<Record>,
-    /// It is gone (or would be, in a dry run).
+    /// Whether the object is gone (or would be, in a dry run).
     pub gone: bool,
     /// Whether the answer is the object; otherwise a Status that names it.
     pub answer_object: bool,
 }
 
-/// What a deletion does to an object.
+/// The write that a deletion makes of an object.
 enum Plan {
     /// Deletion is under way already; nothing changes.
     Pending,

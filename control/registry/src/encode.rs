@@ -41,13 +41,13 @@ fn encode(object: &Object, size: usize) -> Result<Encoded, serde_json::Error> {
     Ok(Encoded { json: out.into(), type_meta_end, rv_offset })
 }
 
-/// Why an object may not be kept, if so: what reads it back must get through it, and through its size.
+/// The reason why an object may not be kept, if there is one: readers must get through it, and through its size.
 pub(crate) fn refuse(object: &Object, encoded: &[u8]) -> Option<Refusal> {
     let values = || object.fields().values();
     if values().any(|value| nesting::exceeds(value, NESTING_MAX - 1)) {
         return Some(Refusal::TooDeep);
     }
-    // What JSON adds to a text does not count: on a real cluster the limit is that of the protobuf form.
+    // JSON's own additions to a text do not count: on a real cluster the limit is that of the protobuf form.
     let too_large = encoded.len() > OBJECT_MAX && values().map(text_bytes).sum::<usize>() > OBJECT_MAX;
     too_large.then_some(Refusal::TooLarge)
 }
@@ -128,7 +128,7 @@ pub(crate) fn record(draft: Draft, revisions: Revisions, object: &Object) -> Rec
     })
 }
 
-/// Where a record stands in the log. All zero: nowhere.
+/// A record's revisions in the log. All zero: nowhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Revisions {
     pub(crate) created: u64,

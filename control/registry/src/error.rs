@@ -1,11 +1,11 @@
-//! Why a call failed, and the one place where that becomes a Kubernetes Status.
+//! Errors of calls, and the one place where they become a Kubernetes Status.
 
 use crate::resource::Resource;
 use sampan_api::field::FieldErrors;
 use sampan_api::meta::{GroupKind, GroupResource};
 use sampan_api::status::{Reason, Status};
 
-/// What apiserver's storage says of a lost compare-and-swap (registry.OptimisticLockErrorMsg).
+/// The message of a lost compare-and-swap (registry.OptimisticLockErrorMsg).
 pub(crate) const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
@@ -114,7 +114,7 @@ impl Error {
     }
 }
 
-/// What the store says, where no call has made something better of it.
+/// The Status of an error of the store, where no call has made something better of it.
 fn store_status(error: &sampan_store::Error) -> Status {
     use sampan_store::Error as Store;
     match error {

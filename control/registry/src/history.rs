@@ -1,4 +1,5 @@
-//! Who may read what was. The current state needs the right to the kind and nothing else. An old one needs, besides:
+//! Rights to read old revisions. The current state needs the right to the kind and nothing else. An old one needs,
+//! besides:
 //! - the same verb on the resource in `history.sampan.dev`, where it is older than [`HISTORY_FREE`];
 //! - the same right over all namespaces at any age, where the object's namespace was another one then: a namespace that was
 //!   deleted and made again belongs to somebody else, who must not read what the one before left in the log, whatever
@@ -17,7 +18,7 @@ use sampan_api::record::{Record, RecordEvent, RecordKey};
 use sampan_watch::Snapshot;
 use std::sync::Arc;
 
-/// How a read came to an old revision.
+/// The way in which a read came to an old revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// By name: `resourceVersionMatch=Exact`, or a limited list of a revision.
@@ -49,7 +50,7 @@ impl Tenancies {
         now.is_some_and(|namespace| namespace.create_revision <= revision)
     }
 
-    /// Whose past a list of the place at that revision is.
+    /// Whose past a list of the place at that revision shows: that of its present namespaces, or another's.
     fn past(&self, place: &Place<'_>, revision: u64) -> Past {
         let own = match place.namespace {
             "" => self.cover_all(revision),
@@ -64,7 +65,7 @@ impl Tenancies {
     }
 }
 
-/// What a list of an old revision shows of it.
+/// The part of an old revision that a list shows.
 pub(crate) struct View {
     /// `None`: everything.
     only: Option<Tenancies>,
@@ -77,7 +78,7 @@ impl View {
     }
 }
 
-/// What a resumed watch shows of the events that came before it.
+/// The part of the events before it that a resumed watch shows.
 #[derive(Clone)]
 pub(crate) struct Replay {
     tenancies: Tenancies,
@@ -116,7 +117,7 @@ impl Registry {
         ask(right, revision, if own { Past::Own } else { Past::OfAnother }).await
     }
 
-    /// What a list of an old revision shows. Errors: the refusal, where nothing of it may be shown.
+    /// The part of an old revision that a list shows. Errors: the refusal, where nothing of it may be shown.
     pub(crate) async fn view(
         &self,
         table: &ResourceTable,
@@ -147,7 +148,7 @@ impl Registry {
         ask(right, revision, Past::OfAnother).await.map(|()| all)
     }
 
-    /// What a watch after `revision` shows of what has happened since; `None`: everything. Errors: Expired, where it must
+    /// The part of the events since `revision` that a watch shows; `None`: everything. Errors: Expired, where it must
     /// begin anew.
     pub(crate) async fn replay(
         &self,

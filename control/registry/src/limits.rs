@@ -18,22 +18,22 @@ pub const HISTORY_PAGE_MAX: usize = 500;
 pub const LIST_HELD_MAX: u64 = 1_000;
 /// Bytes of a continue token.
 pub const CONTINUE_TOKEN_MAX: usize = 4096;
-/// How far back a read needs the right to the kind alone: what clients of Kubernetes expect of an API server.
+/// Age up to which a read of an old revision needs the right to the kind alone: clients of Kubernetes expect this much.
 pub const HISTORY_FREE: Duration = Duration::from_secs(5 * 60);
 /// Errors about a second controller among an object's owners; each of them shows all owners.
 pub const CONTROLLER_ERRORS_MAX: usize = 10;
-/// How long a watch lasts when its client does not say: this, and up to as much again (apiserver's minRequestTimeout).
+/// Shortest timeout of a watch whose client names none; the longest is twice this (apiserver's minRequestTimeout).
 pub const WATCH_TIMEOUT_MIN: Duration = Duration::from_secs(1800);
 /// Items of a pool that are drawn at random before the pool is searched for a free one.
 pub const ALLOCATE_DRAWS_MAX: usize = 16;
 /// Objects written in one transaction by a batch.
 pub const CREATE_BATCH_MAX: usize = 512;
-/// How often old history is dropped.
+/// Period in which old history is dropped.
 pub const COMPACTION_PERIOD: Duration = Duration::from_secs(60);
 
-/// How long history is kept that is written all the time and read once.
+/// Age up to which history is kept of kinds that are written all the time and read once.
 pub const HISTORY_SCANT: Duration = Duration::from_secs(60);
-/// How long history is kept that clients of Kubernetes expect.
+/// Age up to which history is kept that clients of Kubernetes expect.
 pub const HISTORY_USUAL: Duration = Duration::from_secs(5 * 60);
-/// How long history is kept that people ask about afterwards.
+/// Age up to which history is kept that people ask about afterwards.
 pub const HISTORY_AMPLE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,4 +1,4 @@
-//! What a caller asks for, already parsed from its query or body.
+//! The options of a call, already parsed from its query or body.
 
 use async_trait::async_trait;
 use sampan_api::admission::{Admission, Warnings};
@@ -8,7 +8,7 @@ use sampan_api::user::UserInfo;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Who calls and how: handed to every write. Borrowed from the request for its duration.
+/// The caller and its options: handed to every write. Borrowed from the request for its duration.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
     pub user: &'a UserInfo,
@@ -23,7 +23,7 @@ pub struct Caller<'a> {
     /// The call's options as an object (`metav1.CreateOptions`, ...), for admission; null where there are none.
     pub options: &'a serde_json::Value,
     pub admission: &'a dyn Admission,
-    /// Where warnings are left for the response's headers.
+    /// Warnings are left here for the response's headers.
     pub warnings: &'a Warnings,
 }
 
@@ -34,7 +34,7 @@ pub trait HistoryRight: Debug + Send + Sync {
     async fn check(&self, past: Past) -> Result<(), Status>;
 }
 
-/// Whose past is read.
+/// The owner of an old revision that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Past {
     /// That of the place which the request names.
@@ -44,7 +44,7 @@ pub enum Past {
     OfAnother,
 }
 
-/// What a read offers for history that has a price. `None`: no right.
+/// Asks for the right to read history, where a read needs one of its own. `None`: no right.
 pub type OfferedRight = Option<Arc<dyn HistoryRight>>;
 
 /// Options of a GET of one object.
@@ -109,19 +109,19 @@ impl Propagation {
     }
 }
 
-/// What an update must pass before it may create the object that is not there (handlers/update.go's `withAuthorization`).
+/// The check before an update may create an object that is not there (handlers/update.go's `withAuthorization`).
 #[async_trait]
 pub trait CreateValidation: Send + Sync {
     /// Asked where the strategy's own validation asks, each time that the update comes to a creation.
     async fn validate(&self) -> Result<(), Status>;
 }
 
-/// How an update is made.
+/// Options of an update.
 #[derive(Clone, Default)]
 pub struct UpdateOptions<'a> {
     /// The name of a stored view, or of an action that writes through the object; `""` for the object itself.
     pub subresource: String,
-    /// What a creation by this call must pass, where the strategy lets an update create (PUT, server-side apply). `None`:
+    /// The check of a creation by this call, where the strategy lets an update create (PUT, server-side apply). `None`:
     /// an update of what is absent is NotFound.
     pub create: Option<&'a dyn CreateValidation>,
     /// Fails with 409 unless the current object has this UID (a PUT's body's, a binding's).

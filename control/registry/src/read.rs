@@ -27,11 +27,11 @@ pub struct List {
     pub revision: u64,
     /// `Some`: there is more.
     pub continue_token: Option<String>,
-    /// How many items are behind this page, where it is known.
+    /// Number of items behind this page, where it is known.
     pub remaining: Option<u64>,
 }
 
-/// What a resource version of a read asks for.
+/// The meaning of a read's resource version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     /// The most recent state.
@@ -405,7 +405,7 @@ fn wanted(options: &ListOptions) -> Result<Wanted, Error> {
     })
 }
 
-/// What a list asks for, and where it goes on.
+/// The revision that a list asks for, and the token where it goes on.
 fn asked(options: &ListOptions) -> Result<(Wanted, Option<Token>), Error> {
     if options.continue_token.is_empty() {
         return Ok((wanted(options)?, None));

@@ -20,7 +20,7 @@ use sampan_watch::{Draft, Spec, Watch};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What a registry is made of.
+/// The parts that a registry is made of.
 #[derive(Clone)]
 pub struct Config {
     pub store: Arc<dyn Store>,
@@ -29,7 +29,7 @@ pub struct Config {
     pub codec: Arc<dyn Codec>,
     /// The pools that allocators draw from.
     pub pools: Pools,
-    /// What the cluster lets objects ask for.
+    /// Features that the cluster's administrator allows.
     pub capabilities: Capabilities,
 }
 
@@ -175,7 +175,7 @@ impl Registry {
         self.inner.codec.seal(&place.prefix, json).map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// What a call answers that wrote nothing, or whose write took the object away.
+    /// The answer of a call that wrote nothing, or whose write took the object away.
     pub(crate) fn unwritten(
         &self,
         place: &Place<'_>,

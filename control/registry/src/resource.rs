@@ -15,7 +15,7 @@ pub use crate::verbs::Verbs;
 /// A word of the table: a literal for built-ins, owned for what CRDs add at run time.
 pub type Name = Cow<'static, str>;
 
-/// What one served (group, version, resource) is. Several rows may share one storage: see [`Resource::stored_as`].
+/// A served (group, version, resource). Several rows may share one storage: see [`Resource::stored_as`].
 #[derive(Clone)]
 pub struct Resource {
     /// `""` for the core group.
@@ -24,8 +24,8 @@ pub struct Resource {
     /// The plural, as it stands in URLs.
     pub resource: Name,
     pub kind: Name,
-    /// What the row's objects are made of; `None` for a kind that no schema describes: nothing of it is pruned, defaulted
-    /// or owned field by field. See [`Resource::typed`].
+    /// The type of the row's objects; `None` for a kind that no schema describes: nothing of it is pruned, defaulted or
+    /// owned field by field. See [`Resource::typed`].
     pub ty: Option<ObjectType>,
     pub singular: Name,
     pub short_names: Vec<Name>,
@@ -45,7 +45,7 @@ pub struct Resource {
     /// `None`: this row's own version is the stored one. Otherwise where it is stored, and how to get there and back.
     pub stored_as: Option<StoredAs>,
     pub columns: Option<Columns>,
-    /// Where [`Resource::reset_paths`] differ from what most rows have.
+    /// The views whose [`Resource::reset_paths`] differ from those of most rows.
     pub resets: Vec<(&'static str, Paths)>,
     /// See [`Resource::unowned`].
     pub unowned: Vec<(&'static str, Paths)>,
@@ -54,7 +54,7 @@ pub struct Resource {
 /// Paths of fields: `["metadata", "labels"]`.
 pub type Paths = &'static [&'static [&'static str]];
 
-/// What stands behind a row's URL.
+/// The way in which a row is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// Objects in the store, through the generic registry.
@@ -87,19 +87,19 @@ pub enum SubresourceBody {
     Connect(Name),
 }
 
-/// How much of a kind's past is kept, and so how far back `resourceVersion` may reach.
+/// The age up to which a kind's history is kept, and so the oldest `resourceVersion` that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HistoryClass {
     /// Next to none: written all the time, read once (Leases, Events).
     Scant,
     /// The five minutes that clients of Kubernetes expect.
     Usual,
-    /// What people ask about afterwards: workloads, configuration.
+    /// History that people ask about afterwards: workloads, configuration.
     Ample,
 }
 
 impl HistoryClass {
-    /// How long history of the class is kept.
+    /// Age up to which history of the class is kept.
     pub const fn retention(self) -> Duration {
         match self {
             Self::Scant => limits::HISTORY_SCANT,
@@ -157,7 +157,7 @@ pub type Convert = Arc<dyn Fn(&mut Object) + Send + Sync>;
 /// The cells of one row of a Table.
 pub type Cells = Arc<dyn Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync>;
 
-/// How a row looks as a Table.
+/// The columns of a row's Table.
 #[derive(Clone)]
 pub struct Columns {
     pub definitions: Arc<[Column]>,
@@ -311,7 +311,7 @@ impl Resource {
     pub fn selectable(self, label: &'static str) -> Self {
         self.selectable_or(label, "")
     }
-    /// The same with a text for an absent value: `.selectable_or("spec.unschedulable", "false")`.
+    /// A field selector with a text for an absent value: `.selectable_or("spec.unschedulable", "false")`.
     #[must_use]
     pub fn selectable_or(mut self, label: &'static str, absent: &'static str) -> Self {
         let path = label.split('.').map(Name::Borrowed).collect();
@@ -365,7 +365,7 @@ impl Resource {
         self
     }
 
-    /// What stands in `conditions` of the table's rows; call it after [`Resource::columns`].
+    /// Sets the function that makes `conditions` of the table's rows; call it after [`Resource::columns`].
     #[must_use]
     pub fn row_conditions(mut self, conditions: fn(&Object) -> Vec<Value>) -> Self {
         if let Some(columns) = &mut self.columns {
@@ -374,22 +374,23 @@ impl Resource {
         self
     }
 
-    /// What a write to the object (`""`) or to a view of it leaves alone, where that is not what most rows do.
+    /// Names the fields that a write to the object (`""`) or to a view of it leaves alone, where they are not those of
+    /// most rows.
     #[must_use]
     pub fn resets(mut self, view: &'static str, paths: Paths) -> Self {
         self.resets.push((view, paths));
         self
     }
 
-    /// What a write to a view changes in part, by its strategy, and yet nobody owns by it: Kubernetes has it among the reset
-    /// fields.
+    /// Names the fields that a write to a view changes by its strategy and that nobody comes to own by it: Kubernetes
+    /// has them among the reset fields.
     #[must_use]
     pub fn unowned(mut self, view: &'static str, paths: Paths) -> Self {
         self.unowned.push((view, paths));
         self
     }
 
-    /// What nobody comes to own by a write to the object (`""`) or to a view of it.
+    /// Fields that nobody comes to own by a write to the object (`""`) or to a view of it.
     pub fn unowned_paths(&self, view: &str) -> Vec<&'static [&'static str]> {
         let more = self.unowned.iter().filter(|(name, _)| *name == view).flat_map(|(_, paths)| paths.iter());
         self.reset_paths(view).iter().chain(more).copied().collect()
@@ -440,7 +441,7 @@ impl Resource {
 }
 
 impl Extract {
-    /// What a selector on this field is compared with, for `object` in the stored version.
+    /// The value that a selector on this field is compared with, for `object` in the stored version.
     pub fn value(&self, object: &Object) -> String {
         match self {
             Self::Function(function) => function(object),

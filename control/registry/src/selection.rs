@@ -15,7 +15,7 @@ pub struct Selection {
     pub revision: u64,
     /// `Some`: there is more behind this page.
     pub continue_token: Option<String>,
-    /// How many items are behind this page, where it is known.
+    /// Number of items behind this page, where it is known.
     pub remaining: Option<u64>,
     rest: Rest,
     /// Rows of another version than the stored one convert what they show.
@@ -34,7 +34,7 @@ enum Rest {
 pub(crate) struct Current {
     /// The state that is walked through.
     pub snapshot: Snapshot,
-    /// What is selected of it.
+    /// The selection.
     pub filter: Filter,
     /// Keys that do not begin so are none of the list's.
     pub key_prefix: String,

@@ -1,4 +1,4 @@
-//! What is done to an object's fields by the type of its row: defaults, and who owns them.
+//! Work on an object's fields by the type of its row: defaults, and the ownership of fields.
 
 use crate::resource::Resource;
 use sampan_api::field::FieldErrors;
@@ -23,14 +23,14 @@ pub fn apply_defaults(row: &Resource, object: &mut Object) {
     }
 }
 
-/// What is wrong with an object by the plain facts of its type's fields: see [`sampan_schema::facts`].
+/// Errors of an object by the plain facts of its type's fields: see [`sampan_schema::facts`].
 pub fn check_facts(row: &Resource, object: &Object) -> FieldErrors {
     let check = |ty: &ObjectType| sampan_schema::facts::validate(ty.schema(), ty.id(), object.fields());
     row.ty.as_ref().map(check).unwrap_or_default()
 }
 
-/// What of the metadata a view that resets it leaves alone (apimachinery's ResetObjectMetaForStatus): whoever writes there
-/// is noted all the same, and what else is in it is fixed.
+/// Fields of the metadata that a view which resets it leaves alone (apimachinery's ResetObjectMetaForStatus): their
+/// writer is noted all the same, and the rest of the metadata is fixed.
 const RESET_METADATA: [&str; 7] =
     ["deletionTimestamp", "generation", "selfLink", "labels", "annotations", "finalizers", "ownerReferences"];
 

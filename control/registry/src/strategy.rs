@@ -1,4 +1,4 @@
-//! What is a kind's own on the way from a request to the store: pure functions over objects, and policy flags.
+//! The rules of a kind on the way from a request to the store: pure functions over objects, and policy flags.
 
 use crate::allocate::Allocator;
 use crate::options::{DeleteOptions, Propagation};
@@ -7,10 +7,10 @@ use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use std::time::SystemTime;
 
-/// What a strategy may know besides the objects.
+/// Facts that a strategy may use besides the objects.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// Who writes (a CertificateSigningRequest records it).
+    /// The user who writes (a CertificateSigningRequest records it).
     pub user: &'a UserInfo,
     /// The time of the request.
     pub now: SystemTime,
@@ -20,7 +20,7 @@ pub struct Context<'a> {
     pub capabilities: Capabilities,
 }
 
-/// What the cluster's administrator lets objects ask for (Kubernetes' pkg/capabilities).
+/// Features that the cluster's administrator allows to objects (Kubernetes' pkg/capabilities).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Containers may be `privileged`.
@@ -34,7 +34,7 @@ impl Default for Capabilities {
     }
 }
 
-/// What makes `metadata.generation` grow.
+/// The changes that make `metadata.generation` grow.
 #[derive(Clone, Copy)]
 pub enum Generation {
     /// The kind has none.
@@ -77,8 +77,8 @@ pub trait Strategy: Send + Sync + 'static {
 
     /// Sets what the server sets and drops what a creator may not set.
     fn prepare_for_create(&self, _ctx: &Context<'_>, _object: &mut Object) {}
-    /// The same for an update of the object or of one of its views (`ctx.subresource`): what may not change by it is
-    /// put back from `old`. Runs after the generic split of status, before the generation is counted.
+    /// Prepares an update of the object or of one of its views (`ctx.subresource`): fields that may not change by it
+    /// are put back from `old`. Runs after the generic split of status, before the generation is counted.
     fn prepare_for_update(&self, _ctx: &Context<'_>, _object: &mut Object, _old: &Object) {}
 
     /// Everything that is wrong with a new object, `metadata` aside.
@@ -90,7 +90,7 @@ pub trait Strategy: Send + Sync + 'static {
     fn validate_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> FieldErrors {
         FieldErrors::default()
     }
-    /// How names of this kind are checked: the texts of what is wrong. The default is a DNS-1123 subdomain.
+    /// Checks a name of this kind and returns the errors' texts. The default is a DNS-1123 subdomain.
     fn validate_name(&self, name: &str) -> Vec<String> {
         sampan_api::names::dns1123_subdomain(name)
     }

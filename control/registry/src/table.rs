@@ -15,7 +15,7 @@ pub struct ResourceTable {
     by_kind: HashMap<GroupVersionKind, usize>,
 }
 
-/// Why rows make no table.
+/// The reason why rows make no table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     #[error("two rows serve {0}")]
@@ -119,7 +119,7 @@ impl ResourceTable {
     }
 }
 
-/// Where the objects of a (stored) row lie: `/registry/apps/deployments/`.
+/// The prefix of a (stored) row's objects: `/registry/apps/deployments/`.
 pub(crate) fn storage_prefix(row: &Resource) -> String {
     let (group, resource) = match &row.stored_as {
         None => (row.group.as_ref(), row.resource.as_ref()),
@@ -133,8 +133,8 @@ pub(crate) fn storage_prefix(row: &Resource) -> String {
     prefix
 }
 
-/// What a stored row's records index, besides name and namespace. Labels are interned: they live as long as the process,
-/// as a record's must, and a CRD that comes back finds its own.
+/// The fields that a stored row's records are indexed by, besides name and namespace. Labels are interned: they live as
+/// long as the process, as a record's must, and a CRD that comes back finds its own.
 pub(crate) struct Index {
     pub(crate) fields: Vec<(&'static str, Extract)>,
     pub(crate) dispatch: Arc<[&'static str]>,

@@ -20,7 +20,7 @@ use sampan_api::status::Status;
 use sampan_api::time;
 use std::sync::Arc;
 
-/// What an update did.
+/// The outcome of an update.
 #[derive(Clone, Debug)]
 pub struct Updated {
     /// The new state; of an update that took the last finalizer away, the state that was deleted.
@@ -33,7 +33,7 @@ pub struct Updated {
 /// object, and the update may create it. Pure: it runs once a round of the loop.
 pub type Transform<'a> = dyn Fn(Option<&Object>) -> Result<Object, Status> + Send + Sync + 'a;
 
-/// What one round has made of the object.
+/// The outcome of one round of the compare-and-swap loop.
 enum Round {
     Done(Arc<Record>),
     Again { winner: u64 },

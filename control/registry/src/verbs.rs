@@ -14,9 +14,9 @@ impl Verbs {
     pub const PATCH: Self = Self(1 << 5);
     pub const UPDATE: Self = Self(1 << 6);
     pub const WATCH: Self = Self(1 << 7);
-    /// What an ordinary stored resource has: all eight.
+    /// The verbs of an ordinary stored resource: all eight.
     pub const ALL: Self = Self(0xff);
-    /// What a stored view of an object has.
+    /// The verbs of a stored view of an object.
     pub const VIEW: Self = Self::GET.or(Self::PATCH).or(Self::UPDATE);
 
     const NAMED: [(Self, &'static str); 8] = [

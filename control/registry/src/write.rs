@@ -1,4 +1,5 @@
-//! What all writes share: one transaction of the object's key and of what an allocator takes or gives back.
+//! The part that all writes share: one transaction of the object's key and of the items that an allocator takes or
+//! gives back.
 
 use crate::allocate::{Claim, Draws, Taken};
 use crate::error::Error;
@@ -12,7 +13,7 @@ use sampan_store::{Compare, Op, Payload, Txn};
 use sampan_watch::Draft;
 use std::sync::Arc;
 
-/// How a transaction ended short of a failure.
+/// The outcome of a transaction that did not fail.
 pub(crate) enum Commit {
     Done(Arc<Record>),
     /// Another write came first; its revision, or 0 for a deletion.
@@ -114,7 +115,7 @@ impl Registry {
         Ok(self.inner.watch.wait_until(winner).await?)
     }
 
-    /// What the object's allocator takes and gives back with this write; what may be chosen freely is drawn, and set in
+    /// The items that the object's allocator takes and gives back with this write; free choices are drawn, and set in
     /// the object.
     pub(crate) async fn claims(
         &self,

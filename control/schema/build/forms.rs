@@ -1,4 +1,4 @@
-//! What Go's struct declarations say and no Rust crate keeps; see the head of `tests/golden-testdata/go-forms.go`.
+//! Facts of Go's struct declarations that no Rust crate keeps; see the head of `tests/golden-testdata/go-forms.go`.
 
 use std::collections::HashMap;
 use std::path::Path;

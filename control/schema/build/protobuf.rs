@@ -68,7 +68,7 @@ fn walk(folder: &Path, module: &str, messages: &mut Messages) {
 }
 
 fn file(text: &str, module: &str, messages: &mut Messages) {
-    // What follows the generated structs (trait impls) has nothing for us.
+    // The trait impls after the generated structs are not needed.
     let parsed = syn::parse_file(text).unwrap_or_else(|e| panic!("k8s-pb {module}: {e}"));
     for item in parsed.items {
         let syn::Item::Struct(item) = item else { continue };

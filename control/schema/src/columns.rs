@@ -1,4 +1,4 @@
-//! How kinds look as Tables: the files of `data/columns`, one a group, by whose name they are found.
+//! Columns of Tables: the files of `data/columns`, one a group, found by the group's name.
 
 /// File name and text.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/columns.rs"));

@@ -236,7 +236,7 @@ pub fn is_fields_v1(value: &Value) -> bool {
     }
 }
 
-/// What stands at a path, as far as owning parts of it goes.
+/// The value at a path, as far as owning parts of it goes.
 #[derive(Clone, Copy)]
 pub(crate) enum Node<'a> {
     Struct(TypeId),
@@ -281,7 +281,7 @@ fn keys(field: &Field) -> Option<&[Text]> {
         Some(ListType::Map) => Some(&field.map_keys),
         Some(ListType::Set) => Some(&[]),
         Some(ListType::Atomic) => None,
-        // What has only the older markers goes by them.
+        // Fields that have only the older markers go by them.
         None if field.patch.merge && !field.merge_key.is_empty() => Some(std::slice::from_ref(&field.merge_key)),
         None if field.patch.merge => Some(&[]),
         None => None,

@@ -1,4 +1,4 @@
-//! How deep values nest. A scalar has depth 0, an empty list or object 1.
+//! Depth to which values nest. A scalar has depth 0, an empty list or object 1.
 
 use serde_json::Value;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub struct Decoded {
     /// The object as Go's decode and encode would leave it. Unknown fields are gone.
     pub value: Value,
-    /// What was dropped, in the order in which it was met; at most [`crate::limits::PROBLEMS_MAX`].
+    /// Values that were dropped, in the order in which they were met; at most [`crate::limits::PROBLEMS_MAX`].
     pub problems: Vec<Problem>,
 }
 

@@ -71,7 +71,7 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
     Ok((build.root.unwrap_or(Value::Null), build.problems))
 }
 
-/// Where the parser's words differ from libyaml's, which Go's errors are.
+/// The words of libyaml, which Go's errors have, where the parser's own differ.
 fn go_words(info: &str) -> &str {
     match info {
         _ if info.contains("tab") => "found character that cannot start any token",
@@ -86,7 +86,7 @@ fn go_words(info: &str) -> &str {
     }
 }
 
-/// What a node costs whoever copies it.
+/// The cost of a node for whoever copies it.
 #[derive(Clone, Copy)]
 struct Size {
     nodes: usize,

@@ -3,15 +3,15 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What a writer hands along with a value and sinks get back untouched: its parsed form. Never stored; absent from what is
-/// read out of the log.
+/// A value's parsed form or the like, which a writer hands along and sinks get back untouched. Never stored; absent
+/// from what is read out of the log.
 pub type Payload = Arc<dyn Any + Send + Sync>;
 
 /// A lease's id; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaseId(pub u64);
 
-/// Who made a write. Stored with each row.
+/// The author of a write. Stored with each row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Writer {
     pub user: String,
@@ -28,13 +28,13 @@ pub struct Entry {
     pub create_revision: u64,
     /// Revision of the last put; in a Delete event that of the deletion.
     pub mod_revision: u64,
-    /// How many puts since the creation, which is 1. In a Delete event that of the last value.
+    /// Number of puts since the creation, which is 1. In a Delete event that of the last value.
     pub version: u64,
     pub lease: Option<LeaseId>,
     /// In a Delete event the last value.
     pub value: Bytes,
     pub writer: Arc<Writer>,
-    /// When the batch was written, to the millisecond.
+    /// Time at which the batch was written, to the millisecond.
     pub time: SystemTime,
     /// Only in what the writing process itself published; `None` in reads.
     pub payload: Option<Payload>,

@@ -1,12 +1,12 @@
 use crate::entry::LeaseId;
 
-/// Why the store did not do what it was asked. Cloneable: one failed batch answers many waiters.
+/// The reason why the store did not do what it was asked. Cloneable: one failed batch answers many waiters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A compare of the transaction does not hold. 0 says that the key does not exist.
     #[error("{key}: its revision is {actual_mod_revision}, not what the transaction expects")]
     Conflict { key: String, actual_mod_revision: u64 },
-    /// What was asked for lies below the compaction floor.
+    /// The revision lies below the compaction floor.
     #[error("history below revision {floor} has been compacted")]
     Compacted { floor: u64 },
     #[error("revision is ahead of the log, which is at {current}")]
@@ -17,7 +17,7 @@ pub enum Error {
     /// The store was closed, or has failed fatally.
     #[error("the store is closed")]
     Closed,
-    /// What is on disk contradicts its checksum or the log's rules.
+    /// Data on disk that contradicts its checksum or the log's rules.
     #[error("the database is damaged: {what}")]
     Damaged { what: String },
     #[error("{what} is {size}, over the limit of {limit}")]

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Where the last put of a key stands.
+/// The place of a key's last put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadKey {
     pub create: u64,

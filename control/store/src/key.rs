@@ -1,4 +1,4 @@
-//! What a key may be, and the half-open range of keys that a prefix means.
+//! The rules for keys, and the half-open range of keys that a prefix means.
 
 use crate::error::Error;
 use crate::limits::KEY_BYTES_MAX;

@@ -49,7 +49,7 @@ pub const COMPACT_SCAN_ROWS: usize = 4_096;
 pub const COMPACT_DELETE_ROWS: usize = 500;
 /// Row counts up to this have their INSERT kept prepared; longer ones are parsed each time, to save memory.
 pub const PREPARED_ROWS_MAX: usize = 64;
-/// How long a lease's end is put off when the disk is full.
+/// Wait before a lease is ended again when the disk was full.
 pub const LEASE_RETRY: Duration = Duration::from_secs(1);
 /// Rows read at a time when the whole log is walked.
 pub const VERIFY_PAGE_ROWS: usize = 500;

@@ -1,4 +1,4 @@
-//! What has been published, to whom, and who waits for it.
+//! The published revision, the sinks, and the waiters for it.
 
 use crate::entry::Event;
 use crate::error::Error;

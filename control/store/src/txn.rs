@@ -14,7 +14,7 @@ pub struct Txn {
     pub writer: Writer,
 }
 
-/// What must hold for the transaction to happen; the first that does not is reported. 0 stands for an absent key.
+/// A condition for the transaction to happen; the first that does not hold is reported. 0 stands for an absent key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Compare {
     ModRevision { key: Arc<str>, equals: u64 },
@@ -59,8 +59,8 @@ impl Compare {
     }
 }
 
-/// What a transaction did. Without events (nothing to delete, no operations) no revision was used, and `revision` is the
-/// log's at that time.
+/// The outcome of a transaction. Without events (nothing to delete, no operations) no revision was used, and `revision`
+/// is the log's at that time.
 #[derive(Clone, Debug)]
 pub struct Committed {
     pub revision: u64,

@@ -1,4 +1,4 @@
-//! What the writer of an object knows about it before the commit, and what makes a record of it afterwards.
+//! The object that a writer knows before the commit, of which a record is made afterwards.
 
 use bytes::Bytes;
 use sampan_api::object::OwnerReference;
@@ -23,7 +23,7 @@ pub struct Draft {
     pub json: Bytes,
     pub type_meta_end: u32,
     pub rv_offset: u32,
-    /// Who wrote it; `None`: as the store's entry says.
+    /// The author; `None`: as the store's entry says.
     pub writer: Option<Arc<Writer>>,
 }
 

@@ -15,7 +15,7 @@ pub struct Filter {
     pub fields: FieldSelector,
 }
 
-/// What an event must have to fall into a bucket.
+/// The condition under which an event falls into a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Interest {
     All,
@@ -72,7 +72,7 @@ impl Filter {
         }
     }
 
-    /// What a watcher with this selection is told of an event: nothing where the object is outside before and after.
+    /// The event that a watcher with this selection is told: none where the object is outside before and after.
     pub(crate) fn event(&self, item: &Item) -> Option<RecordEvent> {
         let record = &item.record;
         match item.change {
@@ -89,7 +89,8 @@ impl Filter {
                 match (before, self.matches(record)) {
                     (None, true) => Some(RecordEvent::Added(record.clone())),
                     (Some(_), true) => Some(RecordEvent::Modified(record.clone())),
-                    // It left the selection: the last state that was in it, under the revision of what took it out.
+                    // The object left the selection: the event shows the last state that was in it, under the revision
+                    // of the write that took it out.
                     (Some(previous), false) => {
                         let last = previous.at_revision(record.mod_revision, record.writer.clone());
                         Some(RecordEvent::Deleted(Arc::new(last)))

@@ -30,7 +30,7 @@ pub use state::Snapshot;
 pub use stream::{EventStream, Start, StreamOptions};
 pub use watch::{Spec, Watch};
 
-/// Why a watch cannot go on, or a state cannot be had.
+/// The reason why a watch cannot go on, or a state cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The history between the revision asked for and the oldest one kept is gone.

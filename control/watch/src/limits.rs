@@ -14,10 +14,10 @@ pub const HISTORY_PAGE_MAX: usize = 512;
 pub const SNAPSHOT_CHUNK: usize = 256;
 /// Keys that the loading of a resource reads at once.
 pub const LOAD_PAGE_MAX: usize = 2000;
-/// How long a read waits for a revision that the server has not reached (apiserver's blockTimeout).
+/// Longest wait of a read for a revision that the server has not reached (apiserver's blockTimeout).
 pub const AHEAD_WAIT_MAX: Duration = Duration::from_secs(3);
 /// The longest that a watch lasts, whatever its client asks for.
 pub const WATCH_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How often a quiet watch looks how far it has come, and tells (apiserver's bookmarkFrequency). History is kept longer,
-/// so that a watch of which nothing concerned it does not find itself too old.
+/// Period in which a quiet watch sends a bookmark (apiserver's bookmarkFrequency). History is kept longer, so that a
+/// watch of which nothing concerned it does not find itself too old.
 pub const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ pub(crate) enum Change {
 pub(crate) struct Item {
     pub(crate) change: Change,
     pub(crate) record: Arc<Record>,
-    /// What a Put replaced.
+    /// The record that a Put replaced.
     pub(crate) previous: Option<Arc<Record>>,
     pub(crate) at: Position,
 }
@@ -66,7 +66,7 @@ struct Bucket {
     cursors: usize,
 }
 
-/// What a cursor found in its bucket.
+/// The result of a cursor's pull from its bucket.
 pub(crate) enum Pulled {
     Items(Vec<Arc<Item>>),
     /// Events that the cursor had not seen have left the ring.
@@ -123,7 +123,7 @@ impl Ring {
         self.index.leave(interest);
     }
 
-    /// Where a cursor of the bucket stands that has seen everything.
+    /// The end of the bucket: the place of a cursor that has seen everything.
     pub(crate) fn end(&mut self, interest: &Interest) -> u64 {
         let bucket = self.index.slot(interest);
         bucket.first + bucket.sequence.len() as u64
@@ -199,7 +199,7 @@ impl Index {
             if let Some(bucket) = buckets.get_mut(now) {
                 enter(bucket);
             }
-            // Those who watched the value that it had must hear that it is gone.
+            // Watchers of the value that it had must hear that it is gone.
             if let Some(before) = item.previous.as_ref().map(|p| p.field(field).unwrap_or_default())
                 && before != now
                 && let Some(bucket) = buckets.get_mut(before)

@@ -19,7 +19,7 @@ pub(crate) type Map = OrdMap<Arc<str>, Arc<Record>>;
 #[derive(Clone)]
 pub struct Snapshot {
     pub(crate) map: Map,
-    /// What the snapshot shows is the state of this revision.
+    /// The revision whose state the snapshot shows.
     pub revision: u64,
     /// Revision of the last change in it: the state of all revisions from here to `revision` is the same.
     pub changed: u64,

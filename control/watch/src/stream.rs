@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Where a watch begins.
+/// The beginning of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// With the changes after this revision.
@@ -27,7 +27,7 @@ pub struct StreamOptions {
     pub start: Start,
     /// Bookmarks each [`BOOKMARK_PERIOD`] and at the end.
     pub bookmarks: bool,
-    /// When the stream ends by itself; [`WATCH_TIMEOUT_MAX`] at the latest.
+    /// Time after which the stream ends by itself; [`WATCH_TIMEOUT_MAX`] at the latest.
     pub timeout: Duration,
 }
 
@@ -113,7 +113,8 @@ impl EventStream {
         }
     }
 
-    /// What is done at the end, and from time to time: the cursor moves on past what does not concern it, and tells.
+    /// Moves the cursor past events that do not concern it, and sends a bookmark; done at the end, and from time to
+    /// time.
     fn look(&mut self) {
         let now = self.env.instant();
         self.over = now >= self.deadline;

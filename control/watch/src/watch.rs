@@ -48,7 +48,7 @@ pub(crate) struct Core {
     wakes: AtomicU64,
 }
 
-/// What the store holds of us: a weak end, so that the store does not keep its own readers alive.
+/// The store's end of the watch: weak, so that the store does not keep its own readers alive.
 struct Feed(Weak<Core>);
 
 impl Sink for Feed {
@@ -162,7 +162,7 @@ impl Watch {
             wakes: AtomicU64::new(0),
         });
         let from = store.subscribe(Arc::new(Feed(Arc::downgrade(&core))));
-        // What is being handed to others at this moment is not handed to us: it must be in what is read.
+        // Events that are being handed to others at this moment are not handed to us: they must be in what is read.
         store.wait_for(from).await?;
         let revision = core.load(ROOT, &states).await?;
         core.revision.fetch_max(revision, Ordering::Release);
@@ -194,7 +194,8 @@ impl Watch {
             return state.until_loaded().await;
         }
         let unregister = Unregister { core: &self.core, state: &state };
-        // What was committed before the resource was entered is not in its events: it must be in what is read.
+        // Events that were committed before the resource was entered are not handed to it: they must be in what is
+        // read.
         self.core.store.wait_for(self.core.revision()).await?;
         let loaded = self.core.load(&state.prefix, std::slice::from_ref(&state)).await;
         drop(unregister);
@@ -245,7 +246,7 @@ impl Watch {
         Ok(Cursor::new(self.core.clone(), self.state(prefix)?, filter, revision))
     }
 
-    /// How often a waiting cursor has been woken, in all.
+    /// Number of times that a waiting cursor has been woken, in all.
     pub fn wakes(&self) -> u64 {
         self.core.wakes.load(Ordering::Relaxed)
     }

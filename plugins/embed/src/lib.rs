@@ -29,7 +29,7 @@ include!(concat!(env!("OUT_DIR"), "/components.rs"));
 /// The component that holds all built-in policies.
 pub const POLICIES_REFERENCE: &str = "sampan/policies:v1";
 
-/// What to hand to `Runtime::seed`.
+/// The artefacts for `Runtime::seed`.
 pub fn seeds() -> Vec<Seed> {
     COMPONENTS.iter().map(|component| component.seed).collect()
 }

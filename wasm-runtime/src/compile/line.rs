@@ -1,4 +1,4 @@
-//! Whose component is compiled next.
+//! The line at the compiler: turns of components to be compiled.
 //!
 //! There are three lines, each with a compiler of its own: one for jobs that may be short, one for those that were not,
 //! one for policies. A job whose length is not known is tried in the short line with a small budget and goes to the long
@@ -84,7 +84,7 @@ impl Line {
 
 impl State {
     fn owner(&mut self, owner: &Arc<str>) -> &mut Owner {
-        // Who comes anew has no claim on the time that the others used meanwhile.
+        // An owner that comes anew has no claim on the time that the others used meanwhile.
         let least = self.owners.values().filter(|it| !it.jobs.is_empty()).map(|it| it.used).min();
         let it = self.owners.entry(owner.clone()).or_default();
         if it.jobs.is_empty() {

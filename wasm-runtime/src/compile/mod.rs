@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use wasi_preview1_component_adapter_provider as adapters;
 use wasmtime::Engine;
 
-/// Where components are compiled.
+/// The program that compiles components.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Compiler {
     /// A child process of this program, whose `main` calls [`compile_child_main`] first.
@@ -62,7 +62,7 @@ pub struct Precompiled {
     pub artefact: Vec<u8>,
     /// Names the engine's settings; see [`crate::Seed`].
     pub engine_hash: u64,
-    /// What the component exports.
+    /// The worlds that the component exports.
     pub worlds: crate::inspect::Worlds,
 }
 

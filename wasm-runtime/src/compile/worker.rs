@@ -43,7 +43,7 @@ pub(crate) struct Job {
     pub(crate) claim: CompileClaim,
 }
 
-/// Who asks for a component, for the turns at the compiler.
+/// The owner of a compilation, for the turns at the compiler.
 #[derive(Clone)]
 pub struct CompileClaim {
     /// Turns are shared out by it: a namespace.
@@ -59,7 +59,7 @@ impl Default for CompileClaim {
     }
 }
 
-/// What one compilation may take.
+/// Bounds of one compilation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CompileBounds {
     /// CPU time, in whole seconds: the kernel counts no finer.
@@ -76,7 +76,7 @@ impl Default for CompileBounds {
     }
 }
 
-/// Why a job has no answer.
+/// The reason why a job has no answer.
 #[derive(Debug)]
 enum Stopped {
     /// It used up its CPU time: its own doing.
@@ -87,7 +87,7 @@ enum Stopped {
     Died(String),
 }
 
-/// What became of a job: the compiler's answer, or why there is none.
+/// The outcome of a job: the compiler's answer, or the reason why there is none.
 struct Done {
     result: Result<Result<Vec<u8>, String>, Stopped>,
     /// CPU time that it took.
@@ -175,7 +175,7 @@ impl CompilerPool {
         Ok(done)
     }
 
-    /// What a component may take in all.
+    /// CPU time that a component may take in all.
     pub(crate) fn cpu_max(&self) -> Duration {
         self.bounds.cpu
     }
@@ -220,7 +220,7 @@ impl CompilerPool {
     }
 }
 
-/// Why a component that used up its CPU time is refused.
+/// The message about a component that used up its CPU time.
 pub(crate) fn over(cpu: Duration) -> String {
     format!("it needed more than {} s of CPU time", cpu.as_secs())
 }

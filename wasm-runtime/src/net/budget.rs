@@ -11,7 +11,7 @@ pub(crate) struct GuestSockets {
     total: usize,
 }
 
-/// What one container may hold, all of its stores together.
+/// The sockets of one container, all of its stores together.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketBudget {
     free: Arc<Semaphore>,
@@ -40,7 +40,7 @@ impl GuestSockets {
         Self { free: Arc::new(Semaphore::new(total)), total }
     }
 
-    /// How many one container may have at once where its own limit is `max`.
+    /// Number of sockets that one container may have at once where its own limit is `max`.
     pub(crate) fn share(&self, max: usize) -> usize {
         max.min(self.total / SOCKETS_SHARE)
     }

@@ -24,7 +24,7 @@ impl Cidr {
     }
 }
 
-/// What pods may reach. Anything that no rule denies, outside the host and its link, is reachable.
+/// The addresses that pods may reach. Anything that no rule denies, outside the host and its link, is reachable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EgressRules {
     /// Ranges inside loopback that are the cluster's: pods and services.

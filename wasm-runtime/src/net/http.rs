@@ -20,7 +20,7 @@ pub(crate) struct OutgoingHttp {
     pub(crate) budget: SocketBudget,
     /// The engine spawns what is returned here as tasks of their own: they run at the container's cost all the same.
     pub(crate) meter: Meter,
-    /// What the next request's connection costs, charged by who sends it.
+    /// The cost of the next request's connection, charged by the sender.
     pub(crate) connection: Option<Charge>,
 }
 

@@ -35,7 +35,7 @@ impl PodNet {
         SocketAddr::new(ip, address.port())
     }
 
-    /// Where a connect to `address` may go, or None where it may not.
+    /// The address that a connect to `address` goes to, or None where it may not.
     pub(crate) fn destination(&self, address: SocketAddr) -> Option<SocketAddr> {
         let resolved = self.resolve(address);
         (resolved.ip() == IpAddr::V4(self.ip) || self.egress.permits(resolved)).then_some(resolved)

@@ -23,7 +23,7 @@ pub(crate) struct PodSocketsView<'a> {
     pub(crate) budget: &'a SocketBudget,
     /// One for each socket that the store holds.
     pub(crate) held: &'a mut Vec<SocketPermit>,
-    /// What the sockets cost is charged here.
+    /// The account that the sockets' cost is charged to.
     pub(crate) mem: &'a mut StoreMem,
 }
 

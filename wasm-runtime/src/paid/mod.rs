@@ -32,7 +32,7 @@ impl HasData for Paid {
 
 /// A store's data whose host resources are charged.
 pub(crate) trait PaidState: WasiView + 'static {
-    /// Both of them at once.
+    /// The context, the table and the ledger at once.
     fn paid(&mut self) -> PaidView<'_>;
 }
 
@@ -80,7 +80,7 @@ impl Refusal for HeaderError {
     }
 }
 
-/// What a host call answers, which may hold a new resource.
+/// The answer of a host call, which may hold a new resource.
 pub(crate) trait Made {
     /// Its place in the table.
     fn made(&self) -> Option<u32>;

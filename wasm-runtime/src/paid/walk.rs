@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is linked as the engine has it and makes no resource here. Anything else that returns one must be charged by a
-/// view of this module or of `net::tcp`.
+/// Functions that are linked as the engine has them and make no resource here. Anything else that returns one must be
+/// charged by a view of this module or of `net::tcp`.
 const NEVER: [(&str, &str); 6] = [
     // The context allows neither UDP nor names.
     ("wasi:sockets/udp-create-socket", "create-udp-socket"),
@@ -33,7 +33,7 @@ const VIEWS: [&str; 7] = [
     include_str!("../wasi/lifecycle.rs"),
 ];
 
-/// Where the engine's own definitions of the interfaces stand.
+/// The files with the engine's own definitions of the interfaces.
 fn definitions() -> Vec<PathBuf> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--offline", "--format-version", "1", "--manifest-path"])

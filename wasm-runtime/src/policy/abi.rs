@@ -8,17 +8,17 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 pub struct PolicyChanges {
     /// UTF-8 of the new strings, one after the other.
     pub strings: Vec<u8>,
-    /// Where each new string ends.
+    /// The end of each new string.
     #[component(name = "string-ends")]
     pub string_ends: Vec<u32>,
     /// Ids of the columns with changed cells.
     pub columns: Vec<u32>,
-    /// Where each column's part of `rows` ends.
+    /// The end of each column's part of `rows`.
     #[component(name = "column-ends")]
     pub column_ends: Vec<u32>,
     /// Rows of changed cells.
     pub rows: Vec<u32>,
-    /// Where each row's part of `words` ends.
+    /// The end of each row's part of `words`.
     #[component(name = "cell-ends")]
     pub cell_ends: Vec<u32>,
     /// The cells.
@@ -59,7 +59,7 @@ pub struct PolicyReason {
 pub struct PolicyVerdicts {
     /// A byte for each node: 0, or 1 + an index into `reasons`; empty: all pass.
     pub marks: Vec<u8>,
-    /// What the marks point at.
+    /// The reasons that the marks point at.
     pub reasons: Vec<PolicyReason>,
     /// Slots of the policies that do not concern the pod.
     pub skipped: Vec<u32>,

@@ -23,7 +23,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Lift, Linker, ResourceTable, TypedFunc};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-/// What one call may take.
+/// Bounds of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyBudget {
     /// CPU time of the calling thread.
@@ -32,22 +32,22 @@ pub struct PolicyBudget {
     pub wall: Duration,
 }
 
-/// Why a call gave no answer.
+/// The reason why a call gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PolicyCause {
-    /// It trapped: a panic, a stack overflow, an exit.
+    /// The guest trapped: a panic, a stack overflow, an exit.
     Trap,
     /// [`PolicyBudget::cpu`] was used up.
     CpuBudget,
     /// [`PolicyBudget::wall`] was over.
     WallBudget,
-    /// It wanted more memory than it may have.
+    /// The guest wanted more memory than it may have.
     Memory,
-    /// It would have waited.
+    /// The guest would have waited.
     Blocked,
     /// The answer contradicts the question.
     BadAnswer,
-    /// It said itself that it cannot answer.
+    /// The guest itself said that it cannot answer.
     Refused,
     /// A fresh copy of it answered differently though it says that it is pure.
     Impure,
@@ -73,9 +73,9 @@ impl PolicyCause {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", cause.as_str())]
 pub struct PolicyFault {
-    /// What went wrong.
+    /// The fault.
     pub cause: PolicyCause,
-    /// The same for people, in one line; what the guest said last stands in it.
+    /// The fault for people, in one line; the guest's last output stands in it.
     pub message: String,
 }
 
@@ -218,7 +218,7 @@ impl PolicyComponent {
         self.0.artifact.digest()
     }
 
-    /// How many instances of it live now, of this and all its clones.
+    /// Number of its instances that live now, of this and all its clones.
     pub fn instances(&self) -> usize {
         Arc::strong_count(&self.0.instances) - 1
     }
@@ -265,7 +265,7 @@ impl PolicyComponent {
     }
 }
 
-/// What the last call took.
+/// The use of one or more calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     /// CPU time of the calling thread.
@@ -359,7 +359,7 @@ fn fault(error: &wasmtime::Error, budget: PolicyBudget, cpu: Duration, wall: Dur
 }
 
 impl PolicyInstance {
-    /// What it is an instance of.
+    /// The component that it is an instance of.
     pub fn component(&self) -> &PolicyComponent {
         &self.component
     }
@@ -369,12 +369,12 @@ impl PolicyInstance {
         self.poisoned
     }
 
-    /// What the last call took.
+    /// The use of the last call.
     pub fn spent(&self) -> Spent {
         self.spent
     }
 
-    /// What its start and all calls until now took.
+    /// The use of its start and all calls until now.
     pub fn total(&self) -> Spent {
         self.total
     }
@@ -409,7 +409,7 @@ impl PolicyInstance {
         answer
     }
 
-    /// What the component says of itself, as JSON.
+    /// The component's description of itself, as JSON.
     pub fn describe(&mut self, budget: PolicyBudget) -> Result<String, PolicyFault> {
         let index = self.component.0.points.describe;
         let describe = self.function::<(), (String,)>(Some(&index))?;

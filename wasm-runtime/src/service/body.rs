@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// When a request last made progress, and whether it failed after its answer had begun.
+/// Time of a request's last progress, and whether it failed after its answer had begun.
 #[derive(Debug)]
 pub(super) struct Progress {
     env: Env,

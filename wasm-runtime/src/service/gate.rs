@@ -1,5 +1,5 @@
-//! How many requests a service works on at once: as many as its memory limit surely holds; the rest queue. Requests
-//! whose body is still on its way take at most a part of the turns: those that have come whole do not wait for clients.
+//! The gate of a service: as many requests at once as its memory limit surely holds; the rest queue. Requests whose
+//! body is still on its way take at most a part of the turns: those that have come whole do not wait for clients.
 
 use crate::limits::{REQUEST_BYTES_DECAY, UNFINISHED_PART};
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ pub(crate) struct Gate {
     in_flight_max: usize,
     queued_max: usize,
     memory_limit: u64,
-    /// What an instance starts with.
+    /// Bytes that an instance starts with.
     initial_bytes: u64,
 }
 
@@ -29,7 +29,7 @@ struct State {
     late: VecDeque<oneshot::Sender<()>>,
 }
 
-/// How much of a request has come.
+/// The part of a request that has arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Arrival {
     /// All of it.

@@ -29,23 +29,23 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-/// How a service is started.
+/// The inputs of a service's start.
 #[derive(Clone)]
 pub struct ServiceSpec {
     /// The program's name first.
     pub args: Vec<String>,
     /// Names and values, as the guest sees them.
     pub env: Vec<(String, String)>,
-    /// Where the standard output of all instances goes.
+    /// Receives the standard output of all instances.
     pub stdout: Arc<dyn LogSink>,
-    /// Where the standard error of all instances goes.
+    /// Receives the standard error of all instances.
     pub stderr: Arc<dyn LogSink>,
     /// The pod's address, which its guests' sockets are bound to.
     pub pod_ip: Ipv4Addr,
-    /// Where it listens; port 0 picks one.
+    /// The address that it listens on; port 0 picks one.
     pub listen: SocketAddr,
-    /// How long a request may go on without progress: to the head of its answer, and between two pieces of the answer
-    /// that its client takes.
+    /// Longest time of a request without progress: to the head of its answer, and between two pieces of the answer that
+    /// its client takes.
     pub request_timeout: Duration,
     /// The most requests at once; the memory limit and the pool may say fewer.
     pub in_flight_max: usize,
@@ -78,7 +78,7 @@ pub struct ServiceHandle {
 }
 
 impl ServiceHandle {
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -104,7 +104,7 @@ impl ServiceHandle {
     }
 }
 
-/// What all requests of a service share.
+/// State that all requests of a service share.
 struct Service {
     running: Arc<Running>,
     pre: ProxyPre<GuestState>,
@@ -164,7 +164,7 @@ pub(crate) fn start(
     Ok(ServiceHandle { running, address })
 }
 
-/// What an instance takes before it does anything.
+/// The memory that an instance takes before it does anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Needs {
     memories: u32,
@@ -191,7 +191,7 @@ impl Needs {
         })
     }
 
-    /// What the first requests are taken to need: they come before any has shown it.
+    /// Bytes that the first requests are taken to need: they come before any has shown it.
     fn initial_bytes(self) -> u64 {
         let pages = self.memory_pages.saturating_mul(u64::from(self.memories));
         let elements = self.table_elements.saturating_mul(u64::from(self.tables));
@@ -205,7 +205,7 @@ impl Needs {
         self.memories.max(self.tables.div_ceil(limits::SERVICE_TABLES_MAX / limits::SERVICE_INSTANCES_MAX)).max(1)
     }
 
-    /// How many of its instances one container may have at once, for the other containers' sake.
+    /// Number of its instances that one container may have at once, for the other containers' sake.
     fn in_flight_max(self) -> usize {
         let share = |total: u32, each: u32| total / limits::SERVICE_POOL_SHARE / each.max(1);
         let memories = share(limits::SERVICE_INSTANCES_MAX, self.memories);
@@ -251,7 +251,8 @@ async fn serve(service: Arc<Service>, listener: TcpListener) {
     running.kill.cancel();
 }
 
-/// How many connections a service may hold: by descriptors, and by half of what clients may make it hold in memory.
+/// Number of connections that a service may hold: by descriptors, and by half of the memory that clients may make it
+/// hold.
 fn connections_share(service: &Service) -> ServiceShare {
     let by_memory = service.container.mem.clients_limit() / 2 / prices::SERVED_CONNECTION;
     let max = limits::CONNECTIONS_MAX.min(usize::try_from(by_memory).unwrap_or(usize::MAX));
@@ -274,7 +275,7 @@ async fn accept(service: &Arc<Service>, listener: &TcpListener, connections: &Ta
         let peer = peer.ip();
         let place = all.admit(share, peer).await;
         let memory = || Charge::for_client(&service.container.mem, prices::SERVED_CONNECTION);
-        // Where requests that wait hold the clients' memory this one has to come again.
+        // A request has to come again where those that wait hold all of the clients' memory.
         let Some(held) = memory() else { continue };
         let served = connection(service.clone(), stream, place);
         let served = connections.track_future(async move {

@@ -31,7 +31,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 type Answer = Response<HyperOutgoingBody>;
 
-/// How the guest's call ended, and the memory that it took.
+/// The end of the guest's call, and the memory that it took.
 struct Called {
     result: wasmtime::Result<()>,
     bytes: u64,
@@ -127,14 +127,14 @@ impl Drop for Guest {
     }
 }
 
-/// What lets a request run, and its connection with it.
+/// The right of a request to run, and its connection with it.
 struct Turn {
     permit: Permit,
     seat: Seat,
     work: AtWork,
 }
 
-/// Why a request never reached an instance.
+/// The reason why a request never reached an instance.
 enum Refused {
     NoRoom,
     QueueFull,

@@ -1,4 +1,4 @@
-//! What guests see of their host beside network and HTTP: clocks, standard streams, their end.
+//! A guest's view of its host beside network and HTTP: clocks, standard streams, their end.
 
 mod inert;
 mod lifecycle;

@@ -11,7 +11,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-/// Where a container's stdout or stderr goes.
+/// A receiver of a container's stdout or stderr.
 pub trait LogSink: Send + Sync + 'static {
     /// Takes bytes as the guest wrote them: no line is whole. Must not block. False means that they were dropped; the
     /// runtime counts them in [`crate::Usage::log_bytes_dropped`].
@@ -24,7 +24,7 @@ pub trait LogSink: Send + Sync + 'static {
     }
 }
 
-/// What a container's log costs, and what was dropped of it.
+/// The cost of a container's log, and the number of dropped lines.
 #[derive(Debug)]
 pub(crate) struct LogAccount {
     charge: Mutex<Charge>,

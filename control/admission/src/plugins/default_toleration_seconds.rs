@@ -4,7 +4,7 @@ use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::{Object, Status};
 use serde_json::{Value, json};
 
-/// How long a pod stays bound to a node that is not ready or cannot be reached, seconds (kube-apiserver's defaults).
+/// Seconds for which a pod stays bound to a node that is not ready or cannot be reached (kube-apiserver's defaults).
 const TOLERATION_SECONDS: i64 = 300;
 const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 

@@ -72,7 +72,7 @@ async fn write(
         }
         let mut object = current.clone();
         object.set(&["spec", "replicas"], replicas);
-        // What the scale says about the version it was made of holds for the object too.
+        // Preconditions of the scale (version and UID) hold for the object too.
         if !scale.resource_version().is_empty() {
             object.set_meta("resourceVersion", scale.resource_version());
         }

@@ -70,7 +70,7 @@ impl Authenticate {
                 return refuse(&request, &Status::unauthorized());
             }
         };
-        // What proved the identity is of no use further in, and must not reach a log or a node.
+        // The proof of the identity is of no use further in, and must not reach a log or a node.
         request.headers_mut().remove(http::header::AUTHORIZATION);
         request.extensions_mut().insert(Identity(user));
         next.run(request).await

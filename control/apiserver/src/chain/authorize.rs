@@ -38,7 +38,7 @@ impl Authorize {
     }
 }
 
-/// What a request wants to do, in the terms of authorization.
+/// The request in the terms of authorization.
 pub(crate) fn attributes(exchange: &Exchange, user: &UserInfo, query: Option<&str>) -> Attributes {
     let info = &exchange.info;
     if !info.is_resource_request() {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// The step.
 pub struct FlowControl {
-    /// Where seats are taken.
+    /// The seats that requests take.
     pub seats: Seats,
 }
 

@@ -26,9 +26,9 @@ const AUDIT_ID_MAX: usize = 64;
 pub struct Receive {
     /// The clock, and what ids are drawn from.
     pub env: Env,
-    /// Where requests are counted.
+    /// Counts the requests.
     pub metrics: Arc<Metrics>,
-    /// What answers are charged to.
+    /// The ledgers that answers and bodies are charged to.
     pub ledgers: Ledgers,
 }
 
@@ -55,7 +55,7 @@ impl Receive {
         let exchange = Arc::new(Exchange::new(info, audit_id, origin));
         request.extensions_mut().insert(exchange.clone());
         let output = super::refusal_output(&request);
-        // What panicked holds nothing of ours: the request's own state goes with it, and shared state is behind locks
+        // A panic leaves nothing of ours behind: the request's own state goes with it, and shared state is behind locks
         // that are never held across a step that could panic half-way.
         let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
             Ok(response) => response,

@@ -32,7 +32,7 @@ struct Inner {
     metrics: Arc<Metrics>,
 }
 
-/// What a level may use, in seats and waiting places.
+/// Seats and waiting places of a level.
 #[derive(Clone, Copy, Debug)]
 struct LevelRule {
     exempt: bool,
@@ -178,7 +178,7 @@ impl Seats {
         Self { inner: Arc::new(Inner { classifier, rules, state, metrics }) }
     }
 
-    /// Where a request belongs, and whether it needs no seat there.
+    /// The level and flow of a request, and whether it needs no seat there.
     pub fn place(&self, user: &UserInfo, info: &RequestInfo) -> (Placement, bool) {
         let placement = self.inner.classifier.place(user, info);
         (placement, self.inner.rules[placement.level].exempt)

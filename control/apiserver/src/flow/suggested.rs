@@ -58,7 +58,7 @@ fn resource(
     Rule::Resource { verbs, groups, resources: list(resources), namespaces: list(namespaces), cluster_scope }
 }
 
-/// The same, of objects without a namespace too.
+/// A rule for objects with and without a namespace.
 fn resource_anywhere(of: (&[&'static str], &[&'static str])) -> Rule {
     let (groups, resources) = (list(of.0), list(of.1));
     Rule::Resource { verbs: list(&["*"]), groups, resources, namespaces: list(&["*"]), cluster_scope: true }

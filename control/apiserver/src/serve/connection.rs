@@ -69,8 +69,8 @@ impl Http {
     }
 }
 
-/// Where hyper runs the streams of an HTTP/2 connection: they are waited for at the drain like their connection, and
-/// end when their answer is cut. hyper hands a stream over right after it has called the service for it, so the token that
+/// The executor of an HTTP/2 connection's streams: the drain waits for them like for their connection, and they end
+/// when their answer is cut. hyper hands a stream over right after it has called the service for it, so the token that
 /// the call left is the stream's.
 #[derive(Clone)]
 struct Streams {
@@ -97,7 +97,7 @@ where
     }
 }
 
-/// How an answer that nobody takes is ended.
+/// The way to end an answer that the peer does not take.
 #[derive(Clone)]
 enum Cuts {
     /// HTTP/1.1: with the connection.
@@ -124,15 +124,15 @@ pub(super) struct Connection {
     pub address: SocketAddr,
     /// `None`: plain HTTP.
     pub acceptor: Option<TlsAcceptor>,
-    /// How HTTP/1.1 is spoken.
+    /// Settings of HTTP/1.1.
     pub http: Arc<Http>,
-    /// What answers.
+    /// The service that answers.
     pub service: ApiService,
     /// Own what the connection spawns.
     pub tasks: Tasks,
     /// The clock.
     pub env: Env,
-    /// What the chain knows of it.
+    /// The connection as the chain knows it.
     pub line: Arc<Line>,
     /// Its place among the connections.
     pub place: Place,

@@ -1,6 +1,6 @@
-//! Who may stay connected. Newcomers, who have not said who they are, have a part of the places; the others are kept for
-//! those who have, and no identity gets more than half of them. When the newcomers' part is full, the one that has been
-//! idle for longest goes.
+//! Connections that stay and connections that make room. Newcomers, who have not said who they are, have a part of the
+//! places; the others are kept for those who have, and no identity gets more than half of them. When the newcomers'
+//! part is full, the one that has been idle for longest goes.
 
 use crate::ledger::Payer;
 use crate::limits::{NEWCOMER_GRACE, NEWCOMERS_PART};
@@ -44,7 +44,7 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// So many places in all.
+    /// A number of places.
     pub fn new(connections: usize) -> Self {
         let newcomers_max = (connections / NEWCOMERS_PART).max(1);
         let known_max = connections.saturating_sub(newcomers_max).max(1);

@@ -17,7 +17,7 @@ const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
-/// What a kind that the schema knows can be patched with; others cannot be merged by their schema.
+/// Media types of patches to a kind that the schema knows; others cannot be merged by their schema.
 pub const PATCHES: [&str; 4] = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH, STRATEGIC_PATCH];
 
 pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
@@ -79,7 +79,7 @@ pub(crate) struct Patch<'a> {
 }
 
 impl Patch<'_> {
-    /// What it makes of `current`, in the form of its kind.
+    /// The result of the patch on `current`, in the form of its kind.
     pub(crate) fn object(&self, ask: &Ask, validation: FieldValidation, current: &Object) -> Result<Object, Status> {
         let patch = self.parsed.get_or_init(|| self.parse()).as_ref().map_err(Clone::clone)?;
         let current = current.to_value();
@@ -120,8 +120,7 @@ impl Patch<'_> {
         }
     }
 
-    /// What a patch that cannot be applied is answered with: of a JSON patch always 422, of a strategic one what its
-    /// error is.
+    /// The answer to a patch that cannot be applied: of a JSON patch always 422, of a strategic one by its error.
     fn refused(&self, error: &patches::PatchError) -> Status {
         if self.media_type == JSON_PATCH {
             return Status {

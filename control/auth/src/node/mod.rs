@@ -1,6 +1,6 @@
-//! What a node may do (k8s.io/kubernetes/plugin/pkg/auth/authorizer/node, v1.35): the rules of the role `system:node`,
-//! but where a resource is subdivided: its own Node, its own pods and what they refer to, its own lease. Admission's
-//! NodeRestriction sees to what only the objects themselves say.
+//! The rights of a node (k8s.io/kubernetes/plugin/pkg/auth/authorizer/node, v1.35): the rules of the role
+//! `system:node`, but where a resource is subdivided: its own Node, its own pods and the objects they refer to, its own
+//! lease. Admission's NodeRestriction sees to what only the objects themselves say.
 
 mod references;
 mod relation;
@@ -38,7 +38,7 @@ pub struct NodeAuthorizer {
     rules: Vec<PolicyRule>,
 }
 
-/// What a subdivided resource's rule comes to.
+/// The result of a subdivided resource's rule.
 enum Step {
     Allow,
     /// Refused, and why.

@@ -15,7 +15,7 @@ pub enum Referred {
 
 type Fields = &'static [&'static str];
 
-/// Where a volume names a Secret.
+/// Fields of volumes that name a Secret.
 const VOLUME_SECRETS: [Fields; 10] = [
     &["azureFile", "secretName"],
     &["cephfs", "secretRef", "name"],

@@ -10,7 +10,7 @@ use serde_json::Value;
 /// Marks a pod that a node made itself of a file (kubernetes' `MirrorPodAnnotationKey`).
 pub const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
-/// How objects of a kind belong to a node.
+/// The relation by which objects of a kind belong to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Relation {
     /// A field of the object has the node's name.
@@ -42,7 +42,7 @@ impl Named {
 /// Whether the object of that name is related to the node. One that does not exist is not.
 ///
 /// # Errors
-/// Those of the reads.
+/// Errors of the reads.
 pub(super) async fn related(
     client: &Client,
     node: &str,

@@ -37,7 +37,7 @@ pub struct Binding {
     pub subjects: Vec<Subject>,
 }
 
-/// Who is granted something by which binding: looked up by the user's name and by each group.
+/// The bindings that grant something: looked up by the user's name and by each group.
 #[derive(Debug)]
 struct Grant {
     binding: String,

@@ -38,7 +38,7 @@ impl EventType {
     }
 }
 
-/// What an event is about.
+/// A reference to the object that an event is about.
 pub fn reference<K: Resource + Metadata<Ty = ObjectMeta>>(object: &K) -> ObjectReference {
     let meta = object.metadata();
     ObjectReference {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use store::IndexFn;
 use tokio::sync::watch;
 
-/// What one informer watches.
+/// The objects that one informer watches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InformerSpec {
     pub resource: GroupVersionResource,
@@ -52,11 +52,11 @@ impl InformerSpec {
     }
 }
 
-/// What happened to the local copy.
+/// A change of the local copy.
 #[derive(Clone, Debug)]
 pub enum Change {
     Applied {
-        /// What the copy held before; `None` for a new object, and in a replay.
+        /// The object before the change; `None` for a new object, and in a replay.
         old: Option<Arc<Record>>,
         new: Arc<Record>,
     },

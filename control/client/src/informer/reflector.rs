@@ -61,7 +61,7 @@ fn fraction(random: u64) -> f64 {
 }
 
 struct State {
-    /// What the copy has reached; `None`: nothing, or a revision that is gone.
+    /// The revision of the copy; `None`: it has none, or one that the server has dropped.
     revision: Option<u64>,
     /// The server has not refused `sendInitialEvents`.
     watch_list: bool,

@@ -108,7 +108,7 @@ impl Kubeconfig {
         Ok(self.context(context)?["namespace"].as_str().filter(|name| !name.is_empty()).unwrap_or("default").to_owned())
     }
 
-    /// How to reach the context's cluster as the context's user; `None`: the current context.
+    /// The cluster and the user of the context, for a client; `None`: the current context.
     ///
     /// # Errors
     /// `Config` when something is missing, `Unsupported` for a way in that is not built (exec plugins, proxies), `File`

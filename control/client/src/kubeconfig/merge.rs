@@ -33,7 +33,7 @@ pub enum Target {
     File(PathBuf),
 }
 
-/// What a merge did.
+/// The outcome of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
     /// The file that has the entry now.

@@ -11,7 +11,7 @@ pub const REVISION: &str = "deployment.kubernetes.io/revision";
 pub const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
 /// Replicas of the Deployment when the ReplicaSet was last scaled.
 pub const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
-/// The same with maxSurge.
+/// Annotation of a ReplicaSet: the Deployment's replicas with maxSurge.
 pub const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
 
 /// Not copied from a Deployment to its ReplicaSets.
@@ -79,7 +79,8 @@ pub fn set_new(deployment: &Deployment, target: &mut ReplicaSet, revision_now: i
     changed
 }
 
-/// What the ReplicaSet was scaled for: by it a later scaling of the Deployment is noticed and shared out.
+/// Notes the size that the ReplicaSet was scaled for: by it a later scaling of the Deployment is noticed and shared
+/// out.
 pub fn set_sizes(deployment: &Deployment, target: &mut ReplicaSet) -> bool {
     let wanted = wanted(deployment);
     let most = wanted + surge_and_unavailable(deployment).0;

@@ -21,13 +21,13 @@ pub enum Action {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// What is to be done, in order.
+    /// Writes to make, in order.
     pub actions: Vec<Action>,
-    /// What `deployment.kubernetes.io/revision` is to say.
+    /// The value of `deployment.kubernetes.io/revision`.
     pub revision: Option<i64>,
     /// The status after it.
     pub status: DeploymentStatus,
-    /// When it is to be looked at again.
+    /// Time of the next look at the Deployment.
     pub requeue: Requeue,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// How large the new ReplicaSet may be now.
+    /// The size that the new ReplicaSet may have now.
     fn new_size(&self) -> i32 {
         let Some(set) = &self.new else { return 0 };
         let wanted = wanted(self.deployment);
@@ -313,8 +313,8 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// What is added or taken is shared out among the active sets by their size, so that a rollout that is under way
-    /// stays as far as it is.
+    /// Shares out among the active sets what is added or taken, by their size, so that a rollout that is under way
+    /// stays where it is.
     fn share_out(&mut self, active_old: &[usize]) {
         let wanted = wanted(self.deployment);
         // `None` stands for the new one.

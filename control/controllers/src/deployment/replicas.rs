@@ -125,7 +125,8 @@ pub fn total(sets: &[ReplicaSet], count: impl Fn(&ReplicaSet) -> i32) -> i32 {
     sets.iter().map(count).sum()
 }
 
-/// How many replicas of `to_add` (in all; `added` of them given out already) fall to this set, in proportion to its size.
+/// The part of `to_add` (of which `added` replicas are given out already) that falls to this set, in proportion to its
+/// size.
 pub fn proportion(set: &ReplicaSet, deployment: &Deployment, to_add: i32, added: i32) -> i32 {
     if size(set) == 0 || to_add == 0 || to_add == added {
         return 0;

@@ -1,4 +1,4 @@
-//! Who is known to be gone, so that a burst of dependents asks the API once for each owner.
+//! Owners that are known to be gone, so that a burst of dependents asks the API once for each owner.
 
 use crate::limits;
 use sampan_api::object::OwnerReference;

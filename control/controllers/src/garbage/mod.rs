@@ -296,8 +296,9 @@ impl Collector {
         self.client.dynamic(resource, namespaced.then_some(namespace))
     }
 
-    /// What the copies say, and where they know nothing of the owner, the server itself. What anyone can write into a
-    /// reference proves nothing of the owner's UID: only this very reference, from this namespace, is known to be absent.
+    /// The owner's state by the local copies and, where they know nothing of it, by the server. What anyone can write
+    /// into a reference proves nothing of the owner's UID: only this very reference, from this namespace, is known to
+    /// be absent.
     async fn state_of(&self, owner: &OwnerReference, dependent: &Record) -> Result<OwnerState, Error> {
         let watched = GroupVersionKind::parse(&owner.api_version, &owner.kind).and_then(|gvk| self.graph.of_kind(&gvk));
         let namespace = match &watched {

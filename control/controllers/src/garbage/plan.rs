@@ -1,4 +1,4 @@
-//! What becomes of one object: a pure function of it, its owners' states and its dependents.
+//! The fate of one object: a pure function of it, its owners' states and its dependents.
 
 use sampan_api::Object;
 use sampan_api::object::OwnerReference;
@@ -40,7 +40,7 @@ pub enum Action {
     UnblockDependents,
 }
 
-/// How a dependent stands to the deletion of the object.
+/// The relation of a dependent to the deletion of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dependent {
     /// Its reference has no `blockOwnerDeletion`.

@@ -8,10 +8,10 @@ use sampan_reconcile::condition;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-/// What one round left.
+/// The content that one round left.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remaining {
-    /// Why it is not known what there is to delete.
+    /// The reason why it is not known what there is to delete.
     pub discovery: Option<String>,
     /// Resources that could not be emptied, each with the error.
     pub errors: Vec<String>,

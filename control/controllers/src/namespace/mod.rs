@@ -185,7 +185,7 @@ impl Namespaces {
     }
 }
 
-/// How Kubernetes names a resource in a namespace's conditions: `pods.`, `deployments.apps`.
+/// A resource's name in a namespace's conditions: `pods.`, `deployments.apps`.
 pub(crate) fn dotted(resource: &GroupVersionResource) -> String {
     format!("{}.{}", resource.resource, resource.group)
 }

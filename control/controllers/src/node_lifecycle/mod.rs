@@ -19,15 +19,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Where kubelets renew their Leases.
+/// The namespace of kubelets' Leases.
 const LEASES: &str = "kube-node-lease";
 const BY_NODE: &str = "node";
 
-/// When each node was last heard of, on our own clock: a wall clock that jumps makes no node silent.
+/// Time of the last sign of life of each node, on our own clock: a wall clock that jumps makes no node silent.
 #[derive(Default)]
 struct Heard(Mutex<HashMap<Arc<str>, (Sign, Instant)>>);
 
-/// What changes with each sign of life.
+/// Values that change with each sign of life.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Sign {
     renewed: Option<std::time::SystemTime>,

@@ -1,4 +1,4 @@
-//! What a node's silence or illness means: a pure function of it and of how long ago it was heard of
+//! The consequences of a node's silence or illness: a pure function of it and of the time since its last sign of life
 //! (pkg/controller/nodelifecycle, pkg/controller/tainteviction).
 
 use crate::{Settings, time};
@@ -51,7 +51,7 @@ pub fn readiness(node: &Node) -> &str {
     ready(node).map_or("Unknown", |condition| condition.status.as_str())
 }
 
-/// How long after the last sign of life the node counts as silent: longer as long as it has never reported.
+/// The time after the last sign of life at which the node counts as silent: longer as long as it has never reported.
 pub fn grace(node: &Node, settings: &Settings) -> Duration {
     if ready(node).is_some() { settings.node_grace } else { settings.node_startup_grace }
 }
@@ -150,8 +150,9 @@ pub fn evicts(node: &Node) -> bool {
     evicting(node).next().is_some()
 }
 
-/// How long a pod may bear the node's taints, from when it was first seen with them: `None` for ever; zero not at all.
-/// The shortest of the tolerations that hold. When the taint was added does not count: a pod may have come later.
+/// The time for which a pod bears the node's taints, from when it was first seen with them: `None` for ever; zero not
+/// at all. The shortest of the tolerations that hold. When the taint was added does not count: a pod may have come
+/// later.
 pub fn tolerates_for(node: &Node, pod: &Pod) -> Option<Duration> {
     let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     let mut shortest: Option<u64> = None;

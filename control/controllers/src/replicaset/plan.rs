@@ -1,4 +1,4 @@
-//! What a ReplicaSet wants: a pure function of it and of the pods it owns (pkg/controller/replicaset).
+//! The writes that a ReplicaSet wants: a pure function of it and of the pods it owns (pkg/controller/replicaset).
 
 use super::rank;
 use crate::{limits, owner, pod, time};
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// So many pods from the template.
+    /// Create this many pods from the template.
     Create(usize),
     /// These pods, the least worth first.
     Delete(Vec<Arc<Pod>>),
@@ -40,7 +40,7 @@ pub fn replicas(set: &ReplicaSet) -> i32 {
     set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
 }
 
-/// What went wrong with a write of this round: reason and message of the condition `ReplicaFailure`.
+/// The failure of a write of this round: reason and message of the condition `ReplicaFailure`.
 pub type Failure = (&'static str, String);
 
 /// The status that follows, and when it changes by itself (a pod becomes available).

@@ -168,7 +168,7 @@ impl Shared {
     }
 }
 
-/// Why an object was suspended, as its own condition has it.
+/// The reason for an object's suspension, from its own condition.
 fn suspension(object: &SchedulingPolicy) -> Arc<str> {
     let conditions = object.status.iter().flat_map(|status| &status.conditions);
     let found = conditions.into_iter().find(|one| one.type_ == condition::SUSPENDED);

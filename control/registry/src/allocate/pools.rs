@@ -43,7 +43,7 @@ pub(crate) enum Taken {
 }
 
 impl Pool {
-    /// How many items may be drawn, and the one at an index.
+    /// Number of items that may be drawn.
     fn size(self) -> u64 {
         match self {
             Self::Addresses { prefix, .. } => (1u64 << (32 - u32::from(prefix.min(32)))).saturating_sub(3).max(1),
@@ -60,7 +60,7 @@ impl Pool {
         }
     }
 
-    /// Why an item is none of this pool, in Kubernetes' words.
+    /// The reason why an item is none of this pool, in Kubernetes' words.
     fn refuse(self, item: &str) -> Option<String> {
         match self {
             Self::Addresses { network, prefix } => {
@@ -139,7 +139,8 @@ fn key(pool: &str, item: &str) -> Arc<str> {
     format!("{ALLOCATIONS}{pool}/{item}").into()
 }
 
-/// What one write has drawn and found so far, so that each item of a pool is looked at once however many are drawn.
+/// Items that one write has drawn and found so far, so that each item of a pool is looked at once however many are
+/// drawn.
 #[derive(Default)]
 pub(crate) struct Draws {
     /// The keys that this write takes.

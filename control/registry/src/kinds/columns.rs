@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 /// A cell that is computed: the object in the row's version, and now.
 pub(super) type Cell = fn(&Object, SystemTime) -> Value;
 
-/// What is shown for a time that is not set.
+/// Text for a time that is not set.
 const UNKNOWN: &str = "<unknown>";
 const NONE: &str = "<none>";
 
@@ -41,7 +41,7 @@ impl Tabled for Resource {
     }
 }
 
-/// Where a cell comes from, and what is shown where there is nothing.
+/// The source of each cell, and the text where it has nothing.
 type Plan = Vec<(Source, Value)>;
 
 enum Source {
@@ -189,7 +189,7 @@ pub(super) fn selector(selector: Option<&Value>) -> String {
     if text.is_empty() { NONE.to_owned() } else { text }
 }
 
-/// The same with `""` for a selector of everything.
+/// The selector as text; `""` for a selector of everything.
 pub(super) fn selector_text(selector: Option<&Value>) -> String {
     let Some(selector) = selector else { return String::new() };
     let mut requirements: Vec<(String, String)> = Vec::new();

@@ -16,7 +16,7 @@ type Warn = fn(&Context<'_>, &Object) -> Vec<String>;
 type WarnUpdate = fn(&Context<'_>, &Object, &Object) -> Vec<String>;
 type Grace = fn(&Context<'_>, &Object, &DeleteOptions) -> Option<i64>;
 
-/// What one kind does on the way to the store. Each field is the method of [`Strategy`] of that name.
+/// The rules of one kind on the way to the store. Each field is the method of [`Strategy`] of that name.
 pub(super) struct Rules {
     pub create_on_update: bool,
     pub unconditional_update: bool,

@@ -21,7 +21,7 @@ pub struct Question<'a> {
     pub objects: &'a Objects,
 }
 
-/// Why a node was refused.
+/// The reason why a node was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reason {
     /// Id of the policy that refuses it.
@@ -37,7 +37,7 @@ pub struct Reason {
 pub struct FilterAnswer {
     /// For each row 0, or 1 + an index of `reasons`; empty when every row passed.
     pub marks: Vec<u8>,
-    /// What the marks point at.
+    /// The reasons that the marks point at.
     pub reasons: Vec<Reason>,
     /// Policies that the pod does not concern at all.
     pub skipped: Vec<u32>,
@@ -68,7 +68,7 @@ pub struct Fault {
     pub policies: Vec<u32>,
     /// `Trap`, `CpuBudget`, ...: one of a fixed set.
     pub cause: String,
-    /// What people are told.
+    /// The message for people.
     pub message: String,
 }
 
@@ -89,7 +89,7 @@ impl Fault {
 /// Causes of faults by which a question cost more than one may.
 const COSTLY: [&str; 4] = ["CpuBudget", "WallBudget", "Memory", "PodTooLarge"];
 
-/// How an answer breaks the contract.
+/// The way in which an answer breaks the contract.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAnswer {
     /// An answer at another point than the question's.
@@ -98,9 +98,9 @@ pub enum BadAnswer {
     /// Not one mark a node.
     #[error("marks: {found} for {nodes} nodes")]
     Marks {
-        /// How many there are.
+        /// The number found.
         found: usize,
-        /// How many there should be.
+        /// The number expected.
         nodes: usize,
     },
     /// A mark that points at no reason.
@@ -124,7 +124,7 @@ pub enum BadAnswer {
     /// A policy that was not asked, or is named twice.
     #[error("{what}: policy {policy} was not asked, or stands there twice")]
     Policy {
-        /// Where it is named.
+        /// The list that names it.
         what: &'static str,
         /// Its id.
         policy: u32,
@@ -132,9 +132,9 @@ pub enum BadAnswer {
     /// Not one score a node and policy.
     #[error("values: {found} scores, not {expected}")]
     Values {
-        /// How many there are.
+        /// The number found.
         found: usize,
-        /// How many there should be.
+        /// The number expected.
         expected: usize,
     },
 }

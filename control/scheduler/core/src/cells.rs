@@ -36,7 +36,7 @@ impl From<&Text> for Word {
     }
 }
 
-/// What takes the words of a cell.
+/// A receiver of a cell's words.
 pub(crate) trait Sink {
     fn number(&mut self, number: i64);
     fn text(&mut self, text: &str);

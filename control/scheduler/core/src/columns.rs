@@ -88,7 +88,7 @@ pub struct ColumnSet {
 pub struct UnknownColumn(pub String);
 
 impl ColumnSet {
-    /// Those of these names.
+    /// The columns of these names.
     ///
     /// # Errors
     /// Names the first that is no column.
@@ -122,7 +122,7 @@ impl ColumnSet {
         if id < FIRST_OF_PODS { self.nodes & (1 << id) != 0 } else { self.pods & (1 << (id - FIRST_OF_PODS)) != 0 }
     }
 
-    /// Those of either.
+    /// The columns of either set.
     pub fn union(self, other: Self) -> Self {
         Self { nodes: self.nodes | other.nodes, pods: self.pods | other.pods }
     }

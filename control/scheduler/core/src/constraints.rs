@@ -1,4 +1,4 @@
-//! What a pod may demand of where it runs: the fields that say so, and which policy acts on each.
+//! Demands of a pod on its node: the fields that express them, and the policy that acts on each.
 //!
 //! A demand that nothing acts on is never ignored: the pod waits, and is told what for. Whoever builds a policy that
 //! serves a field writes its name into the field's line.
@@ -12,7 +12,7 @@ struct Constraint {
     plugin: &'static str,
     /// The policy, or the part of Sampan, that does; `None`: nothing does yet.
     served_by: Option<&'static str>,
-    /// Where the pod demands it, as paths below the pod.
+    /// The paths below the pod at which it makes the demand.
     demanded: fn(&PodSpec) -> Vec<String>,
 }
 
@@ -191,7 +191,7 @@ fn volumes_of(spec: &PodSpec, source: &str, is: fn(&Volume) -> bool) -> Vec<Stri
     volumes(spec).filter(|(_, volume)| is(volume)).map(|(at, _)| format!("spec.volumes[{at}].{source}")).collect()
 }
 
-/// What the pod demands and nothing acts on, in the order of the table.
+/// The pod's demands that nothing acts on, in the order of the table.
 pub fn unserved(pod: &Pod) -> Vec<Unserved> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let not_served = CONSTRAINTS.iter().filter(|constraint| constraint.served_by.is_none());

@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::view::PodView;
 use std::sync::Arc;
 
-/// How a cycle ended.
+/// The end of a cycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CycleResult {
     /// A node was chosen.
@@ -38,16 +38,16 @@ pub struct Placed {
 pub struct Refusals {
     /// The first that was given for each of them.
     pub reason: Arc<Reason>,
-    /// How many nodes.
+    /// Number of nodes.
     pub count: u32,
     /// Which: least significant bit first, over the nodes by name.
     pub bitmap: Vec<u8>,
 }
 
-/// What a cycle came to.
+/// The outcome of a cycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// How it ended.
+    /// The end of the cycle.
     pub result: CycleResult,
     /// Nodes in the snapshot.
     pub nodes: u32,
@@ -55,17 +55,17 @@ pub struct Outcome {
     pub feasible: u32,
     /// The best few, best first: name and weighted score.
     pub best: Vec<(String, i64)>,
-    /// Who refused the others.
+    /// The policies that refused the other nodes.
     pub refusals: Vec<Refusals>,
     /// Policies that gave no answer.
     pub faults: Vec<Fault>,
-    /// Why the pod was not placed, in kube-scheduler's words; empty when it was.
+    /// The reason why the pod was not placed, in kube-scheduler's words; empty when it was.
     pub message: String,
-    /// Where the next cycle starts to look, when not all nodes are looked at.
+    /// The node at which the next cycle starts to look, when not all nodes are looked at.
     pub next_start: u32,
 }
 
-/// What a step of a [`Run`] came to.
+/// The outcome of one step of a [`Run`].
 #[derive(Clone, Debug)]
 pub enum Step {
     /// The cycle is over.
@@ -74,8 +74,8 @@ pub enum Step {
     Ask(Vec<ObjectRef>),
 }
 
-/// What cycles remember from one to the next: answers of pure policies that still hold, and buffers. It changes no
-/// decision. Of one snapshot only.
+/// Memory that cycles hand on from one to the next: answers of pure policies that still hold, and buffers. It changes
+/// no decision. Of one snapshot only.
 #[derive(Debug, Default)]
 pub struct Cycler {
     kept: Kept,
@@ -115,7 +115,7 @@ pub fn cycle(
     Cycler::default().cycle(snapshot, pod, profile, seed, start, policies)
 }
 
-/// Where a run stands.
+/// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Begin,
@@ -142,12 +142,12 @@ pub struct Run<'a> {
     /// Their rows, once the filters are through.
     feasible: Vec<u32>,
     totals: Vec<i64>,
-    /// What the first policy that may not be left out says that gave no answer.
+    /// The fault of the first policy that may not be left out and gave no answer.
     fatal: Option<String>,
     outcome: Outcome,
 }
 
-/// What a step works with.
+/// The inputs of a step.
 struct Context<'a> {
     cycler: &'a mut Cycler,
     snapshot: &'a Snapshot,
@@ -291,7 +291,8 @@ impl<'a> Run<'a> {
             if let Ok(Some(Answer::Filter(answer))) = answer {
                 known.learn(&rows, answer);
             } else if !rows.is_empty() {
-                // What was known before says nothing of the nodes that have changed: the group is left out whole.
+                // Answers that were known before say nothing of the nodes that have changed: the group is left out
+                // whole.
                 context.cycler.rows = rows;
                 return answer.map(|_| ());
             }

@@ -1,4 +1,4 @@
-//! What happens in a cluster, as policies name it: a resource and what became of it (kube-scheduler's ClusterEvent).
+//! Events of a cluster, as policies name them: a resource and its change (kube-scheduler's ClusterEvent).
 
 /// Every name that a policy may declare. `Node/Update` is any change of a node.
 pub const EVENTS: &[&str] = &[

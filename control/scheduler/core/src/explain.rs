@@ -8,7 +8,7 @@ use crate::policies::{Point, Policies, Profile, ProfilePolicy, Unanswered};
 use crate::snapshot::Snapshot;
 use crate::view::PodView;
 
-/// What every policy says of every node.
+/// Every policy's answer about every node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matrix {
     /// The profile's policies in order.
@@ -34,10 +34,10 @@ pub struct MatrixRow {
     pub total: Option<i64>,
 }
 
-/// What one policy says of one node.
+/// One policy's answer about one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// Why it refuses; `None`: it does not.
+    /// The reason for the refusal; `None`: the node is not refused.
     pub refusal: Option<Reason>,
     /// Raw and normalised; `None`: it gave none (skipped, no score point, or the node is refused).
     pub score: Option<(i64, i64)>,

@@ -12,15 +12,15 @@ use std::collections::HashMap;
 pub struct Changes {
     /// UTF-8 of the new strings.
     pub strings: Vec<u8>,
-    /// Where each of them ends.
+    /// The end of each string.
     pub string_ends: Vec<u32>,
     /// Columns that have changed cells.
     pub columns: Vec<u32>,
-    /// Where each column's part of `rows` ends.
+    /// The end of each column's part of `rows`.
     pub column_ends: Vec<u32>,
     /// Rows of changed cells.
     pub rows: Vec<u32>,
-    /// Where each row's part of `words` ends.
+    /// The end of each row's part of `words`.
     pub cell_ends: Vec<u32>,
     /// The cells' words.
     pub words: Vec<i64>,
@@ -74,7 +74,7 @@ impl Sent {
     }
 }
 
-/// What one mirror has been sent. Of one snapshot only: a mirror never changes worlds.
+/// The state of one mirror: the cells that it has been sent. Of one snapshot only: a mirror never changes worlds.
 #[derive(Clone, Debug)]
 pub struct Feed {
     columns: ColumnSet,
@@ -104,7 +104,7 @@ impl Feed {
         }
     }
 
-    /// What the mirror lacks to answer for this pod, and the pod's row. It counts as sent.
+    /// The changes that the mirror lacks to answer for this pod, and the pod's row. It counts as sent.
     pub fn changes(&mut self, snapshot: &Snapshot, pod: &Signature) -> (Changes, u32) {
         let mut changes = Changes::default();
         self.nodes(snapshot, &mut changes);
@@ -112,7 +112,7 @@ impl Feed {
         (changes, row)
     }
 
-    /// What the mirror lacks of the nodes: the part that grows with the cluster. It counts as sent.
+    /// The changes of nodes that the mirror lacks: the part that grows with the cluster. It counts as sent.
     pub fn node_changes(&mut self, snapshot: &Snapshot) -> Changes {
         let mut changes = Changes::default();
         self.nodes(snapshot, &mut changes);

@@ -7,7 +7,7 @@ use crate::snapshot::Snapshot;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// What answers are kept under.
+/// The key under which answers are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     /// Of the profile.
@@ -46,7 +46,7 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Default + Weighed> Table<T> {
-    /// What is known, taken out: it is put back by [`Table::put`] if it still holds.
+    /// Takes out the known answers: they are put back by [`Table::put`] if they still hold.
     pub fn take(&mut self, key: &Key) -> T {
         let Some(entry) = self.entries.remove(key) else { return T::default() };
         self.by_use.remove(&entry.used);
@@ -80,7 +80,7 @@ impl<T: Default + Weighed> Table<T> {
 /// Nobody has asked about the row since it last changed.
 const UNASKED: u16 = u16::MAX;
 
-/// What the filters of one group say of one signature.
+/// The answers of one group's filters about one signature.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     /// Of the snapshot, when it was last brought up to date.
@@ -197,7 +197,7 @@ impl Marks {
     }
 }
 
-/// What the scores of one group say of one signature.
+/// The scores of one group about one signature.
 #[derive(Debug, Default)]
 pub(crate) struct RawScores {
     generation: Option<u64>,

@@ -1,4 +1,4 @@
-//! What the core keeps and takes at most.
+//! Bounds of the core's memory and inputs.
 
 /// Pods' cells that a mirror keeps at a time: past it the rows are used again from the first.
 pub const MIRRORED_PODS: u32 = 1024;
@@ -12,7 +12,7 @@ pub const KEPT_BYTES: usize = 32 << 20;
 pub const REASONS: usize = 4096;
 /// Best nodes that an outcome names.
 pub const BEST: usize = 3;
-/// What a string costs beside its text, about: its place in a list, an allocation, an entry of an index.
+/// Bytes of a string beside its text, about: its place in a list, an allocation, an entry of an index.
 pub const STRING_BYTES: usize = 64;
 /// Strings of a snapshot from which on it looks for those that nothing refers to, each time they have doubled.
 pub const STRINGS_SWEPT: usize = 4096;
@@ -31,7 +31,7 @@ pub const ANSWER_TEXTS: usize = 64;
 pub const ANSWER_TEXT_BYTES: usize = 1024;
 /// Bytes of all texts of one answer together (plugins/wit/scheduling.wit).
 pub const ANSWER_TEXTS_BYTES: usize = 64 << 10;
-/// How often one cycle may be told of objects that it asked for.
+/// Rounds in which one cycle may be told of objects that it asked for.
 pub const ASKS: usize = 8;
 /// Bytes of what a fault says.
 pub const FAULT_BYTES: usize = 1024;

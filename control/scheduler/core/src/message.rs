@@ -54,7 +54,7 @@ pub fn fit_error<'a>(nodes: u32, refusals: impl IntoIterator<Item = (&'a [String
         message.push_str(&format!(" {}.", lines.join(", ")));
     }
     if !after.is_empty() {
-        // What comes after has a place of its own, however long the reasons are.
+        // The text that follows has a place of its own, however long the reasons are.
         message = shortened(&message, limits::MESSAGE_BYTES.saturating_sub(after.len() + 1));
         message.push(' ');
         message.push_str(after);
@@ -73,7 +73,7 @@ pub struct Evictions {
     pub helpless: u32,
 }
 
-/// What DefaultPreemption says when it finds no victims. Where there may be some it is said that nobody looked: no
+/// The words of DefaultPreemption when it finds no victims. Where there may be some it is said that nobody looked: no
 /// policy evicts pods yet.
 pub fn preemption(nodes: u32, evictions: Evictions, never: bool) -> String {
     if never {
@@ -91,7 +91,7 @@ pub fn preemption(nodes: u32, evictions: Evictions, never: bool) -> String {
     format!("preemption: {}", fit_error(nodes, parts.into_iter().filter(|(_, count)| *count > 0), ""))
 }
 
-/// Why a pod waits for policies that may not be left out.
+/// The reason why a pod waits for policies that may not be left out.
 pub fn held(nodes: u32, policies: &[HeldPolicy]) -> String {
     let each: Vec<String> = policies.iter().map(|policy| format!("{:?}: {}", policy.name, policy.why)).collect();
     let text = format!(
@@ -101,7 +101,7 @@ pub fn held(nodes: u32, policies: &[HeldPolicy]) -> String {
     shortened(&text, limits::MESSAGE_BYTES)
 }
 
-/// Why a pod waits whose demands nothing acts on.
+/// The reason why a pod waits that makes demands which nothing acts on.
 pub fn not_served(nodes: u32, unserved: &[Unserved]) -> String {
     let named: Vec<String> = unserved.iter().take(limits::CONSTRAINTS_NAMED).map(ToString::to_string).collect();
     let more = unserved.len().saturating_sub(named.len());

@@ -3,7 +3,7 @@
 /// Best score of a node.
 pub const SCORE_MAX: i64 = 100;
 
-/// How raw scores become 0 to 100.
+/// The mapping of raw scores to 0 to 100.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Normalize {
     /// They are in 0..=100 already; what is outside is cut.
@@ -11,7 +11,7 @@ pub enum Normalize {
     None,
     /// In proportion to the largest (kube-scheduler's DefaultNormalizeScore).
     Max,
-    /// The same, reversed: the largest becomes 0.
+    /// As `Max`, reversed: the largest becomes 0.
     MaxReversed,
     /// Stretched so that the smallest becomes 0 and the largest 100; all 100 where they are equal.
     MinMax,

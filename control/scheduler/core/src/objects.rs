@@ -4,7 +4,7 @@ use sampan_api::k8s::api::core::v1::{Node, Pod};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What kind of object.
+/// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObjectKind {
     /// A node, as the snapshot was made of it.
@@ -33,7 +33,7 @@ pub enum Object {
     Pod(Arc<Pod>),
 }
 
-/// What a cycle was told of the objects that it asked for.
+/// The objects that a cycle asked for and was told of.
 #[derive(Clone, Debug, Default)]
 pub struct Objects(HashMap<ObjectRef, Option<Object>>);
 

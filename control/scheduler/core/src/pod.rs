@@ -27,7 +27,7 @@ pub struct Port {
     pub port: i32,
 }
 
-/// What a pod takes of the node that it is on.
+/// A pod's use of its node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Resource and amount: cpu in thousandths, the rest in units; by name.
@@ -41,7 +41,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// What this pod takes; its texts are those of `strings`.
+    /// This pod's use; its texts are those of `strings`.
     pub fn of(pod: &Pod, strings: &mut Strings) -> Self {
         let requests = resources::pod_requests(pod);
         Self {
@@ -79,7 +79,7 @@ pub struct PodInfo {
     pub pod: Arc<Pod>,
     /// `metadata.uid`.
     pub uid: Arc<str>,
-    /// What it takes of a node.
+    /// Its use of a node.
     pub usage: Arc<Usage>,
 }
 

@@ -6,12 +6,12 @@ use crate::normalize::Normalize;
 use crate::objects::ObjectRef;
 use std::sync::Arc;
 
-/// Where in a cycle policies take part (kube-scheduler's extension points).
+/// The points of a cycle at which policies take part (kube-scheduler's extension points).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Point {
     /// May the pod run on a node?
     Filter,
-    /// How well would it run there?
+    /// A number for how well the pod would run on a node.
     Score,
 }
 
@@ -41,7 +41,7 @@ impl Point {
 pub struct Points(u8);
 
 impl Points {
-    /// Those of the list.
+    /// The points of the list.
     pub fn of(points: impl IntoIterator<Item = Point>) -> Self {
         Self(points.into_iter().fold(0, |set, point| set | 1 << point as u8))
     }
@@ -62,7 +62,7 @@ impl Points {
 pub struct ProfilePolicy {
     /// Its slot; unique among the live policies.
     pub id: u32,
-    /// What answers for it: policies of one unit are asked together.
+    /// The unit that answers for it: policies of one unit are asked together.
     pub unit: u32,
     /// Name of the `SchedulingPolicy`.
     pub name: String,
@@ -74,11 +74,11 @@ pub struct ProfilePolicy {
     pub args_digest: String,
     /// The points at which it is asked.
     pub points: Points,
-    /// What it wants to know of nodes and pods.
+    /// The columns of nodes and pods that it reads.
     pub columns: ColumnSet,
     /// The factor of its normalised score.
     pub weight: i64,
-    /// How its raw scores become 0 to 100.
+    /// The mapping of its raw scores to 0 to 100.
     pub normalize: Normalize,
     /// Its answer about a node depends on the pod and that node alone, and is always the same.
     pub cacheable: bool,
@@ -91,7 +91,7 @@ pub struct ProfilePolicy {
 pub struct HeldPolicy {
     /// Name of the `SchedulingPolicy`.
     pub name: String,
-    /// Why it cannot be asked.
+    /// The reason why it cannot be asked.
     pub why: String,
 }
 
@@ -108,7 +108,7 @@ pub(crate) struct Group {
     pub kept: bool,
 }
 
-/// What pods of one `spec.schedulerName` are scheduled by.
+/// The policies, in order, that pods of one `spec.schedulerName` are scheduled by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     scheduler_name: String,
@@ -181,12 +181,12 @@ impl Profile {
         self.policies.iter().find(|policy| policy.id == id)
     }
 
-    /// What its policies want to know, together.
+    /// The columns that its policies read, together.
     pub fn columns(&self) -> ColumnSet {
         self.columns
     }
 
-    /// What each of its units wants to know.
+    /// The columns that each of its units reads.
     pub fn units(&self) -> &[(u32, ColumnSet)] {
         &self.units
     }
@@ -203,12 +203,12 @@ impl Profile {
     }
 }
 
-/// Why a question has no answer.
+/// The reason why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unanswered {
     /// The policy failed.
     Fault(Fault),
-    /// It has to see these objects first: the same question comes again with them in [`Question::objects`].
+    /// The policy has to see these objects first: the same question comes again with them in [`Question::objects`].
     Needs(Vec<ObjectRef>),
 }
 

@@ -1,4 +1,4 @@
-//! What a pod requests, by the rules of Kubernetes' component-helpers (`resource.PodRequests`, v1.35): containers add up,
+//! A pod's requests, by the rules of Kubernetes' component-helpers (`resource.PodRequests`, v1.35): containers add up,
 //! init containers count by their largest, sidecars (restartable init containers) by what runs beside them; pod-level
 //! requests take the place of the sum; overhead comes on top.
 
@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 /// Amounts by resource: cpu in thousandths, the rest in units, rounded up.
 pub type Amounts = BTreeMap<String, i64>;
 
-/// What scoring assumes of a container that asks for no cpu, in thousandths (kube-scheduler's DefaultMilliCPURequest).
+/// Cpu that scoring assumes of a container that asks for none, in thousandths (kube-scheduler's
+/// DefaultMilliCPURequest).
 const ASSUMED_CPU: i64 = 100;
-/// The same of memory, bytes (DefaultMemoryRequest).
+/// Memory that scoring assumes of such a container, bytes (DefaultMemoryRequest).
 const ASSUMED_MEMORY: i64 = 200 * 1024 * 1024;
 
 /// A list of quantities as amounts. One that does not parse counts as none: the API server lets none in.
@@ -83,7 +84,7 @@ fn sum(pod: &Pod, assumed: &[(&str, i64)]) -> Amounts {
     total
 }
 
-/// What the pod requests of a node.
+/// The pod's requests.
 pub fn pod_requests(pod: &Pod) -> Amounts {
     sum(pod, &[])
 }

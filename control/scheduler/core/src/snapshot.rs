@@ -1,4 +1,4 @@
-//! What the cluster looks like: nodes in rows, what their pods take of them, and when each row last changed.
+//! A snapshot of the cluster: nodes in rows, their pods' use of them, and the last change of each row.
 
 use crate::cells::{Signature, TooLarge, Word, Words, node_cell};
 use crate::columns::{ColumnSet, id};
@@ -108,7 +108,7 @@ impl Snapshot {
     pub fn strings(&self) -> &Strings {
         &self.strings
     }
-    /// The same, to make a [`PodInfo`] with.
+    /// The strings, to make a [`PodInfo`] with.
     pub fn strings_mut(&mut self) -> &mut Strings {
         &mut self.strings
     }
@@ -120,7 +120,7 @@ impl Snapshot {
     pub fn order(&self) -> &[u32] {
         &self.order
     }
-    /// Where in [`Snapshot::order`] a row stands; `None`: it is no node's.
+    /// A row's place in [`Snapshot::order`]; `None`: it is no node's.
     pub(crate) fn position(&self, row: u32) -> Option<usize> {
         let name = self.row(row).filter(|row| row.node.is_some()).map(|row| &*row.name)?;
         let at = self.order.partition_point(|other| self.node_name(*other) < name);
@@ -171,7 +171,7 @@ impl Snapshot {
     pub fn node_of(&self, uid: &str) -> Option<&str> {
         self.pods.get(uid).map(|counted| self.node_name(counted.row))
     }
-    /// What is requested of a node: resource and amount.
+    /// The sum of requests on a node: resource and amount.
     pub fn requested(&self, node: &str) -> Vec<(&str, i64)> {
         let row = self.by_name.get(node).and_then(|row| self.row(*row));
         row.map(|row| row.requested.iter().map(|(name, (n, _))| (name.as_str(), word(*n))).collect())

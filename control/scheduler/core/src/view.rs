@@ -14,7 +14,7 @@ pub struct PodView {
     signatures: Vec<(u32, Signature)>,
     /// It brings more than policies take.
     pub too_large: Option<TooLarge>,
-    /// What it demands and no policy acts on.
+    /// Its demands that no policy acts on.
     pub unserved: Vec<Unserved>,
     /// `spec.preemptionPolicy` is Never.
     pub never_preempts: bool,

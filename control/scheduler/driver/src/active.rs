@@ -16,7 +16,7 @@ pub(crate) struct Active {
     /// The first of each namespace that does not pause.
     heads: BTreeSet<(Key, Namespace)>,
     paused: HashMap<Namespace, Instant>,
-    /// When a pause ends.
+    /// Ends of pauses.
     ends: BTreeSet<(Instant, Namespace)>,
     len: usize,
 }
@@ -62,7 +62,7 @@ impl Active {
         }
     }
 
-    /// When the next pause ends that holds pods up.
+    /// The next end of a pause that holds pods up.
     pub fn next_resume(&self) -> Option<Instant> {
         let holds_up = |(_, namespace): &&(Instant, Namespace)| self.by_namespace.contains_key(namespace);
         self.ends.iter().find(holds_up).map(|(until, _)| *until)

@@ -33,7 +33,7 @@ struct Encoded {
     name: String,
 }
 
-/// What waits to be posted.
+/// Decisions that wait to be posted.
 #[derive(Default)]
 struct Waiting {
     line: VecDeque<Encoded>,

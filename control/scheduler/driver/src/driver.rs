@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
-/// What a driver works with. The client's identity is `system:kube-scheduler`.
+/// The parts that a driver works with. The client's identity is `system:kube-scheduler`.
 pub struct DriverConfig {
     /// Reads objects, binds, and writes conditions and decisions.
     pub client: Client,
@@ -26,7 +26,7 @@ pub struct DriverConfig {
     pub informers: Informers,
     /// Its source is `default-scheduler`.
     pub events: EventRecorder,
-    /// Who is asked.
+    /// The policies that are asked.
     pub policies: Arc<dyn PolicyHosts>,
     /// Time and randomness.
     pub env: Env,
@@ -284,7 +284,7 @@ fn nothing_new(scheduler: &mut Scheduler, record: &Record) -> bool {
     }
 }
 
-/// What happens outside of the thread.
+/// The driver's work outside of its thread.
 struct Outside {
     client: Client,
     env: Env,

@@ -30,7 +30,7 @@ impl std::fmt::Debug for Explainer {
     }
 }
 
-/// What the cluster was when the decision fell.
+/// The cluster at the moment of the decision.
 struct Inputs {
     nodes: Vec<Arc<Record>>,
     pods: Vec<Arc<Record>>,

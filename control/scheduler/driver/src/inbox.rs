@@ -1,4 +1,5 @@
-//! What the driver's thread receives, without making anyone wait: one entry an object, the newest change counts.
+//! The changes that the driver's thread receives, without making anyone wait: one entry an object, the newest change
+//! counts.
 
 use crate::scheduler::{Bind, BindResult};
 use parking_lot::{Condvar, Mutex};
@@ -95,12 +96,12 @@ impl Inbox {
         self.receive(|received| received.stop = true);
     }
 
-    /// What was received since the last look, without waiting.
+    /// The changes since the last look, without waiting.
     pub fn look(&self) -> Option<Received> {
         self.any.swap(false, Ordering::Acquire).then(|| std::mem::take(&mut *self.received.lock()))
     }
 
-    /// The same, but waits for something for at most `wait`.
+    /// The changes since the last look; waits for one for at most `wait`.
     pub fn wait(&self, wait: Duration) -> Option<Received> {
         let mut received = self.received.lock();
         if !self.any.load(Ordering::Acquire) {

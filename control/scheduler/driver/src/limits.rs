@@ -30,7 +30,7 @@ pub const DECISIONS_DELETED_AT_ONCE: usize = 16;
 pub const DECIDED_PODS: usize = 8192;
 /// Characters of an object's name (a DNS subdomain).
 pub const NAME: usize = 253;
-/// How long a decision waits for others to be posted with it.
+/// Wait of a decision for others to be posted with it.
 pub const DECISIONS_WAIT: Duration = Duration::from_millis(250);
 /// Decisions waiting to be posted; past it the oldest are dropped and counted.
 pub const DECISIONS_WAITING: usize = 8192;
@@ -40,15 +40,15 @@ pub const DECISIONS_KEPT: usize = 4096;
 pub const DECISIONS_PAUSE: Duration = Duration::from_secs(30);
 /// The thread looks at the clock at least so often while anything waits for a time.
 pub const IDLE_WAIT: Duration = Duration::from_secs(60);
-/// How long the pods of a namespace pause after one of them cost more than a cycle may: about ten times what it cost.
+/// Pause of a namespace's pods after one of them cost more than a cycle may: about ten times that cost.
 pub const COSTLY_PAUSE: Duration = Duration::from_millis(600);
 /// Cycles whose bindings and conditions wait to be begun; past it no cycle runs.
 pub const DECIDED: usize = 4096;
-/// How soon the thread looks whether there is room for another.
+/// Period in which the thread looks whether there is room for another.
 pub const DECIDED_WAIT: Duration = Duration::from_millis(10);
 /// Cycles on their way onto the record; what comes when it is full is dropped and counted.
 pub const RECORDED: usize = 8192;
-/// What kube-scheduler puts into an Event at most.
+/// Bytes of an Event's message (kube-scheduler's limit).
 pub const EVENT_MESSAGE: usize = 1024;
 /// Explanations computed at a time.
 pub const EXPLANATIONS: usize = 2;

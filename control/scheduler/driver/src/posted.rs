@@ -1,4 +1,4 @@
-//! What of each pod's decisions the API holds, so that a pod that is tried again and again does not fill it.
+//! The decisions of each pod that the API holds, so that a pod that is tried again and again does not fill it.
 
 use crate::limits;
 use sampan_api::scheduling::DecisionOutcome;

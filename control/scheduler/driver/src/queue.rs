@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What happened in the cluster, as policies name it.
+/// An event of the cluster, as policies name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClusterEvent {
     NodeAdd,
@@ -41,7 +41,7 @@ impl ClusterEvent {
 
 type Uid = Arc<str>;
 
-/// What a waiting pod waits for.
+/// The cause for which a waiting pod waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitsFor {
     /// An event that may help one of the policies that refused it; none: any event.
@@ -288,7 +288,7 @@ impl Queue {
         }
     }
 
-    /// When the next pod becomes due; `None`: nothing waits for a time.
+    /// Time at which the next pod becomes due; `None`: nothing waits for a time.
     pub fn next_due(&self) -> Option<Instant> {
         let backoff = self.backoff.first().map(|(until, _)| *until);
         let waiting = self.waiting.first().map(|(since, _)| *since + limits::UNSCHEDULABLE_MAX);

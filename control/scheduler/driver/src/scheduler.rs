@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 type Uid = Arc<str>;
 
-/// What is known of one pod.
+/// State of one pod.
 #[derive(Clone, Debug)]
 struct Known {
     info: PodInfo,
@@ -32,7 +32,7 @@ enum PodState {
         node: String,
         sequence: u64,
         answered: bool,
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
     },
     Bound {
@@ -60,7 +60,7 @@ pub struct Bind {
     pub node: String,
 }
 
-/// What came of a binding. Only what is certain is told.
+/// The outcome of a binding. Only what is certain is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BindResult {
     /// The pod has the node.
@@ -76,13 +76,13 @@ pub struct Cycled {
     pub pod: PodInfo,
     /// By which policies.
     pub profile: Arc<Profile>,
-    /// What it came to.
+    /// The outcome of the cycle.
     pub outcome: Outcome,
     /// Number of the cycle in this run, from 1.
     pub sequence: u64,
-    /// What chose among equals.
+    /// The seed of the choice among equals.
     pub seed: u64,
-    /// Where the search began.
+    /// The node at which the search began.
     pub start: u32,
     /// Revision of the nodes that were seen.
     pub nodes_revision: u64,
@@ -90,11 +90,11 @@ pub struct Cycled {
     pub pods_revision: u64,
     /// Sequence numbers of the decisions that were assumed: ranges, both ends included.
     pub assumed: Vec<(u64, u64)>,
-    /// What is to be done, if it was placed.
+    /// The binding to make, if the pod was placed.
     pub bind: Option<Bind>,
 }
 
-/// How a [`Scheduler`] is made.
+/// Settings of a [`Scheduler`].
 #[derive(Clone, Debug, Default)]
 pub struct SchedulerSettings {
     /// Placed and unanswered pods at a time; 0: the limit.
@@ -136,7 +136,7 @@ fn ranges(numbers: &BTreeSet<u64>) -> Vec<(u64, u64)> {
     ranges
 }
 
-/// What of a change of a node may help a refused pod.
+/// The events of a node's change that may help a refused pod.
 fn node_events(old: Option<&Node>, new: &Node) -> Vec<ClusterEvent> {
     let Some(old) = old else { return vec![ClusterEvent::NodeAdd] };
     let spec = |node: &Node| node.spec.clone().unwrap_or_default();
@@ -192,7 +192,7 @@ impl Scheduler {
         self.queue.lengths()
     }
 
-    /// When the next pod becomes due by time alone; while no cycle may run, none does.
+    /// Time at which the next pod becomes due by time alone; while no cycle may run, none does.
     pub fn next_due(&self) -> Option<Instant> {
         if self.ready() { self.queue.next_due() } else { None }
     }
@@ -201,7 +201,7 @@ impl Scheduler {
     pub fn seen_nodes(&mut self, revision: u64) {
         self.nodes_revision = self.nodes_revision.max(revision);
     }
-    /// The same of pods.
+    /// Notes the revision that the pods have been seen at.
     pub fn seen_pods(&mut self, revision: u64) {
         self.pods_revision = self.pods_revision.max(revision);
     }
@@ -434,7 +434,7 @@ impl Scheduler {
         cycled
     }
 
-    /// What came of a binding. After a refusal the pod, if it is still there, is tried again.
+    /// Notes the outcome of a binding. After a refusal the pod, if it is still there, is tried again.
     pub fn bound(&mut self, bind: &Bind, result: &BindResult, now: Instant) {
         let Some(known) = self.pods.get_mut(&bind.uid) else { return };
         let PodState::Assumed { node, answered, attempts, .. } = &mut known.state else { return };
@@ -462,7 +462,7 @@ impl Scheduler {
     }
 }
 
-/// What is known of the objects that a policy has to see.
+/// The known objects that a policy has to see.
 fn objects(
     asked: &[ObjectRef],
     snapshot: &Snapshot,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Why a pod was not placed, as its condition and its Event say it.
+/// Tells why a pod was not placed, in its condition and its Event.
 pub(crate) fn report(cycled: &Cycled, events: &EventRecorder) -> Option<(Arc<Pod>, Value)> {
     let reason = match cycled.outcome.result {
         CycleResult::Placed(_) => return None,

@@ -119,7 +119,7 @@ fn is_pod_level(name: &str) -> bool {
     name == "cpu" || name == "memory" || name.starts_with("hugepages-")
 }
 
-/// What all containers together ask for: their sum, or the largest step of the init sequence where that is more.
+/// The sum of all containers' requests or limits, or the largest step of the init sequence where that is more.
 fn aggregate(spec: &Object, which: &str) -> BTreeMap<String, Quantity> {
     type Amounts = BTreeMap<String, Quantity>;
     let amounts = |container: &Value| -> Vec<(String, Quantity)> {

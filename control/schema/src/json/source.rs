@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::nesting;
 
-/// Why decoding ends early.
+/// The reason why decoding ends early.
 pub(super) enum Stop {
     /// Not JSON, or nested too deeply.
     Syntax,
@@ -46,7 +46,7 @@ pub(super) trait Source<'a> {
     /// Passes over one value of any form.
     fn skip(&mut self) -> Parsed<()>;
 
-    /// What stands here, in Go's words.
+    /// The name of the value that stands here, in Go's words.
     fn seen(&self) -> Parsed<&'static str> {
         match self.peek() {
             Some(b'{') => Ok("object"),

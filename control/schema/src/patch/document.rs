@@ -26,7 +26,7 @@ pub(super) struct Object {
     heights: Heights,
 }
 
-/// Why a path leads nowhere.
+/// The reason why a path leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Missing;
 

@@ -134,7 +134,7 @@ fn parse(operation: &Value) -> Result<PatchOperation, PatchError> {
     serde_json::from_value(Value::Object(map)).map_err(|error| unprocessable(format!("{kind} operation: {error}")))
 }
 
-/// Why an operation did not apply, as evanphx/json-patch says it.
+/// The reason why an operation did not apply, as evanphx/json-patch words it.
 fn reason(operation: &PatchOperation, document: &Node) -> String {
     let parent_exists = |path: &Pointer| path.parent().is_none_or(|parent| document.get(&tokens(parent)).is_some());
     match operation {

@@ -340,7 +340,7 @@ fn without_directives(value: Value) -> Option<Value> {
     }
 }
 
-/// Where the elements of a list stand: by their key as it is written, or by themselves where there is none. The first of
+/// Places of a list's elements: by their key as it is written, or by themselves where there is none. The first of
 /// several counts.
 struct Places<'a> {
     key: &'a str,

@@ -82,7 +82,7 @@ pub fn list_item_len(length: usize) -> u64 {
     1 + u64::from(bits.div_ceil(7)) + length as u64
 }
 
-/// What stands behind the last item of a list.
+/// Closes a list after its last item.
 pub fn end_list(out: &mut Vec<u8>) {
     envelope::finish(out);
 }

@@ -1,4 +1,4 @@
-//! What SQLite's errors mean to the log.
+//! The meaning of SQLite's errors for the log.
 
 use crate::error::Error;
 
@@ -10,12 +10,12 @@ const NOTADB: u32 = 26;
 /// The wal-index could not grow: no sync failed, there is no room.
 const IOERR_SHMSIZE: u32 = IOERR | 19 << 8;
 
-/// How a write failed.
+/// The way in which a write failed.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// It was rolled back; the next may succeed.
     Refused(Error),
-    /// What is durable is no longer known: no write may follow.
+    /// It is no longer known what is durable: no write may follow.
     Fatal(String),
 }
 

@@ -1,4 +1,4 @@
-//! What opening reads: the current state, checked, of which the head keeps key -> revisions.
+//! The reading at the opening: the current state, checked, of which the head keeps key -> revisions.
 
 use super::fault;
 use super::row::{columns, decode, head_key, small_sum};

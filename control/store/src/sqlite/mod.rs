@@ -46,7 +46,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 /// Is told what failed.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How to open a log.
+/// Options for opening a log.
 pub struct Options {
     pub env: Env,
     /// The owner of the store's tasks. It should be drained after those of whoever writes.
@@ -116,7 +116,7 @@ struct Counters {
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
-/// What the writer is asked.
+/// A command to the writer.
 enum Command {
     Txn { txn: Txn, reply: Reply<Committed> },
     Grant { ttl: Duration, id: Option<LeaseId>, reply: Reply<LeaseId> },

@@ -255,7 +255,7 @@ impl Readers {
         self.texts("SELECT prefix FROM floor").await
     }
 
-    /// What SQLite itself finds wrong with its pages and indexes.
+    /// The faults that SQLite itself finds in its pages and indexes.
     pub(super) async fn integrity_check(&self) -> Result<Vec<String>, Error> {
         let lines = self.texts("PRAGMA integrity_check(100)").await?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())

@@ -127,7 +127,7 @@ fn parse(row: &SqliteRow, id: i64) -> Result<Option<Event>, sqlx::Error> {
     Ok(Some(Event { kind, entry, index: row_index(id as u64) }))
 }
 
-/// What the head keeps of a put.
+/// The head's entry of a put.
 pub(super) fn head_key(event: &Event) -> HeadKey {
     HeadKey {
         create: event.entry.create_revision,

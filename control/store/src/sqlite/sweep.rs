@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 pub(super) struct Sweeps {
     queue: Mutex<VecDeque<(String, u64)>>,
     queued: Notify,
-    /// How many are queued or under way.
+    /// Sweeps that are queued or under way.
     pub left: watch::Sender<usize>,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct LogWriter {
     head: Head,
     connection: SqliteConnection,
     commands: mpsc::Receiver<Command>,
-    /// What ended the last batch without being part of it.
+    /// The command that ended the last batch without being part of it.
     held: Option<Command>,
     /// Texts of INSERT by number of rows.
     inserts: HashMap<usize, &'static str>,
@@ -147,8 +147,8 @@ impl LogWriter {
                     if complete && self.wal_pages == at {
                         self.wal_pages = 0;
                     } else {
-                        // What was written meanwhile is little: done here, nothing more can come between, and the next
-                        // commit begins the log's file anew.
+                        // Few pages were written meanwhile: they are moved here, nothing more can come between, and the
+                        // next commit begins the log's file anew.
                         self.checkpoint().await?;
                     }
                 }
@@ -171,7 +171,7 @@ impl LogWriter {
             };
             waiting.push((reply, staged));
             let room = batch.events.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX && waiting.len() < BATCH_TXNS_MAX;
-            // What is held came before what is still queued.
+            // The held command came before those that are still queued.
             if room && self.held.is_none() {
                 match self.commands.try_recv() {
                     Ok(Command::Txn { txn, reply }) => next = Some((txn, reply)),

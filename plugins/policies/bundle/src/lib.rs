@@ -13,7 +13,7 @@ pub use sampan_policy_taint_toleration::TaintToleration;
 
 sampan_policy_sdk::export!(NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit);
 
-/// The same policies for a native host: tests, and the comparison with Wasm.
+/// The bundled policies for a native host: tests, and the comparison with Wasm.
 pub fn entries() -> Vec<sampan_policy_sdk::Entry> {
     use sampan_policy_sdk::entry;
     vec![

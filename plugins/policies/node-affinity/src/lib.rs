@@ -12,7 +12,7 @@ use sampan_policy_sdk::{
 /// `spec.nodeSelector` and `spec.affinity.nodeAffinity`.
 pub struct NodeAffinity;
 
-/// What one pod requires, read once.
+/// The requirements of one pod, read once.
 struct Required {
     selector: Vec<(Symbol, Symbol)>,
     terms: Option<Vec<Term>>,

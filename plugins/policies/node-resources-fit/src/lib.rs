@@ -15,7 +15,7 @@ pub struct Args {
     /// Extended resources that are not looked at.
     #[serde(default)]
     pub ignored_resources: Vec<String>,
-    /// How nodes are scored; cpu and memory alike when left out.
+    /// The scoring of nodes; cpu and memory alike when left out.
     #[serde(default)]
     pub scoring_strategy: Option<ScoringStrategy>,
 }
@@ -27,7 +27,7 @@ pub struct ScoringStrategy {
     /// `LeastAllocated`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What is scored; cpu and memory when empty.
+    /// The resources that are scored; cpu and memory when empty.
     #[serde(default)]
     pub resources: Vec<ResourceSpec>,
 }

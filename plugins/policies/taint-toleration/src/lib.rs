@@ -19,7 +19,7 @@ fn filter_one(tolerations: &[Toleration], node: &Node) -> Verdict {
     if untolerated { Verdict::unresolvable("node(s) had untolerated taint(s)") } else { Verdict::Pass }
 }
 
-/// How many of the node's soft taints the pod does not tolerate.
+/// Number of the node's soft taints that the pod does not tolerate.
 fn score_one(tolerations: &[Toleration], node: &Node) -> i64 {
     let soft = node.taints().filter(|taint| taint.2 == Effect::PreferNoSchedule);
     soft.filter(|taint| {

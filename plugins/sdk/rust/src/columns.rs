@@ -99,7 +99,7 @@ impl Effect {
     }
 }
 
-/// What a requirement of a node selector asks of its key.
+/// The comparison that a requirement of a node selector makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     In = 0,

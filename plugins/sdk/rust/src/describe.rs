@@ -1,4 +1,4 @@
-//! What a component says of itself.
+//! A component's description of itself.
 
 use crate::policy::{Normalize, Point, Policy, Scope};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What an author of a scheduling policy needs, and nothing of how it travels.
+//! The parts of a scheduling policy that its author needs, without the way in which data travels.
 //!
 //! ```
 //! use sampan_policy_sdk::{Column, Node, NoArgs, Pod, Point, Policy, Verdict};

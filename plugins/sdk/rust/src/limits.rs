@@ -1,4 +1,4 @@
-//! What one component may hold.
+//! Most that one component may hold.
 
 /// Reasons of one answer: a mark is a byte, and 0 says yes.
 pub const REASONS: usize = 255;

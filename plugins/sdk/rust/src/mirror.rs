@@ -12,15 +12,15 @@ pub struct Symbol(pub u32);
 pub struct Changes {
     /// UTF-8 of the new strings.
     pub strings: Vec<u8>,
-    /// Where each of them ends.
+    /// The end of each string.
     pub string_ends: Vec<u32>,
     /// Columns that have changed cells.
     pub columns: Vec<u32>,
-    /// Where each column's part of `rows` ends.
+    /// The end of each column's part of `rows`.
     pub column_ends: Vec<u32>,
     /// Rows of changed cells.
     pub rows: Vec<u32>,
-    /// Where each row's part of `words` ends.
+    /// The end of each row's part of `words`.
     pub cell_ends: Vec<u32>,
     /// The cells' words.
     pub words: Vec<i64>,
@@ -80,7 +80,7 @@ impl Cells {
     }
 }
 
-/// What the component knows of the cluster.
+/// The component's copy of the cluster.
 #[derive(Debug, Default)]
 pub struct Mirror {
     text: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What an author writes.
+//! The trait that an author implements.
 
 use crate::columns::Column;
 use crate::limits;
@@ -7,27 +7,27 @@ use crate::runtime::Reason;
 use crate::view::{Node, Pod};
 use std::borrow::Cow;
 
-/// Where a policy takes part.
+/// A point of the cycle at which a policy takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     Filter,
     Score,
 }
 
-/// How the host makes 0..=100 of raw scores, over the nodes that survived the filters.
+/// The mapping of raw scores to 0..=100 by the host, over the nodes that survived the filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalize {
     /// They are in 0..=100 already; what is outside is cut.
     None,
     /// Kubernetes' default: in proportion to the largest.
     Max,
-    /// The same, reversed: the largest becomes 0.
+    /// As `Max`, reversed: the largest becomes 0.
     MaxReversed,
     /// Stretched so that the smallest becomes 0 and the largest 100.
     MinMax,
 }
 
-/// What an answer about a node depends on.
+/// The inputs that an answer about a node depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// On the pod and that node alone: the host may keep it until the node changes.
@@ -68,7 +68,7 @@ impl Verdict {
 pub trait Policy: Sized + 'static {
     const NAME: &'static str;
     const POINTS: &'static [Point];
-    /// What it reads of pods and nodes. What is not asked for is not there.
+    /// The columns of pods and nodes that it reads. What is not asked for is not there.
     const COLUMNS: &'static [Column];
     const NORMALIZE: Normalize = Normalize::None;
     const SCOPE: Scope = Scope::Node;

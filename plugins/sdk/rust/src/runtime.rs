@@ -22,7 +22,7 @@ pub struct Input {
     pub nodes: Vec<u32>,
 }
 
-/// Why a node was refused: see `reason` in plugins/wit/scheduling.wit.
+/// The reason why a node was refused: see `reason` in plugins/wit/scheduling.wit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     /// Slot of the policy that refuses it.
@@ -38,7 +38,7 @@ pub struct Reason {
 pub struct Failure {
     /// Slot of the policy that cannot answer.
     pub policy: u32,
-    /// Why.
+    /// The message.
     pub message: String,
 }
 
@@ -47,7 +47,7 @@ pub struct Failure {
 pub struct Unfit {
     /// For each node 0, or 1 + an index of `reasons`; empty when all passed.
     pub marks: Vec<u8>,
-    /// What the marks point at.
+    /// The reasons that the marks point at.
     pub reasons: Vec<Reason>,
     /// Slots of the policies that the pod does not concern.
     pub skipped: Vec<u32>,
@@ -116,7 +116,7 @@ impl Runtime {
         Self { entries, slots: Vec::new(), mirror: Mirror::default() }
     }
 
-    /// What the component says of itself, as JSON.
+    /// The component's description of itself, as JSON.
     pub fn describe(&self) -> String {
         json!({ "policies": self.entries.iter().map(|entry| (entry.describe)()).collect::<Vec<_>>() }).to_string()
     }

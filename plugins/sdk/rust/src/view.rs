@@ -37,7 +37,7 @@ impl<'a> Node<'a> {
     pub fn new(mirror: &'a Mirror, row: u32) -> Self {
         Self { mirror, row }
     }
-    /// Where its cells are.
+    /// The mirror that holds its cells.
     pub fn mirror(&self) -> &'a Mirror {
         self.mirror
     }
@@ -124,7 +124,7 @@ impl Toleration {
     }
 }
 
-/// What a requirement is about.
+/// The subject of a requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequirementKind {
     Label,
@@ -135,11 +135,11 @@ pub enum RequirementKind {
 /// One requirement of a node selector's term.
 #[derive(Clone, Debug)]
 pub struct Requirement {
-    /// What it is about.
+    /// Its subject.
     pub kind: RequirementKind,
     /// Of the label.
     pub key: Symbol,
-    /// What is asked of the value.
+    /// The comparison with the value.
     pub operator: Operator,
     /// Ascending, so that a value is found among many without looking at each; as written for `Gt` and `Lt`.
     values: Vec<Symbol>,
@@ -217,7 +217,7 @@ impl<'a> Pod<'a> {
     pub fn new(mirror: &'a Mirror, row: u32) -> Self {
         Self { mirror, row }
     }
-    /// Where its cells are.
+    /// The mirror that holds its cells.
     pub fn mirror(&self) -> &'a Mirror {
         self.mirror
     }

@@ -1,4 +1,4 @@
-//! What comes to a guest: requests, answers, their bodies and trailers.
+//! Incoming HTTP of a guest: requests, answers, their bodies and trailers.
 
 use super::super::buy;
 use super::{PaidHttpView, content};

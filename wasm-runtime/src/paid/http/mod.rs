@@ -41,7 +41,7 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::p2::{HeaderError, HttpError};
 use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks};
 
-/// What the accounts of one store's HTTP resources need beside their costs.
+/// State that the accounts of one store's HTTP resources need beside their costs.
 #[derive(Debug, Default)]
 pub(crate) struct HttpAccount {
     /// The charge that travels with the other end of an outgoing body, by the body's place in the table.
@@ -50,9 +50,9 @@ pub(crate) struct HttpAccount {
     slots: HashMap<u32, u64>,
 }
 
-/// Who sends requests.
+/// A sender of requests.
 pub(crate) trait Outgoing: WasiHttpHooks {
-    /// What the next request's connection costs; None takes back what was not used.
+    /// The cost of the next request's connection; None takes back an unused one.
     fn next_costs(&mut self, connection: Option<Charge>);
 }
 
@@ -78,7 +78,7 @@ impl Payer for PaidHttpView<'_> {
     }
 }
 
-/// What the content of a map costs, in bytes.
+/// The cost of a map's content, in bytes.
 fn content(map: &HeaderMap) -> u64 {
     let bytes: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     bytes as u64 + map.len() as u64 * FIELD_SLOT
@@ -121,7 +121,7 @@ impl PaidHttpView<'_> {
         made
     }
 
-    /// What a request brings and where its answer goes: in the guest's table before its call.
+    /// Puts a request and the place for its answer in the guest's table before its call.
     pub(crate) fn incoming<B>(
         &mut self,
         request: http::Request<B>,

@@ -1,4 +1,4 @@
-//! What a guest sends: requests, answers and their bodies.
+//! Outgoing HTTP of a guest: requests, answers and their bodies.
 
 use super::super::buy;
 use super::super::stream::WithCharge;

@@ -1,6 +1,6 @@
-//! What a node may write (k8s.io/kubernetes/plugin/pkg/admission/noderestriction, v1.35, with its messages): its own
-//! Node without what steers others' workloads to it, the status and the end of its own pods, tokens for them, its own
-//! lease, CSINode, resource slices and certificate requests.
+//! The limits of a node's writes (k8s.io/kubernetes/plugin/pkg/admission/noderestriction, v1.35, with its messages):
+//! its own Node without what steers others' workloads to it, the status and the end of its own pods, tokens for them,
+//! its own lease, CSINode, resource slices and certificate requests.
 
 mod node;
 mod pods;
@@ -86,7 +86,7 @@ impl Plugin for NodeRestriction {
 struct Write<'a> {
     node: &'a str,
     attributes: &'a Attributes<'a>,
-    /// What was sent; `None` for deletions.
+    /// The object that was sent; `None` for deletions.
     object: Option<&'a Object>,
 }
 
@@ -159,7 +159,7 @@ fn resource_slice(write: &Write<'_>) -> Result<(), Status> {
     Ok(())
 }
 
-/// What a node may change in the status of a claim.
+/// Fields that a node may change in the status of a claim.
 const CLAIM_STATUS: [&str; 4] = ["capacity", "conditions", "allocatedResourceStatuses", "allocatedResources"];
 
 fn claim_status(write: &Write<'_>) -> Result<(), Status> {

@@ -1,4 +1,4 @@
-//! Who is asked to change objects on their way in.
+//! Webhooks that change objects on their way in.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Where a policy holds, and with which parameters.
+//! The scope of an admission policy, and its parameters.
 
 use super::super::columns::{Cell, Tabled, selector_text};
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Who is asked whether objects may come in.
+//! Webhooks that accept or refuse objects on their way in.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Who serves a group and version.
+//! The server of a group and version.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::core::condition;

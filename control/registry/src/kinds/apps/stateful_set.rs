@@ -53,7 +53,7 @@ const WORKLOAD: Workload = Workload {
     bounded: &["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"],
     ready: "status.readyReplicas",
 };
-/// What may change of a spec.
+/// Fields of a spec that may change.
 const MUTABLE: [&str; 7] = [
     "replicas",
     "template",
@@ -65,7 +65,7 @@ const MUTABLE: [&str; 7] = [
 ];
 const FORBIDDEN: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
 
-/// What cannot change later is checked of a new object only.
+/// Checks a spec; fields that cannot change later are checked of a new object only.
 fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(object);
     let spec = at.get("spec");

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const GROUP: &str = "autoscaling";
 const RESOURCE: &str = "horizontalpodautoscalers";
 const KIND: &str = "HorizontalPodAutoscaler";
-/// What v1 cannot say, as JSON in v2's form: (annotation, path in v2).
+/// Fields that v1 cannot express, carried in annotations as JSON in v2's form: (annotation, path in v2).
 const CARRIED: [(&str, [&str; 2]); 4] = [
     ("autoscaling.alpha.kubernetes.io/metrics", ["spec", "metrics"]),
     ("autoscaling.alpha.kubernetes.io/behavior", ["spec", "behavior"]),
@@ -148,7 +148,7 @@ const CELLS: &[(&str, Cell)] = &[
     }),
 ];
 
-/// How many metrics are shown before the rest is only counted.
+/// Metrics that are shown before the rest is only counted.
 const TARGETS_SHOWN: usize = 2;
 
 fn targets(object: &Object) -> String {

@@ -33,7 +33,7 @@ const RULES: Rules = Rules {
         errors
     }),
     prepare_for_create: Some(|ctx, request| {
-        // Who asks is the server's to say.
+        // The server sets the user who asks, whatever was sent.
         request.set(&["spec", "username"], ctx.user.name.as_str());
         request.set(&["spec", "groups"], ctx.user.groups.clone());
         request.remove(&["spec", "uid"]);

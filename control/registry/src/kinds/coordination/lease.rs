@@ -1,4 +1,4 @@
-//! Who holds what, and since when.
+//! Leases: a holder and the times of its renewals.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -54,7 +54,7 @@ fn data(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-/// How many bytes a base64 text stands for.
+/// Number of bytes that a base64 text encodes.
 pub(super) fn decoded_len(text: &str) -> usize {
     text.trim_end_matches('=').len() * 3 / 4
 }

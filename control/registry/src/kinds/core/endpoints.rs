@@ -32,7 +32,7 @@ const RULES: Rules = Rules {
 
 const CELLS: &[(&str, Cell)] = &[("endpoints", |object, _| endpoints(object).into())];
 
-/// How many addresses are shown before the rest is only counted.
+/// Addresses that are shown before the rest is only counted.
 const SHOWN: usize = 3;
 
 fn endpoints(object: &Object) -> String {

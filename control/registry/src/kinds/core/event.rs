@@ -101,7 +101,8 @@ fn first<'a>(texts: &[&'a str]) -> &'a str {
 const TEXT_MAX: usize = 128;
 const NOTE_MAX: usize = 1024;
 
-/// What both versions ask of an event. `reporter`: the name of the reporting component's field in the version.
+/// The rules for events that both versions share. `reporter`: the name of the reporting component's field in the
+/// version.
 pub(in crate::kinds) fn common(event: &Object, reporter: &str, errors: &mut FieldErrors) {
     let at = At::object(event);
     let involved = at.get("involvedObject");

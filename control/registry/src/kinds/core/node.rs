@@ -53,7 +53,7 @@ const RULES: Rules = Rules {
     ..Rules::NONE
 };
 
-/// What is always written of a node, known or not.
+/// Fields that are always written of a node, known or not.
 fn prepare_for_create(_: &Context<'_>, node: &mut Object) {
     const INFO: [&str; 10] = [
         "architecture",
@@ -190,7 +190,7 @@ fn addresses(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-/// What a node is given once and keeps.
+/// Fields of a node that are given once and kept.
 fn assigned_once(at: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
     let (spec, before) = (at.get("spec"), old.get("spec"));
     let forbid = |field: &str, what: &str, errors: &mut FieldErrors| {

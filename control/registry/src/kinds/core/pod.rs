@@ -200,7 +200,7 @@ fn finished(pod: &Object) -> Vec<Value> {
     vec![json!({"type": "Completed", "status": "True", "reason": reason, "message": message})]
 }
 
-/// What `kubectl get pods` says of a pod.
+/// The columns of `kubectl get pods`.
 struct Summary {
     ready: String,
     status: String,

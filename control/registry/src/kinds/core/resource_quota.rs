@@ -1,4 +1,4 @@
-//! What a namespace may use in all.
+//! The bounds of a namespace's use of resources.
 
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;
@@ -103,7 +103,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     amounts(at.get("hard"), errors);
     let (scopes, hard) = (at.get("scopes"), at.get("hard"));
     let listed = scopes.texts();
-    // How many of the resources each scope leaves out: all scopes but the named ones leave out the same.
+    // Number of the resources that each scope leaves out: all scopes but the named ones leave out the same.
     let uncovered = |scope: &str| {
         hard.entries().filter(|(resource, _)| is_standard_quota(resource) && !scope_covers(scope, resource)).count()
     };

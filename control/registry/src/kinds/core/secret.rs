@@ -11,7 +11,7 @@ use sampan_api::names;
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "secrets", "Secret")
         .selectable("type")
-        // What a secret was must not outlive its rotation by longer than open lists and watches need.
+        // A secret's old values must not outlive its rotation by longer than open lists and watches need.
         .history(HistoryClass::Usual)
         .old_values_hidden()
         .strategy(RULES)
@@ -94,7 +94,7 @@ fn docker_config(data: At<'_>, key: &str, errors: &mut FieldErrors) {
     }
 }
 
-/// What a schema-checked base64 text stands for; what cannot be decoded is left out.
+/// The bytes of a schema-checked base64 text; a text that cannot be decoded is left out.
 fn decode_base64(text: &str) -> Vec<u8> {
     let digit = |b: u8| match b {
         b'A'..=b'Z' => Some(b - b'A'),
@@ -117,8 +117,8 @@ fn decode_base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Why the bytes are no JSON object, as Go words it where the literal `null`, `true` or `false` is misspelt, which is
-/// what a forgotten encoding mostly looks like.
+/// The reason why the bytes are no JSON object, as Go words it where the literal `null`, `true` or `false` is misspelt:
+/// mostly a value whose encoding was forgotten.
 fn json_problem(bytes: &[u8]) -> Option<String> {
     let problem = match serde_json::from_slice::<serde_json::Value>(bytes) {
         Ok(serde_json::Value::Object(_) | serde_json::Value::Null) => return None,

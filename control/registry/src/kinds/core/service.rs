@@ -391,7 +391,7 @@ fn traffic(spec: At<'_>, errors: &mut FieldErrors) {
     );
 }
 
-/// What a Service has been given stays: its first address, its families, its class.
+/// Fields that a Service keeps once they are given: its first address, its families, its class.
 fn changes(service: &Object, old: &Object, errors: &mut FieldErrors) {
     let (at, old) = (At::object(service), At::object(old));
     let (spec, before) = (at.get("spec"), old.get("spec"));

@@ -1,4 +1,4 @@
-//! What a Service is given where its writer leaves it out: address families, and on updates what it already had.
+//! Values for fields that a Service's writer leaves out: address families, and on updates those that it already had.
 
 use sampan_api::object::Object;
 use serde_json::{Value, json};

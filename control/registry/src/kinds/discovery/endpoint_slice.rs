@@ -51,7 +51,7 @@ const CELLS: &[(&str, Cell)] = &[
     }),
 ];
 
-/// How many are shown before the rest is only counted.
+/// Endpoints that are shown before the rest is only counted.
 const SHOWN: usize = 3;
 
 fn first_ones(texts: Vec<String>) -> String {
@@ -62,7 +62,7 @@ fn first_ones(texts: Vec<String>) -> String {
     }
 }
 
-/// What an observer of a slice must take note of: all but the annotations.
+/// Whether an observer of a slice must take note of the change: of all but annotations.
 fn changed(new: &Object, old: &Object) -> bool {
     ["addressType", "endpoints", "ports"].iter().any(|field| new.get(&[field]) != old.get(&[field]))
         || !new.labels().eq(old.labels())

@@ -78,7 +78,7 @@ const RULES: Rules = Rules {
     ..Rules::NONE
 };
 
-/// What cannot change of an event in this version, by the core group's names.
+/// Fields of an event that cannot change in this version, by the core group's names.
 const FIXED: [&str; 13] = [
     "involvedObject",
     "reason",

@@ -1,4 +1,4 @@
-//! How many requests of a priority may run.
+//! Priority levels: shares of the requests that are worked on at once.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -62,7 +62,7 @@ const CELLS: &[(&str, Cell)] = &[
     }),
 ];
 
-/// How many hosts are shown before the rest is only counted.
+/// Hosts that are shown before the rest is only counted.
 const SHOWN: usize = 3;
 
 fn hosts(ingress: &Object) -> String {

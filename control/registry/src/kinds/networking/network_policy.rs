@@ -1,4 +1,4 @@
-//! Who may talk to whom.
+//! Rules for the traffic between pods.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! How many pods of an application may be evicted at once.
+//! The number of pods of an application that may be evicted at once.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! What may be done, anywhere.
+//! Rights, in every namespace and beyond.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Who may do it, anywhere.
+//! Grants of a ClusterRole, in every namespace and beyond.
 
 use super::super::columns::Tabled;
 use crate::resource::{HistoryClass, Resource};

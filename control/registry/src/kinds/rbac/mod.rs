@@ -42,7 +42,7 @@ fn subjects(binding: &Object, kind: &str) -> String {
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
-/// What the rules allow, each by itself.
+/// Checks the rules, each by itself.
 fn rules(at: At<'_>, namespaced: bool, errors: &mut FieldErrors) {
     for rule in at.items() {
         if rule.get("verbs").is_empty() {

@@ -1,4 +1,4 @@
-//! What may be done in a namespace.
+//! Rights in a namespace.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

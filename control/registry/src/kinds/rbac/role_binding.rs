@@ -1,4 +1,4 @@
-//! Who may do it in a namespace.
+//! Grants of a role in a namespace.
 
 use super::super::columns::Tabled;
 use crate::resource::{HistoryClass, Resource};

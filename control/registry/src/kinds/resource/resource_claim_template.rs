@@ -1,4 +1,4 @@
-//! What claims of a pod are made from.
+//! The template of a pod's resource claims.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

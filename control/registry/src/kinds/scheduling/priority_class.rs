@@ -1,4 +1,4 @@
-//! How important pods are.
+//! The importance of pods.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! How much a driver could still provide, somewhere.
+//! The capacity that a driver could still provide, by topology.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Where a pod wants to be: node and pod affinity, tolerations, spreading.
+//! A pod's wishes about its node: node and pod affinity, tolerations, spreading.
 
 use super::At;
 use super::checks::{label_selector, named, one_of, positive};

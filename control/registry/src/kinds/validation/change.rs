@@ -1,4 +1,4 @@
-//! What may change of a pod through its views, and how a difference is shown.
+//! Changes to a pod that its views allow, and the text of a difference.
 
 use super::At;
 use super::checks::{immutable, ip, named, named_if_set, parse_ip};
@@ -50,7 +50,7 @@ pub(super) fn pod_status(pod: &Object, old: &Object, errors: &mut FieldErrors) {
     addresses(status, errors);
 }
 
-/// Where each name stands first in a list.
+/// The first index of each name in a list.
 fn places(list: At<'_>) -> HashMap<String, usize> {
     let mut places = HashMap::new();
     for (index, item) in list.items().enumerate() {

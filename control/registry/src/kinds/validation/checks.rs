@@ -82,7 +82,7 @@ pub(in crate::kinds) fn named(at: At<'_>, errors: &mut FieldErrors, rule: fn(&st
     at.invalid_each(errors, rule(at.text()));
 }
 
-/// The same, where it is set and not empty.
+/// Checks the value as above, where it is set and not empty.
 pub(in crate::kinds) fn named_if_set(at: At<'_>, errors: &mut FieldErrors, rule: fn(&str) -> Vec<String>) {
     if !at.is_empty() {
         named(at, errors, rule);

@@ -12,7 +12,7 @@ use sampan_api::names;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// What the checks of a container must know of its pod.
+/// Facts about the pod that the checks of a container need.
 pub(in crate::kinds) struct Pod<'a> {
     pub volumes: &'a Volumes<'a>,
     pub claims: &'a ClaimNames<'a>,
@@ -90,7 +90,7 @@ pub(in crate::kinds) fn init_containers(list: At<'_>, regular: At<'_>, pod: &Pod
     }
 }
 
-/// What an ephemeral container may have beside what every container has.
+/// Fields that an ephemeral container may not have.
 const NOT_FOR_EPHEMERAL: [&str; 7] =
     ["lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "startupProbe", "resources"];
 
@@ -127,7 +127,7 @@ pub(in crate::kinds) fn ephemeral_containers(spec: At<'_>, pod: &Pod<'_>, errors
     }
 }
 
-/// What is asked of a pod's containers but not of a template's.
+/// Checks that hold for a pod's containers but not for a template's.
 pub(in crate::kinds) fn only_for_pods(container: At<'_>, errors: &mut FieldErrors) {
     let image = container.get("image");
     if image.text().trim().len() != image.len() {
@@ -287,13 +287,13 @@ pub(super) fn field_reference(shown: At<'_>, at: At<'_>, fields: &[&str], errors
     }
 }
 
-/// What the downward API can name at all.
+/// Whether the downward API can name the field at all.
 fn is_pod_field(path: &str) -> bool {
     const MORE: [&str; 4] = ["metadata.annotations", "metadata.labels", "spec.restartPolicy", "status.phase"];
     ENV_FIELDS.contains(&path) || MORE.contains(&path) || path == "spec.schedulerName" || path == "spec.host"
 }
 
-/// Where a container's resource is named.
+/// The source that names a container's resource.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReferenceFrom {
     /// In the container's own environment.

@@ -22,7 +22,7 @@ const FIELDS: [Field; 5] = [
 const DESCRIPTORS: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 const EVERY: &str = "@every ";
 
-/// What is wrong with the schedule, if anything.
+/// The reason why the schedule is wrong, if it is.
 pub(in crate::kinds) fn check(schedule: &str) -> Result<(), String> {
     let mut spec = schedule;
     if spec.is_empty() {

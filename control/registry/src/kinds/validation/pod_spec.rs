@@ -21,7 +21,7 @@ const HOSTNAME_OVERRIDE_MAX: usize = 64;
 const DEADLINE_MAX: i64 = i32::MAX as i64;
 const MIRROR: &str = "kubernetes.io/config.mirror";
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
-/// What an update of a pod may change, as the refusal lists it.
+/// Fields of a pod that an update may change, as the refusal lists them.
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 /// `at`: the spec. `pod_name`: empty in a template.

@@ -1,4 +1,4 @@
-//! What containers ask for and are limited to.
+//! Requests and limits of containers.
 
 use super::At;
 use super::checks::named;
@@ -174,7 +174,7 @@ pub(in crate::kinds) fn requirements(at: At<'_>, claims: &ClaimNames<'_>, errors
 /// The names of a pod's claims, which its containers may ask for.
 pub(in crate::kinds) struct ClaimNames<'a> {
     names: BTreeSet<&'a str>,
-    /// What a name that is none of them is told; made at the first such name.
+    /// The message about a name that is none of them; made at the first such name.
     refusal: OnceCell<String>,
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 const SYSCTL_MAX: usize = 253;
 const PROFILE_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 const APP_ARMOR_PATH_MAX: usize = 4095;
-/// Where the administrator does not allow them.
+/// Message where the administrator does not allow privileged containers.
 const PRIVILEGED_REFUSED: &str = "disallowed by cluster policy";
 
 pub(in crate::kinds) fn pod(spec: At<'_>, errors: &mut FieldErrors) {

@@ -49,7 +49,7 @@ const SOURCES: [(&str, &str); 29] = [
 /// The newest source: the component or image itself as a volume.
 const IMAGE: &str = "image";
 
-/// What a container may mount: the volumes without errors, by name.
+/// Volumes that a container may mount: those without errors, by name.
 pub(in crate::kinds) type Volumes<'a> = HashMap<&'a str, Volume>;
 
 /// A volume that can be mounted.
@@ -305,7 +305,7 @@ pub(in crate::kinds) fn driver_name(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-/// Where a container sees its volumes.
+/// Checks the paths at which a container sees its volumes.
 pub(in crate::kinds) fn mounts(container: At<'_>, volumes: &Volumes<'_>, errors: &mut FieldErrors) {
     let mounts = container.get("volumeMounts");
     let devices = container.get("volumeDevices");

@@ -1,4 +1,4 @@
-//! What controllers of pods have in common: a selector, a template that it selects, and counted replicas.
+//! The common fields of pods' controllers: a selector, a template that it selects, and counted replicas.
 
 use super::At;
 use super::checks::{
@@ -21,7 +21,7 @@ pub(in crate::kinds) struct Workload {
     pub counters: &'static [&'static str],
     /// Those of them that are at most `replicas`.
     pub bounded: &'static [&'static str],
-    /// How a refusal names the number of ready replicas.
+    /// The name of the number of ready replicas in a refusal.
     pub ready: &'static str,
 }
 
@@ -123,7 +123,7 @@ pub(in crate::kinds) fn selector_immutable(spec: At<'_>, old: At<'_>, errors: &m
     }
 }
 
-/// How a Deployment replaces its pods.
+/// Checks a Deployment's strategy.
 pub(in crate::kinds) fn deployment_strategy(at: At<'_>, errors: &mut FieldErrors) {
     let rolling = at.get("rollingUpdate");
     match at.get("type").text() {
