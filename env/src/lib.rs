@@ -61,7 +61,7 @@ impl Env {
         self.clock.instant()
     }
 
-    /// Waits for so long; any length will do.
+    /// Waits for the duration; any length will do.
     pub async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }

@@ -64,7 +64,7 @@ pub struct RunLog {
     seen: watch::Sender<(u64, bool)>,
 }
 
-/// Which of its outputs a container wrote to.
+/// The output that a container wrote to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     Stdout,
@@ -164,7 +164,7 @@ impl RunLog {
         position
     }
 
-    /// The last lines as text, at most so many and at most so many bytes of them.
+    /// The last lines as text, bounded by their number and their bytes.
     pub fn last_text(&self, lines: usize, bytes: usize) -> String {
         let mut text = Vec::new();
         for line in self.read(&mut self.tail(lines), usize::MAX).lines {

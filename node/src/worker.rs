@@ -183,7 +183,7 @@ impl Worker {
                 () = end.cancelled() => return false,
                 changed = feed.changed() => {
                     if changed.is_err() {
-                        // Nobody tells of the pod any more: the node ends, and the pod does not.
+                        // The feed has ended: the node ends, and the pod does not.
                         return false;
                     }
                     let latest = feed.borrow_and_update().clone();
@@ -238,7 +238,7 @@ impl Worker {
         }
         self.pod = pod;
         if self.is_misstated() {
-            // Somebody else wrote this pod's status, as the control plane does for a node that it does not hear.
+            // Another writer wrote this pod's status, as the control plane does for a node that it does not hear.
             self.published = Value::Null;
             self.dirty = true;
         }

@@ -1,4 +1,4 @@
-//! Which parts of the host's ranges this cluster has: taken at its start, and the former ones again at its next.
+//! This cluster's parts of the host's address ranges: taken at its start, and the former ones again at its next.
 
 use crate::config::Config;
 use crate::data_dir::DataDir;

@@ -84,7 +84,7 @@ impl Default for FileConfig {
     }
 }
 
-/// Which parts run.
+/// The parts that run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Components {
     pub controllers: bool,
@@ -104,7 +104,7 @@ pub struct Config {
     /// None: [`PORT_DEFAULT`], or a free one where that is taken.
     pub port: Option<u16>,
     pub kubeconfig: Option<PathBuf>,
-    /// Which parts run.
+    /// The parts that run.
     pub components: Components,
     /// Name of this host's node.
     pub node_name: String,

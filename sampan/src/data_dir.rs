@@ -83,7 +83,7 @@ impl DataDir {
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
     }
-    /// Which addresses the cluster had at its last start.
+    /// The record of the addresses that the cluster had at its last start.
     pub fn addresses(&self) -> PathBuf {
         self.root.join("addresses.json")
     }

@@ -73,7 +73,7 @@ pub const MESSAGE_BYTES_MAX: usize = 1024;
 pub const SERVICE_INSTANCES_MAX: u32 = 1000;
 /// Core instances in a component: the module, its shims, and the many of interpreted languages.
 pub const CORE_INSTANCES_PER_COMPONENT: u32 = 30;
-/// Elements of one table of a service: each of the pool reserves so many.
+/// Elements of one table of a service: each table of the pool reserves them.
 pub const SERVICE_TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Memories of one component of a service: one request must not take what many others need.
 pub const SERVICE_MEMORIES_PER_COMPONENT: u32 = 4;
@@ -83,11 +83,11 @@ pub const SERVICE_TABLES_PER_MODULE: u32 = 4;
 pub const SERVICE_TABLES_PER_COMPONENT: u32 = 8;
 /// Tables of the pool: each reserves [`SERVICE_TABLE_ELEMENTS_MAX`] pointers of address space.
 pub const SERVICE_TABLES_MAX: u32 = SERVICE_INSTANCES_MAX * 4;
-/// The part of the pool that the requests of one container may take at once: one in so many.
+/// Divisor of the pool: the requests of one container may take this part of it at once.
 pub const SERVICE_POOL_SHARE: u32 = 4;
-/// The part that the containers of one namespace may take together, beyond what each is guaranteed: one in so many.
+/// Divisor of the pool: the containers of one namespace may take this part together, beyond what each is guaranteed.
 pub const SEATS_NAMESPACE_PART: u32 = 2;
-/// The part that is kept for what each container is guaranteed: one in so many.
+/// Divisor of the pool: this part is kept for what each container is guaranteed.
 pub const SEATS_RESERVED_PART: u32 = 4;
 /// Instances that each container may have whatever the others have, as long as there are any.
 pub const SEATS_GUARANTEED: u32 = 8;
@@ -111,7 +111,7 @@ pub const CONNECTIONS_MIN: usize = 32;
 pub const CONNECTIONS_GUARANTEED: usize = 4;
 /// Time that a connection has to send a whole request before it makes room for another one.
 pub const CONNECTION_GRACE: Duration = Duration::from_millis(250);
-/// The part of all connections that is kept for what each service is guaranteed: one in so many.
+/// Divisor of all connections: this part is kept for what each service is guaranteed.
 pub const CONNECTIONS_RESERVED_PART: usize = 4;
 /// From a connection's start to the end of its first head, and between two heads.
 pub const HTTP_HEADER_DEADLINE: Duration = Duration::from_secs(30);
@@ -134,7 +134,7 @@ pub const BODY_PROGRESS_BYTES: u64 = 16 << 10;
 pub const BODY_AHEAD_BYTES: u64 = 64 << 10;
 /// Longest wait for these bytes. A request whose body takes longer has its turn among its like.
 pub const BODY_AHEAD_WAIT: Duration = Duration::from_secs(2);
-/// Requests whose body is still on its way have one in so many of a service's turns.
+/// Divisor of a service's turns: requests whose body is still on its way have this part.
 pub const UNFINISHED_PART: usize = 2;
 /// One part in this number of a container's memory may be held for clients before any instance works for them.
 pub const CLIENTS_MEMORY_PART: u64 = 4;
@@ -171,7 +171,7 @@ pub const ARTEFACT_BYTES_MAX: u64 = 1 << 30;
 pub const COMPILE_ADDRESS_SPACE_MAX: u64 = 3 << 30;
 /// CPU time of one compilation: what needs more is the component's own fault, and remembered.
 pub const COMPILE_CPU_MAX: Duration = Duration::from_secs(60);
-/// A component whose length is not known is tried with so much CPU time in the line of short ones first.
+/// CPU time of the first try of a component whose length is not known, in the line of short ones.
 pub const COMPILE_SHORT_CPU: Duration = Duration::from_secs(3);
 /// Address space of that first try, bytes.
 pub const COMPILE_SHORT_ADDRESS_SPACE: u64 = 3 << 29;
@@ -217,12 +217,12 @@ pub const MAPPINGS_RESERVED: u64 = 8_000;
 pub const DESCRIPTORS_PER_POD: u64 = 2;
 /// Descriptors that are kept for the rest of the process.
 pub const DESCRIPTORS_RESERVED: u64 = 512;
-/// One part in so many of the other descriptors is for the sockets of guests and the connections of services, half of it
+/// Divisor of the other descriptors: this part is for the sockets of guests and the connections of services, half of it
 /// for each, and the rest for the pods themselves.
 pub const GUEST_SOCKETS_PART: u64 = 2;
 /// Fewest sockets of all guests, however few descriptors the process may have.
 pub const GUEST_SOCKETS_MIN: usize = 32;
-/// One container may hold one part in so many of them.
+/// Divisor of guests' sockets: one container may hold this part.
 pub const SOCKETS_SHARE: usize = 4;
 
 // Policies.

@@ -7,9 +7,9 @@ use std::time::Duration;
 /// compete as equals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Priority {
-    /// By how much smaller its share of a contended core is than that of the thread that started it.
+    /// Niceness above that of the thread that started it: a smaller share of a contended core.
     pub(crate) nicer: i32,
-    /// In how long pieces it has that share, from 0.1 to 100 ms; None: the kernel's default. A thread that wakes goes
+    /// The length of the pieces in which it has that share, from 0.1 to 100 ms; None: the kernel's default. A thread that wakes goes
     /// before a running one that asked for longer pieces than itself, at once and not at the kernel's next tick.
     pub(crate) slice: Option<Duration>,
 }

@@ -122,7 +122,7 @@ fn descriptors_max() -> Option<u64> {
 pub struct Capacity {
     /// Pods that fit.
     pub pods_max: u64,
-    /// Which limit it is: `vm.max_map_count` or `RLIMIT_NOFILE`.
+    /// The limit: `vm.max_map_count` or `RLIMIT_NOFILE`.
     pub bound_by: &'static str,
 }
 

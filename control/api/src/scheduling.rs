@@ -53,7 +53,7 @@ pub struct SchedulingPolicy {
 pub struct SchedulingPolicySpec {
     /// The component by tag or digest, as an image is named: `example/quiet-nodes:v1`, `example/quiet-nodes@sha256:...`.
     pub component: String,
-    /// Which of the component's policies; may be left out where it has one.
+    /// Name of the policy in the component; may be left out where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// `filter`, `score`, ...: those of the points that it exports at which it shall run; all of them when empty.
@@ -183,7 +183,7 @@ pub struct Decision {
     pub profile: String,
     /// Start of the cycle, RFC 3339 with microseconds.
     pub time: String,
-    /// Which start of the scheduler it was: sequence numbers count within one.
+    /// The start of the scheduler that it belongs to: sequence numbers count within one.
     pub run: String,
     /// Counts the cycles of a run.
     pub sequence: u64,

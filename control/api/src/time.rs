@@ -228,7 +228,7 @@ impl Seconds {
         Duration::from_secs(u64::try_from(self.0).unwrap_or(0)).min(Self::DURATION_MAX)
     }
 
-    /// The time that is so much later, at most the last that can be written; a negative number is none.
+    /// The time `seconds` later, at most the last that can be written; a negative number counts as 0.
     pub fn after(self, time: SystemTime) -> SystemTime {
         later(time, Duration::from_secs(u64::try_from(self.0).unwrap_or(0)))
     }

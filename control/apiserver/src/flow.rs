@@ -63,7 +63,7 @@ pub struct FlowSchema {
     pub precedence: u32,
     /// `None`: all its requests are one flow.
     pub distinguisher: Option<Distinguisher>,
-    /// Whom it is about: any of them.
+    /// The users that it applies to: any of them.
     pub subjects: Vec<Subject>,
     /// The schema applies to a request that matches one of these.
     pub rules: Vec<Rule>,
@@ -76,7 +76,7 @@ pub enum Distinguisher {
     ByNamespace,
 }
 
-/// Whom a schema is about. `*` as a name is everybody of the sort.
+/// A user, group or service account that a schema applies to. `*` as a name is everybody of the sort.
 #[derive(Clone, Debug)]
 pub enum Subject {
     User(Cow<'static, str>),

@@ -56,7 +56,7 @@ impl Drop for Identity {
     }
 }
 
-/// Whom a request is billed to.
+/// The identity that a request is billed to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payer {
     /// Masters, nodes, the control plane.
@@ -66,7 +66,7 @@ pub enum Payer {
 }
 
 impl Payer {
-    /// Whom a user's requests are billed to.
+    /// The identity that a user's requests are billed to.
     pub fn of(user: &UserInfo) -> Self {
         let account = user.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
         let of_system = account.is_some_and(|(namespace, _)| namespace == "kube-system");

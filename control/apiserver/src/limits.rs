@@ -6,14 +6,14 @@ use std::time::Duration;
 /// Requests that are worked on at one time, of all levels but the exempt one: `--max-requests-inflight` (400) and
 /// `--max-mutating-requests-inflight` (200) together, as kube-apiserver has it with priority and fairness.
 pub const SEATS_MAX: usize = 600;
-/// A request waits so long for a seat (k8s.io/apiserver: a quarter of the request's time).
+/// Longest wait of a request for a seat (k8s.io/apiserver: a quarter of the request's time).
 pub const SEAT_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Threads for work that takes long: the processor's cores, and no fewer than this.
 pub const COMPUTE_THREADS_MIN: usize = 2;
-/// A request that brings, or changes, so many bytes is worked on by those threads: about two milliseconds of decoding,
+/// Bytes brought or changed from which a request is worked on by those threads: about two milliseconds of decoding,
 /// validation and encoding.
 pub const COMPUTED_WRITE_BYTES_MIN: usize = 32 * 1024;
-/// A list with a selector is worked on there when so many objects may have to be looked at.
+/// Objects to be looked at from which a list with a selector is worked on there.
 pub const COMPUTED_SELECTION_MIN: usize = 4096;
 /// A request other than a watch or stream is answered by then. `--request-timeout`.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that a body may take before its rate is measured.
 pub const BODY_GRACE: Duration = Duration::from_secs(5);
-/// After that it has brought so many bytes a second, on the average.
+/// Least average rate of a body after that, bytes a second.
 pub const BODY_BYTES_PER_SECOND_MIN: usize = 16 * 1024;
 /// Bytes of bodies that have arrived and are not done with.
 pub const BODIES_HELD: Bounds = Bounds { connection: 16 * MIB, identity: 64 * MIB, server: 256 * MIB };
@@ -67,7 +67,7 @@ pub const GZIP_MIN_BYTES: usize = 128 * 1024;
 /// Fast and good enough for text that repeats itself (k8s.io/apiserver uses level 1).
 pub const GZIP_LEVEL: u32 = 1;
 
-/// An answer that is computed out of so many bytes of JSON (tables, YAML, protobuf), or packed out of so many bytes, is
+/// Bytes of JSON from which an answer that is computed of them (tables, YAML, protobuf), or bytes that are packed, is
 /// made by the compute threads: about half a millisecond of work.
 pub const COMPUTED_BYTES_MIN: usize = 64 * 1024;
 /// Connections of the listener at one time, where the process may open files enough.
@@ -75,7 +75,7 @@ pub const CONNECTIONS_MAX: usize = 20_000;
 /// Descriptors of the process for each connection of the listener: the connection limit is the descriptor limit divided
 /// by this.
 pub const FILES_PER_CONNECTION: u64 = 2;
-/// A connection on which nothing is said is probed so often, and given up when the probes are not answered.
+/// Period of probes on a silent connection; it is given up when they are not answered.
 pub const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// Time in which the peer takes sent bytes, or its connection is given up.
 pub const TCP_STALL_MAX: Duration = Duration::from_secs(60);
@@ -110,11 +110,11 @@ pub const H2_FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// A silent HTTP/2 connection is asked whether it lives, and given up when it does not answer.
 pub const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(15);
-/// A stream of HTTP/2 that holds so many bytes unsent is not asked for its next piece ([`ANSWER_PIECE_BYTES`]).
+/// Unsent bytes from which a stream of HTTP/2 is not asked for its next piece ([`ANSWER_PIECE_BYTES`]).
 pub const H2_SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// Pending connections that the kernel keeps.
 pub const LISTEN_BACKLOG: i32 = 4096;
-/// After an accept failed for want of file descriptors, the next is tried so much later.
+/// Pause after an accept that failed for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Requests under way get this long to end when the server stops.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -125,5 +125,5 @@ pub const IMPERSONATION_VALUES_MAX: usize = 256;
 pub const ACCEPT_CLAUSES_MAX: usize = 64;
 /// Query parameters that are looked at.
 pub const QUERY_PAIRS_MAX: usize = 256;
-/// Name of a log's container, pods with more than this many containers list only so many in a message.
+/// Containers of a pod that a message about a log's container names.
 pub const CONTAINERS_IN_MESSAGE_MAX: usize = 32;

@@ -33,7 +33,7 @@ pub struct Shares {
     pub arriving: Arc<Semaphore>,
 }
 
-/// Answers that are no more are forgotten after so many new ones.
+/// New answers after which those that are no more are forgotten.
 const FORGET_EVERY: usize = 64;
 
 /// An answer that the peer may or may not take.
@@ -50,7 +50,7 @@ pub struct Line {
     under_way: AtomicUsize,
     idle_since: Mutex<Option<Instant>>,
     authenticated: AtomicBool,
-    /// Whom the connection is counted against, from its first request that said who asks.
+    /// The identity that the connection is counted against, from its first authenticated request.
     payer: OnceLock<Payer>,
     answers: Mutex<Vec<Weak<dyn OnItsWay>>>,
     /// Told when somebody has said who they are for the first time.
@@ -108,7 +108,7 @@ impl Line {
         if self.under_way.load(Ordering::Acquire) > 0 { None } else { *self.idle_since.lock() }
     }
 
-    /// Somebody has said who they are, and it holds.
+    /// Notes that a request on the connection was authenticated.
     pub fn authenticated(&self, payer: impl FnOnce() -> Payer) {
         if !self.authenticated.swap(true, Ordering::AcqRel) {
             self.payer.get_or_init(payer);
@@ -116,7 +116,7 @@ impl Line {
         }
     }
 
-    /// Whom the connection is counted against.
+    /// The identity that the connection is counted against.
     pub fn payer(&self) -> Option<&Payer> {
         self.payer.get()
     }

@@ -64,7 +64,7 @@ pub fn stream(code: u16, content_type: &'static str, coding: Coding, body: Body)
     response
 }
 
-/// Whether an answer of that many bytes is packed.
+/// Whether an answer of this size, bytes, is packed.
 pub fn packs(headers: &HeaderMap, length: usize) -> bool {
     length >= GZIP_MIN_BYTES && accepts_gzip(headers)
 }

@@ -171,7 +171,7 @@ mod tests {
         check(&[HTTP_1_1], b"GET / HT", false).await;
         // The preface, and settings: a whole HTTP/2 connection without a stream.
         check(&[H2], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", false).await;
-        // Nobody speaks HTTP/2 who has not agreed on it.
+        // HTTP/2 is spoken only where it was agreed on (ALPN).
         check(&[], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true).await;
     }
 

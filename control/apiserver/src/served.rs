@@ -15,6 +15,6 @@ pub(crate) struct Served {
     pub actions: HashMap<String, Arc<dyn Action>>,
     /// The streams, the same.
     pub streams: Streams,
-    /// Of what names no resource.
+    /// The fixed routes, for paths that name no resource.
     pub router: Router,
 }

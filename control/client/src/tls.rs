@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Whom a server's certificate must be signed by.
+/// The authority that must have signed a server's certificate.
 #[derive(Clone)]
 pub enum CertificateAuthority {
     /// One or more certificates.

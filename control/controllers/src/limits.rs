@@ -18,7 +18,7 @@ pub const SLOW_START_BATCH: usize = 1;
 /// Characters of the revision history that a ReplicaSet's annotation keeps.
 pub const REVISION_HISTORY_LEN: usize = 2000;
 
-/// Times in objects have whole seconds: what is due at one of them is looked at so much later, when it surely is.
+/// Delay of a look at something that is due at a time of an object: those have whole seconds, and after it the time is
 pub const WHOLE_SECOND: Duration = Duration::from_secs(1);
 
 /// Wait before a namespace whose content does not go away at once is looked at again.
@@ -38,7 +38,7 @@ pub const GARBAGE_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait of the garbage collector for its first copies (Kubernetes' `initialSyncTimeout` is 30 s too).
 pub const GARBAGE_SYNC_MAX: Duration = Duration::from_secs(30);
 
-/// A node that has not been heard of for so long is Unknown (`--node-monitor-grace-period`: 40 s before 1.32, then 50 s).
+/// Silence after which a node is Unknown (`--node-monitor-grace-period`: 40 s before 1.32, then 50 s).
 pub const NODE_GRACE: Duration = Duration::from_secs(40);
 /// Time for which a node that has never reported is waited for (`--node-startup-grace-period`).
 pub const NODE_STARTUP_GRACE: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ pub const NODE_RECHECK_MIN: Duration = Duration::from_millis(100);
 /// keeps one large node from holding up the rest, and is no rate for the cluster (`--node-eviction-rate` is one).
 pub const EVICTION_BATCH_MAX: usize = 500;
 
-/// Pods of nodes that are gone are collected when the node has been gone for so long (podgc's quarantine).
+/// Time after a node has gone at which its pods are collected (podgc's quarantine).
 pub const ORPHAN_QUARANTINE: Duration = Duration::from_secs(40);
 /// Period in which pods without a node are looked for.
 pub const POD_GC_PERIOD: Duration = Duration::from_secs(20);

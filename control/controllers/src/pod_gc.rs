@@ -22,7 +22,7 @@ pub enum Why {
     TooManyFinished,
 }
 
-/// Which pods go. `missing`: nodes that have been gone for long enough.
+/// The pods to delete. `missing`: nodes that have been gone for long enough.
 pub fn plan(pods: &[Arc<Pod>], missing: &HashSet<String>, finished_max: usize) -> Vec<(Arc<Pod>, Why)> {
     let mut go: Vec<(Arc<Pod>, Why)> = Vec::new();
     let mut finished: Vec<&Arc<Pod>> = Vec::new();

@@ -41,7 +41,7 @@ impl Pace {
         self.cpu += cpu;
     }
 
-    /// CPU time that so many bytes will take; `None` before anything was fed.
+    /// CPU time that feeding `bytes` will take; `None` before anything was fed.
     pub fn expected(&self, bytes: usize) -> Option<Duration> {
         let each = self.cpu.as_nanos().checked_div(u128::from(self.bytes))?;
         // One more for what the division lost.
@@ -73,7 +73,7 @@ struct Filling {
 }
 
 impl Filling {
-    /// Begins another piece where so many bytes more would be too many for this one.
+    /// Begins another piece where this one has no room for the bytes.
     fn room_for(&mut self, bytes: usize) {
         let max = if self.done.is_empty() { self.first } else { self.max };
         if self.bytes > 0 && self.bytes + bytes > max {

@@ -27,7 +27,7 @@ pub enum Feeding {
 /// Settings of [`Instances`].
 #[derive(Clone, Copy, Debug)]
 pub struct HostConfig {
-    /// One call in so many of a unit whose policies are all pure is audited; 0: none.
+    /// Calls of a unit whose policies are all pure, of which one is audited; 0: none is.
     pub audit_every: u64,
     /// Whether calls and faults are counted, and faults are strikes.
     pub counts: bool,
@@ -55,7 +55,7 @@ pub enum Blame {
     Policy,
     /// That of what was asked about: it alone is larger than [`limits::SUBJECT_ORDINARY`], and the question cost too much.
     Subject,
-    /// Nobody's: suspended, resting after faults, or its mirror is still being fed.
+    /// Nobody is at fault: suspended, resting after faults, or its mirror is still being fed.
     NotReady,
 }
 

@@ -50,7 +50,7 @@ pub const FEED_WITH_QUESTION: usize = 16 << 10;
 /// Bytes of its own cells up to which an object that is asked about is an ordinary one. A question about a larger one that
 /// runs over its budget is that object's doing.
 pub const SUBJECT_ORDINARY: usize = 16 << 10;
-/// One call in so many of a pure policy is asked again of a fresh instance. A prime, so that no workload keeps step.
+/// Calls of a pure policy of which one is asked again of a fresh instance. A prime, so that no workload keeps step.
 pub const AUDIT_EVERY: u64 = 997;
 /// Durations of calls kept for the percentiles.
 pub const DURATIONS: usize = 512;

@@ -57,7 +57,7 @@ impl<P: Installed, M: Mirror> Running<P, M> {
         Ok(())
     }
 
-    /// Whether so many bytes are more than the asking thread waits for.
+    /// Whether feeding `bytes` takes longer than the asking thread waits.
     pub fn takes_long(&self, bytes: usize) -> bool {
         self.pace.expected(bytes).is_some_and(|cpu| cpu > limits::FEED_AT_ONCE)
     }

@@ -75,7 +75,7 @@ impl<K: Key> Runtime<K> {
         Self { name, queue, tasks: tasks.clone(), informers: Vec::new(), timeout: limits::RECONCILE_TIMEOUT }
     }
 
-    /// One reconcile may take so long, in the place of [`limits::RECONCILE_TIMEOUT`].
+    /// Sets the time limit of one reconcile, in place of [`limits::RECONCILE_TIMEOUT`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -1,4 +1,4 @@
-//! Old history is dropped, each class of kinds after its own time.
+//! Compaction: old history is dropped, each class of kinds after its own time.
 
 use crate::allocate::ALLOCATIONS;
 use crate::limits::COMPACTION_PERIOD;
@@ -52,7 +52,7 @@ impl Registry {
         let of_class = rows.iter().filter(|row| row.history == class).map(|row| storage_prefix(row));
         let mut prefixes: Vec<(String, u64)> = of_class.map(|prefix| (prefix.clone(), changed(&prefix))).collect();
         if class == HistoryClass::Scant {
-            // Nobody asks who held an item once; items change with the objects that hold them.
+            // Past holders of an item are not asked for; items change with the objects that hold them.
             let holders = rows.iter().filter(|row| row.strategy.allocator().is_some());
             let last = holders.map(|row| changed(&storage_prefix(row))).max();
             prefixes.extend(last.map(|last| (ALLOCATIONS.to_owned(), last)));

@@ -125,7 +125,7 @@ impl Registry {
                 }
                 match self.remove(caller, place, key, &marked, &writer).await? {
                     Commit::Done(_) => Ok(Some(gone(self.serve(place.row, marked)?))),
-                    // Somebody deleted it between the two writes: that is as good.
+                    // Another caller deleted it between the two writes: the outcome is the same.
                     Commit::Lost(0) => Ok(Some(gone(self.serve(place.row, marked)?))),
                     Commit::Lost(winner) => self.see(winner).await.map(|()| None),
                     Commit::Taken(_) => Ok(None),

@@ -14,7 +14,7 @@ pub const UPDATE_ATTEMPTS_MAX: usize = 100;
 pub const UPDATE_BACKOFF: Duration = Duration::from_millis(1);
 /// Objects of one page out of history that are read at once.
 pub const HISTORY_PAGE_MAX: usize = 500;
-/// A page of at most so many objects is looked up whole before it is sent; a longer one is walked through twice.
+/// Objects of a page up to which it is looked up whole before it is sent; a longer one is walked through twice.
 pub const LIST_HELD_MAX: u64 = 1_000;
 /// Bytes of a continue token.
 pub const CONTINUE_TOKEN_MAX: usize = 4096;

@@ -417,7 +417,7 @@ fn asked(options: &ListOptions) -> Result<(Wanted, Option<Token>), Error> {
     Ok((token.revision().map_or(Wanted::Latest, Wanted::Exact), Some(token)))
 }
 
-/// Which of the options exclude each other (apimachinery's ValidateListOptions).
+/// Refuses options that exclude each other (apimachinery's ValidateListOptions).
 fn check(options: &ListOptions, watch: bool) -> Result<(), Error> {
     let mut errors = FieldErrors::default();
     let path = Path::new("resourceVersionMatch");

@@ -255,7 +255,7 @@ impl Resource {
         self.history = class;
         self
     }
-    /// Nobody reads what the objects were (secrets).
+    /// Old values of the objects are never shown (secrets).
     #[must_use]
     pub fn old_values_hidden(mut self) -> Self {
         self.old_values = OldValues::Hidden;

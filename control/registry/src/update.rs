@@ -29,7 +29,7 @@ pub struct Updated {
     pub created: bool,
 }
 
-/// From what is current, in the row's version and with its `resourceVersion`, to what shall be. `None`: there is no such
+/// Makes the new object of the current one, in the row's version and with its `resourceVersion`. `None`: there is no such
 /// object, and the update may create it. Pure: it runs once a round of the loop.
 pub type Transform<'a> = dyn Fn(Option<&Object>) -> Result<Object, Status> + Send + Sync + 'a;
 

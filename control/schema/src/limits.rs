@@ -3,7 +3,7 @@
 /// Unknown and duplicate fields reported for one body; later ones are dropped silently, as sigs.k8s.io/json does.
 pub const PROBLEMS_MAX: usize = 100;
 
-/// Bytes of the paths of these: once there are so many, later problems are dropped.
+/// Bytes of the paths of these: problems beyond it are dropped.
 pub const PROBLEM_BYTES_MAX: usize = 256 * 1024;
 
 /// Nodes of a YAML document after its aliases are expanded. A 3 MiB body without aliases stays below it.

@@ -17,12 +17,12 @@ pub const WRITER_FIELD_BYTES_MAX: usize = 512;
 
 /// Transactions that may wait for the writer; the next one waits to be queued.
 pub const QUEUE_TXNS_MAX: usize = 4_096;
-/// A batch takes no further transaction once it has so many rows ...
+/// Rows from which a batch takes no further transaction.
 pub const BATCH_ROWS_MAX: usize = 512;
-/// ... or so many bytes of values.
+/// Bytes of values from which a batch takes no further transaction.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// ... or so many transactions, those refused included.
+/// Transactions of a batch, those refused included.
 pub const BATCH_TXNS_MAX: usize = 1_024;
 
 /// Greatest revision: a row's id is `revision << INDEX_BITS | index` in 63 bits, and JSON's integers end at 2^53.
@@ -42,7 +42,7 @@ pub const FLOORS_MAX: usize = 1_024;
 
 /// Pages in the write-ahead log at which it is checkpointed.
 pub const CHECKPOINT_PAGES: u64 = 2_000;
-/// The write-ahead log is kept at least so long, so that commits do not grow it (a longer file costs a second sync).
+/// Least size of the write-ahead log, bytes, so that commits do not grow it (a longer file costs a second sync).
 pub const WAL_BYTES_ALLOCATED: u64 = 4 << 20;
 /// Rows looked at in one read, and rows removed in one transaction, by a compaction.
 pub const COMPACT_SCAN_ROWS: usize = 4_096;

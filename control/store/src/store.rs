@@ -14,7 +14,7 @@ pub trait Sink: Send + Sync + 'static {
     fn committed(&self, events: &[Event]);
 }
 
-/// Which keys: those with the prefix, after `start_after`, in order, `limit` at most.
+/// A range of keys: those with the prefix, after `start_after`, in order, `limit` at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     /// Empty: all keys.

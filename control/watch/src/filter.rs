@@ -1,4 +1,4 @@
-//! Which records a reader wants, and which bucket of the dispatch index holds them.
+//! A reader's selection of records, and the bucket of the dispatch index that holds them.
 
 use crate::ring::{Change, Item};
 use sampan_api::record::{Record, RecordEvent};

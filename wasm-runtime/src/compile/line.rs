@@ -103,7 +103,7 @@ impl State {
 }
 
 impl Turn {
-    /// The job took so much CPU time.
+    /// Charges the job's CPU time to its owner.
     pub(super) fn used(&self, cpu: Duration) {
         let Some(line) = &self.line else { return };
         let mut state = line.state.lock();

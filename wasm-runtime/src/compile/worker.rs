@@ -53,7 +53,7 @@ pub struct CompileClaim {
 }
 
 impl Default for CompileClaim {
-    /// Nobody's, and nobody hears of a wait.
+    /// A claim without an owner; nobody is told of waits.
     fn default() -> Self {
         Self { owner: Arc::default(), waiting: Arc::new(|| {}) }
     }

@@ -1,4 +1,4 @@
-//! Which addresses a pod may connect to: a pure function of the resolved address.
+//! The addresses that a pod may connect to: a pure function of the resolved address.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

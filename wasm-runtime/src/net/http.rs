@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(body.len(), BODY_BYTES);
         driver.await.expect("no panic").expect("the connection ends well");
         assert_eq!(outgoing.budget.free(), SOCKETS_MAX);
-        // Moving so many bytes takes far more than this on any machine.
+        // Moving the bytes takes far more than this on any machine.
         let cost = outgoing.meter.cpu.used_nanos() - before;
         assert!(cost > 100_000, "{cost} ns for {BODY_BYTES} bytes");
         tasks.drain(std::time::Duration::from_secs(5)).await.expect("all ended");

@@ -79,7 +79,7 @@ pub struct PolicyFault {
     pub message: String,
 }
 
-/// Which of the extension points that this host calls a component exports.
+/// The extension points of this host that a component exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyExports {
     /// The interface `filter`.

@@ -307,7 +307,7 @@ async fn connection(service: Arc<Service>, stream: TcpStream, place: Arc<Place>)
         .keep_alive_interval(limits::HTTP_HEADER_DEADLINE);
     let running = service.running.clone();
     let cut = place.cut.clone();
-    // Which protocol it is to be is read without any clock: until the first request there is this one.
+    // The protocol is recognised without any clock: until the first request there is this one.
     let silence = tokio::time::sleep(service.header_deadline);
     let mut silence = std::pin::pin!(silence);
     let asked = Arc::new(AtomicBool::new(false));

@@ -200,7 +200,7 @@ fn resource_slice(node: &str, a: &Attributes) -> Step {
 
 fn own_node(node: &str, a: &Attributes) -> Step {
     match (a.subresource.as_str(), a.verb.as_str()) {
-        // Which node, admission looks at.
+        // Admission checks that it is the node's own.
         ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Step::Allow,
         // By the name alone, so that a node can ask whether its Node is there yet.
         ("", "get" | "list" | "watch") if a.name == node => Step::Allow,

@@ -149,7 +149,7 @@ impl Index {
     }
 }
 
-/// Which ClusterRoles each aggregated one selects. Those may be aggregated themselves (admin selects edit, edit selects
+/// The ClusterRoles that each aggregated one selects. Those may be aggregated themselves (admin selects edit, edit selects
 /// view), in circles too.
 struct Aggregation<'a> {
     roles: HashMap<&'a str, &'a Role>,

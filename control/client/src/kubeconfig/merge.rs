@@ -24,7 +24,7 @@ pub struct Entry {
     pub client_key_pem: Vec<u8>,
 }
 
-/// Which file is written.
+/// The file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The user's configuration: kubectl's choice among its files.

@@ -5,7 +5,7 @@ use crate::limits;
 use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// Which roll-out of its Deployment a ReplicaSet is, and which one the Deployment is at.
+/// Annotation with the number of a ReplicaSet's roll-out, and of the Deployment's present one.
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
 /// Earlier numbers of a ReplicaSet that was rolled back to.
 pub const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";

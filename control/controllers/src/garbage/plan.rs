@@ -20,7 +20,7 @@ pub enum OwnerState {
     Absent,
     /// It is being deleted in the foreground.
     WaitsForDependents,
-    /// Nobody can tell: the object stays.
+    /// The owner's state is not known: the object stays.
     Unknown,
 }
 

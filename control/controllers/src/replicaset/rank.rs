@@ -1,4 +1,4 @@
-//! Which of a ReplicaSet's pods go first (k8s.io/kubernetes/pkg/controller, ActivePodsWithRanks).
+//! The order in which a ReplicaSet's surplus pods are deleted (k8s.io/kubernetes/pkg/controller, ActivePodsWithRanks).
 
 use crate::{pod, time};
 use sampan_api::k8s::api::core::v1::Pod;

@@ -114,7 +114,7 @@ pub enum BadAnswer {
     /// A list that is longer than the contract allows.
     #[error("{what}: {found} are too many, at most {max} are allowed")]
     TooMany {
-        /// Which list.
+        /// The list.
         what: &'static str,
         /// Its length.
         found: usize,

@@ -75,7 +75,7 @@ columns! {
 
 const FIRST_OF_PODS: u32 = id::POD_ROW;
 
-/// Which columns are wanted, of nodes and of pods.
+/// A set of columns, of nodes and of pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ColumnSet {
     nodes: u64,

@@ -18,7 +18,7 @@ pub enum CycleResult {
     Placed(Placed),
     /// Every node was refused.
     Unschedulable,
-    /// Nobody was asked: the pod waits until it changes itself, or other policies are live.
+    /// No policy was asked: the pod waits until it changes itself, or other policies are live.
     Held,
     /// A policy that may not be left out gave no answer, or the pod is more than policies take.
     Failed,
@@ -40,7 +40,7 @@ pub struct Refusals {
     pub reason: Arc<Reason>,
     /// Number of nodes.
     pub count: u32,
-    /// Which: least significant bit first, over the nodes by name.
+    /// The nodes, as bits: least significant bit first, over the nodes by name.
     pub bitmap: Vec<u8>,
 }
 

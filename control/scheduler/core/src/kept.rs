@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(crate) struct Key {
     /// Of the profile.
     pub generation: u64,
-    /// Which of the profile's groups at the point.
+    /// Index of the group among the profile's at the point.
     pub group: usize,
     /// Of the pod's cells that the group reads.
     pub signature: Signature,
@@ -77,7 +77,7 @@ impl<T: Default + Weighed> Table<T> {
     }
 }
 
-/// Nobody has asked about the row since it last changed.
+/// The row has changed since it was last asked about.
 const UNASKED: u16 = u16::MAX;
 
 /// The answers of one group's filters about one signature.

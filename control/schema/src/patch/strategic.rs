@@ -370,7 +370,8 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Ours in the patch's order, theirs in the server's, woven so that the server's order holds between them.
+/// Merges two orders: the patch's items in its order, the server's in theirs, woven so that the server's order holds
+/// between them.
 fn in_order(ours: Vec<Value>, theirs: Vec<Value>, in_patch: &Places<'_>, on_server: &Places<'_>) -> Vec<Value> {
     let mut both = Vec::with_capacity(ours.len() + theirs.len());
     // Each with its place on the server, which is asked for more than once.

@@ -134,7 +134,7 @@ fn connect_options(path: &Path, cache_kib: u32) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .synchronous(SqliteSynchronous::Full)
-        // Ours: off the commit path.
+        // Checkpoints are made by us, off the commit path.
         .pragma("wal_autocheckpoint", "0")
         .pragma("cache_size", format!("-{cache_kib}"))
         .pragma("temp_store", "memory")
@@ -158,7 +158,7 @@ fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// Makes the write-ahead log's file at least so long: zeros behind its frames are no frames. (SQLite locks the database's
+/// Makes the write-ahead log's file at least [`WAL_BYTES_ALLOCATED`] long: zeros behind its frames are no frames. (SQLite locks the database's
 /// file and the index's, so that this one may be opened and closed beside it.)
 fn allocate_wal(database: &Path) -> std::io::Result<()> {
     let mut file = match File::options().append(true).open(beside(database, "-wal")) {

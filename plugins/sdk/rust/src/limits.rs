@@ -12,5 +12,5 @@ pub const TEXTS_BYTES: usize = 64 << 10;
 pub const SLOTS: usize = 4096;
 /// Rows of one table.
 pub const ROWS: usize = 1 << 22;
-/// A column's words are moved together once more than this share of them is unused: one part in so many.
+/// Unused part of a column's words from which they are moved together, as a divisor: 2 is a half.
 pub const WASTE_PART: usize = 2;

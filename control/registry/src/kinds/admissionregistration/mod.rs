@@ -1,4 +1,4 @@
-//! `admissionregistration.k8s.io`: who is asked as objects come in.
+//! `admissionregistration.k8s.io`: webhooks and policies of admission.
 
 mod mutating_webhook_configuration;
 mod validating_admission_policy;

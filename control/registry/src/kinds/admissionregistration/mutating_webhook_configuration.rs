@@ -1,4 +1,4 @@
-//! Webhooks that change objects on their way in.
+//! MutatingWebhookConfigurations: webhooks that change objects on their way in.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

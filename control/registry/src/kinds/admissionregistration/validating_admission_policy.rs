@@ -1,4 +1,4 @@
-//! Rules that objects must meet.
+//! ValidatingAdmissionPolicies: rules that objects must meet, as expressions.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

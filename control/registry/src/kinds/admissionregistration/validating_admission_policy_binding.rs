@@ -1,4 +1,4 @@
-//! The scope of an admission policy, and its parameters.
+//! ValidatingAdmissionPolicyBindings: the scope of an admission policy, and its parameters.
 
 use super::super::columns::{Cell, Tabled, selector_text};
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Webhooks that accept or refuse objects on their way in.
+//! ValidatingWebhookConfigurations: webhooks that accept or refuse objects on their way in.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

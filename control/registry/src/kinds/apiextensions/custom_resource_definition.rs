@@ -1,4 +1,4 @@
-//! A kind that a user adds.
+//! CustomResourceDefinitions: kinds that users add.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

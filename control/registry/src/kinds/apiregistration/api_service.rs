@@ -1,4 +1,4 @@
-//! The server of a group and version.
+//! APIServices: the server of a group and version.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::core::condition;

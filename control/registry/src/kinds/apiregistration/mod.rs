@@ -1,4 +1,4 @@
-//! `apiregistration.k8s.io`: who serves which group.
+//! `apiregistration.k8s.io`: the servers of groups.
 
 mod api_service;
 

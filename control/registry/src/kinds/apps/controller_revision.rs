@@ -1,4 +1,4 @@
-//! A past template of a StatefulSet or DaemonSet.
+//! ControllerRevisions: past templates of StatefulSets and DaemonSets.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Deployments: ReplicaSets, one after the other.
+//! Deployments: a succession of ReplicaSets, rolled out one after the other.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! ReplicaSets: so many pods like this one.
+//! ReplicaSets: a number of equal pods.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

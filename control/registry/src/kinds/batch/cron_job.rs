@@ -1,4 +1,4 @@
-//! CronJobs: Jobs at times.
+//! CronJobs: Jobs that are made at times of a schedule.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Jobs: pods until so many have succeeded.
+//! Jobs: pods that are run until a number of them has succeeded.
 
 use super::super::columns::{Cell, Tabled, human_duration, seconds_between};
 use super::super::core::condition_is;

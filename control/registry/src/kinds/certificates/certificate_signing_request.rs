@@ -1,4 +1,4 @@
-//! A certificate that is asked for.
+//! CertificateSigningRequests: requests for a certificate, their approval and the certificate.
 
 use super::super::columns::{Cell, Tabled, human_duration};
 use super::super::core::condition;

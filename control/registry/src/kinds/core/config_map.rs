@@ -1,4 +1,4 @@
-//! Settings that pods read.
+//! ConfigMaps: settings that pods read.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Addresses of a Service, all in one object.
+//! Endpoints: all addresses of a Service in one object.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

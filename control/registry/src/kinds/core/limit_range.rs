@@ -1,4 +1,4 @@
-//! Bounds and defaults of what pods of a namespace ask for.
+//! LimitRanges: bounds and defaults of the resources that pods of a namespace ask for.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Nodes: where pods run.
+//! Nodes: the machines that run pods.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

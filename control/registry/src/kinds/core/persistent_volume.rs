@@ -1,4 +1,4 @@
-//! Storage that exists.
+//! PersistentVolumes: storage that exists.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

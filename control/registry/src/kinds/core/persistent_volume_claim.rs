@@ -1,4 +1,4 @@
-//! Storage that is asked for.
+//! PersistentVolumeClaims: requests for storage.
 
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;

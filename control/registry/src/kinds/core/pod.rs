@@ -1,4 +1,4 @@
-//! Pods: what the node runs.
+//! Pods: containers that run together on a node.
 
 use super::super::columns::{Cell, Tabled, age};
 use super::super::rules::Rules;
@@ -30,7 +30,7 @@ pub(super) fn row() -> Resource {
         .connect("portforward", connect_options("PodPortForwardOptions"), stream, "portforward")
         .connect("proxy", connect_options("PodProxyOptions"), any, "proxy")
         .view("resize")
-        // Ours: why the pod is where it is.
+        // Our own subresource: the explanation of the pod's placement.
         .sub_action("scheduling", GroupVersionKind::new("", "v1", "Pod"), Verbs::GET, "scheduling")
         .view("status")
         // The object's own path marks a deletion.

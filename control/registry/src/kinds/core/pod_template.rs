@@ -1,4 +1,4 @@
-//! A pod template by itself.
+//! PodTemplates: templates of pods as objects of their own.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

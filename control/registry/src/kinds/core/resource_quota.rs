@@ -1,4 +1,4 @@
-//! The bounds of a namespace's use of resources.
+//! ResourceQuotas: the bounds of a namespace's use of resources.
 
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;

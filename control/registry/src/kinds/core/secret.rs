@@ -1,4 +1,4 @@
-//! Settings that not everybody may read.
+//! Secrets: settings that only some may read.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! The identity of pods.
+//! ServiceAccounts: the identities of pods.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

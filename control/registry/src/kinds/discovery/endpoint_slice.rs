@@ -1,4 +1,4 @@
-//! Some of the addresses of a Service.
+//! EndpointSlices: parts of the addresses of a Service.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! `discovery.k8s.io`: where the pods of a Service are.
+//! `discovery.k8s.io`: the addresses of a Service's pods.
 
 mod endpoint_slice;
 

@@ -1,4 +1,4 @@
-//! Which requests have which priority.
+//! FlowSchemas: the assignment of requests to priority levels.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::core::condition;

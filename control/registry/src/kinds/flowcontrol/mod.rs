@@ -1,4 +1,4 @@
-//! `flowcontrol.apiserver.k8s.io`: which requests go first.
+//! `flowcontrol.apiserver.k8s.io`: priority and fairness of requests.
 
 mod flow_schema;
 mod priority_level_configuration;

@@ -1,4 +1,4 @@
-//! Priority levels: shares of the requests that are worked on at once.
+//! PriorityLevelConfigurations: shares of the requests that are worked on at once.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

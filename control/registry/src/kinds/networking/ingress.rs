@@ -1,4 +1,4 @@
-//! HTTP routes into the cluster.
+//! Ingresses: HTTP routes into the cluster.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::core::service;

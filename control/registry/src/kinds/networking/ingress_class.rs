@@ -1,4 +1,4 @@
-//! Which controller an Ingress is for.
+//! IngressClasses: the controllers of Ingresses.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! An allotted Service address.
+//! IPAddresses: allotted addresses of Services.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Rules for the traffic between pods.
+//! NetworkPolicies: rules for the traffic between pods.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

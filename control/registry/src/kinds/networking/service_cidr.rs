@@ -1,4 +1,4 @@
-//! A range of Service addresses.
+//! ServiceCIDRs: ranges of Services' addresses.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Which runtime runs a pod.
+//! RuntimeClasses: the runtimes that pods may choose.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

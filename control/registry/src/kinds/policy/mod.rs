@@ -1,4 +1,4 @@
-//! `policy`: how much disturbance is fine.
+//! `policy`: bounds of disruptions.
 
 mod pod_disruption_budget;
 

@@ -1,4 +1,4 @@
-//! The number of pods of an application that may be evicted at once.
+//! PodDisruptionBudgets: the number of an application's pods that may be evicted at once.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

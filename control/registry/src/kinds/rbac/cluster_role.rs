@@ -1,4 +1,4 @@
-//! Rights, in every namespace and beyond.
+//! ClusterRoles: rights in every namespace and on cluster-scoped objects.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

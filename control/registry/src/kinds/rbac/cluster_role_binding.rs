@@ -1,4 +1,4 @@
-//! Grants of a ClusterRole, in every namespace and beyond.
+//! ClusterRoleBindings: grants of a ClusterRole in every namespace and on cluster-scoped objects.
 
 use super::super::columns::Tabled;
 use crate::resource::{HistoryClass, Resource};

@@ -1,4 +1,4 @@
-//! `rbac.authorization.k8s.io`: who may do what.
+//! `rbac.authorization.k8s.io`: roles and their grants.
 
 mod cluster_role;
 mod cluster_role_binding;

@@ -1,4 +1,4 @@
-//! Rights in a namespace.
+//! Roles: rights in a namespace.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

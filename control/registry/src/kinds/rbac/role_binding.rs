@@ -1,4 +1,4 @@
-//! Grants of a role in a namespace.
+//! RoleBindings: grants of a role in a namespace.
 
 use super::super::columns::Tabled;
 use crate::resource::{HistoryClass, Resource};

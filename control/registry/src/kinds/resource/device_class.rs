@@ -1,4 +1,4 @@
-//! Devices of one sort.
+//! DeviceClasses: selections of devices by name.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Devices that are asked for.
+//! ResourceClaims: requests for devices.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! The template of a pod's resource claims.
+//! ResourceClaimTemplates: templates of pods' resource claims.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Devices that a driver has to give.
+//! ResourceSlices: devices that a driver offers.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

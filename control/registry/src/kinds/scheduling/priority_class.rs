@@ -1,4 +1,4 @@
-//! The importance of pods.
+//! PriorityClasses: the importance of pods.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! A storage driver.
+//! CSIDrivers: storage drivers.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! The storage drivers of a node.
+//! CSINodes: the storage drivers of a node.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

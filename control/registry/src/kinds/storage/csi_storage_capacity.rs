@@ -1,4 +1,4 @@
-//! The capacity that a driver could still provide, by topology.
+//! CSIStorageCapacities: the capacity that a driver could still provide, by topology.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! A way to provide volumes.
+//! StorageClasses: ways to provide volumes.
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;

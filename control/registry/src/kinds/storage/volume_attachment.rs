@@ -1,4 +1,4 @@
-//! A volume at a node.
+//! VolumeAttachments: volumes attached to nodes.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

@@ -1,4 +1,4 @@
-//! Parameters of volumes that may change later.
+//! VolumeAttributesClasses: parameters of volumes that may change later.
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;

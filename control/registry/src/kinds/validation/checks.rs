@@ -300,7 +300,7 @@ pub(in crate::kinds) fn descending_path(at: At<'_>, value: &str, errors: &mut Fi
     no_backsteps(at, value, errors);
 }
 
-/// The same without names that begin with two dots, which mark a volume's own files.
+/// A path as above, without names that begin with two dots, which mark a volume's own files.
 pub(in crate::kinds) fn unreserved_path(at: At<'_>, value: &str, errors: &mut FieldErrors) {
     descending_path(at, value, errors);
     if value.starts_with("..") && !value.starts_with("../") {

@@ -150,7 +150,7 @@ impl<'a> At<'a> {
             self.invalid_as(errors, self.text(), message);
         }
     }
-    /// The same for a text that stands elsewhere.
+    /// As `invalid_each`, for a text that stands elsewhere.
     pub fn invalid_each_as(&self, errors: &mut FieldErrors, text: &str, messages: Vec<String>) {
         for message in messages {
             self.invalid_as(errors, text, message);

@@ -349,7 +349,7 @@ pub(in crate::kinds) fn mounts(container: At<'_>, volumes: &Volumes<'_>, errors:
     block_devices(devices, mounts, volumes, errors);
 }
 
-/// Which volumes a container sees as block devices.
+/// Checks the volumes that a container sees as block devices.
 fn block_devices(devices: At<'_>, mounts: At<'_>, volumes: &Volumes<'_>, errors: &mut FieldErrors) {
     let mounted: HashSet<String> = mounts.items().map(|mount| mount.get("name").text().to_owned()).collect();
     for device in devices.items() {
