@@ -290,7 +290,7 @@ mod tests {
                 assert_eq!(found, Vec::from_iter(expected), "{policy:?} {state:?}");
             }
         }
-        // What was ended for its new definition runs again, whatever the policy.
+        // A container that was ended for its new definition runs again, whatever the policy.
         for policy in [Always, OnFailure, Never] {
             let mut observed = Observed::new(["a"], at(0));
             observed.containers[0].state = ended(0, 100);

@@ -232,7 +232,7 @@ mod tests {
         check(Always, &[ended(0), ended(0)], "Succeeded");
         check(Always, &[ended(0), ended(143)], "Failed");
         check(OnFailure, &[ended(1)], "Failed");
-        // What never ran is settled first.
+        // A container that never ran is settled first.
         let mut observed = Observed::new(["a", "b"], at(0));
         observed.containers[1].last =
             ObservedContainer { state: ended(0), ..ObservedContainer::new("b") }.terminated().cloned();

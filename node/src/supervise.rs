@@ -28,7 +28,7 @@ pub(crate) async fn supervise(
         // Nothing of a worker is used after its panic but what stands in `running`, behind a lock.
         match AssertUnwindSafe(worker.run(&mut feed, &end)).catch_unwind().await {
             Ok(true) => return worker.forget().await,
-            // What runs ends with the node and is run again at the next start. The ledger stays.
+            // A run ends with the node and is begun again at the next start. The ledger stays.
             Ok(false) => return running.kill(),
             Err(panic) => {
                 drop(worker);

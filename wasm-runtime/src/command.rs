@@ -78,7 +78,7 @@ impl CommandHandle {
     }
 
     /// Asks the guest to end, if it listens (`sampan:lifecycle/termination`); one that does not ends at once with 143.
-    /// What still runs after `grace` is killed: 137.
+    /// A guest that still runs after `grace` is killed: 137.
     pub fn terminate(&self, grace: Duration) {
         self.0.terminate(grace);
     }

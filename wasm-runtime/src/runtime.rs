@@ -85,7 +85,7 @@ impl Threads {
             .event_interval(limits::POLLS_BETWEEN_EVENTS)
             .enable_all()
             .on_thread_start(move || {
-                // Where priorities may not be changed, guests only compete as equals. Said once: it is so for each
+                // Without the right to change priorities, guests only compete as equals. Said once: it is so for each
                 // thread.
                 static TOLD: Once = Once::new();
                 if let Err(error) = priority.apply() {

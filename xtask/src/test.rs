@@ -16,7 +16,7 @@ pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     command::run(root, "cargo", &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     let tools = tools.to_string_lossy();
     let env = [("SAMPAN_TIER", tier), ("SAMPAN_TOOLS", tools.as_ref())];
-    // What passing tests print is shown too: how many comparisons with reference data were made.
+    // Passing tests' output is shown too: it says how many comparisons with reference data were made.
     let words = ["test", "--release", "--workspace", "--no-fail-fast", "--", "--show-output"];
     run_with(root, "cargo", &words, &env)
 }

@@ -223,7 +223,7 @@ impl Record {
             return Ok(shared);
         }
         let decoded: Arc<T> = Arc::new(serde_json::from_slice(&self.to_json())?);
-        // Where another type or another thread came first, this caller keeps its own copy.
+        // Another type or another thread came first: this caller keeps its own copy.
         let shared: Arc<dyn Any + Send + Sync> = decoded.clone();
         Ok(self.typed.get_or_init(|| shared).clone().downcast::<T>().unwrap_or(decoded))
     }

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 const RFC3339: &str = "2006-01-02T15:04:05Z07:00";
 const RFC3339_MICRO: &str = "2006-01-02T15:04:05.000000Z07:00";
 
-/// What RFC 3339 can write and every reader of ours can read: from the first second of the year 0 to the last that the
-/// typed objects' timestamps have, 9999-12-30T22:00:00Z, which is in the year 9999 in every time zone. Seconds since 1970,
-/// UTC.
+/// Seconds that RFC 3339 can write and every reader of ours can read: from the first second of the year 0 to the last
+/// that the typed objects' timestamps have, 9999-12-30T22:00:00Z, which is in the year 9999 in every time zone. Seconds
+/// since 1970, UTC.
 const YEARS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_207_200;
 
 const NANOS: i64 = 1_000_000_000;

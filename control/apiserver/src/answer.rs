@@ -160,7 +160,7 @@ impl OnItsWay for Answer {
         if !stalled && !late {
             return false;
         }
-        // What is dropped must not be dropped under the lock: it may hold whatever a body holds.
+        // The former state is dropped outside of the lock: it may hold whatever a body holds.
         let before = if open { Some(std::mem::replace(&mut *state, State::Late)) } else { None };
         drop(state);
         drop(before);
@@ -278,7 +278,7 @@ impl http_body::Body for Outgoing {
             let next = match Pin::new(&mut open.body).poll_frame(cx) {
                 Poll::Ready(next) => next,
                 Poll::Pending => {
-                    // What waits for an event holds no room.
+                    // An answer that waits for an event holds no room.
                     this.room = None;
                     return Poll::Pending;
                 }

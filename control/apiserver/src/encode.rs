@@ -53,7 +53,8 @@ impl Encoder {
             match encoded {
                 Some(Ok(())) => out.into(),
                 Some(Err(error)) => {
-                    // What was decoded with the schema encodes with it; a record that does not is a defect of ours.
+                    // An object that was decoded with the schema encodes with it; a record that does not is a defect of
+                    // ours.
                     tracing::error!(%error, key = %record.key, kind = %record.kind, "no protobuf form");
                     Bytes::new()
                 }
@@ -246,7 +247,7 @@ fn not_acceptable(message: &str) -> Status {
     Status::failure(sampan_api::Reason::NotAcceptable, message)
 }
 
-/// What was made of our own data cannot be written: a defect of ours, which an answer that looks whole would hide.
+/// An answer made of our own data cannot be written: a defect of ours, which an answer that looks whole would hide.
 pub(crate) fn unencodable(error: &dyn std::error::Error) -> Status {
     tracing::error!(%error, "an answer could not be encoded");
     Status::internal(&format!("the answer could not be encoded: {error}"))

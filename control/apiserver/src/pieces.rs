@@ -1,5 +1,5 @@
 //! The body of a list: piece by piece, each made when the transport asks for it, and packed where gzip was asked for.
-//! What is more work than copying is done by the compute threads.
+//! Work beyond copying is done by the compute threads.
 
 use crate::body::BoxError;
 use crate::compute::{Compute, Driven};

@@ -341,7 +341,7 @@ mod tests {
         let whole = rules(&wanted("ClusterRole", scheduler));
         let extra = json!({"verbs": ["get"], "apiGroups": ["x.io"], "resources": ["things"]});
         let lost = |object: &mut Object| object.set(&["rules"], json!([extra]));
-        // What the owner has added stays.
+        // Additions of the owner stay.
         check("ClusterRole", scheduler, &lost, Some(&|mended| rules(mended) == whole + 1));
         let left_alone = |object: &mut Object| {
             lost(object);

@@ -240,7 +240,7 @@ fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
 /// The common name of the subject of a certificate request (PEM).
 ///
 /// # Errors
-/// What is wrong with the request, in words.
+/// The fault of the request, in words.
 pub fn requested_name(pem: &[u8]) -> Result<String, String> {
     use x509_parser::prelude::FromDer as _;
     let (_, block) = x509_parser::pem::parse_x509_pem(pem).map_err(|error| error.to_string())?;

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// What a mirror holds that was fed: its strings, and its cells by row and column.
+    /// The content of a fed mirror: its strings, and its cells by row and column.
     type Mirrored = (Vec<Vec<u8>>, BTreeMap<(u32, u32), Vec<i64>>);
 
     fn mirror<'a>(fed: impl IntoIterator<Item = &'a PolicyChanges>) -> Mirrored {

@@ -218,7 +218,7 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
     }
 
     fn strike(&mut self, unit: &Unit<P>, asked: &[&Arc<Slot<P>>], fault: &PolicyFault) {
-        // What cannot be suspended is not asked all the time either.
+        // A unit that cannot be suspended rests after faults.
         if unit.slots.iter().any(|slot| slot.prepared.essential()) {
             let now = self.live.now();
             let rest = self.rests.entry(unit.id).or_insert(Rest { faults: 0, until: now });

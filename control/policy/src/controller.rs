@@ -179,7 +179,7 @@ impl Reconcile for Policies {
 }
 
 impl Shared {
-    /// What ends does so here: it waits for no worker.
+    /// Notes an object's change. An object that is gone is taken out at once, without waiting for a worker.
     fn changed(&self, change: &Change, queue: &WorkQueue<RecordKey>) {
         let record = match change {
             Change::Applied { new, .. } => {

@@ -91,7 +91,7 @@ impl<O: Owned, K: Owned> Dependents<'_, O, K> {
     /// ([`BY_CONTROLLER`]) and what nobody does ([`ORPHANS`]).
     ///
     /// # Errors
-    /// What the API answers, and [`Error::Invalid`] where something is to be adopted by an owner that is gone or going:
+    /// Errors of the API, and [`Error::Invalid`] where something is to be adopted by an owner that is gone or going:
     /// the informer's copy may be late.
     pub async fn claim(
         &self,

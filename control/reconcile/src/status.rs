@@ -24,7 +24,7 @@ pub enum Conflict {
 /// object has its name by now.
 ///
 /// # Errors
-/// What the API answers; a conflict as `conflict` says.
+/// Errors of the API; a conflict as `conflict` says.
 pub async fn update_status<K>(
     api: &Api<K>,
     object: &K,

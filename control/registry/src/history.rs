@@ -50,7 +50,7 @@ impl Tenancies {
         now.is_some_and(|namespace| namespace.create_revision <= revision)
     }
 
-    /// Whose past a list of the place at that revision shows: that of its present namespaces, or another's.
+    /// The owner of the past that a list of the place at that revision shows: its present namespaces, or another.
     fn past(&self, place: &Place<'_>, revision: u64) -> Past {
         let own = match place.namespace {
             "" => self.cover_all(revision),

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How the child ends when a sync failed.
+/// Exit code of the child when a sync failed.
 const EXIT_FATAL: i32 = 70;
 /// Keys of one writer.
 const KEYS: u64 = 20;

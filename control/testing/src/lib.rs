@@ -1,5 +1,5 @@
-//! What the tests of several crates share: the reference data and the comparisons with it, an API server in this process,
-//! a self-signed TLS pair.
+//! The parts that tests of several crates share: the reference data and the comparisons with it, an API server in this
+//! process, a self-signed TLS pair.
 //!
 //! Allowed dependencies: anything below the binary. Only tests depend on this: `xtask tidy` refuses it elsewhere.
 //!

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Where the reference data is; `none`: there is none, and comparisons are skipped.
+/// Variable with the folder of the reference data; `none`: there is none, and comparisons are skipped.
 pub const VARIABLE: &str = "SAMPAN_REFERENCE";
 /// The value of [`VARIABLE`] by which whoever runs the tests says that comparisons are to be skipped.
 const NONE: &str = "none";

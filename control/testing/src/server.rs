@@ -25,19 +25,19 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-/// What such a server is made of.
+/// The parts of such a server.
 pub struct Parts {
     /// Its clock and randomness.
     pub env: Env,
     /// Own what the server spawns.
     pub tasks: Tasks,
-    /// Who shows which credentials.
+    /// Tells users by their credentials.
     pub authenticator: Arc<dyn Authenticator>,
-    /// Who may do what.
+    /// Decides on rights.
     pub authorizer: Arc<dyn Authorizer>,
-    /// What may be written.
+    /// Decides on writes.
     pub admission: Arc<dyn Admission>,
-    /// What is open to who shows no credentials.
+    /// Paths that are open without credentials.
     pub anonymous: Anonymous,
     /// The namespaces that are there from the start.
     pub namespaces: Vec<String>,
@@ -102,7 +102,7 @@ impl Parts {
 pub struct Server {
     /// Takes requests as they would come over a socket.
     pub service: ApiService,
-    /// What stands behind it, without its chain.
+    /// The registry behind it, without its chain.
     pub registry: Registry,
     /// The world that it is in.
     pub env: Env,
@@ -112,7 +112,7 @@ pub struct Server {
     pub stopping: CancellationToken,
     /// The seats of requests that are worked on.
     pub seats: Seats,
-    /// What it holds for its clients.
+    /// The accounts of what it holds for its clients.
     pub ledgers: Ledgers,
 }
 

@@ -166,7 +166,7 @@ impl CompilerPool {
         };
         let mut done = self.attempt(bench, worker, job, bounds).await.map_err(io)?;
         if let Err(Stopped::Died(why)) = &done.result {
-            // What a child carries from its earlier jobs, or a machine short of memory, is not this component's fault.
+            // The child's memory of earlier jobs, or a machine short of memory, is not this component's fault.
             tracing::debug!(why, "a compiler ended, and the job is tried once more in a new one");
             let again = self.attempt(bench, start(program, bounds).map_err(io)?, job, bounds).await.map_err(io)?;
             done = Done { cpu: done.cpu + again.cpu, ..again };

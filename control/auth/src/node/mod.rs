@@ -221,7 +221,7 @@ fn pod(node: &str, a: &Attributes) -> Step {
         ("", "list" | "watch") if selects(a, "spec.nodeName", node) => Step::Allow,
         ("", "list" | "watch") if !a.name.is_empty() => own,
         ("", "list" | "watch") => Step::no("can only list/watch pods with spec.nodeName field selector"),
-        // Whose pods, admission looks at.
+        // Admission checks that the pods are the node's own.
         ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => Step::Allow,
         _ => Step::no(""),
     }

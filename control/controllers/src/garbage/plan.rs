@@ -82,7 +82,7 @@ pub fn plan(object: &Object, owners: &[(OwnerReference, OwnerState)], dependents
                 actions.push(Action::DeleteDependents);
             }
             if dependents.contains(&Dependent::Circular) {
-                // What they are then is seen in their next form.
+                // Their next form shows the result.
                 actions.push(Action::UnblockDependents);
             } else if !dependents.contains(&Dependent::Blocks) {
                 actions.push(Action::RemoveFinalizer(FOREGROUND));

@@ -16,7 +16,7 @@ impl Shared {
         if self.with(name, |known| known.applied.as_ref() == Some(&refused)) {
             return Ok(Installed::Same);
         }
-        // What failed for good in this form fails again.
+        // A form that failed for good fails again.
         let tried = |failed: Failed, applied: &Applied| {
             if !failed.retry {
                 self.with(name, |known| known.applied = Some(applied.clone()));

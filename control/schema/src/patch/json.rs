@@ -47,8 +47,8 @@ fn tokens(path: &Pointer) -> Vec<String> {
 
 /// Applies one operation. `copied`: bytes that all copies have made so far.
 fn apply(document: &mut Node, operation: PatchOperation, copied: &mut usize) -> Result<(), PatchError> {
-    // What an operation needs of the document beyond its path is looked up before anything is changed, so that its reason
-    // can be given.
+    // Values that an operation needs of the document beyond its path are looked up before anything is changed, so that
+    // its reason can be given.
     let outcome = match &operation {
         PatchOperation::Test(test) => {
             let same = document.get(&tokens(&test.path)).is_some_and(|node| node.equals(&test.value));

@@ -132,7 +132,7 @@ fn check(
         Some(chain) if put => entry.create_revision == chain.create && entry.version == chain.version + 1,
         Some(chain) => entry.create_revision == chain.create && entry.version == chain.version,
         None if put && entry.version == 1 => entry.create_revision == revision,
-        // What it follows was compacted, or is a damaged row.
+        // The row before it was compacted, or is damaged.
         None => (seen.compacted || broken) && entry.create_revision <= revision,
     };
     if !sound {

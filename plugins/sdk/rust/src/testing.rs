@@ -54,7 +54,7 @@ impl Cluster {
     pub fn get_pod(&self, row: u32) -> Pod<'_> {
         Pod::new(&self.mirror, row)
     }
-    /// What the policy says of that pod on that node, as the host would hear it.
+    /// The policy's answer about that pod on that node, as the host would hear it.
     pub fn filter<P: Policy>(&self, policy: &P, pod: u32, node: u32) -> Verdict {
         let pod = self.get_pod(pod);
         if !policy.filters(&pod) {
@@ -151,7 +151,7 @@ impl NodeBuilder<'_> {
         self.cluster.push_amount(Column::NodeAllocatable, self.row, resource, amount);
         self
     }
-    /// What its pods request of a resource.
+    /// Sets the sum that its pods request of a resource.
     pub fn requested(self, resource: &str, amount: i64) -> Self {
         self.cluster.push_amount(Column::NodeRequested, self.row, resource, amount);
         self
@@ -161,7 +161,7 @@ impl NodeBuilder<'_> {
         self.cluster.set(Column::NodeRequestedNonzero, self.row, vec![cpu, memory]);
         self
     }
-    /// How many pods it has.
+    /// Sets the number of its pods.
     pub fn pod_count(self, count: i64) -> Self {
         self.cluster.set(Column::NodePodCount, self.row, vec![count]);
         self
