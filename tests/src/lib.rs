@@ -4,6 +4,7 @@
 //! does. Every process that is started here is ended here, by its id.
 
 pub mod measure;
+pub mod policies;
 pub mod scheduling;
 
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! A user's scheduling policy decides the next pod of a running cluster, and is gone when its object is.
 
+use sampan_tests::policies::{HOSTILE, QUIET, import};
 use sampan_tests::{Sampan, eventually, root};
-use std::process::Command;
 
 fn pod(name: &str, noisy: bool) -> String {
     let annotations = if noisy { "annotations: {example.com/noisy: \"true\"}" } else { "" };
@@ -10,30 +10,11 @@ fn pod(name: &str, noisy: bool) -> String {
     )
 }
 
-/// Builds a guest and puts it into the running cluster's store.
-fn import(sampan: &Sampan, package: &str, file: &str, name: &str) {
-    let built = Command::new("cargo")
-        .args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-wasip2", "--target-dir", "target/guests"])
-        .args(["-p", package])
-        .env_remove("RUSTFLAGS")
-        .current_dir(root())
-        .status()
-        .expect("cargo starts");
-    assert!(built.success());
-    let component = root().join("target/guests/wasm32-wasip2/guest").join(file);
-    let imported = sampan_tests::command(&sampan.folder)
-        .args(["image", "import", &component.to_string_lossy(), name, "--data-dir"])
-        .arg(sampan.folder.join("data"))
-        .status()
-        .expect("it starts");
-    assert!(imported.success());
-}
-
 #[test]
 fn a_hostile_policy_is_named_and_pods_go_on_being_bound() {
     let folder = tempfile::tempdir().expect("a folder");
     let sampan = Sampan::up(folder.path(), &[]);
-    import(&sampan, "sampan-hostile-policy", "sampan_hostile_policy.wasm", "example/hostile:v1");
+    import(&sampan, HOSTILE, "example/hostile:v1");
     for what in ["trap", "loop", "wait", "grow"] {
         let policy = format!(
             "apiVersion: scheduling.sampan.dev/v1alpha1\nkind: SchedulingPolicy\nmetadata: {{name: {what}}}\nspec:\n  \
@@ -66,7 +47,7 @@ fn a_hostile_policy_is_named_and_pods_go_on_being_bound() {
 fn a_policy_goes_live_and_goes_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let sampan = Sampan::up(folder.path(), &[]);
-    import(&sampan, "quiet-nodes", "quiet_nodes.wasm", "example/quiet-nodes:v1");
+    import(&sampan, QUIET, "example/quiet-nodes:v1");
     let manifest = root().join("examples/policy/manifest.yaml");
     sampan.kubectl("1.35", &["apply", "-f", &manifest.to_string_lossy()]);
     let ready = ["wait", "schedulingpolicy/quiet-nodes", "--for=condition=Ready", "--timeout=60s"];

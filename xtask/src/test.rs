@@ -9,6 +9,9 @@ pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     command::run(root, "cargo", &["fmt", "--all", "--check"])?;
     tidy::run(root, Counting::Compare)?;
     let tools = tools::prepare(root)?;
+    if tier == "nightly" {
+        tools::interpreted(root, &tools)?;
+    }
     let deny = tools.join(tools::DENY).to_string_lossy().into_owned();
     command::run(root, &deny, &["deny", "check", "bans", "licenses", "sources"])?;
     // With the tests, whose features the dependencies then have: they are built once for both.

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 pub const DENY: &str = "deny/bin/cargo-deny";
 const DENY_VERSION: &str = "0.20.2";
 const WASMTIME_VERSION: &str = "48.0.8";
+/// Makes components of Python: a requirement of pip.
+const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+/// Makes components of JavaScript on QuickJS: a package of npm.
+const COMPONENTIZE_QJS: &str = "componentize-qjs@0.4.5";
 
 /// Everything the tests start. What exists already is not made again.
 pub fn prepare(root: &Path) -> anyhow::Result<PathBuf> {
@@ -41,6 +45,37 @@ fn wasm_target(root: &Path) -> anyhow::Result<()> {
 /// Built without optimisation: it runs for two seconds, and an optimised build takes a minute longer than that.
 fn deny(root: &Path, tools: &Path) -> anyhow::Result<()> {
     install(root, tools, "deny", &["cargo-deny", "--version", DENY_VERSION, "--debug"])
+}
+
+/// Policies in interpreted languages, made components by the tools that their authors use: what the nightly tier asks.
+pub fn interpreted(root: &Path, tools: &Path) -> anyhow::Result<()> {
+    let made = tools.join("policies");
+    let source = root.join("plugins/fixtures/interpreted");
+    let contract = root.join("plugins/wit/scheduling.wit").to_string_lossy().into_owned();
+    std::fs::create_dir_all(&made)?;
+    let (python, npm) = (made.join("python"), made.join("npm"));
+    if !python.join("ready").exists() {
+        run(root, "python3", &["-m", "venv", "--clear", &python.to_string_lossy()])?;
+        let pip = python.join("bin/pip").to_string_lossy().into_owned();
+        run(root, &pip, &["install", "--quiet", "--disable-pip-version-check", COMPONENTIZE_PY])?;
+        std::fs::write(python.join("ready"), b"")?;
+    }
+    if !npm.join("node_modules").exists() {
+        if !is_there("npm", "--version") {
+            bail!("the tests run a policy in JavaScript: install Node.js 20 or newer with npm");
+        }
+        std::fs::create_dir_all(&npm)?;
+        run(&npm, "npm", &["install", "--no-audit", "--no-fund", "--prefix", ".", COMPONENTIZE_QJS])?;
+    }
+    let world = "filter-score-policy";
+    let path = |path: PathBuf| path.to_string_lossy().into_owned();
+    let (folder, output) = (path(source.clone()), path(made.join("python.wasm")));
+    let from = ["-d", &contract, "-w", world, "componentize", "--stub-wasi", "-p", &folder, "policy", "-o", &output];
+    let quiet = [("PYTHONDONTWRITEBYTECODE", "1")];
+    run_with(root, &path(python.join("bin/componentize-py")), &from, &quiet)?;
+    let (script, output) = (path(source.join("policy.js")), path(made.join("quickjs.wasm")));
+    let from = ["--wit", &contract, "--js", &script, "-n", world, "--sync", "--stub-wasi", "-o", &output];
+    run(root, &path(npm.join("node_modules/.bin/componentize-qjs")), &from)
 }
 
 /// The peer that HTTP components are compared with: the release of the engine that Sampan is built with.

@@ -149,14 +149,16 @@ fn profile(
             weight: prepared.weight,
             normalize: prepared.policy.normalize,
             cacheable: prepared.policy.cacheable,
-            ignore_faults: prepared.ignore_faults,
+            // The object may have become stricter than what was installed of it.
+            ignore_faults: prepared.ignore_faults && !expected.contains_key(&slot.name),
         }
     });
     let mut made = Profile::new(config.scheduler_name.clone(), policies.collect(), generation);
     made.percentage_of_nodes_to_score = config.percentage_of_nodes_to_score;
     // Suspended slots are here only where their policies do not fail open.
     let suspended = own().filter_map(|slot| Some((slot.name.clone(), slot.suspension()?.to_string())));
-    let is_live = |name: &str| slots.iter().any(|slot| slot.name == name);
+    // What is installed may be of other profiles than the object is by now.
+    let is_live = |name: &str| own().any(|slot| slot.name == name);
     let missing = expected.iter().filter(|(name, strict)| belongs(&strict.profiles) && !is_live(name));
     let missing = missing.map(|(name, strict)| (name.clone(), strict.why.clone()));
     made.held = suspended.chain(missing).map(|(name, why)| HeldPolicy { name, why }).collect();

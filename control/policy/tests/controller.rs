@@ -54,6 +54,10 @@ struct Cluster {
 impl Cluster {
     async fn new() -> Self {
         let (world, tasks) = (World::new(), Tasks::new("test"));
+        // Building and compiling the guests is none of what the tests wait for: a busy machine takes minutes for it.
+        for guest in ["sampan-policies", "quiet-nodes", "sampan-hostile-policy"] {
+            world.component(guest).await;
+        }
         let parts = Parts { tasks: tasks.clone(), ..Parts::new(world.env.clone()) };
         let admin = parts.start().await.client(UserInfo::apiserver());
         Self { world, admin, images: Arc::default(), tasks }

@@ -20,6 +20,7 @@ use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::options::Caller;
 use sampan_registry::{Registry, ResourceTable};
+use sampan_store::Store;
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -65,7 +66,7 @@ impl Parts {
     pub async fn start(self) -> Server {
         let store = Arc::new(MemoryStore::new(self.env.clone(), &self.tasks));
         let table = Arc::new(ResourceTable::builtin().expect("the built-in table is sound"));
-        let config = sampan_registry::Config::new(store, self.env.clone(), table);
+        let config = sampan_registry::Config::new(store.clone(), self.env.clone(), table);
         let registry = Registry::open(config).await.expect("an empty store opens");
         for name in &self.namespaces {
             first_namespace(&registry, name).await.expect("a first namespace");
@@ -88,6 +89,7 @@ impl Parts {
         .expect("every action is bound");
         Server {
             service: server.service(),
+            store,
             registry,
             env: self.env,
             tasks: self.tasks,
@@ -102,6 +104,7 @@ impl Parts {
 pub struct Server {
     /// Takes requests as they would come over a socket.
     pub service: ApiService,
+    store: Arc<MemoryStore>,
     /// The registry behind it, without its chain.
     pub registry: Registry,
     /// The world that it is in.
@@ -120,6 +123,15 @@ impl Server {
     /// A client that calls as `user`, in this process.
     pub fn client(&self, user: UserInfo) -> Client {
         Client::in_process(self.service.clone(), user, "test", &self.env)
+    }
+
+    /// Drops all history of the keys that begin with `prefix`: what is left of them is what is there now.
+    ///
+    /// # Panics
+    /// When the store does not.
+    pub async fn compact(&self, prefix: &str) {
+        let now = self.store.current_revision().await.expect("a revision");
+        self.store.compact(prefix, now).await.expect("compacted");
     }
 }
 

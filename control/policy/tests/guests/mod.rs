@@ -1,34 +1,39 @@
-//! The guests of these tests: built by cargo where they are not there yet, compiled in this process.
+//! The guests of these tests: built by cargo where they are not there yet, compiled in this process and kept.
 
+#[path = "../../../../plugins/embed/guests.rs"]
+mod build;
+
+use build::Guest;
 use sampan_env::Env;
 use sampan_policy::{Live, Prepared, ProfileConfig, prepare};
 use sampan_wasm_runtime::policy::PolicyComponent;
 use sampan_wasm_runtime::{Compiler, Role, Runtime, RuntimeConfig, digest_of};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
-
-const GUESTS: [&str; 3] = ["sampan-policies", "quiet-nodes", "sampan-hostile-policy"];
+use std::sync::LazyLock;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+fn guest(package: &'static str, file: &'static str) -> Vec<u8> {
+    let guest = Guest { package, file, features: "" };
+    let built = build::build(&root(), guest, &mut |note| println!("{note}"));
+    let path = built.unwrap_or_else(|error| panic!("{error}"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+static BUILT_IN: LazyLock<Vec<u8>> = LazyLock::new(|| guest("sampan-policies", "sampan_policies"));
+static QUIET: LazyLock<Vec<u8>> = LazyLock::new(|| guest("quiet-nodes", "quiet_nodes"));
+static HOSTILE: LazyLock<Vec<u8>> = LazyLock::new(|| guest("sampan-hostile-policy", "sampan_hostile_policy"));
+
 /// Bytes of a guest's component. Cargo sees to it that they are fresh.
 pub fn bytes(name: &str) -> Vec<u8> {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    let target = root().join("target/guests");
-    BUILT.get_or_init(|| {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(root()).args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-wasip2"]);
-        cargo.arg("--target-dir").arg(&target);
-        GUESTS.iter().for_each(|guest| {
-            cargo.args(["-p", guest]);
-        });
-        assert!(cargo.status().expect("cargo runs").success(), "the guests build");
-    });
-    let file = target.join("wasm32-wasip2/guest").join(format!("{}.wasm", name.replace('-', "_")));
-    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    match name {
+        "sampan-policies" => BUILT_IN.clone(),
+        "quiet-nodes" => QUIET.clone(),
+        "sampan-hostile-policy" => HOSTILE.clone(),
+        _ => panic!("there is no guest {name}"),
+    }
 }
 
 /// Makes a policy live, of no object and not suspended.
@@ -39,19 +44,19 @@ pub fn install(live: &Live, name: &str, prepared: Prepared) {
 pub struct World {
     pub env: Env,
     pub runtime: Runtime,
-    _cache: tempfile::TempDir,
 }
 
 impl World {
     pub fn new() -> Self {
-        let cache = tempfile::tempdir().expect("a directory");
+        // It outlives the test, so that each guest is compiled once.
+        let cache = root().join("target/tmp/policy-artefacts");
         let env = Env::system();
-        let mut config = RuntimeConfig::new(cache.path());
+        let mut config = RuntimeConfig::new(&cache);
         // The workspace's own guests.
         config.compiler = Compiler::InProcess;
         config.workers = 1;
         let runtime = Runtime::new(config, env.clone()).expect("a runtime");
-        Self { env, runtime, _cache: cache }
+        Self { env, runtime }
     }
 
     pub async fn component(&self, name: &str) -> PolicyComponent {

@@ -2,7 +2,7 @@
 //! node.
 
 use crate::limits;
-use crate::record::{Records, outcome, policy_input};
+use crate::record::{Records, number, outcome, policy_input};
 use crate::text::text;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
 use sampan_api::scheduling::{
@@ -11,7 +11,7 @@ use sampan_api::scheduling::{
 use sampan_api::{GroupResource, Record, Status};
 use sampan_client::{Client, ListParams};
 use sampan_scheduler_core::{LivePolicies, Matrix, PodInfo, PolicyHosts, Profile, Snapshot, explain};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -76,13 +76,11 @@ impl Explainer {
 
     /// The newest decision about the pod that the API holds.
     async fn posted(&self, namespace: &str, name: &str) -> Result<Option<Decision>, Status> {
-        let listed = self.client.namespaced::<Decision>(namespace).list_all_records(&ListParams::default()).await;
+        let of_pod = ListParams::fields(format!("pod.name={name}"));
+        let listed = self.client.namespaced::<Decision>(namespace).list_all_records(&of_pod).await;
         let listed = listed.map_err(|error| Status::internal(&format!("decisions cannot be read: {error}")))?;
-        // Names begin with the pod's, which is cut where it is long.
-        let head: String = name.chars().take(limits::NAME / 2).collect();
-        let named = listed.items.iter().filter(|record| record.key.name.starts_with(&head));
-        let decisions = named.filter_map(|record| record.typed::<Decision>().ok());
-        let newest = decisions.filter(|decision| decision.pod.name == name).max_by(|a, b| a.time.cmp(&b.time));
+        let decisions = listed.items.iter().filter_map(|record| record.typed::<Decision>().ok());
+        let newest = decisions.max_by(|a, b| a.time.cmp(&b.time));
         Ok(newest.map(|decision| Decision::clone(&decision)))
     }
 
@@ -104,25 +102,49 @@ impl Explainer {
             |what: &str, error: sampan_client::Error| format!("the {what} of that moment cannot be read: {error}");
         let nodes = self.client.all::<Node>().list_all_records(&at(&decision.inputs.nodes)).await;
         let pods = self.client.all::<Pod>().list_all_records(&at(&decision.inputs.pods)).await;
-        let mut assumed = HashMap::new();
-        for (first, last) in &decision.inputs.assumed {
-            for sequence in *first..=*last {
-                // Another run has numbers of its own.
-                let earlier = self
-                    .records
-                    .numbered(sequence)
-                    .filter(|earlier| earlier.run == decision.run)
-                    .ok_or_else(|| format!("decision {sequence}, which it builds on, is no longer kept"))?;
-                if let Some(node) = &earlier.outcome.node {
-                    assumed.insert(earlier.pod.uid.clone(), node.clone());
-                }
-            }
-        }
         Ok(Inputs {
             nodes: nodes.map_err(|error| gone("nodes", error))?.items,
             pods: pods.map_err(|error| gone("pods", error))?.items,
-            assumed,
+            assumed: self.assumed(decision).await?,
         })
+    }
+
+    /// Where the pods were counted whose bindings had not been seen yet: as the decisions about them say, which are those
+    /// in memory, or what an earlier run has posted.
+    async fn assumed(&self, decision: &Decision) -> Result<HashMap<String, String>, String> {
+        let mut assumed = HashMap::new();
+        let mut missing = BTreeSet::new();
+        let mut count = |earlier: &Decision| {
+            // Another run has numbers of its own.
+            let of_this_run = earlier.run == decision.run;
+            if let Some(node) = earlier.outcome.node.as_ref().filter(|_| of_this_run) {
+                assumed.insert(earlier.pod.uid.clone(), node.clone());
+            }
+            of_this_run
+        };
+        let numbers = decision.inputs.assumed.iter().flat_map(|(first, last)| *first..=*last);
+        for sequence in numbers.take(limits::ASSUMED_MAX) {
+            if !self.records.numbered(sequence).is_some_and(|earlier| count(&earlier)) {
+                missing.insert(sequence);
+            }
+        }
+        if !missing.is_empty() {
+            let listed = self.client.all::<Decision>().list_all_records(&ListParams::default()).await;
+            let listed = listed.map_err(|error| format!("the decisions that it builds on cannot be read: {error}"))?;
+            // Names end with the number: few others need be decoded.
+            let numbered =
+                listed.items.iter().filter(|record| number(&record.key.name).is_some_and(|n| missing.contains(&n)));
+            let found: BTreeSet<u64> = numbered
+                .filter_map(|record| record.typed::<Decision>().ok())
+                .filter(|earlier| count(earlier))
+                .map(|earlier| earlier.sequence)
+                .collect();
+            missing.retain(|sequence| !found.contains(sequence));
+        }
+        match missing.first() {
+            Some(sequence) => Err(format!("decision {sequence}, which it builds on, is no longer kept")),
+            None => Ok(assumed),
+        }
     }
 }
 

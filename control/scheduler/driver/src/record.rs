@@ -75,6 +75,11 @@ fn name(pod: &str, suffix: &str) -> String {
     format!("{pod}.{suffix}")
 }
 
+/// The number of the decision of that name, in its run.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.rsplit('.').next()?, 16).ok()
+}
+
 pub(crate) fn outcome(outcome: &Outcome, profile: &Profile, micros: u64) -> DecisionOutcome {
     let name = |policy: u32| profile.policy(policy).map(|policy| policy.name.clone()).unwrap_or_default();
     let (result, node) = match &outcome.result {
@@ -208,6 +213,7 @@ mod tests {
     fn a_name_fits_what_names_may_be() {
         let check = |pod: &str, expected: &str| assert_eq!(name(pod, "1.2"), expected);
         check("web-0", "web-0.1.2");
+        assert_eq!(["web-0.1.2f", "web-0", ""].map(number), [Some(0x2f), None, None]);
         check(&"a".repeat(253), &format!("{}.1.2", "a".repeat(249)));
         check(&format!("{}-{}", "a".repeat(248), "b".repeat(4)), &format!("{}.1.2", "a".repeat(248)));
     }

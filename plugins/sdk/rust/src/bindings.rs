@@ -42,10 +42,10 @@ impl From<crate::Failure> for types::Failure {
     }
 }
 
-impl From<crate::Unfit> for filter::Verdicts {
-    fn from(unfit: crate::Unfit) -> Self {
+impl From<crate::FilterAnswer> for filter::Verdicts {
+    fn from(answer: crate::FilterAnswer) -> Self {
         let reason = |r: crate::Reason| types::Reason { policy: r.policy, bits: r.bits, texts: r.texts };
-        Self { marks: unfit.marks, reasons: unfit.reasons.into_iter().map(reason).collect(), skipped: unfit.skipped }
+        Self { marks: answer.marks, reasons: answer.reasons.into_iter().map(reason).collect(), skipped: answer.skipped }
     }
 }
 

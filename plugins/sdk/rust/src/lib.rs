@@ -43,5 +43,5 @@ mod view;
 pub use columns::{Column, Effect, Operator, Protocol};
 pub use mirror::{Changes, Mirror, Symbol};
 pub use policy::{NoArgs, Nodes, Normalize, Point, Policy, Scope, Verdict, Verdicts};
-pub use runtime::{Entry, Failure, Input, Reason, Runtime, Scores, Unfit, entry};
+pub use runtime::{Entry, Failure, FilterAnswer, Input, Reason, Runtime, Scores, entry};
 pub use view::{Node, Pod, Requirement, RequirementKind, Term, Toleration};

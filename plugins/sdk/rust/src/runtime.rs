@@ -44,7 +44,7 @@ pub struct Failure {
 
 /// The answer of the filters: see `verdicts` in plugins/wit/scheduling.wit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unfit {
+pub struct FilterAnswer {
     /// For each node 0, or 1 + an index of `reasons`; empty when all passed.
     pub marks: Vec<u8>,
     /// The reasons that the marks point at.
@@ -146,7 +146,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When the question contradicts itself.
-    pub fn filter(&mut self, input: &Input) -> Result<Unfit, Failure> {
+    pub fn filter(&mut self, input: &Input) -> Result<FilterAnswer, Failure> {
         self.ask(input, |mirror, slots, pod, nodes| {
             let mut verdicts = Verdicts::new(nodes.len());
             let mut skipped = Vec::new();
@@ -159,7 +159,7 @@ impl Runtime {
                 policy.filter_all(&pod, &Nodes { mirror, rows: nodes }, &mut verdicts);
             }
             let (marks, reasons) = verdicts.finish();
-            Unfit { marks, reasons, skipped }
+            FilterAnswer { marks, reasons, skipped }
         })
     }
 

@@ -1,0 +1,201 @@
+//! Explanations on an API server in this process: what is on record outlives the scheduler and the history, and a matrix
+//! is of the policies that decided or is not shown.
+
+#[path = "../../core/tests/native/mod.rs"]
+mod native;
+
+use native::Native;
+use sampan_api::k8s::api::core::v1::{Node, Pod};
+use sampan_api::scheduling::{Decision, Explanation};
+use sampan_api::user::UserInfo;
+use sampan_client::{Client, EventRecorder, Informers, ListParams, Patch};
+use sampan_env::{Env, Tasks};
+use sampan_scheduler_core::{Answer, LivePolicies, Point, Policies, PolicyHosts, Profile, Question, Unanswered};
+use sampan_scheduler_driver::{Driver, DriverConfig, Explainer};
+use sampan_testing::server::{Parts, Server};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const PODS: usize = 6;
+
+/// The built-in policies natively.
+struct Host {
+    native: Native,
+    profile: Arc<Profile>,
+}
+
+impl Policies for Host {
+    fn ask(&mut self, point: Point, unit: u32, question: &Question<'_>) -> Result<Answer, Unanswered> {
+        self.native.ask(point, unit, question)
+    }
+}
+
+impl LivePolicies for Host {
+    fn adopt(&mut self) -> bool {
+        false
+    }
+    fn profile(&self, _: &str) -> Option<Arc<Profile>> {
+        Some(Arc::clone(&self.profile))
+    }
+    fn events(&self, _: u32) -> &[String] {
+        &[]
+    }
+    fn ready(&self) -> bool {
+        true
+    }
+}
+
+/// What is live: the built-in policies, the last of them in the form that a test chooses.
+#[derive(Default)]
+struct Hosts {
+    form: AtomicU64,
+}
+
+/// Forms of a policy: as it decides, of another weight, of other arguments, of another component.
+const FORMS: [&str; 4] = ["", "weight", "arguments", "component"];
+
+impl Hosts {
+    fn made(&self) -> Box<Host> {
+        let form = FORMS[self.form.load(Ordering::Relaxed) as usize];
+        let mut policies = native::profile().policies().to_vec();
+        let last = policies.last_mut().expect("a policy");
+        match form {
+            "weight" => last.weight += 1,
+            "arguments" => last.args_digest = "sha256:other".to_owned(),
+            "component" => last.digest = "sha256:other".to_owned(),
+            _ => {}
+        }
+        let profile = Profile::new("default-scheduler", policies, 1);
+        Box::new(Host { native: Native::new(&profile), profile: Arc::new(profile) })
+    }
+}
+
+impl PolicyHosts for Hosts {
+    fn host(&self) -> Box<dyn LivePolicies> {
+        self.made()
+    }
+    fn explaining_host(&self) -> Box<dyn LivePolicies> {
+        self.made()
+    }
+}
+
+struct Cluster {
+    server: Server,
+    client: Client,
+    hosts: Arc<Hosts>,
+}
+
+fn of<K: serde::de::DeserializeOwned>(value: Value) -> K {
+    serde_json::from_value(value).expect("an object of this test")
+}
+
+impl Cluster {
+    /// Three nodes, and pods that wait for a scheduler: the last one fits nowhere.
+    async fn new() -> Self {
+        let server = Parts::new(Env::system()).start().await;
+        let client = server.client(UserInfo::apiserver());
+        for name in ["a", "b", "c"] {
+            client.all::<Node>().create(&of(json!({"metadata": {"name": name}}))).await.expect("created");
+            let status = json!({"status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}}});
+            client.all::<Node>().patch_status(name, &Patch::Merge(status)).await.expect("patched");
+        }
+        for at in 0..=PODS {
+            let cpu = if at == PODS { "64" } else { "500m" };
+            let containers = json!([{"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}]);
+            let pod = json!({"metadata": {"name": format!("p{at}")}, "spec": {"containers": containers}});
+            client.namespaced::<Pod>("default").create(&of(pod)).await.expect("created");
+        }
+        Self { server, client, hosts: Arc::default() }
+    }
+
+    /// A scheduler that knows of nothing but what the API server has.
+    fn scheduler(&self) -> (Tasks, Explainer) {
+        let (tasks, env) = (Tasks::new("scheduler"), self.server.env.clone());
+        let driver = Driver::new(DriverConfig {
+            client: self.client.clone(),
+            informers: Informers::new(self.client.clone(), &env, &tasks),
+            events: EventRecorder::new(self.client.clone(), "test", None, &env, &tasks),
+            policies: self.hosts.clone(),
+            env,
+            tasks: tasks.clone(),
+        });
+        let driver = driver.expect("informers");
+        let explainer = driver.explainer();
+        driver.start().expect("a thread");
+        (tasks, explainer)
+    }
+
+    /// Waits until the decisions about all pods are on record.
+    async fn decided(&self) -> Vec<Decision> {
+        let wait = async {
+            loop {
+                let listed = self.client.all::<Decision>().list(&ListParams::default()).await.expect("listed");
+                if listed.items.len() > PODS {
+                    return listed.items;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("every decision is posted")
+    }
+}
+
+async fn explain(explainer: &Explainer, at: usize) -> Explanation {
+    explainer.explain("default", &format!("p{at}")).await.unwrap_or_else(|status| panic!("p{at}: {}", status.message))
+}
+
+/// Every pod's decision is told, and the whole of it computed again.
+async fn whole(explainer: &Explainer, when: &str) {
+    for at in 0..=PODS {
+        let explained = explain(explainer, at).await;
+        let matrix = explained.matrix.unwrap_or_else(|| panic!("{when}: p{at}: {}", explained.note));
+        assert!(matrix.agrees, "{when}: p{at}: {}", matrix.difference);
+        assert_eq!(explained.decision.outcome.node.is_some(), at < PODS, "{when}: p{at}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_explanation_outlives_the_scheduler_and_the_history() {
+    let cluster = Cluster::new().await;
+    let (tasks, explainer) = cluster.scheduler();
+    let decided = cluster.decided().await;
+    assert!(
+        decided.iter().any(|decision| !decision.inputs.assumed.is_empty()),
+        "none of these decisions builds on one whose binding was not seen yet"
+    );
+    whole(&explainer, "at once").await;
+
+    tasks.drain(Duration::from_secs(5)).await.expect("it ends");
+    let (tasks, explainer) = cluster.scheduler();
+    assert!(explainer.records().latest("default", "p0").is_none(), "another process remembers nothing");
+    whole(&explainer, "after a restart").await;
+
+    for (form, what) in FORMS.iter().enumerate().skip(1) {
+        cluster.hosts.form.store(form as u64, Ordering::Relaxed);
+        for at in [0, PODS] {
+            let explained = explain(&explainer, at).await;
+            assert!(explained.matrix.is_none(), "a matrix of another {what} explains nothing");
+            assert!(explained.note.contains("when they decided: NodeResourcesFit"), "{what}: {}", explained.note);
+        }
+    }
+    cluster.hosts.form.store(0, Ordering::Relaxed);
+    whole(&explainer, "by what decided").await;
+
+    // What every decision saw is history by now, and then gone.
+    let later = Patch::Merge(json!({"metadata": {"labels": {"later": "true"}}}));
+    cluster.client.namespaced::<Pod>("default").patch("p0", &later).await.expect("patched");
+    cluster.server.compact("/registry/core/pods/").await;
+    for at in 0..=PODS {
+        let Explanation { decision, matrix, note, text, .. } = explain(&explainer, at).await;
+        assert!(matrix.is_none() && note.contains("the pods of that moment cannot be read"), "p{at}: {note}");
+        let told = match &decision.outcome.node {
+            Some(node) => format!("Pod default/p{at} was placed on {node}."),
+            None => "3 nodes refused by NodeResourcesFit: Insufficient cpu".to_owned(),
+        };
+        assert!(text.contains(&told) && text.contains("cannot be computed again"), "p{at}: {text}");
+    }
+    tasks.drain(Duration::from_secs(5)).await.expect("it ends");
+}
