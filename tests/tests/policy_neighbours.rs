@@ -156,18 +156,15 @@ impl Cluster {
     /// Asks until the condition Ready of the policy has a status and reason as told; how long it took.
     async fn ready(&self, name: &str, is: impl Fn(&str, &str) -> bool) -> Duration {
         let begun = now();
-        let wait = async {
-            loop {
-                let policy = self.client.all::<SchedulingPolicy>().get(name).await.expect("there");
-                let conditions = policy.status.map(|status| status.conditions).unwrap_or_default();
-                if conditions.iter().any(|one| one.type_ == "Ready" && is(&one.status, &one.reason)) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        loop {
+            let policy = self.client.all::<SchedulingPolicy>().get(name).await.expect("there");
+            let conditions = policy.status.map(|status| status.conditions).unwrap_or_default();
+            if conditions.iter().any(|one| one.type_ == "Ready" && is(&one.status, &one.reason)) {
+                return now().duration_since(begun);
             }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{name} never became as told"));
-        now().duration_since(begun)
+            assert!(now().duration_since(begun) < PATIENCE, "{name} never became as told: {conditions:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Nothing is held against the policies that everybody's pods are placed by.
@@ -323,8 +320,7 @@ async fn checks_that_burn_concern_no_others() {
         println!("a new policy beside two that are checked for long is live after {took:?}");
         let burns = cluster.client.all::<SchedulingPolicy>().get("burns-a").await.expect("there");
         let conditions = burns.status.map(|status| status.conditions).unwrap_or_default();
-        assert!(!conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True"), "it was checked before");
-        assert!(!nightly() || took <= GIVEN_BACK, "the new policy waited for {took:?}");
+        assert!(!conditions.iter().any(|one| one.type_ == "Ready"), "it waited for their end: {conditions:?}");
     };
     let end = async |cluster: &Cluster| {
         for name in ["burns-a", "burns-b", "quiet"] {

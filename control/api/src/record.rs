@@ -113,7 +113,7 @@ pub struct RecordParts {
 }
 
 /// An immutable object of one revision, shared by everyone who reads it. Its JSON is encoded once, at the write; its
-/// protobuf form and its typed decode are made at most once, when first asked for.
+/// protobuf form and, where it is not large, its typed decode are made at most once, when first asked for.
 #[derive(Debug)]
 pub struct Record {
     parts: RecordParts,
@@ -217,12 +217,17 @@ impl Record {
         serde_json::from_slice(&self.json)
     }
 
-    /// The typed form, decoded at most once as long as everyone asks for the same type, and shared.
+    /// The typed form, decoded at most once as long as everyone asks for the same type, and shared. That of a record over
+    /// [`TYPED_KEPT_MAX`] is decoded for each that asks: a record lives as long as its event is remembered, and the typed
+    /// form of a list of short texts is ten times as large as the record.
     pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, serde_json::Error> {
         if let Some(shared) = self.typed.get().cloned().and_then(|any| any.downcast::<T>().ok()) {
             return Ok(shared);
         }
         let decoded: Arc<T> = Arc::new(serde_json::from_slice(&self.to_json())?);
+        if self.json.len() > TYPED_KEPT_MAX {
+            return Ok(decoded);
+        }
         // Another type or another thread came first: this caller keeps its own copy.
         let shared: Arc<dyn Any + Send + Sync> = decoded.clone();
         Ok(self.typed.get_or_init(|| shared).clone().downcast::<T>().unwrap_or(decoded))
@@ -242,6 +247,9 @@ impl Record {
         }
     }
 }
+
+/// Bytes up to which a record keeps its typed form.
+const TYPED_KEPT_MAX: usize = 64 << 10;
 
 /// `"resourceVersion":"18446744073709551615",`
 const RESOURCE_VERSION_MEMBER_MAX: usize = 42;
@@ -387,5 +395,20 @@ mod tests {
         assert_eq!(one["metadata"], json!({"name": "a", "resourceVersion": "17"}));
         assert_eq!(record.at_revision(20, Arc::default()).object().resource_version(), "20");
         assert_eq!((record.field("type"), record.field("metadata.name")), (Some("Opaque"), Some("a")));
+    }
+
+    #[test]
+    fn a_typed_decode_of_a_large_record_lives_no_longer_than_who_asked() {
+        let check = |bytes: usize, kept: bool| {
+            let data = "x".repeat(bytes);
+            let json = format!(
+                r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},"data":{{"k":"{data}"}}}}"#
+            );
+            let record = record(Box::leak(json.into_boxed_str()));
+            let decoded = Arc::downgrade(&record.typed::<serde_json::Value>().expect("decodes"));
+            assert_eq!(decoded.upgrade().is_some(), kept, "{bytes} bytes");
+        };
+        check(TYPED_KEPT_MAX / 2, true);
+        check(TYPED_KEPT_MAX, false);
     }
 }

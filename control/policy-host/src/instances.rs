@@ -6,6 +6,7 @@ use crate::limits;
 use crate::live::{Installed, Live, Set, Slot, Unit};
 use crate::question::{Asking, Mirror, Point};
 use crate::running::{Running, again, input};
+use crate::successor::{Warmed, Warming};
 use crate::turns::Turn;
 use crate::warm::Aside;
 use sampan_wasm_runtime::policy::{PolicyCause, PolicyChanges, PolicyFault};
@@ -109,29 +110,54 @@ struct Audit<P> {
 
 /// The instances of what is live. Of one world: another world needs other instances ([`Instances::clear`]). It stays on
 /// the thread that asks.
-pub struct Instances<P, V, M> {
-    live: Live<P, V>,
+pub struct Instances<P: Installed, V: Send + Sync + 'static, M> {
+    pub(crate) live: Live<P, V>,
     config: HostConfig,
     set: Arc<Set<P, V>>,
+    /// What is about to go live: being fed, and fed.
+    pub(crate) warming: Vec<Warming<P, M>>,
+    pub(crate) warmed: Vec<Warmed<P, M>>,
+    /// Feeds what is about to go live.
+    _feeder: Option<Feeder<P, V>>,
     states: HashMap<u32, State<P, M>>,
     rests: HashMap<u32, Rest>,
     audit: Option<Audit<P>>,
     calls: u64,
 }
 
-impl<P, V, M> std::fmt::Debug for Instances<P, V, M> {
+impl<P: Installed, V: Send + Sync + 'static, M> std::fmt::Debug for Instances<P, V, M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Instances").field("generation", &self.set.generation).finish_non_exhaustive()
+    }
+}
+
+/// Counted among those who feed what is about to go live, while it is there.
+struct Feeder<P: Installed, V: Send + Sync + 'static>(Live<P, V>);
+
+impl<P: Installed, V: Send + Sync + 'static> Feeder<P, V> {
+    fn new(live: &Live<P, V>) -> Self {
+        live.requests().feeder_came();
+        Self(live.clone())
+    }
+}
+
+impl<P: Installed, V: Send + Sync + 'static> Drop for Feeder<P, V> {
+    fn drop(&mut self) {
+        self.0.requests().feeder_went();
     }
 }
 
 impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
     /// Asks what is live now; [`Instances::adopt`] takes up what comes later.
     pub fn new(live: &Live<P, V>, config: HostConfig) -> Self {
+        let feeds = config.feeding == Feeding::Aside && live.threads().is_some();
         Self {
             live: live.clone(),
             config,
             set: live.current(),
+            warming: Vec::new(),
+            warmed: Vec::new(),
+            _feeder: feeds.then(|| Feeder::new(live)),
             states: HashMap::new(),
             rests: HashMap::new(),
             audit: None,
@@ -157,12 +183,15 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
         // Other arguments or another component: it has another chance.
         self.rests.clear();
         self.set = newest;
+        self.warmed.retain(Warmed::is_wanted);
         true
     }
 
     /// Forgets all instances: for another world.
     pub fn clear(&mut self) {
         self.states.clear();
+        self.warming.clear();
+        self.warmed.clear();
     }
 
     /// Asks the policies at `slots`, all of the same unit. `mirror` makes what a fresh instance of it is fed by; `read`
@@ -254,6 +283,9 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
             },
             _ => {}
         }
+        if let Some(running) = self.take_warmed(unit) {
+            return Ok(running);
+        }
         let memory = self.memory(unit)?;
         Ok(Box::new(Running::start(unit, mirror(unit), u64::from(unit.id), memory)?))
     }
@@ -309,7 +341,7 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
         Ok(answer)
     }
 
-    fn aside(&self) -> Option<tokio::runtime::Handle> {
+    pub(crate) fn aside(&self) -> Option<tokio::runtime::Handle> {
         self.live.threads().filter(|_| self.config.feeding == Feeding::Aside).cloned()
     }
 

@@ -23,6 +23,7 @@ mod question;
 mod running;
 mod stats;
 mod status;
+mod successor;
 mod turns;
 mod warm;
 

@@ -3,12 +3,13 @@
 use crate::budget::Allowance;
 use crate::limits;
 use crate::stats::{FaultRecord, Report, Stats};
+use crate::successor::Requests;
 use crate::turns::Turns;
 use parking_lot::Mutex;
 use sampan_env::Env;
 use sampan_wasm_runtime::policy::{PolicyComponent, PolicyFault};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -81,6 +82,21 @@ impl<P> Clone for Unit<P> {
     }
 }
 
+impl<P: Installed> Unit<P> {
+    /// Of one slot.
+    fn of(slot: &Arc<Slot<P>>) -> Self {
+        let (prepared, slots) = (&slot.prepared, vec![Arc::clone(slot)]);
+        Self { id: slot.unit, component: prepared.component().clone(), allowance: prepared.allowance(), slots }
+    }
+
+    /// Its calls may cost what the slot's may.
+    fn allow(&mut self, slot: &Slot<P>) {
+        let (call, own) = (&mut self.allowance.call, slot.prepared.allowance().call);
+        call.cpu = call.cpu.max(own.cpu);
+        call.wall = call.wall.max(own.wall);
+    }
+}
+
 /// Everything that is live at one moment, and what the host makes of it (`view`).
 #[derive(Debug)]
 pub struct Set<P, V> {
@@ -113,14 +129,24 @@ struct Table<P> {
     slots: BTreeMap<String, Arc<Slot<P>>>,
     /// Unit of a digest and memory; kept while it has slots.
     units: HashMap<(String, u64), u32>,
+    /// Slots that were made and are not put to work yet.
+    coming: Vec<Weak<Slot<P>>>,
     next_unit: u32,
     generation: u64,
     ready: bool,
 }
 
+impl<P> Table<P> {
+    /// Those at work, and those that may come.
+    fn all_slots(&self) -> Vec<Arc<Slot<P>>> {
+        self.slots.values().cloned().chain(self.coming.iter().filter_map(Weak::upgrade)).collect()
+    }
+}
+
 impl<P> Default for Table<P> {
     fn default() -> Self {
-        Self { slots: BTreeMap::new(), units: HashMap::new(), next_unit: 0, generation: 0, ready: false }
+        let (slots, units, coming) = (BTreeMap::new(), HashMap::new(), Vec::new());
+        Self { slots, units, coming, next_unit: 0, generation: 0, ready: false }
     }
 }
 
@@ -163,6 +189,7 @@ struct Inner<P, V> {
     /// Called after each change of what is live.
     wakers: Mutex<Vec<Waker>>,
     turns: Turns,
+    requests: Requests<P>,
     /// The runtime whose threads feed instances beside the asking thread; `None`: there is none, and they are not fed
     /// so.
     threads: Option<Handle>,
@@ -196,6 +223,7 @@ impl<P: Installed, V> Live<P, V> {
             struck: Notify::new(),
             wakers: Mutex::default(),
             turns: Turns::default(),
+            requests: Requests::default(),
             threads: Handle::try_current().ok(),
         }));
         live.publish(&mut live.0.table.lock());
@@ -205,6 +233,10 @@ impl<P: Installed, V> Live<P, V> {
     /// The turns of those who run guests that are not live.
     pub fn turns(&self) -> &Turns {
         &self.0.turns
+    }
+
+    pub(crate) fn requests(&self) -> &Requests<P> {
+        &self.0.requests
     }
 
     pub(crate) fn threads(&self) -> Option<&Handle> {
@@ -291,6 +323,20 @@ impl<P: Installed, V> Live<P, V> {
         generation: Option<i64>,
         suspended: Option<Arc<str>>,
     ) -> Result<(), TooMuchMemory> {
+        self.put(self.slot_for(name, prepared, generation, suspended)?)
+    }
+
+    /// Makes a slot that [`Live::put`] puts to work; the rest as [`Live::install`] has it.
+    ///
+    /// # Errors
+    /// As [`Live::has_room`].
+    pub fn slot_for(
+        &self,
+        name: &str,
+        prepared: P,
+        generation: Option<i64>,
+        suspended: Option<Arc<str>>,
+    ) -> Result<Arc<Slot<P>>, TooMuchMemory> {
         let mut table = self.0.table.lock();
         let (digest, memory) = (prepared.component().digest().to_owned(), prepared.allowance().memory);
         Self::room(&table, name, &digest, memory)?;
@@ -300,13 +346,38 @@ impl<P: Installed, V> Live<P, V> {
             table.next_unit += 1;
         }
         // Components hold their slots in a list: ids that only grow would come to its end.
-        let used: BTreeSet<u32> = table.slots.values().map(|slot| slot.id).collect();
+        let used: BTreeSet<u32> = table.all_slots().iter().map(|slot| slot.id).collect();
         let id = (0..).find(|id| !used.contains(id)).unwrap_or(u32::MAX);
         let stats = Mutex::new(Stats::new(suspended));
-        let slot = Slot { id, unit, name: name.to_owned(), generation, prepared, stats };
-        table.slots.insert(name.to_owned(), Arc::new(slot));
+        let slot = Arc::new(Slot { id, unit, name: name.to_owned(), generation, prepared, stats });
+        table.coming.push(Arc::downgrade(&slot));
+        Ok(slot)
+    }
+
+    /// Puts a slot to work from the next question on, in the place of what had its name.
+    ///
+    /// # Errors
+    /// As [`Live::has_room`]; then what was live stays.
+    pub fn put(&self, slot: Arc<Slot<P>>) -> Result<(), TooMuchMemory> {
+        let mut table = self.0.table.lock();
+        let (digest, memory) = (slot.prepared.component().digest(), slot.prepared.allowance().memory);
+        Self::room(&table, &slot.name, digest, memory)?;
+        table.coming.retain(|coming| coming.as_ptr() != Arc::as_ptr(&slot));
+        table.slots.insert(slot.name.clone(), slot);
         self.publish(&mut table);
         Ok(())
+    }
+
+    /// The unit of the slot, as it will be once the slot is put to work.
+    pub(crate) fn unit_with(&self, slot: &Arc<Slot<P>>) -> Unit<P> {
+        let table = self.0.table.lock();
+        let others = table.slots.values().filter(|other| other.unit == slot.unit && other.name != slot.name);
+        let mut slots: Vec<Arc<Slot<P>>> = others.filter(|other| other.suspension().is_none()).cloned().collect();
+        slots.push(Arc::clone(slot));
+        let mut unit = Unit::of(slot);
+        slots.iter().for_each(|slot| unit.allow(slot));
+        unit.slots = slots;
+        unit
     }
 
     /// Ends a policy's part, from the next question on.
@@ -319,7 +390,8 @@ impl<P: Installed, V> Live<P, V> {
 
     fn publish(&self, table: &mut Table<P>) {
         table.generation += 1;
-        let used: BTreeSet<u32> = table.slots.values().map(|slot| slot.unit).collect();
+        table.coming.retain(|slot| slot.strong_count() > 0);
+        let used: BTreeSet<u32> = table.all_slots().iter().map(|slot| slot.unit).collect();
         table.units.retain(|_, unit| used.contains(unit));
         let mut slots: Vec<Arc<Slot<P>>> = table.slots.values().cloned().collect();
         slots.sort_by(|a, b| (a.prepared.order(), &a.name).cmp(&(b.prepared.order(), &b.name)));
@@ -334,20 +406,12 @@ impl<P: Installed, V> Live<P, V> {
             }
         });
         for slot in slots.iter().filter(|slot| suspended.iter().all(|(other, _)| !Arc::ptr_eq(other, slot))) {
-            let allowance = slot.prepared.allowance();
             match units.iter_mut().find(|unit| unit.id == slot.unit) {
                 Some(unit) => {
-                    let call = &mut unit.allowance.call;
-                    call.cpu = call.cpu.max(allowance.call.cpu);
-                    call.wall = call.wall.max(allowance.call.wall);
+                    unit.allow(slot);
                     unit.slots.push(Arc::clone(slot));
                 }
-                None => units.push(Unit {
-                    id: slot.unit,
-                    component: slot.prepared.component().clone(),
-                    allowance,
-                    slots: vec![Arc::clone(slot)],
-                }),
+                None => units.push(Unit::of(slot)),
             }
         }
         let view = (self.0.view)(&slots, table.generation);

@@ -21,10 +21,14 @@ pub struct Question {
 
 /// A host's own side of a question.
 pub trait Mirror: Send + 'static {
-    /// The data that mirrors show.
+    /// The data that mirrors show, and what is asked about.
     type World<'a>: Copy;
+    /// The part of it that is the same for every question.
+    type State<'a>: Copy;
     /// The next question; what it carries counts as sent.
     fn question(&mut self, world: Self::World<'_>) -> Question;
+    /// What the mirror lacks of that part; it counts as sent.
+    fn state(&mut self, state: Self::State<'_>) -> PolicyChanges;
     /// Whether it holds so much that is no longer needed that a fresh one is to take its place. `memory`: bytes that its
     /// instance may take.
     fn is_worn(&self, memory: u64) -> bool;

@@ -19,7 +19,7 @@ pub(crate) struct Running<P, M> {
     /// The speed at which it takes what it is fed.
     pub pace: Pace,
     /// Its share of the passing memory. Dropped after the instance.
-    _memory: Option<Turn>,
+    memory: Option<Turn>,
 }
 
 impl<P: Installed, M: Mirror> Running<P, M> {
@@ -31,7 +31,7 @@ impl<P: Installed, M: Mirror> Running<P, M> {
     /// Starts one and configures it for all slots of the unit.
     pub fn start(unit: &Unit<P>, mirror: M, seed: u64, memory: Option<Turn>) -> Result<Self, PolicyFault> {
         let instance = unit.component.instantiate(unit.allowance.call, unit.allowance.memory, seed)?;
-        let mut made = Self { instance, mirror, configured: Vec::new(), pace: Pace::default(), _memory: memory };
+        let mut made = Self { instance, mirror, configured: Vec::new(), pace: Pace::default(), memory };
         for slot in &unit.slots {
             let (policy, args) = (slot.prepared.policy(), slot.prepared.args());
             let configured = made.instance.configure(unit.allowance.call, slot.id, policy, args)?;
@@ -44,6 +44,11 @@ impl<P: Installed, M: Mirror> Running<P, M> {
     /// Whether it was configured for all slots of the unit. A new slot may want columns that the mirror was never fed.
     pub fn fits(&self, unit: &Unit<P>) -> bool {
         unit.slots.iter().all(|slot| self.configured.iter().any(|own| Arc::ptr_eq(own, slot)))
+    }
+
+    /// It no longer is there for a while only.
+    pub fn is_live(&mut self) {
+        self.memory = None;
     }
 
     /// Feeds it one piece, on a budget of its own.

@@ -4,8 +4,7 @@ mod install;
 
 use crate::built_in::built_in_policies;
 use crate::limits;
-use crate::live::Live;
-use crate::prepare::Prepared;
+use crate::live::{Live, Slot};
 use crate::starting::Starting;
 use parking_lot::Mutex;
 use sampan_api::RecordKey;
@@ -98,8 +97,8 @@ impl std::fmt::Debug for PolicyController {
 
 /// The outcome of an installation that succeeded.
 enum Installed {
-    /// Checked, of this digest.
-    New(Box<Prepared>, String),
+    /// Checked and fed, of this digest.
+    New(Arc<Slot>, String),
     /// The image and the spec are those of before.
     Same,
     /// The object is another by now: it comes again.
@@ -274,7 +273,7 @@ impl Shared {
         let mut failed = None;
         if !is_known {
             match self.installer.in_time(self.install(&object)).await {
-                Ok(Installed::New(prepared, digest)) => failed = self.go_live(&object, *prepared, &digest).err(),
+                Ok(Installed::New(slot, digest)) => failed = self.go_live(&object, slot, &digest).err(),
                 Ok(Installed::Same) => {}
                 Ok(Installed::Superseded) => return Ok(Requeue::Never),
                 Err(failure) => failed = Some(failure),

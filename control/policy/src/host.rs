@@ -4,7 +4,9 @@ use crate::live::{Live, PolicySet, Profiles, Unit};
 use crate::mirror::{Mirrored, World, scores, verdicts};
 use crate::prepare::Prepared;
 use sampan_policy_host::{self as host, HostConfig, Instances};
-use sampan_scheduler_core::{Answer, Fault, LivePolicies, Point, Policies, PolicyHosts, Profile, Question, Unanswered};
+use sampan_scheduler_core::{
+    Answer, ColumnSet, Fault, LivePolicies, Point, Policies, PolicyHosts, Profile, Question, Snapshot, Unanswered,
+};
 use sampan_wasm_runtime::policy::{
     PolicyBudget, PolicyFault, PolicyInput, PolicyInstance, PolicyScores, PolicyVerdicts,
 };
@@ -34,8 +36,12 @@ impl host::Point for Score {
 
 /// The mirror of a fresh instance of the unit: what any of its slots wants.
 fn mirror_of(unit: &Unit) -> Mirrored {
+    Mirrored::new(columns(unit))
+}
+
+fn columns(unit: &Unit) -> ColumnSet {
     let columns = unit.slots.iter().map(|slot| slot.prepared.policy.columns);
-    Mirrored::new(columns.reduce(|all, more| all.union(more)).unwrap_or_default())
+    columns.reduce(|all, more| all.union(more)).unwrap_or_default()
 }
 
 /// The cycle's `Policies` over Wasm. Of one snapshot: another snapshot needs another host. Not shared between threads.
@@ -58,6 +64,14 @@ impl Host {
     /// Takes up what is live now. To be called between two cycles; returns whether answers may be others than before.
     pub fn adopt(&mut self) -> bool {
         self.instances.adopt()
+    }
+
+    /// Feeds the snapshot to what is about to go live. To be called between two cycles, when something tells of a change.
+    pub fn warm(&mut self, snapshot: &mut Snapshot) {
+        for unit in self.instances.to_warm() {
+            snapshot.want(columns(&unit));
+        }
+        self.instances.warm(mirror_of, snapshot);
     }
 
     /// Forgets all mirrors: the next question to each policy finds a fresh instance.
@@ -106,6 +120,9 @@ impl Policies for Host {
 impl LivePolicies for Host {
     fn adopt(&mut self) -> bool {
         Host::adopt(self)
+    }
+    fn warm(&mut self, snapshot: &mut Snapshot) {
+        Host::warm(self, snapshot);
     }
     fn profile(&self, scheduler_name: &str) -> Option<Arc<Profile>> {
         self.set().view.profiles.get(scheduler_name).cloned()

@@ -30,6 +30,7 @@ impl Mirrored {
 
 impl Mirror for Mirrored {
     type World<'a> = World<'a>;
+    type State<'a> = &'a Snapshot;
 
     fn question(&mut self, world: World<'_>) -> Crossing {
         let (changes, row) = self.0.changes(world.snapshot, world.pod);
@@ -41,6 +42,10 @@ impl Mirror for Mirrored {
             row,
             candidates: world.rows.to_vec(),
         }
+    }
+
+    fn state(&mut self, snapshot: &Snapshot) -> PolicyChanges {
+        partition(self.0.node_changes(snapshot)).0
     }
 
     fn is_worn(&self, memory: u64) -> bool {

@@ -1,11 +1,12 @@
 //! One installation: from what an object names to a live policy.
 
 use super::{Applied, Installed, Shared};
+use crate::live::Slot;
 use crate::prepare::{PrepareError, Prepared, begin, check_fixture, fixtures};
 use sampan_api::scheduling::{Mode, SchedulingPolicy, SchedulingPolicySpec, condition};
 use sampan_policy_host::{Failed, Stage, Verdict, Verdicts, Work, allowance, verdict, was_suspended};
 use sampan_reconcile::owner;
-use sampan_wasm_runtime::policy::PolicyComponent;
+use sampan_wasm_runtime::policy::{PolicyComponent, PolicyFault};
 use std::sync::Arc;
 
 impl Shared {
@@ -37,10 +38,27 @@ impl Shared {
             let compiled = self.installer.compile(&component).await?;
             self.check(object, compiled, allowance.memory).await
         };
-        match checked.await.map_err(|failed| tried(failed, &applied))? {
-            Some(prepared) => Ok(Installed::New(Box::new(prepared), applied.digest)),
-            None => Ok(Installed::Superseded),
+        let Some(prepared) = checked.await.map_err(|failed| tried(failed, &applied))? else {
+            return Ok(Installed::Superseded);
+        };
+        let warmed = self.warm(object, prepared, &applied.digest).await;
+        Ok(Installed::New(warmed.map_err(|failed| tried(failed, &applied))?, applied.digest))
+    }
+
+    /// Shows the cluster to what is about to decide; what decides now goes on meanwhile.
+    async fn warm(&self, object: &SchedulingPolicy, prepared: Prepared, digest: &str) -> Result<Arc<Slot>, Failed> {
+        let name = owner::name(&object.metadata);
+        let built_in = prepared.built_in;
+        let suspended = (!built_in && was_suspended(object, digest)).then(|| suspension(object));
+        let is_asked = suspended.is_none();
+        let slot = self.live.slot_for(name, prepared, object.metadata.generation, suspended).map_err(no_room)?;
+        if is_asked {
+            let failed = |fault: PolicyFault| {
+                Failed::new("FailedCheck", format!("before it goes live: {fault}"), Stage::Check, false)
+            };
+            self.live.warm(&slot).await.map_err(failed)?;
         }
+        Ok(slot)
     }
 
     /// Says that another form decides while this one is being installed.
@@ -123,11 +141,11 @@ impl Shared {
         now.is_some_and(|now| Applied::new(&now, "").is_of(object) && now.spec.mode != Mode::Off)
     }
 
-    pub(super) fn go_live(&self, object: &SchedulingPolicy, prepared: Prepared, digest: &str) -> Result<(), Failed> {
+    pub(super) fn go_live(&self, object: &SchedulingPolicy, slot: Arc<Slot>, digest: &str) -> Result<(), Failed> {
         let name = owner::name(&object.metadata);
-        let suspended = (!prepared.built_in && was_suspended(object, digest)).then(|| suspension(object));
+        let is_asked = slot.suspension().is_none();
         let mut verdicts = vec![
-            verdict(condition::READY, suspended.is_none(), if suspended.is_some() { "Suspended" } else { "Live" }, ""),
+            verdict(condition::READY, is_asked, if is_asked { "Live" } else { "Suspended" }, ""),
             verdict(condition::COMPILED, true, "Compiled", ""),
             verdict(condition::FIXTURES_PASSED, true, "Passed", format!("{} fixtures", fixtures(&object.spec).len())),
         ];
@@ -137,7 +155,7 @@ impl Shared {
             if !self.is_wanted(object) {
                 return Ok(());
             }
-            self.live.install(name, prepared, object.metadata.generation, suspended).map_err(no_room)?;
+            self.live.put(slot).map_err(no_room)?;
         }
         self.with(name, |known| {
             known.applied = Some(Applied::new(object, digest));

@@ -3,7 +3,6 @@
 //!
 //! `valgrind --tool=callgrind --toggle-collect='cycles::counted' target/release/examples/cycles [noop]`
 
-#[expect(dead_code, reason = "this needs less of it than the tests")]
 #[path = "../tests/native/mod.rs"]
 mod native;
 

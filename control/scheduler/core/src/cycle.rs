@@ -139,7 +139,7 @@ pub struct Run<'a> {
     generation: u64,
     /// Nodes that nobody has refused so far: positions in the snapshot's order, ascending.
     left: Vec<u32>,
-    /// Their rows, once the filters are through.
+    /// Their rows, of an earlier look: they are those of `left` where they are as many.
     feasible: Vec<u32>,
     totals: Vec<i64>,
     /// The fault of the first policy that may not be left out and gave no answer.
@@ -308,12 +308,10 @@ impl<'a> Run<'a> {
 
     /// All nodes that are left are asked about.
     fn filter_fresh(&mut self, context: &mut Context<'_>, group: &Group) -> Result<(), Stop> {
-        let order = context.snapshot.order();
-        let mut rows = std::mem::take(&mut context.cycler.rows);
-        rows.clear();
-        rows.extend(self.left.iter().map(|position| order[*position as usize]));
+        self.look_at_left(context.snapshot);
+        let rows = std::mem::take(&mut self.feasible);
         let answer = self.ask(context, Point::Filter, group, &group.ids, &rows);
-        context.cycler.rows = rows;
+        self.feasible = rows;
         if let Some(Answer::Filter(FilterAnswer { marks, reasons, .. })) = answer?
             && !marks.is_empty()
         {
@@ -321,6 +319,14 @@ impl<'a> Run<'a> {
             self.refuse(&reasons, |index, _| usize::from(marks[index]).checked_sub(1));
         }
         Ok(())
+    }
+
+    /// Makes `feasible` the rows of `left`, which only ever loses some.
+    fn look_at_left(&mut self, snapshot: &Snapshot) {
+        if self.feasible.len() != self.left.len() {
+            self.feasible.clear();
+            self.feasible.extend(self.left.iter().map(|position| snapshot.order()[*position as usize]));
+        }
     }
 
     /// Takes the refused nodes out; `refusal`: of the node at that index of those that are left, and at that position.
@@ -371,7 +377,7 @@ impl<'a> Run<'a> {
         }
         self.outcome.next_start = (start + visited) % nodes;
         self.outcome.feasible = self.left.len() as u32;
-        self.feasible.extend(self.left.iter().map(|position| snapshot.order()[*position as usize]));
+        self.look_at_left(snapshot);
         self.totals.resize(self.feasible.len(), 0);
         if self.left.is_empty() {
             self.outcome.message = self.unschedulable(snapshot);

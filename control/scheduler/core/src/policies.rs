@@ -4,6 +4,7 @@ use crate::answer::{Answer, Fault, Question};
 use crate::columns::ColumnSet;
 use crate::normalize::Normalize;
 use crate::objects::ObjectRef;
+use crate::snapshot::Snapshot;
 use std::sync::Arc;
 
 /// The points of a cycle at which policies take part (kube-scheduler's extension points).
@@ -232,6 +233,9 @@ pub trait Policies {
 pub trait LivePolicies: Policies {
     /// Takes up what is live now. Called between two cycles; returns whether anything changed.
     fn adopt(&mut self) -> bool;
+    /// Shows the snapshot to what is about to go live, so that it answers from its first question on. Called before
+    /// [`LivePolicies::adopt`].
+    fn warm(&mut self, _snapshot: &mut Snapshot) {}
     /// The profile of a `spec.schedulerName`, if there is one.
     fn profile(&self, scheduler_name: &str) -> Option<Arc<Profile>>;
     /// Events that may help a pod that this policy refused.

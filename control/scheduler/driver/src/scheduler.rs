@@ -330,6 +330,7 @@ impl Scheduler {
 
     /// Takes up what policies are live. To be called between two cycles.
     pub fn adopt(&mut self, now: Instant) {
+        self.policies.warm(&mut self.snapshot);
         if !self.policies.adopt() {
             return;
         }

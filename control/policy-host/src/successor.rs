@@ -1,0 +1,167 @@
+//! Feeding what is about to take the place of something live, before it does: what was there goes on answering meanwhile.
+
+use crate::feed::split;
+use crate::instances::Instances;
+use crate::limits;
+use crate::live::{Installed, Live, Slot, Unit};
+use crate::question::Mirror;
+use crate::running::Running;
+use crate::warm::Aside;
+use parking_lot::Mutex;
+use sampan_wasm_runtime::policy::PolicyFault;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use tokio::sync::oneshot;
+
+/// A unit that is to be fed, and who waits for it.
+pub(crate) struct Request<P> {
+    pub unit: Unit<P>,
+    slot: Weak<Slot<P>>,
+    reply: oneshot::Sender<Result<(), PolicyFault>>,
+}
+
+/// What is to be fed, and how many feed.
+pub(crate) struct Requests<P> {
+    feeders: AtomicUsize,
+    waiting: Mutex<Vec<Request<P>>>,
+}
+
+impl<P> Default for Requests<P> {
+    fn default() -> Self {
+        Self { feeders: AtomicUsize::new(0), waiting: Mutex::new(Vec::new()) }
+    }
+}
+
+impl<P> Requests<P> {
+    pub fn feeder_came(&self) {
+        self.feeders.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The last one leaves nobody waiting for it.
+    pub fn feeder_went(&self) {
+        if self.feeders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.waiting.lock().clear();
+        }
+    }
+}
+
+impl<P: Installed, V: Send + Sync + 'static> Live<P, V> {
+    /// Feeds the mirror of what is to be put to work by [`Live::put`], so that it answers from its first question on.
+    /// Returns at once where nothing is decided yet, where nobody would feed it, or where there is no memory for it beside
+    /// what is live: then it is fed when it is asked.
+    ///
+    /// # Errors
+    /// What the component does wrong when it is started, configured and fed.
+    pub async fn warm(&self, slot: &Arc<Slot<P>>) -> Result<(), PolicyFault> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let requests = self.requests();
+            let mut waiting = requests.waiting.lock();
+            if !self.current().ready || requests.feeders.load(Ordering::Acquire) == 0 {
+                return Ok(());
+            }
+            waiting.push(Request { unit: self.unit_with(slot), slot: Arc::downgrade(slot), reply });
+        }
+        self.wake();
+        // Whoever feeds has gone: nothing is known against it.
+        answer.await.unwrap_or(Ok(()))
+    }
+}
+
+/// A unit that is being fed.
+pub(crate) struct Warming<P, M> {
+    unit: u32,
+    slot: Weak<Slot<P>>,
+    job: Aside<Result<Box<Running<P, M>>, PolicyFault>>,
+    reply: oneshot::Sender<Result<(), PolicyFault>>,
+}
+
+/// An instance that was fed, until its slot goes live or is given up.
+pub(crate) struct Warmed<P, M> {
+    pub unit: u32,
+    slot: Weak<Slot<P>>,
+    pub running: Box<Running<P, M>>,
+}
+
+impl<P, M> Warmed<P, M> {
+    /// Whether anybody may still put its slot to work.
+    pub fn is_wanted(&self) -> bool {
+        // Its own instance holds the slot once.
+        self.slot.strong_count() > 1
+    }
+}
+
+impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
+    /// The units that [`Instances::warm`] will begin to feed.
+    pub fn to_warm(&self) -> Vec<Unit<P>> {
+        self.live.requests().waiting.lock().iter().map(|request| request.unit.clone()).collect()
+    }
+
+    /// Goes on feeding what is about to go live: begins with what was asked for since, and takes the results. To be called
+    /// between two questions, when `on_change` tells.
+    pub fn warm(&mut self, mirror: impl Fn(&Unit<P>) -> M, state: M::State<'_>) {
+        let requests = std::mem::take(&mut *self.live.requests().waiting.lock());
+        for request in requests {
+            self.begin_to_warm(request, &mirror, state);
+        }
+        // Nobody waits for these any more.
+        self.warming.retain(|one| !one.reply.is_closed());
+        let (done, going) = std::mem::take(&mut self.warming).into_iter().partition(|one| one.job.is_done());
+        self.warming = going;
+        for one in done {
+            let one: Warming<P, M> = one;
+            let told = match one.job.take() {
+                Some(Some(Ok(running))) => {
+                    self.warmed.push(Warmed { unit: one.unit, slot: one.slot, running });
+                    one.reply.send(Ok(()))
+                }
+                Some(Some(Err(fault))) => one.reply.send(Err(fault)),
+                _ => one.reply.send(Ok(())),
+            };
+            // Who asked may have given up: what was fed for it goes with the next set.
+            drop(told);
+        }
+        self.warmed.retain(Warmed::is_wanted);
+    }
+
+    fn begin_to_warm(&mut self, request: Request<P>, mirror: &impl Fn(&Unit<P>) -> M, state: M::State<'_>) {
+        let Request { unit, slot, reply } = request;
+        let memory = self.live.turns().try_memory(unit.allowance.memory);
+        let (Some(threads), Some(memory)) = (self.aside(), memory) else {
+            drop(reply.send(Ok(())));
+            return;
+        };
+        let mut mirror = mirror(&unit);
+        let pieces = split(&mirror.state(state), limits::FEED_PIECE, limits::FEED_PIECE);
+        let (live, id) = (self.live.clone(), unit.id);
+        let job = Aside::run(
+            &threads,
+            move |wanted| {
+                let mut running = match Running::start(&unit, mirror, u64::from(unit.id), Some(memory)) {
+                    Ok(running) => Box::new(running),
+                    Err(fault) => return Some(Err(fault)),
+                };
+                for piece in pieces {
+                    if !wanted.is_wanted() {
+                        return None;
+                    }
+                    if let Err(fault) = running.feed(piece) {
+                        return Some(Err(fault));
+                    }
+                }
+                Some(Ok(running))
+            },
+            move || live.wake(),
+        );
+        self.warming.push(Warming { unit: id, slot, job, reply });
+    }
+
+    /// The fed instance that answers for all of the unit's slots, if there is one.
+    pub(crate) fn take_warmed(&mut self, unit: &Unit<P>) -> Option<Box<Running<P, M>>> {
+        let at = self.warmed.iter().position(|one| one.unit == unit.id && one.running.fits(unit))?;
+        let mut running = self.warmed.swap_remove(at).running;
+        // It is live from here on: its memory is part of what is live.
+        running.is_live();
+        Some(running)
+    }
+}

@@ -1,0 +1,161 @@
+//! A form of a policy that takes the place of another is shown the cluster before it decides anything; the old one decides
+//! meanwhile, and stays where the new one cannot be shown it.
+
+#[expect(dead_code, reason = "these tests need less of the guests than others")]
+mod guests;
+
+use guests::{World, install};
+use sampan_api::scheduling::{Budget, SchedulingPolicySpec};
+use sampan_policy::{Host, HostConfig, Live, Prepared, prepare};
+use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Snapshot};
+use sampan_wasm_runtime::policy::{PolicyCause, PolicyComponent};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// So many labels take longer to be fed than the scheduling thread waits.
+const NODES: usize = 6_000;
+const LABELS: usize = 150;
+const PATIENCE: Duration = Duration::from_secs(60);
+const NAME: &str = "quiet";
+
+fn form(component: &PolicyComponent, mebibytes: usize, weight: i32) -> Prepared {
+    let memory = Budget { memory: Some(format!("{mebibytes}Mi")), ..Budget::default() };
+    let spec = SchedulingPolicySpec { budget: Some(memory), weight: Some(weight), ..SchedulingPolicySpec::default() };
+    prepare(component, &spec).expect("a good policy")
+}
+
+/// The scheduler's part, as the driver has it.
+struct Scheduling {
+    snapshot: Snapshot,
+    cycler: Cycler,
+    host: Host,
+    changed: Arc<Notify>,
+    pods: u64,
+}
+
+impl Scheduling {
+    fn new(live: &Live) -> Self {
+        let mut snapshot = Snapshot::default();
+        for at in 0..NODES {
+            let labels: serde_json::Map<String, serde_json::Value> =
+                (0..LABELS).map(|label| (format!("example.com/l{label}"), json!(format!("{at}-{label}")))).collect();
+            let node = json!({"metadata": {"name": format!("n{at:05}"), "labels": labels},
+                "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "20"}}});
+            snapshot.set_node(Arc::new(serde_json::from_value(node).expect("a node")));
+        }
+        let changed = Arc::new(Notify::new());
+        let wake = Arc::clone(&changed);
+        live.on_change(move || wake.notify_one());
+        let host = Host::new(live, HostConfig::default());
+        Self { snapshot, cycler: Cycler::default(), host, changed, pods: 0 }
+    }
+
+    async fn change(&mut self) {
+        tokio::time::timeout(PATIENCE, self.changed.notified()).await.expect("something changes");
+        self.host.warm(&mut self.snapshot);
+        self.host.adopt();
+    }
+
+    fn place(&mut self) -> Outcome {
+        self.pods += 1;
+        let name = format!("p{}", self.pods);
+        let pod = json!({"metadata": {"name": name, "namespace": "d", "uid": name, "annotations": {"n": name}}});
+        let info = PodInfo::new(Arc::new(serde_json::from_value(pod).expect("a pod")), self.snapshot.strings_mut());
+        let profile = self.host.profile("default-scheduler").expect("the default profile");
+        self.snapshot.want(profile.columns());
+        let view = self.snapshot.view(&info, &profile);
+        self.cycler.cycle(&self.snapshot, &view, &profile, self.pods, 0, &mut self.host)
+    }
+
+    /// A pod is placed, and nobody has to be waited for; the weight of the form that decided.
+    fn decided_by(&mut self) -> i64 {
+        let outcome = self.place();
+        assert!(matches!(outcome.result, CycleResult::Placed(_)), "{}", outcome.message);
+        assert_eq!(outcome.faults, [], "answered at once");
+        self.host.set().units[0].slots[0].prepared.weight
+    }
+}
+
+async fn fed(live: &Live) -> Scheduling {
+    let mut scheduling = Scheduling::new(live);
+    while !matches!(scheduling.place().result, CycleResult::Placed(_)) {
+        scheduling.change().await;
+    }
+    scheduling
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_another_is_fed_before_it_decides() {
+    let world = World::new();
+    let (live, component) = (world.live(), world.component("quiet-nodes").await);
+    install(&live, NAME, form(&component, 512, 1));
+    let mut scheduling = fed(&live).await;
+    // On the instance that is there, and on one of its own.
+    for (mebibytes, weight) in [(512, 2), (511, 3)] {
+        let slot = live.slot_for(NAME, form(&component, mebibytes, weight), Some(2), None).expect("there is room");
+        let warming = tokio::spawn({
+            let (live, slot) = (live.clone(), Arc::clone(&slot));
+            async move { live.warm(&slot).await }
+        });
+        while !warming.is_finished() {
+            scheduling.change().await;
+            assert_eq!(scheduling.decided_by(), i64::from(weight - 1), "the old form decides meanwhile");
+            tokio::task::yield_now().await;
+        }
+        warming.await.expect("it ends").expect("it is fed");
+        live.put(slot).expect("there is room");
+        scheduling.change().await;
+        assert_eq!(scheduling.decided_by(), i64::from(weight), "the new form answers its first question");
+        assert_eq!(component.instances(), 1, "the old form's memory is given back");
+    }
+    let report = live.slot(NAME).expect("live").report();
+    assert_eq!((report.suspended, report.faults.len()), (false, 0), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_fed_does_not_take_the_place() {
+    let world = World::new();
+    let (live, component) = (world.live(), world.component("quiet-nodes").await);
+    install(&live, NAME, form(&component, 512, 1));
+    let mut scheduling = fed(&live).await;
+    let slot = live.slot_for(NAME, form(&component, 8, 2), Some(2), None).expect("there is room");
+    let warming = tokio::spawn({
+        let (live, slot) = (live.clone(), Arc::clone(&slot));
+        async move { live.warm(&slot).await }
+    });
+    while !warming.is_finished() {
+        scheduling.change().await;
+        tokio::task::yield_now().await;
+    }
+    let fault = warming.await.expect("it ends").expect_err("the labels do not fit into 8 MiB");
+    assert_eq!(fault.cause, PolicyCause::Memory, "{fault}");
+    drop(slot);
+    assert_eq!(scheduling.decided_by(), 1);
+    assert_eq!(component.instances(), 1);
+    // Nothing is held against what decides.
+    assert_eq!(live.slot(NAME).expect("live").report().faults.len(), 0);
+}
+
+#[tokio::test]
+async fn who_gives_up_leaves_no_instance_behind() {
+    let world = World::new();
+    let (live, component) = (world.live(), world.component("quiet-nodes").await);
+    install(&live, NAME, form(&component, 512, 1));
+    let mut scheduling = fed(&live).await;
+    let slot = live.slot_for(NAME, form(&component, 511, 2), Some(2), None).expect("there is room");
+    let warming = tokio::spawn(async move { live.warm(&slot).await.map(|()| slot) });
+    scheduling.change().await;
+    warming.abort();
+    let gone = async {
+        loop {
+            scheduling.host.warm(&mut scheduling.snapshot);
+            if component.instances() == 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("its memory is given back");
+}
