@@ -38,6 +38,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sampan-embed", &["wasm-runtime"]),
 ];
 
+/// Crates of tests, which may use any room.
+const TESTS: &[&str] = &["sampan-testing", "sampan-tests"];
+/// Folders whose crates are compiled to guests, or made of them.
+const GUESTS: &[&str] = &["plugins", "examples"];
+
 /// Outside crates that only these rooms may use, as in deny.toml.
 const OUTSIDE: &[(&str, &[&str])] = &[("axum", &["sampan-apiserver", "sampan-images", "sampan-node"])];
 
@@ -80,6 +85,10 @@ fn rooms(metadata: &Metadata, problems: &mut Vec<String>) {
         ROOMS.iter().map(|(room, uses)| (*room, uses.iter().map(|one| format!("sampan-{one}")).collect())).collect();
     for package in metadata.workspace_packages() {
         let name = package.name.as_str();
+        let guest = package.manifest_path.components().any(|part| GUESTS.contains(&part.as_str()));
+        if name.starts_with("sampan-") && !allowed.contains_key(name) && !guest && !TESTS.contains(&name) {
+            problems.push(format!("{name} has no line in the table of rooms (xtask/src/tidy.rs)"));
+        }
         for dependency in package.dependencies.iter().filter(|one| one.kind != DependencyKind::Development) {
             let uses = dependency.name.as_str();
             let ours = uses.starts_with("sampan-");

@@ -9,6 +9,7 @@ mod scale;
 use crate::ask::Ask;
 use crate::body::Body;
 use crate::connect::Streams;
+use crate::request_info::LONG_RUNNING_SUBRESOURCES;
 use crate::decode::{self, Expected};
 use crate::negotiate::{self, Endpoint};
 use crate::options::{self, WriteOptions};
@@ -50,7 +51,7 @@ pub(crate) fn builtin() -> HashMap<String, Arc<dyn Action>> {
     all
 }
 
-/// The actions and streams that `table` names and nobody has bound.
+/// The actions and streams that `table` names and nobody has bound, and streams whose requests would be timed.
 pub(crate) fn unbound(
     table: &ResourceTable,
     actions: &HashMap<String, Arc<dyn Action>>,
@@ -70,7 +71,11 @@ pub(crate) fn unbound(
             let of = || format!("{}/{}", row.resource, subresource.name);
             match &subresource.body {
                 SubresourceBody::Action(name) => check(actions.contains_key(name.as_ref()), name, of()),
-                SubresourceBody::Connect(name) => check(streams.contains_key(name.as_ref()), name, of()),
+                SubresourceBody::Connect(name) => {
+                    check(streams.contains_key(name.as_ref()), name, of());
+                    let lasts = LONG_RUNNING_SUBRESOURCES.contains(&subresource.name.as_ref());
+                    check(lasts, "the place among the long-running subresources", of());
+                }
                 SubresourceBody::View => {}
             }
         }

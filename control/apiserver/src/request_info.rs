@@ -164,12 +164,16 @@ impl RequestInfo {
     /// Long by nature: neither counted in flight nor timed.
     pub fn is_long_running(&self) -> bool {
         self.verb == "watch"
-            || matches!(self.subresource(), "log" | "exec" | "attach" | "portforward" | "proxy" if self.resource_request)
+            || self.resource_request && LONG_RUNNING_SUBRESOURCES.contains(&self.subresource())
     }
     pub fn is_mutating(&self) -> bool {
         !matches!(self.verb(), "get" | "list" | "watch" | "head")
     }
 }
+
+/// Subresources whose requests last as long as their client wants (kube-apiserver's BasicLongRunningRequestCheck). Every
+/// subresource of the table that is a stream is one of them: the server does not start otherwise.
+pub(crate) const LONG_RUNNING_SUBRESOURCES: [&str; 5] = ["log", "exec", "attach", "portforward", "proxy"];
 
 /// As apimachinery converts a query value to a bool: absent is false, present is true but for `false` and `0`.
 pub fn truthy(value: Option<&str>) -> bool {
