@@ -163,8 +163,7 @@ impl RequestInfo {
     }
     /// Long by nature: neither counted in flight nor timed.
     pub fn is_long_running(&self) -> bool {
-        self.verb == "watch"
-            || self.resource_request && LONG_RUNNING_SUBRESOURCES.contains(&self.subresource())
+        self.verb == "watch" || self.resource_request && LONG_RUNNING_SUBRESOURCES.contains(&self.subresource())
     }
     pub fn is_mutating(&self) -> bool {
         !matches!(self.verb(), "get" | "list" | "watch" | "head")
