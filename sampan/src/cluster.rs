@@ -21,10 +21,11 @@ use sampan_auth::union::{Authenticators, Authorizers};
 use sampan_auth::{Authenticator, Pki};
 use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
+use sampan_node::address::Block;
 use sampan_registry::{Registry, ResourceTable};
 use sampan_store::Store;
 use sampan_store::sqlite::{Options, SqliteStore};
-use sampan_wasm_runtime::{EgressRules, Runtime, RuntimeConfig};
+use sampan_wasm_runtime::{Cidr, EgressRules, Runtime, RuntimeConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,6 +186,8 @@ impl Cluster {
         }
         if let Some(pod_blocks) = self.addresses.take_pods() {
             let blobs = images.clone();
+            let (api, services, reached) = (self.address, self.addresses.services(), runtime.clone());
+            pod_blocks.on_claim(move |pods| reached.set_egress(egress(api, services, pods)));
             let shared = sampan_node::SharedProcess::new(runtime, blobs, config.image_aliases.clone());
             let agent = sampan_node::Agent::start(
                 sampan_node::AgentConfig {
@@ -209,10 +212,10 @@ impl Cluster {
     }
 
     fn wasm_runtime(&mut self) -> anyhow::Result<Runtime> {
-        let runtime = Runtime::new(RuntimeConfig::new(self.data_dir.cache()), self.env.clone())?;
+        let give_back = crate::allocator::give_back;
+        let config = RuntimeConfig { give_back, ..RuntimeConfig::new(self.data_dir.cache()) };
+        let runtime = Runtime::new(config, self.env.clone())?;
         runtime.seed(&sampan_embed::seeds());
-        // Guests do not reach the API server; it is one of this host's addresses, whatever the ranges say.
-        runtime.set_egress(EgressRules { denied: vec![self.address], ..EgressRules::default() });
         metrics::of_the_runtime(&self.metrics, runtime.clone());
         self.runtime = Some(runtime.clone());
         Ok(runtime)
@@ -260,6 +263,15 @@ fn bind(ip: IpAddr, port: Option<u16>) -> anyhow::Result<std::net::TcpListener> 
         other => other,
     };
     bound.with_context(|| format!("cannot listen on {wanted}: choose another port with --port, or 0 for a free one"))
+}
+
+/// What the cluster's pods may reach of this host: each other and the cluster's Services. Other clusters of the host have
+/// their pods out of the same range: those are theirs, as is the API server, which is one of the host's addresses whatever
+/// the ranges say.
+fn egress(api: SocketAddr, services: Block, pods: &[Block]) -> EgressRules {
+    let own = pods.iter().chain([&services]);
+    let cluster = own.map(|block| Cidr::new(block.network(), block.prefix())).collect();
+    EgressRules { cluster, denied: vec![api], ..EgressRules::default() }
 }
 
 /// The names and addresses under which the server is reached, for its certificate: as pods know it, as this machine is
@@ -376,6 +388,23 @@ async fn guard(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pods_reach_their_own_clusters_part_of_the_host() {
+        let block = |text: &str| Block::parse(text).expect(text);
+        let api: SocketAddr = "127.0.0.1:6443".parse().expect("an address");
+        let rules = egress(api, block("127.96.64.0/18"), &[block("127.64.3.0/24"), block("127.64.9.0/24")]);
+        let check = |to: &str, expected: bool| {
+            assert_eq!(rules.permits(to.parse().expect("an address")), expected, "{to}");
+        };
+        for own in ["127.64.3.1:80", "127.64.9.254:8080", "127.96.64.1:443", "127.96.127.255:80"] {
+            check(own, true);
+        }
+        for other in ["127.64.4.1:80", "127.96.0.1:443", "127.96.128.1:443", "127.0.0.1:6443", "127.0.0.1:22"] {
+            check(other, false);
+        }
+        check("93.184.216.34:80", true);
+    }
     use crate::config::{Authentication, Components};
     use futures::StreamExt;
     use sampan_client::{CertificateAuthority, Credentials, RemoteConfig, WatchParams};

@@ -1,6 +1,7 @@
 //! The `sampan` binary: it reads its flags, wires the rooms together, and ends them in order.
 
 mod addresses;
+mod allocator;
 mod cluster;
 mod config;
 mod data_dir;
@@ -20,11 +21,6 @@ mod up;
 use clap::{Parser, Subcommand};
 use sampan_env::{Env, Tasks};
 use std::process::ExitCode;
-
-/// A request is hundreds of small allocations that die together, on another thread than they began on: the C library's
-/// allocator took a quarter of a write's CPU.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Kubernetes' API over WebAssembly: pods and scheduling policies are components
 #[derive(Parser)]

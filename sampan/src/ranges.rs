@@ -8,6 +8,7 @@ use sampan_node::address::{AddressBlocks, Block};
 use std::net::Ipv4Addr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::OnceLock;
 
 /// The range of the pods of all clusters of a host: 127.64.0.0/11.
 pub const PODS: (Ipv4Addr, u8) = (Ipv4Addr::new(127, 64, 0, 0), 11);
@@ -102,7 +103,11 @@ pub struct PodBlocks {
     prefix: u8,
     first: u64,
     state: Mutex<State>,
+    on_claim: OnceLock<OnClaim>,
 }
+
+/// Hears of all blocks that a node has.
+type OnClaim = Box<dyn Fn(&[Block]) + Send + Sync>;
 
 struct State {
     /// Taken, and not yet handed to the node.
@@ -124,12 +129,33 @@ impl PodBlocks {
             None => claim_free(range(PODS), prefix, first)?.ok_or_else(used_up)?,
         };
         let state = State { ahead: Some(claimed.block), claimed: vec![claimed] };
-        Ok(Self { prefix, first, state: Mutex::new(state) })
+        Ok(Self { prefix, first, state: Mutex::new(state), on_claim: OnceLock::new() })
+    }
+
+    /// Calls `hears` with the node's blocks, now and before each further one is handed out. It is set once.
+    pub fn on_claim(&self, hears: impl Fn(&[Block]) + Send + Sync + 'static) {
+        let hears = self.on_claim.get_or_init(|| Box::new(hears));
+        hears(&self.state.lock().blocks());
+    }
+
+    fn claimed(&self, state: &mut State, claimed: ClaimedBlock) -> Block {
+        let block = claimed.block;
+        state.claimed.push(claimed);
+        if let Some(hears) = self.on_claim.get() {
+            hears(&state.blocks());
+        }
+        block
     }
 
     /// The block that was taken first.
     pub fn first_block(&self) -> Option<Block> {
         self.state.lock().claimed.first().map(|one| one.block)
+    }
+}
+
+impl State {
+    fn blocks(&self) -> Vec<Block> {
+        self.claimed.iter().map(|one| one.block).collect()
     }
 }
 
@@ -144,10 +170,7 @@ impl AddressBlocks for PodBlocks {
             return Ok(block);
         }
         let claimed = claim_free(range(PODS), self.prefix, self.first).and_then(|found| found.ok_or_else(used_up));
-        let claimed = claimed.map_err(|error| error.to_string())?;
-        let block = claimed.block;
-        state.claimed.push(claimed);
-        Ok(block)
+        Ok(self.claimed(&mut state, claimed.map_err(|error| error.to_string())?))
     }
 
     fn take_containing(&self, address: Ipv4Addr) -> Option<Block> {
@@ -157,13 +180,12 @@ impl AddressBlocks for PodBlocks {
             return state.ahead.take();
         }
         match claim(block) {
-            Ok(claimed) => state.claimed.push(claimed?),
+            Ok(claimed) => Some(self.claimed(&mut state, claimed?)),
             Err(error) => {
                 tracing::warn!(%block, %error, "pods get other addresses than they had");
-                return None;
+                None
             }
         }
-        Some(block)
     }
 }
 
@@ -216,6 +238,24 @@ mod tests {
             assert!(all[i + 1..].iter().all(|other| !other.block.overlaps(&one.block)), "{}", one.block);
         }
         assert!(all.len() >= 12, "{}", all.len());
+    }
+
+    #[test]
+    fn who_asked_hears_of_each_block_before_it_is_handed_out() {
+        let heard = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let blocks = PodBlocks::open(26, 40_000, None).expect("free");
+        let hears = heard.clone();
+        blocks.on_claim(move |now| *hears.lock() = now.to_vec());
+        let mut handed = Vec::new();
+        for _ in 0..3 {
+            handed.push(blocks.take().expect("free"));
+            assert_eq!(*heard.lock(), handed);
+        }
+        let (network, size) = (u32::from(handed[2].network()), 64);
+        let next = Ipv4Addr::from(network + 8 * size);
+        let Some(again) = blocks.take_containing(next) else { return };
+        handed.push(again);
+        assert_eq!(*heard.lock(), handed);
     }
 
     #[test]

@@ -137,6 +137,7 @@ async fn run(
         },
     };
     running.exit.set(exit);
+    running.host.released.note();
 }
 
 /// Adds a fault to the runtime's counters.

@@ -5,6 +5,7 @@
 
 use crate::fair::{FairQueue, Share};
 use crate::limits::{BEST_EFFORT_CPU_MILLIS, CPU_PERIOD, LONG_SLICE, LONG_SLICE_MEMORY};
+use crate::starts::StartTurn;
 use crate::ticker::Ticker;
 use parking_lot::Mutex;
 use sampan_env::Env;
@@ -189,6 +190,8 @@ pub(crate) struct Metered<T> {
     /// The last poll ended by being cut off.
     cut: bool,
     steps_back: u8,
+    /// Held until the first poll of what is inside has ended.
+    start: Option<StartTurn>,
 }
 
 impl<T> Metered<T> {
@@ -202,7 +205,14 @@ impl<T> Metered<T> {
             hungry: false,
             cut: false,
             steps_back: 0,
+            start: None,
         }
+    }
+
+    /// It begins in its turn of those that do.
+    pub(crate) fn starting(mut self, start: StartTurn) -> Self {
+        self.start = Some(start);
+        self
     }
 
     fn set_hungry(&mut self, hungry: bool) {
@@ -230,6 +240,8 @@ impl<T> Future for Metered<T> {
                 Admitted::Yes => break,
                 Admitted::No(until) => {
                     this.set_hungry(false);
+                    // Others do not wait for its quota.
+                    this.start = None;
                     this.parked_at.get_or_insert_with(|| cpu.env.instant());
                     let Some(until) = until else { return Poll::Pending };
                     let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
@@ -262,6 +274,7 @@ impl<T> Future for Metered<T> {
         cpu.charge(slice);
         cpu.note_slice(slice);
         drop(in_poll);
+        this.start = None;
         let cut = this.meter.cut_off.swap(false, Ordering::Relaxed) && polled.is_pending();
         if cut {
             this.set_hungry(true);

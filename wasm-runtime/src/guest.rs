@@ -127,7 +127,7 @@ pub(crate) fn store(
 ) -> Result<Store<GuestState>, OutOfMemory> {
     let mut mem = StoreMem::new(container.mem.clone());
     mem.charge(prices::STORE + surroundings.bytes())?;
-    let net = PodNet::new(surroundings.pod_ip, host.egress.load_full());
+    let net = PodNet::new(surroundings.pod_ip, host.egress.clone());
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(limits::HTTP_FIELDS_BYTES_MAX);
     let state = GuestState {

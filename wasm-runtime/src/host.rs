@@ -7,7 +7,9 @@ use crate::fair::FairQueue;
 use crate::memory::AddressSpace;
 use crate::metrics::Counters;
 use crate::net::{EgressRules, GuestSockets};
+use crate::released::Released;
 use crate::seats::Seats;
+use crate::starts::Starts;
 use crate::ticker::Ticker;
 use arc_swap::ArcSwap;
 use sampan_env::{Env, Tasks};
@@ -21,11 +23,13 @@ pub(crate) struct Host {
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) commands: Lane,
     pub(crate) services: Lane,
-    pub(crate) egress: ArcSwap<EgressRules>,
+    pub(crate) egress: Arc<ArcSwap<EgressRules>>,
     pub(crate) sockets: GuestSockets,
     pub(crate) connections: Connections,
     pub(crate) address_space: Arc<AddressSpace>,
     pub(crate) seats: Arc<Seats>,
+    pub(crate) starts: Arc<Starts>,
+    pub(crate) released: Arc<Released>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tasks: Tasks,
 }

@@ -42,9 +42,11 @@ mod paid;
 pub mod policy;
 mod prices;
 mod priority;
+mod released;
 mod runtime;
 mod seats;
 mod service;
+mod starts;
 mod ticker;
 mod wasi;
 

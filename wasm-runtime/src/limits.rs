@@ -99,8 +99,14 @@ pub const SLOT_RESIDENT_TABLE_BYTES: usize = 8 << 10;
 pub const SLOT_RESIDENT_STACK_BYTES: usize = 32 << 10;
 /// Slots that are kept for components that are not running at the moment.
 pub const WARM_SLOTS_MAX: u32 = 32;
-/// Resets of slots that are done together.
-pub const DECOMMIT_BATCH: usize = 8;
+/// Resets of slots that are done together: each at once, since a slot that waits for others keeps all that its guest
+/// touched.
+pub const DECOMMIT_BATCH: usize = 1;
+/// Instances of services that are made at once, for each thread that answers requests: one that runs and one that is
+/// ready.
+pub const STARTS_PER_WORKER: usize = 2;
+/// From a container's end until what it made the host allocate is given back: longer than its tasks take to end.
+pub const GIVE_BACK_AFTER: Duration = Duration::from_millis(200);
 
 // HTTP services.
 /// Connections of one service.

@@ -12,8 +12,10 @@ use crate::limits;
 use crate::metrics::RuntimeMetrics;
 use crate::net::{EgressRules, GuestSockets, spare_for_one_kind};
 use crate::priority::Priority;
+use crate::released::Released;
 use crate::seats::Seats;
 use crate::service::{ServiceHandle, ServiceSpec};
+use crate::starts::Starts;
 use crate::ticker::{Tick, Ticker};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -38,6 +40,9 @@ pub struct RuntimeConfig {
     pub egress: EgressRules,
     /// The source of the ticks that end time slices.
     pub tick: Tick,
+    /// Called on the guests' threads a moment after containers have ended: gives back what the program's allocator keeps
+    /// of what was freed. By default nothing.
+    pub give_back: fn(),
 }
 
 impl RuntimeConfig {
@@ -50,6 +55,7 @@ impl RuntimeConfig {
             workers: 0,
             egress: EgressRules::default(),
             tick: Tick::default(),
+            give_back: || {},
         }
     }
 }
@@ -75,15 +81,16 @@ const SERVICES: Priority = Priority { nicer: limits::SERVICE_NICE, slice: None }
 struct Threads(Option<tokio::runtime::Runtime>);
 
 impl Threads {
-    fn start(name: &str, workers: usize, priority: Priority) -> Result<Self, Error> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    fn start(name: &str, workers: usize, priority: Priority, released: &Arc<Released>) -> Result<Self, Error> {
+        let released = released.clone();
         tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(if workers == 0 { cores } else { workers })
+            .worker_threads(workers)
             .thread_name(name)
             // A poll may take a whole slice: at tokio's default of 61 polls, guests that never rest would keep sockets and
             // timers waiting for as many milliseconds.
             .event_interval(limits::POLLS_BETWEEN_EVENTS)
             .enable_all()
+            .on_thread_park(move || released.rests())
             .on_thread_start(move || {
                 // Without the right to change priorities, guests only compete as equals. Said once: it is so for each
                 // thread.
@@ -129,23 +136,37 @@ pub struct Capacity {
 impl Runtime {
     /// Starts the engines and the threads for guests. An error where threads, address space or the cache cannot be had.
     pub fn new(config: RuntimeConfig, env: Env) -> Result<Self, Error> {
-        let command_threads = Threads::start("command", config.workers, COMMANDS)?;
-        let service_threads = Threads::start("service", config.workers, SERVICES)?;
+        let released = Released::new(config.give_back);
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = if config.workers == 0 { cores() } else { config.workers };
+        let command_threads = Threads::start("command", workers, COMMANDS, &released)?;
+        let service_threads = Threads::start("service", workers, SERVICES, &released)?;
         let engines = Arc::new(EngineSet::new(Cpu::of_this_machine())?);
         let connections_max = usize::try_from(spare_for_one_kind(descriptors_max())).unwrap_or(usize::MAX);
         let host = Arc::new(Host {
             ticker: Arc::new(Ticker::new(engines.all(), config.tick)?),
             commands: command_threads.lane()?,
             services: service_threads.lane()?,
-            egress: ArcSwap::from_pointee(config.egress),
+            egress: Arc::new(ArcSwap::from_pointee(config.egress)),
             sockets: GuestSockets::new(descriptors_max()),
             connections: Connections::new(connections_max, &env),
             seats: Arc::new(Seats::new(limits::SERVICE_INSTANCES_MAX)),
+            starts: Starts::new(workers * limits::STARTS_PER_WORKER),
+            released,
             address_space: Arc::default(),
             counters: Arc::default(),
             tasks: Tasks::new("guests"),
             env,
             engines: engines.clone(),
+        });
+        let lanes = [&host.commands, &host.services].map(|lane| lane.handle.clone());
+        let releases = host.released.clone().run(host.env.clone(), host.tasks.clone(), lanes, workers);
+        let cancelled = host.tasks.token().clone();
+        host.spawn(async move {
+            tokio::select! {
+                () = cancelled.cancelled() => {}
+                () = releases => {}
+            }
         });
         let compilers = CompilerPool::new(config.compiler, config.compile_bounds, host.tasks.clone());
         let artifacts = Artifacts::new(host.clone(), &config.cache_dir, Arc::new(compilers))?;
@@ -162,8 +183,8 @@ impl Runtime {
         self.artifacts.takes(seed)
     }
 
-    /// Sets the addresses that pods may connect to, from the next instance on: the API server's is known only once it
-    /// listens.
+    /// Sets the addresses that pods may connect to from now on: the API server's is known only once it listens, and pods
+    /// get further addresses as they come.
     pub fn set_egress(&self, rules: EgressRules) {
         self.host.egress.store(Arc::new(rules));
     }

@@ -25,26 +25,16 @@ impl Cidr {
 }
 
 /// The addresses that pods may reach. Anything that no rule denies, outside the host and its link, is reachable.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EgressRules {
-    /// Ranges inside loopback that are the cluster's: pods and services.
+    /// Ranges that are the cluster's: pods and services. Those of other clusters on this host are loopback's, and so
+    /// out of reach.
     pub cluster: Vec<Cidr>,
     /// Denied wherever they are: the API server's own addresses. An unspecified one (`0.0.0.0`, `[::]`) is what listens
     /// on all addresses of this host: its port is denied on every address, since which are the host's is not known.
     pub denied: Vec<SocketAddr>,
     /// Allowed before any other rule, by configuration.
     pub allowed: Vec<SocketAddr>,
-}
-
-impl Default for EgressRules {
-    /// Pods and services; no API server is known yet.
-    fn default() -> Self {
-        Self {
-            cluster: vec![Cidr::new(Ipv4Addr::new(127, 64, 0, 0), 11), Cidr::new(Ipv4Addr::new(127, 96, 0, 0), 12)],
-            denied: Vec::new(),
-            allowed: Vec::new(),
-        }
-    }
 }
 
 /// Cloud machines answer for their owner here; most are link-local, this one is not.
@@ -92,10 +82,47 @@ mod tests {
         }
     }
 
+    /// Of a cluster with these pods and Services.
+    fn rules(pods: (Ipv4Addr, u8), services: (Ipv4Addr, u8)) -> EgressRules {
+        let cluster = [pods, services].map(|(base, bits)| Cidr::new(base, bits)).to_vec();
+        EgressRules { cluster, ..EgressRules::default() }
+    }
+
+    fn all() -> EgressRules {
+        rules((Ipv4Addr::new(127, 64, 0, 0), 11), (Ipv4Addr::new(127, 96, 0, 0), 12))
+    }
+
+    #[test]
+    fn pods_of_other_clusters_are_out_of_reach() {
+        let (pods, services) = ((Ipv4Addr::new(127, 64, 3, 0), 24), (Ipv4Addr::new(127, 96, 64, 0), 18));
+        let mut rules = rules(pods, services);
+        rules.allowed.push("127.64.9.9:5432".parse().expect("an address"));
+        check(
+            &rules,
+            &[
+                ("127.64.3.0:80", true),
+                ("127.64.3.255:80", true),
+                ("127.64.2.255:80", false),
+                ("127.64.4.1:80", false),
+                ("127.95.0.1:80", false),
+                ("127.96.64.1:443", true),
+                ("127.96.127.255:443", true),
+                ("127.96.0.1:443", false),
+                ("127.96.128.1:443", false),
+                ("[::ffff:127.64.4.1]:80", false),
+                // By configuration.
+                ("127.64.9.9:5432", true),
+                ("127.64.9.9:80", false),
+            ],
+        );
+        // Before anything is known: nothing of this host.
+        check(&EgressRules::default(), &[("127.64.0.1:80", false), ("127.96.0.1:443", false), ("10.0.0.1:80", true)]);
+    }
+
     #[test]
     fn the_host_and_its_link_are_out_of_reach() {
         check(
-            &EgressRules::default(),
+            &all(),
             &[
                 ("127.64.0.1:80", true),
                 ("127.95.255.255:8080", true),
@@ -131,7 +158,7 @@ mod tests {
         for api in ["0.0.0.0:6443", "[::]:6443"] {
             let denied = vec![api.parse().expect("an address")];
             let allowed = vec!["10.0.0.9:6443".parse().expect("an address")];
-            let rules = EgressRules { denied, allowed, ..EgressRules::default() };
+            let rules = EgressRules { denied, allowed, ..all() };
             check(
                 &rules,
                 &[

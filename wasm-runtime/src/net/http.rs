@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::cpu::PodCpu;
     use crate::limits::SOCKETS_MAX;
-    use crate::net::{EgressRules, GuestSockets};
+    use crate::net::GuestSockets;
     use crate::ticker::{Tick, Ticker};
     use bytes::Bytes;
     use http_body_util::Full;
@@ -172,7 +172,7 @@ mod tests {
     fn outgoing() -> OutgoingHttp {
         let env = Env::system();
         OutgoingHttp {
-            net: PodNet::new(Ipv4Addr::new(127, 79, 255, 2), Arc::new(EgressRules::default())),
+            net: crate::net::tests::pod(Ipv4Addr::new(127, 79, 255, 2)),
             budget: GuestSockets::new(None).budget(),
             meter: Meter {
                 cpu: Arc::new(PodCpu::new(env, None, 0)),

@@ -10,6 +10,7 @@ pub use egress::{Cidr, EgressRules};
 pub(crate) use http::OutgoingHttp;
 pub(crate) use tcp::{PodSockets, PodSocketsView};
 
+use arc_swap::ArcSwap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -17,11 +18,12 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(crate) struct PodNet {
     pub(crate) ip: Ipv4Addr,
-    pub(crate) egress: Arc<EgressRules>,
+    /// As they are now: what runs for long hears of changes too.
+    pub(crate) egress: Arc<ArcSwap<EgressRules>>,
 }
 
 impl PodNet {
-    pub(crate) fn new(ip: Ipv4Addr, egress: Arc<EgressRules>) -> Self {
+    pub(crate) fn new(ip: Ipv4Addr, egress: Arc<ArcSwap<EgressRules>>) -> Self {
         Self { ip, egress }
     }
 
@@ -38,23 +40,39 @@ impl PodNet {
     /// The address that a connect to `address` goes to, or None where it may not.
     pub(crate) fn destination(&self, address: SocketAddr) -> Option<SocketAddr> {
         let resolved = self.resolve(address);
-        (resolved.ip() == IpAddr::V4(self.ip) || self.egress.permits(resolved)).then_some(resolved)
+        (resolved.ip() == IpAddr::V4(self.ip) || self.egress.load().permits(resolved)).then_some(resolved)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) fn pod(ip: Ipv4Addr) -> PodNet {
+        let cluster = vec![Cidr::new(ip, 24)];
+        PodNet::new(ip, Arc::new(ArcSwap::from_pointee(EgressRules { cluster, ..EgressRules::default() })))
+    }
+
+    #[test]
+    fn what_changes_holds_for_those_that_run() {
+        let net = pod(Ipv4Addr::new(127, 64, 0, 9));
+        let other = "127.64.1.1:80".parse().expect("an address");
+        assert_eq!(net.destination(other), None, "it is not of the cluster");
+        let cluster = vec![Cidr::new(Ipv4Addr::new(127, 64, 1, 0), 24)];
+        net.egress.store(Arc::new(EgressRules { cluster, ..EgressRules::default() }));
+        assert_eq!(net.destination(other), Some(other));
+    }
 
     #[test]
     fn localhost_is_the_pod() {
-        let net = PodNet::new(Ipv4Addr::new(127, 64, 0, 9), Arc::new(EgressRules::default()));
+        let net = pod(Ipv4Addr::new(127, 64, 0, 9));
         for (address, expected) in [
             ("127.0.0.1:80", Some("127.64.0.9:80")),
             ("0.0.0.0:80", Some("127.64.0.9:80")),
             ("[::1]:80", Some("127.64.0.9:80")),
             ("127.64.0.9:80", Some("127.64.0.9:80")),
             ("127.64.0.10:80", Some("127.64.0.10:80")),
+            ("127.64.1.10:80", None),
             ("127.0.0.2:80", None),
             ("169.254.169.254:80", None),
             ("[::ffff:169.254.169.254]:80", None),

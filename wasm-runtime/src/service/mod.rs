@@ -249,6 +249,7 @@ async fn serve(service: Arc<Service>, listener: TcpListener) {
     // A verdict is there before its kill.
     running.exit.set(service.verdict.get().cloned().unwrap_or_else(|| Exit::killed("killed")));
     running.kill.cancel();
+    running.host.released.note();
 }
 
 /// Number of connections that a service may hold: by descriptors, and by half of the memory that clients may make it
@@ -283,6 +284,8 @@ async fn accept(service: &Arc<Service>, listener: &TcpListener, connections: &Ta
             drop(held);
         });
         service.tasks.spawn(served);
+        // Connections that come in a burst: other services' go between them.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -14,6 +14,7 @@ use crate::memory::Charge;
 use crate::metrics::Counters;
 use crate::prices;
 use crate::seats::Seat;
+use crate::starts::StartTurn;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -46,7 +47,7 @@ pub(super) async fn answer(service: Arc<Service>, place: Arc<Place>, request: Re
         return plain(StatusCode::BAD_REQUEST, "the request names no host");
     }
     let progress = Progress::new(&service.running.host.env);
-    let (request, held, turn) = match admit(&service, &place, request, &progress).await {
+    let (request, held, turn, start) = match admit(&service, &place, request, &progress).await {
         Ok(admitted) => admitted,
         Err(refused) => {
             Counters::add(&counters.requests_refused, 1);
@@ -54,7 +55,7 @@ pub(super) async fn answer(service: Arc<Service>, place: Arc<Place>, request: Re
         }
     };
     let (head, mut answered) = oneshot::channel();
-    let mut guest = Guest::start(&service, |meter| {
+    let mut guest = Guest::start(&service, start, |meter| {
         let call = call(service.clone(), request, head, meter, progress.clone());
         async move {
             let called = call.await;
@@ -94,7 +95,7 @@ enum Guest {
 }
 
 impl Guest {
-    fn start<F>(service: &Service, call: impl FnOnce(Meter) -> F) -> Self
+    fn start<F>(service: &Service, start: StartTurn, call: impl FnOnce(Meter) -> F) -> Self
     where
         F: Future<Output = Called> + Send + 'static,
     {
@@ -102,7 +103,7 @@ impl Guest {
         let long = service.container.cpu.runs_long();
         let meter = service.container.meter(host, if long { &host.commands } else { &host.services });
         let guest = Metered::new(meter.clone(), call(meter));
-        if long { Guest::Elsewhere(host.spawn(guest)) } else { Guest::Here(guest) }
+        if long { Guest::Elsewhere(host.spawn(guest)) } else { Guest::Here(guest.starting(start)) }
     }
 }
 
@@ -159,7 +160,7 @@ async fn admit(
     place: &Arc<Place>,
     request: Request<Incoming>,
     progress: &Arc<Progress>,
-) -> Result<(Request<Received>, Charge, Turn), Refused> {
+) -> Result<(Request<Received>, Charge, Turn, StartTurn), Refused> {
     let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let held = Charge::for_client(&service.container.mem, prices::WAITING_REQUEST + head as u64);
     let held = held.ok_or(Refused::NoRoom)?;
@@ -169,11 +170,12 @@ async fn admit(
     let turn = async {
         let permit = service.gate.enter(arrival).await.map_err(|Full| Refused::QueueFull)?;
         let seat = service.running.host.seats.sit(&service.sitter).await;
-        Ok(Turn { permit, seat, work })
+        let start = service.running.host.starts.turn(service.container.id).await;
+        Ok((Turn { permit, seat, work }, start))
     };
     let wait = service.request_timeout.min(limits::TURN_TIMEOUT);
-    let turn = tokio::time::timeout(wait, turn).await.unwrap_or(Err(Refused::NoTurn))?;
-    Ok((Request::from_parts(parts, body), held, turn))
+    let (turn, start) = tokio::time::timeout(wait, turn).await.unwrap_or(Err(Refused::NoTurn))?;
+    Ok((Request::from_parts(parts, body), held, turn, start))
 }
 
 fn watched(answer: Answer, progress: &Arc<Progress>, work: AtWork) -> Answer {

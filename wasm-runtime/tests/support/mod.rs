@@ -35,6 +35,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub fn config(cache: &Path) -> RuntimeConfig {
     let mut config = RuntimeConfig::new(cache);
     config.compiler = Compiler::Child { program: env!("CARGO_BIN_EXE_sampan-compiler").into() };
+    // Where `pod_ip` takes addresses from.
+    config.egress.cluster = vec![Cidr::new(Ipv4Addr::new(127, 64, 0, 0), 11)];
     config
 }
 
