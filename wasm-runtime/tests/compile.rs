@@ -10,22 +10,8 @@ use sampan_wasm_runtime::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::modules::{Module, leb};
+use support::modules::{Module, nested_loops};
 use support::*;
-
-/// Loops within loops, each with a branch to every level: quadratic for the compiler.
-fn nested_loops(depth: usize) -> Vec<u8> {
-    let mut body = Vec::new();
-    for _ in 0..depth {
-        body.extend_from_slice(&[0x03, 0x40]);
-    }
-    for level in 0..depth {
-        body.extend_from_slice(&[0x41, 0, 0x0d]);
-        leb(level, &mut body);
-    }
-    body.resize(body.len() + depth, 0x0b);
-    Module { body, ..Module::default() }.encode()
-}
 
 async fn refused(runtime: &Runtime, bytes: Vec<u8>) -> Error {
     let bytes = Bytes::from(bytes);
@@ -98,8 +84,11 @@ async fn what_compiles_in_a_moment_does_not_wait_for_bombs() {
         });
         let claim = CompileClaim { owner: "tenant".into(), waiting };
         let digest = digest_of(&BURNER);
+        let began = Env::system().instant();
         let loaded = runtime.load_workload(&digest, false, claim, || async { Ok(BURNER.clone()) }).await;
         assert!(loaded.is_ok(), "{loaded:?}");
+        let (size, waited) = (BURNER.len() >> 10, Env::system().instant() - began);
+        println!("{size} KiB behind three bombs of {} KiB: {waited:?}", nested_loops(20_000).len() >> 10);
         (ended.get(), told.load(std::sync::atomic::Ordering::Relaxed))
     };
     let (errors, (ended_before, told)) = futures::future::join(bombs, tenant).await;

@@ -62,3 +62,17 @@ impl Module {
         out
     }
 }
+
+/// Loops within loops, each with a branch to every level: quadratic for the compiler.
+pub fn nested_loops(depth: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    for _ in 0..depth {
+        body.extend_from_slice(&[0x03, 0x40]);
+    }
+    for level in 0..depth {
+        body.extend_from_slice(&[0x41, 0, 0x0d]);
+        leb(level, &mut body);
+    }
+    body.resize(body.len() + depth, 0x0b);
+    Module { body, ..Module::default() }.encode()
+}
