@@ -1,5 +1,7 @@
 //! From a container's spec to what is run, or to a refusal that names what this node cannot give.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::environment::Environment;
 use crate::limits::HTTP_PORT_DEFAULT;
 use sampan_api::Quantity;

@@ -1,6 +1,8 @@
 //! A container's variables and words, with their `$(NAME)`s expanded within named bounds: variables may hold each other, so
 //! that a few hundred bytes of a spec could ask for all the memory there is.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::container::{Refusal, refuse};
 use crate::limits::{ENV_BYTES_MAX, ENV_VARIABLES_MAX};
 use sampan_api::k8s::api::core::v1::{Container, EnvVar, Pod};
@@ -39,9 +41,9 @@ impl Environment {
         let known = self.index.get(name).copied();
         let (old, new) = match known {
             Some(at) => (self.list[at].1.len(), value.len()),
-            None => (0, name.len() + value.len()),
+            None => (0, name.len().saturating_add(value.len())),
         };
-        self.bytes = self.bytes - old + new;
+        self.bytes = self.bytes.saturating_sub(old).saturating_add(new);
         if self.bytes > ENV_BYTES_MAX {
             return Err(too_large());
         }
@@ -66,7 +68,7 @@ impl Environment {
             let word = self.expand(word, left).ok_or_else(|| {
                 refuse(format!("command and args: expanded, they have more than {ENV_BYTES_MAX} bytes"))
             })?;
-            left -= word.len();
+            left = left.saturating_sub(word.len());
             expanded.push(word);
         }
         Ok(expanded)
@@ -85,16 +87,15 @@ impl Environment {
     fn expand(&self, text: &str, max: usize) -> Option<String> {
         let mut out = Bounded { text: String::new(), max };
         let mut rest = text;
-        while let Some(at) = rest.find('$') {
-            out.push(&rest[..at])?;
-            let after = &rest[at + 1..];
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push(before)?;
             if let Some(tail) = after.strip_prefix('$') {
                 out.push("$")?;
                 rest = tail;
             } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
                 match self.get(name) {
                     Some(value) => out.push(value)?,
-                    None => out.push(&rest[at..at + "$()".len() + name.len()])?,
+                    None => ["$(", name, ")"].into_iter().try_for_each(|part| out.push(part))?,
                 }
                 rest = tail;
             } else {
@@ -114,7 +115,7 @@ struct Bounded {
 
 impl Bounded {
     fn push(&mut self, part: &str) -> Option<()> {
-        if part.len() > self.max - self.text.len() {
+        if part.len() > self.max.saturating_sub(self.text.len()) {
             return None;
         }
         self.text.push_str(part);

@@ -1,5 +1,7 @@
 //! The image of a container: the pull policy, in a kubelet's order and words.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::runtime::{ImageError, PodRuntime, PulledImage};
 use sampan_client::EventType;
 use sampan_env::Env;
@@ -59,7 +61,9 @@ async fn obtain(
     let start = env.instant();
     let pulled = runtime.pull_image(image).await?;
     // Pulls do not wait for each other here.
-    let took = Duration::from_millis(u64::try_from((env.instant() - start).as_millis()).unwrap_or(u64::MAX));
+    let took = Duration::from_millis(
+        u64::try_from(env.instant().saturating_duration_since(start).as_millis()).unwrap_or(u64::MAX),
+    );
     let text = format!(
         "Successfully pulled image {image:?} in {took:?} ({took:?} including waiting). Image size: {} bytes.",
         pulled.size

@@ -1,5 +1,7 @@
 //! The node's own HTTP service, as a kubelet's: `/containerLogs/{namespace}/{pod}/{container}`.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::image::{ERR_IMAGE_PULL, IMAGE_PULL_BACK_OFF};
 use crate::limits::LOG_BYTES_MAX;
 use crate::logs::{Found, Position, RunLog};
@@ -191,7 +193,7 @@ impl Reader {
             }
         }
         out.truncate(self.bytes_left);
-        self.bytes_left -= out.len();
+        self.bytes_left = self.bytes_left.saturating_sub(out.len());
         out.freeze()
     }
 

@@ -15,6 +15,7 @@
 //!   sysctls are refused), DNS settings, termination message paths, ephemeral storage. Ephemeral containers are not run: they
 //!   come to a pod that runs already, and their absence from the status says so.
 //! - A status is written from what was observed, never from what was meant.
+//! - No number of a pod's owner overflows: the modules that take one deny arithmetic that could (a clippy lint).
 
 pub mod address;
 mod agent;

@@ -1,11 +1,13 @@
 //! A worker's acts on one container: its start in steps, its end, and the noting of both.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::container::{self, ContainerPlan};
 use crate::image::{self, ERR_IMAGE_PULL, IMAGE_PULL_BACK_OFF};
 use crate::limits::{START_BACKOFF_FIRST, START_BACKOFF_MAX, TERMINATION_LOG_BYTES_MAX, TERMINATION_LOG_LINES_MAX};
 use crate::logs::RunLog;
 use crate::observed::{CONTAINER_CREATING, ContainerName, ContainerState, Terminated};
-use crate::plan::{StopCause, quick_ends_after};
+use crate::plan::{StopCause, doubled, quick_ends_after};
 use crate::runtime::{ContainerExit, Launch, LaunchError, PodSandbox, PulledImage, Running};
 use crate::step::{Done, NotPrepared};
 use crate::worker::{Shared, Worker};
@@ -124,7 +126,7 @@ impl Worker {
     fn wait_again(&mut self, name: &ContainerName, reason: &str, message: String) {
         let now = self.shared.env.now();
         let Some(one) = self.observed.get_mut(name) else { return };
-        let delay = START_BACKOFF_FIRST.saturating_mul(1 << one.failed_starts.min(16)).min(START_BACKOFF_MAX);
+        let delay = doubled(START_BACKOFF_FIRST, one.failed_starts, START_BACKOFF_MAX);
         one.failed_starts = one.failed_starts.saturating_add(1);
         one.pull_failed_at = (reason == ERR_IMAGE_PULL).then_some(now);
         let until = Some(later(now, delay));

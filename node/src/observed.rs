@@ -1,5 +1,7 @@
 //! A worker's knowledge of its pod's containers. It is also what the ledger keeps.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use sampan_api::k8s::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;

@@ -1,5 +1,7 @@
 //! The next step of a worker: a pure function of what is wanted and what is observed.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::image::ERR_IMAGE_PULL;
 use crate::limits::{IMAGE_ERROR_SHOWN, RESTART_BACKOFF_FIRST, RESTART_BACKOFF_MAX, RESTART_BACKOFF_RESET};
 use crate::observed::{ContainerName, ContainerState, Observed, ObservedContainer, Terminated};
@@ -73,11 +75,16 @@ pub enum Action {
     Remove,
 }
 
+/// `first`, doubled so many times, and `most` at the most.
+pub(crate) fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
+    first.saturating_mul(2u32.saturating_pow(times)).min(most)
+}
+
 /// The wait of a container that ended before it runs again: none the first time, then 10 s doubled to 5 min.
 pub fn restart_delay(quick_ends: u32) -> Duration {
     match quick_ends {
         0 | 1 => Duration::ZERO,
-        n => RESTART_BACKOFF_FIRST.saturating_mul(1 << (n - 2).min(16)).min(RESTART_BACKOFF_MAX),
+        n => doubled(RESTART_BACKOFF_FIRST, n.saturating_sub(2), RESTART_BACKOFF_MAX),
     }
 }
 

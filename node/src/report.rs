@@ -1,6 +1,8 @@
 //! A worker's records: the pod's status and its end in the API, its entry in the ledger, and the state that readers of
 //! its logs see.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::ledger::LedgerEntry;
 use crate::observed::{CONTAINER_CREATING, ContainerState};
 use crate::status::{StatusInput, status};

@@ -1,5 +1,7 @@
 //! A pod's status out of what was observed: phase, conditions and container statuses as a kubelet computes them.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::observed::{ContainerState, Observed, ObservedContainer, Terminated};
 use crate::patch::whole;
 use crate::plan::RestartPolicy;
@@ -27,25 +29,28 @@ pub struct StatusInput<'a> {
 
 /// Kubelet's getPhase.
 pub fn phase(observed: &Observed, policy: RestartPolicy, terminating: bool) -> &'static str {
-    let (mut running, mut waiting, mut stopped, mut succeeded) = (0, 0, 0, 0);
-    for one in &observed.containers {
-        match &one.state {
-            ContainerState::Running { .. } | ContainerState::Stopping { .. } => running += 1,
-            // Between two runs of one pod that goes on: its phase is that of a pod that runs.
-            _ if one.redefined && !terminating => running += 1,
-            ContainerState::Terminated(ended) => {
-                stopped += 1;
-                succeeded += usize::from(ended.exit_code == 0);
-            }
-            _ if one.last.is_some() => stopped += 1,
-            _ => waiting += 1,
-        }
+    enum Stands {
+        Runs,
+        Waits,
+        /// With success, or without.
+        Stopped(bool),
     }
-    if waiting > 0 {
+    let stands = |one: &ObservedContainer| match &one.state {
+        ContainerState::Running { .. } | ContainerState::Stopping { .. } => Stands::Runs,
+        // Between two runs of one pod that goes on: its phase is that of a pod that runs.
+        _ if one.redefined && !terminating => Stands::Runs,
+        ContainerState::Terminated(ended) => Stands::Stopped(ended.exit_code == 0),
+        _ if one.last.is_some() => Stands::Stopped(false),
+        _ => Stands::Waits,
+    };
+    let any = |is: fn(&Stands) -> bool| observed.containers.iter().map(stands).any(|one| is(&one));
+    let (running, waiting) = (any(|one| matches!(one, Stands::Runs)), any(|one| matches!(one, Stands::Waits)));
+    let failed = any(|one| matches!(one, Stands::Stopped(false)));
+    if waiting {
         "Pending"
-    } else if running > 0 || (policy == RestartPolicy::Always && !terminating) {
+    } else if running || (policy == RestartPolicy::Always && !terminating) {
         "Running"
-    } else if stopped == succeeded {
+    } else if !failed {
         "Succeeded"
     } else if policy == RestartPolicy::Never || terminating {
         "Failed"

@@ -1,5 +1,7 @@
 //! Steps of containers that a worker waits for, and how they end.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::container::{ContainerPlan, Refusal};
 use crate::logs::RunLog;
 use crate::observed::ContainerName;

@@ -1,7 +1,10 @@
 //! A worker's supervisor: a pod whose worker fails loses its containers, not its worker.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::limits::{START_BACKOFF_FIRST, START_BACKOFF_MAX};
 use crate::observed::Observed;
+use crate::plan::doubled;
 use crate::worker::{PodFeed, RunningContainers, Shared, Worker};
 use futures::future::FutureExt;
 use sampan_api::k8s::api::core::v1::Pod;
@@ -20,7 +23,7 @@ pub(crate) async fn supervise(
     mut feed: PodFeed,
     end: CancellationToken,
 ) {
-    let mut failures = 0;
+    let mut failures = 0u32;
     let mut pod = pod;
     loop {
         let running = RunningContainers::default();
@@ -36,8 +39,8 @@ pub(crate) async fn supervise(
                 running.end().await;
             }
         }
-        let delay = START_BACKOFF_FIRST.saturating_mul(1 << failures.min(16)).min(START_BACKOFF_MAX);
-        failures += 1;
+        let delay = doubled(START_BACKOFF_FIRST, failures, START_BACKOFF_MAX);
+        failures = failures.saturating_add(1);
         tokio::select! {
             () = end.cancelled() => return,
             () = shared.env.sleep(delay) => {}

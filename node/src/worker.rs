@@ -1,5 +1,7 @@
 //! One pod's worker: it plans, acts, waits for what happens, and has it written down (`report`).
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 use crate::address::{AddressLease, Addresses};
 use crate::ledger::Ledger;
 use crate::limits::{DELETION_GRACE_DEFAULT, STATUS_RETRY};

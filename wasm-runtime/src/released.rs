@@ -1,5 +1,5 @@
-//! What guests made the host allocate goes back to the machine a moment after they have ended: an allocator may keep what
-//! was freed until the thread that it was allocated on asks for more, and threads of guests rest when their guests end.
+//! The return of memory to the machine a moment after guests have ended: an allocator may keep what was freed until the
+//! thread that it was allocated on asks for more, and threads of guests rest when their guests end.
 
 use crate::limits::GIVE_BACK_AFTER;
 use sampan_env::{Env, Tasks};

@@ -41,10 +41,10 @@ const SERIES: usize = 3;
 const RATIO_MAX: f64 = 2.0;
 const REQUESTS_PER_SECOND: u32 = 200;
 const REQUESTS: u32 = 300;
-/// What of a neighbour may be left, and how long after its end.
+/// The memory that may be left of a neighbour, and the time after its end from which on it holds.
 const LEFT_BYTES_MAX: u64 = 32 << 20;
 const LEFT_AFTER: Duration = Duration::from_secs(2);
-/// What the neighbours' clients are nicer by: they stand for other machines.
+/// The niceness of the neighbours' clients: they stand for other machines.
 const CLIENTS_NICE: i32 = 10;
 
 /// The 99th percentile of requests sent at a fixed rate, counted from when each was due. On a thread of its own: what the
@@ -195,7 +195,7 @@ const GET_REQUESTS: &str = "GET /requests HTTP/1.1\r\nHost: x\r\nConnection: clo
 const GET_FILL: &str = "GET /fill HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 const HALF: &str = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf";
 
-/// How a neighbour's latency counts in the fast tier.
+/// The part of the latency beside a neighbour in the fast tier.
 #[derive(PartialEq)]
 enum Fast {
     /// As in the nightly tier.
