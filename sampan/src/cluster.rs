@@ -265,7 +265,7 @@ fn bind(ip: IpAddr, port: Option<u16>) -> anyhow::Result<std::net::TcpListener> 
     bound.with_context(|| format!("cannot listen on {wanted}: choose another port with --port, or 0 for a free one"))
 }
 
-/// What the cluster's pods may reach of this host: each other and the cluster's Services. Other clusters of the host have
+/// The part of this host that the cluster's pods may reach: each other and the cluster's Services. Other clusters of the host have
 /// their pods out of the same range: those are theirs, as is the API server, which is one of the host's addresses whatever
 /// the ranges say.
 fn egress(api: SocketAddr, services: Block, pods: &[Block]) -> EgressRules {
@@ -388,6 +388,9 @@ async fn guard(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Authentication, Components};
+    use futures::StreamExt;
+    use sampan_client::{CertificateAuthority, Credentials, RemoteConfig, WatchParams};
 
     #[test]
     fn pods_reach_their_own_clusters_part_of_the_host() {
@@ -405,9 +408,6 @@ mod tests {
         }
         check("93.184.216.34:80", true);
     }
-    use crate::config::{Authentication, Components};
-    use futures::StreamExt;
-    use sampan_client::{CertificateAuthority, Credentials, RemoteConfig, WatchParams};
 
     #[test]
     fn the_certificate_names_how_the_server_is_reached() {

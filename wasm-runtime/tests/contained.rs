@@ -63,6 +63,15 @@ async fn one_that_loops_or_sleeps_or_floods_is_killed_while_others_run() {
 }
 
 #[tokio::test]
+async fn what_is_not_built_makes_no_resource() {
+    let runtime = runtime();
+    for (kind, said) in [("udp-socket", "Err("), ("resolve-addresses", "Err("), ("directories", "0 directories")] {
+        let (exit, log, _) = run(&runtime, mebibytes(32), &["hold", kind, "1"]).await;
+        assert!(exit.code == 0 && log.starts_with(said), "{kind}: {exit:?} {log}");
+    }
+}
+
+#[tokio::test]
 async fn handles_are_bounded() {
     let runtime = runtime();
     let (exit, _, _) = run(&runtime, mebibytes(64), &["many-handles"]).await;
