@@ -20,12 +20,14 @@ mod instances;
 pub mod limits;
 mod live;
 mod question;
+mod requests;
 mod running;
 mod stats;
 mod status;
 mod successor;
 mod turns;
 mod warm;
+mod warming;
 
 pub use budget::{Allowance, BudgetError, allowance};
 pub use feed::{bytes_of, split};

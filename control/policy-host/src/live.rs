@@ -2,8 +2,8 @@
 
 use crate::budget::Allowance;
 use crate::limits;
+use crate::requests::Requests;
 use crate::stats::{FaultRecord, Report, Stats};
-use crate::successor::Requests;
 use crate::turns::Turns;
 use parking_lot::Mutex;
 use sampan_env::Env;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 /// One policy of a component, checked, as a host makes it live.
@@ -150,6 +150,16 @@ impl<P> Default for Table<P> {
     }
 }
 
+/// A unit that is to be fed, and who waits for it.
+pub(crate) struct Request<P> {
+    /// The unit as it will be.
+    pub unit: Unit<P>,
+    /// The slot that is new in it.
+    pub slot: Weak<Slot<P>>,
+    /// Told when it is fed.
+    pub reply: oneshot::Sender<Result<(), PolicyFault>>,
+}
+
 /// A fault that was counted.
 #[derive(Clone, Debug)]
 pub struct Strike {
@@ -189,7 +199,7 @@ struct Inner<P, V> {
     /// Called after each change of what is live.
     wakers: Mutex<Vec<Waker>>,
     turns: Turns,
-    requests: Requests<P>,
+    requests: Requests<Request<P>>,
     /// The runtime whose threads feed instances beside the asking thread; `None`: there is none, and they are not fed
     /// so.
     threads: Option<Handle>,
@@ -235,7 +245,7 @@ impl<P: Installed, V> Live<P, V> {
         &self.0.turns
     }
 
-    pub(crate) fn requests(&self) -> &Requests<P> {
+    pub(crate) fn requests(&self) -> &Requests<Request<P>> {
         &self.0.requests
     }
 

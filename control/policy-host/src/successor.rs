@@ -3,47 +3,14 @@
 use crate::feed::split;
 use crate::instances::Instances;
 use crate::limits;
-use crate::live::{Installed, Live, Slot, Unit};
+use crate::live::{Installed, Live, Request, Slot, Unit};
 use crate::question::Mirror;
 use crate::running::Running;
 use crate::warm::Aside;
-use parking_lot::Mutex;
+use crate::warming::{Warmed, Warming};
 use sampan_wasm_runtime::policy::PolicyFault;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// A unit that is to be fed, and who waits for it.
-pub(crate) struct Request<P> {
-    pub unit: Unit<P>,
-    slot: Weak<Slot<P>>,
-    reply: oneshot::Sender<Result<(), PolicyFault>>,
-}
-
-/// What is to be fed, and how many feed.
-pub(crate) struct Requests<P> {
-    feeders: AtomicUsize,
-    waiting: Mutex<Vec<Request<P>>>,
-}
-
-impl<P> Default for Requests<P> {
-    fn default() -> Self {
-        Self { feeders: AtomicUsize::new(0), waiting: Mutex::new(Vec::new()) }
-    }
-}
-
-impl<P> Requests<P> {
-    pub fn feeder_came(&self) {
-        self.feeders.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// The last one leaves nobody waiting for it.
-    pub fn feeder_went(&self) {
-        if self.feeders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.waiting.lock().clear();
-        }
-    }
-}
 
 impl<P: Installed, V: Send + Sync + 'static> Live<P, V> {
     /// Feeds the mirror of what is to be put to work by [`Live::put`], so that it answers from its first question on.
@@ -54,13 +21,12 @@ impl<P: Installed, V: Send + Sync + 'static> Live<P, V> {
     /// What the component does wrong when it is started, configured and fed.
     pub async fn warm(&self, slot: &Arc<Slot<P>>) -> Result<(), PolicyFault> {
         let (reply, answer) = oneshot::channel();
-        {
-            let requests = self.requests();
-            let mut waiting = requests.waiting.lock();
-            if !self.current().ready || requests.feeders.load(Ordering::Acquire) == 0 {
-                return Ok(());
-            }
-            waiting.push(Request { unit: self.unit_with(slot), slot: Arc::downgrade(slot), reply });
+        if !self.current().ready {
+            return Ok(());
+        }
+        let request = Request { unit: self.unit_with(slot), slot: Arc::downgrade(slot), reply };
+        if !self.requests().ask(request) {
+            return Ok(());
         }
         self.wake();
         // Whoever feeds has gone: nothing is known against it.
@@ -68,40 +34,16 @@ impl<P: Installed, V: Send + Sync + 'static> Live<P, V> {
     }
 }
 
-/// A unit that is being fed.
-pub(crate) struct Warming<P, M> {
-    unit: u32,
-    slot: Weak<Slot<P>>,
-    job: Aside<Result<Box<Running<P, M>>, PolicyFault>>,
-    reply: oneshot::Sender<Result<(), PolicyFault>>,
-}
-
-/// An instance that was fed, until its slot goes live or is given up.
-pub(crate) struct Warmed<P, M> {
-    pub unit: u32,
-    slot: Weak<Slot<P>>,
-    pub running: Box<Running<P, M>>,
-}
-
-impl<P, M> Warmed<P, M> {
-    /// Whether anybody may still put its slot to work.
-    pub fn is_wanted(&self) -> bool {
-        // Its own instance holds the slot once.
-        self.slot.strong_count() > 1
-    }
-}
-
 impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
     /// The units that [`Instances::warm`] will begin to feed.
     pub fn to_warm(&self) -> Vec<Unit<P>> {
-        self.live.requests().waiting.lock().iter().map(|request| request.unit.clone()).collect()
+        self.live.requests().look(|request| request.unit.clone())
     }
 
     /// Goes on feeding what is about to go live: begins with what was asked for since, and takes the results. To be called
     /// between two questions, when `on_change` tells.
     pub fn warm(&mut self, mirror: impl Fn(&Unit<P>) -> M, state: M::State<'_>) {
-        let requests = std::mem::take(&mut *self.live.requests().waiting.lock());
-        for request in requests {
+        for request in self.live.requests().take() {
             self.begin_to_warm(request, &mirror, state);
         }
         // Nobody waits for these any more.
