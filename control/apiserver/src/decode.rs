@@ -12,6 +12,7 @@ use serde_json::Value;
 /// The kind and type that a body is read as.
 #[derive(Clone, Debug)]
 pub struct Expected {
+    /// Group, version and kind that the body must name, where it names any.
     pub gvk: GroupVersionKind,
     /// `None` for a kind that no schema describes: a free tree.
     pub ty: Option<ObjectType>,
@@ -32,7 +33,9 @@ impl Expected {
 /// A body read as an object of the expected kind. `problems`: fields that the kind does not have.
 #[derive(Debug)]
 pub struct Body {
+    /// The object, with the group, version and kind that were expected.
     pub object: Object,
+    /// Unknown and duplicate fields, in the order of the body.
     pub problems: Vec<Problem>,
     /// The kind and version that the body named, for the messages.
     kind: String,
@@ -180,6 +183,7 @@ impl Body {
     }
 }
 
+/// Adds a warning for each of the problems, as `fieldValidation=Warn` answers them.
 pub fn warn(problems: &[Problem], warnings: &Warnings) {
     for text in problems::warnings(problems) {
         warnings.add(text);

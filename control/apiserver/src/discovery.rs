@@ -26,6 +26,7 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 
 /// A document and its name by content.
 pub(crate) struct Document {
+    /// The document, as it is sent.
     pub json: Bytes,
     /// SHA-256 of the bytes, upper-case hexadecimal.
     pub hash: String,

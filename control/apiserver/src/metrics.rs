@@ -173,6 +173,7 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
+    /// Counts an event that was sent.
     pub fn sent(&self) {
         self.events.inc();
     }

@@ -6,8 +6,11 @@ use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use sampan_api::{Reason, Status, StatusDetails};
 
+/// Media type of JSON.
 pub const JSON: &str = "application/json";
+/// Media type of YAML.
 pub const YAML: &str = "application/yaml";
+/// Media type of protobuf in `k8s.io/apimachinery`'s envelope.
 pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// Media types that are served, in the order in which they are preferred and listed.
 pub const SERVED: [&str; 3] = [JSON, YAML, PROTOBUF];
@@ -24,6 +27,7 @@ pub enum Format {
 }
 
 impl Format {
+    /// The content type of an answer in this format.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Json => JSON,
@@ -64,6 +68,7 @@ pub enum MetaVersion {
 }
 
 impl MetaVersion {
+    /// Group and version, as `apiVersion` has them.
     pub fn api_version(self) -> &'static str {
         match self {
             Self::V1 => "meta.k8s.io/v1",
@@ -75,13 +80,16 @@ impl MetaVersion {
 /// The encoding of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Output {
+    /// The encoding.
     pub format: Format,
+    /// What is encoded.
     pub shape: Shape,
     /// Indented, as people at a terminal or browser like it (JSON only).
     pub pretty: bool,
 }
 
 impl Output {
+    /// The object as it is, in JSON on one line.
     pub const JSON: Self = Self { format: Format::Json, shape: Shape::Whole, pretty: false };
 }
 

@@ -23,9 +23,11 @@ pub enum FieldValidation {
 /// Options that creates, updates and patches share.
 #[derive(Clone, Debug, Default)]
 pub struct WriteOptions {
+    /// `dryRun=All`: everything is done but the write.
     pub dry_run: bool,
     /// As given; empty when it was not.
     pub field_manager: String,
+    /// What is done about fields that the kind does not have; `Warn` when it was not given.
     pub field_validation: FieldValidation,
     /// `CreateOptions`, `UpdateOptions` or `PatchOptions` as an object.
     pub shown: Value,
@@ -34,7 +36,9 @@ pub struct WriteOptions {
 /// Options of a patch beside those of a write.
 #[derive(Clone, Debug, Default)]
 pub struct PatchOptions {
+    /// Those that every write has.
     pub write: WriteOptions,
+    /// `force=true`: an applied field is taken from the manager that owns it.
     pub force: bool,
 }
 

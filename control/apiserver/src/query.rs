@@ -11,6 +11,7 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
+    /// The pairs of a query without its `?`; at most [`QUERY_PAIRS_MAX`] of them are read, and the rest is left out.
     pub fn parse(query: Option<&'a str>) -> Self {
         let Some(query) = query.filter(|query| !query.is_empty()) else { return Self::default() };
         let pairs = query
@@ -30,10 +31,12 @@ impl<'a> Query<'a> {
         self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 
+    /// All values of that name, in order.
     pub fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
         self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 
+    /// Whether there is a value of that name, be it empty.
     pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }

@@ -125,15 +125,19 @@ impl RequestInfo {
     pub fn verb(&self) -> &str {
         &self.verb
     }
+    /// Whether the path names a resource; otherwise only path and verb are known.
     pub fn is_resource_request(&self) -> bool {
         self.resource_request
     }
+    /// The API group; `""` for the core group.
     pub fn group(&self) -> &str {
         &self.path[self.group.clone()]
     }
+    /// The version in the path, as `v1`.
     pub fn version(&self) -> &str {
         &self.path[self.version.clone()]
     }
+    /// The namespace in the path, or `""`. A Namespace's own path has its name here.
     pub fn namespace(&self) -> &str {
         &self.path[self.namespace.clone()]
     }
@@ -141,9 +145,11 @@ impl RequestInfo {
     pub fn in_namespace(&self) -> bool {
         !self.namespace.is_empty() && self.namespace != self.name
     }
+    /// The resource in its plural, as `pods`.
     pub fn resource(&self) -> &str {
         &self.path[self.resource.clone()]
     }
+    /// What stands behind the name, as `status`, or `""`.
     pub fn subresource(&self) -> &str {
         &self.path[self.subresource.clone()]
     }
@@ -155,9 +161,11 @@ impl RequestInfo {
     pub fn authorized_name(&self) -> &str {
         if self.name.is_empty() { self.selected_name.as_deref().unwrap_or("") } else { self.name() }
     }
+    /// What stands behind the subresource, as a proxied path, without a slash before it; or `""`.
     pub fn rest(&self) -> &str {
         &self.path[self.rest.clone()]
     }
+    /// Whether the path is one of the old `/watch/` ones.
     pub fn has_watch_prefix(&self) -> bool {
         self.watch_prefix
     }
@@ -165,6 +173,7 @@ impl RequestInfo {
     pub fn is_long_running(&self) -> bool {
         self.verb == "watch" || self.resource_request && LONG_RUNNING_SUBRESOURCES.contains(&self.subresource())
     }
+    /// Whether the verb may change something: any but get, list, watch and head.
     pub fn is_mutating(&self) -> bool {
         !matches!(self.verb(), "get" | "list" | "watch" | "head")
     }

@@ -15,6 +15,7 @@ use sampan_schema::{ObjectType, meta};
 use serde_json::Value;
 use std::io::Write as _;
 
+/// Content type of an answer that people read.
 pub const TEXT: &str = "text/plain; charset=utf-8";
 
 /// An answer with a body of that type.

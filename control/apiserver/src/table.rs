@@ -17,6 +17,10 @@ pub enum Include {
 }
 
 impl Include {
+    /// `None` and an empty text: the default.
+    ///
+    /// # Errors
+    /// 400 for a text that is none of `None`, `Metadata` and `Object`.
     pub fn parse(text: Option<&str>) -> Result<Self, Status> {
         match text.unwrap_or("") {
             "" | "Metadata" => Ok(Self::Metadata),
@@ -30,9 +34,13 @@ impl Include {
 /// The maker of one request's tables.
 #[derive(Clone, Copy)]
 pub struct Tables<'a> {
+    /// Whose columns and cells they have.
     pub row: &'a Resource,
+    /// The version of `meta.k8s.io` that is answered in.
     pub version: MetaVersion,
+    /// What stands beside the cells of a row.
     pub include: Include,
+    /// When the request came: ages are counted from it.
     pub now: SystemTime,
 }
 
@@ -79,6 +87,7 @@ impl Tables<'_> {
         out.push(b'}');
     }
 
+    /// Ends what [`Tables::begin`] began.
     pub fn end(out: &mut Vec<u8>) {
         out.extend_from_slice(b"]}");
     }

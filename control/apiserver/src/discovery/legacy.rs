@@ -39,7 +39,9 @@ pub(super) fn documents(table: &ResourceTable) -> BTreeMap<String, Value> {
 
 /// A group and its versions, the preferred first.
 pub(super) struct Group {
+    /// `""` for the core group.
     pub name: String,
+    /// `v1`, `v1beta1`, ...: the preferred one first.
     pub versions: Vec<String>,
 }
 

@@ -9,6 +9,10 @@ use http::Response;
 use sampan_api::Status;
 use serde_json::Value;
 
+/// Deletes the objects that are selected and answers with them.
+///
+/// # Errors
+/// 400 for bad options or selectors, 410 for an expired `continue`, and what a deletion is refused with.
 pub async fn delete_collection(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
     let selection = selection(ask)?;

@@ -8,6 +8,10 @@ use crate::options;
 use http::Response;
 use sampan_api::Status;
 
+/// Creates the object of the body and answers 201 with it.
+///
+/// # Errors
+/// 400, 413 and 415 for the body, 409 where the name is taken, 422 where it is invalid, and what admission refuses.
 pub async fn create(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
     let format = negotiate::input(&ask.parts.headers)?;

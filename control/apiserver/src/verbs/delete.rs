@@ -11,6 +11,10 @@ use sampan_registry::options::DeleteOptions;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// Deletes an object, or begins to: answers with the object while it goes, else as its row says.
+///
+/// # Errors
+/// 404 where there is none, 409 where the preconditions do not hold, 400 for bad options.
 pub async fn delete(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
     let bytes = ask.read(body).await?;

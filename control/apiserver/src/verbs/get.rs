@@ -8,6 +8,10 @@ use crate::options;
 use http::Response;
 use sampan_api::{Records, Status};
 
+/// Answers with the object, of the revision that is asked for.
+///
+/// # Errors
+/// 404 where there is none, 410 for a revision that is no longer kept, 504 for one that does not come in time.
 pub async fn get(ask: &Ask) -> Result<Response<Body>, Status> {
     let wants_records = ask.wants_records();
     let output = ask.output(Endpoint::Resource)?;

@@ -8,6 +8,11 @@ use http::Response;
 use sampan_api::{Records, Status};
 use std::sync::Arc;
 
+/// Answers with a page that is encoded as it is sent.
+///
+/// # Errors
+/// 400 for bad options or selectors, 410 for a revision or `continue` that is no longer kept, 504 for a revision that does
+/// not come in time.
 pub async fn list(ask: &Ask) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::List)?;
     let options = selection(ask)?;

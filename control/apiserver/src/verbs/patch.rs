@@ -20,6 +20,11 @@ const APPLY_PATCH: &str = "application/apply-patch+yaml";
 /// Media types of patches to a kind that the schema knows; others cannot be merged by their schema.
 pub const PATCHES: [&str; 4] = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH, STRATEGIC_PATCH];
 
+/// Changes an object by a patch, which is applied anew to what is current until the write goes through.
+///
+/// # Errors
+/// 404 where there is none, 400 and 422 for a patch that cannot be read or applied, 413 for one that costs too much, 415
+/// for a form of patch that the kind has not, 409 where the patch names another version.
 pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let expected = Expected::of_row(&ask.row);
     let media_type = media_type(ask, &expected)?;

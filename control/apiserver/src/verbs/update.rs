@@ -12,6 +12,12 @@ use sampan_api::{Object, Status};
 use sampan_registry::options::{CreateValidation, UpdateOptions};
 use tokio::sync::OnceCell;
 
+/// Puts the object of the body in the place of what is there; creates it, with 201, where nothing is there and the kind
+/// allows it.
+///
+/// # Errors
+/// 400, 413 and 415 for the body, 404 where nothing is there, 409 where another version is, 422 where it is invalid, 403
+/// without the right to create, and what admission refuses.
 pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
     let format = negotiate::input(&ask.parts.headers)?;

@@ -20,6 +20,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+/// Answers with events until the time of the watch is over, the client goes or the server stops.
+///
+/// # Errors
+/// 400 for bad options or selectors, 406 for a form that has no stream. A revision that is no longer kept is told as an
+/// event, 410.
 pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
     let output = match ask.stream_output() {
         Ok(output) => output,
