@@ -29,6 +29,10 @@ pub struct Cut(pub CancellationToken);
 #[derive(Clone, Copy, Debug)]
 pub struct SharedBytes;
 
+/// In a response's extensions: the charge of its first piece, which was made before the answer began.
+#[derive(Clone)]
+pub(crate) struct FirstRoom(pub Arc<Mutex<Option<Charge>>>);
+
 /// Whether an answer has an end of its own: watches and logs have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
@@ -43,6 +47,8 @@ pub(crate) struct Sending {
     pub account: Account,
     /// The account of an answer that was made whole when `account` has no room.
     pub reserve: Option<Account>,
+    /// Room for its first piece.
+    pub room: Option<Charge>,
     /// Whether it has to be taken whole in time.
     pub length: Length,
     /// The connection, which looks after it.
@@ -89,7 +95,7 @@ pub(crate) fn send(body: Body, shared: bool, sending: Sending) -> Result<Body, N
         line.look_after(watched);
     }
     let outgoing =
-        Outgoing { answer, account: sending.account, waiting: None, room: None, _under_way: sending.under_way };
+        Outgoing { answer, account: sending.account, waiting: None, room: sending.room, _under_way: sending.under_way };
     Ok(outgoing.boxed_unsync())
 }
 

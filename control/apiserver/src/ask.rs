@@ -1,12 +1,14 @@
 //! One request, once its row is known, and the ways to answer it.
 
+use crate::answer::FirstRoom;
 use crate::arriving;
 use crate::body::Body;
 use crate::core::Core;
 use crate::decode::Expected;
 use crate::encode::Encoder;
 use crate::exchange::Exchange;
-use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, GZIP_MIN_BYTES};
+use crate::ledger::Charge;
+use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, COMPUTED_WRITE_BYTES_MIN, GZIP_MIN_BYTES};
 use crate::listing::Listing;
 use crate::negotiate::{self, Endpoint, Output, SERVED, SERVED_WITHOUT_SCHEMA};
 use crate::options::{WriteOptions, manager_or_agent};
@@ -19,6 +21,7 @@ use http::Response;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use sampan_api::{Record, Records, Status, UserInfo, WantRecords};
 use sampan_env::Env;
 use sampan_registry::options::{Caller, ListOptions};
@@ -140,9 +143,25 @@ impl Ask {
     /// The body of the request, read whole; see [`crate::arriving`].
     ///
     /// # Errors
-    /// 413 when it is too large, 504 when it is too slow, 429 when too much is arriving, 400 when it breaks off.
+    /// 413 when it is too large, 504 when it is too slow, 429 when too much is arriving or no seat came free, 400 when it
+    /// breaks off.
     pub async fn read(&self, body: Body) -> Result<Bytes, Status> {
-        arriving::receive(&self.exchange, &self.core.ledgers, &self.core.env, body).await
+        let bytes = arriving::receive(&self.exchange, &self.core.ledgers, &self.core.env, body).await?;
+        let size = bytes.len().max(self.changed_bytes());
+        if size >= COMPUTED_WRITE_BYTES_MIN && !self.exchange.in_process {
+            let working = self.core.ledgers.working.account(&self.exchange.payer(), None);
+            let charge = self.exchange.aside(working.charge(size)).await?;
+            self.exchange.hold(charge.into_iter().collect());
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes of the object that a write is about, as it is stored now; 0: none.
+    pub(crate) fn changed_bytes(&self) -> usize {
+        if self.name().is_empty() || !self.exchange.info.is_mutating() {
+            return 0;
+        }
+        self.core.registry.stored_bytes(&self.row, self.namespace(), self.name())
     }
 
     /// Waits, without holding a seat, for the revision that a list names.
@@ -190,8 +209,10 @@ impl Ask {
                 measured?;
             }
         }
-        let coding = respond::coding(&self.parts.headers);
-        let gzip = coding == Coding::Gzip;
+        // Who takes nothing holds no piece that was not paid for.
+        let room = self.room().await?;
+        let packing = if respond::coding(&self.parts.headers) == Coding::Gzip { self.packing() } else { None };
+        let gzip = packing.is_some();
         let least = if gzip { GZIP_MIN_BYTES } else { ANSWER_PIECE_BYTES };
         let (mut first, mut length) = (Vec::new(), 0);
         while !listing.is_over() && length < least {
@@ -218,9 +239,38 @@ impl Ask {
         if listing.is_over() && !(gzip && length >= GZIP_MIN_BYTES) {
             return Ok(respond::bytes(200, media_type, joined(first, length)));
         }
-        let source = if gzip { Source::gzip(listing, first) } else { Source::plain(listing, first) };
+        let (source, coding) = match packing {
+            Some(charge) => (Source::gzip(listing, first, charge), Coding::Gzip),
+            None => (Source::plain(listing, first), Coding::Plain),
+        };
         let pieces = Pieces::new(source, self.core.compute.clone(), self.exchange.flow());
-        Ok(respond::stream(200, media_type, coding, BodyExt::boxed_unsync(pieces)))
+        let mut response = respond::stream(200, media_type, coding, BodyExt::boxed_unsync(pieces));
+        response.extensions_mut().insert(FirstRoom(Arc::new(Mutex::new(room))));
+        Ok(response)
+    }
+
+    /// Room for the first piece of a list, for which no seat is held while it is waited for. `None`: the caller is of this
+    /// process, and nothing is sent. Error: 429, when no seat came free afterwards.
+    async fn room(&self) -> Result<Option<Charge>, Status> {
+        if self.exchange.in_process {
+            return Ok(None);
+        }
+        let (payer, answers) = (self.exchange.payer(), &self.core.ledgers.answers);
+        let shares = self.exchange.line.as_ref().map(|line| line.shares(&self.core.ledgers));
+        let account = answers.account(&payer, shares.map(|shares| shares.answers.clone()));
+        let reserve = shares.map(|shares| answers.account(&payer, Some(shares.whole_answers.clone())));
+        let reserved = || reserve.as_ref().and_then(|account| account.try_charge(ANSWER_PIECE_BYTES));
+        match account.try_charge(ANSWER_PIECE_BYTES).or_else(reserved) {
+            Some(room) => Ok(Some(room)),
+            None => self.exchange.aside(account.charge(ANSWER_PIECE_BYTES)).await,
+        }
+    }
+
+    /// The right to pack a list; `None`: too many are being packed, and it is sent as it is.
+    fn packing(&self) -> Option<Charge> {
+        let ledgers = &self.core.ledgers;
+        let share = self.exchange.line.as_ref().map(|line| line.shares(ledgers).packing.clone());
+        ledgers.packing.account(&self.exchange.payer(), share).try_charge(1)
     }
 
     /// Answers a caller of this process with what it asked for: records, and no bytes.

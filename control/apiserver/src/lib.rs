@@ -66,8 +66,6 @@ use crate::chain::{Authenticate, Authorize, FilterLayer, FlowControl, Impersonat
 use crate::compute::Compute;
 use crate::core::Core;
 use crate::flow::seats::Seats;
-use crate::ledger::Ledger;
-use crate::limits::{ANSWERS_UNSENT, BODIES_ARRIVING, BODIES_HELD, LEDGER_UNIT_BYTES};
 use crate::line::Ledgers;
 use crate::served::Served;
 use futures::future::BoxFuture;
@@ -157,11 +155,7 @@ impl ApiServer {
         }
         let metrics = Arc::new(Metrics::default());
         metrics.know(config.registry.table());
-        let ledgers = Ledgers {
-            answers: Ledger::new(ANSWERS_UNSENT, LEDGER_UNIT_BYTES),
-            bodies: Ledger::new(BODIES_HELD, LEDGER_UNIT_BYTES),
-            arriving: Ledger::new(BODIES_ARRIVING, 1),
-        };
+        let ledgers = Ledgers::default();
         let seats = Seats::new(flow::suggested::classifier(), metrics.clone());
         let receive = Receive { env: config.env.clone(), metrics: metrics.clone(), ledgers: ledgers.clone() };
         let chain = ServiceBuilder::new()

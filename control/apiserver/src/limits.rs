@@ -24,7 +24,10 @@ pub const BODY_GRACE: Duration = Duration::from_secs(5);
 /// Least average rate of a body after that, bytes a second.
 pub const BODY_BYTES_PER_SECOND_MIN: usize = 16 * 1024;
 /// Bytes of bodies that have arrived and are not done with.
-pub const BODIES_HELD: Bounds = Bounds { connection: 16 * MIB, identity: 64 * MIB, server: 256 * MIB };
+pub const BODIES_HELD: Bounds = Bounds { connection: 16 * MIB, identity: 32 * MIB, server: 96 * MIB };
+/// Bytes of large objects ([`COMPUTED_WRITE_BYTES_MIN`]) that are worked on at one time, as they are sent or stored: as
+/// trees, and there are several of each, they hold up to seventy times as much. Whoever comes behind them waits.
+pub const LARGE_OBJECTS_AT_WORK: Bounds = Bounds { connection: 2 * MIB, identity: 2 * MIB, server: 4 * MIB };
 /// A body that arrives is charged in steps of at least this, bytes.
 pub const CHARGE_STEP_BYTES: usize = 16 * 1024;
 /// Bodies that are arriving.
@@ -49,6 +52,8 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 pub const LIST_EXAMINED_MAX: usize = 1024;
 /// Selectors longer than this, bytes, are work for the compute threads.
 pub const PLAIN_SELECTOR_MAX: usize = 256;
+/// Lists that are packed at one time; more are sent as they are. Each holds the packer's tables, about 300 KiB.
+pub const LISTS_PACKED: Bounds = Bounds { connection: 16, identity: 32, server: 64 };
 /// `Retry-After` of a request that is turned away, seconds.
 pub const RETRY_AFTER_SECONDS: i32 = 1;
 
@@ -90,8 +95,9 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 pub const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
 /// One connection in this number is reserved for peers that have not authenticated yet.
 pub const NEWCOMERS_PART: usize = 4;
-/// Idle time of an unauthenticated connection before it has to make room for another.
-pub const NEWCOMER_GRACE: Duration = Duration::from_secs(1);
+/// Idle time of an unauthenticated connection before it has to make room for another. It covers a distant peer's next
+/// message, and is what those behind wait when silent connections hold all places.
+pub const NEWCOMER_GRACE: Duration = Duration::from_millis(100);
 /// Answers of one connection that may be cut because they are not taken; with one more, the connection is.
 pub const CUTS_PER_CONNECTION_MAX: usize = 16;
 /// Bytes of all headers of a request.
@@ -109,11 +115,16 @@ pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub const H2_FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// A silent HTTP/2 connection is asked whether it lives, and given up when it does not answer.
 pub const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// It has answered by then.
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(15);
 /// Unsent bytes from which a stream of HTTP/2 is not asked for its next piece ([`ANSWER_PIECE_BYTES`]).
 pub const H2_SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// Pending connections that the kernel keeps.
 pub const LISTEN_BACKLOG: i32 = 4096;
+/// A connection that has brought so many bytes without a pause lets the others on its thread have their turn.
+pub const TURN_READ_BYTES: usize = 16 * 1024;
+/// The same of one that has taken so many.
+pub const TURN_WRITE_BYTES: usize = 128 * 1024;
 /// Pause after an accept that failed for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Requests under way get this long to end when the server stops.

@@ -2,7 +2,10 @@
 //! and whether somebody on it has said who they are.
 
 use crate::ledger::{Ledger, Payer};
-use crate::limits::WHOLE_ANSWERS_RESERVE;
+use crate::limits::{
+    ANSWERS_UNSENT, BODIES_ARRIVING, BODIES_HELD, LARGE_OBJECTS_AT_WORK, LEDGER_UNIT_BYTES, LISTS_PACKED,
+    WHOLE_ANSWERS_RESERVE,
+};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -18,6 +21,23 @@ pub struct Ledgers {
     pub bodies: Ledger,
     /// Bodies that are arriving.
     pub arriving: Ledger,
+    /// Lists that are packed as they are sent.
+    pub packing: Ledger,
+    /// Bytes of large objects that are worked on.
+    pub working: Ledger,
+}
+
+impl Default for Ledgers {
+    /// Empty ones, with the bounds of [`crate::limits`].
+    fn default() -> Self {
+        Self {
+            answers: Ledger::new(ANSWERS_UNSENT, LEDGER_UNIT_BYTES),
+            bodies: Ledger::new(BODIES_HELD, LEDGER_UNIT_BYTES),
+            arriving: Ledger::new(BODIES_ARRIVING, 1),
+            packing: Ledger::new(LISTS_PACKED, 1),
+            working: Ledger::new(LARGE_OBJECTS_AT_WORK, LEDGER_UNIT_BYTES),
+        }
+    }
 }
 
 /// A connection's part of each ledger.
@@ -31,6 +51,8 @@ pub struct Shares {
     pub bodies: Arc<Semaphore>,
     /// Of [`Ledgers::arriving`].
     pub arriving: Arc<Semaphore>,
+    /// Of [`Ledgers::packing`].
+    pub packing: Arc<Semaphore>,
 }
 
 /// New answers after which those that are no more are forgotten.
@@ -92,6 +114,7 @@ impl Line {
             whole_answers: Arc::new(Semaphore::new(WHOLE_ANSWERS_RESERVE)),
             bodies: ledgers.bodies.connection(),
             arriving: ledgers.arriving.connection(),
+            packing: ledgers.packing.connection(),
         })
     }
 

@@ -3,6 +3,7 @@
 
 use crate::body::BoxError;
 use crate::compute::{Compute, Driven};
+use crate::ledger::Charge;
 use crate::limits::{ANSWER_PIECE_BYTES, GZIP_LEVEL};
 use crate::listing::Listing;
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub(crate) struct Source {
     pub first: Vec<Bytes>,
     /// Whether they are packed.
     pub packed: Packed,
+    /// Of the packer.
+    _charge: Option<Charge>,
 }
 
 pub(crate) enum Packed {
@@ -36,13 +39,13 @@ pub(crate) enum Packed {
 
 impl Source {
     /// Packed ones; `first` has been made.
-    pub fn gzip(listing: Listing, first: Vec<Bytes>) -> Self {
-        Self { listing, first, packed: Packed::Gzip(None) }
+    pub fn gzip(listing: Listing, first: Vec<Bytes>, charge: Charge) -> Self {
+        Self { listing, first, packed: Packed::Gzip(None), _charge: Some(charge) }
     }
 
     /// A source whose pieces are not compressed.
     pub fn plain(listing: Listing, first: Vec<Bytes>) -> Self {
-        Self { listing, first, packed: Packed::No }
+        Self { listing, first, packed: Packed::No, _charge: None }
     }
 
     fn is_over(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The listener: TCP, TLS, HTTP/1.1 and HTTP/2, with a bound on everything that a stranger can make us hold.
 
 mod connection;
+mod pace;
 mod places;
 
 use crate::ApiService;
@@ -9,6 +10,7 @@ use crate::limits::{
 };
 use crate::line::Line;
 use connection::{Connection, H2, HTTP_1_1, Http};
+use pace::Paced;
 use places::Places;
 use rustix::net::sockopt;
 use sampan_env::{Env, Tasks};
@@ -72,7 +74,7 @@ pub async fn serve(
                     line,
                     place,
                 };
-                drop(tasks.spawn(connection.run(stream)));
+                drop(tasks.spawn(connection.run(Paced::new(stream))));
             }
             Err(error) => {
                 // Out of file descriptors, or a connection that was gone before it was taken: the listener is well.
@@ -205,15 +207,9 @@ mod tests {
 
     async fn two(size: usize, window: u32) -> Two {
         use crate::chain::{FilterLayer, Receive};
-        use crate::ledger::Ledger;
-        use crate::limits::{ANSWERS_UNSENT, BODIES_ARRIVING, BODIES_HELD, LEDGER_UNIT_BYTES};
         use tower::Layer;
         let (env, tasks) = (Env::simulated(1, std::time::SystemTime::UNIX_EPOCH), Tasks::new("test"));
-        let ledgers = crate::line::Ledgers {
-            answers: Ledger::new(ANSWERS_UNSENT, LEDGER_UNIT_BYTES),
-            bodies: Ledger::new(BODIES_HELD, LEDGER_UNIT_BYTES),
-            arriving: Ledger::new(BODIES_ARRIVING, 1),
-        };
+        let ledgers = crate::line::Ledgers::default();
         let inner = tower::service_fn(move |_: Request<Body>| -> futures::future::BoxFuture<'static, _> {
             Box::pin(async move { Ok(Response::new(body::full(vec![b'x'; size]))) })
         });

@@ -78,8 +78,7 @@ fn is_heavy(ask: &Ask, body: &Body) -> bool {
     } else {
         http_body::Body::size_hint(body).upper().unwrap_or(unknown)
     };
-    let changes = || registry.stored_bytes(&ask.row, ask.namespace(), ask.name());
-    brings >= COMPUTED_WRITE_BYTES_MIN as u64 || (!ask.name().is_empty() && changes() >= COMPUTED_WRITE_BYTES_MIN)
+    brings >= COMPUTED_WRITE_BYTES_MIN as u64 || ask.changed_bytes() >= COMPUTED_WRITE_BYTES_MIN
 }
 
 /// The row that the path names, if it stands where the path says.

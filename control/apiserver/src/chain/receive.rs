@@ -2,7 +2,7 @@
 //! headers that every answer carries.
 
 use super::{Filter, Next, refuse};
-use crate::answer::{self, Cut, Length, Sending, SharedBytes};
+use crate::answer::{self, Cut, FirstRoom, Length, Sending, SharedBytes};
 use crate::body::Body;
 use crate::exchange::{Exchange, Origin};
 use crate::flow::seats::too_many_requests;
@@ -98,6 +98,7 @@ impl Receive {
         let sending = Sending {
             account: account(shares.map(|shares| shares.answers.clone())),
             reserve: shares.map(|shares| account(Some(shares.whole_answers.clone()))),
+            room: response.extensions().get::<FirstRoom>().and_then(|room| room.0.lock().take()),
             length: if endless { Length::Endless } else { Length::Finite },
             line: exchange.line.clone(),
             under_way,

@@ -43,9 +43,9 @@ impl Default for Http {
         let mut one = http1::Builder::new();
         one.timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
+            // Not `pipeline_flush`: with it, hyper takes all of an answer before it sends the first of it.
             .max_buf_size(HEADER_BYTES_MAX)
-            .keep_alive(true)
-            .pipeline_flush(true);
+            .keep_alive(true);
         Self { one }
     }
 }
