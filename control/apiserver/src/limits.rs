@@ -125,6 +125,9 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const TURN_READ_BYTES: usize = 16 * 1024;
 /// The same of one that has taken so many.
 pub const TURN_WRITE_BYTES: usize = 128 * 1024;
+/// What the kernel keeps of a connection's answers, bytes (it takes twice as much for its own records). By itself it would
+/// take four megabytes of each peer that reads nothing.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// Pause after an accept that failed for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Requests under way get this long to end when the server stops.

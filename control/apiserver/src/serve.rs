@@ -6,7 +6,8 @@ mod places;
 
 use crate::ApiService;
 use crate::limits::{
-    ACCEPT_PAUSE, CONNECTIONS_MAX, FILES_PER_CONNECTION, LISTEN_BACKLOG, TCP_PROBE_INTERVAL, TCP_STALL_MAX,
+    ACCEPT_PAUSE, CONNECTIONS_MAX, FILES_PER_CONNECTION, LISTEN_BACKLOG, SEND_BUFFER_BYTES, TCP_PROBE_INTERVAL,
+    TCP_STALL_MAX,
 };
 use crate::line::Line;
 use connection::{Connection, H2, HTTP_1_1, Http};
@@ -101,6 +102,7 @@ fn tune(stream: &TcpStream) -> std::io::Result<()> {
     sockopt::set_tcp_keepidle(stream, TCP_PROBE_INTERVAL)?;
     sockopt::set_tcp_keepintvl(stream, TCP_PROBE_INTERVAL)?;
     sockopt::set_tcp_user_timeout(stream, u32::try_from(TCP_STALL_MAX.as_millis()).unwrap_or(u32::MAX))?;
+    sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER_BYTES)?;
     Ok(())
 }
 
@@ -184,6 +186,8 @@ mod tests {
         tune(&stream).expect("every option is there");
         assert_eq!(u128::from(sockopt::tcp_user_timeout(&stream).expect("read")), TCP_STALL_MAX.as_millis());
         assert!(sockopt::socket_keepalive(&stream).expect("read"));
+        // The kernel counts its own records too, and may have a lower bound.
+        assert!(sockopt::socket_send_buffer_size(&stream).expect("read") <= 2 * SEND_BUFFER_BYTES);
     }
 
     #[test]

@@ -280,10 +280,10 @@ async fn lists_are_sent_in_pieces_and_held_in_none() {
     for (accept, gzip) in FORMS {
         let mut kept = Vec::new();
         for connection in 0..4 {
-            let line = Line::new(env.instant());
+            let (line, reader) = (Line::new(env.instant()), format!("reader-{connection}"));
             let mut answered = 0;
             for _ in 0..200 {
-                let asked = list(&server, &line, &format!("reader-{connection}"), accept, gzip);
+                let asked = list(&server, &line, &reader, accept, gzip);
                 // For whose first piece there is no room, that one is not made.
                 let Ok(answer) = tokio::time::timeout(Duration::from_millis(10), asked).await else { continue };
                 assert_eq!(answer.status(), 200);
