@@ -237,6 +237,8 @@ impl Outgoing {
             let over = data.len().saturating_sub(ANSWER_PIECE_BYTES);
             let more = match over {
                 0 => None,
+                // The last object of a piece, for which the piece's own room has to do where there is no more.
+                over if over <= ANSWER_PIECE_BYTES / 2 => self.account.try_charge(over),
                 over => {
                     Some(self.account.try_charge(over).ok_or_else(|| Some("the peer holds too much unsent".into()))?)
                 }
