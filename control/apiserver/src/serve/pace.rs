@@ -18,6 +18,7 @@ pub(super) struct Paced<S> {
 }
 
 impl<S> Paced<S> {
+    /// The same transport, with turns.
     pub fn new(inner: S) -> Self {
         Self { inner }
     }
