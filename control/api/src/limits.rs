@@ -20,7 +20,7 @@ pub const FIELD_MANAGER_MAX: usize = 128;
 /// Field errors that are kept of one object; later ones are dropped.
 pub const FIELD_ERRORS_MAX: usize = 1_000;
 /// Bytes of text in the field errors that are kept of one object: those that show a whole list stand there once an item.
-pub const FIELD_ERRORS_BYTES_MAX: usize = 1024 * 1024;
+pub const FIELD_ERRORS_BYTES_MAX: usize = 128 * 1024;
 /// Warnings of one response (apiserver's maxTotalLength bounds bytes; we bound texts).
 pub const WARNINGS_MAX: usize = 100;
 

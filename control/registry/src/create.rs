@@ -84,7 +84,7 @@ impl Registry {
         if let Some(warning) = metadata::dedup_owners(object) {
             caller.warnings.add(warning);
         }
-        shapes::apply_defaults(row, object);
+        shapes::apply_defaults(row, object)?;
         let now = time::rfc3339(self.now());
         let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
         shapes::track_managers(row, None, object, &write);
@@ -92,7 +92,7 @@ impl Registry {
         let resource = row.gvr();
         let attributes = attributes(caller, place, &resource, &name);
         if caller.admission.mutate(&attributes, object).await? == Mutated::Yes {
-            shapes::apply_defaults(row, object);
+            shapes::apply_defaults(row, object)?;
         }
         Ok(())
     }

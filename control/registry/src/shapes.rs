@@ -1,7 +1,9 @@
 //! Work on an object's fields by the type of its row: defaults, and the ownership of fields.
 
 use crate::resource::Resource;
+use sampan_api::Status;
 use sampan_api::field::FieldErrors;
+use sampan_api::limits::OBJECT_MAX;
 use sampan_api::object::Object;
 use sampan_schema::ObjectType;
 use sampan_schema::managed::{self, Writer};
@@ -16,11 +18,12 @@ pub struct ManagedWrite<'a> {
     pub time: &'a str,
 }
 
-/// Fills in what the row's version defaults. Idempotent. A row without a type has no defaults.
-pub fn apply_defaults(row: &Resource, object: &mut Object) {
-    if let Some(ty) = &row.ty {
-        sampan_schema::default::apply(ty.schema(), ty.id(), object.fields_mut());
-    }
+/// Fills in what the row's version defaults. Idempotent. A row without a type has no defaults. Errors: 413, where they would
+/// make the object longer than one may be.
+pub fn apply_defaults(row: &Resource, object: &mut Object) -> Result<(), Status> {
+    let Some(ty) = &row.ty else { return Ok(()) };
+    let applied = sampan_schema::default::apply(ty.schema(), ty.id(), object.fields_mut());
+    applied.map_err(|_| Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))
 }
 
 /// Errors of an object by the plain facts of its type's fields: see [`sampan_schema::facts`].

@@ -128,7 +128,7 @@ impl Registry {
         if let Some(warning) = metadata::dedup_owners(&mut object) {
             caller.warnings.add(warning);
         }
-        shapes::apply_defaults(row, &mut object);
+        shapes::apply_defaults(row, &mut object)?;
         let now = self.now();
         if !options.managed_fields_done {
             let time = time::rfc3339(now);
@@ -149,7 +149,7 @@ impl Registry {
             warnings: caller.warnings,
         };
         if caller.admission.mutate(&attributes, &mut object).await? == Mutated::Yes {
-            shapes::apply_defaults(row, &mut object);
+            shapes::apply_defaults(row, &mut object)?;
         }
         if let Some(stored_as) = &row.stored_as {
             (stored_as.to_storage)(&mut object);

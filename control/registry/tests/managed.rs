@@ -103,7 +103,7 @@ fn managed_fields_as_recorded() {
                     new.metadata_mut().remove("deletionTimestamp");
                     new.metadata_mut().remove("deletionGracePeriodSeconds");
                 }
-                shapes::apply_defaults(row, &mut new);
+                shapes::apply_defaults(row, &mut new).expect("short");
                 let manager = path.split("fieldManager=").nth(1).map_or("golden", |m| m.split('&').next().unwrap_or(m));
                 let old = old.and_then(Object::from_value);
                 shapes::track_managers(

@@ -325,7 +325,7 @@ fn defaults() {
         (from..from + size).map(|at| (format!("example.com/r{at}"), "1".into())).collect()
     };
     let run = |mut object: Value| {
-        default::apply(Schema::builtin(), pod, object.as_object_mut().expect("an object"));
+        default::apply(Schema::builtin(), pod, object.as_object_mut().expect("an object")).expect("short");
         object
     };
     let asks = |amounts: Map<String, Value>| value!({"resources": {"limits": {"cpu": "1"}, "requests": amounts}});

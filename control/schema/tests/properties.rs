@@ -159,9 +159,9 @@ proptest! {
     fn defaulting_twice_is_defaulting_once(state: u64) {
         let schema = Schema::builtin();
         let (id, mut once) = Generator { state }.kind();
-        default::apply(schema, id, once.as_object_mut().expect("an object"));
+        default::apply(schema, id, once.as_object_mut().expect("an object")).expect("short");
         let mut twice = once.clone();
-        default::apply(schema, id, twice.as_object_mut().expect("an object"));
+        default::apply(schema, id, twice.as_object_mut().expect("an object")).expect("short");
         prop_assert_eq!(twice, once);
     }
 

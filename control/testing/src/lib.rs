@@ -1,11 +1,13 @@
 //! The parts that tests of several crates share: the reference data and the comparisons with it, an API server in this
-//! process, a self-signed TLS pair.
+//! process, objects made of the schema, a self-signed TLS pair.
 //!
 //! Allowed dependencies: anything below the binary. Only tests depend on this: `xtask tidy` refuses it elsewhere.
 //!
 //! Invariant: a comparison that compares nothing fails, unless `SAMPAN_REFERENCE=none` says that there is nothing to compare
 //! with.
 
+#[cfg(feature = "generate")]
+pub mod generate;
 pub mod reference;
 #[cfg(feature = "server")]
 pub mod server;

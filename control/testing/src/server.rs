@@ -5,6 +5,7 @@ use futures::future::BoxFuture;
 use sampan_admission::{Chain, plugins};
 use sampan_api::admission::{self, Admission, AdmitAll, Mutated, Warnings};
 use sampan_api::k8s::api::core::v1::Namespace;
+use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::user::{
     Attributes, Authorizer, Decision, GROUP_AUTHENTICATED, GROUP_MASTERS, USER_APISERVER, UserInfo,
 };
@@ -104,7 +105,6 @@ impl Parts {
 pub struct Server {
     /// Takes requests as they would come over a socket.
     pub service: ApiService,
-    store: Arc<MemoryStore>,
     /// The registry behind it, without its chain.
     pub registry: Registry,
     /// The world that it is in.
@@ -117,6 +117,8 @@ pub struct Server {
     pub seats: Seats,
     /// The accounts of what it holds for its clients.
     pub ledgers: Ledgers,
+    /// What it stores in.
+    pub store: Arc<MemoryStore>,
 }
 
 impl Server {
@@ -135,8 +137,8 @@ impl Server {
     }
 }
 
-/// A server that is guarded as a cluster's is: the node authorizer and RBAC over the roles of a first start, and the
-/// admission plugins that need no scheduler.
+/// A server that is guarded as a cluster's is: the node authorizer and RBAC over the roles of a first start, and all
+/// admission plugins.
 ///
 /// # Panics
 /// When one of these cannot be had.
@@ -154,13 +156,16 @@ pub async fn guarded(env: Env) -> Server {
     let informers = Informers::new(own.clone(), &server.env, &server.tasks);
     let rbac = RbacAuthorizer::start(&informers, &server.tasks).expect("an authorizer");
     let namespaces = informers.of::<Namespace>().expect("an informer");
+    let classes = informers.of::<PriorityClass>().expect("an informer");
     rbac.wait_synced().await.expect("roles are read");
-    informers.wait_synced().await.expect("namespaces are read");
+    informers.wait_synced().await.expect("what admission looks at is read");
     let both: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(NodeAuthorizer::new(own.clone())), rbac]));
     authorizer.set(both.clone());
     admission.set(Chain::new(vec![
         Arc::new(plugins::NamespaceLifecycle::new(namespaces, own.clone())),
-        Arc::new(plugins::NodeRestriction::new(own, both)),
+        Arc::new(plugins::NodeRestriction::new(own.clone(), both)),
+        Arc::new(plugins::Priority::new(classes, own)),
+        Arc::new(plugins::DefaultTolerationSeconds),
     ]));
     server
 }

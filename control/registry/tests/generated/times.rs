@@ -1,12 +1,12 @@
 //! No number of a user's overflows a time, and no time is stored that RFC 3339 cannot write.
 
-use crate::generate::{Long, places};
 use crate::requests::{Kind, World};
 use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
 use sampan_api::time;
 use sampan_registry::{Caller, DeleteOptions, ListOptions, UpdateOptions};
 use sampan_schema::Type;
+use sampan_testing::generate::{Long, places};
 use serde_json::Value;
 use std::time::SystemTime;
 

@@ -7,17 +7,30 @@
 mod functions;
 mod rules;
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value};
 
+use crate::limits::DEFAULTS_BYTES_MAX;
 use crate::plan::{Action, Condition, Plan, Rule, Target};
 use crate::schema::Schema;
 use crate::table::{Field, Shape, TypeId};
 use crate::zero;
 
+/// The defaults alone would make the object longer than one may be: [`DEFAULTS_BYTES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the defaults of the object are longer than {DEFAULTS_BYTES_MAX} bytes")]
+pub struct TooLong;
+
 /// Sets what is unset in an object of the type, by the rules of the schema that is given: each has its own. Applying it
 /// twice changes nothing more.
-pub fn apply(schema: &Schema, id: TypeId, object: &mut Map<String, Value>) {
-    Walk { schema }.object(id, object);
+///
+/// # Errors
+/// `TooLong` when a short object with many elements would grow without measure; then it is defaulted in part.
+pub fn apply(schema: &Schema, id: TypeId, object: &mut Map<String, Value>) -> Result<(), TooLong> {
+    let walk = Walk { schema, left: Cell::new(Some(DEFAULTS_BYTES_MAX)) };
+    walk.object(id, object);
+    walk.left.get().map(drop).ok_or(TooLong)
 }
 
 /// The rules of the data files, each for a type of the built-in schema.
@@ -27,10 +40,33 @@ pub(crate) fn rules(schema: &Schema) -> Vec<(TypeId, Vec<Rule>)> {
 
 struct Walk<'a> {
     schema: &'a Schema,
+    /// Bytes that may still be added; `None`: there were too many.
+    left: Cell<Option<usize>>,
+}
+
+/// About the bytes of a field that a function adds.
+const ADDED_BY_FUNCTION: usize = 32;
+
+/// About the bytes of a value that is added under that name.
+fn bytes(name: &str, value: &Value) -> usize {
+    let inner = match value {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(|value| bytes("", value)).sum(),
+        Value::Object(map) => map.iter().map(|(name, value)| bytes(name, value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    };
+    name.len() + inner + 1
 }
 
 impl Walk<'_> {
+    fn charge(&self, bytes: usize) {
+        self.left.set(self.left.get().and_then(|left| left.checked_sub(bytes)));
+    }
+
     fn object(&self, id: TypeId, map: &mut Map<String, Value>) {
+        if self.left.get().is_none() {
+            return;
+        }
         let plan = self.schema.plan(id);
         let ty = self.schema.get(id);
         for rule in &plan.rules {
@@ -38,14 +74,19 @@ impl Walk<'_> {
                 continue;
             }
             match &rule.action {
-                Action::Call(function) => function(map),
-                Action::Set(target, value) => set(self.schema, target, value, map),
+                Action::Call(function) => {
+                    let before = map.len();
+                    function(map);
+                    self.charge(map.len().saturating_sub(before) * ADDED_BY_FUNCTION);
+                }
+                Action::Set(target, value) => self.charge(set(self.schema, target, value, map)),
                 Action::Remove(path) => drop(parent(path, map).and_then(|(map, name)| map.remove(name))),
             }
         }
         for (at, value) in &plan.declared {
             let field = &ty.fields[*at];
             if is_unset(field, map.get(&*field.json_name)) && !zero::omits(field, value) {
+                self.charge(bytes(&field.json_name, value));
                 map.insert(field.json_name.to_string(), value.clone());
             }
         }
@@ -108,12 +149,15 @@ fn holds(condition: &Condition, map: &Map<String, Value>) -> bool {
     }
 }
 
-fn set(schema: &Schema, target: &Target, value: &Value, map: &mut Map<String, Value>) {
-    let Some((map, name)) = parent(&target.path, map) else { return };
+/// Gives back how many bytes it has added.
+fn set(schema: &Schema, target: &Target, value: &Value, map: &mut Map<String, Value>) -> usize {
+    let Some((map, name)) = parent(&target.path, map) else { return 0 };
     let field = schema.get(target.owner).field(name);
-    if field.is_some_and(|f| is_unset(f, map.get(name))) {
-        map.insert(name.clone(), value.clone());
+    if !field.is_some_and(|f| is_unset(f, map.get(name))) {
+        return 0;
     }
+    map.insert(name.clone(), value.clone());
+    bytes(name, value)
 }
 
 /// Binds rules to the types that a schema adds, and finds which of these lead to one that has any. Types of the schema

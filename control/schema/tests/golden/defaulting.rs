@@ -100,7 +100,7 @@ fn defaults_as_recorded() {
                     continue;
                 }
             };
-            default::apply(schema, id, value.as_object_mut().expect("an object"));
+            default::apply(schema, id, value.as_object_mut().expect("an object")).expect("short");
             let mut lines = Vec::new();
             differences("", answer, &value, &mut lines);
             let set_elsewhere = |line: &String| {

@@ -62,7 +62,7 @@ fn the_write_path_of_a_pod() {
     let bytes = serde_json::to_vec(&pod()).expect("JSON");
     let decoded = json::decode(schema, id, &bytes).expect("decodes").value;
     let mut full = decoded.clone();
-    default::apply(schema, id, fields(&mut full));
+    default::apply(schema, id, fields(&mut full)).expect("short");
     let mut payload = Vec::new();
     protobuf::encode(schema, id, &full, &mut payload).expect("encodes");
     println!("pod of {} bytes, protobuf {}", bytes.len(), payload.len());
@@ -71,7 +71,7 @@ fn the_write_path_of_a_pod() {
     measure("json::decode", || json::decode(schema, id, &bytes).expect("decodes"));
     measure("default::apply, with a clone", || {
         let mut value = decoded.clone();
-        default::apply(schema, id, fields(&mut value));
+        default::apply(schema, id, fields(&mut value)).expect("short");
         value
     });
     let writer = managed::Writer { manager: "test", subresource: "", time: "2026-01-02T03:04:05Z" };

@@ -15,7 +15,7 @@ fn a_policy_is_pruned_and_defaulted() {
     let problems: Vec<String> = decoded.problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems, [r#"unknown field "spec.bogus""#]);
     let mut policy = decoded.value;
-    default::apply(schema, id, policy.as_object_mut().expect("an object"));
+    default::apply(schema, id, policy.as_object_mut().expect("an object")).expect("short");
     let spec = value!({"component": "", "weight": 0, "args": {"any": [1, null]}, "points": [], "mode": "Enforce", "failurePolicy": "Fail"});
     assert_eq!(policy["spec"], spec, "empty values stay as they were sent");
     assert!(!schema.get(id).has_protobuf());
@@ -56,7 +56,7 @@ fn extended(base: &Arc<Schema>, group: &str, kind: &str, default: Value) -> Arc<
 /// What defaulting makes of an object, by the type that the kind has in the schema.
 fn defaulted(schema: &Arc<Schema>, group: &str, kind: &str, mut object: Value) -> Value {
     let ty = ObjectType::find(schema, group, "v1", kind).expect("the kind that was added");
-    default::apply(ty.schema(), ty.id(), object.as_object_mut().expect("an object"));
+    default::apply(ty.schema(), ty.id(), object.as_object_mut().expect("an object")).expect("short");
     object
 }
 

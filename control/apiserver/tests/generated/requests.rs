@@ -1,0 +1,237 @@
+//! A server in this process, and the CPU that requests to it cost the process.
+
+use crate::patches;
+use crate::shapes::Case;
+use crate::targets::{First, Target};
+use bytes::Bytes;
+use http::Request;
+use sampan_api::limits::OBJECT_MAX;
+use sampan_api::object::Object;
+use sampan_api::user::{GROUP_MASTERS, UserInfo};
+use sampan_client::{Client, Error};
+use sampan_env::Env;
+use sampan_schema::Schema;
+use sampan_store::{Op, Store, Txn, Writer};
+use sampan_testing::generate::{Elements, Long};
+use sampan_testing::server::{Server, guarded};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Bytes that a server is sent before a new one takes its place: a store in memory forgets nothing.
+const SENT_MAX: usize = 256 << 20;
+/// How often other tasks are let on after a request: what they do of it is its cost too.
+const YIELDS: usize = 8;
+const REPLACED: &str = "application/json";
+
+/// What one request cost.
+#[derive(Clone, Debug)]
+pub struct Spent {
+    pub what: String,
+    pub cpu: Duration,
+    /// Of the body, and of the object as it is or would be stored.
+    pub bytes: usize,
+    /// The status that it was answered with.
+    pub code: u16,
+}
+
+/// How long what is stored and what is sent is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    pub object: usize,
+    pub body: usize,
+}
+
+/// CPU time of the process.
+pub fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
+/// What reading and writing the text once costs: work that follows its bytes, on this machine and at this moment.
+pub fn peer(text: &str) -> Duration {
+    let began = cpu();
+    let value: Value = serde_json::from_str(text).expect("JSON");
+    std::hint::black_box(value.to_string());
+    drop(value);
+    cpu().saturating_sub(began)
+}
+
+pub struct World {
+    server: Server,
+    client: Client,
+    sent: usize,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let server = guarded(Env::system()).await;
+        let client = server.client(UserInfo::new("admin", [GROUP_MASTERS]));
+        Self { server, client, sent: 0 }
+    }
+
+    async fn end(&self) {
+        self.server.stopping.cancel();
+        self.server.tasks.drain(Duration::from_secs(10)).await.expect("its tasks end");
+    }
+
+    /// Every request that the case can be part of, at these sizes.
+    pub async fn requests(&mut self, case: &Case, sizes: Sizes) -> Vec<Spent> {
+        if self.sent > SENT_MAX {
+            self.end().await;
+            *self = Self::new().await;
+        }
+        let mut run = Run { world: self, case, spent: Vec::new() };
+        run.all(sizes).await;
+        run.spent
+    }
+
+    async fn txn(&self, op: Op) {
+        let txn = Txn { compares: Vec::new(), ops: vec![op], writer: Writer::default() };
+        self.server.store.txn(txn).await.expect("nothing to refuse");
+    }
+
+    /// Has the object stored as it is, whatever validation thinks of it. Gives back how long it is.
+    async fn put(&self, target: &Target, object: &Object) -> usize {
+        let mut object = object.clone();
+        for (name, value) in [("uid", "u"), ("creationTimestamp", "2026-01-01T00:00:00Z")] {
+            object.set_meta(name, value);
+        }
+        if target.row.namespaced {
+            object.set_meta("namespace", "default");
+        }
+        let value = object.to_value();
+        let head = [("apiVersion", &value["apiVersion"]), ("kind", &value["kind"]), ("metadata", &value["metadata"])];
+        let mut text: Vec<String> = head.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        let rest = object.fields().iter().filter(|(name, _)| head.iter().all(|(first, _)| first != name));
+        text.extend(rest.map(|(name, value)| format!("\"{name}\":{value}")));
+        let text = format!("{{{}}}", text.join(","));
+        let length = text.len();
+        self.txn(Op::put(target.key(), text)).await;
+        length
+    }
+
+    async fn forget(&self, target: &Target) {
+        self.txn(Op::Delete { key: target.key().into(), payload: None, last: None }).await;
+    }
+}
+
+struct Run<'a> {
+    world: &'a mut World,
+    case: &'a Case,
+    spent: Vec<Spent>,
+}
+
+impl Run<'_> {
+    /// Sends a request. `stored`: the bytes of the object that it is about.
+    async fn send(&mut self, what: &str, call: (&str, &str), types: [&str; 2], body: String, stored: usize) -> u16 {
+        let ((method, path), [content, accept]) = (call, types);
+        let sent = body.len();
+        let request = Request::builder().method(method).uri(path).header("content-type", content);
+        let request = request.header("accept", accept).body(Bytes::from(body)).expect("a request");
+        let began = cpu();
+        let answer = self.world.client.request_bytes(request).await;
+        for _ in 0..YIELDS {
+            tokio::task::yield_now().await;
+        }
+        let cpu = cpu().saturating_sub(began);
+        let creates = method == "POST";
+        let (code, would) = match answer {
+            // What is created is as long as what is answered.
+            Ok(answer) => (200, if creates { stored.max(answer.len()) } else { stored }),
+            // Its defaults alone were as long as an object may be.
+            Err(Error::Api(status)) if status.code == 413 && creates => (413, stored.max(OBJECT_MAX)),
+            Err(Error::Api(status)) => (u16::try_from(status.code).expect("a code"), stored),
+            // The client's own bound for what it reads.
+            Err(Error::TooLarge { .. }) => (0, stored),
+            Err(other) => panic!("{} {what}: {other}", self.case),
+        };
+        let bytes = sent + would;
+        self.world.sent += bytes;
+        self.spent.push(Spent { what: what.to_owned(), cpu, bytes, code });
+        code
+    }
+
+    async fn all(&mut self, sizes: Sizes) {
+        let case = self.case;
+        let (Some(sent), Some(kept)) = (case.of(sizes.body), case.of(sizes.object)) else { return };
+        let target = &case.target;
+        let body = target.object(&case.place, sent, 1000).to_string();
+        let (length, collection) = (body.len(), target.collection());
+        let json = [REPLACED, "application/json"];
+        match target.first {
+            First::Call => drop(self.send("call", ("POST", &collection), json, body, length).await),
+            First::Below(method) => {
+                let path = format!("{collection}/x/{}", target.below);
+                self.below(method, &path, body, length).await;
+            }
+            First::Store => {
+                let dry = format!("{collection}?dryRun=All");
+                self.send("create in a dry run", ("POST", &dry), json, body, length).await;
+                self.stored(sizes, sent, kept).await;
+            }
+        }
+    }
+
+    /// A call below an object that is short.
+    async fn below(&mut self, method: &str, path: &str, body: String, length: usize) {
+        let target = &self.case.target;
+        let mut object = Object::default();
+        object.set_gvk(&target.row.gvk());
+        object.set_meta("name", "x");
+        self.world.put(target, &object).await;
+        self.send("call", (method, path), [REPLACED, "application/json"], body.clone(), length).await;
+        if method == "PUT" {
+            self.send("patch", ("PATCH", path), ["application/merge-patch+json", "application/json"], body, length)
+                .await;
+        }
+        self.world.forget(target).await;
+    }
+
+    fn namespace(&self) -> &'static str {
+        if self.case.target.row.namespaced { "default" } else { "" }
+    }
+
+    async fn stored(&mut self, sizes: Sizes, sent: Long, kept: Long) {
+        let (target, place) = (&self.case.target, &self.case.place);
+        let json = [REPLACED, "application/json"];
+        let collection = target.collection();
+        let path = format!("{collection}/x");
+        let text = target.object(place, kept, 1000).to_string();
+        let code = self.send("create", ("POST", &collection), json, text.clone(), text.len()).await;
+        // A text that is none of its type is refused as it is read: then that is all there is to cost.
+        let Ok(decoded) = sampan_schema::json::decode(Schema::builtin(), target.type_id, text.as_bytes()) else {
+            return;
+        };
+        let Some(object) = Object::from_value(decoded.value) else { return };
+        if matches!(kept, Long::Text(_)) {
+            return self.world.forget(target).await;
+        }
+        let mut stored = match code {
+            200 => self.world.server.registry.stored_bytes(&target.row, self.namespace(), "x"),
+            _ => self.world.put(target, &object).await,
+        };
+        let other = target.object(place, kept, 2000);
+        // Equal elements differ in what is looked for among them, not in how they are patched.
+        let equal = matches!(kept, Long::Elements(_, Elements::Equal) | Long::Siblings(_, Elements::Equal));
+        let views: Vec<String> = target.views().filter(|_| !equal).map(|view| format!("/{view}")).collect();
+        for view in std::iter::once("").chain(views.iter().map(String::as_str)) {
+            let mut other = other.clone();
+            other["metadata"]["resourceVersion"] = self.world.server.registry.revision().to_string().into();
+            let dry = format!("{path}{view}?dryRun=All");
+            self.send(&format!("update{view}"), ("PUT", &dry), json, other.to_string(), stored).await;
+        }
+        let ways = if self.case.patched { patches::all(self.case, sent, sizes.body) } else { Vec::new() };
+        for patch in ways {
+            let types = [patch.media, "application/json"];
+            let code = self.send(patch.what, ("PATCH", &path), types, patch.body, stored * (1 + patch.copies)).await;
+            if code == 200 {
+                stored = self.world.put(target, &object).await;
+            }
+        }
+        let table = [REPLACED, "application/json;as=Table;g=meta.k8s.io;v=v1"];
+        self.send("table", ("GET", &path), table, String::new(), stored).await;
+        self.send("delete in a dry run", ("DELETE", &format!("{path}?dryRun=All")), json, String::new(), stored).await;
+        self.send("delete", ("DELETE", &path), json, String::new(), stored).await;
+        self.world.forget(target).await;
+    }
+}
