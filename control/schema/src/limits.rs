@@ -1,8 +1,8 @@
 //! Every limit of this crate.
 
 /// Bytes that defaults may add to an object: where an element of a list is two bytes long and its defaults are a hundred,
-/// they would otherwise take fifty times what a body may be.
-pub const DEFAULTS_BYTES_MAX: usize = sampan_api::limits::OBJECT_MAX;
+/// they would otherwise take fifty times what a body may be. A Pod's containers come to it with some 2,500 of them.
+pub const DEFAULTS_BYTES_MAX: usize = sampan_api::limits::OBJECT_MAX / 4;
 /// Unknown and duplicate fields reported for one body; later ones are dropped silently, as sigs.k8s.io/json does.
 pub const PROBLEMS_MAX: usize = 100;
 
@@ -24,7 +24,7 @@ pub const JSON_PATCH_COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// Passes over the object and the patch together that the lists of one strategic merge patch may cost. A patch whose
 /// elements have keys of their own stays below it.
-pub const STRATEGIC_MERGE_PASSES_MAX: usize = 6;
+pub const STRATEGIC_MERGE_PASSES_MAX: usize = 4;
 
 /// Managers with operation Update kept apart in one object; the oldest are merged into one.
 pub const UPDATE_MANAGERS_MAX: usize = 10;
