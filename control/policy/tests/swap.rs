@@ -6,6 +6,7 @@ mod guests;
 
 use guests::{World, install};
 use sampan_api::scheduling::{Budget, SchedulingPolicySpec};
+use sampan_env::Tasks;
 use sampan_policy::{Host, HostConfig, Live, Prepared, prepare};
 use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Snapshot};
 use sampan_wasm_runtime::policy::{PolicyCause, PolicyComponent};
@@ -88,14 +89,14 @@ async fn fed(live: &Live) -> Scheduling {
 
 #[tokio::test]
 async fn what_takes_the_place_of_another_is_fed_before_it_decides() {
-    let world = World::new();
+    let (world, tasks) = (World::new(), Tasks::new("warming"));
     let (live, component) = (world.live(), world.component("quiet-nodes").await);
     install(&live, NAME, form(&component, 512, 1));
     let mut scheduling = fed(&live).await;
     // On the instance that is there, and on one of its own.
     for (mebibytes, weight) in [(512, 2), (511, 3)] {
         let slot = live.slot_for(NAME, form(&component, mebibytes, weight), Some(2), None).expect("there is room");
-        let warming = tokio::spawn({
+        let warming = tasks.spawn({
             let (live, slot) = (live.clone(), Arc::clone(&slot));
             async move { live.warm(&slot).await }
         });
@@ -116,12 +117,12 @@ async fn what_takes_the_place_of_another_is_fed_before_it_decides() {
 
 #[tokio::test]
 async fn what_cannot_be_fed_does_not_take_the_place() {
-    let world = World::new();
+    let (world, tasks) = (World::new(), Tasks::new("warming"));
     let (live, component) = (world.live(), world.component("quiet-nodes").await);
     install(&live, NAME, form(&component, 512, 1));
     let mut scheduling = fed(&live).await;
     let slot = live.slot_for(NAME, form(&component, 8, 2), Some(2), None).expect("there is room");
-    let warming = tokio::spawn({
+    let warming = tasks.spawn({
         let (live, slot) = (live.clone(), Arc::clone(&slot));
         async move { live.warm(&slot).await }
     });
@@ -140,12 +141,12 @@ async fn what_cannot_be_fed_does_not_take_the_place() {
 
 #[tokio::test]
 async fn who_gives_up_leaves_no_instance_behind() {
-    let world = World::new();
+    let (world, tasks) = (World::new(), Tasks::new("warming"));
     let (live, component) = (world.live(), world.component("quiet-nodes").await);
     install(&live, NAME, form(&component, 512, 1));
     let mut scheduling = fed(&live).await;
     let slot = live.slot_for(NAME, form(&component, 511, 2), Some(2), None).expect("there is room");
-    let warming = tokio::spawn(async move { live.warm(&slot).await.map(|()| slot) });
+    let warming = tasks.spawn(async move { live.warm(&slot).await.map(|()| slot) });
     scheduling.change().await;
     warming.abort();
     let gone = async {

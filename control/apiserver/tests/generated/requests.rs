@@ -5,12 +5,12 @@ use crate::shapes::Case;
 use crate::targets::{First, Target};
 use bytes::Bytes;
 use http::Request;
-use sampan_api::limits::OBJECT_MAX;
 use sampan_api::object::Object;
 use sampan_api::user::{GROUP_MASTERS, UserInfo};
 use sampan_client::{Client, Error};
 use sampan_env::Env;
 use sampan_schema::Schema;
+use sampan_schema::limits::DEFAULTS_BYTES_MAX;
 use sampan_store::{Op, Store, Txn, Writer};
 use sampan_testing::generate::{Elements, Long};
 use sampan_testing::server::{Server, guarded};
@@ -138,9 +138,9 @@ impl Run<'_> {
         let (code, would) = match answer {
             // What is created is as long as what is answered.
             Ok(answer) => (200, if creates { stored.max(answer.len()) } else { stored }),
-            // Its defaults alone were as long as an object may be.
-            Err(Error::Api(status)) if status.code == 413 && creates => (413, stored.max(OBJECT_MAX)),
-            Err(Error::Api(status)) => (u16::try_from(status.code).expect("a code"), stored),
+            // Its defaults alone were as long as they may be.
+            Err(Error::Api(status)) if status.code == 413 && creates => (413, stored.max(DEFAULTS_BYTES_MAX)),
+            Err(Error::Api(status)) => (status.code, stored),
             // The client's own bound for what it reads.
             Err(Error::TooLarge { .. }) => (0, stored),
             Err(other) => panic!("{} {what}: {other}", self.case),
