@@ -139,16 +139,25 @@ pub fn object(api_version: &str, kind: &str, place: &Place, long: Long, shift: u
         nested(map, &place.path, count, shift);
         return value;
     }
-    at(map, &place.path, sound, &mut |map, owner, field| put(map, owner, field, long, shift));
+    let around = if sound { Around::Required } else { Around::Scalars };
+    at(map, &place.path, around, &mut |map, owner, field| put(map, owner, field, long, shift));
     value
 }
 
+/// The fields of a struct that is made on the way to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Around {
+    /// Those that are required, and those that tell elements apart.
+    Required,
+    /// All scalars.
+    Scalars,
+}
+
 /// Makes the structs on the way to the place, and hands the last one to `leaf` with its type and the field.
-/// `sound`: they have what is required, else all scalars.
 pub fn at(
     map: &mut Fields,
     path: &[(TypeId, &'static Field)],
-    sound: bool,
+    around: Around,
     leaf: &mut dyn FnMut(&mut Fields, TypeId, &'static Field),
 ) {
     let [(owner, field), rest @ ..] = path else { return };
@@ -165,10 +174,10 @@ pub fn at(
                 _ => Fields::new(),
             }
         }
-        _ if sound => short(inner, field, 0),
+        _ if around == Around::Required => short(inner, field, 0),
         _ => scalars(inner, 0),
     };
-    at(&mut below, rest, sound, leaf);
+    at(&mut below, rest, around, leaf);
     map.insert(name, wrapped(field, Value::Object(below)));
 }
 
@@ -212,11 +221,11 @@ fn longish(id: TypeId) -> impl Iterator<Item = &'static Field> {
 fn nested(map: &mut Fields, path: &[(TypeId, &'static Field)], count: usize, shift: usize) {
     let Some(first) = path.iter().position(|(_, field)| field.shape != Shape::One) else { return };
     let (outer, inner) = path.split_at(first + 1);
-    at(map, outer, true, &mut |map, _, field| {
+    at(map, outer, Around::Required, &mut |map, _, field| {
         let Type::Struct(id) = field.ty else { return };
         let element = |number: usize| {
             let mut element = short(id, field, number);
-            at(&mut element, inner, true, &mut |map, owner, field| {
+            at(&mut element, inner, Around::Required, &mut |map, owner, field| {
                 put(map, owner, field, Long::Elements(count, Elements::Short), shift);
             });
             Value::Object(element)

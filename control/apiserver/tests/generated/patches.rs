@@ -3,7 +3,7 @@
 use crate::shapes::Case;
 use sampan_api::limits::JSON_PATCH_OPERATIONS_MAX;
 use sampan_schema::{Field, Schema, Shape, Type, TypeId};
-use sampan_testing::generate::{self, Elements, Fields, Long, element, many};
+use sampan_testing::generate::{self, Around, Elements, Fields, Long, element, many};
 use serde_json::{Value, json};
 
 /// One patch: what it does, its media type, its body.
@@ -61,7 +61,7 @@ pub fn all(case: &Case, long: Long, bytes: usize) -> Vec<Patch> {
 /// A body with the structs on the way to what `leaf` puts into the last of so many.
 fn around(case: &Case, depth: usize, mut leaf: impl FnMut(&mut Fields, TypeId, &'static Field)) -> Value {
     let mut map = Fields::new();
-    generate::at(&mut map, &case.place.path[..depth], false, &mut leaf);
+    generate::at(&mut map, &case.place.path[..depth], Around::Scalars, &mut leaf);
     Value::Object(map)
 }
 
