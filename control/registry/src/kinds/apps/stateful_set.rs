@@ -104,7 +104,7 @@ fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut F
     }
     if selector.is_set() && !selector_is_usable(selector.value()) {
         selector.invalid_as(errors, selector_as_go(selector.value()), "");
-    } else {
+    } else if !errors.is_full() {
         labels_match(spec, errors);
         let with_claims = with_claims(object);
         let at = At::object(&with_claims);
@@ -132,8 +132,10 @@ fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut F
 /// The set with a volume a claim template in its pods, as the controller will make them.
 fn with_claims(object: &Object) -> Object {
     let mut object = object.clone();
-    let templates =
-        object.get(&["spec", "volumeClaimTemplates"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let templates = match object.remove(&["spec", "volumeClaimTemplates"]) {
+        Some(Value::Array(templates)) => templates,
+        _ => Vec::new(),
+    };
     object.remove(&["spec", "template", "spec", "hostname"]);
     object.remove(&["spec", "template", "spec", "subdomain"]);
     if templates.is_empty() {
