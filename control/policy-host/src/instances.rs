@@ -348,26 +348,13 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
     fn feed_aside(
         &mut self,
         unit: u32,
-        mut running: Box<Running<P, M>>,
-        mut pieces: VecDeque<PolicyChanges>,
+        running: Box<Running<P, M>>,
+        pieces: VecDeque<PolicyChanges>,
         threads: &tokio::runtime::Handle,
     ) {
         let live = self.live.clone();
-        let job = Aside::run(
-            threads,
-            move |wanted| {
-                while let Some(piece) = pieces.pop_front() {
-                    if !wanted.is_wanted() {
-                        return None;
-                    }
-                    if let Err(fault) = running.feed(piece) {
-                        return Some(Err(fault));
-                    }
-                }
-                Some(Ok(running))
-            },
-            move || live.wake(),
-        );
+        let job =
+            Aside::run(threads, move |wanted| running.feed_all(pieces, || wanted.is_wanted()), move || live.wake());
         self.states.insert(unit, State::Feeding(job));
     }
 

@@ -51,6 +51,23 @@ impl<P: Installed, M: Mirror> Running<P, M> {
         self.memory = None;
     }
 
+    /// Feeds one piece after the other, as long as the result is wanted; `None`: it is not any more.
+    pub fn feed_all(
+        mut self: Box<Self>,
+        pieces: impl IntoIterator<Item = PolicyChanges>,
+        is_wanted: impl Fn() -> bool,
+    ) -> Option<Result<Box<Self>, PolicyFault>> {
+        for piece in pieces {
+            if !is_wanted() {
+                return None;
+            }
+            if let Err(fault) = self.feed(piece) {
+                return Some(Err(fault));
+            }
+        }
+        Some(Ok(self))
+    }
+
     /// Feeds it one piece, on a budget of its own.
     pub fn feed(&mut self, piece: PolicyChanges) -> Result<(), PolicyFault> {
         let bytes = bytes_of(&piece);

@@ -78,20 +78,9 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
         let (live, id) = (self.live.clone(), unit.id);
         let job = Aside::run(
             &threads,
-            move |wanted| {
-                let mut running = match Running::start(&unit, mirror, u64::from(unit.id), Some(memory)) {
-                    Ok(running) => Box::new(running),
-                    Err(fault) => return Some(Err(fault)),
-                };
-                for piece in pieces {
-                    if !wanted.is_wanted() {
-                        return None;
-                    }
-                    if let Err(fault) = running.feed(piece) {
-                        return Some(Err(fault));
-                    }
-                }
-                Some(Ok(running))
+            move |wanted| match Running::start(&unit, mirror, u64::from(unit.id), Some(memory)) {
+                Ok(running) => Box::new(running).feed_all(pieces, || wanted.is_wanted()),
+                Err(fault) => Some(Err(fault)),
             },
             move || live.wake(),
         );
