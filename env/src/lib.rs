@@ -10,11 +10,13 @@
 mod blocking;
 mod clock;
 pub mod files;
+mod memory;
 mod random;
 mod tasks;
 
 pub use blocking::{blocking, blocking_on, thread};
 pub use clock::{Clock, SimulatedClock, SystemClock};
+pub use memory::FreedMemory;
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use tasks::{DrainError, Tasks};
 pub use tokio_util::sync::CancellationToken;
@@ -22,11 +24,12 @@ pub use tokio_util::sync::CancellationToken;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The clock and the randomness of one process (or of one simulated world). Cheap to clone.
+/// The clock, the randomness and the memory of one process (or of one simulated world). Cheap to clone.
 #[derive(Clone)]
 pub struct Env {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    memory: Arc<FreedMemory>,
 }
 
 impl std::fmt::Debug for Env {
@@ -38,17 +41,28 @@ impl std::fmt::Debug for Env {
 impl Env {
     /// The machine's own clock and randomness.
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock::default()), random: Arc::new(SystemRandom) }
+        Self::new(Arc::new(SystemClock::default()), Arc::new(SystemRandom))
     }
 
     /// A world of its own: randomness out of `seed`, wall time starting at `start` and moving with tokio's (pausable) clock.
     pub fn simulated(seed: u64, start: SystemTime) -> Self {
-        Self { clock: Arc::new(SimulatedClock::new(start)), random: Arc::new(SeededRandom::new(seed)) }
+        Self::new(Arc::new(SimulatedClock::new(start)), Arc::new(SeededRandom::new(seed)))
     }
 
     /// Of a clock and a source of randomness.
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { clock, random }
+        Self { clock, random, memory: FreedMemory::new(|| {}) }
+    }
+
+    /// With the return of memory that threads call when they rest; without it they keep what their allocator keeps.
+    #[must_use]
+    pub fn with_memory(self, memory: Arc<FreedMemory>) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// The return of freed memory.
+    pub fn memory(&self) -> &Arc<FreedMemory> {
+        &self.memory
     }
 
     /// Wall time: for timestamps that people and other machines read, never for measuring how long something took.

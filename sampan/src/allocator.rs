@@ -10,7 +10,8 @@ unsafe extern "C" {
     safe fn mi_collect(force: bool);
 }
 
-/// Gives freed memory back to the system. Mimalloc does so by itself only when the thread that freed it asks for more.
+/// Gives back to the system what this thread has freed, and what threads that ended have left. Mimalloc does so by itself
+/// only when the thread asks for more.
 pub fn give_back() {
     mi_collect(true);
 }

@@ -212,9 +212,7 @@ impl Cluster {
     }
 
     fn wasm_runtime(&mut self) -> anyhow::Result<Runtime> {
-        let give_back = crate::allocator::give_back;
-        let config = RuntimeConfig { give_back, ..RuntimeConfig::new(self.data_dir.cache()) };
-        let runtime = Runtime::new(config, self.env.clone())?;
+        let runtime = Runtime::new(RuntimeConfig::new(self.data_dir.cache()), self.env.clone())?;
         runtime.seed(&sampan_embed::seeds());
         metrics::of_the_runtime(&self.metrics, runtime.clone());
         self.runtime = Some(runtime.clone());
@@ -368,13 +366,13 @@ async fn guard(
     use sampan_admission::plugins;
     let informers = Informers::new(own.clone(), env, tasks);
     let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
+    let nodes = NodeAuthorizer::new(own.clone(), &informers)?;
     let namespaces = informers.of::<Namespace>()?;
     let classes = informers.of::<PriorityClass>()?;
     rbac.wait_synced().await?;
     informers.wait_synced().await?;
     rules.set(rbac.clone());
-    let authorizers: Arc<dyn Authorizer> =
-        Arc::new(Authorizers(vec![Arc::new(NodeAuthorizer::new(own.clone())), rbac]));
+    let authorizers: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac]));
     authorizer.set(authorizers.clone());
     admission.set(sampan_admission::Chain::new(vec![
         Arc::new(plugins::NamespaceLifecycle::new(namespaces, own.clone())),

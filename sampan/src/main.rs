@@ -19,8 +19,9 @@ mod tell;
 mod up;
 
 use clap::{Parser, Subcommand};
-use sampan_env::{Env, Tasks};
+use sampan_env::{Env, FreedMemory, Tasks};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Kubernetes' API over WebAssembly: pods and scheduling policies are components
 #[derive(Parser)]
@@ -51,6 +52,9 @@ fn log(filter: &str) {
 /// many turns of connections that always have something to do before anybody sees that it is there.
 const EVENT_INTERVAL: u32 = 8;
 
+/// The time that a thread which has done something that blocks waits for more of it; with it ends what its allocator keeps.
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     // A compiler child is this same binary: it leaves from here.
     sampan_wasm_runtime::compile_child_main();
@@ -61,16 +65,28 @@ fn main() -> ExitCode {
         Command::Image(_) | Command::Client(_) => "warn".to_owned(),
     };
     log(&filter);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(EVENT_INTERVAL).build()
-    {
+    let memory = FreedMemory::new(allocator::give_back);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let resting = memory.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+        .on_thread_park(move || resting.rests())
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("sampan: no runtime could be started: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let env = Env::system();
+    let env = Env::system().with_memory(memory.clone());
+    let rounds = Tasks::new("memory");
     let result = runtime.block_on(async {
+        let threads = vec![(runtime.handle().clone(), workers)];
+        rounds.spawn_until_cancelled(memory.run(env.clone(), rounds.clone(), threads));
         match cli.command {
             Command::Up(flags) => up::up(flags, &env).await,
             Command::Image(command) => image::run(&command),

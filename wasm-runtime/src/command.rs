@@ -137,7 +137,7 @@ async fn run(
         },
     };
     running.exit.set(exit);
-    running.host.released.note();
+    running.host.env.memory().note();
 }
 
 /// Adds a fault to the runtime's counters.

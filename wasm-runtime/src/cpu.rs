@@ -3,8 +3,8 @@
 //! The thread's CPU clock is read around each poll of a guest's future: wall time would bill a guest for its neighbours.
 //! An empty bucket parks the future in the container's queue, first come, first served.
 
-use crate::fair::{FairQueue, Share};
-use crate::limits::{BEST_EFFORT_CPU_MILLIS, CPU_PERIOD, LONG_SLICE, LONG_SLICE_MEMORY};
+use crate::fair::{FairQueue, Place, Share};
+use crate::limits::{BEST_EFFORT_CPU_MILLIS, CPU_PERIOD, LONG_SLICE, LONG_SLICE_MEMORY, LONG_STRETCH};
 use crate::starts::StartTurn;
 use crate::ticker::Ticker;
 use parking_lot::Mutex;
@@ -149,11 +149,18 @@ impl PodCpu {
         }
     }
 
+    /// One future took `nanos` of CPU time in slices, one after the other.
+    fn note_stretch(&self, nanos: u64) {
+        if u128::from(nanos) > LONG_STRETCH.as_nanos() {
+            self.long_slice_at.store(self.elapsed().max(1), Ordering::Relaxed);
+        }
+    }
+
     fn elapsed(&self) -> u64 {
         nanos(self.env.instant().duration_since(self.origin))
     }
 
-    /// Whether its slices were long lately: others must not wait for them on one thread.
+    /// Whether its slices, or its requests, were long lately: others must not wait for them on one thread.
     pub(crate) fn runs_long(&self) -> bool {
         let last = self.long_slice_at.load(Ordering::Relaxed);
         last != 0 && self.elapsed().saturating_sub(last) < nanos(LONG_SLICE_MEMORY)
@@ -190,6 +197,9 @@ pub(crate) struct Metered<T> {
     /// The last poll ended by being cut off.
     cut: bool,
     steps_back: u8,
+    place: Place,
+    /// CPU time since it last waited for something but its slice, nanoseconds.
+    at_a_stretch: u64,
     /// Held until the first poll of what is inside has ended.
     start: Option<StartTurn>,
 }
@@ -205,6 +215,8 @@ impl<T> Metered<T> {
             hungry: false,
             cut: false,
             steps_back: 0,
+            place: Place::None,
+            at_a_stretch: 0,
             start: None,
         }
     }
@@ -213,6 +225,10 @@ impl<T> Metered<T> {
     pub(crate) fn starting(mut self, start: StartTurn) -> Self {
         self.start = Some(start);
         self
+    }
+
+    fn leave_line(&mut self) {
+        self.meter.fair.leave_line(&self.meter.cpu.share, &mut self.place);
     }
 
     fn set_hungry(&mut self, hungry: bool) {
@@ -242,6 +258,7 @@ impl<T> Future for Metered<T> {
                     this.set_hungry(false);
                     // Others do not wait for its quota.
                     this.start = None;
+                    this.leave_line();
                     this.parked_at.get_or_insert_with(|| cpu.env.instant());
                     let Some(until) = until else { return Poll::Pending };
                     let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
@@ -265,6 +282,9 @@ impl<T> Future for Metered<T> {
             return Poll::Pending;
         }
         this.steps_back = 0;
+        if this.cut && !this.meter.fair.may_run(&cpu.share, &mut this.place, cx.waker()) {
+            return Poll::Pending;
+        }
         this.set_hungry(false);
 
         let in_poll = this.meter.ticker.enter();
@@ -278,6 +298,12 @@ impl<T> Future for Metered<T> {
         let cut = this.meter.cut_off.swap(false, Ordering::Relaxed) && polled.is_pending();
         if cut {
             this.set_hungry(true);
+            this.meter.fair.step_behind(&cpu.share, &mut this.place);
+            this.at_a_stretch = this.at_a_stretch.saturating_add(slice);
+            cpu.note_stretch(this.at_a_stretch);
+        } else {
+            this.leave_line();
+            this.at_a_stretch = 0;
         }
         this.cut = cut;
         polled
@@ -287,6 +313,7 @@ impl<T> Future for Metered<T> {
 impl<T> Drop for Metered<T> {
     fn drop(&mut self) {
         self.set_hungry(false);
+        self.leave_line();
         if let Some(ticket) = self.ticket.take() {
             self.meter.cpu.leave(ticket);
         }

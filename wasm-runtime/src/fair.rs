@@ -2,17 +2,24 @@
 //!
 //! tokio's queue is first come, first served. A container whose weighted time runs ahead of another one that was cut off
 //! by the tick and waits for its next slice steps back once: the other is in the same queue and runs first.
+//!
+//! Of a container's futures that were cut off only a few are in that queue at once: the rest of them wait in a line of
+//! their own. Whoever comes to the queue waits for a slice of each other container, and not for one of each request.
 
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
 
 /// Times in a row that a future steps back before it runs whatever others have had.
 const STEPS_BACK_MAX: u8 = 64;
 
 /// All containers that were cut off in the middle of work.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FairQueue {
+    /// Futures of one container that were cut off and may be in the queue at once.
+    places: usize,
     hungry: Mutex<Vec<Arc<Share>>>,
     len: AtomicUsize,
 }
@@ -24,11 +31,54 @@ pub(crate) struct Share {
     /// Nanoseconds of CPU, divided by the weight in cores.
     time: AtomicU64,
     hungry: AtomicUsize,
+    line: Mutex<Line>,
+}
+
+/// The futures of one container that want to run.
+#[derive(Debug, Default)]
+struct Line {
+    /// Those that have a place.
+    placed: usize,
+    waiting: VecDeque<Arc<Waiter>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    /// It was given a place. Written and read with the line locked.
+    given: AtomicBool,
+    waker: Mutex<Waker>,
+}
+
+impl Line {
+    /// A place has come free.
+    fn pass_on(&mut self) {
+        match self.waiting.pop_front() {
+            Some(next) => {
+                next.given.store(true, Ordering::Relaxed);
+                next.waker.lock().wake_by_ref();
+            }
+            None => self.placed -= 1,
+        }
+    }
+}
+
+/// A future's right to be in the queue. [`FairQueue::leave_line`] must be called before it is dropped.
+#[derive(Debug, Default)]
+pub(crate) enum Place {
+    #[default]
+    None,
+    Waiting(Arc<Waiter>),
+    Held,
 }
 
 impl Share {
     pub(crate) fn new(weight_millis: u64) -> Self {
-        Self { weight: weight_millis.max(1), time: AtomicU64::new(0), hungry: AtomicUsize::new(0) }
+        Self {
+            weight: weight_millis.max(1),
+            time: AtomicU64::new(0),
+            hungry: AtomicUsize::new(0),
+            line: Mutex::default(),
+        }
     }
 
     pub(crate) fn charge(&self, nanos: u64) {
@@ -41,6 +91,60 @@ impl Share {
 }
 
 impl FairQueue {
+    /// With so many places a container.
+    pub(crate) fn new(places: usize) -> Self {
+        Self { places: places.max(1), hungry: Mutex::default(), len: AtomicUsize::new(0) }
+    }
+
+    /// Whether a future of `share` may run its next slice now; otherwise it is woken when it may.
+    pub(crate) fn may_run(&self, share: &Share, place: &mut Place, waker: &Waker) -> bool {
+        if matches!(place, Place::Held) {
+            return true;
+        }
+        let mut line = share.line.lock();
+        match place {
+            Place::Waiting(waiter) if !waiter.given.load(Ordering::Relaxed) => {
+                waiter.waker.lock().clone_from(waker);
+                return false;
+            }
+            Place::None if line.placed >= self.places => {
+                let waiter = Arc::new(Waiter { given: AtomicBool::new(false), waker: Mutex::new(waker.clone()) });
+                line.waiting.push_back(waiter.clone());
+                *place = Place::Waiting(waiter);
+                return false;
+            }
+            Place::None => line.placed += 1,
+            Place::Waiting(_) | Place::Held => {}
+        }
+        *place = Place::Held;
+        true
+    }
+
+    /// Its slice is over and it wants another one: those of the same container that wait have theirs first.
+    pub(crate) fn step_behind(&self, share: &Share, place: &mut Place) {
+        let mut line = share.line.lock();
+        if matches!(place, Place::Held) && !line.waiting.is_empty() {
+            line.pass_on();
+            *place = Place::None;
+        }
+    }
+
+    /// It wants no slice, for now or for ever.
+    pub(crate) fn leave_line(&self, share: &Share, place: &mut Place) {
+        match std::mem::take(place) {
+            Place::None => {}
+            Place::Held => share.line.lock().pass_on(),
+            Place::Waiting(waiter) => {
+                let mut line = share.line.lock();
+                if waiter.given.load(Ordering::Relaxed) {
+                    line.pass_on();
+                } else {
+                    line.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
+                }
+            }
+        }
+    }
+
     /// `share` was cut off and waits for its next slice; `rested` if it had not waited for its last one.
     pub(crate) fn enter(&self, share: &Arc<Share>, rested: bool) {
         let mut hungry = self.hungry.lock();
@@ -79,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_light_one_steps_back_until_the_heavy_one_had_its_share() {
-        let queue = FairQueue::default();
+        let queue = FairQueue::new(2);
         let (light, heavy) = (Arc::new(Share::new(100)), Arc::new(Share::new(900)));
         let mut ran = [0u32, 0];
         queue.enter(&light, true);
@@ -94,9 +198,65 @@ mod tests {
         assert!((95..=105).contains(&ran[0]), "{ran:?}");
     }
 
+    /// Futures of containers in a queue as tokio's, first come, first served: what runs is cut off, and wants more.
+    struct Queue {
+        fair: FairQueue,
+        shares: Vec<Share>,
+        places: Vec<(usize, Place)>,
+        ready: VecDeque<usize>,
+    }
+
+    impl Queue {
+        /// Polls whoever is next until one has run; the container that it is of.
+        fn run_one(&mut self) -> usize {
+            loop {
+                let at = self.ready.pop_front().expect("somebody wants to run");
+                let (container, place) = &mut self.places[at];
+                let share = &self.shares[*container];
+                if !self.fair.may_run(share, place, Waker::noop()) {
+                    continue;
+                }
+                let container = *container;
+                self.fair.step_behind(share, place);
+                self.ready.push_back(at);
+                // Wakers do nothing here: whoever was given a place is ready.
+                for (other, (_, place)) in self.places.iter().enumerate() {
+                    let given = matches!(place, Place::Waiting(waiter) if waiter.given.load(Ordering::Relaxed));
+                    if given && !self.ready.contains(&other) {
+                        self.ready.push_back(other);
+                    }
+                }
+                return container;
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_comes_waits_for_the_containers_and_not_for_their_requests() {
+        let containers = 4;
+        let mut queue = Queue {
+            fair: FairQueue::new(2),
+            shares: (0..=containers).map(|_| Share::new(100)).collect(),
+            places: (0..containers * 128).map(|at| (at / 128, Place::None)).collect(),
+            ready: (0..containers * 128).collect(),
+        };
+        let mut ran = vec![0; containers];
+        (0..10_000).for_each(|_| ran[queue.run_one()] += 1);
+        assert!(ran.iter().all(|count| (2_400..=2_600).contains(count)), "{ran:?}");
+        queue.places.push((containers, Place::None));
+        queue.ready.push_back(containers * 128);
+        let before = (0..).take_while(|_| queue.run_one() != containers).count();
+        assert!(before <= containers * 2, "{before} slices of others");
+        for at in 0..queue.places.len() {
+            let (container, place) = &mut queue.places[at];
+            queue.fair.leave_line(&queue.shares[*container], place);
+        }
+        assert!(queue.shares.iter().all(|share| share.line.lock().placed == 0 && share.line.lock().waiting.is_empty()));
+    }
+
     #[test]
     fn nobody_steps_back_for_one_that_does_not_wait() {
-        let queue = FairQueue::default();
+        let queue = FairQueue::new(2);
         let (light, heavy) = (Arc::new(Share::new(1)), Arc::new(Share::new(1000)));
         light.charge(1_000_000);
         assert!(!queue.steps_back(&light, 0));

@@ -7,7 +7,6 @@ use crate::fair::FairQueue;
 use crate::memory::AddressSpace;
 use crate::metrics::Counters;
 use crate::net::{EgressRules, GuestSockets};
-use crate::released::Released;
 use crate::seats::Seats;
 use crate::starts::Starts;
 use crate::ticker::Ticker;
@@ -29,7 +28,6 @@ pub(crate) struct Host {
     pub(crate) address_space: Arc<AddressSpace>,
     pub(crate) seats: Arc<Seats>,
     pub(crate) starts: Arc<Starts>,
-    pub(crate) released: Arc<Released>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tasks: Tasks,
 }

@@ -42,7 +42,6 @@ mod paid;
 pub mod policy;
 mod prices;
 mod priority;
-mod released;
 mod runtime;
 mod seats;
 mod service;

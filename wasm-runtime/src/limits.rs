@@ -11,7 +11,12 @@ pub const IDLE_TICKS_MAX: u32 = 50;
 pub const POLLS_BETWEEN_EVENTS: u32 = 4;
 /// A slice that the tick did not cut: its container's requests are answered on the threads of commands for a while.
 pub const LONG_SLICE: Duration = Duration::from_millis(8);
-/// Time after a [`LONG_SLICE`] for which its container's requests stay on the threads of commands.
+/// Requests of one container that go on after their first slice on the threads of services at once.
+pub const LONG_REQUESTS_BESIDE_OTHERS: usize = 1;
+/// CPU time of a request at a stretch after which its container's next requests are answered on the threads of commands:
+/// most requests take a tenth of it.
+pub const LONG_STRETCH: Duration = Duration::from_millis(4);
+/// Time after a [`LONG_SLICE`] or a [`LONG_STRETCH`] for which its container's requests stay on the threads of commands.
 pub const LONG_SLICE_MEMORY: Duration = Duration::from_secs(60);
 /// The period in which a container may use its millicores (the kernel's default `cpu.cfs_period_us`).
 pub const CPU_PERIOD: Duration = Duration::from_millis(100);
@@ -91,8 +96,9 @@ pub const SEATS_NAMESPACE_PART: u32 = 2;
 pub const SEATS_RESERVED_PART: u32 = 4;
 /// Instances that each container may have whatever the others have, as long as there are any.
 pub const SEATS_GUARANTEED: u32 = 8;
-/// Bytes of linear memory that a slot of the pool keeps between two requests.
-pub const SLOT_RESIDENT_MEMORY_BYTES: usize = 256 << 10;
+/// Bytes of linear memory that a slot of the pool keeps between two requests: more than a small guest touches, and so little
+/// that all requests of one container leave less than 32 MiB.
+pub const SLOT_RESIDENT_MEMORY_BYTES: usize = 128 << 10;
 /// Bytes of a table that a slot keeps.
 pub const SLOT_RESIDENT_TABLE_BYTES: usize = 8 << 10;
 /// Bytes of a stack that a slot keeps.
@@ -105,8 +111,8 @@ pub const DECOMMIT_BATCH: usize = 1;
 /// Instances of services that are made at once, for each thread that answers requests: one that runs and one that is
 /// ready.
 pub const STARTS_PER_WORKER: usize = 2;
-/// From a container's end until what it made the host allocate is given back: longer than its tasks take to end.
-pub const GIVE_BACK_AFTER: Duration = Duration::from_millis(200);
+/// The time that a thread which has done something that blocks waits for more of it; with it ends what its allocator keeps.
+pub const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 // HTTP services.
 /// Connections of one service.

@@ -6,20 +6,20 @@ use crate::connections::Connections;
 use crate::container::{Container, ContainerLimits};
 use crate::engine::{Cpu, EngineSet, Role};
 use crate::error::Error;
+use crate::fair::FairQueue;
 use crate::host::{Host, Lane};
 use crate::inspect::inspect;
 use crate::limits;
 use crate::metrics::RuntimeMetrics;
 use crate::net::{EgressRules, GuestSockets, spare_for_one_kind};
 use crate::priority::Priority;
-use crate::released::Released;
 use crate::seats::Seats;
 use crate::service::{ServiceHandle, ServiceSpec};
 use crate::starts::Starts;
 use crate::ticker::{Tick, Ticker};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use sampan_env::{Env, Tasks};
+use sampan_env::{Env, FreedMemory, Tasks};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
@@ -40,9 +40,6 @@ pub struct RuntimeConfig {
     pub egress: EgressRules,
     /// The source of the ticks that end time slices.
     pub tick: Tick,
-    /// Called on the guests' threads a moment after containers have ended: gives back what the program's allocator keeps
-    /// of what was freed. By default nothing.
-    pub give_back: fn(),
 }
 
 impl RuntimeConfig {
@@ -55,7 +52,6 @@ impl RuntimeConfig {
             workers: 0,
             egress: EgressRules::default(),
             tick: Tick::default(),
-            give_back: || {},
         }
     }
 }
@@ -81,8 +77,8 @@ const SERVICES: Priority = Priority { nicer: limits::SERVICE_NICE, slice: None }
 struct Threads(Option<tokio::runtime::Runtime>);
 
 impl Threads {
-    fn start(name: &str, workers: usize, priority: Priority, released: &Arc<Released>) -> Result<Self, Error> {
-        let released = released.clone();
+    fn start(name: &str, workers: usize, priority: Priority, memory: &Arc<FreedMemory>) -> Result<Self, Error> {
+        let memory = memory.clone();
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers)
             .thread_name(name)
@@ -90,7 +86,8 @@ impl Threads {
             // timers waiting for as many milliseconds.
             .event_interval(limits::POLLS_BETWEEN_EVENTS)
             .enable_all()
-            .on_thread_park(move || released.rests())
+            .thread_keep_alive(limits::BLOCKING_KEEP_ALIVE)
+            .on_thread_park(move || memory.rests())
             .on_thread_start(move || {
                 // Without the right to change priorities, guests only compete as equals. Said once: it is so for each
                 // thread.
@@ -104,9 +101,10 @@ impl Threads {
             .map_err(|e| Error::io("starting the guests' threads", e))
     }
 
-    fn lane(&self) -> Result<Lane, Error> {
+    /// `places`: futures of one container that may want their next slices at once.
+    fn lane(&self, places: usize) -> Result<Lane, Error> {
         let runtime = self.0.as_ref().ok_or(Error::ShuttingDown)?;
-        Ok(Lane { handle: runtime.handle().clone(), fair: Arc::default() })
+        Ok(Lane { handle: runtime.handle().clone(), fair: Arc::new(FairQueue::new(places)) })
     }
 }
 
@@ -136,31 +134,29 @@ pub struct Capacity {
 impl Runtime {
     /// Starts the engines and the threads for guests. An error where threads, address space or the cache cannot be had.
     pub fn new(config: RuntimeConfig, env: Env) -> Result<Self, Error> {
-        let released = Released::new(config.give_back);
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if config.workers == 0 { cores() } else { config.workers };
-        let command_threads = Threads::start("command", workers, COMMANDS, &released)?;
-        let service_threads = Threads::start("service", workers, SERVICES, &released)?;
+        let command_threads = Threads::start("command", workers, COMMANDS, env.memory())?;
+        let service_threads = Threads::start("service", workers, SERVICES, env.memory())?;
         let engines = Arc::new(EngineSet::new(Cpu::of_this_machine())?);
         let connections_max = usize::try_from(spare_for_one_kind(descriptors_max())).unwrap_or(usize::MAX);
         let host = Arc::new(Host {
             ticker: Arc::new(Ticker::new(engines.all(), config.tick)?),
-            commands: command_threads.lane()?,
-            services: service_threads.lane()?,
+            commands: command_threads.lane(workers)?,
+            services: service_threads.lane(limits::LONG_REQUESTS_BESIDE_OTHERS)?,
             egress: Arc::new(ArcSwap::from_pointee(config.egress)),
             sockets: GuestSockets::new(descriptors_max()),
             connections: Connections::new(connections_max, &env),
             seats: Arc::new(Seats::new(limits::SERVICE_INSTANCES_MAX)),
             starts: Starts::new(workers * limits::STARTS_PER_WORKER),
-            released,
             address_space: Arc::default(),
             counters: Arc::default(),
             tasks: Tasks::new("guests"),
             env,
             engines: engines.clone(),
         });
-        let lanes = [&host.commands, &host.services].map(|lane| lane.handle.clone());
-        let releases = host.released.clone().run(host.env.clone(), host.tasks.clone(), lanes, workers);
+        let lanes = [&host.commands, &host.services].map(|lane| (lane.handle.clone(), workers));
+        let releases = host.env.memory().clone().run(host.env.clone(), host.tasks.clone(), lanes.to_vec());
         let cancelled = host.tasks.token().clone();
         host.spawn(async move {
             tokio::select! {
@@ -270,6 +266,11 @@ impl Runtime {
         spec: ServiceSpec,
     ) -> Result<ServiceHandle, Error> {
         crate::service::start(&self.host, artifact, container, spec)
+    }
+
+    /// Does work that runs guests while its thread waits for them, at the commands' priority. It ends by itself.
+    pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> tokio::task::JoinHandle<T> {
+        sampan_env::blocking_on(&self.host.commands.handle, work)
     }
 
     /// The number of pods that this process can hold, by the kernel's limits.

@@ -7,7 +7,7 @@
 mod support;
 
 use bytes::Bytes;
-use sampan_env::Env;
+use sampan_env::{Env, FreedMemory};
 use sampan_wasm_runtime::*;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ unsafe extern "C" {
 /// One for all tests, as a process has one.
 static RUNTIME: std::sync::LazyLock<Runtime> = std::sync::LazyLock::new(|| {
     let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("artefacts");
-    let config = RuntimeConfig { give_back: || mi_collect(true), ..config(&cache) };
-    Runtime::new(config, Env::system()).expect("a runtime")
+    let env = Env::system().with_memory(FreedMemory::new(|| mi_collect(true)));
+    Runtime::new(config(&cache), env).expect("a runtime")
 });
 
 /// One neighbour at a time: they share the machine's cores, and the memory is the process's.

@@ -177,7 +177,7 @@ mod tests {
             meter: Meter {
                 cpu: Arc::new(PodCpu::new(env, None, 0)),
                 ticker: Arc::new(Ticker::new(Vec::new(), Tick::Never).expect("no thread is needed")),
-                fair: Arc::default(),
+                fair: Arc::new(crate::fair::FairQueue::new(1)),
                 cut_off: Arc::default(),
             },
             connection: None,

@@ -249,7 +249,7 @@ async fn serve(service: Arc<Service>, listener: TcpListener) {
     // A verdict is there before its kill.
     running.exit.set(service.verdict.get().cloned().unwrap_or_else(|| Exit::killed("killed")));
     running.kill.cancel();
-    running.host.released.note();
+    running.host.env.memory().note();
 }
 
 /// Number of connections that a service may hold: by descriptors, and by half of the memory that clients may make it

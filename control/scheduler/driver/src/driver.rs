@@ -191,7 +191,10 @@ impl Thread {
         let mut idle = None;
         loop {
             let received = match idle {
-                Some(wait) => self.inbox.wait(wait),
+                Some(wait) => {
+                    self.env.memory().rests();
+                    self.inbox.wait(wait)
+                }
                 None => self.inbox.look(),
             };
             if let Some(received) = received {

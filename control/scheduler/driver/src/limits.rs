@@ -38,8 +38,8 @@ pub const DECISIONS_WAITING: usize = 8192;
 pub const DECISIONS_KEPT: usize = 4096;
 /// A pause after the server could not take decisions; they wait.
 pub const DECISIONS_PAUSE: Duration = Duration::from_secs(30);
-/// Longest pause between two looks of the thread at the clock while anything waits for a time.
-pub const IDLE_WAIT: Duration = Duration::from_secs(60);
+/// Longest pause of the thread: between two looks at the clock, and between two returns of freed memory.
+pub const IDLE_WAIT: Duration = Duration::from_secs(2);
 /// Pause of a namespace's pods after one of them cost more than a cycle may: about ten times that cost.
 pub const COSTLY_PAUSE: Duration = Duration::from_millis(600);
 /// Cycles whose bindings and conditions wait to be begun; past it no cycle runs.
