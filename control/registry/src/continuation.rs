@@ -1,12 +1,14 @@
-//! The `continue` token: where the next page of a list begins, and of which revision.
+//! The `continue` token: where the next page of a list begins, and of which revision. Whoever asks for it may make one up
+//! and so name any revision; what only a list that was begun may go on to see asks for a tag of this server's.
 
 use crate::error::Error;
 use crate::limits::CONTINUE_TOKEN_MAX;
+use crate::seal::Seal;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-/// As apiserver writes it, with one member more: how many items were left behind the page (absent: not known).
+/// As apiserver writes it, with two members more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Token {
     #[serde(rename = "v")]
@@ -17,8 +19,12 @@ pub(crate) struct Token {
     /// The last key of the page before, below the resource's prefix.
     #[serde(rename = "start")]
     pub(crate) after: String,
+    /// How many items were left behind the page; `None`: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) left: Option<u64>,
+    /// The tag of a token that was handed out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    seal: String,
 }
 
 const VERSION: &str = "meta.k8s.io/v1";
@@ -27,17 +33,35 @@ const INCONSISTENT: i64 = -1;
 
 impl Token {
     pub(crate) fn new(revision: u64, after: &str, left: Option<u64>) -> Self {
-        Self { version: VERSION.into(), revision: revision.cast_signed(), after: after.to_owned(), left }
+        Self {
+            version: VERSION.into(),
+            revision: revision.cast_signed(),
+            after: after.to_owned(),
+            left,
+            seal: String::new(),
+        }
     }
 
     /// The token that goes on from the same key, with the current state.
     pub(crate) fn inconsistent(&self) -> Self {
-        Self { revision: INCONSISTENT, left: None, ..self.clone() }
+        Self { revision: INCONSISTENT, left: None, seal: String::new(), ..self.clone() }
     }
 
     /// `None`: the current one.
     pub(crate) fn revision(&self) -> Option<u64> {
         u64::try_from(self.revision).ok()
+    }
+
+    /// As it is handed out for a list of the keys with that prefix.
+    pub(crate) fn sealed(self, seal: &Seal, key_prefix: &str) -> Self {
+        let tag = seal.tag(&[key_prefix, &self.after], self.revision);
+        Self { seal: URL_SAFE_NO_PAD.encode(tag), ..self }
+    }
+
+    /// Whether it was handed out by `seal`'s process for such a list.
+    pub(crate) fn is_of(&self, seal: &Seal, key_prefix: &str) -> bool {
+        let tag = URL_SAFE_NO_PAD.decode(&self.seal).unwrap_or_default();
+        seal.knows(&[key_prefix, &self.after], self.revision, &tag)
     }
 
     pub(crate) fn encode(&self) -> String {
@@ -68,11 +92,25 @@ impl Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sampan_env::Env;
 
     #[test]
     fn tokens_come_back_and_nonsense_does_not() {
         let token = Token::new(7, "default/a", Some(3));
         assert_eq!(Token::decode(&token.encode()).expect("our own"), token);
+        let (seal, other) = (Seal::new(&Env::system()), Seal::new(&Env::system()));
+        let issued = Token::decode(&token.clone().sealed(&seal, "/secrets/").encode()).expect("our own");
+        assert!(issued.is_of(&seal, "/secrets/"));
+        for (by, prefix, made_up) in [
+            (&other, "/secrets/", issued.clone()),
+            (&seal, "/pods/", issued.clone()),
+            (&seal, "/secrets/", Token { revision: 6, ..issued.clone() }),
+            (&seal, "/secrets/", Token { after: "default/b".into(), ..issued.clone() }),
+            (&seal, "/secrets/", Token { seal: String::new(), ..issued.clone() }),
+            (&seal, "/secrets/", Token { seal: issued.seal[..2].to_owned(), ..issued.clone() }),
+        ] {
+            assert!(!made_up.is_of(by, prefix), "{prefix} {made_up:?}");
+        }
         for text in ["x", "", "AAAA", &URL_SAFE_NO_PAD.encode(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../x"}"#)] {
             let error = Token::decode(text).expect_err("nonsense");
             assert!(matches!(error, Error::BadRequest(_)), "{text}: {error}");

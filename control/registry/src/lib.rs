@@ -29,6 +29,7 @@ pub mod options;
 mod read;
 mod registry;
 pub mod resource;
+mod seal;
 mod selection;
 pub mod shapes;
 pub mod strategy;

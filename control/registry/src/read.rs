@@ -135,9 +135,11 @@ impl Registry {
             }
         };
         let page = match (snapshot, wanted) {
-            (Some(snapshot), _) => page_of(snapshot, &place, filter, options.limit, after.as_deref(), left),
+            (Some(snapshot), _) => self.page_of(snapshot, &place, filter, options.limit, after.as_deref(), left),
             (None, Wanted::Exact(revision)) => {
-                let asked = if token.is_some() { Asked::ToGoOn } else { Asked::Outright };
+                let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
+                let handed_out = token.as_ref().is_some_and(|token| token.is_of(&self.inner.seal, &key_prefix));
+                let asked = if handed_out { Asked::ToGoOn } else { Asked::Outright };
                 let page = match self.view(&table, &place, revision, asked, &options.history).await {
                     Ok(view) => {
                         self.page_of_history(&place, &filter, options.limit, after, left, revision, &view).await
@@ -246,6 +248,57 @@ impl Registry {
         entry.map(|entry| Ok(Arc::new(self.inner.watch.record(&place.prefix, &entry)?))).transpose()
     }
 
+    fn page_of(
+        &self,
+        snapshot: Snapshot,
+        place: &Place<'_>,
+        filter: Filter,
+        limit: u64,
+        after: Option<&str>,
+        left: Option<u64>,
+    ) -> Selection {
+        let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
+        let revision = snapshot.revision;
+        let start = after.map(Arc::from);
+        if limit == 0 {
+            return Selection::current(Current { snapshot, filter, key_prefix, after: start, left: u64::MAX });
+        }
+        let mut rest = snapshot.select(&filter, &key_prefix, after);
+        // The token stands before the items: where the page ends is looked up first.
+        let mut items = Vec::new();
+        let mut count = 0;
+        let mut last: Option<&Arc<str>> = None;
+        for (key, record) in rest.by_ref().take(limit.min(usize::MAX as u64) as usize) {
+            if limit <= LIST_HELD_MAX {
+                items.push(record.clone());
+            }
+            count += 1;
+            last = Some(key);
+        }
+        let next = rest.next();
+        let (token, remaining) = match (last, next) {
+            (Some(last), Some(_)) => {
+                // Kubernetes tells the number only where it need not look at each object. Later pages know it from the first.
+                let selected = !filter.labels.is_everything() || !filter.fields.is_everything();
+                let remaining = match left {
+                    _ if selected => None,
+                    Some(left) => Some(left.saturating_sub(count)),
+                    None => Some(rest.by_ref().count() as u64 + 1),
+                };
+                let token = Token::new(revision, &last[place.prefix.len()..], remaining);
+                (Some(token.sealed(&self.inner.seal, &key_prefix).encode()), remaining)
+            }
+            _ => (None, None),
+        };
+        drop(rest);
+        if limit <= LIST_HELD_MAX {
+            return Selection::held(List { items, revision, continue_token: token, remaining });
+        }
+        let mut walk = Selection::current(Current { snapshot, filter, key_prefix, after: start, left: count });
+        (walk.continue_token, walk.remaining) = (token, remaining);
+        walk
+    }
+
     #[allow(clippy::too_many_arguments, reason = "one page of one list, which has these in hand")]
     async fn page_of_history(
         &self,
@@ -282,7 +335,8 @@ impl Registry {
             }
         }
         let remaining = left.map(|left| left.saturating_sub(items.len() as u64)).filter(|_| more);
-        let token = more.then(|| Token::new(revision, &last[place.prefix.len()..], remaining).encode());
+        let token = Token::new(revision, last.get(place.prefix.len()..).unwrap_or_default(), remaining);
+        let token = more.then(|| token.sealed(&self.inner.seal, &key_prefix).encode());
         Ok(List { items, revision, continue_token: token, remaining })
     }
 }
@@ -313,55 +367,6 @@ impl Shown {
             }
         }
     }
-}
-
-fn page_of(
-    snapshot: Snapshot,
-    place: &Place<'_>,
-    filter: Filter,
-    limit: u64,
-    after: Option<&str>,
-    left: Option<u64>,
-) -> Selection {
-    let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
-    let revision = snapshot.revision;
-    let start = after.map(Arc::from);
-    if limit == 0 {
-        return Selection::current(Current { snapshot, filter, key_prefix, after: start, left: u64::MAX });
-    }
-    let mut rest = snapshot.select(&filter, &key_prefix, after);
-    // The token stands before the items: where the page ends is looked up first.
-    let mut items = Vec::new();
-    let mut count = 0;
-    let mut last: Option<&Arc<str>> = None;
-    for (key, record) in rest.by_ref().take(limit.min(usize::MAX as u64) as usize) {
-        if limit <= LIST_HELD_MAX {
-            items.push(record.clone());
-        }
-        count += 1;
-        last = Some(key);
-    }
-    let next = rest.next();
-    let (token, remaining) = match (last, next) {
-        (Some(last), Some(_)) => {
-            // Kubernetes tells the number only where it need not look at each object. Later pages know it from the first.
-            let selected = !filter.labels.is_everything() || !filter.fields.is_everything();
-            let remaining = match left {
-                _ if selected => None,
-                Some(left) => Some(left.saturating_sub(count)),
-                None => Some(rest.by_ref().count() as u64 + 1),
-            };
-            (Some(Token::new(revision, &last[place.prefix.len()..], remaining).encode()), remaining)
-        }
-        _ => (None, None),
-    };
-    drop(rest);
-    if limit <= LIST_HELD_MAX {
-        return Selection::held(List { items, revision, continue_token: token, remaining });
-    }
-    let mut walk = Selection::current(Current { snapshot, filter, key_prefix, after: start, left: count });
-    (walk.continue_token, walk.remaining) = (token, remaining);
-    walk
 }
 
 fn gone(error: sampan_store::Error, revision: u64) -> Error {

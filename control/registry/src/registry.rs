@@ -6,6 +6,7 @@ use crate::encode::{self, Refusal, Revisions, StoredDecoder};
 use crate::error::Error;
 use crate::options::Caller;
 use crate::resource::Resource;
+use crate::seal::Seal;
 use crate::strategy::{Capabilities, Context};
 use crate::table::{Index, ResourceTable, storage_prefix};
 use arc_swap::ArcSwap;
@@ -62,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) capabilities: Capabilities,
     pub(crate) decoder: Arc<StoredDecoder>,
     pub(crate) watch: Watch,
+    pub(crate) seal: Seal,
 }
 
 /// One call's place: the row that was named, the row that is stored (errors name it, as Kubernetes' do), the key.
@@ -97,7 +99,8 @@ impl Registry {
         let stored = table.iter().filter(|row| is_storage(row));
         let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
         let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
-        let inner = Inner { store, env, table: ArcSwap::new(table), codec, pools, capabilities, decoder, watch };
+        let seal = Seal::new(&env);
+        let inner = Inner { store, env, table: ArcSwap::new(table), codec, pools, capabilities, decoder, watch, seal };
         Ok(Self { inner: Arc::new(inner) })
     }
 

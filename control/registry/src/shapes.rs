@@ -42,7 +42,7 @@ const RESET_METADATA: [&str; 7] =
 pub fn restore_unwritten(row: &Resource, object: &mut Object, old: &Object, view: &str) {
     for path in row.reset_paths(view) {
         match path {
-            ["metadata"] => RESET_METADATA.iter().for_each(|name| restore(object, old, &["metadata", name])),
+            ["metadata"] => restore_metadata(object, old),
             path => restore(object, old, path),
         }
     }
@@ -52,6 +52,11 @@ pub fn restore_unwritten(row: &Resource, object: &mut Object, old: &Object, view
             object.fields().keys().chain(old.fields().keys()).filter(is_other).cloned().collect();
         names.iter().for_each(|name| restore(object, old, &[name]));
     }
+}
+
+/// Puts back the metadata that a view leaves alone which writes none.
+pub fn restore_metadata(object: &mut Object, old: &Object) {
+    RESET_METADATA.iter().for_each(|name| restore(object, old, &["metadata", name]));
 }
 
 /// Makes the object have at a path what the old one has there, or nothing.

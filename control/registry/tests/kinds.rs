@@ -357,3 +357,132 @@ async fn privileged_containers_are_for_the_administrator_to_allow() {
         }
     }
 }
+
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// A pod by that name, changed through one of its views; the error's message.
+async fn changed(
+    registry: &Registry,
+    view: &str,
+    name: &str,
+    change: impl Fn(&mut Object) + Sync,
+) -> Result<Object, String> {
+    let (table, client) = (registry.table(), Client::new());
+    let pods = table.lookup("", "v1", "pods").expect("a row");
+    let options = UpdateOptions { subresource: view.into(), ..UpdateOptions::default() };
+    let transform = |current: Option<&Object>| {
+        let mut object = current.cloned().unwrap_or_default();
+        change(&mut object);
+        Ok(object)
+    };
+    let outcome = registry.update(&client.caller(), pods, "default", name, &options, &transform).await;
+    outcome.map(|updated| updated.record.object()).map_err(|error| error.status().message)
+}
+
+/// Who may change its containers alone does not come to relabel a pod, to have it collected or to keep it from its end.
+#[tokio::test]
+async fn views_of_containers_write_no_metadata() {
+    let registry = registry().await;
+    let (table, client) = (registry.table(), Client::new());
+    let pods = table.lookup("", "v1", "pods").expect("a row");
+    let made = registry.create(&client.caller(), pods, "default", pod("web", Some("n1"))).await.expect("created");
+    let made = made.object();
+    let parts = [
+        ("labels", json!({"a": "evil"})),
+        ("annotations", json!({"a": "evil"})),
+        ("finalizers", json!(["e.vil/x"])),
+        ("ownerReferences", json!([{"apiVersion": "v1", "kind": "Namespace", "name": "nope", "uid": "u"}])),
+    ];
+    for view in ["ephemeralcontainers", "resize"] {
+        for (part, value) in &parts {
+            let pod = changed(&registry, view, "web", |pod| pod.set_meta(part, value.clone())).await.expect("accepted");
+            assert_eq!(pod.metadata().get(*part), made.metadata().get(*part), "{part} through {view}");
+        }
+    }
+}
+
+/// What marks a pod as the mirror of another is fixed, by whatever path it is written.
+#[tokio::test]
+async fn annotations_that_a_pod_is_made_with_stay() {
+    const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/c";
+    let registry = registry().await;
+    let (table, client) = (registry.table(), Client::new());
+    let pods = table.lookup("", "v1", "pods").expect("a row");
+    let mut mirror = pod("mirror", Some("n1"));
+    mirror.set_meta("annotations", json!({MIRROR: "m", APP_ARMOR: "unconfined"}));
+    for object in [mirror, pod("plain", Some("n1"))] {
+        registry.create(&client.caller(), pods, "default", object).await.expect("created");
+    }
+    for view in ["", "status"] {
+        for (name, annotations, why) in [
+            ("plain", json!({MIRROR: "m"}), "may not add mirror pod annotation"),
+            ("plain", json!({APP_ARMOR: "unconfined"}), "may not add AppArmor annotations"),
+            (
+                "mirror",
+                json!({MIRROR: "other", APP_ARMOR: "unconfined"}),
+                "may not remove or update mirror pod annotation",
+            ),
+            ("mirror", json!({APP_ARMOR: "unconfined"}), "may not remove or update mirror pod annotation"),
+            ("mirror", json!({MIRROR: "m"}), "may not remove or update AppArmor annotations"),
+            ("mirror", json!({MIRROR: "m", APP_ARMOR: "unconfined", "more": "x"}), ""),
+        ] {
+            let outcome = changed(&registry, view, name, |pod| pod.set_meta("annotations", annotations.clone())).await;
+            match (why, outcome) {
+                ("", outcome) => drop(outcome.expect("other annotations are free")),
+                (why, outcome) => {
+                    let message = outcome.expect_err(why);
+                    assert!(message.contains(why), "{view:?} of {name}: {message}");
+                }
+            }
+        }
+    }
+    for (view, why) in [
+        ("ephemeralcontainers", "static pods do not support ephemeral containers"),
+        ("resize", "static pods cannot be resized"),
+    ] {
+        let message = changed(&registry, view, "mirror", |_| {}).await.expect_err("it is a mirror");
+        assert!(message.contains(why), "{view}: {message}");
+    }
+}
+
+/// A node writes the slices of its own devices, by name of the node: they stay there.
+#[tokio::test]
+async fn a_slice_of_devices_stays_where_it_is() {
+    let registry = registry().await;
+    let (table, client) = (registry.table(), Client::new());
+    let slices = table.lookup("resource.k8s.io", "v1", "resourceslices").expect("a row");
+    let slice = |spec: Value| {
+        let mut whole =
+            json!({"driver": "d.example.com", "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}});
+        whole.as_object_mut().expect("a map").extend(spec.as_object().cloned().expect("a map"));
+        let value = json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "s"}, "spec": whole});
+        decode("resource.k8s.io", "v1", "ResourceSlice", value)
+    };
+    for (spec, why) in [
+        (json!({}), "Required value: exactly one of `nodeName`"),
+        (json!({"allNodes": true, "nodeName": "n"}), "\"{`nodeName`, `allNodes`}\": exactly one of"),
+        (json!({"allNodes": false}), "must be either unset or set to true"),
+        (json!({"nodeName": ""}), "must be either unset or set to a non-empty string"),
+    ] {
+        let error = registry.create(&client.caller(), slices, "", slice(spec)).await.expect_err(why);
+        assert!(error.status().message.contains(why), "{}", error.status().message);
+    }
+    registry.create(&client.caller(), slices, "", slice(json!({"nodeName": "n1"}))).await.expect("created");
+    for spec in [
+        json!({"nodeName": "n2"}),
+        json!({"allNodes": true}),
+        json!({"nodeName": "n1", "driver": "e.example.com"}),
+        json!({"nodeName": "n1", "pool": {"name": "q", "generation": 1, "resourceSliceCount": 1}}),
+    ] {
+        let new = slice(spec.clone());
+        let transform = |current: Option<&Object>| {
+            let mut object = current.cloned().unwrap_or_default();
+            object.set(&["spec"], new.get(&["spec"]).cloned().unwrap_or_default());
+            Ok(object)
+        };
+        let options = UpdateOptions::default();
+        let error =
+            registry.update(&client.caller(), slices, "", "s", &options, &transform).await.expect_err("it moves");
+        assert!(error.status().message.contains("field is immutable"), "{spec}: {}", error.status().message);
+    }
+}

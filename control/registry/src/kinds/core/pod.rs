@@ -120,8 +120,9 @@ fn one_address(pod: &mut Object, single: &str, list: &str) {
     }
 }
 
-/// Takes spec and status from the old pod.
+/// Takes metadata, spec and status from the old pod.
 fn restore(pod: &mut Object, old: &Object) {
+    shapes::restore_metadata(pod, old);
     for part in ["spec", "status"] {
         match old.get(&[part]) {
             Some(value) => pod.set(&[part], value.clone()),

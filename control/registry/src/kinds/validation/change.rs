@@ -12,6 +12,39 @@ use std::fmt::Write as _;
 
 const ENDED: &str = "may not be transitioned to non-terminated state";
 
+/// Marks a pod that shows what a node runs by itself.
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+/// Prefix of the annotations by which AppArmor profiles were set before there was a field.
+const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+/// Annotations that a pod keeps as it was made (ValidatePodSpecificAnnotationUpdates).
+pub(super) fn fixed_annotations(pod: &Object, old: &Object, errors: &mut FieldErrors) {
+    let (at, old_at) = (At::object(pod), At::object(old));
+    let (metadata, old_metadata) = (at.get("metadata"), old_at.get("metadata"));
+    let (annotations, before) = (metadata.get("annotations"), old_metadata.get("annotations"));
+    let mut forbid = |key: &str, app_armor: &str, mirror: &str| {
+        if key.starts_with(APP_ARMOR) {
+            annotations.key(key).forbidden(errors, app_armor);
+        } else if key == MIRROR {
+            annotations.key(key).forbidden(errors, mirror);
+        }
+    };
+    for (key, value) in before.entries() {
+        if annotations.key(key).value() != value.value() {
+            forbid(
+                key,
+                "may not remove or update AppArmor annotations",
+                "may not remove or update mirror pod annotation",
+            );
+        }
+    }
+    for (key, _) in annotations.entries() {
+        if !before.key(key).is_set() {
+            forbid(key, "may not add AppArmor annotations", "may not add mirror pod annotation");
+        }
+    }
+}
+
 pub(super) fn pod_status(pod: &Object, old: &Object, errors: &mut FieldErrors) {
     let (at, old_at) = (At::object(pod), At::object(old));
     let (status, old_status) = (at.get("status"), old_at.get("status"));

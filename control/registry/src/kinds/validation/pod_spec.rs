@@ -2,13 +2,14 @@
 
 use super::At;
 use super::affinity::{affinity, spread, tolerations};
+use super::change::MIRROR;
 use super::checks::{annotations, ip, labels, named, named_if_set, one_of, required_one_of, required_text};
 use super::container::{Pod, containers, ephemeral_containers, init_containers, only_for_pods};
 use super::resources::{ClaimNames, container_resource_name, resource_quantity};
 use super::security;
 use super::volumes::volumes;
 use crate::strategy::Context;
-use sampan_api::field::FieldErrors;
+use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::{Map, Value};
@@ -19,7 +20,7 @@ const SEARCHES_MAX: usize = 32;
 const SEARCH_CHARS_MAX: usize = 2048;
 const HOSTNAME_OVERRIDE_MAX: usize = 64;
 const DEADLINE_MAX: i64 = i32::MAX as i64;
-const MIRROR: &str = "kubernetes.io/config.mirror";
+const STATIC_EPHEMERAL: &str = "static pods do not support ephemeral containers";
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Fields of a pod that an update may change, as the refusal lists them.
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -304,9 +305,17 @@ pub(in crate::kinds) fn create(ctx: &Context<'_>, pod: &Object) -> FieldErrors {
 
 pub(in crate::kinds) fn update(ctx: &Context<'_>, pod: &Object, old: &Object) -> FieldErrors {
     let mut errors = FieldErrors::default();
+    if matches!(ctx.subresource, "" | "status" | "ephemeralcontainers" | "resize") {
+        super::change::fixed_annotations(pod, old, &mut errors);
+    }
     match ctx.subresource {
         "" => spec_update(ctx, pod, old, &mut errors),
         "status" => super::change::pod_status(pod, old, &mut errors),
+        "ephemeralcontainers" | "resize" if old.annotation(MIRROR).is_some() => {
+            let resize = ctx.subresource == "resize";
+            let text = if resize { "static pods cannot be resized" } else { STATIC_EPHEMERAL };
+            errors.push(FieldError::forbidden(&Path::new(""), text));
+        }
         "ephemeralcontainers" => {
             metadata_and_spec(ctx, pod, &mut errors);
             super::change::ephemeral_containers(pod, old, &mut errors);
