@@ -38,24 +38,99 @@ async fn mirror_pod(write: &Write<'_>, pod: &Object, client: &Client) -> Result<
         return Err(write.node_may_not("can only create pods with spec.nodeName set to itself"));
     }
     owner(write, pod, client).await?;
-    let value = pod.to_value();
-    if !references(&value, Referred::ServiceAccount).is_empty() {
-        return Err(write.node_may_not("can not create pods that reference a service account"));
+    match referred(pod) {
+        Ok(None) => Ok(()),
+        Ok(Some(resource)) => Err(write.node_may_not(&format!("can not create pods that reference {resource}"))),
+        Err(unknown) => Err(write.forbidden(&unknown)),
     }
-    for (kind, what) in [(Referred::Secret, "secrets"), (Referred::ConfigMap, "configmaps")] {
+}
+
+/// Sources of volumes that are no objects of the API.
+const OF_NO_OBJECT: [&str; 23] = [
+    "awsElasticBlockStore",
+    "azureDisk",
+    "cephfs",
+    "cinder",
+    "downwardAPI",
+    "emptyDir",
+    "fc",
+    "flexVolume",
+    "flocker",
+    "gcePersistentDisk",
+    "gitRepo",
+    "hostPath",
+    "image",
+    "iscsi",
+    "nfs",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+    "vsphereVolume",
+    // Of every volume.
+    "name",
+];
+/// Sources of volumes that are, and what they refer to.
+const OF_OBJECTS: [(&str, &str); 8] = [
+    ("configMap", "configmaps (via configmap volumes)"),
+    ("secret", "secrets (via secret volumes)"),
+    ("csi", "csidrivers (via CSI volumes)"),
+    ("glusterfs", "endpoints (via glusterFS volumes)"),
+    ("persistentVolumeClaim", "persistentvolumeclaims"),
+    ("ephemeral", "persistentvolumeclaims (via ephemeral volumes)"),
+    ("azureFile", "secrets (via azureFile volumes)"),
+    ("projected", ""),
+];
+/// Sources of a projected volume; one with no text refers to nothing.
+const PROJECTED: [(&str, &str); 6] = [
+    ("configMap", "configmaps (via projected volumes)"),
+    ("secret", "secrets (via projected volumes)"),
+    ("serviceAccountToken", "serviceaccounts (via projected volumes)"),
+    ("clusterTrustBundle", "clustertrustbundles"),
+    ("podCertificate", "podcertificates"),
+    ("downwardAPI", ""),
+];
+
+/// The resource of an object that the pod refers to, if it does (podutil.HasAPIObjectReference). Error: it has a volume
+/// whose source is not known.
+fn referred(pod: &Object) -> Result<Option<&'static str>, String> {
+    let value = pod.to_value();
+    for (kind, what) in [
+        (Referred::ServiceAccount, "serviceaccounts"),
+        (Referred::Secret, "secrets"),
+        (Referred::ConfigMap, "configmaps"),
+    ] {
         if !references(&value, kind).is_empty() {
-            return Err(write.node_may_not(&format!("can not create pods that reference {what}")));
+            return Ok(Some(what));
         }
     }
-    let volumes = || pod.get(&["spec", "volumes"]).and_then(Value::as_array).into_iter().flatten();
-    let sources = |volume: &Value| volume["projected"]["sources"].as_array().cloned().unwrap_or_default();
-    if volumes().any(|volume| sources(volume).iter().any(|source| has(source, &["clusterTrustBundle"]))) {
-        return Err(write.node_may_not("can not create pods that reference clustertrustbundles"));
+    let spec = &value["spec"];
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    if !list(&spec["resourceClaims"]).is_empty() {
+        return Ok(Some("resourceclaims"));
     }
-    if volumes().any(|volume| has(volume, &["persistentVolumeClaim"])) {
-        return Err(write.node_may_not("can not create pods that reference persistentvolumeclaims"));
+    for volume in list(&spec["volumes"]) {
+        let name = volume["name"].as_str().unwrap_or_default().to_owned();
+        for source in list(&volume["projected"]["sources"]) {
+            match PROJECTED.iter().find(|(field, _)| has(&source, &[field])) {
+                None => return Err(format!("unknown source for projected volume {}", go_quote(&name))),
+                Some((_, "")) => {}
+                Some((_, what)) => return Ok(Some(what)),
+            }
+        }
+        if let Some((_, what)) = OF_OBJECTS.iter().find(|(field, what)| !what.is_empty() && has(&volume, &[field])) {
+            return Ok(Some(what));
+        }
+        let known = |field: &String| {
+            OF_NO_OBJECT.contains(&field.as_str()) || OF_OBJECTS.iter().any(|(known, _)| known == field)
+        };
+        if !volume.as_object().is_some_and(|volume| volume.keys().all(known)) {
+            return Err(format!("unknown volume type for volume  {}", go_quote(&name)));
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// A mirror pod's only owner is its node, as controller.

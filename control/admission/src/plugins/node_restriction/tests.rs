@@ -207,6 +207,10 @@ async fn a_node_makes_mirror_pods_only() {
     let make = |pod: Value| Case::create("pods", "mirror", pod);
     check("", make(good.clone())).await;
     let owner = |field: &str, value: Value| with(&good, &format!("metadata.ownerReferences.0.{field}"), value);
+    let volume = |mut volume: Value, why: &'static str| {
+        volume["name"] = "v".into();
+        (with(&good, "spec.volumes", json!([volume])), why)
+    };
     let itself = "node \"mynode\" can only create pods with an owner reference set to itself";
     for (pod, why) in [
         (
@@ -244,7 +248,7 @@ async fn a_node_makes_mirror_pods_only() {
         (owner("uid", "other".into()), "node mynode UID mismatch: expected other got mynode-uid"),
         (
             with(&good, "spec.serviceAccountName", "sa".into()),
-            "node \"mynode\" can not create pods that reference a service account",
+            "node \"mynode\" can not create pods that reference serviceaccounts",
         ),
         (
             with(&good, "spec.imagePullSecrets", json!([{"name": "s"}])),
@@ -281,6 +285,20 @@ async fn a_node_makes_mirror_pods_only() {
             with(&good, "spec.volumes", json!([{"name": "v", "persistentVolumeClaim": {"claimName": "p"}}])),
             "node \"mynode\" can not create pods that reference persistentvolumeclaims",
         ),
+        (
+            with(&good, "spec.resourceClaims", json!([{"name": "r", "resourceClaimName": "c"}])),
+            "reference resourceclaims",
+        ),
+        volume(json!({"csi": {"driver": "d"}}), "csidrivers (via CSI volumes)"),
+        volume(json!({"glusterfs": {"endpoints": "e", "path": "p"}}), "endpoints (via glusterFS volumes)"),
+        volume(json!({"ephemeral": {}}), "persistentvolumeclaims (via ephemeral volumes)"),
+        volume(
+            json!({"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}),
+            "serviceaccounts (via projected volumes)",
+        ),
+        volume(json!({"projected": {"sources": [{"podCertificate": {}}]}}), "podcertificates"),
+        volume(json!({"projected": {"sources": [{"other": {}}]}}), "unknown source for projected volume \"v\""),
+        volume(json!({"other": {}}), "unknown volume type for volume  \"v\""),
     ] {
         check(why, make(pod)).await;
     }
