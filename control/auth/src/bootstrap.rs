@@ -265,7 +265,7 @@ mod tests {
                 });
             }
         }
-        Index::new(&roles, &bindings)
+        Index::of(roles, bindings)
     }
 
     #[test]

@@ -8,3 +8,23 @@ pub const CERTIFICATE_VALIDITY_YEARS: i32 = 1;
 pub const CERTIFICATE_RENEWAL_DAYS: i64 = 60;
 /// Largest static token file, bytes.
 pub const TOKEN_FILE_MAX: u64 = 1024 * 1024;
+
+/// Roles that a refusal names because they do not exist.
+pub const ABSENT_ROLES_TOLD_MAX: usize = 32;
+/// Holders of a binding that are changed while those who ask wait: about 100 microseconds.
+pub const GRANTS_CHANGED_AT_ONCE: usize = 128;
+/// Rules that a SelfSubjectRulesReview lists, bytes. The roles of a new cluster have 30 KiB together.
+pub const RULES_TOLD_BYTES_MAX: usize = 1024 * 1024;
+/// Rules that it looks at, bytes: most are those of other roles once more.
+pub const RULES_EXAMINED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of changed roles and bindings from which they are put in force by a thread of their own.
+pub const RBAC_CHANGE_BYTES_MIN: usize = 32 * 1024;
+/// Bytes that count for each ClusterRole when one of them changes, for it may be selected by others.
+pub const CLUSTER_ROLE_SHAPE_BYTES: usize = 32;
+
+/// What is kept of the names that pods refer to, for all nodes together, bytes. A usual pod has half a KiB.
+pub const REFERENCES_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of pods from which their references are read by a thread of their own.
+pub const REFERENCES_READ_BYTES_MIN: usize = 64 * 1024;
+/// Nodes whose large pods are read at one time: as a tree, a pod takes many times its bytes.
+pub const REFERENCES_READ_AT_ONCE: usize = 2;

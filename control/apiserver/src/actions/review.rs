@@ -198,9 +198,12 @@ impl Action for RulesReview {
         if namespace.is_empty() {
             return Err(Status::bad_request("no namespace on request"));
         }
-        let status = rules.rules(ask.user(), &namespace).await;
-        review.set(&["status"], status);
-        review.metadata_mut();
-        ask.answer(201, &review.into_value())
+        let user = ask.user().clone();
+        ask.answer_made(201, move || {
+            review.set(&["status"], rules.rules(&user, &namespace));
+            review.metadata_mut();
+            review.into_value()
+        })
+        .await
     }
 }

@@ -2,23 +2,25 @@
 //! `system:node`, but where a resource is subdivided: its own Node, its own pods and the objects they refer to, its own
 //! lease. Admission's NodeRestriction sees to what only the objects themselves say.
 
+mod known;
 mod references;
 mod relation;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
-pub use references::{Referred, claim_of, references};
-pub use relation::{MIRROR_POD, has};
+pub use references::{MIRROR_POD, Referred, claim_of, references};
+pub use relation::has;
 
 use crate::bootstrap::cluster_role_rules;
 use crate::rbac::PolicyRule;
 use futures::future::{BoxFuture, FutureExt};
-use relation::{Named, Relation, related};
+use relation::{Named, Relation, Relations};
 use sampan_api::UserInfo;
 use sampan_api::field::go_quote;
 use sampan_api::selector::FieldSelector;
 use sampan_api::user::{Attributes, Authorizer, Decision, GROUP_NODES};
-use sampan_client::Client;
+use sampan_client::{Client, Error, Informers};
 
 /// The namespace of the leases by which nodes say that they live.
 pub const LEASE_NAMESPACE: &str = "kube-node-lease";
@@ -34,7 +36,7 @@ pub fn node_name(user: &UserInfo) -> Option<&str> {
 /// Authorizes nodes; has no opinion about anybody else.
 #[derive(Clone)]
 pub struct NodeAuthorizer {
-    client: Client,
+    relations: Relations,
     rules: Vec<PolicyRule>,
 }
 
@@ -54,9 +56,12 @@ impl Step {
 }
 
 impl NodeAuthorizer {
-    /// `client` should read as `system:apiserver`.
-    pub fn new(client: Client) -> Self {
-        Self { client, rules: cluster_role_rules(ROLE) }
+    /// `client` and `informers` should read as `system:apiserver`.
+    ///
+    /// # Errors
+    /// `Config` when there are too many informers.
+    pub fn new(client: Client, informers: &Informers) -> Result<Self, Error> {
+        Ok(Self { relations: Relations::new(client, informers)?, rules: cluster_role_rules(ROLE) })
     }
 
     async fn decide(&self, node: &str, a: &Attributes) -> Decision {
@@ -70,7 +75,7 @@ impl NodeAuthorizer {
             Step::Allow => Decision::allow(""),
             Step::No(why) => Decision::no_opinion(why),
             Step::If(_) if a.name.is_empty() => Decision::no_opinion("No Object name found"),
-            Step::If(relation) => match related(&self.client, node, relation, &a.namespace, &a.name).await {
+            Step::If(relation) => match self.relations.hold(node, relation, &a.namespace, &a.name).await {
                 Ok(true) => Decision::allow(""),
                 Ok(false) => unrelated(node),
                 Err(error) => {

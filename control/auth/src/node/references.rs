@@ -3,6 +3,9 @@
 
 use serde_json::Value;
 
+/// Marks a pod that a node made itself of a file (kubernetes' `MirrorPodAnnotationKey`).
+pub const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+
 /// A kind of object that a pod's spec names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Referred {
@@ -12,6 +15,15 @@ pub enum Referred {
     ServiceAccount,
     ResourceClaim,
 }
+
+/// Each kind, in the order of its number.
+pub(crate) const ALL_REFERRED: [Referred; 5] = [
+    Referred::Secret,
+    Referred::ConfigMap,
+    Referred::PersistentVolumeClaim,
+    Referred::ServiceAccount,
+    Referred::ResourceClaim,
+];
 
 type Fields = &'static [&'static str];
 

@@ -2,7 +2,7 @@ use super::*;
 use http::{Request, Response};
 use sampan_api::user::UserInfo;
 use sampan_client::{ApiService, Body, full};
-use sampan_env::Env;
+use sampan_env::{Env, Tasks};
 use serde_json::{Value, json};
 
 fn pod(name: &str, node: &str, spec: Value) -> Value {
@@ -46,6 +46,10 @@ fn pods() -> Vec<Value> {
     vec![pod("mine", "n1", mine), pod("theirs", "n2", theirs), mirror, pod("unbound", "", unbound)]
 }
 
+fn node_of(query: &str) -> &str {
+    query.split_once("spec.nodeName%3D").expect("by node").1.split('&').next().expect("a node")
+}
+
 fn answer(path: &str, query: &str) -> (u16, Value) {
     let of_node = |kind: &str, node: &str| {
         (
@@ -62,7 +66,7 @@ fn answer(path: &str, query: &str) -> (u16, Value) {
     };
     match path {
         "/api/v1/namespaces/ns/pods" => {
-            let node = query.split_once("spec.nodeName%3D").expect("by node").1.split('&').next().expect("a node");
+            let node = node_of(query);
             let items: Vec<Value> = pods().into_iter().filter(|pod| pod["spec"]["nodeName"] == node).collect();
             (200, json!({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "1"}, "items": items}))
         }
@@ -86,16 +90,23 @@ fn answer(path: &str, query: &str) -> (u16, Value) {
 }
 
 fn authorizer() -> NodeAuthorizer {
-    let service = tower::service_fn(async |request: Request<Body>| {
+    client_of(answer)
+}
+
+/// Asks a server that answers paths and queries so.
+fn client_of(answer: impl Fn(&str, &str) -> (u16, Value) + Clone + Send + Sync + 'static) -> NodeAuthorizer {
+    let service = tower::service_fn(move |request: Request<Body>| {
         let (code, body) = answer(request.uri().path(), request.uri().query().unwrap_or_default());
         let response = Response::builder().status(code).header("content-type", "application/json");
-        Ok(response.body(full(body.to_string())).expect("an answer"))
+        std::future::ready(Ok(response.body(full(body.to_string())).expect("an answer")))
     });
     let service = ApiService::new(tower::util::MapFuture::new(service, |future| {
         let future: BoxFuture<'static, _> = Box::pin(future);
         future
     }));
-    NodeAuthorizer::new(Client::in_process(service, UserInfo::apiserver(), "test", &Env::system()))
+    let client = Client::in_process(service, UserInfo::apiserver(), "test", &Env::system());
+    let informers = Informers::new(client.clone(), &Env::system(), &Tasks::new("test"));
+    NodeAuthorizer::new(client, &informers).expect("an authorizer")
 }
 
 /// `verb [group/]resource[/subresource] [namespace:]name [selector]`; `-` for no name.
@@ -318,3 +329,6 @@ fn a_user_is_a_node_by_group_and_name() {
     check(None, "system:node:n1", &[]);
     check(None, "system:node:n1", &["system:masters"]);
 }
+
+#[path = "known_tests.rs"]
+mod known_tests;

@@ -1,272 +1,238 @@
-use super::rules::PolicyRule;
-use sampan_api::LabelSelector;
+use super::aggregation::{Aggregation, Shape};
+use super::compiled::Compiled;
+use super::grants::{Candidate, Grants};
+use super::model::{Binding, Role, RoleRef, aggregate, reason};
+use super::slot::{Rules, Slot};
+use crate::limits::ABSENT_ROLES_TOLD_MAX;
+use parking_lot::Mutex;
+use sampan_api::UserInfo;
 use sampan_api::user::{Attributes, Decision};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-/// A Role (with a namespace) or a ClusterRole.
-#[derive(Clone, Debug, Default)]
-pub struct Role {
-    pub namespace: String,
-    pub name: String,
-    pub labels: BTreeMap<String, String>,
-    /// Label selectors of an aggregated ClusterRole: its rules are those of the ClusterRoles that one of them selects.
-    pub aggregates: Option<Vec<LabelSelector>>,
-    pub rules: Vec<PolicyRule>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Subject {
-    User(String),
-    Group(String),
-    ServiceAccount { namespace: String, name: String },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum RoleRef {
-    Role(String),
-    ClusterRole(String),
-}
-
-/// A RoleBinding (with a namespace) or a ClusterRoleBinding.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    pub namespace: String,
-    pub name: String,
-    pub role: RoleRef,
-    pub subjects: Vec<Subject>,
-}
-
-/// The bindings that grant something: looked up by the user's name and by each group.
-#[derive(Debug)]
-struct Grant {
-    binding: String,
-    role: RoleRef,
-    subject: Subject,
-    /// `None`: the role does not exist (yet).
-    rules: Option<Arc<[PolicyRule]>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum SubjectKey {
-    User(String),
-    Group(String),
-}
-
-type Grants = HashMap<SubjectKey, Vec<Arc<Grant>>>;
-
-/// All roles and bindings of a moment, arranged for the question that every request asks. Immutable.
+/// All roles and bindings, arranged for the question that every request asks. It is changed in place, by as much as a
+/// changed role or binding is long; whoever asks waits for no more than a few entries.
 #[derive(Debug, Default)]
 pub struct Index {
-    cluster: Grants,
-    namespaces: HashMap<String, Grants>,
+    grants: Grants,
+    book: Mutex<Book>,
 }
 
+/// What has been put in force. Used by those who change the index, never by those who ask.
+#[derive(Debug, Default)]
+struct Book {
+    slots: HashMap<RoleKey, Arc<Slot>>,
+    last_slot: u64,
+    bindings: HashMap<RoleKey, Arc<Binding>>,
+    cluster_roles: BTreeMap<String, Shape>,
+    /// ClusterRoles came, went, or are selected otherwise.
+    reshaped: bool,
+    /// Roles whose rules have been compiled since the start.
+    compiled: u64,
+}
+
+/// Namespace and name, of a role or of a binding.
+type RoleKey = (String, String);
+
 impl Index {
-    pub fn new(roles: &[Role], bindings: &[Binding]) -> Self {
-        let aggregation = Aggregation::of(roles);
-        let mut rules: HashMap<(&str, &str), Arc<[PolicyRule]>> = HashMap::new();
-        for role in roles {
-            let effective = match &role.aggregates {
-                None => role.rules.clone(),
-                Some(_) => aggregation.rules_of(&role.name),
-            };
-            rules.insert((&role.namespace, &role.name), effective.into());
-        }
-        let mut index = Self::default();
-        for binding in bindings {
-            let found = match &binding.role {
-                RoleRef::ClusterRole(name) => rules.get(&("", name.as_str())),
-                RoleRef::Role(name) => rules.get(&(binding.namespace.as_str(), name.as_str())),
-            };
-            let grants = if binding.namespace.is_empty() {
-                &mut index.cluster
-            } else {
-                index.namespaces.entry(binding.namespace.clone()).or_default()
-            };
-            for subject in &binding.subjects {
-                let key = match subject {
-                    Subject::User(name) => SubjectKey::User(name.clone()),
-                    Subject::Group(name) => SubjectKey::Group(name.clone()),
-                    Subject::ServiceAccount { namespace, name } => {
-                        SubjectKey::User(format!("system:serviceaccount:{namespace}:{name}"))
-                    }
-                };
-                grants.entry(key).or_default().push(Arc::new(Grant {
-                    binding: binding.name.clone(),
-                    role: binding.role.clone(),
-                    subject: subject.clone(),
-                    rules: found.cloned(),
-                }));
-            }
-        }
+    #[cfg(test)]
+    pub(crate) fn of(roles: Vec<Role>, bindings: Vec<Binding>) -> Self {
+        let index = Self::default();
+        bindings.into_iter().for_each(|one| index.set_binding(one));
+        roles.into_iter().for_each(|one| index.set_role(one));
+        index.settle();
         index
     }
 
+    /// Puts a role in force. [`Index::settle`] is due afterwards.
+    pub fn set_role(&self, role: Role) {
+        let mut book = self.book.lock();
+        let Role { namespace, name, labels, aggregates, rules } = role;
+        let aggregated = aggregates.is_some();
+        if namespace.is_empty() {
+            let shape = Shape { labels, aggregates };
+            if book.cluster_roles.get(&name) != Some(&shape) {
+                book.cluster_roles.insert(name.clone(), shape);
+                book.reshaped = true;
+            }
+        }
+        let slot = book.slot(&namespace, &name);
+        let now = slot.rules.load();
+        match (now.as_deref(), aggregated) {
+            (Some(Rules::Others(_)), true) => {}
+            // Nothing is allowed until it is known what is selected.
+            (_, true) => slot.rules.store(Some(Arc::new(Rules::Others(Vec::new())))),
+            (Some(Rules::Own(own)), false) if own.rules() == rules.as_slice() => {}
+            (_, false) => {
+                book.compiled += 1;
+                slot.rules.store(Some(Arc::new(Rules::Own(Box::new(Compiled::new(rules))))));
+            }
+        }
+    }
+
+    /// Takes a role out of force. [`Index::settle`] is due afterwards.
+    pub fn remove_role(&self, namespace: &str, name: &str) {
+        let mut book = self.book.lock();
+        if namespace.is_empty() {
+            book.reshaped |= book.cluster_roles.remove(name).is_some();
+        }
+        let key = (namespace.to_owned(), name.to_owned());
+        if let Some(slot) = book.slots.get(&key) {
+            slot.rules.store(None);
+        }
+        book.forget_unused(&key);
+    }
+
+    /// Puts a binding in force, in place of the one that had its name.
+    pub fn set_binding(&self, binding: Binding) {
+        let mut book = self.book.lock();
+        let key = (binding.namespace.clone(), binding.name.clone());
+        let old = book.bindings.get(&key).cloned();
+        if old.as_deref() == Some(&binding) {
+            return;
+        }
+        let (new, binding) = (book.slot_of(&binding), Arc::new(binding));
+        let before = old.map(|old| (book.slot_of(&old), old));
+        self.grants.change(&key.0, &key.1, before.as_ref().map(|(slot, old)| (slot, &**old)), Some((&new, &binding)));
+        book.bindings.insert(key, binding);
+        if let Some((slot, old)) = before {
+            drop(slot);
+            book.forget_unused(&old.role_key());
+        }
+    }
+
+    /// Takes a binding out of force.
+    pub fn remove_binding(&self, namespace: &str, name: &str) {
+        let mut book = self.book.lock();
+        let Some(old) = book.bindings.remove(&(namespace.to_owned(), name.to_owned())) else { return };
+        let slot = book.slot_of(&old);
+        self.grants.change(namespace, name, Some((&slot, &old)), None);
+        drop(slot);
+        book.forget_unused(&old.role_key());
+    }
+
+    /// Finds anew what aggregated roles select, if that may have changed.
+    pub fn settle(&self) {
+        let mut book = self.book.lock();
+        if !std::mem::take(&mut book.reshaped) {
+            return;
+        }
+        let book = &mut *book;
+        let aggregation = Aggregation::of(&book.cluster_roles);
+        for name in aggregation.names() {
+            let of = |name: &str| book.slots.get(&(String::new(), name.to_owned()));
+            let others = aggregation.reached(name).into_iter().filter_map(of).cloned().collect();
+            if let Some(slot) = of(name) {
+                slot.rules.store(Some(Arc::new(Rules::Others(others))));
+            }
+        }
+        book.slots.retain(|_, slot| slot.exists() || Arc::strong_count(slot) > 1);
+    }
+
+    /// How many roles' rules have been compiled since the start.
+    pub fn compiled(&self) -> u64 {
+        self.book.lock().compiled
+    }
+
     /// Cluster-wide bindings first, then those of the request's namespace.
-    pub fn authorize(&self, attributes: &Attributes) -> Decision {
-        let mut absent = Vec::new();
-        let scopes = [
-            Some((&self.cluster, "")),
-            self.namespaces.get(&attributes.namespace).map(|g| (g, attributes.namespace.as_str())),
-        ];
-        for (grants, namespace) in scopes.into_iter().flatten() {
-            // A user may not be looked up without making a key; groups are few.
-            let user = std::iter::once(SubjectKey::User(attributes.user.name.clone()));
-            let groups = attributes.user.groups.iter().cloned().map(SubjectKey::Group);
-            for grant in user.chain(groups).filter_map(|key| grants.get(&key)).flatten() {
-                match &grant.rules {
-                    None => absent.push(grant.role_not_found()),
-                    Some(rules) if rules.iter().any(|rule| rule.allows(attributes)) => {
-                        return Decision::allow(grant.reason(namespace));
+    pub fn authorize(&self, a: &Attributes) -> Decision {
+        let (mut known, mut absent) = (HashMap::new(), Vec::new());
+        for (namespace, candidates) in self.grants.of(&a.user, &a.namespace) {
+            let mut first: Option<&Candidate> = None;
+            for one in &candidates {
+                if first.is_none_or(|first| one.binding < first.binding) && one.slot.allows(a, &mut known) {
+                    first = Some(one);
+                }
+            }
+            if let Some(Candidate { binding, slot, subject }) = first {
+                return Decision::allow(reason(namespace, binding, &slot.role, subject));
+            }
+            absent.extend(candidates.into_iter().filter(|one| !one.slot.exists()));
+        }
+        match not_found(absent).as_slice() {
+            [] => Decision::no_opinion(""),
+            errors => Decision::no_opinion(format!("RBAC: {}", aggregate(errors))),
+        }
+    }
+
+    /// The roles that hold for a user in a namespace, each once, and the errors of those that do not exist.
+    pub(super) fn roles_of(&self, user: &UserInfo, namespace: &str) -> (Vec<Arc<Rules>>, Vec<String>) {
+        let (mut seen, mut roles, mut absent) = (HashSet::new(), Vec::new(), Vec::new());
+        for (_, mut candidates) in self.grants.of(user, namespace) {
+            candidates.sort_unstable_by(|a, b| a.binding.cmp(&b.binding));
+            for one in candidates {
+                let rules = one.slot.rules.load_full();
+                match rules.as_deref() {
+                    None => absent.push(one),
+                    Some(Rules::Own(_)) if seen.insert(one.slot.id) => roles.extend(rules.clone()),
+                    Some(Rules::Own(_)) => {}
+                    Some(Rules::Others(others)) => {
+                        let own = others.iter().filter(|other| seen.insert(other.id));
+                        roles.extend(own.filter_map(|other| other.rules.load_full()));
                     }
-                    Some(_) => {}
                 }
             }
         }
-        absent.dedup();
-        match absent.as_slice() {
-            [] => Decision::no_opinion(""),
-            [one] => Decision::no_opinion(format!("RBAC: {one}")),
-            many => Decision::no_opinion(format!("RBAC: [{}]", many.join(", "))),
-        }
+        (roles, not_found(absent))
     }
+}
 
-    /// All rules that hold for a user in a namespace, as a SelfSubjectRulesReview lists them.
-    pub fn rules_of(&self, user: &sampan_api::UserInfo, namespace: &str) -> Vec<PolicyRule> {
-        let keys = || {
-            std::iter::once(SubjectKey::User(user.name.clone()))
-                .chain(user.groups.iter().cloned().map(SubjectKey::Group))
+/// What is said of roles that do not exist: of the first [`ABSENT_ROLES_TOLD_MAX`], each once.
+fn not_found(mut absent: Vec<Candidate>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    absent.retain(|one| seen.insert(one.slot.id));
+    let order = |a: &Candidate, b: &Candidate| a.binding.cmp(&b.binding);
+    let more = absent.len().saturating_sub(ABSENT_ROLES_TOLD_MAX);
+    if more > 0 {
+        absent.select_nth_unstable_by(ABSENT_ROLES_TOLD_MAX, order);
+        absent.truncate(ABSENT_ROLES_TOLD_MAX);
+    }
+    absent.sort_unstable_by(order);
+    let mut errors: Vec<String> = absent.iter().map(|one| one.slot.role.not_found()).collect();
+    if more > 0 {
+        errors.push(format!("and {more} more roles not found"));
+    }
+    errors
+}
+
+impl Book {
+    /// The slot of a role, made when it is first spoken of.
+    fn slot(&mut self, namespace: &str, name: &str) -> Arc<Slot> {
+        let key = (namespace.to_owned(), name.to_owned());
+        if let Some(slot) = self.slots.get(&key) {
+            return slot.clone();
+        }
+        self.last_slot += 1;
+        let role = match namespace {
+            "" => RoleRef::ClusterRole(name.to_owned()),
+            _ => RoleRef::Role(name.to_owned()),
         };
-        [Some(&self.cluster), self.namespaces.get(namespace)]
-            .into_iter()
-            .flatten()
-            .flat_map(|grants| keys().filter_map(|key| grants.get(&key)).flatten().collect::<Vec<_>>())
-            .filter_map(|grant| grant.rules.as_deref())
-            .flatten()
-            .cloned()
-            .collect()
-    }
-}
-
-/// The ClusterRoles that each aggregated one selects. Those may be aggregated themselves (admin selects edit, edit selects
-/// view), in circles too.
-struct Aggregation<'a> {
-    roles: HashMap<&'a str, &'a Role>,
-    selected: HashMap<&'a str, Vec<&'a Role>>,
-}
-
-impl<'a> Aggregation<'a> {
-    fn of(roles: &'a [Role]) -> Self {
-        let roles: HashMap<&str, &Role> =
-            roles.iter().filter(|role| role.namespace.is_empty()).map(|role| (role.name.as_str(), role)).collect();
-        let mut sorted: Vec<&Role> = roles.values().copied().collect();
-        sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let selected = sorted
-            .iter()
-            .filter_map(|role| Some((role.name.as_str(), role.aggregates.as_ref()?)))
-            .map(|(name, selectors)| {
-                let selects = |one: &&&Role| selectors.iter().any(|selector| selector.matches_map(&one.labels));
-                (name, sorted.iter().filter(selects).copied().collect())
-            })
-            .collect();
-        Self { roles, selected }
+        let slot = Arc::new(Slot { id: self.last_slot, role, rules: arc_swap::ArcSwapOption::empty() });
+        self.slots.insert(key, slot.clone());
+        slot
     }
 
-    /// The rules of all roles that are reached from this one, each role visited once. An aggregated role has no rules of
-    /// its own: Kubernetes' controller writes over them.
-    fn rules_of(&self, name: &'a str) -> Vec<PolicyRule> {
-        let mut gathered: Vec<PolicyRule> = Vec::new();
-        let mut visited: HashSet<&str> = HashSet::from([name]);
-        let mut left: VecDeque<&str> = VecDeque::from([name]);
-        while let Some(name) = left.pop_front() {
-            let Some(selected) = self.selected.get(name) else {
-                for rule in self.roles.get(name).into_iter().flat_map(|role| &role.rules) {
-                    if !gathered.contains(rule) {
-                        gathered.push(rule.clone());
-                    }
-                }
-                continue;
-            };
-            left.extend(selected.iter().map(|role| role.name.as_str()).filter(|name| visited.insert(name)));
+    fn slot_of(&mut self, binding: &Binding) -> Arc<Slot> {
+        let (namespace, name) = binding.role_key();
+        self.slot(&namespace, &name)
+    }
+
+    fn forget_unused(&mut self, key: &RoleKey) {
+        if self.slots.get(key).is_some_and(|slot| !slot.exists() && Arc::strong_count(slot) == 1) {
+            self.slots.remove(key);
         }
-        gathered
     }
 }
 
-impl Grant {
-    fn role_not_found(&self) -> String {
+impl Binding {
+    fn role_key(&self) -> RoleKey {
         match &self.role {
-            RoleRef::ClusterRole(name) => format!("clusterrole.rbac.authorization.k8s.io \"{name}\" not found"),
-            RoleRef::Role(name) => format!("role.rbac.authorization.k8s.io \"{name}\" not found"),
-        }
-    }
-
-    fn reason(&self, namespace: &str) -> String {
-        let role = match &self.role {
-            RoleRef::ClusterRole(name) => format!("ClusterRole \"{name}\""),
-            RoleRef::Role(name) => format!("Role \"{name}\""),
-        };
-        let subject = match &self.subject {
-            Subject::User(name) => format!("User \"{name}\""),
-            Subject::Group(name) => format!("Group \"{name}\""),
-            Subject::ServiceAccount { namespace, name } => format!("ServiceAccount \"{name}/{namespace}\""),
-        };
-        if namespace.is_empty() {
-            format!("RBAC: allowed by ClusterRoleBinding \"{}\" of {role} to {subject}", self.binding)
-        } else {
-            format!("RBAC: allowed by RoleBinding \"{}/{namespace}\" of {role} to {subject}", self.binding)
+            RoleRef::ClusterRole(name) => (String::new(), name.clone()),
+            RoleRef::Role(name) => (self.namespace.clone(), name.clone()),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use sampan_api::Path;
-    use serde_json::json;
-
-    fn role(name: &str, labels: &[&str], aggregates: &[&str], verbs: &[&str]) -> Role {
-        let selector = |label: &&str| {
-            LabelSelector::from_v1(&json!({"matchLabels": {*label: "true"}}), &Path::root()).expect("a selector")
-        };
-        Role {
-            name: name.to_owned(),
-            labels: labels.iter().map(|label| ((*label).to_owned(), "true".to_owned())).collect(),
-            aggregates: (!aggregates.is_empty()).then(|| aggregates.iter().map(selector).collect()),
-            rules: verbs
-                .iter()
-                .map(|verb| PolicyRule { verbs: vec![(*verb).to_owned()], ..Default::default() })
-                .collect(),
-            ..Role::default()
-        }
-    }
-
-    #[test]
-    fn aggregation_reaches_through_roles_and_circles() {
-        let roles = [
-            role("view", &["to-edit"], &["to-view"], &["ignored"]),
-            role("edit", &["to-admin"], &["to-edit"], &[]),
-            role("admin", &["to-view"], &["to-admin"], &[]),
-            role("reads", &["to-view"], &[], &["get", "list"]),
-            role("writes", &["to-edit"], &[], &["update", "get"]),
-        ];
-        let aggregation = Aggregation::of(&roles);
-        for name in ["view", "edit", "admin"] {
-            let mut verbs: Vec<String> = aggregation.rules_of(name).into_iter().flat_map(|rule| rule.verbs).collect();
-            verbs.sort();
-            assert_eq!(verbs, ["get", "list", "update"], "{name}: they are a circle");
-        }
-    }
-
-    #[test]
-    fn roles_that_all_select_each_other_are_visited_once_each() {
-        let roles: Vec<Role> = (0..60)
-            .map(|n| role(&format!("r{n}"), &["all"], &["all"], &[]))
-            .chain([role("leaf", &["all"], &[], &["get"])])
-            .collect();
-        // Along every path, this would not end in the life of the sun.
-        let aggregation = Aggregation::of(&roles);
-        assert!(roles[..60].iter().all(|role| aggregation.rules_of(&role.name).len() == 1));
-    }
-}
+#[path = "index_tests.rs"]
+mod tests;

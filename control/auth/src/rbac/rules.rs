@@ -2,24 +2,41 @@ use sampan_api::user::Attributes;
 use serde::Deserialize;
 
 /// One rule of a role.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyRule {
+    /// What may be done; `*`: everything.
     pub verbs: Vec<String>,
+    /// Groups of resources; `""` is the core group, `*` all.
     pub api_groups: Vec<String>,
+    /// Plurals, or `plural/subresource`; `*` stands for each part, and alone for everything.
     pub resources: Vec<String>,
+    /// Names of objects; none: all.
     pub resource_names: Vec<String>,
     #[serde(rename = "nonResourceURLs")]
     pub non_resource_urls: Vec<String>,
 }
 
-const ALL: &str = "*";
+/// Stands for everything.
+pub(super) const ALL: &str = "*";
+
+/// Quotes and a comma.
+const PUNCTUATION_BYTES: usize = 3;
+/// The names of a rule's fields.
+const RULE_BYTES: usize = 64;
 
 fn lists(values: &[String], wanted: &str) -> bool {
     values.iter().any(|value| value == ALL || value == wanted)
 }
 
 impl PolicyRule {
+    /// Bytes of its texts, with what JSON puts around each.
+    pub(super) fn bytes(&self) -> usize {
+        let lists = [&self.verbs, &self.api_groups, &self.resources, &self.resource_names, &self.non_resource_urls];
+        let around = PUNCTUATION_BYTES;
+        RULE_BYTES + lists.into_iter().flatten().map(|text| text.len() + around).sum::<usize>()
+    }
+
     /// Kubernetes' `RuleAllows`.
     pub fn allows(&self, attributes: &Attributes) -> bool {
         if !lists(&self.verbs, &attributes.verb) {
