@@ -10,7 +10,7 @@ use crate::ask::Ask;
 use crate::body::Body;
 use crate::connect::Streams;
 use crate::decode::{self, Expected};
-use crate::negotiate::{self, Endpoint};
+use crate::negotiate::{self, Endpoint, Output};
 use crate::options::{self, WriteOptions};
 use crate::request_info::LONG_RUNNING_SUBRESOURCES;
 use crate::respond;
@@ -93,6 +93,12 @@ impl Action for NotServed {
     }
 }
 
+fn answer(code: u16, output: Output, expected: Expected, value: &Value) -> Response<Body> {
+    let Expected { gvk, ty } = expected;
+    let is_expected = value["kind"] == gvk.kind && value["apiVersion"] == gvk.api_version();
+    respond::object(code, output, ty.filter(|_| is_expected).as_ref(), value)
+}
+
 impl Ask {
     /// Reads the body of a call as an object of [`Ask::expected`], with the options of a create, and has it admitted as the
     /// creation of the request's subresource or row.
@@ -133,10 +139,17 @@ impl Ask {
 
     /// Answers a call with an object. It has a protobuf form where it is of the kind that the call's bodies are of.
     pub fn answer(&self, code: u16, value: &Value) -> Result<Response<Body>, Status> {
-        let Expected { gvk, ty } = self.expected();
-        let is_expected = value["kind"] == gvk.kind && value["apiVersion"] == gvk.api_version();
-        let ty = ty.filter(|_| is_expected);
-        Ok(respond::object(code, self.output(Endpoint::Plain)?, ty.as_ref(), value))
+        Ok(answer(code, self.output(Endpoint::Plain)?, self.expected(), value))
+    }
+
+    /// As [`Ask::answer`], with an object that takes long to make: the compute threads make and encode it.
+    pub(crate) async fn answer_made(
+        &self,
+        code: u16,
+        make: impl FnOnce() -> Value + Send + 'static,
+    ) -> Result<Response<Body>, Status> {
+        let (output, expected) = (self.output(Endpoint::Plain)?, self.expected());
+        Ok(self.compute(move || answer(code, output, expected, &make())).await)
     }
 
     /// Answers a call that has nothing to show: a Status that says it was created.

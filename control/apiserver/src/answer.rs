@@ -7,7 +7,7 @@
 
 use crate::body::{Body, BoxError};
 use crate::ledger::{Account, Charge};
-use crate::limits::{ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWER_TIMEOUT};
+use crate::limits::{ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWER_TIMEOUT, EXEMPT_ANSWER_BYTES_MAX};
 use crate::line::{Line, OnItsWay, UnderWay};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -28,6 +28,11 @@ pub struct Cut(pub CancellationToken);
 /// In a response's extensions: its bytes are shared with others, so the answer itself holds next to nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedBytes;
+
+/// In a response's extensions: the request is of an exempt level, as probes are. A small answer is charged to nobody:
+/// others who are counted as the same identity cannot have it refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exempt;
 
 /// In a response's extensions: the charge of its first piece, which was made before the answer began.
 #[derive(Clone)]
@@ -65,20 +70,22 @@ pub(crate) struct Sending {
 #[derive(Debug)]
 pub(crate) struct NoRoom;
 
-/// The body as it is sent, charged piece by piece. One that is whole in memory and not shared is charged whole, at
-/// once.
-pub(crate) fn send(body: Body, shared: bool, sending: Sending) -> Result<Body, NoRoom> {
+/// The body as it is sent, charged piece by piece. One that is whole in memory and not [`SharedBytes`] is charged whole, at
+/// once; a small one that is [`Exempt`] not at all. `extensions` are the response's.
+pub(crate) fn send(body: Body, extensions: &http::Extensions, sending: Sending) -> Result<Body, NoRoom> {
     let exact = body.size_hint().exact();
     if exact == Some(0) {
         return Ok(body);
     }
+    let (shared, exempt) = (extensions.get::<SharedBytes>().is_some(), extensions.get::<Exempt>().is_some());
     let whole = match exact.filter(|_| !shared) {
         None => None,
+        Some(size) if exempt && size <= EXEMPT_ANSWER_BYTES_MAX => Some(Arc::default()),
         Some(size) => {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
             let reserved = || sending.reserve.as_ref().and_then(|account| account.try_charge(size));
             let charge = sending.account.try_charge(size).or_else(reserved).ok_or(NoRoom)?;
-            Some(Arc::new((charge, None)))
+            Some(Arc::new([Some(charge), None]))
         }
     };
     let now = sending.env.instant();
@@ -99,8 +106,8 @@ pub(crate) fn send(body: Body, shared: bool, sending: Sending) -> Result<Body, N
     Ok(outgoing.boxed_unsync())
 }
 
-/// The charges of a frame: one piece, and the bytes beyond it.
-type Charges = Arc<(Charge, Option<Charge>)>;
+/// The charges of a frame: one piece, and the bytes beyond it. Neither where it is charged to nobody.
+type Charges = Arc<[Option<Charge>; 2]>;
 
 struct Open {
     body: Body,
@@ -243,7 +250,7 @@ impl Outgoing {
                     Some(self.account.try_charge(over).ok_or_else(|| Some("the peer holds too much unsent".into()))?)
                 }
             };
-            open.of_frame = self.room.take().map(|room| Arc::new((room, more)));
+            open.of_frame = self.room.take().map(|room| Arc::new([Some(room), more]));
         }
         open.rest = data;
         Ok(())

@@ -4,7 +4,6 @@ use crate::compute::Compute;
 use crate::line::Ledgers;
 use crate::metrics::Metrics;
 use crate::nodes::NodeConnector;
-use futures::future::BoxFuture;
 use sampan_api::admission::Admission;
 use sampan_api::{Authorizer, UserInfo};
 use sampan_env::{CancellationToken, Env};
@@ -14,8 +13,8 @@ use std::sync::Arc;
 
 /// Lists what an identity may do in a namespace, for SelfSubjectRulesReview.
 pub trait RuleResolver: Send + Sync + 'static {
-    /// A `SubjectRulesReviewStatus`.
-    fn rules<'a>(&'a self, user: &'a UserInfo, namespace: &'a str) -> BoxFuture<'a, Value>;
+    /// A `SubjectRulesReviewStatus` of bounded size. It may compute for some milliseconds: no thread that serves calls it.
+    fn rules(&self, user: &UserInfo, namespace: &str) -> Value;
 }
 
 /// The server's parts, shared by all requests.

@@ -25,6 +25,12 @@ pub const BODY_GRACE: Duration = Duration::from_secs(5);
 pub const BODY_BYTES_PER_SECOND_MIN: usize = 16 * 1024;
 /// Bytes of bodies that have arrived and are not done with.
 pub const BODIES_HELD: Bounds = Bounds { connection: 16 * MIB, identity: 32 * MIB, server: 96 * MIB };
+/// Bytes that the selectors of watches hold for as long as these last.
+pub const SELECTORS_HELD: Bounds = Bounds { connection: 8 * MIB, identity: 16 * MIB, server: 64 * MIB };
+/// Bytes that a selector holds for each of its text: a short requirement is a key and a list of values.
+pub const SELECTOR_BYTES_HELD_PER_BYTE: usize = 24;
+/// Bytes of a watch's selectors that are charged to nobody: they hold about as much as the rest of the watch.
+pub const SELECTOR_BYTES_FREE: usize = 256;
 /// Bytes of large objects ([`COMPUTED_WRITE_BYTES_MIN`]) that are worked on at one time, as they are sent or stored: as
 /// trees, and there are several of each, they hold up to seventy times as much. Whoever comes behind them waits.
 pub const LARGE_OBJECTS_AT_WORK: Bounds = Bounds { connection: 2 * MIB, identity: 2 * MIB, server: 4 * MIB };
@@ -34,6 +40,9 @@ pub const CHARGE_STEP_BYTES: usize = 16 * 1024;
 pub const BODIES_ARRIVING: Bounds = Bounds { connection: 64, identity: 512, server: 2048 };
 /// Bytes of answers that were handed to the transport and not taken by the peer.
 pub const ANSWERS_UNSENT: Bounds = Bounds { connection: 4 * MIB, identity: 16 * MIB, server: 48 * MIB };
+/// Bytes of an answer to an exempt request that are charged to nobody: what a probe is told. As many may be held as there are
+/// streams.
+pub const EXEMPT_ANSWER_BYTES_MAX: u64 = 512;
 /// Units that a connection may hold beside those of answers that were made whole, so that lists on the same connection
 /// do not have small answers refused.
 pub const WHOLE_ANSWERS_RESERVE: usize = 2 * MIB;

@@ -4,7 +4,7 @@
 use crate::ledger::{Ledger, Payer};
 use crate::limits::{
     ANSWERS_UNSENT, BODIES_ARRIVING, BODIES_HELD, LARGE_OBJECTS_AT_WORK, LEDGER_UNIT_BYTES, LISTS_PACKED,
-    WHOLE_ANSWERS_RESERVE,
+    SELECTORS_HELD, WHOLE_ANSWERS_RESERVE,
 };
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,6 +25,8 @@ pub struct Ledgers {
     pub packing: Ledger,
     /// Bytes of large objects that are worked on.
     pub working: Ledger,
+    /// Bytes of the selectors of watches.
+    pub selectors: Ledger,
 }
 
 impl Default for Ledgers {
@@ -36,6 +38,7 @@ impl Default for Ledgers {
             arriving: Ledger::new(BODIES_ARRIVING, 1),
             packing: Ledger::new(LISTS_PACKED, 1),
             working: Ledger::new(LARGE_OBJECTS_AT_WORK, LEDGER_UNIT_BYTES),
+            selectors: Ledger::new(SELECTORS_HELD, LEDGER_UNIT_BYTES),
         }
     }
 }

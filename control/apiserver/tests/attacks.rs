@@ -334,6 +334,64 @@ async fn an_answer_that_nobody_takes_is_cut() {
     assert_eq!(server.ledgers.answers.held(), 0);
 }
 
+/// Watches with long selectors hold what their identity may hold, and others go on watching.
+#[tokio::test(start_paused = true)]
+async fn what_watches_select_by_is_charged() {
+    let server = full_server().await;
+    let terms: Vec<String> = (0..5_000).map(|at| format!("k{at}!=v")).collect();
+    let selected = format!("{CONFIG_MAPS}?watch=1&labelSelector={}", terms.join(","));
+    let plain = format!("{CONFIG_MAPS}?watch=1&labelSelector=a%3Db");
+    let watch = async |user: &str, path: &str| {
+        let line = Line::new(world().instant());
+        server.raw(request(user, "GET", path, Some(&line), empty())).await
+    };
+    let mut held = Vec::new();
+    loop {
+        let answer = watch("reader", &selected).await;
+        if answer.status() == 429 {
+            break;
+        }
+        assert_eq!(answer.status(), 200);
+        held.push(answer);
+        let bytes = server.ledgers.selectors.held() * LEDGER_UNIT_BYTES;
+        assert!(bytes >= held.len() * selected.len(), "{bytes} bytes of {} watches", held.len());
+        assert!(held.len() < 1_000, "nothing bounds them");
+    }
+    assert!(held.len() > 4, "{}", held.len());
+    for (user, path) in [("reader", &plain), ("other", &selected)] {
+        assert_eq!(watch(user, path).await.status(), 200, "{user}");
+    }
+    drop(held);
+    assert_eq!(watch("reader", &selected).await.status(), 200);
+    assert_eq!(server.ledgers.selectors.held(), 0);
+}
+
+/// A probe is answered whoever of the same name has taken all that the name may hold.
+#[tokio::test(start_paused = true)]
+async fn probes_are_told_whatever_others_leave_unread() {
+    let server = full_server().await;
+    for user in ["reader", "system:anonymous"] {
+        let mut unread = Vec::new();
+        // Streams of as many connections as it takes.
+        for at in 0..ANSWERS_UNSENT.identity + 64 {
+            let line = Line::new(world().instant());
+            for path in ["/version", "/livez"] {
+                let mut request = request(user, "GET", path, Some(&line), empty());
+                if user == "system:anonymous" {
+                    request.headers_mut().remove("authorization");
+                }
+                let answer = server.raw(request).await;
+                if path == "/livez" {
+                    assert_eq!(answer.status(), 200, "{user}, after {at} answers that nobody reads");
+                }
+                unread.push(answer);
+            }
+        }
+        drop(unread);
+    }
+    assert_eq!(server.ledgers.answers.held(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn lists_read_the_same_whole_and_in_pieces() {
     let server = server_in(world(), Arc::new(All)).await;

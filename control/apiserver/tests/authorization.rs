@@ -5,6 +5,8 @@ mod support;
 use futures::future::BoxFuture;
 use http::Request;
 use sampan_api::user::{Attributes, Authorizer, Decision, UserInfo};
+use sampan_api::{GroupVersionResource, Object};
+use sampan_apiserver::RuleResolver;
 use sampan_auth::bootstrap::{Reconciled, reconcile};
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::rbac::RbacAuthorizer;
@@ -12,7 +14,8 @@ use sampan_auth::union::Authorizers;
 use sampan_client::{Client, Informers};
 use sampan_env::Env;
 use sampan_registry::Verbs;
-use serde_json::json;
+use sampan_testing::server::Parts;
+use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 use support::{Masters, Server, server, server_in};
 
@@ -62,7 +65,8 @@ async fn guarded() -> Server {
     let informers = Informers::new(own.clone(), &env, &server.tasks);
     let rbac = RbacAuthorizer::start(&informers, &server.tasks).expect("it starts");
     rbac.wait_synced().await.expect("it has read all");
-    later.0.get_or_init(|| Authorizers(vec![Arc::new(NodeAuthorizer::new(own)), rbac]));
+    let nodes = NodeAuthorizer::new(own, &informers).expect("an authorizer");
+    later.0.get_or_init(|| Authorizers(vec![Arc::new(nodes), rbac]));
     server
 }
 
@@ -188,4 +192,191 @@ async fn acting_as_another_needs_the_right_to() {
         "users \"jane\" is forbidden: User \"user\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope",
     )
     .await;
+}
+
+/// Longest that anything takes to be in force.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Asks until it is allowed. The authorizers follow what is written; nothing tells when they have.
+async fn becomes_allowed(authorizer: &dyn Authorizer, attributes: &Attributes) {
+    let asked = async {
+        while !authorizer.authorize(attributes).await.allowed() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("never allowed: {attributes:?}"));
+}
+
+fn asks(user: UserInfo, verb: &str, resource: &str, name: &str) -> Attributes {
+    Attributes {
+        user,
+        verb: verb.into(),
+        resource: resource.into(),
+        namespace: "default".into(),
+        name: name.into(),
+        resource_request: true,
+        ..Attributes::default()
+    }
+}
+
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+const ROLE_BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
+
+async fn make_role(server: &Server, name: &str, resources: &[String]) {
+    let rules: Vec<_> =
+        resources.iter().map(|one| json!({"verbs": ["get"], "apiGroups": [""], "resources": [one]})).collect();
+    let metadata = json!({"name": name});
+    let api = "rbac.authorization.k8s.io/v1";
+    server.create(ROLES, &json!({"apiVersion": api, "kind": "Role", "metadata": metadata, "rules": rules})).await;
+    let subjects = json!([{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": name}]);
+    let role = json!({"kind": "Role", "apiGroup": "rbac.authorization.k8s.io", "name": name});
+    let binding =
+        json!({"apiVersion": api, "kind": "RoleBinding", "metadata": metadata, "subjects": subjects, "roleRef": role});
+    server.create(ROLE_BINDINGS, &binding).await;
+}
+
+#[tokio::test]
+async fn what_changes_a_label_compiles_no_rules() {
+    let server = server().await;
+    let own = Client::in_process(server.service.clone(), UserInfo::apiserver(), "test", &Env::system());
+    let large: Vec<String> = (0..2_000).map(|n| format!("r{n}")).collect();
+    for n in 0..4 {
+        make_role(&server, &format!("large-{n}"), &large).await;
+    }
+    let informers = Informers::new(own, &Env::system(), &server.tasks);
+    let rbac = RbacAuthorizer::start(&informers, &server.tasks).expect("it starts");
+    rbac.wait_synced().await.expect("it has read all");
+    let someone = |name: &str| UserInfo::new(name, Vec::<String>::new());
+    assert!(rbac.authorize(&asks(someone("large-1"), "get", "r1999", "")).await.allowed());
+    assert_eq!(rbac.compiled(), 4);
+    for (n, label) in (0..20).map(|n| (n % 4, json!({"metadata": {"labels": {"n": n.to_string()}}}))) {
+        for collection in [ROLES, ROLE_BINDINGS] {
+            let headers = [("content-type", "application/merge-patch+json")];
+            let path = format!("{collection}/large-{n}");
+            let answer = server.call_with("PATCH", &path, &headers, label.to_string()).await;
+            assert_eq!(answer.code, 200, "{}", answer.text());
+        }
+    }
+    // All of this is behind what comes last.
+    make_role(&server, "last", &["pods".to_owned()]).await;
+    becomes_allowed(&*rbac, &asks(someone("last"), "get", "pods", "")).await;
+    assert_eq!(rbac.compiled(), 5, "the last one alone");
+    let gone = server.call("DELETE", &format!("{ROLE_BINDINGS}/large-1"), "").await;
+    assert_eq!(gone.code, 200, "{}", gone.text());
+    make_role(&server, "later", &["pods".to_owned()]).await;
+    becomes_allowed(&*rbac, &asks(someone("later"), "get", "pods", "")).await;
+    assert!(!rbac.authorize(&asks(someone("large-1"), "get", "r1999", "")).await.allowed());
+    assert!(rbac.authorize(&asks(someone("large-2"), "get", "r1999", "")).await.allowed());
+}
+
+/// A volume that is bound to a claim of the namespace `default`.
+fn volume(name: &str, claim: &str, secret: &str) -> Value {
+    let secret = json!({"namespace": "default", "name": secret});
+    json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "claimRef": {"namespace": "default", "name": claim},
+        "csi": {"driver": "d.example.com", "volumeHandle": name, "nodePublishSecretRef": secret}}})
+}
+
+#[tokio::test]
+async fn a_node_has_the_secrets_of_its_pods_volumes() {
+    let server = server().await;
+    let own = Client::in_process(server.service.clone(), UserInfo::apiserver(), "test", &Env::system());
+    let informers = Informers::new(own.clone(), &Env::system(), &server.tasks);
+    let nodes = NodeAuthorizer::new(own, &informers).expect("it starts");
+    let pod = |name: &str, node: &str, claim: &str| {
+        let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": claim}}]);
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": {
+            "nodeName": node, "volumes": volumes, "containers": [{"name": "c", "image": "x"}]}})
+    };
+    for (name, node, claim) in [("mine", "n1", "mine"), ("theirs", "n2", "theirs")] {
+        server.store("pods", "default", &pod(name, node, claim)).await;
+    }
+    for (name, claim) in [("mine", "mine"), ("theirs", "theirs"), ("nobodys", "nobodys"), ("last", "mine")] {
+        server.create("/api/v1/persistentvolumes", &volume(name, claim, &format!("of-{name}"))).await;
+    }
+    let gets = |node: &str, name: &str| asks(UserInfo::node(node), "get", "secrets", name);
+    becomes_allowed(&nodes, &gets("n1", "of-last")).await;
+    let check = async |node: &str, secret: &str, expected: bool| {
+        assert_eq!(nodes.authorize(&gets(node, secret)).await.allowed(), expected, "{node} {secret}");
+    };
+    check("n1", "of-mine", true).await;
+    check("n1", "of-theirs", false).await;
+    check("n1", "of-nobodys", false).await;
+    check("n2", "of-theirs", true).await;
+    check("n2", "of-mine", false).await;
+    check("n3", "of-mine", false).await;
+    // As soon as the volume or the pod is gone, and not when the authorizer has heard of it.
+    assert_eq!(server.call("DELETE", "/api/v1/persistentvolumes/mine", "").await.code, 200);
+    check("n1", "of-mine", false).await;
+    check("n1", "of-last", true).await;
+    let gone = server.call("DELETE", "/api/v1/namespaces/default/pods/mine?gracePeriodSeconds=0", "").await;
+    assert_eq!(gone.code, 200, "{}", gone.text());
+    check("n1", "of-last", false).await;
+}
+
+/// Answers, and tells by which thread.
+#[derive(Default)]
+struct Noted(OnceLock<std::thread::ThreadId>);
+
+impl RuleResolver for Noted {
+    fn rules(&self, user: &UserInfo, namespace: &str) -> Value {
+        self.0.get_or_init(|| std::thread::current().id());
+        let rule = json!({"verbs": ["get"], "resources": [namespace], "resourceNames": [user.name]});
+        json!({"resourceRules": [rule], "nonResourceRules": [], "incomplete": true, "evaluationError": "too long"})
+    }
+}
+
+#[tokio::test]
+async fn rules_are_listed_beside_the_threads_that_serve() {
+    let noted = Arc::new(Noted::default());
+    let server = Parts { rules: Some(noted.clone()), ..Parts::new(Env::system()) }.start().await;
+    let own = server.client(UserInfo::new("bob", Vec::<String>::new()));
+    let resource = GroupVersionResource::new("authorization.k8s.io", "v1", "selfsubjectrulesreviews");
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+        "metadata": {}, "spec": {"namespace": "ns"}});
+    let review = Object::from_value(review).expect("an object");
+    let answer = own.dynamic(&resource, None).create(&review).await.expect("answered");
+    let expected = noted.rules(&UserInfo::new("bob", Vec::<String>::new()), "ns");
+    assert_eq!(answer.get(&["status"]), Some(&expected));
+    assert_ne!(noted.0.get(), Some(&std::thread::current().id()), "this thread serves");
+}
+
+/// CPU time of this thread, seconds.
+fn cpu() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+#[tokio::test]
+async fn large_pods_are_read_beside_the_threads_that_serve_and_once() {
+    const PODS: usize = 8;
+    let server = server().await;
+    let own = Client::in_process(server.service.clone(), UserInfo::apiserver(), "test", &Env::system());
+    let informers = Informers::new(own.clone(), &Env::system(), &server.tasks);
+    let nodes = NodeAuthorizer::new(own.clone(), &informers).expect("it starts");
+    let variable = |pod: usize, n: usize| json!({"name": format!("A{n}"), "valueFrom": {"secretKeyRef": {"name": format!("s{pod}"), "key": "k"}}});
+    for pod in 0..PODS {
+        let env: Vec<Value> = (0..10_000).map(|n| variable(pod, n)).collect();
+        let spec = json!({"nodeName": "n1", "containers": [{"name": "c", "image": "x", "env": env}]});
+        let metadata = json!({"name": format!("p{pod}"), "namespace": "default"});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec});
+        server.store("pods", "default", &pod).await;
+    }
+    let gets = |name: &str| asks(UserInfo::node("n1"), "get", "secrets", name);
+    let pods = own.namespaced::<sampan_api::k8s::api::core::v1::Pod>("default");
+    let record = pods.get_record("p0").await.expect("there");
+    let spent = |began: f64| cpu() - began;
+    let began = cpu();
+    std::hint::black_box(record.object());
+    let one = spent(began);
+    let began = cpu();
+    assert!(nodes.authorize(&gets("s5")).await.allowed() && !nodes.authorize(&gets("other")).await.allowed());
+    let first = spent(began);
+    let began = cpu();
+    for _ in 0..20 {
+        assert!(nodes.authorize(&gets("s5")).await.allowed() && !nodes.authorize(&gets("other")).await.allowed());
+    }
+    let later = spent(began) / 20.0;
+    println!("reading one pod: {one} s; what this thread does at first: {first} s; later: {later} s");
+    assert!(first < one && later < one / 4.0, "{first} s and {later} s, where reading one pod takes {one} s");
 }

@@ -3,6 +3,7 @@
 //! take none.
 
 use super::{Filter, Next, refusal_output, refuse};
+use crate::answer::Exempt;
 use crate::body::Body;
 use crate::exchange::{Exchange, Identity};
 use crate::flow::seats::Seats;
@@ -59,9 +60,13 @@ impl FlowControl {
         if let Some(seat) = exchange.seat() {
             seat.give_back();
         }
-        answer.unwrap_or_else(|_| {
+        let mut answer = answer.unwrap_or_else(|_| {
             let text = "request did not complete within the allotted timeout";
             respond::status(&Status::timeout(text, RETRY_AFTER_SECONDS), output)
-        })
+        });
+        if exempt {
+            answer.extensions_mut().insert(Exempt);
+        }
+        answer
     }
 }

@@ -2,7 +2,7 @@
 //! headers that every answer carries.
 
 use super::{Filter, Next, refuse};
-use crate::answer::{self, Cut, FirstRoom, Length, Sending, SharedBytes};
+use crate::answer::{self, Cut, FirstRoom, Length, Sending};
 use crate::body::Body;
 use crate::exchange::{Exchange, Origin};
 use crate::flow::seats::too_many_requests;
@@ -106,8 +106,7 @@ impl Receive {
             env: self.env.clone(),
         };
         let (parts, body) = response.into_parts();
-        let shared = parts.extensions.get::<SharedBytes>().is_some();
-        match answer::send(body, shared, sending) {
+        match answer::send(body, &parts.extensions, sending) {
             Ok(body) => Response::from_parts(parts, body),
             Err(answer::NoRoom) => {
                 self.metrics.turned_away(exchange.info.is_mutating());

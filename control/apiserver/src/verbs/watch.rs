@@ -4,7 +4,9 @@ use super::selection;
 use crate::ask::Ask;
 use crate::body::{Body, BoxError};
 use crate::encode::Encoder;
-use crate::limits::{WATCH_CHUNK_BYTES, WATCH_EVENTS_PER_CHUNK};
+use crate::flow::seats::too_many_requests;
+use crate::ledger::Charge;
+use crate::limits::{SELECTOR_BYTES_FREE, SELECTOR_BYTES_HELD_PER_BYTE, WATCH_CHUNK_BYTES, WATCH_EVENTS_PER_CHUNK};
 use crate::metrics::Watching;
 use crate::respond;
 use bytes::Bytes;
@@ -34,6 +36,7 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
     if !ask.name().is_empty() {
         options.fields = of_name(ask.name(), options.fields)?;
     }
+    let selectors = if ask.wants_records() { None } else { charge_selectors(ask)? };
     // It ends by itself at its time.
     let events = ask.core.registry.watch(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
     let watching = ask.core.metrics.watching(&ask.row);
@@ -50,11 +53,24 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
         sent: false,
         done: false,
         watching,
+        _selectors: selectors,
     };
     let body = BodyExt::boxed_unsync(StreamBody::new(frames));
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(output.format.stream_type()));
     Ok(response)
+}
+
+/// What the watch's selectors hold for as long as it lasts. Error: 429, where its identity or the server holds too much.
+fn charge_selectors(ask: &Ask) -> Result<Option<Charge>, Status> {
+    let query = ask.query();
+    let text = ["labelSelector", "fieldSelector"].map(|name| query.get(name).map_or(0, str::len)).iter().sum::<usize>();
+    if text <= SELECTOR_BYTES_FREE || ask.exchange.in_process {
+        return Ok(None);
+    }
+    let account = ask.core.ledgers.selectors.account(&ask.exchange.payer(), None);
+    let charge = account.try_charge(text.saturating_mul(SELECTOR_BYTES_HELD_PER_BYTE));
+    charge.map(Some).ok_or_else(too_many_requests)
 }
 
 /// The selector of the old `/watch/` path that names one object. One that the request brings was authorized: it must mean
@@ -93,6 +109,7 @@ struct Frames {
     sent: bool,
     done: bool,
     watching: Watching,
+    _selectors: Option<Charge>,
 }
 
 impl Frames {
