@@ -8,6 +8,7 @@ use sampan_wasm_runtime::policy::PolicyComponent;
 use sampan_wasm_runtime::{Role, Runtime};
 use std::future::Future;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// A component that was fetched and not compiled yet.
 #[derive(Clone, Debug)]
@@ -62,6 +63,11 @@ impl Installer {
         let artifact =
             self.runtime.load(Role::Policy, component.digest(), || async { Ok(bytes) }).await.map_err(failed)?;
         self.runtime.policy(&artifact).map_err(failed)
+    }
+
+    /// Runs guests that are not live, on a thread of the commands' priority: who schedules and who serves goes before it.
+    pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        self.runtime.blocking(work)
     }
 
     /// Runs one whole installation within [`limits::INSTALL_WALL`].

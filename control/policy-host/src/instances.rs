@@ -71,7 +71,7 @@ pub struct Fault {
     pub blame: Blame,
 }
 
-enum State<P, M> {
+pub(crate) enum State<P, M> {
     Running(Box<Running<P, M>>),
     Feeding(Aside<Result<Box<Running<P, M>>, PolicyFault>>),
 }
@@ -113,13 +113,13 @@ struct Audit<P> {
 pub struct Instances<P: Installed, V: Send + Sync + 'static, M> {
     pub(crate) live: Live<P, V>,
     config: HostConfig,
-    set: Arc<Set<P, V>>,
+    pub(crate) set: Arc<Set<P, V>>,
     /// What is about to go live: being fed, and fed.
     pub(crate) warming: Vec<Warming<P, M>>,
     pub(crate) warmed: Vec<Warmed<P, M>>,
     /// Feeds what is about to go live.
     _feeder: Option<Feeder<P, V>>,
-    states: HashMap<u32, State<P, M>>,
+    pub(crate) states: HashMap<u32, State<P, M>>,
     rests: HashMap<u32, Rest>,
     audit: Option<Audit<P>>,
     calls: u64,
@@ -175,7 +175,8 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
     /// longer live end here, and their memory with them.
     pub fn adopt(&mut self) -> bool {
         let fed = self.states.values().any(|state| matches!(state, State::Feeding(aside) if aside.is_done()));
-        let newest = self.live.current();
+        // In this order: what is put to work between the two is in both.
+        let (coming, newest) = (self.live.coming(), self.live.current());
         if newest.generation == self.set.generation {
             return fed;
         }
@@ -183,7 +184,7 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
         // Other arguments or another component: it has another chance.
         self.rests.clear();
         self.set = newest;
-        self.warmed.retain(Warmed::is_wanted);
+        self.put_to_work(&coming);
         true
     }
 
@@ -282,9 +283,6 @@ impl<P: Installed, V: Send + Sync + 'static, M: Mirror> Instances<P, V, M> {
                 Some(_) => {}
             },
             _ => {}
-        }
-        if let Some(running) = self.take_warmed(unit) {
-            return Ok(running);
         }
         let memory = self.memory(unit)?;
         Ok(Box::new(Running::start(unit, mirror(unit), u64::from(unit.id), memory)?))

@@ -26,6 +26,7 @@ mod stats;
 mod status;
 mod successor;
 mod turns;
+mod wakers;
 mod warm;
 mod warming;
 
@@ -37,4 +38,4 @@ pub use live::{Installed, Live, Set, Slot, Strike, TooMuchMemory, Unit};
 pub use question::{Mirror, Point, Question};
 pub use stats::{FaultRecord, Report};
 pub use status::{Failed, Stage, Verdict, Verdicts, conditions, is_suspended, verdict, was_suspended};
-pub use turns::{OverTime, Turn, Turns, Work};
+pub use turns::{NoPassingMemory, OverTime, Turn, Turns, Work};

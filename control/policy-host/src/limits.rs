@@ -21,6 +21,8 @@ pub const MEMORY_LIVE: u64 = 768 << 20;
 /// instance of everything that is live. Checks wait for their share, an audit that finds none is left out, an explanation
 /// is refused.
 pub const MEMORY_PASSING: u64 = MEMORY_LIVE;
+/// Longest wait of a check for its share of [`MEMORY_PASSING`]; then its object says so, and it is tried again later.
+pub const MEMORY_WAIT: Duration = Duration::from_secs(5);
 /// Faults in [`STRIKE_WINDOW`] that suspend a policy.
 pub const STRIKES: usize = 3;
 /// Faults that wait to be told of in Events and status; older ones are counted only.

@@ -5,6 +5,7 @@ use crate::limits;
 use crate::requests::Requests;
 use crate::stats::{FaultRecord, Report, Stats};
 use crate::turns::Turns;
+use crate::wakers::Wakers;
 use parking_lot::Mutex;
 use sampan_env::Env;
 use sampan_wasm_runtime::policy::{PolicyComponent, PolicyFault};
@@ -49,6 +50,14 @@ pub struct Slot<P> {
     /// The installed policy.
     pub prepared: P,
     stats: Mutex<Stats>,
+    wakers: Wakers,
+}
+
+/// Nobody can put it to work any more: whoever fed an instance for it lets go of that.
+impl<P> Drop for Slot<P> {
+    fn drop(&mut self) {
+        self.wakers.wake();
+    }
 }
 
 impl<P> Slot<P> {
@@ -118,6 +127,11 @@ impl<P, V> Set<P, V> {
         self.units.is_empty() && self.suspended.is_empty()
     }
 
+    /// The unit of that slot, if it may be asked.
+    pub(crate) fn unit_of(&self, slot: &Weak<Slot<P>>) -> Option<&Unit<P>> {
+        self.units.iter().find(|unit| unit.slots.iter().any(|own| Arc::as_ptr(own) == slot.as_ptr()))
+    }
+
     /// The slot of that number that may be asked.
     pub fn slot(&self, id: u32) -> Option<&Arc<Slot<P>>> {
         self.units.iter().flat_map(|unit| &unit.slots).find(|slot| slot.id == id)
@@ -184,7 +198,6 @@ pub struct TooMuchMemory {
     pub taken: u64,
 }
 
-type Waker = Arc<dyn Fn() + Send + Sync>;
 type View<P, V> = dyn Fn(&[Arc<Slot<P>>], u64) -> V + Send + Sync;
 
 struct Inner<P, V> {
@@ -196,8 +209,7 @@ struct Inner<P, V> {
     /// The newest, [`limits::STRIKES_TOLD`] at most.
     strikes: Mutex<VecDeque<Strike>>,
     struck: Notify,
-    /// Called after each change of what is live.
-    wakers: Mutex<Vec<Waker>>,
+    wakers: Wakers,
     turns: Turns,
     requests: Requests<Request<P>>,
     /// The runtime whose threads feed instances beside the asking thread; `None`: there is none, and they are not fed
@@ -231,7 +243,7 @@ impl<P: Installed, V> Live<P, V> {
             published: watch::Sender::new(Arc::new(empty)),
             strikes: Mutex::default(),
             struck: Notify::new(),
-            wakers: Mutex::default(),
+            wakers: Wakers::default(),
             turns: Turns::default(),
             requests: Requests::default(),
             threads: Handle::try_current().ok(),
@@ -277,15 +289,20 @@ impl<P: Installed, V> Live<P, V> {
         self.publish(&mut self.0.table.lock());
     }
 
-    /// `wake` is called after each change of what is live, and when an instance that was being fed is done. It must not
-    /// block.
+    /// `wake` is called after each change of what is live, when an instance that was being fed is done, and when a slot is
+    /// given up. It must not block.
     pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
-        self.0.wakers.lock().push(Arc::new(wake));
+        self.0.wakers.add(wake);
     }
 
     pub(crate) fn wake(&self) {
-        let wakers: Vec<Waker> = self.0.wakers.lock().clone();
-        wakers.iter().for_each(|wake| wake());
+        self.0.wakers.wake();
+    }
+
+    /// The slots that somebody may still put to work.
+    pub(crate) fn coming(&self) -> Vec<Weak<Slot<P>>> {
+        let table = self.0.table.lock();
+        table.coming.iter().filter(|slot| slot.strong_count() > 0).cloned().collect()
     }
 
     /// Names of what is installed, suspended ones among them.
@@ -358,8 +375,8 @@ impl<P: Installed, V> Live<P, V> {
         // Components hold their slots in a list: ids that only grow would come to its end.
         let used: BTreeSet<u32> = table.all_slots().iter().map(|slot| slot.id).collect();
         let id = (0..).find(|id| !used.contains(id)).unwrap_or(u32::MAX);
-        let stats = Mutex::new(Stats::new(suspended));
-        let slot = Arc::new(Slot { id, unit, name: name.to_owned(), generation, prepared, stats });
+        let (stats, wakers) = (Mutex::new(Stats::new(suspended)), self.0.wakers.clone());
+        let slot = Arc::new(Slot { id, unit, name: name.to_owned(), generation, prepared, stats, wakers });
         table.coming.push(Arc::downgrade(&slot));
         Ok(slot)
     }

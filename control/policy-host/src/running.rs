@@ -6,7 +6,7 @@ use crate::live::{Installed, Slot, Unit};
 use crate::question::{Asking, Mirror, Question};
 use crate::turns::Turn;
 use sampan_wasm_runtime::policy::{PolicyCause, PolicyChanges, PolicyFault, PolicyInput, PolicyInstance};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// One instance and what its mirror was sent.
 pub(crate) struct Running<P, M> {
@@ -14,8 +14,9 @@ pub(crate) struct Running<P, M> {
     pub instance: PolicyInstance,
     /// What it has been told of the cluster.
     pub mirror: M,
-    /// Slots that it was configured for. Ids come again: it is the slot itself that counts.
-    configured: Vec<Arc<Slot<P>>>,
+    /// Slots that it was configured for. Ids come again: it is the slot itself that counts. It keeps none of them from
+    /// ending; their addresses do not come again while it is there.
+    configured: Vec<Weak<Slot<P>>>,
     /// The speed at which it takes what it is fed.
     pub pace: Pace,
     /// Its share of the passing memory. Dropped after the instance.
@@ -36,14 +37,14 @@ impl<P: Installed, M: Mirror> Running<P, M> {
             let (policy, args) = (slot.prepared.policy(), slot.prepared.args());
             let configured = made.instance.configure(unit.allowance.call, slot.id, policy, args)?;
             configured.map_err(|message| PolicyFault { cause: PolicyCause::Refused, message })?;
-            made.configured.push(Arc::clone(slot));
+            made.configured.push(Arc::downgrade(slot));
         }
         Ok(made)
     }
 
     /// Whether it was configured for all slots of the unit. A new slot may want columns that the mirror was never fed.
     pub fn fits(&self, unit: &Unit<P>) -> bool {
-        unit.slots.iter().all(|slot| self.configured.iter().any(|own| Arc::ptr_eq(own, slot)))
+        unit.slots.iter().all(|slot| self.configured.iter().any(|own| own.as_ptr() == Arc::as_ptr(slot)))
     }
 
     /// It no longer is there for a while only.

@@ -38,15 +38,24 @@ fn mib(bytes: u64) -> u32 {
 
 impl Turns {
     /// Waits for a turn of an instance with so many bytes of memory. First come, first served: who wants much is not
-    /// passed by those who want little.
-    pub async fn take(&self, memory: u64) -> Turn {
-        // Neither semaphore is ever closed, so neither answer is an error.
+    /// passed by those who want little. Who waits for memory holds no turn: those who need less, or give some back, run on.
+    ///
+    /// # Errors
+    /// There was not so much memory within [`limits::MEMORY_WAIT`].
+    pub async fn take(&self, memory: u64) -> Result<Turn, NoPassingMemory> {
+        // Neither semaphore is ever closed, so no answer but a missing permit is an error.
         let running = Arc::clone(&self.running).acquire_owned().await.ok();
-        loop {
-            if let Ok(memory) = Arc::clone(&self.memory).acquire_many_owned(mib(memory)).await {
-                return Turn { _running: running, _memory: memory };
-            }
+        if let Ok(memory) = Arc::clone(&self.memory).try_acquire_many_owned(mib(memory)) {
+            return Ok(Turn { _running: running, _memory: memory });
         }
+        drop(running);
+        let waiting = Arc::clone(&self.memory).acquire_many_owned(mib(memory));
+        let Ok(Ok(memory)) = tokio::time::timeout(limits::MEMORY_WAIT, waiting).await else {
+            return Err(NoPassingMemory { wanted: memory });
+        };
+        // Whoever runs waits for no memory: this wait ends.
+        let running = Arc::clone(&self.running).acquire_owned().await.ok();
+        Ok(Turn { _running: running, _memory: memory })
     }
 
     /// Memory for an instance outside of the turns, if there is some now.
@@ -54,6 +63,18 @@ impl Turns {
         let memory = Arc::clone(&self.memory).try_acquire_many_owned(mib(memory)).ok()?;
         Some(Turn { _running: None, _memory: memory })
     }
+}
+
+/// Instances that are there for a while took too much memory for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{wanted} bytes of memory were not to be had for {} s: checks, audits and explanations may take {} bytes together",
+    limits::MEMORY_WAIT.as_secs(),
+    limits::MEMORY_PASSING
+)]
+pub struct NoPassingMemory {
+    /// Bytes that it would take.
+    pub wanted: u64,
 }
 
 /// [`limits::INSTALL_CPU`] is used up.
@@ -95,7 +116,7 @@ mod tests {
         let ended = RefCell::new(vec![0; turns_each.len()]);
         let all = turns_each.iter().enumerate().map(async |(at, count)| {
             for _ in 0..*count {
-                let turn = turns.take(memory).await;
+                let turn = turns.take(memory).await.expect("others give it back");
                 // The others come to wait for theirs.
                 tokio::task::yield_now().await;
                 taken.set(taken.get() + 1);
@@ -123,6 +144,27 @@ mod tests {
         assert_eq!(held.len() as u64, limits::MEMORY_PASSING / limits::MEMORY);
         drop(held);
         assert!(turns.try_memory(limits::MEMORY_MAX).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_memory_holds_up_nobody_and_is_told() {
+        let turns = Turns::default();
+        let held = turns.try_memory(limits::MEMORY_PASSING - limits::MEMORY).expect("nobody has any");
+        // More of them than may run at a time.
+        let large: Vec<_> = (0..4 * limits::TURNS).map(|_| turns.take(limits::MEMORY_MAX)).collect();
+        let all = futures::future::join_all(large);
+        let others = async {
+            // They all wait by now.
+            tokio::task::yield_now().await;
+            assert_eq!(turns.running.available_permits(), limits::TURNS, "a turn is held while memory is waited for");
+        };
+        let (refused, ()) = tokio::join!(all, others);
+        let wanted = limits::MEMORY_MAX;
+        assert!(refused.into_iter().all(|one| one.err() == Some(NoPassingMemory { wanted })));
+        // Nothing of what they waited for is lost, and it is first come, first served again.
+        drop(turns.take(limits::MEMORY).await.expect("there is so much"));
+        let (later, ()) = tokio::join!(turns.take(limits::MEMORY_MAX), async { drop(held) });
+        assert!(later.is_ok(), "it is given back in time");
     }
 
     #[test]

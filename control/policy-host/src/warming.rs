@@ -28,11 +28,3 @@ pub(crate) struct Warmed<P, M> {
     /// The instance.
     pub running: Box<Running<P, M>>,
 }
-
-impl<P, M> Warmed<P, M> {
-    /// Whether anybody may still put its slot to work.
-    pub fn is_wanted(&self) -> bool {
-        // Its own instance holds the slot once.
-        self.slot.strong_count() > 1
-    }
-}

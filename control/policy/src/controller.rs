@@ -70,6 +70,19 @@ struct Known {
     verdicts: Verdicts,
     /// Calls that its status has.
     told: Option<u64>,
+    /// Its last installation failed, and another try may succeed.
+    retry: Option<Retry>,
+}
+
+/// A form that is tried again later. It is kept here and not in the queue: whatever else brings the object into the queue,
+/// its own status among it, is no reason to try sooner.
+#[derive(Clone, Debug)]
+struct Retry {
+    /// The form; its digest is not known.
+    of: Applied,
+    /// Failures in a row.
+    failures: u32,
+    until: Instant,
 }
 
 struct Shared {
@@ -136,9 +149,8 @@ impl PolicyController {
             tracing::error!(%error, "scheduling policies cannot be watched");
             return;
         }
-        let backoff = Backoff { base: limits::RETRY_BASE, max: limits::RETRY_MAX };
         let mut workers: Workers =
-            Workers::with_backoff("scheduling-policy", &env, &tasks, backoff).timeout(limits::RECONCILE_TIMEOUT);
+            Workers::with_backoff("scheduling-policy", &env, &tasks, BACKOFF).timeout(limits::RECONCILE_TIMEOUT);
         // Those that pods cannot be placed without come first.
         built_in.iter().for_each(|name| workers.queue().add(key(name)));
         shared.starting.expect(built_in);
@@ -157,6 +169,9 @@ impl PolicyController {
     }
 }
 
+/// Of installations and of writes that fail.
+const BACKOFF: Backoff = Backoff { base: limits::RETRY_BASE, max: limits::RETRY_MAX };
+
 fn key(name: &str) -> RecordKey {
     RecordKey::new("", name)
 }
@@ -171,7 +186,6 @@ struct Policies(Arc<Shared>);
 impl Reconcile for Policies {
     async fn reconcile(&self, key: &RecordKey) -> Result<Requeue, Error> {
         let outcome = self.0.reconcile(&key.name).await;
-        self.0.starting.looked_at(&key.name);
         self.0.look_ready();
         outcome
     }
@@ -262,6 +276,7 @@ impl Shared {
                 known.applied = None;
                 known.verdicts = Verdicts { generation: object.metadata.generation, all: vec![off] };
             });
+            self.starting.looked_at(name);
             self.write_status(&object).await?;
             return Ok(Requeue::Never);
         }
@@ -270,23 +285,30 @@ impl Shared {
             let fresh = known.fetched.is_some_and(|then| now.duration_since(then) < limits::REFETCH_EVERY);
             fresh && known.applied.as_ref().is_some_and(|applied| applied.is_of(&object))
         });
-        let mut failed = None;
-        if !is_known {
-            match self.installer.in_time(self.install(&object)).await {
-                Ok(Installed::New(slot, digest)) => failed = self.go_live(&object, slot, &digest).err(),
-                Ok(Installed::Same) => {}
+        let mut retry_at = self.retry_at(&object);
+        if !is_known && retry_at.is_none_or(|until| until <= now) {
+            let done = match self.installer.in_time(self.install(&object)).await {
+                Ok(Installed::New(slot, digest)) => self.go_live(&object, slot, &digest),
+                Ok(Installed::Same) => Ok(()),
                 Ok(Installed::Superseded) => return Ok(Requeue::Never),
-                Err(failure) => failed = Some(failure),
+                Err(failed) => Err(failed),
+            };
+            match done {
+                Ok(()) => self.with(name, |known| known.retry = None),
+                Err(failed) => self.tell_failed(&object, &failed),
             }
+            retry_at = self.retry_at(&object);
         }
-        if let Some(failed) = &failed {
-            self.tell_failed(&object, failed);
-        }
+        self.starting.looked_at(name);
         self.write_status(&object).await?;
-        match failed {
-            Some(failed) if failed.retry => Err(Error::Invalid(format!("{}: {}", failed.reason, failed.message))),
-            _ => Ok(Requeue::After(limits::STATUS_EVERY)),
-        }
+        let wait = retry_at.map(|until| until.saturating_duration_since(self.config.env.instant()));
+        Ok(Requeue::After(wait.unwrap_or(limits::STATUS_EVERY).min(limits::STATUS_EVERY)))
+    }
+
+    /// Time before which this form is not tried again, if it is to be tried again.
+    fn retry_at(&self, object: &SchedulingPolicy) -> Option<Instant> {
+        let of = |retry: &&Retry| retry.of.is_of(object);
+        self.with(owner::name(&object.metadata), |known| known.retry.as_ref().filter(of).map(|retry| retry.until))
     }
 
     fn with<T>(&self, name: &str, change: impl FnOnce(&mut Known) -> T) -> T {
@@ -300,7 +322,15 @@ impl Shared {
         self.live.expected_fails(name, &format!("{}: {}", failed.reason, failed.message));
         let old = self.live.slot(name).map(|slot| slot.generation);
         let verdicts = Verdicts { generation: object.metadata.generation, all: failed.verdicts(old) };
-        self.with(name, |known| known.verdicts = verdicts);
+        let now = self.config.env.instant();
+        self.with(name, |known| {
+            let last = known.retry.take().filter(|retry| retry.of.is_of(object));
+            known.retry = failed.retry.then(|| {
+                let failures = last.map_or(0, |last| last.failures).saturating_add(1);
+                Retry { of: Applied::new(object, ""), failures, until: now + BACKOFF.wait(failures) }
+            });
+            known.verdicts = verdicts;
+        });
     }
 
     /// Tells of faults as they come; the status follows by the queue.

@@ -131,7 +131,10 @@ impl LivePolicies for Host {
         self.set().view.events.get(&policy).map_or(&[], Vec::as_slice)
     }
     fn ready(&self) -> bool {
-        self.set().ready && !self.set().is_empty()
+        let set = self.set();
+        // Where nothing is live, but something is to be: the cycle tells the pods what they wait for.
+        let tells = || set.view.profiles.values().any(|profile| !profile.held.is_empty());
+        set.ready && (!set.is_empty() || tells())
     }
 }
 

@@ -70,7 +70,9 @@ impl Starting {
         let all_seen = now.overdue || now.built_in.as_ref().is_some_and(|built_in| built_in.iter().all(seen));
         let is_settled = |object: &Arc<SchedulingPolicy>| {
             let name = owner::name(&object.metadata);
-            if is_needed(object) { is_live(name) } else { now.overdue || now.looked_at.contains(name) }
+            // One that cannot be installed is not waited for here: its pods wait for it, and are told so.
+            let looked_at = now.looked_at.contains(name);
+            if is_needed(object) { looked_at || is_live(name) } else { looked_at || now.overdue }
         };
         let settled = all_seen && objects.iter().all(is_settled);
         if settled {

@@ -9,32 +9,48 @@ use parking_lot::Mutex;
 use sampan_api::scheduling::{Budget, Fixture, Mode, SchedulingPolicy, SchedulingPolicySpec, SchedulingPolicyStatus};
 use sampan_api::user::UserInfo;
 use sampan_client::{Blob, BlobError, BlobSource, Client, EventRecorder, Informers, Patch, Reference};
-use sampan_env::Tasks;
-use sampan_policy::{BUILT_IN_IMAGE, Live, PolicyController, PolicyControllerConfig, ProfileConfig, built_in_policies};
+use sampan_env::{Env, Tasks};
+use sampan_policy::{
+    BUILT_IN_IMAGE, Host, HostConfig, Live, PolicyController, PolicyControllerConfig, ProfileConfig, built_in_policies,
+};
+use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, PodInfo, Snapshot};
 use sampan_testing::server::Parts;
 use sampan_wasm_runtime::digest_of;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// Longest anything takes to become what it should.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Images by name of the guest; one never comes.
+/// Images by name of the guest; one never comes, one is not there.
 #[derive(Default)]
 struct Images {
     fetched: Mutex<BTreeMap<String, u32>>,
+    /// Every fetch of any image, with its time.
+    log: watch::Sender<Vec<(String, Instant)>>,
+    /// Those of the built-in policies are not there either.
+    without_built_ins: AtomicBool,
 }
 
 #[async_trait]
 impl BlobSource for Images {
     async fn fetch(&self, reference: &Reference) -> Result<Blob, BlobError> {
         *self.fetched.lock().entry(reference.repository.clone()).or_default() += 1;
+        self.log.send_modify(|log| log.push((reference.repository.clone(), Env::system().instant())));
         let guest = match reference.repository.as_str() {
             "slow" => std::future::pending().await,
             "quiet" => "quiet-nodes",
             "hostile" => "sampan-hostile-policy",
+            "typo" => return Err(BlobError::NotFound(reference.to_string())),
+            _ if self.without_built_ins.load(Ordering::Relaxed) => {
+                return Err(BlobError::NotFound(reference.to_string()));
+            }
             _ => "sampan-policies",
         };
         let bytes = bytes(guest);
@@ -333,4 +349,143 @@ async fn two_policies_that_take_long_to_check_hold_up_no_other() {
     let set = live.current();
     assert!(!has(&set, "burns-a") && !has(&set, "burns-b"), "they were checked before the removal");
     cluster.end().await;
+}
+
+fn one_node() -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    let node = json!({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "4", "pods": "9"}}});
+    snapshot.set_node(Arc::new(serde_json::from_value(node).expect("a node")));
+    snapshot
+}
+
+/// Waits as the scheduling thread does while no pod comes: it takes up what is live, feeds, and asks nothing.
+async fn beside_an_idle_scheduler<T>(live: &Live, done: impl Future<Output = T>) -> T {
+    let changed = Arc::new(Notify::new());
+    let wake = Arc::clone(&changed);
+    live.on_change(move || wake.notify_one());
+    let (mut host, mut snapshot) = (Host::new(live, HostConfig::default()), one_node());
+    tokio::pin!(done);
+    loop {
+        host.adopt();
+        host.warm(&mut snapshot);
+        tokio::select! {
+            biased;
+            done = &mut done => return done,
+            () = changed.notified() => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_of_one_component_go_live_and_change_while_no_pod_comes() {
+    let cluster = Cluster::new().await;
+    let live = cluster.start();
+    until(&live, "ready", |set| set.ready).await;
+    let of = |memory: Option<&str>| SchedulingPolicySpec {
+        component: "quiet:v1".to_owned(),
+        budget: memory.map(|memory| Budget { memory: Some(memory.to_owned()), ..Budget::default() }),
+        ..SchedulingPolicySpec::default()
+    };
+    let work = async {
+        for (memory, count) in [(Some("256Mi"), 4), (None, 50)] {
+            let names: Vec<String> = (0..count).map(|at| format!("s{count}-{at}")).collect();
+            for name in &names {
+                cluster.create_of(name, of(memory)).await;
+            }
+            until(&live, "all live", |set| names.iter().all(|name| has(set, name))).await;
+        }
+        let held = |set: &sampan_policy::PolicySet| set.view.profiles["default-scheduler"].held.clone();
+        assert_eq!(held(&live.current()), []);
+        for round in 0..16 {
+            let (name, weight) = (format!("s50-{}", round % 2), 2 + round);
+            cluster.patch(&name, json!({"spec": {"weight": weight}})).await;
+            let is_new = |set: &sampan_policy::PolicySet| {
+                let mut slots = set.units.iter().flat_map(|unit| &unit.slots);
+                slots.any(|slot| slot.name == name && slot.prepared.weight == weight)
+            };
+            until(&live, "of the new weight", is_new).await;
+        }
+    };
+    beside_an_idle_scheduler(&live, work).await;
+    cluster.end().await;
+}
+
+/// Fetches of the image from the `first` on.
+fn fetches(log: &[(String, Instant)], image: &str, first: usize) -> Vec<Instant> {
+    log.iter().filter(|(of, _)| of == image).skip(first).map(|(_, at)| *at).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_that_cannot_be_installed_yet_is_told_once_and_tried_at_its_times() {
+    let cluster = Cluster::new().await;
+    let memory = |memory: &str| Some(Budget { memory: Some(memory.to_owned()), ..Budget::default() });
+    for (name, budget) in [("quiet", None), ("large", memory("256Mi"))] {
+        let spec = SchedulingPolicySpec { component: "quiet:v1".to_owned(), budget, ..Default::default() };
+        cluster.create_of(name, spec).await;
+    }
+    let live = cluster.start();
+    until(&live, "ready", |set| set.ready && has(set, "quiet") && has(set, "large")).await;
+    let api = cluster.admin.all::<SchedulingPolicy>();
+    for (patch, image, reason) in [
+        (json!({"spec": {"component": "typo:v1"}}), "typo", "FailedFetch"),
+        (json!({"spec": {"component": "quiet:v1", "budget": {"memory": "512Mi"}}}), "quiet", "InsufficientMemory"),
+    ] {
+        let mut log = cluster.images.log.subscribe();
+        let before = fetches(&log.borrow(), image, 0).len();
+        cluster.patch("quiet", patch).await;
+        let is_told = |status: &SchedulingPolicyStatus| condition(status, "Ready").is_some_and(|one| one.1 == reason);
+        let status = cluster.told("quiet", "told", is_told).await;
+        let (ready, _, message) = condition(&status, "Ready").expect("told");
+        assert_eq!((&*ready, message.contains("the old form stays live")), ("True", true), "{message}");
+        let told = api.get("quiet").await.expect("there").metadata.resource_version;
+        let waited = log.wait_for(|log| fetches(log, image, before).len() >= 3);
+        let log = tokio::time::timeout(PATIENCE, waited).await.expect("it is tried again").expect("fetched").clone();
+        let tries = fetches(&log, image, before);
+        for (pair, wait) in tries.windows(2).zip([500, 1000]) {
+            let waited = pair[1].duration_since(pair[0]);
+            assert!(waited >= Duration::from_millis(wait), "{reason}: tried again after {waited:?}, not {wait} ms");
+        }
+        let now = api.get("quiet").await.expect("there").metadata.resource_version;
+        assert_eq!(now, told, "{reason}: the same is written again");
+    }
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_are_told_of_a_built_in_policy_that_cannot_be_installed_at_the_start() {
+    let check = async |args: Option<serde_json::Value>, without: bool, failing: usize, reason: &str, why: &str| {
+        let cluster = Cluster::new().await;
+        let built_in =
+            built_in_policies().into_iter().find(|one| one.metadata.name.as_deref() == Some("node-affinity"));
+        cluster.create_of("node-affinity", SchedulingPolicySpec { args, ..built_in.expect("built in").spec }).await;
+        cluster.images.without_built_ins.store(without, Ordering::Relaxed);
+        let live = cluster.start();
+        until(&live, "ready", |set| set.ready).await;
+        let (mut host, mut snapshot) = (Host::new(&live, HostConfig::default()), one_node());
+        assert!(host.ready(), "no cycle runs, and no pod hears of it");
+        let profile = host.profile("default-scheduler").expect("the default profile");
+        assert_eq!(profile.held.len(), failing, "{:?}", profile.held);
+        snapshot.want(profile.columns());
+        let pod = json!({"metadata": {"name": "p", "namespace": "d", "uid": "p"}, "spec": {"containers": []}});
+        let info = PodInfo::new(Arc::new(serde_json::from_value(pod).expect("a pod")), snapshot.strings_mut());
+        let view = snapshot.view(&info, &profile);
+        let outcome = Cycler::default().cycle(&snapshot, &view, &profile, 1, 0, &mut host);
+        assert_eq!(outcome.result, CycleResult::Held);
+        for part in ["\"node-affinity\"", reason, why] {
+            assert!(outcome.message.contains(part), "{part:?} is missing in {}", outcome.message);
+        }
+        let is_told = |status: &SchedulingPolicyStatus| condition(status, "Ready").is_some_and(|one| one.1 == reason);
+        let status = cluster.told("node-affinity", "told", is_told).await;
+        let (ready, _, message) = condition(&status, "Ready").expect("told");
+        assert_eq!((&*ready, message.contains(why)), ("False", true), "{message}");
+        // Nobody would feed by it from here on.
+        drop(host);
+        // Mended, nobody waits any more.
+        cluster.images.without_built_ins.store(false, Ordering::Relaxed);
+        cluster.patch("node-affinity", json!({"spec": {"args": null}})).await;
+        until(&live, "whole", |set| set.view.profiles["default-scheduler"].held.is_empty()).await;
+        cluster.end().await;
+    };
+    check(Some(json!({"x": 1})), false, 1, "FailedCheck", "unknown field `x`").await;
+    check(None, true, built_in_policies().len(), "FailedFetch", "sampan/policies:v1").await;
 }

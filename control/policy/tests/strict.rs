@@ -10,6 +10,7 @@ use guests::{World, install};
 use sampan_api::scheduling::{Budget, FailurePolicy, Mode, SchedulingPolicy, SchedulingPolicySpec};
 use sampan_policy::{Feeding, Host, HostConfig, Live, Prepared, ProfileConfig, prepare};
 use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Snapshot};
+use sampan_testing::Dice;
 use sampan_wasm_runtime::policy::PolicyComponent;
 use serde_json::json;
 use std::sync::Arc;
@@ -17,21 +18,6 @@ use std::sync::Arc;
 const NAME: &str = "guard";
 const HOST: HostConfig = HostConfig { audit_every: 0, counts: true, feeding: Feeding::AtOnce, passing: false };
 const STEPS: usize = 80;
-
-/// SplitMix64.
-struct Dice(u64);
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
-    fn one_in(&mut self, n: u64) -> bool {
-        self.roll(n) == 0
-    }
-}
 
 /// Components that pods can be placed by.
 struct Components {
@@ -95,7 +81,7 @@ impl<'a> Simulation<'a> {
                 "status": {"allocatable": {"cpu": "64", "memory": "64Gi", "pods": "1000"}}});
             snapshot.set_node(Arc::new(serde_json::from_value(node).expect("a node")));
         }
-        let (dice, cycler) = (Dice(seed), Cycler::default());
+        let (dice, cycler) = (Dice::new(seed), Cycler::default());
         let (object, suspended, form, pods, counts) = (None, None, 0, 0, [0; 3]);
         Self { world, components, dice, live, host, snapshot, cycler, object, suspended, form, pods, counts }
     }

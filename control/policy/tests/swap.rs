@@ -7,7 +7,8 @@ mod guests;
 use guests::{World, install};
 use sampan_api::scheduling::{Budget, SchedulingPolicySpec};
 use sampan_env::Tasks;
-use sampan_policy::{Host, HostConfig, Live, Prepared, prepare};
+use sampan_policy::{Host, HostConfig, Live, Prepared, Slot, prepare};
+use sampan_policy_host::limits;
 use sampan_scheduler_core::{CycleResult, Cycler, LivePolicies, Outcome, PodInfo, Snapshot};
 use sampan_wasm_runtime::policy::{PolicyCause, PolicyComponent};
 use serde_json::json;
@@ -38,10 +39,14 @@ struct Scheduling {
 
 impl Scheduling {
     fn new(live: &Live) -> Self {
+        Self::of(live, NODES, LABELS)
+    }
+
+    fn of(live: &Live, nodes: usize, labels: usize) -> Self {
         let mut snapshot = Snapshot::default();
-        for at in 0..NODES {
+        for at in 0..nodes {
             let labels: serde_json::Map<String, serde_json::Value> =
-                (0..LABELS).map(|label| (format!("example.com/l{label}"), json!(format!("{at}-{label}")))).collect();
+                (0..labels).map(|label| (format!("example.com/l{label}"), json!(format!("{at}-{label}")))).collect();
             let node = json!({"metadata": {"name": format!("n{at:05}"), "labels": labels},
                 "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "20"}}});
             snapshot.set_node(Arc::new(serde_json::from_value(node).expect("a node")));
@@ -57,6 +62,24 @@ impl Scheduling {
         tokio::time::timeout(PATIENCE, self.changed.notified()).await.expect("something changes");
         self.host.warm(&mut self.snapshot);
         self.host.adopt();
+    }
+
+    /// Feeds a form that is to go live under that name, while nothing is asked.
+    async fn warm(&mut self, live: &Live, name: &str, form: Prepared) -> Arc<Slot> {
+        let slot = live.slot_for(name, form, Some(1), None).expect("there is room");
+        let fed = {
+            let warming = live.warm(&slot);
+            tokio::pin!(warming);
+            loop {
+                tokio::select! {
+                    biased;
+                    fed = &mut warming => break fed,
+                    () = self.change() => {}
+                }
+            }
+        };
+        fed.expect("it is fed");
+        slot
     }
 
     fn place(&mut self) -> Outcome {
@@ -159,4 +182,76 @@ async fn who_gives_up_leaves_no_instance_behind() {
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.expect("its memory is given back");
+}
+
+/// What becomes of one form after the other, each fed before it goes live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Live,
+    Deleted,
+    GivenUp,
+}
+
+/// Puts forms of that memory and these names to work while nothing is asked. After each of them all of the passing memory
+/// can be had, and as many instances are there as expected.
+async fn check(mebibytes: usize, names: &[&str], end: End, instances: usize) {
+    let world = World::new();
+    let (live, component) = (world.live(), world.component("quiet-nodes").await);
+    let mut scheduling = Scheduling::of(&live, 2, 2);
+    for (at, name) in names.iter().enumerate() {
+        let slot = scheduling.warm(&live, name, form(&component, mebibytes, 1 + at as i32)).await;
+        if at == 0 {
+            assert!(live.turns().try_memory(limits::MEMORY_PASSING).is_none(), "{name} was not fed");
+        }
+        match end {
+            End::GivenUp => drop(slot),
+            End::Live | End::Deleted => live.put(slot).expect("there is room"),
+        }
+        if end == End::Deleted {
+            live.remove(name);
+        }
+        // It was told of what happened: nobody has to ask anything.
+        scheduling.change().await;
+        let free = live.turns().try_memory(limits::MEMORY_PASSING).is_some();
+        assert!(free, "{name}, the {at}th of {mebibytes} MiB, {end:?}, keeps passing memory");
+        assert_eq!(component.instances(), instances, "{name}, the {at}th of {mebibytes} MiB, {end:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_fed_leaves_the_passing_memory_though_nothing_is_asked() {
+    check(256, &["s1", "s2", "s3", "s4", "s5"], End::Live, 1).await;
+    check(512, &["a", "a", "a", "a"], End::Live, 1).await;
+    check(64, &["a", "b", "a", "b", "a", "b", "a", "b", "a", "b", "a", "b", "a", "b"], End::Live, 1).await;
+    check(512, &["a", "b", "a"], End::Deleted, 0).await;
+    check(512, &["a", "b", "a"], End::GivenUp, 0).await;
+}
+
+#[tokio::test]
+async fn of_one_component_one_form_is_fed_at_a_time() {
+    let world = World::new();
+    let (live, component) = (world.live(), world.component("quiet-nodes").await);
+    let mut scheduling = Scheduling::of(&live, 2, 2);
+    let names: Vec<String> = (0..20).map(|at| format!("s{at}")).collect();
+    let slots: Vec<Arc<Slot>> = names
+        .iter()
+        .map(|name| live.slot_for(name, form(&component, 32, 1), Some(1), None).expect("there is room"))
+        .collect();
+    {
+        let fed = futures::future::join_all(slots.iter().map(|slot| live.warm(slot)));
+        tokio::pin!(fed);
+        let fed = loop {
+            tokio::select! {
+                biased;
+                fed = &mut fed => break fed,
+                () = scheduling.change() => assert!(component.instances() <= 1, "{} are fed", component.instances()),
+            }
+        };
+        assert!(fed.iter().all(Result::is_ok), "{fed:?}");
+    }
+    slots.into_iter().for_each(|slot| live.put(slot).expect("there is room"));
+    scheduling.change().await;
+    assert!(live.turns().try_memory(limits::MEMORY_PASSING).is_some(), "passing memory is kept");
+    assert_eq!(scheduling.decided_by(), 1);
+    assert_eq!(component.instances(), 1);
 }

@@ -5,25 +5,25 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use sampan_schema::fields::{self, FieldSet};
 use sampan_schema::{Field, Schema, Shape, Type, TypeId, default, json, patch, protobuf, yaml};
+use sampan_testing::Dice;
 use serde_json::{Map, Value};
 
 /// Values of a type, decided by a stream of numbers.
 struct Generator {
-    state: u64,
+    dice: Dice,
 }
 
 impl Generator {
+    fn new(seed: u64) -> Self {
+        Self { dice: Dice::new(seed) }
+    }
+
     fn next(&mut self) -> u64 {
-        // SplitMix64.
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.dice.next_u64()
     }
 
     fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.dice.roll(limit)
     }
 
     fn text(&mut self) -> String {
@@ -127,7 +127,7 @@ proptest! {
 
     #[test]
     fn a_normal_value_stays_as_it_is(state: u64) {
-        let (id, value) = Generator { state }.kind();
+        let (id, value) = Generator::new(state).kind();
         let again = json::from_value(Schema::builtin(), id, &value).expect("decodes");
         prop_assert_eq!(again.value, value);
     }
@@ -135,7 +135,7 @@ proptest! {
     #[test]
     fn protobuf_round_trips(state: u64) {
         let schema = Schema::builtin();
-        let (id, mut value) = Generator { state }.kind();
+        let (id, mut value) = Generator::new(state).kind();
         if schema.get(id).has_protobuf() {
             let mut bytes = Vec::new();
             protobuf::encode(schema, id, &value, &mut bytes).expect("encodes");
@@ -148,7 +148,7 @@ proptest! {
 
     #[test]
     fn yaml_round_trips(state: u64) {
-        let value = Generator { state }.tree(0);
+        let value = Generator::new(state).tree(0);
         let text = yaml::encode(&value);
         let (back, problems) = yaml::to_json(text.as_bytes()).expect("YAML");
         prop_assert_eq!(back, value, "{}", text);
@@ -158,7 +158,7 @@ proptest! {
     #[test]
     fn defaulting_twice_is_defaulting_once(state: u64) {
         let schema = Schema::builtin();
-        let (id, mut once) = Generator { state }.kind();
+        let (id, mut once) = Generator::new(state).kind();
         default::apply(schema, id, once.as_object_mut().expect("an object")).expect("short");
         let mut twice = once.clone();
         default::apply(schema, id, twice.as_object_mut().expect("an object")).expect("short");
@@ -168,7 +168,7 @@ proptest! {
     #[test]
     fn an_empty_patch_changes_nothing(state: u64) {
         let schema = Schema::builtin();
-        let (id, value) = Generator { state }.kind();
+        let (id, value) = Generator::new(state).kind();
         let empty = Value::Object(Map::new());
         prop_assert_eq!(patch::strategic(schema, id, value.clone(), &empty).expect("applies"), value.clone());
         prop_assert_eq!(patch::merge(value.clone(), &empty), value.clone());
@@ -177,7 +177,7 @@ proptest! {
 
     #[test]
     fn a_merge_patch_applied_twice_is_applied_once(state: u64) {
-        let mut generator = Generator { state };
+        let mut generator = Generator::new(state);
         let (value, change) = (generator.tree(0), generator.tree(0));
         let once = patch::merge(value, &change);
         prop_assert_eq!(patch::merge(once.clone(), &change), once);
@@ -185,7 +185,7 @@ proptest! {
 
     #[test]
     fn sets_of_fields_are_sets(state: u64) {
-        let mut generator = Generator { state };
+        let mut generator = Generator::new(state);
         let (a, b) = (generator.set(0), generator.set(0));
         let written = a.clone().into_fields_v1();
         prop_assert!(fields::is_fields_v1(&Value::Object(written.clone())));
@@ -208,7 +208,7 @@ proptest! {
     #[test]
     fn a_tree_is_read_as_its_text_is(state: u64, at: usize) {
         let schema = Schema::builtin();
-        let mut generator = Generator { state };
+        let mut generator = Generator::new(state);
         let (id, mut value) = generator.kind();
         // Something of another kind or type somewhere.
         let (_, stranger) = generator.kind();
@@ -226,7 +226,7 @@ proptest! {
 
     #[test]
     fn a_json_patch_does_what_the_rfc_says(state: u64) {
-        let mut generator = Generator { state };
+        let mut generator = Generator::new(state);
         let long: Value = (0..generator.below(2_000)).map(Value::from).collect();
         let document = Value::Object(Map::from_iter([
             ("list".to_string(), long),
@@ -281,7 +281,7 @@ proptest! {
     #[test]
     fn what_json_is_not_is_refused(state: u64, at: usize, byte: u8) {
         let schema = Schema::builtin();
-        let (id, value) = Generator { state }.kind();
+        let (id, value) = Generator::new(state).kind();
         let mut bytes = serde_json::to_vec(&value).expect("JSON");
         let at = at % bytes.len();
         bytes[at] = byte;

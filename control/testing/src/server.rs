@@ -12,7 +12,7 @@ use sampan_api::user::{
 use sampan_api::{GroupVersionKind, Object, Status};
 use sampan_apiserver::flow::seats::Seats;
 use sampan_apiserver::line::Ledgers;
-use sampan_apiserver::{Anonymous, ApiServer, ApiService, Config, NoNodes};
+use sampan_apiserver::{Anonymous, ApiServer, ApiService, Config, NoNodes, RuleResolver};
 use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::rbac::RbacAuthorizer;
@@ -41,6 +41,8 @@ pub struct Parts {
     pub admission: Arc<dyn Admission>,
     /// Paths that are open without credentials.
     pub anonymous: Anonymous,
+    /// Lists what a caller may do.
+    pub rules: Option<Arc<dyn RuleResolver>>,
     /// The namespaces that are there from the start.
     pub namespaces: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl Parts {
             authorizer: Arc::new(AllowAll),
             admission: Arc::new(AdmitAll),
             anonymous: Anonymous::Health,
+            rules: None,
             namespaces: vec!["default".to_owned()],
         }
     }
@@ -81,7 +84,7 @@ impl Parts {
             admission: self.admission,
             nodes: Arc::new(NoNodes),
             actions: Vec::new(),
-            rules: None,
+            rules: self.rules,
             routes: Vec::new(),
             checks: Vec::new(),
             anonymous: self.anonymous,
@@ -143,6 +146,14 @@ impl Server {
 /// # Panics
 /// When one of these cannot be had.
 pub async fn guarded(env: Env) -> Server {
+    guarded_through(env, |authorizer| authorizer).await
+}
+
+/// As [`guarded`], with what `around` makes of the authorizer.
+///
+/// # Panics
+/// When one of these cannot be had.
+pub async fn guarded_through(env: Env, around: impl FnOnce(Arc<dyn Authorizer>) -> Arc<dyn Authorizer>) -> Server {
     let (authorizer, admission) = (Later::<Arc<dyn Authorizer>>::default(), Later::<Chain>::default());
     let server = Parts {
         authorizer: Arc::new(authorizer.clone()),
@@ -157,10 +168,11 @@ pub async fn guarded(env: Env) -> Server {
     let rbac = RbacAuthorizer::start(&informers, &server.tasks).expect("an authorizer");
     let namespaces = informers.of::<Namespace>().expect("an informer");
     let classes = informers.of::<PriorityClass>().expect("an informer");
+    let nodes = NodeAuthorizer::new(own.clone(), &informers).expect("an authorizer of nodes");
     rbac.wait_synced().await.expect("roles are read");
     informers.wait_synced().await.expect("what admission looks at is read");
-    let both: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(NodeAuthorizer::new(own.clone())), rbac]));
-    authorizer.set(both.clone());
+    let both: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac]));
+    authorizer.set(around(both.clone()));
     admission.set(Chain::new(vec![
         Arc::new(plugins::NamespaceLifecycle::new(namespaces, own.clone())),
         Arc::new(plugins::NodeRestriction::new(own.clone(), both)),

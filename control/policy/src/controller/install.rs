@@ -61,9 +61,13 @@ impl Shared {
         Ok(slot)
     }
 
-    /// Says that another form decides while this one is being installed.
+    /// Says that another form decides while this one is being installed. Of one that was tried before it is known already,
+    /// and why it does not decide yet.
     async fn tell_under_way(&self, object: &SchedulingPolicy) {
         let name = owner::name(&object.metadata);
+        if self.with(name, |known| known.verdicts.generation == object.metadata.generation) {
+            return;
+        }
         let Some(slot) = self.live.slot(name).filter(|slot| slot.generation != object.metadata.generation) else {
             return;
         };
@@ -123,7 +127,8 @@ impl Shared {
         step: impl FnOnce() -> Result<T, PrepareError> + Send + 'static,
     ) -> Result<T, Failed> {
         let turn = self.live.turns().take(memory).await;
-        let done = sampan_env::blocking(move || {
+        let turn = turn.map_err(|error| Failed::new("InsufficientMemory", error.to_string(), Stage::Fetch, true))?;
+        let done = self.installer.blocking(move || {
             let outcome = step();
             drop(turn);
             outcome

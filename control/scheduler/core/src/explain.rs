@@ -28,7 +28,7 @@ pub struct MatrixRow {
     pub node: String,
     /// One for each policy.
     pub cells: Vec<Cell>,
-    /// No filter refuses it.
+    /// No filter refuses it, and the pod demands nothing that no policy serves.
     pub feasible: bool,
     /// Sum of the weighted scores; only where the node is feasible.
     pub total: Option<i64>,
@@ -90,7 +90,7 @@ pub fn explain(
         .map(|row| MatrixRow {
             node: snapshot.node_name(*row).to_owned(),
             cells: vec![Cell::default(); count],
-            feasible: true,
+            feasible: pod.unserved.is_empty(),
             total: None,
         })
         .collect();

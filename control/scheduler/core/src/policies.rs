@@ -233,14 +233,15 @@ pub trait Policies {
 pub trait LivePolicies: Policies {
     /// Takes up what is live now. Called between two cycles; returns whether anything changed.
     fn adopt(&mut self) -> bool;
-    /// Shows the snapshot to what is about to go live, so that it answers from its first question on. Called before
+    /// Shows the snapshot to what is about to go live, so that it answers from its first question on. Called after
     /// [`LivePolicies::adopt`].
     fn warm(&mut self, _snapshot: &mut Snapshot) {}
     /// The profile of a `spec.schedulerName`, if there is one.
     fn profile(&self, scheduler_name: &str) -> Option<Arc<Profile>>;
     /// Events that may help a pod that this policy refused.
     fn events(&self, policy: u32) -> &[String];
-    /// Whether pods may be placed: every policy that was there at the start has been looked at, and one is live.
+    /// Whether pods may be placed: every policy that was there at the start has been looked at, and one is
+    /// live, or is waited for by pods that are told so.
     fn ready(&self) -> bool;
 }
 

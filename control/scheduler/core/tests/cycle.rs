@@ -4,6 +4,7 @@ mod native;
 
 use native::{Native, profile};
 use sampan_scheduler_core::{COLUMNS, CycleResult, Cycler, Outcome, PodInfo, Snapshot, cycle, explain, pod_requests};
+use sampan_testing::Dice;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -158,22 +159,10 @@ fn requests_of_bound_pods_come_and_go() {
     assert_eq!(cluster.requested("late").iter().find(|(name, _)| *name == "cpu"), Some(&("cpu", 1000)));
 }
 
-/// A small generator: SplitMix64.
-struct Dice(u64);
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
-}
-
 #[test]
 fn remembering_changes_no_decision_and_explaining_agrees() {
     for seed in 0..60 {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut profile = profile();
         profile.percentage_of_nodes_to_score = [None, Some(40)][dice.roll(2) as usize];
         let mut cluster = snapshot(&[]);

@@ -330,8 +330,10 @@ impl Scheduler {
 
     /// Takes up what policies are live. To be called between two cycles.
     pub fn adopt(&mut self, now: Instant) {
+        let is_new = self.policies.adopt();
+        // After it: what was fed and goes live now has given back the memory that it passed through.
         self.policies.warm(&mut self.snapshot);
-        if !self.policies.adopt() {
+        if !is_new {
             return;
         }
         self.happened(ClusterEvent::PoliciesChanged, now);

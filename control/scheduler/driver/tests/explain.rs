@@ -10,18 +10,21 @@ use sampan_api::k8s::api::core::v1::{Node, Pod};
 use sampan_api::scheduling::{Decision, Explanation};
 use sampan_api::user::{Attributes, Authorizer, Decision as Authorized, UserInfo};
 use sampan_client::{Client, EventRecorder, Informers, ListParams, Patch};
-use sampan_env::{Env, Tasks};
+use sampan_env::{Clock, Env, SystemClock, SystemRandom, Tasks};
 use sampan_scheduler_core::{Answer, LivePolicies, Point, Policies, PolicyHosts, Profile, Question, Unanswered};
 use sampan_scheduler_driver::{Driver, DriverConfig, Explainer, Metrics};
-use sampan_testing::server::{Parts, Server};
+use sampan_testing::server::{Server, guarded_through};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PODS: usize = 6;
+/// Older history is read by those alone who have the right to it.
+const LONG_AGO: Duration = Duration::from_secs(600);
 
 /// The built-in policies natively.
 struct Host {
@@ -84,18 +87,37 @@ impl PolicyHosts for Hosts {
     }
 }
 
-/// Everybody may do everything, and a binding once it is told so.
-struct Gate(watch::Sender<bool>);
+/// Everybody may do what a cluster's roles allow, and a binding once it is told so.
+struct Gate {
+    roles: Arc<dyn Authorizer>,
+    bindings: watch::Receiver<bool>,
+}
 
 impl Authorizer for Gate {
     fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Authorized> {
         Box::pin(async move {
             if attributes.subresource == "binding" {
-                let mut opened = self.0.subscribe();
+                let mut opened = self.bindings.clone();
                 opened.wait_for(|is_open| *is_open).await.expect("the gate is there");
             }
-            Authorized::allow("a test")
+            self.roles.authorize(attributes).await
         })
+    }
+}
+
+/// The machine's clock, ahead by so many seconds.
+#[derive(Default)]
+struct Ahead {
+    machine: SystemClock,
+    seconds: AtomicU64,
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> SystemTime {
+        self.machine.now() + Duration::from_secs(self.seconds.load(Ordering::Relaxed))
+    }
+    fn instant(&self) -> Instant {
+        self.machine.instant()
     }
 }
 
@@ -103,7 +125,8 @@ struct Cluster {
     server: Server,
     client: Client,
     hosts: Arc<Hosts>,
-    bindings: Arc<Gate>,
+    bindings: watch::Sender<bool>,
+    clock: Arc<Ahead>,
 }
 
 fn of<K: serde::de::DeserializeOwned>(value: Value) -> K {
@@ -113,9 +136,10 @@ fn of<K: serde::de::DeserializeOwned>(value: Value) -> K {
 impl Cluster {
     /// Three nodes, and pods that wait for a scheduler: the last one fits nowhere.
     async fn new() -> Self {
-        let bindings = Arc::new(Gate(watch::Sender::new(false)));
-        let parts = Parts { authorizer: bindings.clone(), ..Parts::new(Env::system()) };
-        let server = parts.start().await;
+        let (bindings, opened) = watch::channel(false);
+        let clock = Arc::new(Ahead::default());
+        let env = Env::new(clock.clone(), Arc::new(SystemRandom));
+        let server = guarded_through(env, |roles| Arc::new(Gate { roles, bindings: opened })).await;
         let client = server.client(UserInfo::apiserver());
         for name in ["a", "b", "c"] {
             client.all::<Node>().create(&of(json!({"metadata": {"name": name}}))).await.expect("created");
@@ -128,16 +152,17 @@ impl Cluster {
             let pod = json!({"metadata": {"name": format!("p{at}")}, "spec": {"containers": containers}});
             client.namespaced::<Pod>("default").create(&of(pod)).await.expect("created");
         }
-        Self { server, client, hosts: Arc::default(), bindings }
+        Self { server, client, hosts: Arc::default(), bindings, clock }
     }
 
     /// A scheduler that knows of nothing but what the API server has.
     fn scheduler(&self) -> (Tasks, Explainer, Arc<Metrics>) {
         let (tasks, env) = (Tasks::new("scheduler"), self.server.env.clone());
+        let client = self.server.client(UserInfo::scheduler());
         let driver = Driver::new(DriverConfig {
-            client: self.client.clone(),
-            informers: Informers::new(self.client.clone(), &env, &tasks),
-            events: EventRecorder::new(self.client.clone(), "test", None, &env, &tasks),
+            client: client.clone(),
+            informers: Informers::new(client.clone(), &env, &tasks),
+            events: EventRecorder::new(client, "default-scheduler", None, &env, &tasks),
             policies: self.hosts.clone(),
             env,
             tasks: tasks.clone(),
@@ -155,7 +180,7 @@ impl Cluster {
             while metrics.cycles.load(Ordering::Relaxed) <= PODS as u64 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            self.bindings.0.send_replace(true);
+            self.bindings.send_replace(true);
             loop {
                 let listed = self.client.all::<Decision>().list(&ListParams::default()).await.expect("listed");
                 if listed.items.len() > PODS {
@@ -207,9 +232,11 @@ async fn an_explanation_outlives_the_scheduler_and_the_history() {
     cluster.hosts.form.store(0, Ordering::Relaxed);
     whole(&explainer, "by what decided").await;
 
-    // What every decision saw is history by now, and then gone.
+    // What every decision saw is history by now, long ago, and then gone.
+    cluster.clock.seconds.store(LONG_AGO.as_secs(), Ordering::Relaxed);
     let later = Patch::Merge(json!({"metadata": {"labels": {"later": "true"}}}));
     cluster.client.namespaced::<Pod>("default").patch("p0", &later).await.expect("patched");
+    whole(&explainer, "long after").await;
     cluster.server.compact("/registry/core/pods/").await;
     for at in 0..=PODS {
         let Explanation { decision, matrix, note, text, .. } = explain(&explainer, at).await;

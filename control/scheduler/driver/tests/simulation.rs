@@ -15,6 +15,7 @@ use sampan_scheduler_core::{
     Profile, ProfilePolicy, Question, Reason, Unanswered, amounts, pod_requests,
 };
 use sampan_scheduler_driver::{Bind, BindResult, PodChange, Scheduler, SchedulerSettings};
+use sampan_testing::Dice;
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,21 +23,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// SplitMix64.
-struct Dice(u64);
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
-    fn one_in(&mut self, n: u64) -> bool {
-        self.roll(n) == 0
-    }
-}
 
 /// Pods of this label are kept off these nodes by a policy whose faults are not ignored.
 const KEPT_OFF: &str = "kept-off";
@@ -128,7 +114,7 @@ impl Simulated {
         let (generation, standing) = (control.borrow().generation, control.borrow().standing);
         let profile = Arc::new(profile_with(standing, generation));
         let native = Native::new(&profile);
-        let (control, dice) = (Rc::clone(control), Dice(seed));
+        let (control, dice) = (Rc::clone(control), Dice::new(seed));
         Box::new(Self { native, strict: None, profile, generation, control, dice, faults })
     }
 
@@ -342,7 +328,7 @@ fn fresh(world: &mut World, seed: u64, now: Instant, faults: u64, control: &Rc<R
 }
 
 fn simulate(seed: u64, begin: Instant) -> (u64, u64) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut now = begin;
     let faults = [0, 40][dice.roll(2) as usize];
     let mut world = World {
