@@ -239,6 +239,9 @@ impl Worker {
             return;
         }
         self.pod = pod;
+        let generation = self.published["observedGeneration"].as_i64();
+        // That a change was seen is said, whatever came of it.
+        self.dirty |= generation.is_some() && generation != self.pod.metadata.generation;
         if self.is_misstated() {
             // Another writer wrote this pod's status, as the control plane does for a node that it does not hear.
             self.published = Value::Null;

@@ -92,6 +92,14 @@ fn line_of(pod: &Pod) -> String {
     format!("  pod         {name}  {phase}  {}\n", address_of(pod))
 }
 
+/// Whether clients read that kubeconfig without being told of it.
+fn is_looked_at(file: &std::path::Path) -> bool {
+    let variable = |name: &str| std::env::var_os(name);
+    let home = variable("HOME").map(std::path::PathBuf::from);
+    let looked_at = kubeconfig::paths(variable("KUBECONFIG").as_deref(), home.as_deref());
+    looked_at.is_ok_and(|files| files.iter().any(|one| one == file))
+}
+
 /// The whole text.
 pub async fn up(
     admin: &Client,
@@ -118,6 +126,9 @@ pub async fn up(
         text.push_str(&format!("  and {others} more pods: kubectl get pods -A\n"));
     }
     text.push_str("\nTry next, in another terminal:\n");
+    if !is_looked_at(&merged.file) {
+        text.push_str(&format!("  export KUBECONFIG={file}\n"));
+    }
     if let Some(address) = pods.shown.iter().map(address_of).find(|address| address.starts_with("http")) {
         text.push_str(&format!("  curl {address}\n"));
     }

@@ -254,6 +254,14 @@ fn a_changed_image_restarts_its_container_and_no_other() {
         assert_eq!(found["status"]["phase"], "Running");
         let expected = "Container c definition changed, will be restarted".to_owned();
         eventually("an event tells of it", || events(&sampan, &name).contains(&expected).then_some(()));
+        // A change that asks nothing of the node is seen all the same.
+        let tolerations =
+            r#"[{"op": "add", "path": "/spec/tolerations/-", "value": {"key": "a", "operator": "Exists"}}]"#;
+        sampan.kubectl("1.35", &["patch", "pod", &name, "--type=json", "-p", tolerations]);
+        eventually("the node has seen it", || {
+            let found = sampan.get(&["pod", &name])?;
+            (found["status"]["observedGeneration"] == found["metadata"]["generation"]).then_some(())
+        });
     }
     // What waits for an image that is not there takes the next one at once.
     sampan.kubectl_stdin("1.35", &["create", "-f", "-"], &pod("mended", "sampan/none:v1", "", ""));

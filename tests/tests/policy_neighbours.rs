@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Nodes that only exist as objects.
-const NODES: usize = 20;
+const NODES: usize = 40;
 const RATE: Duration = Duration::from_millis(50);
 /// p99 from the create to the binding, of pods that have nothing to do with the case.
 const BOUND: Duration = Duration::from_millis(100);

@@ -73,6 +73,9 @@ const GET_P99_MAX: Duration = Duration::from_millis(100);
 const MEMORY_OVER_IDLE_MAX: u64 = 256 * 1024;
 /// What may be left of that when an attack is over, KiB.
 const MEMORY_LEFT_MAX: u64 = 64 * 1024;
+/// Memory that has not fallen by so much in so long has settled, KiB.
+const SETTLED_WITHIN: u64 = 512;
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 /// A node renews its lease every ten seconds.
 const RENEWED_WITHIN: Duration = Duration::from_secs(11);
 /// A node whose lease is older is taken for dead.
@@ -133,9 +136,7 @@ impl Cluster {
         let sampan = Sampan::up(folder.path(), &arguments);
         let target = Target::of(&sampan);
         fill(&target, config_maps);
-        // What starting and filling held is given back by and by.
-        std::thread::sleep(Duration::from_secs(1));
-        let idle = resident_kib(sampan.pid()).expect("it runs");
+        let idle = settled_kib(sampan.pid());
         Self { sampan, target, idle, _folder: folder }
     }
 
@@ -143,8 +144,6 @@ impl Cluster {
     fn attacked(&self, name: &str, attack: Attack) {
         let pid = self.sampan.pid();
         let others = Others::begin(&self.target, pid, probes(), get(LEASES, ADMIN, &[]));
-        // They are there before the attacker is.
-        std::thread::sleep(Duration::from_millis(200));
         let (answers, cpu) = attackers::run(attack, self.target.clone(), length());
         let ended = now();
         let outcome = others.end();
@@ -177,6 +176,17 @@ impl Cluster {
             (resident_kib(self.sampan.pid()).expect("it runs") <= self.idle + MEMORY_LEFT_MAX).then_some(())
         });
     }
+}
+
+/// What a process holds once that falls no further, KiB: what starting and filling held is given back by and by.
+fn settled_kib(pid: u32) -> u64 {
+    let resident = || resident_kib(pid).expect("it runs");
+    let mut last = resident();
+    eventually("its memory settles", || {
+        std::thread::sleep(SETTLED_AFTER);
+        let before = std::mem::replace(&mut last, resident());
+        (before <= last + SETTLED_WITHIN).then_some(last)
+    })
 }
 
 /// What others do meanwhile.

@@ -3,11 +3,12 @@
 
 use crate::wire::{self, Stream, Target};
 use sampan_tests::measure::{percentile, resident_kib};
-use sampan_tests::now;
+use sampan_tests::{PATIENCE, now};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,14 +70,16 @@ pub struct Others {
 
 impl Others {
     /// `leases` is the request of a watch over leases. They have threads of their own, so that they wait for none of the
-    /// attacker's.
+    /// attacker's. When this returns, each probe has had its first answer.
     pub fn begin(target: &Target, pid: u32, probes: Vec<Probe>, leases: Arc<[u8]>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (target, stopped) = (target.clone(), stop.clone());
+        let (target, stopped, count) = (target.clone(), stop.clone(), probes.len());
+        let (answered, answers) = mpsc::channel();
         let seen = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let asked = futures::future::join_all(probes.iter().map(|probe| keep_asking(&target, probe, &stopped)));
+                let asked = probes.iter().map(|probe| keep_asking(&target, probe, &stopped, answered.clone()));
+                let asked = futures::future::join_all(asked);
                 let mut renewals = Vec::new();
                 let seen = tokio::select! {
                     seen = asked => seen,
@@ -94,6 +97,9 @@ impl Others {
             }
             peak
         });
+        for _ in 0..count {
+            answers.recv_timeout(PATIENCE).expect("each probe is answered before the attack");
+        }
         Self { stop, seen, memory }
     }
 
@@ -104,7 +110,7 @@ impl Others {
     }
 }
 
-async fn keep_asking(target: &Target, probe: &Probe, stop: &AtomicBool) -> Seen {
+async fn keep_asking(target: &Target, probe: &Probe, stop: &AtomicBool, answered: mpsc::Sender<()>) -> Seen {
     let mut seen = Seen { name: probe.name, times: Vec::new(), failures: BTreeMap::new() };
     let mut kept = None;
     let began = now();
@@ -117,6 +123,10 @@ async fn keep_asking(target: &Target, probe: &Probe, stop: &AtomicBool) -> Seen 
         let request = &probe.requests[at as usize % probe.requests.len()];
         let outcome = tokio::time::timeout(ANSWER_MAX, once(target, request, &mut kept)).await;
         seen.times.push(now().duration_since(due));
+        if at == 0 {
+            // Nobody waits any more where the patience of who began it has ended, which is a failure there.
+            answered.send(()).ok();
+        }
         let failure = match outcome {
             Ok(Ok(200)) => None,
             Ok(Ok(code)) => Some(code.to_string()),
