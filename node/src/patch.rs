@@ -16,7 +16,7 @@ pub(crate) mod tests {
     /// An object of that kind of the core group after a patch of it, as the API server applies it.
     pub(crate) fn patched(kind: &str, current: &Value, patch: &Value) -> Value {
         let id = Schema::builtin().find("", "v1", kind).expect(kind);
-        patch::strategic(Schema::builtin(), id, current.clone(), patch).expect("it applies")
+        patch::strategic(Schema::builtin(), id, current.clone(), patch.clone()).expect("it applies")
     }
 
     #[test]

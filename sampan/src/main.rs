@@ -59,6 +59,7 @@ fn main() -> ExitCode {
     // A compiler child is this same binary: it leaves from here.
     sampan_wasm_runtime::compile_child_main();
     process::prepare();
+    allocator::prepare();
     let cli = Cli::parse();
     let filter = match &cli.command {
         Command::Up(flags) => flags.server.log.clone(),

@@ -83,7 +83,7 @@ fn managed_fields_as_recorded() {
                         Some(patch::merge(old.clone(), &step["body"]))
                     }
                     ("PATCH", Some(old)) if content.contains("strategic") => {
-                        patch::strategic(schema, id, old.clone(), &step["body"]).ok()
+                        patch::strategic(schema, id, old.clone(), step["body"].clone()).ok()
                     }
                     ("PATCH", Some(old)) if content.contains("json-patch") => {
                         patch::json(old.clone(), &step["body"]).ok()

@@ -141,7 +141,7 @@ fn a_legitimate_patch_of_a_long_list_applies() {
 }
 
 fn merged(kind: TypeId) -> impl Fn((Value, Value)) -> Result<Value, PatchError> {
-    move |(current, patch)| patch::strategic(Schema::builtin(), kind, current, &patch)
+    move |(current, patch)| patch::strategic(Schema::builtin(), kind, current, patch)
 }
 
 #[test]

@@ -11,7 +11,6 @@ use sampan_api::{Object, Reason, Status, StatusDetails};
 use sampan_registry::options::UpdateOptions;
 use sampan_schema::{Origin, patch as patches};
 use serde_json::Value;
-use std::sync::OnceLock;
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -34,7 +33,7 @@ pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     if media_type == APPLY_PATCH {
         return Err(apply_not_served());
     }
-    let patch = Patch { media_type, expected, bytes: &bytes, parsed: OnceLock::new() };
+    let patch = Patch { media_type, expected, bytes: &bytes };
     let how = UpdateOptions { subresource: ask.subresource().to_owned(), ..UpdateOptions::default() };
     let caller = ask.caller(&options.write);
     let transform = |current: Option<&Object>| {
@@ -72,26 +71,26 @@ pub(crate) fn accept<'a>(ask: &Ask, bytes: &'a [u8]) -> Result<(Patch<'a>, Patch
     if media_type == APPLY_PATCH {
         return Err(apply_not_served());
     }
-    Ok((Patch { media_type, expected, bytes, parsed: OnceLock::new() }, options))
+    Ok((Patch { media_type, expected, bytes }, options))
 }
 
-/// A patch on its way through the loop. Its body is read once, and only when there is something to patch.
+/// A patch on its way through the loop. Its body is read only when there is something to patch.
 pub(crate) struct Patch<'a> {
     media_type: &'static str,
     expected: Expected,
     bytes: &'a [u8],
-    parsed: OnceLock<Result<Value, Status>>,
 }
 
 impl Patch<'_> {
     /// The result of the patch on `current`, in the form of its kind.
     pub(crate) fn object(&self, ask: &Ask, validation: FieldValidation, current: &Object) -> Result<Object, Status> {
-        let patch = self.parsed.get_or_init(|| self.parse()).as_ref().map_err(Clone::clone)?;
+        // Read anew where the write is tried again: a tree is many times as large as its text, and the merge keeps parts of it.
+        let patch = self.parse()?;
         let current = current.to_value();
         let patched = match (self.media_type, &self.expected.ty) {
-            (JSON_PATCH, _) => patches::json(current, patch),
+            (JSON_PATCH, _) => patches::json(current, &patch),
             (STRATEGIC_PATCH, Some(ty)) => patches::strategic(ty.schema(), ty.id(), current, patch),
-            _ => Ok(patches::merge(current, patch)),
+            _ => Ok(patches::merge(current, &patch)),
         };
         let value = patched.map_err(|error| self.refused(&error))?;
         decode::patched(&self.expected, value, validation, &ask.exchange.warnings, Value::to_string)

@@ -314,7 +314,7 @@ fn patched(row: &Resource, media: &str, current: Option<&Object>, body: &Value) 
     let current = current?.to_value();
     match media {
         "application/merge-patch+json" => Some(patch::merge(current, body)),
-        "application/strategic-merge-patch+json" => patch::strategic(ty.schema(), ty.id(), current, body).ok(),
+        "application/strategic-merge-patch+json" => patch::strategic(ty.schema(), ty.id(), current, body.clone()).ok(),
         "application/json-patch+json" => patch::json(current, body).ok(),
         _ => None,
     }

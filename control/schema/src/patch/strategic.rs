@@ -28,13 +28,13 @@ const SET_ORDER: &str = "$setElementOrder";
 /// # Errors
 /// `BadRequest` when the patch is no object, `Internal` when a directive or a list's key is not right, `TooLarge` when it
 /// merges into the same list so often that it costs more than [`STRATEGIC_MERGE_PASSES_MAX`] passes over both.
-pub fn strategic(schema: &Schema, id: TypeId, current: Value, patch: &Value) -> Merged<Value> {
+pub fn strategic(schema: &Schema, id: TypeId, current: Value, patch: Value) -> Merged<Value> {
     let (Value::Object(current), Value::Object(patch)) = (current, patch) else {
         return Err(PatchError::BadRequest("invalid JSON document".to_string()));
     };
     let size = current.values().chain(patch.values()).map(weight).sum::<usize>();
     let left = Cell::new(size.saturating_add(1).saturating_mul(STRATEGIC_MERGE_PASSES_MAX));
-    Merge { schema, left }.map(current, patch.clone(), Some(id)).map(Value::Object)
+    Merge { schema, left }.map(current, patch, Some(id)).map(Value::Object)
 }
 
 /// The size of a value: about the bytes of its JSON.

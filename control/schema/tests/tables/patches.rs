@@ -12,7 +12,7 @@ fn pod_spec(spec: Value) -> Value {
 fn strategic(current: Value, change: Value) -> Result<Value, PatchError> {
     let schema = Schema::builtin();
     let id = schema.find("", "v1", "Pod").expect("Pod");
-    patch::strategic(schema, id, pod_spec(current), &value!({"spec": change})).map(|mut done| done["spec"].take())
+    patch::strategic(schema, id, pod_spec(current), value!({"spec": change})).map(|mut done| done["spec"].take())
 }
 
 fn check(current: Value, change: Value, expected: Value) {
@@ -102,7 +102,7 @@ fn primitive_lists_merge_and_shrink() {
         (value!({"$setElementOrder/finalizers": ["b", "n", "a"], "finalizers": ["n"]}), value!(["b", "n", "a"]), true),
     ];
     for (change, expected, ordered) in table {
-        let done = patch::strategic(schema, id, current.clone(), &value!({"metadata": change})).expect("applies");
+        let done = patch::strategic(schema, id, current.clone(), value!({"metadata": change})).expect("applies");
         let mut got = done["metadata"]["finalizers"].as_array().cloned().expect("a list");
         let mut wanted = expected.as_array().cloned().expect("a list");
         if !ordered || change.get("finalizers") == Some(&value!(["c"])) {
@@ -121,7 +121,7 @@ fn long_lists_merge_in_time() {
     let names = |from: usize| -> Value { (from..from + LONG).map(|n| format!("example.com/{n}")).collect() };
     let current = value!({"metadata": {"finalizers": names(0)}});
     let merged = |change: Value| {
-        let mut done = patch::strategic(schema, id, current.clone(), &value!({"metadata": change})).expect("applies");
+        let mut done = patch::strategic(schema, id, current.clone(), value!({"metadata": change})).expect("applies");
         done["metadata"]["finalizers"].take()
     };
     let half = LONG / 2;
