@@ -46,11 +46,6 @@ impl FreedMemory {
         }
     }
 
-    /// For a thread after work that allocated much.
-    pub fn give_back(&self) {
-        (self.give_back)();
-    }
-
     /// Wakes the threads of `runtimes`, so many workers each, every two seconds and after each [`FreedMemory::note`], so
     /// that they rest anew. Their `on_thread_park` calls [`FreedMemory::rests`]. For ever.
     pub async fn run(self: Arc<Self>, env: Env, tasks: Tasks, runtimes: Vec<(Handle, usize)>) {

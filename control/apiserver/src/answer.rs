@@ -29,11 +29,6 @@ pub struct Cut(pub CancellationToken);
 #[derive(Clone, Copy, Debug)]
 pub struct SharedBytes;
 
-/// In a response's extensions: the request is of an exempt level, as probes are. A small answer is charged to nobody:
-/// others who are counted as the same identity cannot have it refused.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Exempt;
-
 /// In a response's extensions: the charge of its first piece, which was made before the answer began.
 #[derive(Clone)]
 pub(crate) struct FirstRoom(pub Arc<Mutex<Option<Charge>>>);
@@ -52,6 +47,9 @@ pub(crate) struct Sending {
     pub account: Account,
     /// The account of an answer that was made whole when `account` has no room.
     pub reserve: Option<Account>,
+    /// The request is of an exempt level, as probes are: others who are counted as the same identity cannot have a small
+    /// answer refused.
+    pub exempt: bool,
     /// Room for its first piece.
     pub room: Option<Charge>,
     /// Whether it has to be taken whole in time.
@@ -71,16 +69,15 @@ pub(crate) struct Sending {
 pub(crate) struct NoRoom;
 
 /// The body as it is sent, charged piece by piece. One that is whole in memory and not [`SharedBytes`] is charged whole, at
-/// once; a small one that is [`Exempt`] not at all. `extensions` are the response's.
-pub(crate) fn send(body: Body, extensions: &http::Extensions, sending: Sending) -> Result<Body, NoRoom> {
+/// once; a small one of an exempt request not at all.
+pub(crate) fn send(body: Body, shared: bool, sending: Sending) -> Result<Body, NoRoom> {
     let exact = body.size_hint().exact();
     if exact == Some(0) {
         return Ok(body);
     }
-    let (shared, exempt) = (extensions.get::<SharedBytes>().is_some(), extensions.get::<Exempt>().is_some());
     let whole = match exact.filter(|_| !shared) {
         None => None,
-        Some(size) if exempt && size <= EXEMPT_ANSWER_BYTES_MAX => Some(Arc::default()),
+        Some(size) if sending.exempt && size <= EXEMPT_ANSWER_BYTES_MAX => Some(Arc::default()),
         Some(size) => {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
             let reserved = || sending.reserve.as_ref().and_then(|account| account.try_charge(size));

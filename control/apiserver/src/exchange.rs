@@ -18,6 +18,16 @@ pub enum Origin {
     Connection(Option<Arc<Line>>),
 }
 
+/// Who a request is billed to.
+pub(crate) struct Bill {
+    /// The flow in whose turn it is worked on.
+    pub flow: u64,
+    /// Who pays for what it makes the server hold.
+    pub payer: Payer,
+    /// It is of an exempt level.
+    pub exempt: bool,
+}
+
 /// Made by the first layer, read by all that follow.
 pub struct Exchange {
     /// The request line, read.
@@ -30,7 +40,7 @@ pub struct Exchange {
     pub in_process: bool,
     /// The connection it came over.
     pub line: Option<Arc<Line>>,
-    bill: OnceLock<(u64, Payer)>,
+    bill: OnceLock<Bill>,
     seat: OnceLock<Seat>,
     charges: Mutex<Vec<Charge>>,
 }
@@ -60,18 +70,23 @@ impl Exchange {
         }
     }
 
-    /// The first call says whose flow the request is in, and who pays for what it makes the server hold.
-    pub(crate) fn bill(&self, flow: u64, payer: impl FnOnce() -> Payer) {
-        self.bill.get_or_init(|| (flow, payer()));
+    /// The first call says who is billed.
+    pub(crate) fn bill(&self, bill: impl FnOnce() -> Bill) {
+        self.bill.get_or_init(bill);
+    }
+
+    /// Whether the request is of an exempt level.
+    pub(crate) fn is_exempt(&self) -> bool {
+        self.bill.get().is_some_and(|bill| bill.exempt)
     }
 
     /// The flow in whose turn the request is worked on.
     pub(crate) fn flow(&self) -> u64 {
-        self.bill.get().map_or(0, |(flow, _)| *flow)
+        self.bill.get().map_or(0, |bill| bill.flow)
     }
 
     pub(crate) fn payer(&self) -> Payer {
-        self.bill.get().map_or_else(Payer::nobody, |(_, payer)| payer.clone())
+        self.bill.get().map_or_else(Payer::nobody, |bill| bill.payer.clone())
     }
 
     pub(crate) fn sit(&self, seat: Seat) {

@@ -32,8 +32,8 @@ pub const SELECTOR_BYTES_HELD_PER_BYTE: usize = 24;
 /// Bytes of a watch's selectors that are charged to nobody: they hold about as much as the rest of the watch.
 pub const SELECTOR_BYTES_FREE: usize = 256;
 /// Bytes of large objects ([`COMPUTED_WRITE_BYTES_MIN`]) that are worked on at one time, as they are sent or stored: as
-/// trees, and there are several of each, they hold up to seventy times as much: one of the largest at a time of each
-/// identity. Whoever comes behind them waits.
+/// trees, and there are several of each, they hold up to seventy times as much. It is one of the largest at a time of each
+/// identity; whoever comes behind them waits.
 pub const LARGE_OBJECTS_AT_WORK: Bounds = Bounds { connection: 3 * MIB / 2, identity: 3 * MIB / 2, server: 3 * MIB };
 /// A body that arrives is charged in steps of at least this, bytes.
 pub const CHARGE_STEP_BYTES: usize = 16 * 1024;

@@ -335,8 +335,8 @@ impl Registry {
             }
         }
         let remaining = left.map(|left| left.saturating_sub(items.len() as u64)).filter(|_| more);
-        let token = Token::new(revision, last.get(place.prefix.len()..).unwrap_or_default(), remaining);
-        let token = more.then(|| token.sealed(&self.inner.seal, &key_prefix).encode());
+        let token = || Token::new(revision, &last[place.prefix.len()..], remaining);
+        let token = more.then(|| token().sealed(&self.inner.seal, &key_prefix).encode());
         Ok(List { items, revision, continue_token: token, remaining })
     }
 }

@@ -3,9 +3,8 @@
 //! take none.
 
 use super::{Filter, Next, refusal_output, refuse};
-use crate::answer::Exempt;
 use crate::body::Body;
-use crate::exchange::{Exchange, Identity};
+use crate::exchange::{Bill, Exchange, Identity};
 use crate::flow::seats::Seats;
 use crate::ledger::Payer;
 use crate::limits::{REQUEST_TIMEOUT, RETRY_AFTER_SECONDS};
@@ -36,7 +35,7 @@ impl FlowControl {
         };
         let exchange = exchange.clone();
         let (placement, exempt) = self.seats.place(user, &exchange.info);
-        exchange.bill(placement.flow, || Payer::of(user));
+        exchange.bill(|| Bill { flow: placement.flow, payer: Payer::of(user), exempt });
         if exchange.in_process {
             return next.run(request).await;
         }
@@ -60,13 +59,9 @@ impl FlowControl {
         if let Some(seat) = exchange.seat() {
             seat.give_back();
         }
-        let mut answer = answer.unwrap_or_else(|_| {
+        answer.unwrap_or_else(|_| {
             let text = "request did not complete within the allotted timeout";
             respond::status(&Status::timeout(text, RETRY_AFTER_SECONDS), output)
-        });
-        if exempt {
-            answer.extensions_mut().insert(Exempt);
-        }
-        answer
+        })
     }
 }

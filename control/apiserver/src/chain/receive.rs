@@ -2,7 +2,7 @@
 //! headers that every answer carries.
 
 use super::{Filter, Next, refuse};
-use crate::answer::{self, Cut, FirstRoom, Length, Sending};
+use crate::answer::{self, Cut, FirstRoom, Length, Sending, SharedBytes};
 use crate::body::Body;
 use crate::exchange::{Exchange, Origin};
 use crate::flow::seats::too_many_requests;
@@ -98,6 +98,7 @@ impl Receive {
         let sending = Sending {
             account: account(shares.map(|shares| shares.answers.clone())),
             reserve: shares.map(|shares| account(Some(shares.whole_answers.clone()))),
+            exempt: exchange.is_exempt(),
             room: response.extensions().get::<FirstRoom>().and_then(|room| room.0.lock().take()),
             length: if endless { Length::Endless } else { Length::Finite },
             line: exchange.line.clone(),
@@ -106,7 +107,8 @@ impl Receive {
             env: self.env.clone(),
         };
         let (parts, body) = response.into_parts();
-        match answer::send(body, &parts.extensions, sending) {
+        let shared = parts.extensions.get::<SharedBytes>().is_some();
+        match answer::send(body, shared, sending) {
             Ok(body) => Response::from_parts(parts, body),
             Err(answer::NoRoom) => {
                 self.metrics.turned_away(exchange.info.is_mutating());

@@ -36,7 +36,7 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
     if !ask.name().is_empty() {
         options.fields = of_name(ask.name(), options.fields)?;
     }
-    let selectors = if ask.wants_records() { None } else { charge_selectors(ask)? };
+    let selectors = charge_selectors(ask)?;
     // It ends by itself at its time.
     let events = ask.core.registry.watch(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
     let watching = ask.core.metrics.watching(&ask.row);

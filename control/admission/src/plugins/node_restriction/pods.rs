@@ -45,35 +45,8 @@ async fn mirror_pod(write: &Write<'_>, pod: &Object, client: &Client) -> Result<
     }
 }
 
-/// Sources of volumes that are no objects of the API.
-const OF_NO_OBJECT: [&str; 23] = [
-    "awsElasticBlockStore",
-    "azureDisk",
-    "cephfs",
-    "cinder",
-    "downwardAPI",
-    "emptyDir",
-    "fc",
-    "flexVolume",
-    "flocker",
-    "gcePersistentDisk",
-    "gitRepo",
-    "hostPath",
-    "image",
-    "iscsi",
-    "nfs",
-    "photonPersistentDisk",
-    "portworxVolume",
-    "quobyte",
-    "rbd",
-    "scaleIO",
-    "storageos",
-    "vsphereVolume",
-    // Of every volume.
-    "name",
-];
-/// Sources of volumes that are, and what they refer to.
-const OF_OBJECTS: [(&str, &str); 8] = [
+/// Sources of volumes and the resources of the objects that they refer to; `""`: of none.
+const VOLUMES: [(&str, &str); 30] = [
     ("configMap", "configmaps (via configmap volumes)"),
     ("secret", "secrets (via secret volumes)"),
     ("csi", "csidrivers (via CSI volumes)"),
@@ -81,9 +54,32 @@ const OF_OBJECTS: [(&str, &str); 8] = [
     ("persistentVolumeClaim", "persistentvolumeclaims"),
     ("ephemeral", "persistentvolumeclaims (via ephemeral volumes)"),
     ("azureFile", "secrets (via azureFile volumes)"),
+    // Its own sources are looked at.
     ("projected", ""),
+    ("awsElasticBlockStore", ""),
+    ("azureDisk", ""),
+    ("cephfs", ""),
+    ("cinder", ""),
+    ("downwardAPI", ""),
+    ("emptyDir", ""),
+    ("fc", ""),
+    ("flexVolume", ""),
+    ("flocker", ""),
+    ("gcePersistentDisk", ""),
+    ("gitRepo", ""),
+    ("hostPath", ""),
+    ("image", ""),
+    ("iscsi", ""),
+    ("nfs", ""),
+    ("photonPersistentDisk", ""),
+    ("portworxVolume", ""),
+    ("quobyte", ""),
+    ("rbd", ""),
+    ("scaleIO", ""),
+    ("storageos", ""),
+    ("vsphereVolume", ""),
 ];
-/// Sources of a projected volume; one with no text refers to nothing.
+/// The same of a projected volume's sources.
 const PROJECTED: [(&str, &str); 6] = [
     ("configMap", "configmaps (via projected volumes)"),
     ("secret", "secrets (via projected volumes)"),
@@ -106,28 +102,21 @@ fn referred(pod: &Object) -> Result<Option<&'static str>, String> {
             return Ok(Some(what));
         }
     }
-    let spec = &value["spec"];
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    if !list(&spec["resourceClaims"]).is_empty() {
+    let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
+    let of = |sources: &[(&'static str, &'static str)], value: &Value| {
+        sources.iter().find(|(field, _)| has(value, &[field])).map(|(_, what)| *what)
+    };
+    if !list(&value["spec"], "resourceClaims").is_empty() {
         return Ok(Some("resourceclaims"));
     }
-    for volume in list(&spec["volumes"]) {
-        let name = volume["name"].as_str().unwrap_or_default().to_owned();
-        for source in list(&volume["projected"]["sources"]) {
-            match PROJECTED.iter().find(|(field, _)| has(&source, &[field])) {
-                None => return Err(format!("unknown source for projected volume {}", go_quote(&name))),
-                Some((_, "")) => {}
-                Some((_, what)) => return Ok(Some(what)),
-            }
+    for volume in list(&value["spec"], "volumes") {
+        let unknown = |what: &str| format!("unknown {what} {}", go_quote(volume["name"].as_str().unwrap_or_default()));
+        let mut found = vec![of(&VOLUMES, &volume).ok_or_else(|| unknown("volume type for volume "))?];
+        for source in list(&volume["projected"], "sources") {
+            found.push(of(&PROJECTED, &source).ok_or_else(|| unknown("source for projected volume"))?);
         }
-        if let Some((_, what)) = OF_OBJECTS.iter().find(|(field, what)| !what.is_empty() && has(&volume, &[field])) {
+        if let Some(what) = found.into_iter().find(|what| !what.is_empty()) {
             return Ok(Some(what));
-        }
-        let known = |field: &String| {
-            OF_NO_OBJECT.contains(&field.as_str()) || OF_OBJECTS.iter().any(|(known, _)| known == field)
-        };
-        if !volume.as_object().is_some_and(|volume| volume.keys().all(known)) {
-            return Err(format!("unknown volume type for volume  {}", go_quote(&name)));
         }
     }
     Ok(None)
