@@ -24,9 +24,11 @@ pub use tokio_util::sync::CancellationToken;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The clock, the randomness and the memory of one process (or of one simulated world). Cheap to clone.
+/// The clock, the randomness and the memory of one process (or of one simulated world). A clone counts one reference.
 #[derive(Clone)]
-pub struct Env {
+pub struct Env(Arc<World>);
+
+struct World {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     memory: Arc<FreedMemory>,
@@ -51,28 +53,28 @@ impl Env {
 
     /// Of a clock and a source of randomness.
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { clock, random, memory: FreedMemory::new(|| {}) }
+        Self(Arc::new(World { clock, random, memory: FreedMemory::new(|| {}) }))
     }
 
     /// With the return of memory that threads call when they rest; without it they keep what their allocator keeps.
     #[must_use]
     pub fn with_memory(self, memory: Arc<FreedMemory>) -> Self {
-        Self { memory, ..self }
+        Self(Arc::new(World { clock: self.0.clock.clone(), random: self.0.random.clone(), memory }))
     }
 
     /// The return of freed memory.
     pub fn memory(&self) -> &Arc<FreedMemory> {
-        &self.memory
+        &self.0.memory
     }
 
     /// Wall time: for timestamps that people and other machines read, never for measuring how long something took.
     pub fn now(&self) -> SystemTime {
-        self.clock.now()
+        self.0.clock.now()
     }
 
     /// Monotonic time, paused and advanced together with tokio's timers.
     pub fn instant(&self) -> tokio::time::Instant {
-        self.clock.instant()
+        self.0.clock.instant()
     }
 
     /// Waits for the duration; any length will do.
@@ -82,7 +84,7 @@ impl Env {
 
     /// Fills `bytes` with randomness fit for keys and tokens (a simulated env: fit for nothing but repeatability).
     pub fn fill(&self, bytes: &mut [u8]) {
-        self.random.fill(bytes);
+        self.0.random.fill(bytes);
     }
 
     /// Any number, each as likely as another.
