@@ -41,7 +41,7 @@ struct Fatal;
 fn answer<T>(reply: Reply<T>, result: Result<T, Error>) {
     // Whoever asked may have been cancelled; the answer is then nobody's.
     if reply.send(result).is_err() {
-        tracing::trace!("an answer of the log came too late");
+        tracing::debug!("an answer of the log came too late");
     }
 }
 
