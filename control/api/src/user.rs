@@ -2,6 +2,7 @@
 
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Members may do everything.
 pub const GROUP_MASTERS: &str = "system:masters";
@@ -87,7 +88,7 @@ impl UserInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// The identity that asks.
-    pub user: UserInfo,
+    pub user: Arc<UserInfo>,
     /// get, list, watch, create, update, patch, delete, deletecollection; or the lower-case HTTP method of a
     /// non-resource request.
     pub verb: String,

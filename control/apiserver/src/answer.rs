@@ -11,19 +11,33 @@ use crate::limits::{ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWER_TIMEOUT, EXEMPT
 use crate::line::{Line, OnItsWay, UnderWay};
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{AbortHandle, BoxFuture};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use sampan_env::{CancellationToken, Env};
+use sampan_env::CancellationToken;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 
-/// Cancelled by an answer that its peer does not take: the transport is to end the stream. In a request's extensions.
-#[derive(Clone, Debug, Default)]
-pub struct Cut(pub CancellationToken);
+/// The way to end an answer that its peer does not take.
+#[derive(Clone, Debug)]
+pub(crate) enum Cut {
+    /// HTTP/1.1: with the connection.
+    Connection(CancellationToken),
+    /// HTTP/2: with its stream.
+    Stream(AbortHandle),
+}
+
+impl Cut {
+    fn cut(&self) {
+        match self {
+            Self::Connection(token) => token.cancel(),
+            Self::Stream(handle) => handle.abort(),
+        }
+    }
+}
 
 /// In a response's extensions: its bytes are shared with others, so the answer itself holds next to nothing.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +59,6 @@ pub enum Length {
 pub(crate) struct Sending {
     /// The account that it is charged to.
     pub account: Account,
-    /// The account of an answer that was made whole when `account` has no room.
-    pub reserve: Option<Account>,
     /// The request is of an exempt level, as probes are: others who are counted as the same identity cannot have a small
     /// answer refused.
     pub exempt: bool,
@@ -55,13 +67,9 @@ pub(crate) struct Sending {
     /// Whether it has to be taken whole in time.
     pub length: Length,
     /// The connection, which looks after it.
-    pub line: Option<Arc<Line>>,
-    /// Kept until the answer is over: its connection is not idle.
+    pub line: Arc<Line>,
+    /// Kept until the answer is over: its connection is not idle. It tells the transport that the answer was cut.
     pub under_way: Option<UnderWay>,
-    /// Tells the transport that the answer was cut.
-    pub cut: Cut,
-    /// The clock.
-    pub env: Env,
 }
 
 /// No room is left for an answer that was made whole.
@@ -69,8 +77,13 @@ pub(crate) struct Sending {
 pub(crate) struct NoRoom;
 
 /// The body as it is sent, charged piece by piece. One that is whole in memory and not [`SharedBytes`] is charged whole, at
-/// once; a small one of an exempt request not at all.
-pub(crate) fn send(body: Body, shared: bool, sending: Sending) -> Result<Body, NoRoom> {
+/// once; a small one of an exempt request not at all. `reserve`: the account of one that is whole when `account` has no room.
+pub(crate) fn send(
+    body: Body,
+    shared: bool,
+    sending: Sending,
+    reserve: impl FnOnce() -> Account,
+) -> Result<Body, NoRoom> {
     let exact = body.size_hint().exact();
     if exact == Some(0) {
         return Ok(body);
@@ -80,24 +93,21 @@ pub(crate) fn send(body: Body, shared: bool, sending: Sending) -> Result<Body, N
         Some(size) if sending.exempt && size <= EXEMPT_ANSWER_BYTES_MAX => Some(Arc::default()),
         Some(size) => {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
-            let reserved = || sending.reserve.as_ref().and_then(|account| account.try_charge(size));
-            let charge = sending.account.try_charge(size).or_else(reserved).ok_or(NoRoom)?;
+            let charge = sending.account.try_charge(size).or_else(|| reserve().try_charge(size)).ok_or(NoRoom)?;
             Some(Arc::new([Some(charge), None]))
         }
     };
-    let now = sending.env.instant();
+    let now = sending.line.env().instant();
     let answer = Arc::new(Answer {
         state: Mutex::new(State::Open(Open { body, rest: Bytes::new(), whole, of_frame: None })),
         taking: Mutex::new(Taking { outstanding: 0, since: now }),
         began: now,
         length: sending.length,
-        env: sending.env,
-        cut: sending.cut.0,
+        cut: sending.under_way.as_ref().map(UnderWay::cut),
+        line: sending.line,
     });
-    if let Some(line) = sending.line {
-        let watched: Weak<dyn OnItsWay> = Arc::downgrade(&answer) as _;
-        line.look_after(watched);
-    }
+    let watched: Weak<dyn OnItsWay> = Arc::downgrade(&answer) as _;
+    answer.line.look_after(watched);
     let outgoing =
         Outgoing { answer, account: sending.account, waiting: None, room: sending.room, _under_way: sending.under_way };
     Ok(outgoing.boxed_unsync())
@@ -136,15 +146,15 @@ pub(crate) struct Answer {
     taking: Mutex<Taking>,
     began: Instant,
     length: Length,
-    env: Env,
-    cut: CancellationToken,
+    cut: Option<Cut>,
+    line: Arc<Line>,
 }
 
 impl Answer {
     fn handed_out(&self) {
         let mut taking = self.taking.lock();
         if taking.outstanding == 0 {
-            taking.since = self.env.instant();
+            taking.since = self.line.env().instant();
         }
         taking.outstanding += 1;
     }
@@ -152,7 +162,7 @@ impl Answer {
     fn taken(&self) {
         let mut taking = self.taking.lock();
         taking.outstanding -= 1;
-        taking.since = self.env.instant();
+        taking.since = self.line.env().instant();
     }
 }
 
@@ -174,7 +184,9 @@ impl OnItsWay for Answer {
         let before = if open { Some(std::mem::replace(&mut *state, State::Late)) } else { None };
         drop(state);
         drop(before);
-        self.cut.cancel();
+        if let Some(cut) = &self.cut {
+            cut.cut();
+        }
         true
     }
 }

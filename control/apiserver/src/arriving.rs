@@ -21,7 +21,7 @@ pub(crate) async fn receive(exchange: &Exchange, ledgers: &Ledgers, env: &Env, b
     if http_body::Body::size_hint(&body).lower() > REQUEST_BODY_MAX as u64 {
         return Err(too_large());
     }
-    if exchange.in_process {
+    if exchange.in_process() {
         return collect(body, |_| Ok(())).await;
     }
     exchange.aside(arrive(exchange, ledgers, env, body)).await?

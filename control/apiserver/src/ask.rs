@@ -148,7 +148,7 @@ impl Ask {
     pub async fn read(&self, body: Body) -> Result<Bytes, Status> {
         let bytes = arriving::receive(&self.exchange, &self.core.ledgers, &self.core.env, body).await?;
         let size = bytes.len().max(self.changed_bytes());
-        if size >= COMPUTED_WRITE_BYTES_MIN && !self.exchange.in_process {
+        if size >= COMPUTED_WRITE_BYTES_MIN && !self.exchange.in_process() {
             let working = self.core.ledgers.working.account(&self.exchange.payer(), None);
             let charge = self.exchange.aside(working.charge(size)).await?;
             self.exchange.hold(charge.into_iter().collect());
@@ -252,7 +252,7 @@ impl Ask {
     /// Room for the first piece of a list, for which no seat is held while it is waited for. `None`: the caller is of this
     /// process, and nothing is sent. Error: 429, when no seat came free afterwards.
     async fn room(&self) -> Result<Option<Charge>, Status> {
-        if self.exchange.in_process {
+        if self.exchange.in_process() {
             return Ok(None);
         }
         let (payer, answers) = (self.exchange.payer(), &self.core.ledgers.answers);

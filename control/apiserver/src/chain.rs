@@ -18,6 +18,7 @@ use crate::ApiService;
 use crate::body::Body;
 use crate::negotiate::{Output, error_output};
 use crate::respond;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use sampan_api::Status;
@@ -28,23 +29,42 @@ use tower::{Layer, Service};
 
 /// One step of the chain: looks at a request, then answers it or lets the rest of the chain do so.
 pub trait Filter: Send + Sync + 'static {
-    fn filter(&self, request: Request<Body>, next: Next) -> BoxFuture<'_, Response<Body>>;
+    fn filter(self: Arc<Self>, request: Request<Body>, next: Next) -> BoxFuture<'static, Response<Body>>;
 }
 
-/// The rest of the chain.
-pub struct Next(ApiService);
+/// The rest of the chain. A clone counts one reference, however long the rest is.
+#[derive(Clone)]
+pub struct Next(Arc<Answers>);
+
+type Answers = dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync;
 
 impl Next {
-    pub(crate) fn of(service: ApiService) -> Self {
-        Self(service)
+    /// The end of a chain.
+    pub fn new(answers: impl Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(answers))
     }
 
     /// The answer of the rest of the chain.
-    pub async fn run(mut self, request: Request<Body>) -> Response<Body> {
-        match self.0.call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+    pub fn run(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        (self.0)(request)
+    }
+}
+
+impl Service<Request<Body>> for Next {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = futures::future::Map<
+        BoxFuture<'static, Response<Body>>,
+        fn(Response<Body>) -> Result<Response<Body>, Infallible>,
+    >;
+
+    /// Always ready: what is too much is answered 429, not made to wait.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.run(request).map(Ok)
     }
 }
 
@@ -58,38 +78,19 @@ impl<F: Filter> FilterLayer<F> {
     }
 }
 
-impl<F: Filter> Layer<ApiService> for FilterLayer<F> {
-    type Service = ApiService;
-    fn layer(&self, inner: ApiService) -> ApiService {
-        ApiService::new(Filtered { filter: self.0.clone(), inner })
+impl<F: Filter> Layer<Next> for FilterLayer<F> {
+    type Service = Next;
+    fn layer(&self, inner: Next) -> Next {
+        let filter = self.0.clone();
+        Next::new(move |request| filter.clone().filter(request, inner.clone()))
     }
 }
 
-/// A service behind a [`Filter`].
-struct Filtered<F> {
-    filter: Arc<F>,
-    inner: ApiService,
-}
-
-impl<F> Clone for Filtered<F> {
-    fn clone(&self) -> Self {
-        Self { filter: self.filter.clone(), inner: self.inner.clone() }
-    }
-}
-
-impl<F: Filter> Service<Request<Body>> for Filtered<F> {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-    /// Always ready: what is too much is answered 429, not made to wait.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (filter, next) = (self.filter.clone(), Next(self.inner.clone()));
-        Box::pin(async move { Ok(filter.filter(request, next).await) })
+/// The answer of another room's service.
+pub(crate) async fn call(mut service: ApiService, request: Request<Body>) -> Response<Body> {
+    match service.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
     }
 }
 

@@ -83,7 +83,7 @@ async fn log(ask: &Ask) -> Result<Response<Body>, Status> {
     let request = Request::get(path)
         .body(body::empty())
         .map_err(|error| Status::bad_request(format!("the log cannot be asked for: {error}")))?;
-    let response = crate::chain::Next::of(service).run(request).await;
+    let response = crate::chain::call(service, request).await;
     if response.status().is_success() {
         let (parts, body) = response.into_parts();
         let mut response = Response::new(body);

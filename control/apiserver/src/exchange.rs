@@ -3,6 +3,7 @@
 use crate::flow::seats::Seat;
 use crate::ledger::{Charge, Payer};
 use crate::line::Line;
+use crate::negotiate::Output;
 use crate::request_info::RequestInfo;
 use parking_lot::Mutex;
 use sampan_api::UserInfo;
@@ -14,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 pub enum Origin {
     /// This process itself.
     Process,
-    /// A connection, where the transport said which.
-    Connection(Option<Arc<Line>>),
+    /// A connection.
+    Connection(Arc<Line>),
 }
 
 /// Who a request is billed to.
@@ -36,9 +37,9 @@ pub struct Exchange {
     pub audit_id: String,
     /// Warnings for the caller.
     pub warnings: Warnings,
-    /// The caller is in this process: it is neither counted in flight nor timed.
-    pub in_process: bool,
-    /// The connection it came over.
+    /// The form of a refusal.
+    pub refusals: Output,
+    /// The connection it came over. `None`: the caller is in this process, and is neither counted in flight nor timed.
     pub line: Option<Arc<Line>>,
     bill: OnceLock<Bill>,
     seat: OnceLock<Seat>,
@@ -53,21 +54,26 @@ impl std::fmt::Debug for Exchange {
 
 impl Exchange {
     /// A request that has just been received.
-    pub fn new(info: RequestInfo, audit_id: String, origin: Origin) -> Self {
-        let (in_process, line) = match origin {
-            Origin::Process => (true, None),
-            Origin::Connection(line) => (false, line),
+    pub fn new(info: RequestInfo, audit_id: String, refusals: Output, origin: Origin) -> Self {
+        let line = match origin {
+            Origin::Process => None,
+            Origin::Connection(line) => Some(line),
         };
         Self {
             info,
             audit_id,
             warnings: Warnings::default(),
-            in_process,
+            refusals,
             line,
             bill: OnceLock::new(),
             seat: OnceLock::new(),
             charges: Mutex::default(),
         }
+    }
+
+    /// Whether the caller is in this process.
+    pub fn in_process(&self) -> bool {
+        self.line.is_none()
     }
 
     /// The first call says who is billed.

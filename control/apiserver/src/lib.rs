@@ -62,13 +62,13 @@ pub use crate::health::Check;
 pub use crate::metrics::Metrics;
 pub use crate::nodes::{NoNodes, NodeConnector};
 
-use crate::chain::{Authenticate, Authorize, FilterLayer, FlowControl, Impersonate, Receive};
+use crate::chain::{Authenticate, Authorize, FilterLayer, FlowControl, Impersonate, Next, Receive};
 use crate::compute::Compute;
 use crate::core::Core;
 use crate::flow::seats::Seats;
 use crate::line::Ledgers;
 use crate::served::Served;
-use futures::future::BoxFuture;
+use futures::FutureExt;
 use http::{Request, Response};
 use sampan_api::Authorizer;
 use sampan_api::admission::Admission;
@@ -78,8 +78,8 @@ use sampan_registry::Registry;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
-use tower::{ServiceBuilder, service_fn};
 
 /// The server as everybody calls it, in process and through a listener.
 pub type ApiService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -181,13 +181,8 @@ impl ApiServer {
         });
         let router = routes::router(&core, config.checks, config.routes);
         let served = Arc::new(Served { core, actions, streams, router });
-        let verbs = service_fn(move |request: Request<Body>| {
-            let served = served.clone();
-            let answer: BoxFuture<'static, Result<Response<Body>, Infallible>> =
-                Box::pin(async move { Ok(verbs::serve(served, request).await) });
-            answer
-        });
-        Ok(Self { service: chain.service(ApiService::new(verbs)), metrics, stopping, seats, ledgers })
+        let verbs = Next::new(move |request| verbs::serve(served.clone(), request).boxed());
+        Ok(Self { service: ApiService::new(chain.service(verbs)), metrics, stopping, seats, ledgers })
     }
 
     /// The service that listeners and clients of this process call.

@@ -1,12 +1,15 @@
 //! One connection, as the steps of the chain and the listener know it together: what it holds, what is under way on it,
 //! and whether somebody on it has said who they are.
 
+use crate::answer::Cut;
 use crate::ledger::{Ledger, Payer};
 use crate::limits::{
     ANSWERS_UNSENT, BODIES_ARRIVING, BODIES_HELD, LARGE_OBJECTS_AT_WORK, LEDGER_UNIT_BYTES, LISTS_PACKED,
     SELECTORS_HELD, WHOLE_ANSWERS_RESERVE,
 };
 use parking_lot::Mutex;
+use sampan_auth::authenticator::Peer;
+use sampan_env::Env;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::{Notify, Semaphore};
@@ -68,8 +71,10 @@ pub(crate) trait OnItsWay: Send + Sync {
 }
 
 /// A connection. In a request's extensions.
-#[derive(Default)]
 pub struct Line {
+    env: Env,
+    /// Who is at the other end, once its TLS is set up.
+    peer: OnceLock<Peer>,
     /// Made when the first request is charged.
     shares: OnceLock<Shares>,
     under_way: AtomicUsize,
@@ -82,32 +87,64 @@ pub struct Line {
     pub(crate) known: Notify,
 }
 
-/// A request under way; its connection is not idle while it lives.
+/// A request under way; its connection is not idle while it lives. In a request's extensions.
 #[derive(Clone)]
-pub struct UnderWay(#[allow(dead_code, reason = "it is counted, not read")] Arc<Counted>);
+pub struct UnderWay(Arc<Counted>);
+
+impl UnderWay {
+    /// The way to end its answer.
+    pub(crate) fn cut(&self) -> Cut {
+        self.0.cut.clone()
+    }
+}
 
 struct Counted {
     line: Arc<Line>,
-    env: sampan_env::Env,
+    cut: Cut,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         if self.line.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
-            *self.line.idle_since.lock() = Some(self.env.instant());
+            *self.line.idle_since.lock() = Some(self.line.env.instant());
         }
     }
 }
 
 impl Line {
-    /// A connection that is idle from `now` on.
-    pub fn new(now: Instant) -> Arc<Self> {
-        Arc::new(Self { idle_since: Mutex::new(Some(now)), ..Self::default() })
+    /// A connection that is idle from now on.
+    pub fn new(env: &Env) -> Arc<Self> {
+        Arc::new(Self {
+            env: env.clone(),
+            peer: OnceLock::new(),
+            shares: OnceLock::new(),
+            under_way: AtomicUsize::new(0),
+            idle_since: Mutex::new(Some(env.instant())),
+            authenticated: AtomicBool::new(false),
+            payer: OnceLock::new(),
+            answers: Mutex::default(),
+            known: Notify::new(),
+        })
+    }
+
+    /// The clock of its server.
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
     }
 
     /// The peer is there: from now on it may be idle.
-    pub fn begins_idle(&self, now: Instant) {
-        *self.idle_since.lock() = Some(now);
+    pub fn begins_idle(&self) {
+        *self.idle_since.lock() = Some(self.env.instant());
+    }
+
+    /// The first call says who is at the other end.
+    pub(crate) fn meets(&self, peer: Peer) {
+        self.peer.get_or_init(|| peer);
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> Option<&Peer> {
+        self.peer.get()
     }
 
     /// The connection's parts of these ledgers.
@@ -121,12 +158,12 @@ impl Line {
         })
     }
 
-    /// A request begins.
-    pub fn begin(self: &Arc<Self>, env: &sampan_env::Env) -> UnderWay {
+    /// A request begins, whose answer ends by `cut`.
+    pub(crate) fn begin(self: &Arc<Self>, cut: Cut) -> UnderWay {
         if self.under_way.fetch_add(1, Ordering::AcqRel) == 0 {
             *self.idle_since.lock() = None;
         }
-        UnderWay(Arc::new(Counted { line: self.clone(), env: env.clone() }))
+        UnderWay(Arc::new(Counted { line: self.clone(), cut }))
     }
 
     /// Since when nothing has been asked; `None`: a request is under way.

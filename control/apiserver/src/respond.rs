@@ -129,7 +129,10 @@ pub fn finish(response: &mut Response<Body>, audit_id: &str, warnings: Vec<Strin
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     }
-    if let Ok(value) = HeaderValue::from_str(audit_id) {
+    if let Ok(mut value) = HeaderValue::from_str(audit_id) {
+        // Of one answer only: a place in the connection's table of headers (RFC 7541) would be lost to it, and each
+        // answer would search through the ids of those before.
+        value.set_sensitive(true);
         headers.insert("audit-id", value);
     }
     let total: usize = warnings.iter().map(String::len).sum();

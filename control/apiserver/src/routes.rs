@@ -5,7 +5,7 @@
 use crate::ApiService;
 use crate::Route;
 use crate::body::{Body, BoxError};
-use crate::chain::Next;
+use crate::chain;
 use crate::core::Core;
 use crate::discovery::{self, Documents};
 use crate::exchange::Exchange;
@@ -97,7 +97,7 @@ fn elsewhere(route: Route) -> Router {
 
 async fn forward(service: ApiService, request: AxumRequest) -> Result<AxumResponse, Infallible> {
     let request = request.map(|body| body.map_err(BoxError::from).boxed_unsync());
-    Ok(Next::of(service).run(request).await.map(axum::body::Body::new))
+    Ok(chain::call(service, request).await.map(axum::body::Body::new))
 }
 
 fn discovered(core: &Core, documents: &Documents, parts: &Parts, path: &str) -> Result<Response<Body>, Status> {

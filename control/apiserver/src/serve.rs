@@ -15,14 +15,9 @@ use pace::Paced;
 use places::Places;
 use rustix::net::sockopt;
 use sampan_env::{Env, Tasks};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-
-/// The far end's address, in the request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct RemoteAddress(pub SocketAddr);
 
 /// Connections that a listener takes in a process that may open `files` descriptors: the others are for the pods'
 /// connections and the log.
@@ -50,10 +45,10 @@ pub async fn serve(
     let stopped = tasks.token().clone();
     loop {
         // Beyond the cap, connections wait in the kernel's backlog: those that are served stay fast.
-        let line = Line::new(env.instant());
+        let line = Line::new(env);
         let place = tokio::select! {
             () = stopped.cancelled() => return,
-            place = places.enter(&line, env) => place,
+            place = places.enter(&line, env, &stopped) => place,
         };
         let accepted = tokio::select! {
             () = stopped.cancelled() => return,
@@ -64,7 +59,7 @@ pub async fn serve(
                 if let Err(error) = tune(&stream) {
                     tracing::debug!(%error, from = %address, "a connection goes without its options");
                 }
-                line.begins_idle(env.instant());
+                line.begins_idle();
                 let connection = Connection {
                     address,
                     acceptor: acceptor.clone(),
@@ -129,7 +124,7 @@ mod tests {
         client.alpn_protocols = alpn.iter().map(|one| one.to_vec()).collect();
         let tasks = Tasks::new("test");
         let env = Env::simulated(1, std::time::SystemTime::UNIX_EPOCH);
-        let line = Line::new(env.instant());
+        let line = Line::new(&env);
         let places = Places::new(1);
         let answer = tower::service_fn(async |_: Request<Body>| Ok(Response::new(body::full("ok"))));
         let connection = Connection {
@@ -140,7 +135,7 @@ mod tests {
                 Box::pin(future)
             })),
             tasks: tasks.clone(),
-            place: places.enter(&line, &env).await,
+            place: places.enter(&line, &env, tasks.token()).await,
             line,
             env: env.clone(),
         };
@@ -152,8 +147,8 @@ mod tests {
         let mut stream = connector.connect(name, here).await.expect("a handshake");
         stream.write_all(first).await.expect("sent");
         served.await.expect("it ends");
-        let newcomer = Line::new(env.instant());
-        let again = tokio::time::timeout(Duration::from_millis(1), places.enter(&newcomer, &env));
+        let newcomer = Line::new(&env);
+        let again = tokio::time::timeout(Duration::from_millis(1), places.enter(&newcomer, &env, tasks.token()));
         assert!(again.await.is_ok(), "its place is free again");
         let mut rest = Vec::new();
         // The server may have gone without TLS's own farewell.
@@ -210,22 +205,20 @@ mod tests {
     }
 
     async fn two(size: usize, window: u32) -> Two {
-        use crate::chain::{FilterLayer, Receive};
+        use crate::chain::{FilterLayer, Next, Receive};
         use tower::Layer;
         let (env, tasks) = (Env::simulated(1, std::time::SystemTime::UNIX_EPOCH), Tasks::new("test"));
         let ledgers = crate::line::Ledgers::default();
-        let inner = tower::service_fn(move |_: Request<Body>| -> futures::future::BoxFuture<'static, _> {
-            Box::pin(async move { Ok(Response::new(body::full(vec![b'x'; size]))) })
-        });
+        let inner = Next::new(move |_| Box::pin(async move { Response::new(body::full(vec![b'x'; size])) }));
         let receive = Receive { env: env.clone(), metrics: Arc::default(), ledgers: ledgers.clone() };
-        let (line, places) = (Line::new(env.instant()), Places::new(4));
+        let (line, places) = (Line::new(&env), Places::new(4));
         let connection = Connection {
             address: "127.0.0.1:1".parse().expect("an address"),
             acceptor: None,
             http: Arc::new(Http::default()),
-            service: FilterLayer::new(receive).layer(ApiService::new(inner)),
+            service: ApiService::new(FilterLayer::new(receive).layer(inner)),
             tasks: tasks.clone(),
-            place: places.enter(&line, &env).await,
+            place: places.enter(&line, &env, tasks.token()).await,
             line,
             env: env.clone(),
         };

@@ -16,7 +16,7 @@ use crate::chain::{attributes, forbidden};
 use crate::core::Core;
 use crate::exchange::{Exchange, Identity};
 use crate::limits::{COMPUTED_SELECTION_MIN, COMPUTED_WRITE_BYTES_MIN};
-use crate::negotiate::error_output;
+use crate::negotiate::Output;
 use crate::options;
 use crate::respond;
 use crate::routes;
@@ -33,11 +33,11 @@ use std::sync::Arc;
 /// The innermost service: answers a request that was let through.
 pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let output = error_output(&parts.headers, parts.uri.query());
     let found = (parts.extensions.get::<Arc<Exchange>>().cloned(), parts.extensions.get::<Identity>().cloned());
     let (Some(exchange), Some(Identity(user))) = found else {
-        return respond::status(&Status::internal("the chain is incomplete"), output);
+        return respond::status(&Status::internal("the chain is incomplete"), Output::JSON);
     };
+    let output = exchange.refusals;
     if !exchange.info.is_resource_request() {
         return routes::serve(&served.router, Request::from_parts(parts, body)).await;
     }
@@ -64,9 +64,10 @@ fn is_heavy(ask: &Ask, body: &Body) -> bool {
     }
     let registry = &ask.core.registry;
     if !ask.exchange.info.is_mutating() {
-        let query = ask.query();
-        let selects = query.has("labelSelector") || query.has("fieldSelector");
-        return ask.verb() == "list" && selects && registry.count(&ask.row) >= COMPUTED_SELECTION_MIN;
+        return ask.verb() == "list" && registry.count(&ask.row) >= COMPUTED_SELECTION_MIN && {
+            let query = ask.query();
+            query.has("labelSelector") || query.has("fieldSelector")
+        };
     }
     if ask.verb() == "deletecollection" {
         return true;

@@ -189,7 +189,7 @@ async fn long_work_leaves_the_threads_that_serve() {
 async fn a_body_that_does_not_come_is_given_up() {
     let server = server_in(world(), Arc::new(All)).await;
     let env = world();
-    let line = Line::new(env.instant());
+    let line = Line::new(&env);
     let began = env.instant();
     let answer = server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), half())).await;
     assert_eq!(answer.status(), 504);
@@ -261,7 +261,7 @@ async fn lists_are_sent_in_pieces_and_held_in_none() {
     let server = full_server().await;
     let held = || server.ledgers.answers.held() * LEDGER_UNIT_BYTES;
     for (accept, gzip) in FORMS {
-        let line = Line::new(env.instant());
+        let line = Line::new(&env);
         let mut body = list(&server, &line, "reader", accept, gzip).await.into_body();
         let (mut frames, mut whole, mut most) = (0, 0, 0);
         while let Some(frame) = body.frame().await {
@@ -280,7 +280,7 @@ async fn lists_are_sent_in_pieces_and_held_in_none() {
     for (accept, gzip) in FORMS {
         let mut kept = Vec::new();
         for connection in 0..4 {
-            let (line, reader) = (Line::new(env.instant()), format!("reader-{connection}"));
+            let (line, reader) = (Line::new(&env), format!("reader-{connection}"));
             let mut answered = 0;
             for _ in 0..200 {
                 let asked = list(&server, &line, &reader, accept, gzip);
@@ -302,7 +302,7 @@ async fn lists_are_sent_in_pieces_and_held_in_none() {
         let of_connection = ANSWERS_UNSENT.connection + WHOLE_ANSWERS_RESERVE;
         assert!(held() <= 4 * of_connection * LEDGER_UNIT_BYTES, "{accept}: {}", held());
         // Others read meanwhile.
-        let other = Line::new(env.instant());
+        let other = Line::new(&env);
         let mut body = list(&server, &other, "other", "application/json", false).await.into_body();
         let read = async {
             while let Some(frame) = body.frame().await {
@@ -319,7 +319,7 @@ async fn lists_are_sent_in_pieces_and_held_in_none() {
 async fn an_answer_that_nobody_takes_is_cut() {
     let env = world();
     let server = full_server().await;
-    let line = Line::new(env.instant());
+    let line = Line::new(&env);
     let mut stalled = list(&server, &line, "reader", "application/json", false).await.into_body();
     let piece = stalled.frame().await.expect("more").expect("a piece");
     let mut slow = list(&server, &line, "reader", "application/json", false).await.into_body();
@@ -342,7 +342,7 @@ async fn what_watches_select_by_is_charged() {
     let selected = format!("{CONFIG_MAPS}?watch=1&labelSelector={}", terms.join(","));
     let plain = format!("{CONFIG_MAPS}?watch=1&labelSelector=a%3Db");
     let watch = async |user: &str, path: &str| {
-        let line = Line::new(world().instant());
+        let line = Line::new(&world());
         server.raw(request(user, "GET", path, Some(&line), empty())).await
     };
     let mut held = Vec::new();
@@ -374,7 +374,7 @@ async fn probes_are_told_whatever_others_leave_unread() {
         let mut unread = Vec::new();
         // Streams of as many connections as it takes.
         for at in 0..ANSWERS_UNSENT.identity + 64 {
-            let line = Line::new(world().instant());
+            let line = Line::new(&world());
             for path in ["/version", "/livez"] {
                 let mut request = request(user, "GET", path, Some(&line), empty());
                 if user == "system:anonymous" {

@@ -209,7 +209,7 @@ async fn becomes_allowed(authorizer: &dyn Authorizer, attributes: &Attributes) {
 
 fn asks(user: UserInfo, verb: &str, resource: &str, name: &str) -> Attributes {
     Attributes {
-        user,
+        user: user.into(),
         verb: verb.into(),
         resource: resource.into(),
         namespace: "default".into(),

@@ -275,7 +275,7 @@ mod tests {
             let (group, resource) = resource.split_once(':').unwrap_or(("", resource));
             let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
             let attributes = Attributes {
-                user,
+                user: user.into(),
                 verb: verb.into(),
                 namespace: namespace.into(),
                 group: group.into(),

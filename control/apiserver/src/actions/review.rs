@@ -140,7 +140,7 @@ fn attributes(review: &Object, user: UserInfo) -> Attributes {
         raw.and_then(Value::as_str).unwrap_or("").to_owned()
     };
     Attributes {
-        user,
+        user: user.into(),
         verb: text("verb"),
         namespace: text("namespace"),
         group: text("group"),

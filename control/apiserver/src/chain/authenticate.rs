@@ -3,6 +3,7 @@
 use super::{Filter, Next, refuse};
 use crate::body::Body;
 use crate::exchange::{Exchange, Identity};
+use crate::line::Line;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use sampan_api::{Status, UserInfo};
@@ -44,8 +45,8 @@ impl Authenticate {
 }
 
 impl Filter for Authenticate {
-    fn filter(&self, request: Request<Body>, next: Next) -> BoxFuture<'_, Response<Body>> {
-        Box::pin(self.pass(request, next))
+    fn filter(self: Arc<Self>, request: Request<Body>, next: Next) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move { self.pass(request, next).await })
     }
 }
 
@@ -56,9 +57,9 @@ impl Authenticate {
             request.extensions_mut().insert(Identity(Arc::new(user)));
             return next.run(request).await;
         }
-        let peer = request.extensions().get::<Arc<Peer>>().cloned();
-        let headers = request.headers();
-        let credentials = Credentials { headers, peer: peer.as_deref().unwrap_or(&self.no_peer) };
+        let line = request.extensions().get::<Arc<Line>>().cloned();
+        let peer = line.as_deref().and_then(Line::peer).unwrap_or(&self.no_peer);
+        let credentials = Credentials { headers: request.headers(), peer };
         let user = match self.authenticator.authenticate(credentials).await {
             Ok(Some(user)) => user,
             Ok(None) if self.lets_in_nobody(&request) => self.nobody.clone(),

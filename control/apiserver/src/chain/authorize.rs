@@ -17,8 +17,8 @@ pub struct Authorize {
 }
 
 impl Filter for Authorize {
-    fn filter(&self, request: Request<Body>, next: Next) -> BoxFuture<'_, Response<Body>> {
-        Box::pin(self.pass(request, next))
+    fn filter(self: Arc<Self>, request: Request<Body>, next: Next) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move { self.pass(request, next).await })
     }
 }
 
@@ -39,7 +39,7 @@ impl Authorize {
 }
 
 /// The request in the terms of authorization.
-pub(crate) fn attributes(exchange: &Exchange, user: &UserInfo, query: Option<&str>) -> Attributes {
+pub(crate) fn attributes(exchange: &Exchange, user: &Arc<UserInfo>, query: Option<&str>) -> Attributes {
     let info = &exchange.info;
     if !info.is_resource_request() {
         return Attributes {

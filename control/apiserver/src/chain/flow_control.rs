@@ -2,7 +2,7 @@
 //! told to come again; and each is answered within its time. Requests of this process, and those that are long by nature,
 //! take none.
 
-use super::{Filter, Next, refusal_output, refuse};
+use super::{Filter, Next, refuse};
 use crate::body::Body;
 use crate::exchange::{Bill, Exchange, Identity};
 use crate::flow::seats::Seats;
@@ -22,8 +22,8 @@ pub struct FlowControl {
 }
 
 impl Filter for FlowControl {
-    fn filter(&self, request: Request<Body>, next: Next) -> BoxFuture<'_, Response<Body>> {
-        Box::pin(self.pass(request, next))
+    fn filter(self: Arc<Self>, request: Request<Body>, next: Next) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move { self.pass(request, next).await })
     }
 }
 
@@ -36,7 +36,7 @@ impl FlowControl {
         let exchange = exchange.clone();
         let (placement, exempt) = self.seats.place(user, &exchange.info);
         exchange.bill(|| Bill { flow: placement.flow, payer: Payer::of(user), exempt });
-        if exchange.in_process {
+        if exchange.in_process() {
             return next.run(request).await;
         }
         if let Some(line) = exchange.line.as_ref().filter(|_| !user.in_group(GROUP_UNAUTHENTICATED)) {
@@ -45,12 +45,11 @@ impl FlowControl {
         if exchange.info.is_long_running() {
             return next.run(request).await;
         }
-        let output = refusal_output(&request);
         let work = async {
             if !exempt {
                 match self.seats.take(placement, &exchange.info).await {
                     Ok(seat) => exchange.sit(seat),
-                    Err(status) => return respond::status(&status, output),
+                    Err(status) => return respond::status(&status, exchange.refusals),
                 }
             }
             next.run(request).await
@@ -61,7 +60,7 @@ impl FlowControl {
         }
         answer.unwrap_or_else(|_| {
             let text = "request did not complete within the allotted timeout";
-            respond::status(&Status::timeout(text, RETRY_AFTER_SECONDS), output)
+            respond::status(&Status::timeout(text, RETRY_AFTER_SECONDS), exchange.refusals)
         })
     }
 }

@@ -25,8 +25,8 @@ pub struct Impersonate {
 }
 
 impl Filter for Impersonate {
-    fn filter(&self, request: Request<Body>, next: Next) -> BoxFuture<'_, Response<Body>> {
-        Box::pin(self.pass(request, next))
+    fn filter(self: Arc<Self>, request: Request<Body>, next: Next) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move { self.pass(request, next).await })
     }
 }
 
@@ -117,7 +117,7 @@ fn service_account(name: &str) -> Option<(&str, &str)> {
 }
 
 impl Impersonate {
-    async fn check(&self, user: &UserInfo, wanted: &UserInfo) -> Result<(), Status> {
+    async fn check(&self, user: &Arc<UserInfo>, wanted: &UserInfo) -> Result<(), Status> {
         let attributes = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| Attributes {
             user: user.clone(),
             verb: "impersonate".into(),

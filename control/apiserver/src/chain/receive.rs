@@ -2,13 +2,12 @@
 //! headers that every answer carries.
 
 use super::{Filter, Next, refuse};
-use crate::answer::{self, Cut, FirstRoom, Length, Sending, SharedBytes};
+use crate::answer::{self, FirstRoom, Length, Sending, SharedBytes};
 use crate::body::Body;
 use crate::exchange::{Exchange, Origin};
 use crate::flow::seats::too_many_requests;
 use crate::line::{Ledgers, Line, UnderWay};
 use crate::metrics::Metrics;
-use crate::negotiate::Output;
 use crate::request_info::RequestInfo;
 use crate::respond;
 use futures::FutureExt;
@@ -18,6 +17,7 @@ use sampan_api::{Status, UserInfo};
 use sampan_env::Env;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Longest id that a client may give its request, bytes.
 const AUDIT_ID_MAX: usize = 64;
@@ -33,8 +33,8 @@ pub struct Receive {
 }
 
 impl Filter for Receive {
-    fn filter(&self, request: Request<Body>, next: Next) -> BoxFuture<'_, Response<Body>> {
-        Box::pin(self.pass(request, next))
+    fn filter(self: Arc<Self>, request: Request<Body>, next: Next) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move { self.pass(request, next).await })
     }
 }
 
@@ -47,14 +47,15 @@ impl Receive {
             respond::finish(&mut response, &audit_id, Vec::new());
             return response;
         };
-        let in_process = request.extensions().get::<UserInfo>().is_some();
-        let line = request.extensions().get::<Arc<Line>>().cloned();
-        let origin = if in_process { Origin::Process } else { Origin::Connection(line) };
-        let cut = request.extensions().get::<Cut>().cloned().unwrap_or_default();
-        let under_way = request.extensions().get::<UnderWay>().cloned();
-        let exchange = Arc::new(Exchange::new(info, audit_id, origin));
+        let origin = if request.extensions().get::<UserInfo>().is_some() {
+            Origin::Process
+        } else {
+            let line = request.extensions().get::<Arc<Line>>().cloned();
+            Origin::Connection(line.unwrap_or_else(|| Line::new(&self.env)))
+        };
+        let under_way = request.extensions_mut().remove::<UnderWay>();
+        let exchange = Arc::new(Exchange::new(info, audit_id, super::refusal_output(&request), origin));
         request.extensions_mut().insert(exchange.clone());
-        let output = super::refusal_output(&request);
         // A panic leaves nothing of ours behind: the request's own state goes with it, and shared state is behind locks
         // that are never held across a step that could panic half-way.
         let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -68,11 +69,11 @@ impl Receive {
                 tracing::error!(panic = text, audit_id = %exchange.audit_id, path = exchange.info.path(), "a request panicked");
                 self.metrics.panicked();
                 let message = "This request caused apiserver to panic. Look in the logs for details.";
-                respond::status(&Status::internal(message), output)
+                respond::status(&Status::internal(message), exchange.refusals)
             }
         };
-        if !in_process {
-            response = self.send(response, &exchange, cut, under_way, output);
+        if let Some(line) = &exchange.line {
+            response = self.send(response, &exchange, line, under_way);
         }
         respond::finish(&mut response, &exchange.audit_id, exchange.warnings.take());
         let took = self.env.instant().saturating_duration_since(started);
@@ -87,32 +88,28 @@ impl Receive {
         &self,
         response: Response<Body>,
         exchange: &Exchange,
-        cut: Cut,
+        line: &Arc<Line>,
         under_way: Option<UnderWay>,
-        output: Output,
     ) -> Response<Body> {
-        let shares = exchange.line.as_ref().map(|line| line.shares(&self.ledgers));
+        let shares = line.shares(&self.ledgers);
         let payer = exchange.payer();
-        let account = |share| self.ledgers.answers.account(&payer, share);
+        let account = |share: &Arc<Semaphore>| self.ledgers.answers.account(&payer, Some(share.clone()));
         let endless = exchange.info.is_long_running() && response.status().is_success();
         let sending = Sending {
-            account: account(shares.map(|shares| shares.answers.clone())),
-            reserve: shares.map(|shares| account(Some(shares.whole_answers.clone()))),
+            account: account(&shares.answers),
             exempt: exchange.is_exempt(),
             room: response.extensions().get::<FirstRoom>().and_then(|room| room.0.lock().take()),
             length: if endless { Length::Endless } else { Length::Finite },
-            line: exchange.line.clone(),
+            line: line.clone(),
             under_way,
-            cut,
-            env: self.env.clone(),
         };
         let (parts, body) = response.into_parts();
         let shared = parts.extensions.get::<SharedBytes>().is_some();
-        match answer::send(body, shared, sending) {
+        match answer::send(body, shared, sending, || account(&shares.whole_answers)) {
             Ok(body) => Response::from_parts(parts, body),
             Err(answer::NoRoom) => {
                 self.metrics.turned_away(exchange.info.is_mutating());
-                respond::status(&too_many_requests(), output)
+                respond::status(&too_many_requests(), exchange.refusals)
             }
         }
     }

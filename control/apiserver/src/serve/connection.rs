@@ -1,6 +1,5 @@
 //! One connection: its TLS, its version of HTTP, and its end.
 
-use super::RemoteAddress;
 use super::places::Place;
 use crate::ApiService;
 use crate::answer::Cut;
@@ -12,6 +11,7 @@ use crate::limits::{
 };
 use crate::line::Line;
 use bytes::Bytes;
+use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -70,12 +70,12 @@ impl Http {
 }
 
 /// The executor of an HTTP/2 connection's streams: the drain waits for them like for their connection, and they end
-/// when their answer is cut. hyper hands a stream over right after it has called the service for it, so the token that
-/// the call left is the stream's.
+/// when their answer is cut. hyper hands a stream over right after it has called the service for it, so the registration
+/// that the call left is the stream's.
 #[derive(Clone)]
 struct Streams {
     tasks: Tasks,
-    cut: Arc<Mutex<Option<CancellationToken>>>,
+    next: Arc<Mutex<Option<AbortRegistration>>>,
 }
 
 impl<F> hyper::rt::Executor<F> for Streams
@@ -83,15 +83,12 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        let cut = self.cut.lock().take();
+        let registration = self.next.lock().take();
         drop(self.tasks.spawn(async move {
-            match cut {
+            match registration {
                 None => future.await,
-                // Dropped, a stream is reset, and what it has buffered is let go.
-                Some(cut) => tokio::select! {
-                    () = future => {}
-                    () = cut.cancelled() => {}
-                },
+                // Aborted, a stream is dropped: it is reset, and what it has buffered is let go.
+                Some(registration) => drop(Abortable::new(future, registration).await),
             }
         }));
     }
@@ -103,17 +100,17 @@ enum Cuts {
     /// HTTP/1.1: with the connection.
     Connection(CancellationToken),
     /// HTTP/2: with its stream.
-    Stream(Arc<Mutex<Option<CancellationToken>>>),
+    Stream(Arc<Mutex<Option<AbortRegistration>>>),
 }
 
 impl Cuts {
     fn next(&self) -> Cut {
         match self {
-            Self::Connection(token) => Cut(token.clone()),
-            Self::Stream(slot) => {
-                let token = CancellationToken::new();
-                *slot.lock() = Some(token.clone());
-                Cut(token)
+            Self::Connection(token) => Cut::Connection(token.clone()),
+            Self::Stream(next) => {
+                let (handle, registration) = AbortHandle::new_pair();
+                *next.lock() = Some(registration);
+                Cut::Stream(handle)
             }
         }
     }
@@ -141,57 +138,52 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves it until it ends.
     pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
-        let Some(acceptor) = self.acceptor.clone() else { return self.speak(stream, Peer::default(), false).await };
+        let Some(acceptor) = self.acceptor.clone() else { return self.speak(stream, false).await };
         let handshake = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream));
         let handshake = tokio::select! {
             outcome = handshake => outcome,
-            () = self.place.evicted.cancelled() => return,
+            () = self.place.end.cancelled() => return,
         };
         match handshake {
             Ok(Ok(stream)) => {
                 let session = stream.get_ref().1;
                 let certificates = session.peer_certificates().unwrap_or_default();
                 let certificates = certificates.iter().map(|one| Bytes::copy_from_slice(one)).collect();
-                let peer = Peer { certificates, ..Peer::default() };
+                self.line.meets(Peer { certificates, ..Peer::default() });
                 let h2 = session.alpn_protocol() == Some(H2);
-                self.speak(stream, peer, h2).await;
+                self.speak(stream, h2).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, from = %self.address, "no TLS"),
             Err(_) => tracing::debug!(from = %self.address, "the TLS handshake took too long"),
         }
     }
 
-    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S, peer: Peer, h2: bool) {
+    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S, h2: bool) {
         let asked = Arc::new(AtomicBool::new(false));
-        let slot = Arc::new(Mutex::new(None));
-        let broken = CancellationToken::new();
+        let next = Arc::new(Mutex::new(None));
         let service = OfConnection {
             inner: self.service.clone(),
-            peer: Arc::new(peer),
-            address: RemoteAddress(self.address),
             line: self.line.clone(),
-            cuts: if h2 { Cuts::Stream(slot.clone()) } else { Cuts::Connection(broken.clone()) },
-            env: self.env.clone(),
+            cuts: if h2 { Cuts::Stream(next.clone()) } else { Cuts::Connection(self.place.end.clone()) },
             asked: asked.clone(),
         };
         let io = TokioIo::new(stream);
         let result = if h2 {
-            let http = Http::two(Streams { tasks: self.tasks.clone(), cut: slot });
-            self.drive(http.serve_connection(io, service), &asked, &broken).await
+            let http = Http::two(Streams { tasks: self.tasks.clone(), next });
+            self.drive(http.serve_connection(io, service), &asked).await
         } else {
-            self.drive(self.http.one.serve_connection(io, service).with_upgrades(), &asked, &broken).await
+            self.drive(self.http.one.serve_connection(io, service).with_upgrades(), &asked).await
         };
         if let Err(error) = result {
             tracing::debug!(%error, from = %self.address, "a connection ended badly");
         }
     }
 
-    async fn drive(
-        &self,
-        connection: impl Conversation,
-        asked: &AtomicBool,
-        broken: &CancellationToken,
-    ) -> hyper::Result<()> {
+    fn stops(&self) -> bool {
+        self.tasks.token().is_cancelled()
+    }
+
+    async fn drive(&self, connection: impl Conversation, asked: &AtomicBool) -> hyper::Result<()> {
         tokio::pin!(connection);
         let mut settled = false;
         let mut cuts = 0;
@@ -200,13 +192,11 @@ impl Connection {
             let wake = (self.env.instant() + ANSWER_STALL_MAX / 4).min(idle_end);
             tokio::select! {
                 result = connection.as_mut() => return result,
-                () = self.tasks.token().cancelled() => break DRAIN_DEADLINE,
-                () = self.place.evicted.cancelled() => {
-                    tracing::debug!(from = %self.address, "an idle connection makes room");
-                    return Ok(());
-                }
-                () = broken.cancelled() => {
-                    tracing::debug!(from = %self.address, "an answer was not taken");
+                () = self.place.end.cancelled() => {
+                    if self.stops() {
+                        break DRAIN_DEADLINE;
+                    }
+                    tracing::debug!(from = %self.address, "a connection makes room, or did not take an answer");
                     return Ok(());
                 }
                 () = self.line.known.notified(), if !settled => {
@@ -234,11 +224,14 @@ impl Connection {
             }
         };
         connection.as_mut().finish();
+        let ended = tokio::time::timeout(patience, connection);
+        tokio::pin!(ended);
         tokio::select! {
-            ended = tokio::time::timeout(patience, connection) => ended.unwrap_or(Ok(())),
-            () = self.place.evicted.cancelled() => Ok(()),
-            () = broken.cancelled() => Ok(()),
+            ended = &mut ended => return ended.unwrap_or(Ok(())),
+            () = self.place.end.cancelled(), if !self.stops() => {}
         }
+        // The server may have stopped meanwhile: then it drains.
+        if self.stops() { ended.await.unwrap_or(Ok(())) } else { Ok(()) }
     }
 
     /// When the connection ends if nothing is asked until then. hyper's own timers begin with what the peer sends: of
@@ -278,11 +271,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conversation
 #[derive(Clone)]
 struct OfConnection {
     inner: ApiService,
-    peer: Arc<Peer>,
-    address: RemoteAddress,
     line: Arc<Line>,
     cuts: Cuts,
-    env: Env,
     /// Whether the peer has asked for anything yet.
     asked: Arc<AtomicBool>,
 }
@@ -292,16 +282,13 @@ impl hyper::service::Service<Request<Incoming>> for OfConnection {
     type Error = std::convert::Infallible;
     type Future = <ApiService as tower::Service<Request<Body>>>::Future;
 
-    /// Calls at once, and not when the future is first polled: [`Streams`] takes the token that is left here.
+    /// Calls at once, and not when the future is first polled: [`Streams`] takes the registration that is left here.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
         let mut request = request.map(|body| BodyExt::boxed_unsync(body.map_err(Into::into)));
         let extensions = request.extensions_mut();
-        extensions.insert(self.peer.clone());
-        extensions.insert(self.address);
+        extensions.insert(self.line.begin(self.cuts.next()));
         extensions.insert(self.line.clone());
-        extensions.insert(self.line.begin(&self.env));
-        extensions.insert(self.cuts.next());
         // The chain is always ready.
         self.inner.clone().call(request)
     }

@@ -38,8 +38,8 @@ struct State {
 pub(super) struct Place {
     places: Places,
     id: u64,
-    /// Cancelled when the connection is to make room.
-    pub evicted: CancellationToken,
+    /// Cancelled when the connection is to end: it makes room, its peer does not take an answer, or its server stops.
+    pub end: CancellationToken,
     known: Mutex<Option<Payer>>,
 }
 
@@ -52,11 +52,11 @@ impl Places {
         Self { inner: Arc::new(Inner { newcomers_max, known_max, state, freed }) }
     }
 
-    /// A place for a newcomer, once there is one.
-    pub async fn enter(&self, line: &Arc<Line>, env: &Env) -> Place {
+    /// A place for a newcomer, once there is one. `stopped` ends it as well.
+    pub async fn enter(&self, line: &Arc<Line>, env: &Env, stopped: &CancellationToken) -> Place {
         loop {
             let freed = self.inner.freed.notified();
-            if let Some(place) = self.try_enter(line, env) {
+            if let Some(place) = self.try_enter(line, env, stopped) {
                 return place;
             }
             // One of them may have become idle, which nobody tells.
@@ -67,7 +67,7 @@ impl Places {
         }
     }
 
-    fn try_enter(&self, line: &Arc<Line>, env: &Env) -> Option<Place> {
+    fn try_enter(&self, line: &Arc<Line>, env: &Env, stopped: &CancellationToken) -> Option<Place> {
         let now = env.instant();
         let mut state = self.inner.state.lock();
         if state.newcomers.len() >= self.inner.newcomers_max {
@@ -75,14 +75,14 @@ impl Places {
                 line.idle_since().is_some_and(|since| now.saturating_duration_since(since) >= NEWCOMER_GRACE)
             };
             let oldest = state.newcomers.iter().find(|(_, (line, _))| idle(line)).map(|(id, _)| *id)?;
-            if let Some((_, evicted)) = state.newcomers.remove(&oldest) {
-                evicted.cancel();
+            if let Some((_, end)) = state.newcomers.remove(&oldest) {
+                end.cancel();
             }
         }
         state.next += 1;
-        let (id, evicted) = (state.next, CancellationToken::new());
-        state.newcomers.insert(id, (line.clone(), evicted.clone()));
-        Some(Place { places: self.clone(), id, evicted, known: Mutex::new(None) })
+        let (id, end) = (state.next, stopped.child_token());
+        state.newcomers.insert(id, (line.clone(), end.clone()));
+        Some(Place { places: self.clone(), id, end, known: Mutex::new(None) })
     }
 }
 
@@ -132,6 +132,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Cut;
     use sampan_api::UserInfo;
     use std::time::Duration;
 
@@ -144,19 +145,19 @@ mod tests {
         let env = Env::simulated(1, std::time::SystemTime::UNIX_EPOCH);
         let places = Places::new(16);
         let enter = async || {
-            let line = Line::new(env.instant());
-            (places.enter(&line, &env).await, line)
+            let line = Line::new(&env);
+            (places.enter(&line, &env, &CancellationToken::new()).await, line)
         };
         let mut strangers = Vec::new();
         for _ in 0..4 {
             strangers.push(enter().await);
         }
-        let busy = strangers[0].1.begin(&env);
+        let busy = strangers[0].1.begin(Cut::Connection(CancellationToken::new()));
         // Full of those who came just now: the next one waits until one of them has been idle for a while.
         let began = env.instant();
         let next = enter().await;
         assert!(env.instant() - began >= NEWCOMER_GRACE);
-        let gone: Vec<bool> = strangers.iter().map(|(place, _)| place.evicted.is_cancelled()).collect();
+        let gone: Vec<bool> = strangers.iter().map(|(place, _)| place.end.is_cancelled()).collect();
         assert_eq!(gone, [false, true, false, false], "the oldest that is idle, and no other");
         drop(busy);
         assert!(next.0.settle(&user("a")));

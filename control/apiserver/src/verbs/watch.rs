@@ -65,7 +65,7 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
 fn charge_selectors(ask: &Ask) -> Result<Option<Charge>, Status> {
     let query = ask.query();
     let text = ["labelSelector", "fieldSelector"].map(|name| query.get(name).map_or(0, str::len)).iter().sum::<usize>();
-    if text <= SELECTOR_BYTES_FREE || ask.exchange.in_process {
+    if text <= SELECTOR_BYTES_FREE || ask.exchange.in_process() {
         return Ok(None);
     }
     let account = ask.core.ledgers.selectors.account(&ask.exchange.payer(), None);

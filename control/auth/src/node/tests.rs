@@ -119,7 +119,7 @@ fn attributes(user: UserInfo, request: &str) -> Attributes {
     let (namespace, name) = name.split_once(':').unwrap_or(("", name));
     let text = |text: &str| if text == "-" { String::new() } else { text.to_owned() };
     Attributes {
-        user,
+        user: user.into(),
         verb: verb.into(),
         group: group.into(),
         resource: resource.into(),
@@ -311,8 +311,12 @@ async fn a_nameless_node_may_do_nothing_and_who_is_no_node_is_left_to_others() {
             assert_eq!(authorizer.authorize(&of(user)).await, Decision::no_opinion(""), "{request}");
         }
     }
-    let path =
-        Attributes { user: UserInfo::node("n1"), verb: "get".into(), path: "/metrics".into(), ..Attributes::default() };
+    let path = Attributes {
+        user: UserInfo::node("n1").into(),
+        verb: "get".into(),
+        path: "/metrics".into(),
+        ..Attributes::default()
+    };
     assert!(!authorizer.authorize(&path).await.allowed());
 }
 

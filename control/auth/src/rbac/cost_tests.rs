@@ -34,7 +34,7 @@ fn bob() -> UserInfo {
 
 fn denied() -> Attributes {
     Attributes {
-        user: bob(),
+        user: bob().into(),
         verb: "get".into(),
         namespace: "ns".into(),
         resource: "secrets".into(),

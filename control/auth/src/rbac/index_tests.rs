@@ -45,7 +45,7 @@ fn index(roles: &[Role], bindings: &[Binding]) -> Index {
 /// Bob is in the group `crew`.
 fn asks(resource: &str, namespace: &str) -> Attributes {
     Attributes {
-        user: UserInfo { name: "bob".into(), groups: vec!["crew".into(), "all".into()], ..UserInfo::default() },
+        user: UserInfo { name: "bob".into(), groups: vec!["crew".into(), "all".into()], ..UserInfo::default() }.into(),
         verb: "get".into(),
         namespace: namespace.into(),
         resource: resource.into(),
@@ -88,7 +88,7 @@ fn the_first_binding_that_allows_is_told() {
                   clusterrole.rbac.authorization.k8s.io \"absent\" not found]";
     check("secrets", "other", absent);
     let robot = UserInfo { name: "system:serviceaccount:ns:robot".into(), ..UserInfo::default() };
-    let decision = index.authorize(&Attributes { user: robot, ..asks("nodes", "ns") });
+    let decision = index.authorize(&Attributes { user: robot.into(), ..asks("nodes", "ns") });
     let to = "RBAC: allowed by RoleBinding \"c/ns\" of ClusterRole \"reader\" to ServiceAccount \"robot/ns\"";
     assert_eq!(decision.reason, to);
 }

@@ -58,7 +58,7 @@ async fn audience(
         }
     }
     let may = user::Attributes {
-        user: write.attributes.user.clone(),
+        user: write.attributes.user.clone().into(),
         verb: "request-serviceaccounts-token-audience".into(),
         namespace: write.attributes.namespace.to_owned(),
         version: "v1".into(),
