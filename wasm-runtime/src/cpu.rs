@@ -4,7 +4,9 @@
 //! An empty bucket parks the future in the container's queue, first come, first served.
 
 use crate::fair::{FairQueue, Place, Share};
-use crate::limits::{BEST_EFFORT_CPU_MILLIS, CPU_PERIOD, LONG_SLICE, LONG_SLICE_MEMORY, LONG_STRETCH};
+use crate::limits::{
+    BEST_EFFORT_CPU_MILLIS, CPU_PERIOD, LONG_AGAIN, LONG_REQUESTS_WAITING, LONG_SLICE, LONG_SLICE_MEMORY, LONG_STRETCH,
+};
 use crate::starts::StartTurn;
 use crate::ticker::Ticker;
 use parking_lot::Mutex;
@@ -42,8 +44,11 @@ pub(crate) struct PodCpu {
     bucket: Mutex<Bucket>,
     used_nanos: AtomicU64,
     throttled_nanos: AtomicU64,
-    /// Time of the last slice longer than [`LONG_SLICE`], in nanoseconds since `origin`; 0: never.
-    long_slice_at: AtomicU64,
+    /// The last time that its slices or its requests were long again ([`PodCpu::note`]), in nanoseconds since `origin`; 0:
+    /// never.
+    long_at: AtomicU64,
+    /// The last time that one of them was, likewise.
+    suspected_at: AtomicU64,
     share: Arc<Share>,
 }
 
@@ -77,9 +82,15 @@ impl PodCpu {
             bucket: Mutex::new(Bucket { balance: quota.unwrap_or(0), ..Bucket::default() }),
             used_nanos: AtomicU64::new(0),
             throttled_nanos: AtomicU64::new(0),
-            long_slice_at: AtomicU64::new(0),
+            long_at: AtomicU64::new(0),
+            suspected_at: AtomicU64::new(0),
             share: Arc::new(Share::new(request_millis.max(BEST_EFFORT_CPU_MILLIS))),
         }
+    }
+
+    /// Its use beside that of others.
+    pub(crate) fn share(&self) -> &Arc<Share> {
+        &self.share
     }
 
     pub(crate) fn used_nanos(&self) -> u64 {
@@ -141,18 +152,16 @@ impl PodCpu {
         }
     }
 
-    /// One poll took `nanos` of CPU time. The tick cannot cut what the engine or the kernel does at a stretch: filling or
-    /// freeing much memory.
-    fn note_slice(&self, nanos: u64) {
-        if u128::from(nanos) > LONG_SLICE.as_nanos() {
-            self.long_slice_at.store(self.elapsed().max(1), Ordering::Relaxed);
-        }
-    }
-
-    /// One future took `nanos` of CPU time in slices, one after the other.
-    fn note_stretch(&self, nanos: u64) {
-        if u128::from(nanos) > LONG_STRETCH.as_nanos() {
-            self.long_slice_at.store(self.elapsed().max(1), Ordering::Relaxed);
+    /// One poll took `slice`, at the end of `stretch`, and so many of its container's futures `wait` for their slices. The tick
+    /// cannot cut what the engine or the kernel does at a stretch: filling or freeing much memory. Once does not count: the
+    /// kernel may have done something for somebody else meanwhile.
+    fn note(&self, slice: u64, stretch: u64, waiting: usize) {
+        if slice > nanos(LONG_SLICE) || stretch > nanos(LONG_STRETCH) || waiting >= LONG_REQUESTS_WAITING {
+            let now = self.elapsed().max(1);
+            let before = self.suspected_at.swap(now, Ordering::Relaxed);
+            if before != 0 && now.saturating_sub(before) < nanos(LONG_AGAIN) {
+                self.long_at.store(now, Ordering::Relaxed);
+            }
         }
     }
 
@@ -162,7 +171,7 @@ impl PodCpu {
 
     /// Whether its slices, or its requests, were long lately: others must not wait for them on one thread.
     pub(crate) fn runs_long(&self) -> bool {
-        let last = self.long_slice_at.load(Ordering::Relaxed);
+        let last = self.long_at.load(Ordering::Relaxed);
         last != 0 && self.elapsed().saturating_sub(last) < nanos(LONG_SLICE_MEMORY)
     }
 
@@ -292,7 +301,6 @@ impl<T> Future for Metered<T> {
         let polled = this.inner.as_mut().poll(cx);
         let slice = thread_cpu_nanos().saturating_sub(before);
         cpu.charge(slice);
-        cpu.note_slice(slice);
         drop(in_poll);
         this.start = None;
         let cut = this.meter.cut_off.swap(false, Ordering::Relaxed) && polled.is_pending();
@@ -300,10 +308,11 @@ impl<T> Future for Metered<T> {
             this.set_hungry(true);
             this.meter.fair.step_behind(&cpu.share, &mut this.place);
             this.at_a_stretch = this.at_a_stretch.saturating_add(slice);
-            cpu.note_stretch(this.at_a_stretch);
+            cpu.note(slice, this.at_a_stretch, cpu.share.waiting());
         } else {
             this.leave_line();
             this.at_a_stretch = 0;
+            cpu.note(slice, 0, 0);
         }
         this.cut = cut;
         polled
@@ -410,14 +419,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_long_slice_is_remembered_for_a_while() {
-        let cpu = cpu(100);
-        cpu.note_slice(nanos(LONG_SLICE));
-        assert!(!cpu.runs_long());
-        cpu.note_slice(nanos(LONG_SLICE) + 1);
-        assert!(cpu.runs_long());
-        tokio::time::advance(LONG_SLICE_MEMORY + Duration::from_millis(1)).await;
-        assert!(!cpu.runs_long());
+    async fn what_takes_long_is_remembered_for_a_while() {
+        let check = async |slice: Duration, stretch: Duration, waiting: usize| {
+            let cpu = cpu(100);
+            cpu.note(nanos(LONG_SLICE), nanos(LONG_STRETCH), LONG_REQUESTS_WAITING - 1);
+            assert!(!cpu.runs_long(), "no more than may be");
+            cpu.note(nanos(slice), nanos(stretch), waiting);
+            assert!(!cpu.runs_long(), "once");
+            tokio::time::advance(LONG_AGAIN + Duration::from_millis(1)).await;
+            cpu.note(nanos(slice), nanos(stretch), waiting);
+            assert!(!cpu.runs_long(), "long after the first time");
+            tokio::time::advance(LONG_AGAIN / 2).await;
+            cpu.note(nanos(slice), nanos(stretch), waiting);
+            assert!(cpu.runs_long(), "{slice:?} {stretch:?} {waiting}");
+            tokio::time::advance(LONG_SLICE_MEMORY + Duration::from_millis(1)).await;
+            assert!(!cpu.runs_long());
+        };
+        check(LONG_SLICE + Duration::from_nanos(1), Duration::ZERO, 0).await;
+        check(Duration::ZERO, LONG_STRETCH + Duration::from_nanos(1), 0).await;
+        check(Duration::ZERO, Duration::ZERO, LONG_REQUESTS_WAITING).await;
     }
 
     #[test]

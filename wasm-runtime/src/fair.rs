@@ -85,6 +85,16 @@ impl Share {
         self.time.fetch_add(nanos.saturating_mul(1000) / self.weight, Ordering::Relaxed);
     }
 
+    /// Its futures that were cut off and have no place.
+    pub(crate) fn waiting(&self) -> usize {
+        self.line.lock().waiting.len()
+    }
+
+    /// Whether any of its futures was cut off and waits for its next slice.
+    pub(crate) fn is_hungry(&self) -> bool {
+        self.hungry.load(Ordering::Relaxed) > 0
+    }
+
     fn time(&self) -> u64 {
         self.time.load(Ordering::Relaxed)
     }

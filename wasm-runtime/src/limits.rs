@@ -13,10 +13,15 @@ pub const POLLS_BETWEEN_EVENTS: u32 = 4;
 pub const LONG_SLICE: Duration = Duration::from_millis(8);
 /// Requests of one container that go on after their first slice on the threads of services at once.
 pub const LONG_REQUESTS_BESIDE_OTHERS: usize = 1;
+/// Requests of one container that wait for a slice beside [`LONG_REQUESTS_BESIDE_OTHERS`]: with so many, its next requests are
+/// answered on the threads of commands.
+pub const LONG_REQUESTS_WAITING: usize = 4;
 /// CPU time of a request at a stretch after which its container's next requests are answered on the threads of commands:
 /// most requests take a tenth of it.
 pub const LONG_STRETCH: Duration = Duration::from_millis(4);
-/// Time after a [`LONG_SLICE`] or a [`LONG_STRETCH`] for which its container's requests stay on the threads of commands.
+/// Time within which a container has to run long again to be held for one that does.
+pub const LONG_AGAIN: Duration = Duration::from_secs(1);
+/// Time after a [`LONG_SLICE`], a [`LONG_STRETCH`] or [`LONG_REQUESTS_WAITING`] for which its container's requests stay on the threads of commands.
 pub const LONG_SLICE_MEMORY: Duration = Duration::from_secs(60);
 /// The period in which a container may use its millicores (the kernel's default `cpu.cfs_period_us`).
 pub const CPU_PERIOD: Duration = Duration::from_millis(100);

@@ -1,7 +1,9 @@
 //! The order in which requests get their instances made. To make one takes long beside what most requests do in it, and
 //! threads take up what is ready first come, first served: a burst of one service would stand before everybody else's
-//! next request. So only a few are made at once, and the containers that wait take turns.
+//! next request. So only a few are made at once, and the containers that wait take turns. A container whose requests were
+//! cut off and wait for their next slice makes one at a time: it has work enough for everybody else to wait for.
 
+use crate::fair::Share;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,10 +19,19 @@ pub(crate) struct Starts {
 #[derive(Debug, Default)]
 struct State {
     under_way: usize,
+    /// Of each container that has any.
+    of: HashMap<u64, usize>,
     /// The containers that wait, each once, the next one first.
     ring: VecDeque<u64>,
-    /// Their requests, the oldest first. None is empty.
-    waiting: HashMap<u64, VecDeque<oneshot::Sender<StartTurn>>>,
+    /// Their requests. None is empty.
+    waiting: HashMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    share: Arc<Share>,
+    /// The oldest first.
+    requests: VecDeque<oneshot::Sender<StartTurn>>,
 }
 
 /// The right to make one instance; the next one's turn comes when it is dropped.
@@ -28,6 +39,7 @@ struct State {
 pub(crate) struct StartTurn {
     /// None: it went to nobody.
     all: Option<Arc<Starts>>,
+    container: u64,
 }
 
 impl Starts {
@@ -36,18 +48,19 @@ impl Starts {
         Arc::new(Self { max: max.max(1), state: Mutex::default() })
     }
 
-    /// Waits for a turn of the container.
-    pub(crate) async fn turn(self: &Arc<Self>, container: u64) -> StartTurn {
+    /// Waits for a turn of the container, whose use is told by `share`.
+    pub(crate) async fn turn(self: &Arc<Self>, container: u64, share: &Arc<Share>) -> StartTurn {
         let told = {
             let mut state = self.state.lock();
-            if state.under_way < self.max {
-                state.under_way += 1;
-                return StartTurn { all: Some(self.clone()) };
+            if state.under_way < self.max && state.may_begin(container, share) {
+                state.begin(container);
+                return StartTurn { all: Some(self.clone()), container };
             }
             let (tell, told) = oneshot::channel();
-            let own = state.waiting.entry(container).or_default();
-            own.push_back(tell);
-            if own.len() == 1 {
+            let own = state.waiting.entry(container);
+            let own = own.or_insert_with(|| Waiting { share: share.clone(), requests: VecDeque::new() });
+            own.requests.push_back(tell);
+            if own.requests.len() == 1 {
                 state.ring.push_back(container);
             }
             told
@@ -59,45 +72,75 @@ impl Starts {
         }
     }
 
-    /// Hands a turn that has ended to whoever is next.
-    fn pass_on(self: &Arc<Self>) {
+    /// A turn of `container` has ended: whoever may be next has theirs.
+    fn pass_on(self: &Arc<Self>, container: u64) {
+        let mut ended = Some(container);
         loop {
-            let next = {
+            let (container, told) = {
                 let mut state = self.state.lock();
-                let next = state.next();
-                if next.is_none() {
-                    state.under_way -= 1;
+                if let Some(ended) = ended.take() {
+                    state.end(ended);
                 }
-                next
+                if state.under_way >= self.max {
+                    return;
+                }
+                let Some((container, told)) = state.next() else { return };
+                state.begin(container);
+                (container, told)
             };
-            let Some(told) = next else { return };
-            match told.send(StartTurn { all: Some(self.clone()) }) {
-                Ok(()) => return,
-                // It gave up: its turn goes on here, and not from a drop within a drop.
-                Err(mut turn) => turn.all = None,
+            // It may have given up: its turn goes on here, and not from a drop within a drop.
+            if let Err(mut turn) = told.send(StartTurn { all: Some(self.clone()), container }) {
+                turn.all = None;
+                ended = Some(container);
             }
         }
     }
 }
 
 impl State {
-    fn next(&mut self) -> Option<oneshot::Sender<StartTurn>> {
-        let container = self.ring.pop_front()?;
+    /// Whoever has one under way and is not let begin another is asked again when that one ends.
+    fn may_begin(&self, container: u64, share: &Share) -> bool {
+        !share.is_hungry() || !self.of.contains_key(&container)
+    }
+
+    fn begin(&mut self, container: u64) {
+        self.under_way += 1;
+        *self.of.entry(container).or_default() += 1;
+    }
+
+    fn end(&mut self, container: u64) {
+        self.under_way -= 1;
+        if let Some(count) = self.of.get_mut(&container) {
+            *count -= 1;
+            if *count == 0 {
+                self.of.remove(&container);
+            }
+        }
+    }
+
+    /// The next request of the first container that may begin one; those that may not keep their places.
+    fn next(&mut self) -> Option<(u64, oneshot::Sender<StartTurn>)> {
+        let may = |container: &u64| {
+            let waiting = self.waiting.get(container);
+            waiting.is_some_and(|waiting| self.may_begin(*container, &waiting.share))
+        };
+        let at = self.ring.iter().position(may)?;
+        let container = self.ring.remove(at)?;
         let own = self.waiting.get_mut(&container)?;
-        let next = own.pop_front();
-        if own.is_empty() {
+        let next = own.requests.pop_front()?;
+        if own.requests.is_empty() {
             self.waiting.remove(&container);
         } else {
             self.ring.push_back(container);
         }
-        next
+        Some((container, next))
     }
 }
 
 impl Drop for StartTurn {
     fn drop(&mut self) {
         if let Some(all) = self.all.take() {
-            all.pass_on();
+            all.pass_on(self.container);
         }
     }
 }
@@ -105,19 +148,27 @@ impl Drop for StartTurn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fair::FairQueue;
     use futures::FutureExt;
+
+    type Asked = std::pin::Pin<Box<dyn Future<Output = StartTurn>>>;
+
+    fn rested() -> Arc<Share> {
+        Arc::new(Share::new(100))
+    }
 
     #[test]
     fn a_burst_of_some_containers_makes_another_one_wait_for_one_of_each() {
         let starts = Starts::new(2);
-        let mut under_way: VecDeque<StartTurn> = (0..2).map(|_| starts.turn(0).now_or_never().expect("free")).collect();
+        let mut under_way: VecDeque<StartTurn> =
+            (0..2).map(|_| starts.turn(0, &rested()).now_or_never().expect("free")).collect();
         let burst = |container: u64| (0..100).map(move |_| container);
         let mut waiting: Vec<_> = (0..8)
             .flat_map(burst)
             .chain([99])
             .map(|container| {
                 let starts = starts.clone();
-                (container, Box::pin(async move { starts.turn(container).await }))
+                (container, Box::pin(async move { starts.turn(container, &rested()).await }))
             })
             .collect();
         for (_, one) in &mut waiting {
@@ -143,11 +194,11 @@ mod tests {
 
     #[test]
     fn who_gives_up_waiting_loses_no_turn() {
-        let starts = Starts::new(1);
-        let first = starts.turn(1).now_or_never().expect("free");
-        let mut gone: Vec<_> = (0..3).map(|_| Box::pin(starts.turn(2))).collect();
+        let (starts, rested) = (Starts::new(1), rested());
+        let first = starts.turn(1, &rested).now_or_never().expect("free");
+        let mut gone: Vec<_> = (0..3).map(|_| Box::pin(starts.turn(2, &rested))).collect();
         assert!(gone.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
-        let mut stays = Box::pin(starts.turn(3));
+        let mut stays = Box::pin(starts.turn(3, &rested));
         assert!(stays.as_mut().now_or_never().is_none());
         // One of them is told, and gives up without having looked.
         let told = gone.pop();
@@ -155,8 +206,48 @@ mod tests {
         drop(first);
         drop(told);
         assert!(stays.now_or_never().is_some());
-        assert!(starts.turn(4).now_or_never().is_some());
+        assert!(starts.turn(4, &rested).now_or_never().is_some());
         let state = starts.state.lock();
         assert!(state.ring.is_empty() && state.waiting.is_empty() && state.under_way == 0);
+    }
+
+    #[test]
+    fn a_container_with_work_enough_begins_one_at_a_time() {
+        let starts = Starts::new(4);
+        let (queue, greedy, other) = (FairQueue::new(1), rested(), rested());
+        let mut all = Vec::new();
+        let mut ask = |container: u64, share: &Arc<Share>| {
+            let (starts, share) = (starts.clone(), share.clone());
+            let mut one: Asked = Box::pin(async move { starts.turn(container, &share).await });
+            let turn = one.as_mut().now_or_never();
+            if turn.is_none() {
+                all.push(one);
+            }
+            turn
+        };
+        queue.enter(&greedy, true);
+        let first = ask(1, &greedy).expect("the first");
+        assert!((0..3).all(|_| ask(1, &greedy).is_none()), "they wait for the first");
+        let mut others: Vec<_> = (0..3).map(|_| ask(2, &other).expect("the rest is for others")).collect();
+        assert!(ask(2, &other).is_none(), "all are under way");
+        let granted = |all: &mut Vec<Asked>| {
+            let before = all.len();
+            let mut turns = Vec::new();
+            all.retain_mut(|one: &mut Asked| one.as_mut().now_or_never().map(|turn| turns.push(turn)).is_none());
+            assert_eq!(turns.len(), before - all.len());
+            turns
+        };
+        others.truncate(2);
+        assert_eq!(granted(&mut all).iter().map(|turn| turn.container).collect::<Vec<_>>(), [2], "it came later");
+        drop(first);
+        let second = granted(&mut all);
+        assert_eq!(second.iter().map(|turn| turn.container).collect::<Vec<_>>(), [1]);
+        // Nothing of it waits for a slice any more.
+        queue.leave(&greedy);
+        drop((second, others));
+        assert_eq!(granted(&mut all).len(), 2, "all the others at once");
+        assert!(all.is_empty());
+        let state = starts.state.lock();
+        assert!(state.ring.is_empty() && state.waiting.is_empty() && state.of.is_empty() && state.under_way == 0);
     }
 }

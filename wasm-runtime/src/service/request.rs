@@ -170,7 +170,7 @@ async fn admit(
     let turn = async {
         let permit = service.gate.enter(arrival).await.map_err(|Full| Refused::QueueFull)?;
         let seat = service.running.host.seats.sit(&service.sitter).await;
-        let start = service.running.host.starts.turn(service.container.id).await;
+        let start = service.running.host.starts.turn(service.container.id, service.container.cpu.share()).await;
         Ok((Turn { permit, seat, work }, start))
     };
     let wait = service.request_timeout.min(limits::TURN_TIMEOUT);
