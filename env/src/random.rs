@@ -13,7 +13,7 @@ pub struct SystemRandom;
 /// Bytes that a thread draws ahead.
 const BLOCK_BYTES: usize = 512;
 /// Larger amounts are drawn by themselves.
-const SMALL_BYTES: usize = 32;
+const SMALL_BYTES: usize = 16;
 
 struct Block {
     bytes: [u8; BLOCK_BYTES],

@@ -3,7 +3,7 @@
 //!
 //! The cut cannot be the body's own: a transport that waits for its peer does not ask the body for more. So the connection
 //! looks after its answers ([`crate::line::Line::sweep`]): what waits behind the body is dropped, and the transport is told
-//! by a token ([`Cut`]).
+//! by a [`Cut`].
 
 use crate::body::{Body, BoxError};
 use crate::ledger::{Account, Charge};

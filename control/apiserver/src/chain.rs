@@ -16,6 +16,7 @@ pub use receive::Receive;
 
 use crate::ApiService;
 use crate::body::Body;
+use crate::exchange::Exchange;
 use crate::negotiate::{Output, error_output};
 use crate::respond;
 use futures::FutureExt;
@@ -99,6 +100,10 @@ fn refuse(request: &Request<Body>, status: &Status) -> Response<Body> {
     respond::status(status, refusal_output(request))
 }
 
+/// The form of a refusal of `request`, which is read once.
 fn refusal_output(request: &Request<Body>) -> Output {
-    error_output(request.headers(), request.uri().query())
+    match request.extensions().get::<Arc<Exchange>>() {
+        Some(exchange) => exchange.refusals,
+        None => error_output(request.headers(), request.uri().query()),
+    }
 }

@@ -11,14 +11,6 @@ use sampan_api::admission::Warnings;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
-/// The origin of a request.
-pub enum Origin {
-    /// This process itself.
-    Process,
-    /// A connection.
-    Connection(Arc<Line>),
-}
-
 /// Who a request is billed to.
 pub(crate) struct Bill {
     /// The flow in whose turn it is worked on.
@@ -54,11 +46,7 @@ impl std::fmt::Debug for Exchange {
 
 impl Exchange {
     /// A request that has just been received.
-    pub fn new(info: RequestInfo, audit_id: String, refusals: Output, origin: Origin) -> Self {
-        let line = match origin {
-            Origin::Process => None,
-            Origin::Connection(line) => Some(line),
-        };
+    pub fn new(info: RequestInfo, audit_id: String, refusals: Output, line: Option<Arc<Line>>) -> Self {
         Self {
             info,
             audit_id,

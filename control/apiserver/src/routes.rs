@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::discovery::{self, Documents};
 use crate::exchange::Exchange;
 use crate::health::{self, Check};
-use crate::negotiate::{Output, error_output};
+use crate::negotiate::Output;
 use crate::query::Query;
 use crate::respond;
 use axum::Router;
@@ -67,11 +67,12 @@ fn handler(
     let core = core.clone();
     any(move |request: AxumRequest| async move {
         let (parts, _) = request.into_parts();
-        let output = error_output(&parts.headers, parts.uri.query());
-        let answered = match parts.extensions.get::<Arc<Exchange>>() {
-            Some(exchange) => answer(&core, &parts, exchange.info.path(), output),
-            None => Err(Status::internal("the chain is incomplete")),
+        let Some(exchange) = parts.extensions.get::<Arc<Exchange>>() else {
+            let status = Status::internal("the chain is incomplete");
+            return respond::status(&status, Output::JSON).map(axum::body::Body::new);
         };
+        let output = exchange.refusals;
+        let answered = answer(&core, &parts, exchange.info.path(), output);
         answered.unwrap_or_else(|status| respond::status(&status, output)).map(axum::body::Body::new)
     })
 }

@@ -109,7 +109,7 @@ mod tests {
     use http::{Request, Response};
     use rustls::pki_types::ServerName;
     use std::time::Duration;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
     const ALL: usize = 64 * 1024;
 
@@ -194,27 +194,37 @@ mod tests {
         check(u64::MAX, CONNECTIONS_MAX);
     }
 
-    /// An HTTP/2 connection to a server whose answers are of `size` bytes, as the chain sends them; the client answers
-    /// pings by itself and opens windows of `window` bytes.
-    struct Two {
+    /// A server of one connection, whose answers go through the outermost step of the chain.
+    struct Server {
         served: tokio::task::JoinHandle<()>,
-        send: hyper::client::conn::http2::SendRequest<Body>,
         ledgers: crate::line::Ledgers,
         env: Env,
         tasks: Tasks,
     }
 
-    async fn two(size: usize, window: u32) -> Two {
+    /// Time that `/slow` takes.
+    const SLOW: Duration = Duration::from_secs(3);
+
+    /// The client's end of a connection that speaks `alpn` to a server whose answers are of `size` bytes.
+    async fn connected(alpn: &[u8], size: usize) -> (Server, impl AsyncRead + AsyncWrite + Unpin + Send + use<>) {
         use crate::chain::{FilterLayer, Next, Receive};
         use tower::Layer;
         let (env, tasks) = (Env::simulated(1, std::time::SystemTime::UNIX_EPOCH), Tasks::new("test"));
         let ledgers = crate::line::Ledgers::default();
-        let inner = Next::new(move |_| Box::pin(async move { Response::new(body::full(vec![b'x'; size])) }));
+        let inner = Next::new(move |request| {
+            Box::pin(async move {
+                if request.uri().path() == "/slow" {
+                    tokio::time::sleep(SLOW).await;
+                }
+                Response::new(body::full(vec![b'x'; size]))
+            })
+        });
         let receive = Receive { env: env.clone(), metrics: Arc::default(), ledgers: ledgers.clone() };
         let (line, places) = (Line::new(&env), Places::new(4));
+        let (server, mut client) = tls();
         let connection = Connection {
             address: "127.0.0.1:1".parse().expect("an address"),
-            acceptor: None,
+            acceptor: Some(TlsAcceptor::from(server)),
             http: Arc::new(Http::default()),
             service: ApiService::new(FilterLayer::new(receive).layer(inner)),
             tasks: tasks.clone(),
@@ -222,22 +232,73 @@ mod tests {
             line,
             env: env.clone(),
         };
-        let (server, mut client) = tls();
-        client.alpn_protocols = vec![H2.to_vec()];
-        let connection = Connection { acceptor: Some(TlsAcceptor::from(server)), ..connection };
+        client.alpn_protocols = vec![alpn.to_vec()];
         let (here, there) = tokio::io::duplex(ALL);
         let served = tasks.spawn(connection.run(there));
         let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = connector.connect(name, here).await.expect("a handshake");
+        (Server { served, ledgers, env, tasks }, stream)
+    }
+
+    /// An HTTP/2 connection; the client answers pings by itself and opens windows of `window` bytes.
+    async fn two(size: usize, window: u32) -> (Server, hyper::client::conn::http2::SendRequest<Body>) {
+        let (server, stream) = connected(H2, size).await;
         let (send, driver) = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
             .timer(hyper_util::rt::TokioTimer::new())
             .initial_stream_window_size(window)
             .handshake(hyper_util::rt::TokioIo::new(stream))
             .await
             .expect("a connection");
-        drop(tasks.spawn(async move { drop(driver.await) }));
-        Two { served, send, ledgers, env, tasks }
+        drop(server.tasks.spawn(async move { drop(driver.await) }));
+        (server, send)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_under_way_when_the_server_stops_is_answered() {
+        let slow = || Request::get("https://localhost/slow").body(body::empty()).expect("a request");
+        let (server, mut send) = two(3, 65_535).await;
+        let stop = async {
+            tokio::time::sleep(SLOW / 3).await;
+            server.tasks.token().cancel();
+        };
+        let (answer, ()) = tokio::join!(send.send_request(slow()), stop);
+        let answer = answer.expect("answered");
+        drop(http_body_util::BodyExt::collect(answer.into_body()).await.expect("whole"));
+        server.served.await.expect("it ends");
+
+        let (server, mut stream) = connected(HTTP_1_1, 3).await;
+        stream.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+        tokio::time::sleep(SLOW / 3).await;
+        server.tasks.token().cancel();
+        let mut answer = Vec::new();
+        // The server may have gone without TLS's own farewell.
+        stream.read_to_end(&mut answer).await.ok();
+        assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(b"xxx"), "{}", answer.escape_ascii());
+        server.served.await.expect("it ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_finds_connections_that_were_told_to_go() {
+        use crate::limits::{GOAWAY_PATIENCE, IDLE_TIMEOUT};
+        let (server, mut send) = two(3, 65_535).await;
+        let answer = send.send_request(get()).await.expect("answered");
+        drop(http_body_util::BodyExt::collect(answer.into_body()).await.expect("whole"));
+        tokio::time::sleep(IDLE_TIMEOUT + GOAWAY_PATIENCE / 2).await;
+        server.tasks.token().cancel();
+        tokio::time::timeout(GOAWAY_PATIENCE, server.served).await.expect("no longer than it had").expect("it ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_of_an_answer_loses_the_connection() {
+        use crate::limits::ANSWER_STALL_MAX;
+        let (server, mut stream) = connected(HTTP_1_1, 32 * ALL).await;
+        let began = server.env.instant();
+        stream.write_all(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+        server.served.await.expect("it ends");
+        let kept = began.elapsed();
+        assert!(kept >= ANSWER_STALL_MAX && kept <= ANSWER_STALL_MAX * 2, "{kept:?}");
+        assert_eq!(server.ledgers.answers.held(), 0, "nothing is held for it");
     }
 
     fn get() -> Request<Body> {
@@ -247,23 +308,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_ends_though_it_answers_pings() {
         use crate::limits::{GOAWAY_PATIENCE, IDLE_TIMEOUT};
-        let mut two = two(3, 65_535).await;
-        let answer = two.send.send_request(get()).await.expect("answered");
+        let (two, mut send) = two(3, 65_535).await;
+        let answer = send.send_request(get()).await.expect("answered");
         drop(http_body_util::BodyExt::collect(answer.into_body()).await.expect("whole"));
         let began = two.env.instant();
         two.served.await.expect("it ends");
         let kept = began.elapsed();
         assert!(kept >= IDLE_TIMEOUT && kept <= IDLE_TIMEOUT + 2 * GOAWAY_PATIENCE, "{kept:?}");
-        assert!(two.send.send_request(get()).await.is_err());
+        assert!(send.send_request(get()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_takes_nothing_is_cut_and_others_go_on() {
         use crate::limits::{ANSWER_STALL_MAX, CUTS_PER_CONNECTION_MAX};
-        let mut two = two(200_000, 1000).await;
+        let (two, mut send) = two(200_000, 1000).await;
         let mut stalled = Vec::new();
         for _ in 0..CUTS_PER_CONNECTION_MAX {
-            stalled.push(two.send.send_request(get()).await.expect("begun"));
+            stalled.push(send.send_request(get()).await.expect("begun"));
         }
         assert!(two.ledgers.answers.held() > 0);
         tokio::time::sleep(ANSWER_STALL_MAX * 3 / 2).await;
@@ -271,11 +332,11 @@ mod tests {
             assert!(http_body_util::BodyExt::collect(answer.into_body()).await.is_err(), "it does not look whole");
         }
         assert_eq!(two.ledgers.answers.held(), 0, "what the transport held is let go");
-        let whole = two.send.send_request(get()).await.expect("the connection lives");
+        let whole = send.send_request(get()).await.expect("the connection lives");
         let whole = http_body_util::BodyExt::collect(whole.into_body()).await.expect("whole").to_bytes();
         assert_eq!(whole.len(), 200_000);
         // One cut more, and the connection goes with it.
-        let last = two.send.send_request(get()).await.expect("begun");
+        let last = send.send_request(get()).await.expect("begun");
         two.served.await.expect("it ends");
         drop((last, two.tasks));
         assert_eq!(two.ledgers.answers.held(), 0);

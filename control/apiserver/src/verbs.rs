@@ -64,10 +64,11 @@ fn is_heavy(ask: &Ask, body: &Body) -> bool {
     }
     let registry = &ask.core.registry;
     if !ask.exchange.info.is_mutating() {
-        return ask.verb() == "list" && registry.count(&ask.row) >= COMPUTED_SELECTION_MIN && {
+        let selects = || {
             let query = ask.query();
             query.has("labelSelector") || query.has("fieldSelector")
         };
+        return ask.verb() == "list" && selects() && registry.count(&ask.row) >= COMPUTED_SELECTION_MIN;
     }
     if ask.verb() == "deletecollection" {
         return true;

@@ -57,15 +57,16 @@ impl Authenticate {
             request.extensions_mut().insert(Identity(Arc::new(user)));
             return next.run(request).await;
         }
-        let line = request.extensions().get::<Arc<Line>>().cloned();
-        let peer = line.as_deref().and_then(Line::peer).unwrap_or(&self.no_peer);
+        let exchange = request.extensions().get::<Arc<Exchange>>().cloned();
+        let line = exchange.as_ref().and_then(|exchange| exchange.line.as_deref());
+        let peer = line.and_then(Line::peer).unwrap_or(&self.no_peer);
         let credentials = Credentials { headers: request.headers(), peer };
         let user = match self.authenticator.authenticate(credentials).await {
             Ok(Some(user)) => user,
             Ok(None) if self.lets_in_nobody(&request) => self.nobody.clone(),
             Ok(None) => return refuse(&request, &Status::unauthorized()),
             Err(refused) => {
-                if let Some(exchange) = request.extensions().get::<Arc<Exchange>>() {
+                if let Some(exchange) = exchange {
                     tracing::debug!(%refused, audit_id = %exchange.audit_id, "credentials do not hold");
                 }
                 return refuse(&request, &Status::unauthorized());

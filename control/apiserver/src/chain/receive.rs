@@ -4,7 +4,7 @@
 use super::{Filter, Next, refuse};
 use crate::answer::{self, FirstRoom, Length, Sending, SharedBytes};
 use crate::body::Body;
-use crate::exchange::{Exchange, Origin};
+use crate::exchange::Exchange;
 use crate::flow::seats::too_many_requests;
 use crate::line::{Ledgers, Line, UnderWay};
 use crate::metrics::Metrics;
@@ -12,7 +12,7 @@ use crate::request_info::RequestInfo;
 use crate::respond;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use sampan_api::{Status, UserInfo};
 use sampan_env::Env;
 use std::panic::AssertUnwindSafe;
@@ -42,23 +42,23 @@ impl Receive {
     async fn pass(&self, mut request: Request<Body>, next: Next) -> Response<Body> {
         let started = self.env.instant();
         let audit_id = self.audit_id(&request);
-        let Some(info) = RequestInfo::read(request.method(), request.uri()) else {
+        // A tunnel's stream would outlive its answer, and nothing here opens one.
+        let info = Some(request.method()).filter(|method| *method != Method::CONNECT);
+        let Some(info) = info.and_then(|method| RequestInfo::read(method, request.uri())) else {
             let mut response = refuse(&request, &respond::no_such_resource());
             respond::finish(&mut response, &audit_id, Vec::new());
             return response;
         };
-        let origin = if request.extensions().get::<UserInfo>().is_some() {
-            Origin::Process
-        } else {
-            let line = request.extensions().get::<Arc<Line>>().cloned();
-            Origin::Connection(line.unwrap_or_else(|| Line::new(&self.env)))
-        };
+        let in_process = request.extensions().get::<UserInfo>().is_some();
+        let line = request.extensions_mut().remove::<Arc<Line>>();
+        // Who calls without a connection and without an identity is bounded as a connection of its own is.
+        let line = (!in_process).then(|| line.unwrap_or_else(|| Line::new(&self.env)));
         let under_way = request.extensions_mut().remove::<UnderWay>();
-        let exchange = Arc::new(Exchange::new(info, audit_id, super::refusal_output(&request), origin));
+        let exchange = Arc::new(Exchange::new(info, audit_id, super::refusal_output(&request), line));
         request.extensions_mut().insert(exchange.clone());
         // A panic leaves nothing of ours behind: the request's own state goes with it, and shared state is behind locks
         // that are never held across a step that could panic half-way.
-        let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        let mut response = match AssertUnwindSafe(async { next.run(request).await }).catch_unwind().await {
             Ok(response) => response,
             Err(panic) => {
                 let text = panic

@@ -138,7 +138,10 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves it until it ends.
     pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
-        let Some(acceptor) = self.acceptor.clone() else { return self.speak(stream, false).await };
+        let Some(acceptor) = self.acceptor.clone() else {
+            self.line.meets(Peer::default());
+            return self.speak(stream, false).await;
+        };
         let handshake = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream));
         let handshake = tokio::select! {
             outcome = handshake => outcome,
@@ -196,7 +199,6 @@ impl Connection {
                     if self.stops() {
                         break DRAIN_DEADLINE;
                     }
-                    tracing::debug!(from = %self.address, "a connection makes room, or did not take an answer");
                     return Ok(());
                 }
                 () = self.line.known.notified(), if !settled => {
@@ -208,7 +210,11 @@ impl Connection {
                 }
                 () = tokio::time::sleep_until(wake) => {
                     let now = self.env.instant();
-                    cuts += self.line.sweep(now);
+                    let cut = self.line.sweep(now);
+                    if cut > 0 {
+                        tracing::debug!(answers = cut, from = %self.address, "answers were not taken");
+                    }
+                    cuts += cut;
                     if cuts > CUTS_PER_CONNECTION_MAX {
                         tracing::debug!(from = %self.address, "a connection takes none of its answers");
                         return Ok(());
@@ -267,7 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conversation
     }
 }
 
-/// The service of one connection: each request is told who is at the other end.
+/// The service of one connection: each request is told over which it came.
 #[derive(Clone)]
 struct OfConnection {
     inner: ApiService,

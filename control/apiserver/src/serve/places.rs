@@ -76,6 +76,7 @@ impl Places {
             };
             let oldest = state.newcomers.iter().find(|(_, (line, _))| idle(line)).map(|(id, _)| *id)?;
             if let Some((_, end)) = state.newcomers.remove(&oldest) {
+                tracing::debug!("an idle connection makes room");
                 end.cancel();
             }
         }
