@@ -3,41 +3,22 @@
 //!
 //! The cut cannot be the body's own: a transport that waits for its peer does not ask the body for more. So the connection
 //! looks after its answers ([`crate::line::Line::sweep`]): what waits behind the body is dropped, and the transport is told
-//! by a [`Cut`].
+//! through its [`Cut`].
 
 use crate::body::{Body, BoxError};
 use crate::ledger::{Account, Charge};
 use crate::limits::{ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWER_TIMEOUT, EXEMPT_ANSWER_BYTES_MAX};
-use crate::line::{Line, OnItsWay, UnderWay};
+use crate::line::{Cut, Line, OnItsWay, UnderWay};
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::{AbortHandle, BoxFuture};
+use futures::future::BoxFuture;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use sampan_env::CancellationToken;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
-
-/// The way to end an answer that its peer does not take.
-#[derive(Clone, Debug)]
-pub(crate) enum Cut {
-    /// HTTP/1.1: with the connection.
-    Connection(CancellationToken),
-    /// HTTP/2: with its stream.
-    Stream(AbortHandle),
-}
-
-impl Cut {
-    fn cut(&self) {
-        match self {
-            Self::Connection(token) => token.cancel(),
-            Self::Stream(handle) => handle.abort(),
-        }
-    }
-}
 
 /// In a response's extensions: its bytes are shared with others, so the answer itself holds next to nothing.
 #[derive(Clone, Copy, Debug)]

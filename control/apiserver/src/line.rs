@@ -1,15 +1,15 @@
 //! One connection, as the steps of the chain and the listener know it together: what it holds, what is under way on it,
 //! and whether somebody on it has said who they are.
 
-use crate::answer::Cut;
 use crate::ledger::{Ledger, Payer};
 use crate::limits::{
     ANSWERS_UNSENT, BODIES_ARRIVING, BODIES_HELD, LARGE_OBJECTS_AT_WORK, LEDGER_UNIT_BYTES, LISTS_PACKED,
     SELECTORS_HELD, WHOLE_ANSWERS_RESERVE,
 };
+use futures::future::AbortHandle;
 use parking_lot::Mutex;
 use sampan_auth::authenticator::Peer;
-use sampan_env::Env;
+use sampan_env::{CancellationToken, Env};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::{Notify, Semaphore};
@@ -85,6 +85,24 @@ pub struct Line {
     answers: Mutex<Vec<Weak<dyn OnItsWay>>>,
     /// Told when somebody has said who they are for the first time.
     pub(crate) known: Notify,
+}
+
+/// The way to end an answer that its peer does not take.
+#[derive(Clone, Debug)]
+pub(crate) enum Cut {
+    /// HTTP/1.1: with the connection.
+    Connection(CancellationToken),
+    /// HTTP/2: with its stream.
+    Stream(AbortHandle),
+}
+
+impl Cut {
+    pub(crate) fn cut(&self) {
+        match self {
+            Self::Connection(token) => token.cancel(),
+            Self::Stream(handle) => handle.abort(),
+        }
+    }
 }
 
 /// A request under way; its connection is not idle while it lives. In a request's extensions.

@@ -2,14 +2,13 @@
 
 use super::places::Place;
 use crate::ApiService;
-use crate::answer::Cut;
 use crate::body::Body;
 use crate::limits::{
     ANSWER_STALL_MAX, CUTS_PER_CONNECTION_MAX, DRAIN_DEADLINE, GOAWAY_PATIENCE, H2_CONNECTION_WINDOW,
     H2_FRAME_BYTES_MAX, H2_PING_INTERVAL, H2_PING_TIMEOUT, H2_RESET_STREAMS_MAX, H2_SEND_BUFFER_BYTES,
     H2_STREAM_WINDOW, H2_STREAMS_MAX, HEADER_BYTES_MAX, HEADER_TIMEOUT, IDLE_TIMEOUT, TLS_HANDSHAKE_TIMEOUT,
 };
-use crate::line::Line;
+use crate::line::{Cut, Line};
 use bytes::Bytes;
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use http::{Request, Response};

@@ -133,7 +133,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::Cut;
+    use crate::line::Cut;
     use sampan_api::UserInfo;
     use std::time::Duration;
 
