@@ -5,6 +5,7 @@ use crate::ratchet::{self, Counting};
 use crate::source::without_tests;
 use anyhow::{Context, bail};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
@@ -69,6 +70,7 @@ pub fn run(root: &Path, counts: Counting) -> anyhow::Result<()> {
     rooms(&metadata, &mut problems);
     files(root, &mut problems)?;
     kinds(root, &mut problems)?;
+    engine(root, &mut problems)?;
     ratchet::check(root, &listed(root)?, counts, &mut problems)?;
     if problems.is_empty() {
         println!("tidy: {} packages, nothing to say", metadata.packages.len());
@@ -106,6 +108,43 @@ fn rooms(metadata: &Metadata, problems: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// The engine is compiled once for the binary and for the build script that runs it. That holds only while all that is below
+/// it has the same features on both sides, for which `plugins/embed/Cargo.toml` lists what would differ.
+fn engine(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
+    const ENGINE: &str = "sampan-wasm-runtime";
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--unit-graph", "-Zunstable-options"]);
+    // The graph is not stable yet. Nothing is built for it.
+    let graph = cargo.env("RUSTC_BOOTSTRAP", "1").current_dir(root).output().context("cargo build --unit-graph")?;
+    if !graph.status.success() {
+        bail!("cargo build --unit-graph: {}", String::from_utf8_lossy(&graph.stderr));
+    }
+    let graph: Value = serde_json::from_slice(&graph.stdout).context("the graph of units")?;
+    let mut units = 0;
+    let mut features: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for unit in graph["units"].as_array().context("no units")? {
+        if unit["mode"] != "build" || unit["target"]["kind"] != json!(["lib"]) {
+            continue;
+        }
+        units += usize::from(unit["target"]["name"] == ENGINE.replace('-', "_"));
+        let package = unit["pkg_id"].as_str().context("a unit of no package")?;
+        features.entry(package).or_default().insert(unit["features"].to_string());
+    }
+    if units == 1 {
+        return Ok(());
+    }
+    let differ: Vec<String> = features
+        .into_iter()
+        .filter(|(_, features)| features.len() > 1)
+        .map(|(package, features)| format!("{package}: {features:?}"))
+        .collect();
+    problems.push(format!(
+        "{ENGINE} is compiled {units} times; what differs belongs into plugins/embed/Cargo.toml, twice:\n    {}",
+        differ.join("\n    ")
+    ));
+    Ok(())
 }
 
 /// The files that git knows of.
