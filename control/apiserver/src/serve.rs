@@ -48,7 +48,7 @@ pub async fn serve(
         let line = Line::new(env);
         let place = tokio::select! {
             () = stopped.cancelled() => return,
-            place = places.enter(&line, env, &stopped) => place,
+            place = places.enter(&line, &stopped) => place,
         };
         let accepted = tokio::select! {
             () = stopped.cancelled() => return,
@@ -66,7 +66,6 @@ pub async fn serve(
                     http: http.clone(),
                     service: service.clone(),
                     tasks: tasks.clone(),
-                    env: env.clone(),
                     line,
                     place,
                 };
@@ -135,9 +134,8 @@ mod tests {
                 Box::pin(future)
             })),
             tasks: tasks.clone(),
-            place: places.enter(&line, &env, tasks.token()).await,
+            place: places.enter(&line, tasks.token()).await,
             line,
-            env: env.clone(),
         };
         let (here, there) = tokio::io::duplex(ALL);
         let began = env.instant();
@@ -148,7 +146,7 @@ mod tests {
         stream.write_all(first).await.expect("sent");
         served.await.expect("it ends");
         let newcomer = Line::new(&env);
-        let again = tokio::time::timeout(Duration::from_millis(1), places.enter(&newcomer, &env, tasks.token()));
+        let again = tokio::time::timeout(Duration::from_millis(1), places.enter(&newcomer, tasks.token()));
         assert!(again.await.is_ok(), "its place is free again");
         let mut rest = Vec::new();
         // The server may have gone without TLS's own farewell.
@@ -228,9 +226,8 @@ mod tests {
             http: Arc::new(Http::default()),
             service: ApiService::new(FilterLayer::new(receive).layer(inner)),
             tasks: tasks.clone(),
-            place: places.enter(&line, &env, tasks.token()).await,
+            place: places.enter(&line, tasks.token()).await,
             line,
-            env: env.clone(),
         };
         client.alpn_protocols = vec![alpn.to_vec()];
         let (here, there) = tokio::io::duplex(ALL);
@@ -276,6 +273,14 @@ mod tests {
         stream.read_to_end(&mut answer).await.ok();
         assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(b"xxx"), "{}", answer.escape_ascii());
         server.served.await.expect("it ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_tunnel_is_opened() {
+        let (_server, mut send) = two(3, 65_535).await;
+        let tunnel = Request::connect("localhost:443").body(body::empty()).expect("a request");
+        assert_eq!(send.send_request(tunnel).await.expect("answered").status(), 404);
+        assert_eq!(send.send_request(get()).await.expect("the connection lives").status(), 200);
     }
 
     #[tokio::test(start_paused = true)]

@@ -58,6 +58,7 @@ impl Receive {
         request.extensions_mut().insert(exchange.clone());
         // A panic leaves nothing of ours behind: the request's own state goes with it, and shared state is behind locks
         // that are never held across a step that could panic half-way.
+        // In a block, so that a step that panics before it gives its future is one of them.
         let mut response = match AssertUnwindSafe(async { next.run(request).await }).catch_unwind().await {
             Ok(response) => response,
             Err(panic) => {

@@ -18,7 +18,7 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use sampan_auth::authenticator::Peer;
-use sampan_env::{CancellationToken, Env, Tasks};
+use sampan_env::{CancellationToken, Tasks};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -126,8 +126,6 @@ pub(super) struct Connection {
     pub service: ApiService,
     /// Own what the connection spawns.
     pub tasks: Tasks,
-    /// The clock.
-    pub env: Env,
     /// The connection as the chain knows it.
     pub line: Arc<Line>,
     /// Its place among the connections.
@@ -191,7 +189,7 @@ impl Connection {
         let mut cuts = 0;
         let patience = loop {
             let idle_end = self.idle_end(asked);
-            let wake = (self.env.instant() + ANSWER_STALL_MAX / 4).min(idle_end);
+            let wake = (self.line.env().instant() + ANSWER_STALL_MAX / 4).min(idle_end);
             tokio::select! {
                 result = connection.as_mut() => return result,
                 () = self.place.end.cancelled() => {
@@ -208,7 +206,7 @@ impl Connection {
                     }
                 }
                 () = tokio::time::sleep_until(wake) => {
-                    let now = self.env.instant();
+                    let now = self.line.env().instant();
                     let cut = self.line.sweep(now);
                     if cut > 0 {
                         tracing::debug!(answers = cut, from = %self.address, "answers were not taken");
@@ -245,7 +243,7 @@ impl Connection {
         let patience = if asked.load(Ordering::Relaxed) { IDLE_TIMEOUT } else { HEADER_TIMEOUT };
         match self.line.idle_since() {
             Some(since) => since + patience,
-            None => self.env.instant() + patience.max(Duration::from_millis(1)),
+            None => self.line.env().instant() + patience.max(Duration::from_millis(1)),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::ledger::Payer;
 use crate::limits::{NEWCOMER_GRACE, NEWCOMERS_PART};
 use crate::line::Line;
 use parking_lot::Mutex;
-use sampan_env::{CancellationToken, Env};
+use sampan_env::CancellationToken;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -53,10 +53,10 @@ impl Places {
     }
 
     /// A place for a newcomer, once there is one. `stopped` ends it as well.
-    pub async fn enter(&self, line: &Arc<Line>, env: &Env, stopped: &CancellationToken) -> Place {
+    pub async fn enter(&self, line: &Arc<Line>, stopped: &CancellationToken) -> Place {
         loop {
             let freed = self.inner.freed.notified();
-            if let Some(place) = self.try_enter(line, env, stopped) {
+            if let Some(place) = self.try_enter(line, stopped) {
                 return place;
             }
             // One of them may have become idle, which nobody tells.
@@ -67,8 +67,8 @@ impl Places {
         }
     }
 
-    fn try_enter(&self, line: &Arc<Line>, env: &Env, stopped: &CancellationToken) -> Option<Place> {
-        let now = env.instant();
+    fn try_enter(&self, line: &Arc<Line>, stopped: &CancellationToken) -> Option<Place> {
+        let now = line.env().instant();
         let mut state = self.inner.state.lock();
         if state.newcomers.len() >= self.inner.newcomers_max {
             let idle = |line: &Line| {
@@ -135,6 +135,7 @@ mod tests {
     use super::*;
     use crate::line::Cut;
     use sampan_api::UserInfo;
+    use sampan_env::Env;
     use std::time::Duration;
 
     fn user(name: &str) -> Payer {
@@ -147,7 +148,7 @@ mod tests {
         let places = Places::new(16);
         let enter = async || {
             let line = Line::new(&env);
-            (places.enter(&line, &env, &CancellationToken::new()).await, line)
+            (places.enter(&line, &CancellationToken::new()).await, line)
         };
         let mut strangers = Vec::new();
         for _ in 0..4 {
