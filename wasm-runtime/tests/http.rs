@@ -4,6 +4,7 @@
 
 mod support;
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sampan_wasm_runtime::*;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -238,6 +239,28 @@ async fn a_client_that_takes_nothing_is_cut_off_and_holds_little() {
     eventually("they work", || container.usage().requests == 8).await;
     eventually("all are cut off", || container.usage().memory_bytes == 0).await;
     assert!(!container.usage().oom && service.try_exit().is_none());
+    assert_eq!(get(service.local_addr(), "/ok").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_said_but_is_not_taken_ends_its_connection() {
+    let runtime = runtime();
+    let mut spec = service(&Arc::default());
+    spec.request_timeout = Duration::from_millis(700);
+    let (service, container) = start(&runtime, &HOSTILE_SERVICE, mebibytes(32), spec).await;
+    let stream = TcpStream::connect(service.local_addr()).await.expect("connected");
+    // A client without room for any body: the shortest answer waits for it.
+    let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    client.initial_stream_window_size(0);
+    let (mut requests, connection) = client.handshake(TokioIo::new(stream)).await.expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get(format!("http://{}/ok", service.local_addr()));
+    let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).expect("a request");
+    let answer = requests.send_request(request).await.expect("its head needs no room");
+    assert_eq!((answer.status(), container.usage().request_errors), (http::StatusCode::OK, 0));
+    let ended = tokio::time::timeout(PATIENCE, connection).await.expect("it is cut off");
+    drop(ended);
+    eventually("nothing is held for it", || container.usage().memory_bytes == 0).await;
     assert_eq!(get(service.local_addr(), "/ok").await.status, 200);
 }
 

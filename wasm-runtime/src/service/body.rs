@@ -1,6 +1,7 @@
 //! The two bodies of a request: what comes is read ahead of the request's turn, what goes is watched for progress.
 
 use super::gate::Arrival;
+use super::untaken::Untaken;
 use crate::connections::AtWork;
 use crate::limits::{BODY_AHEAD_BYTES, BODY_AHEAD_WAIT, BODY_PROGRESS_BYTES};
 use crate::memory::Charge;
@@ -9,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use sampan_env::{CancellationToken, Env};
+use sampan_env::Env;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,8 +28,8 @@ pub(super) struct Progress {
     /// Bytes of the request's body since then.
     come: AtomicU64,
     failed: AtomicBool,
-    /// Cancelled when nobody reads the answer any more.
-    answered: CancellationToken,
+    /// Nobody will take more of the answer: all was taken, or its client has gone.
+    taken: AtomicBool,
 }
 
 impl Progress {
@@ -38,11 +39,12 @@ impl Progress {
             last: Mutex::new(env.instant()),
             come: AtomicU64::new(0),
             failed: AtomicBool::new(false),
-            answered: CancellationToken::new(),
+            taken: AtomicBool::new(false),
         })
     }
 
-    fn made(&self) {
+    /// There was progress just now.
+    pub(super) fn made(&self) {
         *self.last.lock() = self.env.instant();
     }
 
@@ -63,17 +65,24 @@ impl Progress {
     /// Returns when there was no progress for `timeout`.
     pub(super) async fn stalled(&self, timeout: Duration) {
         loop {
-            let last = *self.last.lock();
+            let last = self.last();
             tokio::time::sleep_until(last + timeout).await;
-            if *self.last.lock() == last {
+            if self.last() == last {
                 return;
             }
         }
     }
 
-    /// Returns when the answer was taken, or nobody is there to take it.
-    pub(super) async fn answered(&self) {
-        self.answered.cancelled().await;
+    pub(super) fn last(&self) -> Instant {
+        *self.last.lock()
+    }
+
+    pub(super) fn set_taken(&self) {
+        self.taken.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
     }
 }
 
@@ -96,6 +105,10 @@ impl Received {
         held: &Charge,
     ) -> Result<(Self, Arrival), NoRoom> {
         let mut it = Self { ahead: VecDeque::new(), rest: Some(body), progress: progress.clone() };
+        if it.is_end_stream() {
+            it.rest = None;
+            return Ok((it, Arrival::Whole));
+        }
         let all = it.read_ahead(held);
         let arrival = match tokio::time::timeout(BODY_AHEAD_WAIT, all).await {
             Ok(read) => read?,
@@ -170,6 +183,8 @@ impl Body for Received {
 pub(super) struct Answered {
     pub(super) body: WasiBody,
     pub(super) progress: Arc<Progress>,
+    /// Of its connection.
+    pub(super) untaken: Arc<Untaken>,
     /// The connection works until the answer was taken.
     pub(super) _work: AtWork,
 }
@@ -201,6 +216,6 @@ impl Body for Answered {
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        self.progress.answered.cancel();
+        self.untaken.taken(&self.progress);
     }
 }

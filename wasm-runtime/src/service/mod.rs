@@ -3,6 +3,7 @@
 mod body;
 mod gate;
 mod request;
+mod untaken;
 
 use crate::artifact::{Artifact, Linked};
 use crate::command::Running;
@@ -27,6 +28,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
+use untaken::{Untaken, UntilStalled};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 /// The inputs of a service's start.
@@ -289,6 +291,12 @@ async fn accept(service: &Arc<Service>, listener: &TcpListener, connections: &Ta
     }
 }
 
+/// State that all requests of a connection share.
+struct Connection {
+    place: Arc<Place>,
+    untaken: Arc<Untaken>,
+}
+
 async fn connection(service: Arc<Service>, stream: TcpStream, place: Arc<Place>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
@@ -309,7 +317,10 @@ async fn connection(service: Arc<Service>, stream: TcpStream, place: Arc<Place>)
         .max_send_buf_size(limits::HTTP2_SEND_BYTES)
         .keep_alive_interval(limits::HTTP_HEADER_DEADLINE);
     let running = service.running.clone();
-    let cut = place.cut.clone();
+    let timeout = service.request_timeout;
+    let untaken = Arc::new(Untaken::default());
+    let connection = Arc::new(Connection { place, untaken: untaken.clone() });
+    let cut = connection.place.cut.clone();
     // The protocol is recognised without any clock: until the first request there is this one.
     let silence = tokio::time::sleep(service.header_deadline);
     let mut silence = std::pin::pin!(silence);
@@ -319,11 +330,12 @@ async fn connection(service: Arc<Service>, stream: TcpStream, place: Arc<Place>)
         TokioIo::new(stream),
         hyper::service::service_fn(move |request| {
             asks.store(true, Ordering::Relaxed);
-            let (service, place) = (service.clone(), place.clone());
-            async move { Ok::<_, std::convert::Infallible>(request::answer(service, place, request).await) }
+            let (service, connection) = (service.clone(), connection.clone());
+            async move { Ok::<_, std::convert::Infallible>(request::answer(service, connection, request).await) }
         }),
     );
-    let mut serve = std::pin::pin!(serve);
+    let serve = std::pin::pin!(serve);
+    let mut serve = UntilStalled::new(serve, &untaken, timeout);
     let (mut draining, mut waited) = (false, false);
     loop {
         tokio::select! {
@@ -332,7 +344,7 @@ async fn connection(service: Arc<Service>, stream: TcpStream, place: Arc<Place>)
             () = cut.cancelled() => return,
             () = running.termination.cancelled(), if !draining => {
                 draining = true;
-                serve.as_mut().graceful_shutdown();
+                serve.inner().as_mut().graceful_shutdown();
             }
             () = silence.as_mut(), if !waited => {
                 waited = true;
@@ -340,9 +352,11 @@ async fn connection(service: Arc<Service>, stream: TcpStream, place: Arc<Place>)
                     return;
                 }
             }
-            ended = serve.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
+            ended = &mut serve => {
+                match ended {
+                    Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+                    None => tracing::debug!("a connection ended: its client took no answer"),
+                    Some(Ok(())) => {}
                 }
                 return;
             }

@@ -1,8 +1,8 @@
 //! One request: an instance, a call, an answer.
 
-use super::Service;
 use super::body::{Answered, NoRoom, Progress, Received};
 use super::gate::{Full, Permit};
+use super::{Connection, Service};
 use crate::command::count;
 use crate::connections::{AtWork, Place};
 use crate::cpu::{Meter, Metered};
@@ -39,7 +39,7 @@ struct Called {
 }
 
 /// Answers in any case: what the guest does wrong is a 5xx.
-pub(super) async fn answer(service: Arc<Service>, place: Arc<Place>, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(service: Arc<Service>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer {
     let counters = &service.running.host.counters;
     Counters::add(&counters.requests, 1);
     service.container.requests.fetch_add(1, Ordering::Relaxed);
@@ -47,7 +47,7 @@ pub(super) async fn answer(service: Arc<Service>, place: Arc<Place>, request: Re
         return plain(StatusCode::BAD_REQUEST, "the request names no host");
     }
     let progress = Progress::new(&service.running.host.env);
-    let (request, held, turn, start) = match admit(&service, &place, request, &progress).await {
+    let (request, held, turn, start) = match admit(&service, &connection.place, request, &progress).await {
         Ok(admitted) => admitted,
         Err(refused) => {
             Counters::add(&counters.requests_refused, 1);
@@ -71,14 +71,14 @@ pub(super) async fn answer(service: Arc<Service>, place: Arc<Place>, request: Re
             let answer = finished(&service, called, head);
             let Turn { permit, seat, work } = turn;
             drop((permit, seat));
-            let answer = watched(answer, &progress, work);
-            service.tasks.spawn(taken(service.clone(), place, progress));
+            let answer = watched(answer, &connection, &progress, work);
+            connection.untaken.said(&progress);
             answer
         }
         head = &mut answered => {
             let Turn { permit, seat, work } = turn;
-            let answer = watched(head_of(&service, head.ok()), &progress, work);
-            service.tasks.spawn(rest(service.clone(), place, guest, progress, (permit, seat)));
+            let answer = watched(head_of(&service, head.ok()), &connection, &progress, work);
+            service.tasks.spawn(rest(service.clone(), connection, guest, progress, (permit, seat)));
             answer
         }
         () = progress.stalled(service.request_timeout) => {
@@ -173,42 +173,44 @@ async fn admit(
         let start = service.running.host.starts.turn(service.container.id, service.container.cpu.share()).await;
         Ok((Turn { permit, seat, work }, start))
     };
-    let wait = service.request_timeout.min(limits::TURN_TIMEOUT);
-    let (turn, start) = tokio::time::timeout(wait, turn).await.unwrap_or(Err(Refused::NoTurn))?;
+    let mut turn = std::pin::pin!(turn);
+    let (turn, start) = match futures::poll!(turn.as_mut()) {
+        Poll::Ready(turn) => turn?,
+        Poll::Pending => {
+            let wait = service.request_timeout.min(limits::TURN_TIMEOUT);
+            tokio::time::timeout(wait, turn).await.unwrap_or(Err(Refused::NoTurn))?
+        }
+    };
     Ok((Request::from_parts(parts, body), held, turn, start))
 }
 
-fn watched(answer: Answer, progress: &Arc<Progress>, work: AtWork) -> Answer {
-    let progress = progress.clone();
-    answer.map(|body| Answered { body, progress, _work: work }.boxed_unsync())
+fn watched(answer: Answer, connection: &Connection, progress: &Arc<Progress>, work: AtWork) -> Answer {
+    let (progress, untaken) = (progress.clone(), connection.untaken.clone());
+    answer.map(|body| Answered { body, progress, untaken, _work: work }.boxed_unsync())
 }
 
 /// The guest goes on writing its answer for as long as its client takes it.
-async fn rest(service: Arc<Service>, place: Arc<Place>, guest: Guest, progress: Arc<Progress>, turn: (Permit, Seat)) {
+async fn rest(
+    service: Arc<Service>,
+    connection: Arc<Connection>,
+    guest: Guest,
+    progress: Arc<Progress>,
+    turn: (Permit, Seat),
+) {
     let killed = service.running.kill.clone();
     tokio::select! {
         biased;
-        () = killed.cancelled() => return progress.fail(),
+        () = killed.cancelled() => progress.fail(),
         called = guest => {
             judge(&service, &called);
             drop(turn);
+            connection.untaken.said(&progress);
         }
         () = progress.stalled(service.request_timeout) => {
             progress.fail();
             service.container.request_errors.fetch_add(1, Ordering::Relaxed);
-            return place.cut.cancel();
+            connection.place.cut.cancel();
         }
-    }
-    taken(service, place, progress).await;
-}
-
-/// The guest has said all: a client that does not take it is cut off.
-async fn taken(service: Arc<Service>, place: Arc<Place>, progress: Arc<Progress>) {
-    tokio::select! {
-        biased;
-        () = progress.answered() => {}
-        () = service.running.kill.cancelled() => {}
-        () = progress.stalled(service.request_timeout) => place.cut.cancel(),
     }
 }
 
