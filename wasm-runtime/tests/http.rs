@@ -253,7 +253,8 @@ async fn an_answer_that_was_said_but_is_not_taken_ends_its_connection() {
     let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     client.initial_stream_window_size(0);
     let (mut requests, connection) = client.handshake(TokioIo::new(stream)).await.expect("HTTP/2");
-    let connection = tokio::spawn(connection);
+    let tasks = sampan_env::Tasks::new("test");
+    let connection = tasks.spawn(connection);
     let request = http::Request::get(format!("http://{}/ok", service.local_addr()));
     let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).expect("a request");
     let answer = requests.send_request(request).await.expect("its head needs no room");

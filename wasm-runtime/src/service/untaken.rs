@@ -103,33 +103,33 @@ impl<S: Future + Unpin> Future for UntilStalled<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sampan_env::Env;
+    use sampan_env::{Env, Tasks};
     use std::future::{pending, ready};
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
     /// Polled by a task of its own, as a connection is.
-    fn served(untaken: &Arc<Untaken>) -> tokio::task::JoinHandle<Option<()>> {
+    fn served(tasks: &Tasks, untaken: &Arc<Untaken>) -> tokio::task::JoinHandle<Option<()>> {
         let untaken = untaken.clone();
-        tokio::spawn(async move { UntilStalled::new(Box::pin(pending::<()>()), &untaken, TIMEOUT).await })
+        tasks.spawn(async move { UntilStalled::new(Box::pin(pending::<()>()), &untaken, TIMEOUT).await })
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_takes_ends_its_connection() {
-        let (env, untaken) = (Env::system(), Arc::new(Untaken::default()));
-        let mut connection = served(&untaken);
+        let (env, tasks, untaken) = (Env::system(), Tasks::new("test"), Arc::new(Untaken::default()));
+        let mut connection = served(&tasks, &untaken);
         // It sleeps and has nothing to look for.
         assert!(tokio::time::timeout(TIMEOUT * 3, &mut connection).await.is_err());
-        let began = Instant::now();
+        let began = env.instant();
         untaken.said(&Progress::new(&env));
         assert_eq!(connection.await.expect("no panic"), None);
-        assert_eq!(began.elapsed().as_secs(), TIMEOUT.as_secs());
+        assert_eq!((env.instant() - began).as_secs(), TIMEOUT.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_piece_that_is_taken_counts() {
-        let (env, untaken) = (Env::system(), Arc::new(Untaken::default()));
-        let mut connection = served(&untaken);
+        let (env, tasks, untaken) = (Env::system(), Tasks::new("test"), Arc::new(Untaken::default()));
+        let mut connection = served(&tasks, &untaken);
         let (slow, quick) = (Progress::new(&env), Progress::new(&env));
         untaken.said(&slow);
         for _ in 0..5 {
@@ -142,13 +142,13 @@ mod tests {
         // One that is taken before all of it was said is looked for no more.
         untaken.said(&slow);
         assert!(tokio::time::timeout(TIMEOUT * 3, &mut connection).await.is_err());
-        let began = Instant::now();
+        let began = env.instant();
         let last = Progress::new(&env);
         untaken.said(&last);
         tokio::time::sleep(TIMEOUT / 2).await;
         untaken.said(&Progress::new(&env));
         assert_eq!(connection.await.expect("no panic"), None, "the first of two is enough");
-        assert_eq!(began.elapsed().as_secs(), TIMEOUT.as_secs());
+        assert_eq!((env.instant() - began).as_secs(), TIMEOUT.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
