@@ -154,9 +154,11 @@ impl PodCpu {
 
     /// One poll took `slice`, at the end of `stretch`, and so many of its container's futures `wait` for their slices. The tick
     /// cannot cut what the engine or the kernel does at a stretch: filling or freeing much memory. Once does not count: the
-    /// kernel may have done something for somebody else meanwhile.
+    /// kernel may have done something for somebody else meanwhile. So a stretch counts once, however many slices it has.
     fn note(&self, slice: u64, stretch: u64, waiting: usize) {
-        if slice > nanos(LONG_SLICE) || stretch > nanos(LONG_STRETCH) || waiting >= LONG_REQUESTS_WAITING {
+        let most = nanos(LONG_STRETCH);
+        let stretched = stretch > most && stretch.saturating_sub(slice) <= most;
+        if slice > nanos(LONG_SLICE) || stretched || waiting >= LONG_REQUESTS_WAITING {
             let now = self.elapsed().max(1);
             let before = self.suspected_at.swap(now, Ordering::Relaxed);
             if before != 0 && now.saturating_sub(before) < nanos(LONG_AGAIN) {
@@ -302,7 +304,10 @@ impl<T> Future for Metered<T> {
         let slice = thread_cpu_nanos().saturating_sub(before);
         cpu.charge(slice);
         drop(in_poll);
-        this.start = None;
+        if let Some(start) = this.start.take() {
+            cpu.share.began(slice <= nanos(LONG_SLICE));
+            drop(start);
+        }
         let cut = this.meter.cut_off.swap(false, Ordering::Relaxed) && polled.is_pending();
         if cut {
             this.set_hungry(true);
@@ -436,8 +441,19 @@ mod tests {
             assert!(!cpu.runs_long());
         };
         check(LONG_SLICE + Duration::from_nanos(1), Duration::ZERO, 0).await;
-        check(Duration::ZERO, LONG_STRETCH + Duration::from_nanos(1), 0).await;
+        check(Duration::from_nanos(1), LONG_STRETCH + Duration::from_nanos(1), 0).await;
         check(Duration::ZERO, Duration::ZERO, LONG_REQUESTS_WAITING).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stretch_of_many_slices_counts_once() {
+        let cpu = cpu(100);
+        let slice = Duration::from_millis(1);
+        let stretch = || (1..=20).for_each(|n| cpu.note(nanos(slice), nanos(slice * n), 0));
+        stretch();
+        assert!(!cpu.runs_long(), "one request");
+        stretch();
+        assert!(cpu.runs_long(), "another one");
     }
 
     #[test]

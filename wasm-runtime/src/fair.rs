@@ -31,6 +31,8 @@ pub(crate) struct Share {
     /// Nanoseconds of CPU, divided by the weight in cores.
     time: AtomicU64,
     hungry: AtomicUsize,
+    /// The last one that began was at its end, or could be cut off, soon.
+    begins_briefly: AtomicBool,
     line: Mutex<Line>,
 }
 
@@ -77,6 +79,7 @@ impl Share {
             weight: weight_millis.max(1),
             time: AtomicU64::new(0),
             hungry: AtomicUsize::new(0),
+            begins_briefly: AtomicBool::new(false),
             line: Mutex::default(),
         }
     }
@@ -90,9 +93,15 @@ impl Share {
         self.line.lock().waiting.len()
     }
 
-    /// Whether any of its futures was cut off and waits for its next slice.
-    pub(crate) fn is_hungry(&self) -> bool {
-        self.hungry.load(Ordering::Relaxed) > 0
+    /// One of its futures has begun, and its first slice was a brief one or not.
+    pub(crate) fn began(&self, brief: bool) {
+        self.begins_briefly.store(brief, Ordering::Relaxed);
+    }
+
+    /// Whether its futures should begin one at a time: some were cut off and wait for their next slices, or it is not known
+    /// to begin briefly, and could take all threads at once.
+    pub(crate) fn begins_alone(&self) -> bool {
+        self.hungry.load(Ordering::Relaxed) > 0 || !self.begins_briefly.load(Ordering::Relaxed)
     }
 
     fn time(&self) -> u64 {

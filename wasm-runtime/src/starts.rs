@@ -1,7 +1,8 @@
 //! The order in which requests get their instances made. To make one takes long beside what most requests do in it, and
 //! threads take up what is ready first come, first served: a burst of one service would stand before everybody else's
 //! next request. So only a few are made at once, and the containers that wait take turns. A container whose requests were
-//! cut off and wait for their next slice makes one at a time: it has work enough for everybody else to wait for.
+//! cut off and wait for their next slice makes one at a time: it has work enough for everybody else to wait for. So does one
+//! whose first slice is not known to be brief: the tick does not cut all that a guest can do.
 
 use crate::fair::Share;
 use parking_lot::Mutex;
@@ -100,7 +101,7 @@ impl Starts {
 impl State {
     /// Whoever has one under way and is not let begin another is asked again when that one ends.
     fn may_begin(&self, container: u64, share: &Share) -> bool {
-        !share.is_hungry() || !self.of.contains_key(&container)
+        !share.begins_alone() || !self.of.contains_key(&container)
     }
 
     fn begin(&mut self, container: u64) {
@@ -153,8 +154,11 @@ mod tests {
 
     type Asked = std::pin::Pin<Box<dyn Future<Output = StartTurn>>>;
 
+    /// Of a container that begins briefly.
     fn rested() -> Arc<Share> {
-        Arc::new(Share::new(100))
+        let share = Share::new(100);
+        share.began(true);
+        Arc::new(share)
     }
 
     #[test]
@@ -209,6 +213,31 @@ mod tests {
         assert!(starts.turn(4, &rested).now_or_never().is_some());
         let state = starts.state.lock();
         assert!(state.ring.is_empty() && state.waiting.is_empty() && state.under_way == 0);
+    }
+
+    #[test]
+    fn until_it_is_known_to_begin_briefly_one_is_made_at_a_time() {
+        let (starts, unknown) = (Starts::new(4), Arc::new(Share::new(100)));
+        let first = starts.turn(1, &unknown).now_or_never().expect("free");
+        let mut others: Vec<Asked> = (0..3)
+            .map(|_| {
+                let (starts, unknown) = (starts.clone(), unknown.clone());
+                Box::pin(async move { starts.turn(1, &unknown).await }) as Asked
+            })
+            .collect();
+        assert!(others.iter_mut().all(|one| one.as_mut().now_or_never().is_none()), "they wait for the first");
+        let mut granted = || {
+            let mut turns = Vec::new();
+            others.retain_mut(|one| one.as_mut().now_or_never().map(|turn| turns.push(turn)).is_none());
+            turns
+        };
+        unknown.began(false);
+        drop(first);
+        let second = granted();
+        assert_eq!(second.len(), 1, "it took long");
+        unknown.began(true);
+        drop(second);
+        assert_eq!(granted().len(), 2, "all the others at once");
     }
 
     #[test]
