@@ -96,6 +96,7 @@ impl Container {
             cpu: self.cpu.clone(),
             ticker: host.ticker.clone(),
             fair: lane.fair.clone(),
+            share: self.cpu.share(lane.name).clone(),
             cut_off: Arc::new(AtomicBool::new(false)),
         }
     }

@@ -4,6 +4,7 @@
 //! An empty bucket parks the future in the container's queue, first come, first served.
 
 use crate::fair::{FairQueue, Place, Share};
+use crate::host::LaneName;
 use crate::limits::{
     BEST_EFFORT_CPU_MILLIS, CPU_PERIOD, LONG_AGAIN, LONG_REQUESTS_WAITING, LONG_SLICE, LONG_SLICE_MEMORY, LONG_STRETCH,
 };
@@ -35,6 +36,7 @@ fn phased(env: &Env) -> Instant {
 }
 
 /// The bucket of one container, and what it used.
+#[derive(Debug)]
 pub(crate) struct PodCpu {
     /// Nanoseconds that each period adds; also the most that the bucket holds. None: no limit.
     quota: Option<i64>,
@@ -49,7 +51,10 @@ pub(crate) struct PodCpu {
     long_at: AtomicU64,
     /// The last time that one of them was, likewise.
     suspected_at: AtomicU64,
-    share: Arc<Share>,
+    /// No slice was long since a request began with a brief one.
+    begins_briefly: AtomicBool,
+    /// By [`LaneName`]: what waits for its slice in the one is nothing that others wait for in the other.
+    shares: [Arc<Share>; 2],
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +80,7 @@ impl PodCpu {
                 u64::try_from(CPU_PERIOD.as_nanos()).unwrap_or(u64::MAX).saturating_mul(millis.max(1)) / 1000;
             i64::try_from(per_period).unwrap_or(i64::MAX)
         });
+        let share = Share::new(request_millis.max(BEST_EFFORT_CPU_MILLIS));
         Self {
             quota,
             origin: phased(&env),
@@ -84,13 +90,19 @@ impl PodCpu {
             throttled_nanos: AtomicU64::new(0),
             long_at: AtomicU64::new(0),
             suspected_at: AtomicU64::new(0),
-            share: Arc::new(Share::new(request_millis.max(BEST_EFFORT_CPU_MILLIS))),
+            begins_briefly: AtomicBool::new(false),
+            shares: [Arc::new(share.beside()), Arc::new(share)],
         }
     }
 
-    /// Its use beside that of others.
-    pub(crate) fn share(&self) -> &Arc<Share> {
-        &self.share
+    /// Its use of this lane beside that of others.
+    pub(crate) fn share(&self, of: LaneName) -> &Arc<Share> {
+        &self.shares[of as usize]
+    }
+
+    /// Whether any of its futures was cut off and waits for its next slice.
+    pub(crate) fn is_hungry(&self) -> bool {
+        self.shares.iter().any(|share| share.is_hungry())
     }
 
     pub(crate) fn used_nanos(&self) -> u64 {
@@ -145,7 +157,6 @@ impl PodCpu {
 
     fn charge(&self, nanos: u64) {
         self.used_nanos.fetch_add(nanos, Ordering::Relaxed);
-        self.share.charge(nanos);
         if self.quota.is_some() {
             let mut bucket = self.bucket.lock();
             bucket.balance = bucket.balance.saturating_sub(i64::try_from(nanos).unwrap_or(i64::MAX));
@@ -153,15 +164,16 @@ impl PodCpu {
     }
 
     /// One poll took `slice`, at the end of `stretch`, and so many of its container's futures `wait` for their slices. The tick
-    /// cannot cut what the engine or the kernel does at a stretch: filling or freeing much memory. Once does not count: the
-    /// kernel may have done something for somebody else meanwhile. So a stretch counts once, however many slices it has.
+    /// cannot cut what the engine or the kernel does at a stretch: filling or freeing much memory. One long slice, or one
+    /// stretch, says nothing yet: the kernel may have done something for somebody else meanwhile. Two do, also of one request.
     fn note(&self, slice: u64, stretch: u64, waiting: usize) {
         let most = nanos(LONG_STRETCH);
         let stretched = stretch > most && stretch.saturating_sub(slice) <= most;
         if slice > nanos(LONG_SLICE) || stretched || waiting >= LONG_REQUESTS_WAITING {
             let now = self.elapsed().max(1);
             let before = self.suspected_at.swap(now, Ordering::Relaxed);
-            if before != 0 && now.saturating_sub(before) < nanos(LONG_AGAIN) {
+            // From the end of the one to the beginning of the other.
+            if before != 0 && now.saturating_sub(before).saturating_sub(slice) < nanos(LONG_AGAIN) {
                 self.long_at.store(now, Ordering::Relaxed);
             }
         }
@@ -169,6 +181,16 @@ impl PodCpu {
 
     fn elapsed(&self) -> u64 {
         nanos(self.env.instant().duration_since(self.origin))
+    }
+
+    /// Whether nothing tells that its requests begin briefly, nor that they are long.
+    pub(crate) fn is_unknown(&self) -> bool {
+        !self.begins_briefly.load(Ordering::Relaxed) && !self.runs_long()
+    }
+
+    /// A slice was long, or a request has begun with one that was brief.
+    pub(crate) fn began(&self, brief: bool) {
+        self.begins_briefly.store(brief, Ordering::Relaxed);
     }
 
     /// Whether its slices, or its requests, were long lately: others must not wait for them on one thread.
@@ -193,6 +215,8 @@ pub(crate) struct Meter {
     pub(crate) cpu: Arc<PodCpu>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) fair: Arc<FairQueue>,
+    /// Of its container in `fair`.
+    pub(crate) share: Arc<Share>,
     /// Set by the epoch callback: the guest was cut off and wants to go on.
     pub(crate) cut_off: Arc<AtomicBool>,
 }
@@ -213,6 +237,8 @@ pub(crate) struct Metered<T> {
     at_a_stretch: u64,
     /// Held until the first poll of what is inside has ended.
     start: Option<StartTurn>,
+    /// Its next slice is the first one of a request.
+    begins: bool,
 }
 
 impl<T> Metered<T> {
@@ -229,7 +255,14 @@ impl<T> Metered<T> {
             place: Place::None,
             at_a_stretch: 0,
             start: None,
+            begins: false,
         }
+    }
+
+    /// Its first slice tells how the requests of its container begin.
+    pub(crate) fn of_request(mut self) -> Self {
+        self.begins = true;
+        self
     }
 
     /// It begins in its turn of those that do.
@@ -239,7 +272,7 @@ impl<T> Metered<T> {
     }
 
     fn leave_line(&mut self) {
-        self.meter.fair.leave_line(&self.meter.cpu.share, &mut self.place);
+        self.meter.fair.leave_line(&self.meter.share, &mut self.place);
     }
 
     fn set_hungry(&mut self, hungry: bool) {
@@ -247,7 +280,7 @@ impl<T> Metered<T> {
             return;
         }
         self.hungry = hungry;
-        let (fair, share) = (&self.meter.fair, &self.meter.cpu.share);
+        let (fair, share) = (&self.meter.fair, &self.meter.share);
         if hungry {
             fair.enter(share, !self.cut);
         } else {
@@ -287,13 +320,13 @@ impl<T> Future for Metered<T> {
             let parked = cpu.env.instant().duration_since(since);
             cpu.throttled_nanos.fetch_add(nanos(parked), Ordering::Relaxed);
         }
-        if this.meter.fair.steps_back(&cpu.share, this.steps_back) {
+        if this.meter.fair.steps_back(&this.meter.share, this.steps_back) {
             this.steps_back += 1;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         this.steps_back = 0;
-        if this.cut && !this.meter.fair.may_run(&cpu.share, &mut this.place, cx.waker()) {
+        if this.cut && !this.meter.fair.may_run(&this.meter.share, &mut this.place, cx.waker()) {
             return Poll::Pending;
         }
         this.set_hungry(false);
@@ -303,17 +336,20 @@ impl<T> Future for Metered<T> {
         let polled = this.inner.as_mut().poll(cx);
         let slice = thread_cpu_nanos().saturating_sub(before);
         cpu.charge(slice);
+        this.meter.share.charge(slice);
         drop(in_poll);
-        if let Some(start) = this.start.take() {
-            cpu.share.began(slice <= nanos(LONG_SLICE));
-            drop(start);
+        let (long, begins) = (slice > nanos(LONG_SLICE), std::mem::take(&mut this.begins));
+        if long || begins {
+            cpu.began(!long);
         }
+        // After that: whoever is next begins as this one did.
+        this.start = None;
         let cut = this.meter.cut_off.swap(false, Ordering::Relaxed) && polled.is_pending();
         if cut {
             this.set_hungry(true);
-            this.meter.fair.step_behind(&cpu.share, &mut this.place);
+            this.meter.fair.step_behind(&this.meter.share, &mut this.place);
             this.at_a_stretch = this.at_a_stretch.saturating_add(slice);
-            cpu.note(slice, this.at_a_stretch, cpu.share.waiting());
+            cpu.note(slice, this.at_a_stretch, this.meter.share.waiting());
         } else {
             this.leave_line();
             this.at_a_stretch = 0;
@@ -431,7 +467,7 @@ mod tests {
             assert!(!cpu.runs_long(), "no more than may be");
             cpu.note(nanos(slice), nanos(stretch), waiting);
             assert!(!cpu.runs_long(), "once");
-            tokio::time::advance(LONG_AGAIN + Duration::from_millis(1)).await;
+            tokio::time::advance(LONG_AGAIN + slice + Duration::from_millis(1)).await;
             cpu.note(nanos(slice), nanos(stretch), waiting);
             assert!(!cpu.runs_long(), "long after the first time");
             tokio::time::advance(LONG_AGAIN / 2).await;
@@ -454,6 +490,45 @@ mod tests {
         assert!(!cpu.runs_long(), "one request");
         stretch();
         assert!(cpu.runs_long(), "another one");
+    }
+
+    #[tokio::test]
+    async fn only_a_brief_first_slice_shows_that_requests_begin_briefly() {
+        let cpu = Arc::new(PodCpu::new(Env::system(), None, 0));
+        let meter = Meter {
+            cpu: cpu.clone(),
+            ticker: Arc::new(Ticker::new(Vec::new(), crate::ticker::Tick::Never).expect("no thread is needed")),
+            fair: Arc::new(FairQueue::new(1)),
+            share: cpu.share(LaneName::Services).clone(),
+            cut_off: Arc::default(),
+        };
+        let metered = |computes: Duration| {
+            Metered::new(meter.clone(), async move {
+                let before = thread_cpu_nanos();
+                while thread_cpu_nanos() - before < nanos(computes) {}
+            })
+        };
+        assert!(cpu.is_unknown(), "nothing is known of it");
+        metered(Duration::ZERO).await;
+        assert!(cpu.is_unknown(), "that was no request");
+        metered(Duration::ZERO).of_request().await;
+        assert!(!cpu.is_unknown());
+        metered(LONG_SLICE + Duration::from_millis(1)).of_request().await;
+        assert!(cpu.is_unknown());
+        metered(Duration::ZERO).of_request().await;
+        assert!(!cpu.is_unknown());
+    }
+
+    #[test]
+    fn what_waits_in_one_lane_is_not_taken_for_waiting_in_the_other() {
+        let (cpu, services, commands) = (cpu(100), FairQueue::new(1), FairQueue::new(1));
+        services.enter(cpu.share(LaneName::Services), true);
+        commands.enter(cpu.share(LaneName::Commands), true);
+        services.leave(cpu.share(LaneName::Services));
+        commands.leave(cpu.share(LaneName::Commands));
+        let other = Arc::new(Share::new(1));
+        other.charge(1 << 30);
+        assert!(!services.steps_back(&other, 0) && !commands.steps_back(&other, 0), "nobody waits any more");
     }
 
     #[test]

@@ -24,16 +24,15 @@ pub(crate) struct FairQueue {
     len: AtomicUsize,
 }
 
-/// One container's weighted use.
+/// One container's weighted use, in the queue of one lane.
 #[derive(Debug)]
 pub(crate) struct Share {
     weight: u64,
     /// Nanoseconds of CPU, divided by the weight in cores.
     time: AtomicU64,
     hungry: AtomicUsize,
-    /// The last one that began was at its end, or could be cut off, soon.
-    begins_briefly: AtomicBool,
-    line: Mutex<Line>,
+    /// Of all of its lanes: together they have no more futures that run than one of them alone may have.
+    line: Arc<Mutex<Line>>,
 }
 
 /// The futures of one container that want to run.
@@ -79,9 +78,14 @@ impl Share {
             weight: weight_millis.max(1),
             time: AtomicU64::new(0),
             hungry: AtomicUsize::new(0),
-            begins_briefly: AtomicBool::new(false),
-            line: Mutex::default(),
+            line: Arc::default(),
         }
+    }
+
+    /// Of the same container, in the queue of another lane.
+    pub(crate) fn beside(&self) -> Self {
+        let (time, hungry) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Self { weight: self.weight, time, hungry, line: self.line.clone() }
     }
 
     pub(crate) fn charge(&self, nanos: u64) {
@@ -93,15 +97,9 @@ impl Share {
         self.line.lock().waiting.len()
     }
 
-    /// One of its futures has begun, and its first slice was a brief one or not.
-    pub(crate) fn began(&self, brief: bool) {
-        self.begins_briefly.store(brief, Ordering::Relaxed);
-    }
-
-    /// Whether its futures should begin one at a time: some were cut off and wait for their next slices, or it is not known
-    /// to begin briefly, and could take all threads at once.
-    pub(crate) fn begins_alone(&self) -> bool {
-        self.hungry.load(Ordering::Relaxed) > 0 || !self.begins_briefly.load(Ordering::Relaxed)
+    /// Whether any of its futures was cut off and waits for its next slice.
+    pub(crate) fn is_hungry(&self) -> bool {
+        self.hungry.load(Ordering::Relaxed) > 0
     }
 
     fn time(&self) -> u64 {

@@ -32,9 +32,19 @@ pub(crate) struct Host {
     pub(crate) tasks: Tasks,
 }
 
+/// The two lanes of a runtime.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LaneName {
+    /// Commands, and requests that run long.
+    Commands,
+    /// The other requests.
+    Services,
+}
+
 /// Threads that run one kind of guest. Commands and services have threads of their own: a request waits for the kernel to
 /// wake a thread that slept, not for the slices of commands that never rest.
 pub(crate) struct Lane {
+    pub(crate) name: LaneName,
     pub(crate) handle: tokio::runtime::Handle,
     pub(crate) fair: Arc<FairQueue>,
 }

@@ -7,7 +7,7 @@ use crate::container::{Container, ContainerLimits};
 use crate::engine::{Cpu, EngineSet, Role};
 use crate::error::Error;
 use crate::fair::FairQueue;
-use crate::host::{Host, Lane};
+use crate::host::{Host, Lane, LaneName};
 use crate::inspect::inspect;
 use crate::limits;
 use crate::metrics::RuntimeMetrics;
@@ -102,9 +102,9 @@ impl Threads {
     }
 
     /// `places`: futures of one container that may want their next slices at once.
-    fn lane(&self, places: usize) -> Result<Lane, Error> {
+    fn lane(&self, name: LaneName, places: usize) -> Result<Lane, Error> {
         let runtime = self.0.as_ref().ok_or(Error::ShuttingDown)?;
-        Ok(Lane { handle: runtime.handle().clone(), fair: Arc::new(FairQueue::new(places)) })
+        Ok(Lane { name, handle: runtime.handle().clone(), fair: Arc::new(FairQueue::new(places)) })
     }
 }
 
@@ -142,8 +142,8 @@ impl Runtime {
         let connections_max = usize::try_from(spare_for_one_kind(descriptors_max())).unwrap_or(usize::MAX);
         let host = Arc::new(Host {
             ticker: Arc::new(Ticker::new(engines.all(), config.tick)?),
-            commands: command_threads.lane(workers)?,
-            services: service_threads.lane(limits::LONG_REQUESTS_BESIDE_OTHERS)?,
+            commands: command_threads.lane(LaneName::Commands, workers)?,
+            services: service_threads.lane(LaneName::Services, limits::LONG_REQUESTS_BESIDE_OTHERS)?,
             egress: Arc::new(ArcSwap::from_pointee(config.egress)),
             sockets: GuestSockets::new(descriptors_max()),
             connections: Connections::new(connections_max, &env),

@@ -1,10 +1,13 @@
 //! The order in which requests get their instances made. To make one takes long beside what most requests do in it, and
 //! threads take up what is ready first come, first served: a burst of one service would stand before everybody else's
 //! next request. So only a few are made at once, and the containers that wait take turns. A container whose requests were
-//! cut off and wait for their next slice makes one at a time: it has work enough for everybody else to wait for. So does one
-//! whose first slice is not known to be brief: the tick does not cut all that a guest can do.
+//! cut off and wait for their next slice makes one at a time: it has work enough for everybody else to wait for.
+//!
+//! The first slice of a request may be one that the tick does not cut, and that keeps everybody waiting: nobody looks at
+//! the sockets meanwhile where the other threads rest. Until a container's is known to be brief it makes one at a time on
+//! the threads of commands, and takes no turn from others.
 
-use crate::fair::Share;
+use crate::cpu::PodCpu;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,8 +22,9 @@ pub(crate) struct Starts {
 
 #[derive(Debug, Default)]
 struct State {
+    /// But for probes.
     under_way: usize,
-    /// Of each container that has any.
+    /// Probes too, of each container that has any.
     of: HashMap<u64, usize>,
     /// The containers that wait, each once, the next one first.
     ring: VecDeque<u64>,
@@ -30,7 +34,7 @@ struct State {
 
 #[derive(Debug)]
 struct Waiting {
-    share: Arc<Share>,
+    cpu: Arc<PodCpu>,
     /// The oldest first.
     requests: VecDeque<oneshot::Sender<StartTurn>>,
 }
@@ -41,6 +45,8 @@ pub(crate) struct StartTurn {
     /// None: it went to nobody.
     all: Option<Arc<Starts>>,
     container: u64,
+    /// Nothing is known of its container.
+    probe: bool,
 }
 
 impl Starts {
@@ -49,17 +55,18 @@ impl Starts {
         Arc::new(Self { max: max.max(1), state: Mutex::default() })
     }
 
-    /// Waits for a turn of the container, whose use is told by `share`.
-    pub(crate) async fn turn(self: &Arc<Self>, container: u64, share: &Arc<Share>) -> StartTurn {
+    /// Waits for a turn of the container, whose use is told by `cpu`.
+    pub(crate) async fn turn(self: &Arc<Self>, container: u64, cpu: &Arc<PodCpu>) -> StartTurn {
         let told = {
             let mut state = self.state.lock();
-            if state.under_way < self.max && state.may_begin(container, share) {
-                state.begin(container);
-                return StartTurn { all: Some(self.clone()), container };
+            let nobody_waits = !state.waiting.contains_key(&container);
+            if nobody_waits && state.may_begin(self.max, container, cpu) {
+                let probe = state.begin(container, cpu);
+                return StartTurn { all: Some(self.clone()), container, probe };
             }
             let (tell, told) = oneshot::channel();
             let own = state.waiting.entry(container);
-            let own = own.or_insert_with(|| Waiting { share: share.clone(), requests: VecDeque::new() });
+            let own = own.or_insert_with(|| Waiting { cpu: cpu.clone(), requests: VecDeque::new() });
             own.requests.push_back(tell);
             if own.requests.len() == 1 {
                 state.ring.push_back(container);
@@ -74,25 +81,21 @@ impl Starts {
     }
 
     /// A turn of `container` has ended: whoever may be next has theirs.
-    fn pass_on(self: &Arc<Self>, container: u64) {
-        let mut ended = Some(container);
+    fn pass_on(self: &Arc<Self>, container: u64, probe: bool) {
+        let mut ended = Some((container, probe));
         loop {
-            let (container, told) = {
+            let (container, probe, told) = {
                 let mut state = self.state.lock();
-                if let Some(ended) = ended.take() {
-                    state.end(ended);
+                if let Some((container, probe)) = ended.take() {
+                    state.end(container, probe);
                 }
-                if state.under_way >= self.max {
-                    return;
-                }
-                let Some((container, told)) = state.next() else { return };
-                state.begin(container);
-                (container, told)
+                let Some((container, cpu, told)) = state.next(self.max) else { return };
+                (container, state.begin(container, &cpu), told)
             };
             // It may have given up: its turn goes on here, and not from a drop within a drop.
-            if let Err(mut turn) = told.send(StartTurn { all: Some(self.clone()), container }) {
+            if let Err(mut turn) = told.send(StartTurn { all: Some(self.clone()), container, probe }) {
                 turn.all = None;
-                ended = Some(container);
+                ended = Some((container, probe));
             }
         }
     }
@@ -100,17 +103,22 @@ impl Starts {
 
 impl State {
     /// Whoever has one under way and is not let begin another is asked again when that one ends.
-    fn may_begin(&self, container: u64, share: &Share) -> bool {
-        !share.begins_alone() || !self.of.contains_key(&container)
+    fn may_begin(&self, max: usize, container: u64, cpu: &PodCpu) -> bool {
+        let unknown = cpu.is_unknown();
+        let alone = unknown || cpu.is_hungry();
+        (unknown || self.under_way < max) && !(alone && self.of.contains_key(&container))
     }
 
-    fn begin(&mut self, container: u64) {
-        self.under_way += 1;
+    /// Whether it is a probe.
+    fn begin(&mut self, container: u64, cpu: &PodCpu) -> bool {
+        let probe = cpu.is_unknown();
+        self.under_way += usize::from(!probe);
         *self.of.entry(container).or_default() += 1;
+        probe
     }
 
-    fn end(&mut self, container: u64) {
-        self.under_way -= 1;
+    fn end(&mut self, container: u64, probe: bool) {
+        self.under_way -= usize::from(!probe);
         if let Some(count) = self.of.get_mut(&container) {
             *count -= 1;
             if *count == 0 {
@@ -120,28 +128,35 @@ impl State {
     }
 
     /// The next request of the first container that may begin one; those that may not keep their places.
-    fn next(&mut self) -> Option<(u64, oneshot::Sender<StartTurn>)> {
+    fn next(&mut self, max: usize) -> Option<(u64, Arc<PodCpu>, oneshot::Sender<StartTurn>)> {
         let may = |container: &u64| {
             let waiting = self.waiting.get(container);
-            waiting.is_some_and(|waiting| self.may_begin(*container, &waiting.share))
+            waiting.is_some_and(|waiting| self.may_begin(max, *container, &waiting.cpu))
         };
         let at = self.ring.iter().position(may)?;
         let container = self.ring.remove(at)?;
         let own = self.waiting.get_mut(&container)?;
-        let next = own.requests.pop_front()?;
+        let (next, cpu) = (own.requests.pop_front()?, own.cpu.clone());
         if own.requests.is_empty() {
             self.waiting.remove(&container);
         } else {
             self.ring.push_back(container);
         }
-        Some((container, next))
+        Some((container, cpu, next))
+    }
+}
+
+impl StartTurn {
+    /// Whether nothing is known of its container.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.probe
     }
 }
 
 impl Drop for StartTurn {
     fn drop(&mut self) {
         if let Some(all) = self.all.take() {
-            all.pass_on(self.container);
+            all.pass_on(self.container, self.probe);
         }
     }
 }
@@ -150,15 +165,21 @@ impl Drop for StartTurn {
 mod tests {
     use super::*;
     use crate::fair::FairQueue;
+    use crate::host::LaneName;
     use futures::FutureExt;
+    use sampan_env::Env;
 
     type Asked = std::pin::Pin<Box<dyn Future<Output = StartTurn>>>;
 
-    /// Of a container that begins briefly.
-    fn rested() -> Arc<Share> {
-        let share = Share::new(100);
-        share.began(true);
-        Arc::new(share)
+    fn unknown() -> Arc<PodCpu> {
+        Arc::new(PodCpu::new(Env::system(), None, 100))
+    }
+
+    /// Known to begin briefly.
+    fn rested() -> Arc<PodCpu> {
+        let cpu = unknown();
+        cpu.began(true);
+        cpu
     }
 
     #[test]
@@ -216,8 +237,8 @@ mod tests {
     }
 
     #[test]
-    fn until_it_is_known_to_begin_briefly_one_is_made_at_a_time() {
-        let (starts, unknown) = (Starts::new(4), Arc::new(Share::new(100)));
+    fn until_it_is_known_to_begin_briefly_a_container_probes_and_takes_nobodys_turn() {
+        let (starts, unknown) = (Starts::new(1), unknown());
         let first = starts.turn(1, &unknown).now_or_never().expect("free");
         let mut others: Vec<Asked> = (0..3)
             .map(|_| {
@@ -226,6 +247,7 @@ mod tests {
             })
             .collect();
         assert!(others.iter_mut().all(|one| one.as_mut().now_or_never().is_none()), "they wait for the first");
+        let other = starts.turn(2, &rested()).now_or_never().expect("the only turn");
         let mut granted = || {
             let mut turns = Vec::new();
             others.retain_mut(|one| one.as_mut().now_or_never().map(|turn| turns.push(turn)).is_none());
@@ -234,10 +256,17 @@ mod tests {
         unknown.began(false);
         drop(first);
         let second = granted();
-        assert_eq!(second.len(), 1, "it took long");
+        assert!(second.len() == 1 && second[0].is_probe(), "it took long");
         unknown.began(true);
         drop(second);
-        assert_eq!(granted().len(), 2, "all the others at once");
+        assert!(granted().is_empty(), "now it takes a turn as the others do");
+        drop(other);
+        let third = granted();
+        assert!(third.len() == 1 && !third[0].is_probe());
+        drop(third);
+        assert_eq!(granted().len(), 1);
+        let state = starts.state.lock();
+        assert!(state.ring.is_empty() && state.waiting.is_empty() && state.of.is_empty() && state.under_way == 0);
     }
 
     #[test]
@@ -245,16 +274,16 @@ mod tests {
         let starts = Starts::new(4);
         let (queue, greedy, other) = (FairQueue::new(1), rested(), rested());
         let mut all = Vec::new();
-        let mut ask = |container: u64, share: &Arc<Share>| {
-            let (starts, share) = (starts.clone(), share.clone());
-            let mut one: Asked = Box::pin(async move { starts.turn(container, &share).await });
+        let mut ask = |container: u64, cpu: &Arc<PodCpu>| {
+            let (starts, cpu) = (starts.clone(), cpu.clone());
+            let mut one: Asked = Box::pin(async move { starts.turn(container, &cpu).await });
             let turn = one.as_mut().now_or_never();
             if turn.is_none() {
                 all.push(one);
             }
             turn
         };
-        queue.enter(&greedy, true);
+        queue.enter(greedy.share(LaneName::Services), true);
         let first = ask(1, &greedy).expect("the first");
         assert!((0..3).all(|_| ask(1, &greedy).is_none()), "they wait for the first");
         let mut others: Vec<_> = (0..3).map(|_| ask(2, &other).expect("the rest is for others")).collect();
@@ -272,7 +301,7 @@ mod tests {
         let second = granted(&mut all);
         assert_eq!(second.iter().map(|turn| turn.container).collect::<Vec<_>>(), [1]);
         // Nothing of it waits for a slice any more.
-        queue.leave(&greedy);
+        queue.leave(greedy.share(LaneName::Services));
         drop((second, others));
         assert_eq!(granted(&mut all).len(), 2, "all the others at once");
         assert!(all.is_empty());

@@ -178,6 +178,7 @@ mod tests {
                 cpu: Arc::new(PodCpu::new(env, None, 0)),
                 ticker: Arc::new(Ticker::new(Vec::new(), Tick::Never).expect("no thread is needed")),
                 fair: Arc::new(crate::fair::FairQueue::new(1)),
+                share: Arc::new(crate::fair::Share::new(1)),
                 cut_off: Arc::default(),
             },
             connection: None,

@@ -28,7 +28,7 @@ pub(super) struct Progress {
     /// Bytes of the request's body since then.
     come: AtomicU64,
     failed: AtomicBool,
-    /// Nobody will take more of the answer: all was taken, or its client has gone.
+    /// Nobody will take more of the answer: all of it is the transport's, or its client has gone.
     taken: AtomicBool,
 }
 

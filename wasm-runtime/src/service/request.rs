@@ -63,28 +63,32 @@ pub(super) async fn answer(service: Arc<Service>, connection: Arc<Connection>, r
             called
         }
     });
-    tokio::select! {
+    let ended = |called: Called, head, turn: Turn| {
+        // Whoever goes next is let in by what this one needed: not before it was judged.
+        let answer = finished(&service, called, head);
+        drop((turn.permit, turn.seat));
+        let answer = watched(answer, &connection, &progress, turn.work);
+        connection.untaken.said(&progress);
+        answer
+    };
+    let late = || failed(&service, StatusCode::GATEWAY_TIMEOUT, "the request took too long");
+    let head = tokio::select! {
         biased;
-        called = &mut guest => {
-            let head = answered.try_recv().ok();
-            // Whoever goes next is let in by what this one needed: not before it was judged.
-            let answer = finished(&service, called, head);
-            let Turn { permit, seat, work } = turn;
-            drop((permit, seat));
-            let answer = watched(answer, &connection, &progress, work);
-            connection.untaken.said(&progress);
-            answer
-        }
-        head = &mut answered => {
-            let Turn { permit, seat, work } = turn;
-            let answer = watched(head_of(&service, head.ok()), &connection, &progress, work);
-            service.tasks.spawn(rest(service.clone(), connection, guest, progress, (permit, seat)));
-            answer
-        }
-        () = progress.stalled(service.request_timeout) => {
-            failed(&service, StatusCode::GATEWAY_TIMEOUT, "the request took too long")
-        }
-    }
+        called = &mut guest => return ended(called, answered.try_recv().ok(), turn),
+        head = &mut answered => head,
+        () = progress.stalled(service.request_timeout) => return late(),
+    };
+    let Ok(head) = head else {
+        // Nobody can answer any more: what became of the guest tells why.
+        return tokio::select! {
+            called = guest => ended(called, None, turn),
+            () = progress.stalled(service.request_timeout) => late(),
+        };
+    };
+    let Turn { permit, seat, work } = turn;
+    let answer = watched(head_of(&service, Some(head)), &connection, &progress, work);
+    service.tasks.spawn(rest(service.clone(), connection, guest, progress, (permit, seat)));
+    answer
 }
 
 /// A guest's call, on this thread or elsewhere.
@@ -100,10 +104,14 @@ impl Guest {
         F: Future<Output = Called> + Send + 'static,
     {
         let host = &service.running.host;
-        let long = service.container.cpu.runs_long();
+        let long = start.is_probe() || service.container.cpu.runs_long();
         let meter = service.container.meter(host, if long { &host.commands } else { &host.services });
-        let guest = Metered::new(meter.clone(), call(meter));
-        if long { Guest::Elsewhere(host.spawn(guest)) } else { Guest::Here(guest.starting(start)) }
+        let guest = Metered::new(meter.clone(), call(meter)).of_request();
+        match (long, start.is_probe()) {
+            (true, true) => Guest::Elsewhere(host.spawn(guest.starting(start))),
+            (true, false) => Guest::Elsewhere(host.spawn(guest)),
+            (false, _) => Guest::Here(guest.starting(start)),
+        }
     }
 }
 
@@ -170,7 +178,7 @@ async fn admit(
     let turn = async {
         let permit = service.gate.enter(arrival).await.map_err(|Full| Refused::QueueFull)?;
         let seat = service.running.host.seats.sit(&service.sitter).await;
-        let start = service.running.host.starts.turn(service.container.id, service.container.cpu.share()).await;
+        let start = service.running.host.starts.turn(service.container.id, &service.container.cpu).await;
         Ok((Turn { permit, seat, work }, start))
     };
     let mut turn = std::pin::pin!(turn);
@@ -209,7 +217,10 @@ async fn rest(
         () = progress.stalled(service.request_timeout) => {
             progress.fail();
             service.container.request_errors.fetch_add(1, Ordering::Relaxed);
-            connection.place.cut.cancel();
+            // Whoever has given up this answer may wait for others over the same connection.
+            if !progress.is_taken() {
+                connection.place.cut.cancel();
+            }
         }
     }
 }

@@ -20,8 +20,9 @@ pub(super) struct Untaken {
 }
 
 impl Untaken {
-    /// All of an answer was said: from now on it makes progress by being taken.
+    /// All of an answer was said: its client has from now on to take more of it.
     pub(super) fn said(&self, answer: &Arc<Progress>) {
+        answer.made();
         let mut answers = self.answers.lock();
         if answer.is_taken() {
             return;
