@@ -3,12 +3,11 @@
 //! The thread's CPU clock is read around each poll of a guest's future: wall time would bill a guest for its neighbours.
 //! An empty bucket parks the future in the container's queue, first come, first served.
 
-use crate::fair::{FairQueue, Place, Share};
-use crate::host::LaneName;
+use crate::fair::{FairQueue, LaneName, Place, Share};
 use crate::limits::{
     BEST_EFFORT_CPU_MILLIS, CPU_PERIOD, LONG_AGAIN, LONG_REQUESTS_WAITING, LONG_SLICE, LONG_SLICE_MEMORY, LONG_STRETCH,
 };
-use crate::starts::StartTurn;
+use crate::starts::{Begins, StartTurn};
 use crate::ticker::Ticker;
 use parking_lot::Mutex;
 use sampan_env::Env;
@@ -100,11 +99,6 @@ impl PodCpu {
         &self.shares[of as usize]
     }
 
-    /// Whether any of its futures was cut off and waits for its next slice.
-    pub(crate) fn is_hungry(&self) -> bool {
-        self.shares.iter().any(|share| share.is_hungry())
-    }
-
     pub(crate) fn used_nanos(&self) -> u64 {
         self.used_nanos.load(Ordering::Relaxed)
     }
@@ -183,11 +177,6 @@ impl PodCpu {
         nanos(self.env.instant().duration_since(self.origin))
     }
 
-    /// Whether nothing tells that its requests begin briefly, nor that they are long.
-    pub(crate) fn is_unknown(&self) -> bool {
-        !self.begins_briefly.load(Ordering::Relaxed) && !self.runs_long()
-    }
-
     /// A slice was long, or a request has begun with one that was brief.
     pub(crate) fn began(&self, brief: bool) {
         self.begins_briefly.store(brief, Ordering::Relaxed);
@@ -206,6 +195,16 @@ impl PodCpu {
         if let Some((_, next)) = bucket.queue.front() {
             next.wake_by_ref();
         }
+    }
+}
+
+impl Begins for PodCpu {
+    fn is_unknown(&self) -> bool {
+        !self.begins_briefly.load(Ordering::Relaxed) && !self.runs_long()
+    }
+
+    fn is_hungry(&self) -> bool {
+        self.shares.iter().any(|share| share.is_hungry())
     }
 }
 

@@ -15,6 +15,15 @@ use std::task::Waker;
 /// Times in a row that a future steps back before it runs whatever others have had.
 const STEPS_BACK_MAX: u8 = 64;
 
+/// The two lanes of a runtime.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LaneName {
+    /// Commands, and requests that run long.
+    Commands,
+    /// The other requests.
+    Services,
+}
+
 /// All containers that were cut off in the middle of work.
 #[derive(Debug)]
 pub(crate) struct FairQueue {

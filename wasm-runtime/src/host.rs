@@ -3,7 +3,7 @@
 use crate::connections::Connections;
 use crate::engine::EngineSet;
 use crate::error::Error;
-use crate::fair::FairQueue;
+use crate::fair::{FairQueue, LaneName};
 use crate::memory::AddressSpace;
 use crate::metrics::Counters;
 use crate::net::{EgressRules, GuestSockets};
@@ -30,15 +30,6 @@ pub(crate) struct Host {
     pub(crate) starts: Arc<Starts>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tasks: Tasks,
-}
-
-/// The two lanes of a runtime.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum LaneName {
-    /// Commands, and requests that run long.
-    Commands,
-    /// The other requests.
-    Services,
 }
 
 /// Threads that run one kind of guest. Commands and services have threads of their own: a request waits for the kernel to

@@ -7,11 +7,19 @@
 //! the sockets meanwhile where the other threads rest. Until a container's is known to be brief it makes one at a time on
 //! the threads of commands, and takes no turn from others.
 
-use crate::cpu::PodCpu;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+
+/// How the requests of a container begin.
+pub(crate) trait Begins: Send + Sync + std::fmt::Debug {
+    /// Whether nothing tells that they begin briefly, nor that they are long.
+    fn is_unknown(&self) -> bool;
+
+    /// Whether any was cut off and waits for its next slice.
+    fn is_hungry(&self) -> bool;
+}
 
 /// All instances of services that are being made.
 #[derive(Debug)]
@@ -34,7 +42,7 @@ struct State {
 
 #[derive(Debug)]
 struct Waiting {
-    cpu: Arc<PodCpu>,
+    of: Arc<dyn Begins>,
     /// The oldest first.
     requests: VecDeque<oneshot::Sender<StartTurn>>,
 }
@@ -55,18 +63,18 @@ impl Starts {
         Arc::new(Self { max: max.max(1), state: Mutex::default() })
     }
 
-    /// Waits for a turn of the container, whose use is told by `cpu`.
-    pub(crate) async fn turn(self: &Arc<Self>, container: u64, cpu: &Arc<PodCpu>) -> StartTurn {
+    /// Waits for a turn of the container, of which `of` tells.
+    pub(crate) async fn turn(self: &Arc<Self>, container: u64, of: &Arc<impl Begins + 'static>) -> StartTurn {
         let told = {
             let mut state = self.state.lock();
             let nobody_waits = !state.waiting.contains_key(&container);
-            if nobody_waits && state.may_begin(self.max, container, cpu) {
-                let probe = state.begin(container, cpu);
+            if nobody_waits && state.may_begin(self.max, container, &**of) {
+                let probe = state.begin(container, &**of);
                 return StartTurn { all: Some(self.clone()), container, probe };
             }
             let (tell, told) = oneshot::channel();
             let own = state.waiting.entry(container);
-            let own = own.or_insert_with(|| Waiting { cpu: cpu.clone(), requests: VecDeque::new() });
+            let own = own.or_insert_with(|| Waiting { of: of.clone(), requests: VecDeque::new() });
             own.requests.push_back(tell);
             if own.requests.len() == 1 {
                 state.ring.push_back(container);
@@ -89,8 +97,8 @@ impl Starts {
                 if let Some((container, probe)) = ended.take() {
                     state.end(container, probe);
                 }
-                let Some((container, cpu, told)) = state.next(self.max) else { return };
-                (container, state.begin(container, &cpu), told)
+                let Some((container, of, told)) = state.next(self.max) else { return };
+                (container, state.begin(container, &*of), told)
             };
             // It may have given up: its turn goes on here, and not from a drop within a drop.
             if let Err(mut turn) = told.send(StartTurn { all: Some(self.clone()), container, probe }) {
@@ -103,15 +111,15 @@ impl Starts {
 
 impl State {
     /// Whoever has one under way and is not let begin another is asked again when that one ends.
-    fn may_begin(&self, max: usize, container: u64, cpu: &PodCpu) -> bool {
-        let unknown = cpu.is_unknown();
-        let alone = unknown || cpu.is_hungry();
+    fn may_begin(&self, max: usize, container: u64, of: &dyn Begins) -> bool {
+        let unknown = of.is_unknown();
+        let alone = unknown || of.is_hungry();
         (unknown || self.under_way < max) && !(alone && self.of.contains_key(&container))
     }
 
     /// Whether it is a probe.
-    fn begin(&mut self, container: u64, cpu: &PodCpu) -> bool {
-        let probe = cpu.is_unknown();
+    fn begin(&mut self, container: u64, of: &dyn Begins) -> bool {
+        let probe = of.is_unknown();
         self.under_way += usize::from(!probe);
         *self.of.entry(container).or_default() += 1;
         probe
@@ -128,21 +136,21 @@ impl State {
     }
 
     /// The next request of the first container that may begin one; those that may not keep their places.
-    fn next(&mut self, max: usize) -> Option<(u64, Arc<PodCpu>, oneshot::Sender<StartTurn>)> {
+    fn next(&mut self, max: usize) -> Option<(u64, Arc<dyn Begins>, oneshot::Sender<StartTurn>)> {
         let may = |container: &u64| {
             let waiting = self.waiting.get(container);
-            waiting.is_some_and(|waiting| self.may_begin(max, *container, &waiting.cpu))
+            waiting.is_some_and(|waiting| self.may_begin(max, *container, &*waiting.of))
         };
         let at = self.ring.iter().position(may)?;
         let container = self.ring.remove(at)?;
         let own = self.waiting.get_mut(&container)?;
-        let (next, cpu) = (own.requests.pop_front()?, own.cpu.clone());
+        let (next, of) = (own.requests.pop_front()?, own.of.clone());
         if own.requests.is_empty() {
             self.waiting.remove(&container);
         } else {
             self.ring.push_back(container);
         }
-        Some((container, cpu, next))
+        Some((container, of, next))
     }
 }
 
@@ -164,8 +172,8 @@ impl Drop for StartTurn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fair::FairQueue;
-    use crate::host::LaneName;
+    use crate::cpu::PodCpu;
+    use crate::fair::{FairQueue, LaneName};
     use futures::FutureExt;
     use sampan_env::Env;
 

@@ -1,90 +1,20 @@
 //! The two bodies of a request: what comes is read ahead of the request's turn, what goes is watched for progress.
 
 use super::gate::Arrival;
+use super::progress::Progress;
 use super::untaken::Untaken;
 use crate::connections::AtWork;
-use crate::limits::{BODY_AHEAD_BYTES, BODY_AHEAD_WAIT, BODY_PROGRESS_BYTES};
+use crate::limits::{BODY_AHEAD_BYTES, BODY_AHEAD_WAIT};
 use crate::memory::Charge;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use parking_lot::Mutex;
-use sampan_env::Env;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, WasiBody};
-
-/// Time of a request's last progress, and whether it failed after its answer had begun.
-#[derive(Debug)]
-pub(super) struct Progress {
-    env: Env,
-    last: Mutex<Instant>,
-    /// Bytes of the request's body since then.
-    come: AtomicU64,
-    failed: AtomicBool,
-    /// Nobody will take more of the answer: all of it is the transport's, or its client has gone.
-    taken: AtomicBool,
-}
-
-impl Progress {
-    pub(super) fn new(env: &Env) -> Arc<Self> {
-        Arc::new(Self {
-            env: env.clone(),
-            last: Mutex::new(env.instant()),
-            come: AtomicU64::new(0),
-            failed: AtomicBool::new(false),
-            taken: AtomicBool::new(false),
-        })
-    }
-
-    /// There was progress just now.
-    pub(super) fn made(&self) {
-        *self.last.lock() = self.env.instant();
-    }
-
-    /// Bytes of the request's body: only many of them are progress, or one byte a minute would hold an instance.
-    fn came(&self, bytes: usize) {
-        let come = self.come.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
-        if come >= BODY_PROGRESS_BYTES {
-            self.come.store(0, Ordering::Relaxed);
-            self.made();
-        }
-    }
-
-    /// The answer is not what the guest meant to say: it must not look whole.
-    pub(super) fn fail(&self) {
-        self.failed.store(true, Ordering::Release);
-    }
-
-    /// Returns when there was no progress for `timeout`.
-    pub(super) async fn stalled(&self, timeout: Duration) {
-        loop {
-            let last = self.last();
-            tokio::time::sleep_until(last + timeout).await;
-            if self.last() == last {
-                return;
-            }
-        }
-    }
-
-    pub(super) fn last(&self) -> Instant {
-        *self.last.lock()
-    }
-
-    pub(super) fn set_taken(&self) {
-        self.taken.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed)
-    }
-}
 
 /// A request's body, as far as it had come before the request's turn, and the rest.
 pub(super) struct Received {
@@ -197,7 +127,7 @@ impl Body for Answered {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(_))) => self.progress.made(),
-            Poll::Ready(None) if self.progress.failed.load(Ordering::Acquire) => {
+            Poll::Ready(None) if self.progress.has_failed() => {
                 return Poll::Ready(Some(Err(Error::InternalError(Some("the answer was cut off".into())))));
             }
             _ => {}

@@ -2,6 +2,7 @@
 
 mod body;
 mod gate;
+mod progress;
 mod request;
 mod untaken;
 

@@ -1,7 +1,8 @@
 //! One request: an instance, a call, an answer.
 
-use super::body::{Answered, NoRoom, Progress, Received};
+use super::body::{Answered, NoRoom, Received};
 use super::gate::{Full, Permit};
+use super::progress::Progress;
 use super::{Connection, Service};
 use crate::command::count;
 use crate::connections::{AtWork, Place};

@@ -1,7 +1,7 @@
 //! Answers that are complete and that their client has not taken: nothing but the client can go on with them. Most are
 //! taken at once; so their connection looks for the rest, and no request has a task or a timer for it.
 
-use super::body::Progress;
+use super::progress::Progress;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::future::Future;
