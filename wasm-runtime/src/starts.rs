@@ -68,8 +68,8 @@ impl Starts {
         let told = {
             let mut state = self.state.lock();
             let nobody_waits = !state.waiting.contains_key(&container);
-            if nobody_waits && state.may_begin(self.max, container, &**of) {
-                let probe = state.begin(container, &**of);
+            if let Some(probe) = state.may_begin(self.max, container, &**of).filter(|_| nobody_waits) {
+                state.begin(container, probe);
                 return StartTurn { all: Some(self.clone()), container, probe };
             }
             let (tell, told) = oneshot::channel();
@@ -97,8 +97,9 @@ impl Starts {
                 if let Some((container, probe)) = ended.take() {
                     state.end(container, probe);
                 }
-                let Some((container, of, told)) = state.next(self.max) else { return };
-                (container, state.begin(container, &*of), told)
+                let Some(next) = state.next(self.max) else { return };
+                state.begin(next.0, next.1);
+                next
             };
             // It may have given up: its turn goes on here, and not from a drop within a drop.
             if let Err(mut turn) = told.send(StartTurn { all: Some(self.clone()), container, probe }) {
@@ -110,19 +111,17 @@ impl Starts {
 }
 
 impl State {
-    /// Whoever has one under way and is not let begin another is asked again when that one ends.
-    fn may_begin(&self, max: usize, container: u64, of: &dyn Begins) -> bool {
-        let unknown = of.is_unknown();
-        let alone = unknown || of.is_hungry();
-        (unknown || self.under_way < max) && !(alone && self.of.contains_key(&container))
+    /// Whether what it may begin now is a probe; None where it may not. Whoever has one under way and may not begin another is
+    /// asked again when that one ends.
+    fn may_begin(&self, max: usize, container: u64, of: &dyn Begins) -> Option<bool> {
+        let probe = of.is_unknown();
+        let alone = probe || of.is_hungry();
+        ((probe || self.under_way < max) && !(alone && self.of.contains_key(&container))).then_some(probe)
     }
 
-    /// Whether it is a probe.
-    fn begin(&mut self, container: u64, of: &dyn Begins) -> bool {
-        let probe = of.is_unknown();
+    fn begin(&mut self, container: u64, probe: bool) {
         self.under_way += usize::from(!probe);
         *self.of.entry(container).or_default() += 1;
-        probe
     }
 
     fn end(&mut self, container: u64, probe: bool) {
@@ -135,22 +134,23 @@ impl State {
         }
     }
 
-    /// The next request of the first container that may begin one; those that may not keep their places.
-    fn next(&mut self, max: usize) -> Option<(u64, Arc<dyn Begins>, oneshot::Sender<StartTurn>)> {
-        let may = |container: &u64| {
-            let waiting = self.waiting.get(container);
-            waiting.is_some_and(|waiting| self.may_begin(max, *container, &*waiting.of))
+    /// The next request of the first container that may begin one, and whether it is a probe; those that may not keep their
+    /// places.
+    fn next(&mut self, max: usize) -> Option<(u64, bool, oneshot::Sender<StartTurn>)> {
+        let may = |(at, container): (usize, &u64)| {
+            let probe = self.may_begin(max, *container, &*self.waiting.get(container)?.of)?;
+            Some((at, probe))
         };
-        let at = self.ring.iter().position(may)?;
+        let (at, probe) = self.ring.iter().enumerate().find_map(may)?;
         let container = self.ring.remove(at)?;
         let own = self.waiting.get_mut(&container)?;
-        let (next, of) = (own.requests.pop_front()?, own.of.clone());
+        let next = own.requests.pop_front()?;
         if own.requests.is_empty() {
             self.waiting.remove(&container);
         } else {
             self.ring.push_back(container);
         }
-        Some((container, of, next))
+        Some((container, probe, next))
     }
 }
 
