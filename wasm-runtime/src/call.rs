@@ -1,6 +1,6 @@
 //! Calls that may not wait, with a budget of CPU time: how policies are called.
 
-use crate::cpu::thread_cpu_nanos;
+use crate::clock::thread_cpu_nanos;
 use sampan_env::Env;
 use std::future::Future;
 use std::pin::pin;

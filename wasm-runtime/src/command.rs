@@ -2,12 +2,12 @@
 
 use crate::artifact::{Artifact, Linked};
 use crate::container::Container;
-use crate::cpu::Metered;
 use crate::engine::Role;
 use crate::error::Error;
 use crate::exit::{EndsWith, Exit, ExitCell, Fault, FaultKind};
 use crate::guest::{GuestState, Surroundings, store};
 use crate::host::Host;
+use crate::metered::Metered;
 use crate::metrics::Counters;
 use crate::wasi::{LogSink, Termination};
 use sampan_env::CancellationToken;

@@ -1,6 +1,7 @@
-use crate::cpu::{Meter, PodCpu};
+use crate::cpu::PodCpu;
 use crate::host::{Host, Lane};
 use crate::memory::PodMem;
+use crate::metered::Meter;
 use crate::net::SocketBudget;
 use crate::wasi::LogAccount;
 use std::sync::Arc;

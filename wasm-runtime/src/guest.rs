@@ -1,11 +1,11 @@
 //! The data of one store, and how a store is made: every limit of a guest is set here.
 
 use crate::container::Container;
-use crate::cpu::Meter;
 use crate::engine::Role;
 use crate::host::Host;
 use crate::limits;
 use crate::memory::{OutOfMemory, StoreMem};
+use crate::metered::Meter;
 use crate::net::{OutgoingHttp, PodNet, PodSocketsView, SocketBudget, SocketPermit};
 use crate::paid::{HttpAccount, PaidHttpView, PaidState, PaidView};
 use crate::prices;

@@ -10,7 +10,7 @@
 //! - No type of the engine stands in a public signature.
 //! - Guests run on threads of their own, never on the caller's runtime.
 //! - Every store is made by `guest::limited`, which sets every limit that a store has.
-//! - A workload's futures, those of its outgoing HTTP too, are polled inside [`cpu::Metered`]; a policy's call is polled
+//! - A workload's futures, those of its outgoing HTTP too, are polled inside [`metered::Metered`]; a policy's call is polled
 //!   once, on its caller's thread, under the budget of [`call`].
 //! - What the host holds for a container is charged to one ledger (`memory`) at the prices of one list (`prices`), before
 //!   it is allocated: an interface is linked (`linker`) through a view that charges (`paid`), or makes no resource.
@@ -21,6 +21,7 @@
 mod artifact;
 mod cache;
 mod call;
+mod clock;
 mod command;
 mod compile;
 mod connections;
@@ -36,6 +37,7 @@ mod inspect;
 pub mod limits;
 mod linker;
 mod memory;
+mod metered;
 mod metrics;
 mod net;
 mod paid;
@@ -45,6 +47,7 @@ mod priority;
 mod runtime;
 mod seats;
 mod service;
+mod slices;
 mod starts;
 mod ticker;
 mod wasi;

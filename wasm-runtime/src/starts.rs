@@ -7,19 +7,12 @@
 //! the sockets meanwhile where the other threads rest. Until a container's is known to be brief it makes one at a time on
 //! the threads of commands, and takes no turn from others.
 
+use crate::cpu::PodCpu;
+use crate::slices::Pace;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// How the requests of a container begin.
-pub(crate) trait Begins: Send + Sync + std::fmt::Debug {
-    /// Whether nothing tells that they begin briefly, nor that they are long.
-    fn is_unknown(&self) -> bool;
-
-    /// Whether any was cut off and waits for its next slice.
-    fn is_hungry(&self) -> bool;
-}
 
 /// All instances of services that are being made.
 #[derive(Debug)]
@@ -42,7 +35,7 @@ struct State {
 
 #[derive(Debug)]
 struct Waiting {
-    of: Arc<dyn Begins>,
+    of: Arc<PodCpu>,
     /// The oldest first.
     requests: VecDeque<oneshot::Sender<StartTurn>>,
 }
@@ -64,11 +57,11 @@ impl Starts {
     }
 
     /// Waits for a turn of the container, of which `of` tells.
-    pub(crate) async fn turn(self: &Arc<Self>, container: u64, of: &Arc<impl Begins + 'static>) -> StartTurn {
+    pub(crate) async fn turn(self: &Arc<Self>, container: u64, of: &Arc<PodCpu>) -> StartTurn {
         let told = {
             let mut state = self.state.lock();
             let nobody_waits = !state.waiting.contains_key(&container);
-            if let Some(probe) = state.may_begin(self.max, container, &**of).filter(|_| nobody_waits) {
+            if let Some(probe) = state.may_begin(self.max, container, of).filter(|_| nobody_waits) {
                 state.begin(container, probe);
                 return StartTurn { all: Some(self.clone()), container, probe };
             }
@@ -113,8 +106,8 @@ impl Starts {
 impl State {
     /// Whether what it may begin now is a probe; None where it may not. Whoever has one under way and may not begin another is
     /// asked again when that one ends.
-    fn may_begin(&self, max: usize, container: u64, of: &dyn Begins) -> Option<bool> {
-        let probe = of.is_unknown();
+    fn may_begin(&self, max: usize, container: u64, of: &PodCpu) -> Option<bool> {
+        let probe = of.slices.pace() == Pace::Unknown;
         let alone = probe || of.is_hungry();
         ((probe || self.under_way < max) && !(alone && self.of.contains_key(&container))).then_some(probe)
     }
@@ -138,7 +131,7 @@ impl State {
     /// places.
     fn next(&mut self, max: usize) -> Option<(u64, bool, oneshot::Sender<StartTurn>)> {
         let may = |(at, container): (usize, &u64)| {
-            let probe = self.may_begin(max, *container, &*self.waiting.get(container)?.of)?;
+            let probe = self.may_begin(max, *container, &self.waiting.get(container)?.of)?;
             Some((at, probe))
         };
         let (at, probe) = self.ring.iter().enumerate().find_map(may)?;
@@ -172,10 +165,12 @@ impl Drop for StartTurn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::PodCpu;
     use crate::fair::{FairQueue, LaneName};
+    use crate::limits::LONG_SLICE;
+    use crate::slices::Slice;
     use futures::FutureExt;
     use sampan_env::Env;
+    use std::time::Duration;
 
     type Asked = std::pin::Pin<Box<dyn Future<Output = StartTurn>>>;
 
@@ -183,10 +178,16 @@ mod tests {
         Arc::new(PodCpu::new(Env::system(), None, 100))
     }
 
+    const MS: Duration = Duration::from_millis(1);
+
+    fn began(cpu: &PodCpu, slice: Duration) {
+        cpu.slices.note(Slice { cpu: slice, begins: true, ..Slice::default() });
+    }
+
     /// Known to begin briefly.
     fn rested() -> Arc<PodCpu> {
         let cpu = unknown();
-        cpu.began(true);
+        began(&cpu, MS);
         cpu
     }
 
@@ -261,11 +262,11 @@ mod tests {
             others.retain_mut(|one| one.as_mut().now_or_never().map(|turn| turns.push(turn)).is_none());
             turns
         };
-        unknown.began(false);
+        began(&unknown, LONG_SLICE + MS);
         drop(first);
         let second = granted();
         assert!(second.len() == 1 && second[0].is_probe(), "it took long");
-        unknown.began(true);
+        began(&unknown, MS);
         drop(second);
         assert!(granted().is_empty(), "now it takes a turn as the others do");
         drop(other);

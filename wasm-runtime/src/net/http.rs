@@ -2,9 +2,9 @@
 //! asks nobody, so it is not used (nor compiled).
 
 use super::{PodNet, SocketBudget};
-use crate::cpu::{Meter, Metered};
 use crate::limits::{CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, HTTP_BODY_CHUNK_BYTES, HTTP_HEAD_BYTES_MAX};
 use crate::memory::Charge;
+use crate::metered::{Meter, Metered};
 use crate::paid::Outgoing;
 use crate::prices::SOCKET_KERNEL_BUFFER;
 use http_body_util::BodyExt;

@@ -3,7 +3,7 @@
 use super::abi::{Failure, PolicyChanges, PolicyInput, PolicyScores, PolicyVerdicts};
 use crate::artifact::Artifact;
 use crate::call::{Budget, arm, poll_once};
-use crate::cpu::thread_cpu_nanos;
+use crate::clock::thread_cpu_nanos;
 use crate::engine::Role;
 use crate::error::Error;
 use crate::exit::{Fault, FaultKind};

@@ -6,15 +6,16 @@ use super::progress::Progress;
 use super::{Connection, Service};
 use crate::command::count;
 use crate::connections::{AtWork, Place};
-use crate::cpu::{Meter, Metered};
 use crate::engine::Role;
 use crate::exit::{Exit, Fault, FaultKind};
 use crate::guest::store;
 use crate::limits;
 use crate::memory::Charge;
+use crate::metered::{Meter, Metered};
 use crate::metrics::Counters;
 use crate::prices;
 use crate::seats::Seat;
+use crate::slices::Pace;
 use crate::starts::StartTurn;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -94,24 +95,36 @@ pub(super) async fn answer(service: Arc<Service>, connection: Arc<Connection>, r
 
 /// A guest's call, on this thread or elsewhere.
 enum Guest {
-    Here(Metered<Called>),
+    Here(Metered<Called>, Arc<Service>),
     /// On the threads of commands, where nobody's request waits for its long slices.
     Elsewhere(JoinHandle<Called>),
 }
 
 impl Guest {
-    fn start<F>(service: &Service, start: StartTurn, call: impl FnOnce(Meter) -> F) -> Self
+    fn start<F>(service: &Arc<Service>, start: StartTurn, call: impl FnOnce(Meter) -> F) -> Self
     where
         F: Future<Output = Called> + Send + 'static,
     {
         let host = &service.running.host;
-        let long = start.is_probe() || service.container.cpu.runs_long();
-        let meter = service.container.meter(host, if long { &host.commands } else { &host.services });
-        let guest = Metered::new(meter.clone(), call(meter)).of_request();
-        match (long, start.is_probe()) {
-            (true, true) => Guest::Elsewhere(host.spawn(guest.starting(start))),
-            (true, false) => Guest::Elsewhere(host.spawn(guest)),
-            (false, _) => Guest::Here(guest.starting(start)),
+        let (probe, long) = (start.is_probe(), service.container.cpu.slices.pace() == Pace::Long);
+        let lane = if probe || long { &host.commands } else { &host.services };
+        let meter = service.container.meter(host, lane);
+        let guest = Metered::new(meter.clone(), call(meter));
+        match (probe, long) {
+            (true, _) => Guest::Elsewhere(host.spawn(guest.of_request(Some(start)))),
+            // Nobody waits for it to begin.
+            (false, true) => Guest::Elsewhere(host.spawn(guest.of_request(None))),
+            (false, false) => Guest::Here(guest.of_request(Some(start)), service.clone()),
+        }
+    }
+
+    /// A request that was cut off here, of a container whose slices have turned out to be long, goes on elsewhere.
+    fn settle(&mut self) {
+        let Guest::Here(guest, service) = self else { return };
+        if guest.was_cut() && service.container.cpu.slices.pace() == Pace::Long {
+            let host = &service.running.host;
+            let guest = guest.take(service.container.meter(host, &host.commands));
+            *self = Guest::Elsewhere(host.spawn(guest));
         }
     }
 }
@@ -120,8 +133,10 @@ impl Future for Guest {
     type Output = Called;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Called> {
-        match self.get_mut() {
-            Guest::Here(guest) => Pin::new(guest).poll(cx),
+        let this = self.get_mut();
+        this.settle();
+        match this {
+            Guest::Here(guest, _) => Pin::new(guest).poll(cx),
             Guest::Elsewhere(guest) => Pin::new(guest).poll(cx).map(|ended| {
                 ended.unwrap_or_else(|error| Called { result: Err(wasmtime::format_err!("{error}")), bytes: 0 })
             }),
