@@ -115,6 +115,14 @@ mod tests {
         }
         let names = std::fs::read_dir(&folder).expect("a folder").count();
         assert_eq!(names, 2, "nothing is left beside");
+        // Somebody knows the names that are used meanwhile.
+        for call in 0..100 {
+            let guessed = folder.join(format!("file.{}-{call}.new", std::process::id()));
+            std::os::unix::fs::symlink(&victim, guessed).expect("a link");
+        }
+        replace(&file, b"newer", Durability::Process).expect("replaced");
+        assert!(std::fs::symlink_metadata(&file).expect("there").is_file());
+        assert_eq!(std::fs::read(&victim).expect("readable"), b"untouched");
         std::fs::remove_dir_all(folder).expect("removed");
     }
 

@@ -35,10 +35,7 @@ pub async fn serve(
     env: &Env,
     tasks: &Tasks,
 ) {
-    // A listener that listens is told its backlog anew: the standard library's is 128.
-    if let Err(error) = rustix::net::listen(&listener, LISTEN_BACKLOG) {
-        tracing::warn!(%error, "the listener keeps its backlog");
-    }
+    deepen(&listener);
     let acceptor = tls.map(TlsAcceptor::from);
     let places = Places::new(connections);
     let http = Arc::new(Http::default());
@@ -86,6 +83,13 @@ pub fn tls_config(mut config: rustls::ServerConfig) -> Arc<rustls::ServerConfig>
     Arc::new(config)
 }
 
+/// A listener that listens is told its backlog anew: the standard library's is 128.
+fn deepen(listener: &TcpListener) {
+    if let Err(error) = rustix::net::listen(listener, LISTEN_BACKLOG) {
+        tracing::warn!(%error, "the listener keeps its backlog");
+    }
+}
+
 /// Sets the kernel's options of a connection.
 fn tune(stream: &TcpStream) -> std::io::Result<()> {
     // Answers are written whole: waiting to fill a segment only delays them.
@@ -115,6 +119,19 @@ mod tests {
     fn tls() -> (Arc<rustls::ServerConfig>, rustls::ClientConfig) {
         let pair = sampan_testing::tls::pair();
         (tls_config(pair.server), pair.client)
+    }
+
+    #[tokio::test]
+    async fn a_burst_waits_in_the_kernels_backlog() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("as tokio wants it");
+        let listener = TcpListener::from_std(listener).expect("a listener");
+        deepen(&listener);
+        let address = listener.local_addr().expect("an address");
+        // What the kernel has no place for is asked for again after a second.
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
+        let waiting: Result<Vec<_>, _> = (0..400).map(connect).collect();
+        assert_eq!(waiting.expect("nobody is turned away").len(), 400);
     }
 
     /// Opens a connection that names `alpn`, sends `first`, and tells how long it was kept.

@@ -11,7 +11,7 @@ use sampan_client::{Client, Error};
 use sampan_env::Env;
 use sampan_schema::Schema;
 use sampan_schema::limits::DEFAULTS_BYTES_MAX;
-use sampan_store::{Op, Store, Txn, Writer};
+use sampan_store::{Error as StoreError, Op, Store, Txn, Writer};
 use sampan_testing::generate::{Elements, Long};
 use sampan_testing::server::{Server, guarded};
 use serde_json::Value;
@@ -85,13 +85,18 @@ impl World {
         run.spent
     }
 
-    async fn txn(&self, op: Op) {
+    /// Whether the store took it: it refuses what is longer than an object may be.
+    async fn txn(&self, op: Op) -> bool {
         let txn = Txn { compares: Vec::new(), ops: vec![op], writer: Writer::default() };
-        self.server.store.txn(txn).await.expect("nothing to refuse");
+        match self.server.store.txn(txn).await {
+            Ok(_) => true,
+            Err(StoreError::TooLarge { .. }) => false,
+            Err(other) => panic!("nothing else to refuse: {other}"),
+        }
     }
 
-    /// Has the object stored as it is, whatever validation thinks of it. Gives back how long it is.
-    async fn put(&self, target: &Target, object: &Object) -> usize {
+    /// Has the object stored as it is, whatever validation thinks of it. Gives back how long it is, if it may be as long.
+    async fn put(&self, target: &Target, object: &Object) -> Option<usize> {
         let mut object = object.clone();
         for (name, value) in [("uid", "u"), ("creationTimestamp", "2026-01-01T00:00:00Z")] {
             object.set_meta(name, value);
@@ -106,8 +111,7 @@ impl World {
         text.extend(rest.map(|(name, value)| format!("\"{name}\":{value}")));
         let text = format!("{{{}}}", text.join(","));
         let length = text.len();
-        self.txn(Op::put(target.key(), text)).await;
-        length
+        self.txn(Op::put(target.key(), text)).await.then_some(length)
     }
 
     async fn forget(&self, target: &Target) {
@@ -178,7 +182,7 @@ impl Run<'_> {
         let mut object = Object::default();
         object.set_gvk(&target.row.gvk());
         object.set_meta("name", "x");
-        self.world.put(target, &object).await;
+        self.world.put(target, &object).await.expect("a short object");
         self.send("call", (method, path), [REPLACED, "application/json"], body.clone(), length).await;
         if method == "PUT" {
             self.send("patch", ("PATCH", path), ["application/merge-patch+json", "application/json"], body, length)
@@ -199,16 +203,23 @@ impl Run<'_> {
         let text = target.object(place, kept, 1000).to_string();
         let code = self.send("create", ("POST", &collection), json, text.clone(), text.len()).await;
         // A text that is none of its type is refused as it is read: then that is all there is to cost.
-        let Ok(decoded) = sampan_schema::json::decode(Schema::builtin(), target.type_id, text.as_bytes()) else {
-            return;
-        };
-        let Some(object) = Object::from_value(decoded.value) else { return };
+        let Some(mut object) = decoded(target, &text) else { return };
         if matches!(kept, Long::Text(_)) {
             return self.world.forget(target).await;
         }
-        let mut stored = match code {
-            200 => self.world.server.registry.stored_bytes(&target.row, self.namespace(), "x"),
-            _ => self.world.put(target, &object).await,
+        let (mut kept, mut part) = (kept, 1);
+        let stored = loop {
+            if code == 200 {
+                break self.world.server.registry.stored_bytes(&target.row, self.namespace(), "x");
+            }
+            if let Some(stored) = self.world.put(target, &object).await {
+                break stored;
+            }
+            // What a type says of each of its elements though the text does not (`null` for a time) makes it longer.
+            part *= 2;
+            let Some(shorter) = self.case.of(sizes.object / part) else { return };
+            kept = shorter;
+            object = decoded(target, &target.object(place, kept, 1000).to_string()).expect("as the longer one");
         };
         let other = target.object(place, kept, 2000);
         // Equal elements differ in what is looked for among them, not in how they are patched.
@@ -220,12 +231,13 @@ impl Run<'_> {
             let dry = format!("{path}{view}?dryRun=All");
             self.send(&format!("update{view}"), ("PUT", &dry), json, other.to_string(), stored).await;
         }
+        let before = self.world.server.store.get(&target.key(), None).await.expect("readable").expect("stored").value;
         let ways = if self.case.patched { patches::all(self.case, sent, sizes.body) } else { Vec::new() };
         for patch in ways {
             let types = [patch.media, "application/json"];
             let code = self.send(patch.what, ("PATCH", &path), types, patch.body, stored * (1 + patch.copies)).await;
             if code == 200 {
-                stored = self.world.put(target, &object).await;
+                self.world.txn(Op::put(target.key(), before.clone())).await;
             }
         }
         let table = [REPLACED, "application/json;as=Table;g=meta.k8s.io;v=v1"];
@@ -234,4 +246,9 @@ impl Run<'_> {
         self.send("delete", ("DELETE", &path), json, String::new(), stored).await;
         self.world.forget(target).await;
     }
+}
+
+fn decoded(target: &Target, text: &str) -> Option<Object> {
+    let decoded = sampan_schema::json::decode(Schema::builtin(), target.type_id, text.as_bytes()).ok()?;
+    Object::from_value(decoded.value)
 }
