@@ -220,14 +220,14 @@ impl Ask {
             if listing.is_computed() && !first.is_empty() {
                 let wanted = least - length;
                 let step = move || {
-                    let parts = listing.piece(wanted);
+                    let parts = listing.piece(wanted, usize::MAX);
                     (listing, parts)
                 };
                 (listing, parts) = self.compute(step).await;
             } else {
                 // The beginning of a table is little work: most answers are no longer.
                 let wanted = if listing.is_computed() { FIRST_COMPUTED_BYTES } else { least };
-                parts = listing.piece(wanted.min(least));
+                parts = listing.piece(wanted.min(least), listing.briefly());
             }
             let parts = parts?;
             if parts.is_empty() && !listing.is_over() {

@@ -356,7 +356,7 @@ mod tests {
                 while let Some(rest) = measured.as_mut().filter(|rest| !rest.is_over()) {
                     listing.measure(rest)?;
                 }
-                listing.piece(usize::MAX)
+                listing.piece(usize::MAX, usize::MAX)
             };
             // Twice: what was kept of the first time must not pass for the form.
             for _ in 0..2 {

@@ -2,7 +2,7 @@
 
 use crate::encode::{Encoder, list_metadata, unencodable};
 use crate::indent::Indent;
-use crate::limits::{ANSWER_PIECE_BYTES, LIST_EXAMINED_MAX};
+use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, LIST_EXAMINED_MAX};
 use crate::metadata;
 use crate::negotiate::{Format, Shape};
 use crate::table::Tables;
@@ -89,7 +89,17 @@ impl Listing {
     /// Whether its bytes are made with more work than copying.
     pub fn is_computed(&self) -> bool {
         let output = self.encoder.output;
-        !matches!(output.shape, Shape::Whole | Shape::Discovery) || output.format != Format::Json || output.pretty
+        let form = !matches!(output.shape, Shape::Whole | Shape::Discovery) || output.format != Format::Json;
+        form || output.pretty || self.selection.is_converted()
+    }
+
+    /// How much of it is little enough work for a thread that serves, in bytes of objects.
+    pub fn briefly(&self) -> usize {
+        match (self.selection.is_converted(), self.is_computed()) {
+            (true, _) => 0,
+            (false, true) => COMPUTED_BYTES_MIN,
+            (false, false) => usize::MAX,
+        }
     }
 
     /// Everything has been made.
@@ -121,21 +131,28 @@ impl Listing {
         !matches!(self.encoder.output.shape, Shape::MetadataList(_))
     }
 
-    /// The next parts, about `least` bytes together; fewer where little is selected of what was looked at, or at the end.
+    /// The next parts, about `least` bytes together; fewer where little is selected of what was looked at, at the end, or
+    /// where they would be made of more than `read_max` bytes of objects.
     ///
     /// # Errors
     /// When an object has no form of the kind asked for.
-    pub fn piece(&mut self, least: usize) -> Result<Vec<Bytes>, Status> {
+    pub fn piece(&mut self, least: usize, read_max: usize) -> Result<Vec<Bytes>, Status> {
         let mut out =
             Out { buffer: Vec::with_capacity(least.min(ANSWER_PIECE_BYTES) + COPIED_OBJECT_MAX / 4), ..Out::default() };
         if self.stage == Stage::Head {
             self.head(&mut out.buffer)?;
             self.stage = Stage::Items;
         }
-        let mut examined = 0;
-        while self.stage == Stage::Items && out.len() < least {
-            if let Some(record) = self.pending.next() {
+        let batch = if self.selection.is_converted() { 1 } else { BATCH };
+        let (mut examined, mut read) = (0, 0_usize);
+        while self.stage == Stage::Items && out.len() < least && read < read_max {
+            if let Some(record) = self.pending.as_slice().first().cloned() {
+                read = read.saturating_add(record.json.len());
+                if read > read_max {
+                    break;
+                }
                 self.item(&mut out, &record)?;
+                self.pending.next();
                 self.empty = false;
             } else if self.selection.is_over() {
                 self.tail(&mut out.buffer);
@@ -143,8 +160,8 @@ impl Listing {
             } else if examined >= LIST_EXAMINED_MAX {
                 break;
             } else {
-                examined += BATCH;
-                self.pending = self.selection.next(BATCH).map_err(Status::from)?.into_iter();
+                examined += batch;
+                self.pending = self.selection.next(batch).map_err(Status::from)?.into_iter();
             }
         }
         out.flush();

@@ -64,7 +64,7 @@ impl Source {
     /// The next parts; none where little was selected of what was looked at.
     fn next(&mut self) -> Result<Vec<Bytes>, BoxError> {
         let plain = if self.first.is_empty() {
-            self.listing.piece(ANSWER_PIECE_BYTES).map_err(|status: Status| status.message)?
+            self.listing.piece(ANSWER_PIECE_BYTES, usize::MAX).map_err(|status: Status| status.message)?
         } else {
             std::mem::take(&mut self.first)
         };

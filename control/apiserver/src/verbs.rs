@@ -15,7 +15,7 @@ use crate::body::Body;
 use crate::chain::{attributes, forbidden};
 use crate::core::Core;
 use crate::exchange::{Exchange, Identity};
-use crate::limits::{COMPUTED_SELECTION_MIN, COMPUTED_WRITE_BYTES_MIN};
+use crate::limits::{COMPUTED_BYTES_MIN, COMPUTED_SELECTION_MIN, COMPUTED_WRITE_BYTES_MIN};
 use crate::negotiate::Output;
 use crate::options;
 use crate::respond;
@@ -57,7 +57,8 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
     if heavy { compute.drive(flow, work).await } else { work.await }
 }
 
-/// Whether the request is worked on by the compute threads: it brings much, changes something large, or selects from much.
+/// Whether the request is worked on by the compute threads: it brings much, changes something large, converts something
+/// large, or selects from much.
 fn is_heavy(ask: &Ask, body: &Body) -> bool {
     if ask.exchange.info.is_long_running() {
         return false;
@@ -68,7 +69,15 @@ fn is_heavy(ask: &Ask, body: &Body) -> bool {
             let query = ask.query();
             query.has("labelSelector") || query.has("fieldSelector")
         };
-        return ask.verb() == "list" && selects() && registry.count(&ask.row) >= COMPUTED_SELECTION_MIN;
+        let converts = || {
+            let stored = registry.stored_bytes(&ask.row, ask.namespace(), ask.name());
+            ask.row.stored_as.is_some() && stored >= COMPUTED_BYTES_MIN
+        };
+        return match ask.verb() {
+            "list" => selects() && registry.count(&ask.row) >= COMPUTED_SELECTION_MIN,
+            "get" => converts(),
+            _ => false,
+        };
     }
     if ask.verb() == "deletecollection" {
         return true;

@@ -185,6 +185,88 @@ async fn long_work_leaves_the_threads_that_serve() {
     }
 }
 
+#[tokio::test]
+async fn long_answers_are_made_by_the_threads_of_long_work() {
+    let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel();
+    let long = Long { began, goes_on: std::sync::Mutex::new(goes_on) };
+    let server = support::server_of(Env::system(), Arc::new(All), Arc::new(long)).await;
+    let mut large = config_map("a");
+    large["data"]["k"] = "v".repeat(100_000).into();
+    server.store("configmaps", "default", &large).await;
+    let event = json!({
+        "apiVersion": "v1", "kind": "Event", "reason": "Long", "type": "Normal",
+        "metadata": {"name": "e", "namespace": "default", "annotations": {"k": "v".repeat(100_000)}},
+        "involvedObject": {"kind": "Pod", "namespace": "default", "name": "x"},
+    });
+    server.store("events", "default", &event).await;
+    for at in 0..300 {
+        server.store("configmaps", "default", &config_map(&format!("s{at}"))).await;
+    }
+    // All of those threads are busy.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(2);
+    let write = |at: usize| {
+        let mut object = large.clone();
+        object["metadata"]["name"] = format!("w{at}").into();
+        let body = sampan_apiserver::body::full(object.to_string());
+        server.raw(request("bad", "POST", CONFIG_MAPS, None, body))
+    };
+    let mut writes: FuturesUnordered<_> = (0..threads).map(write).collect();
+    for _ in 0..threads {
+        tokio::select! {
+            answer = writes.next() => panic!("{:?}", answer.map(|answer| answer.status())),
+            _ = begins.recv() => {}
+        }
+    }
+    let (json, protobuf) = ("application/json", "application/vnd.kubernetes.protobuf");
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let mut asked = Vec::new();
+    for (at, (path, accept)) in [
+        (format!("{CONFIG_MAPS}/a"), "application/yaml"),
+        (format!("{CONFIG_MAPS}/a"), protobuf),
+        (CONFIG_MAPS.to_owned(), "application/yaml"),
+        (CONFIG_MAPS.to_owned(), table),
+        (format!("{CONFIG_MAPS}?watch=1"), table),
+        (format!("{CONFIG_MAPS}?watch=1"), "application/vnd.kubernetes.protobuf;stream=watch"),
+        // What is stored in another version.
+        (format!("{events}/e"), json),
+        (events.to_owned(), json),
+        (format!("{events}?watch=1"), json),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut read = request("bad", "GET", &path, None, empty());
+        read.headers_mut().insert("accept", accept.parse().expect("a media type"));
+        let answer = server.raw(read);
+        let mut read = Box::pin(async {
+            let mut answer = answer.await;
+            let first = answer.body_mut().frame().await.expect("a frame").expect("whole");
+            (answer.status(), first.into_data().map_or(0, |data| data.len()))
+        });
+        let name = format!("o{at}");
+        tokio::select! {
+            biased;
+            answer = &mut read => panic!("{path} as {accept} was made on the serving thread: {answer:?}"),
+            () = others_are_served(&server, &name) => {}
+        }
+        asked.push(read);
+    }
+    for _ in 0..threads {
+        go_on.send(()).expect("they wait");
+    }
+    let all = async {
+        while let Some(answer) = writes.next().await {
+            assert_eq!(answer.status(), 201);
+        }
+        for (status, bytes) in futures::future::join_all(asked).await {
+            assert!(status == 200 && bytes > 0, "{status}: {bytes}");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.expect("answered");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_given_up() {
     let server = server_in(world(), Arc::new(All)).await;

@@ -14,6 +14,7 @@
 //! - [`Error`] becomes a Status in one place.
 
 pub mod allocate;
+mod changes;
 pub mod codec;
 mod compaction;
 mod continuation;

@@ -1,23 +1,20 @@
-//! Reads: one object, lists, watches. The current state comes out of memory; other revisions out of the log.
+//! Reads: one object, and lists. The current state comes out of memory; other revisions out of the log.
 
 use crate::continuation::Token;
 use crate::error::Error;
-use crate::history::{Asked, Replay, View};
-use crate::limits::{HISTORY_PAGE_MAX, LIST_HELD_MAX, WATCH_TIMEOUT_MIN};
+use crate::history::{Asked, View};
+use crate::limits::{HISTORY_PAGE_MAX, LIST_HELD_MAX};
 use crate::options::{GetOptions, ListOptions};
 use crate::registry::{Place, Registry};
 use crate::resource::Resource;
 use crate::selection::{Current, Selection};
-use futures::StreamExt;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::meta::GroupKind;
-use sampan_api::record::{Record, RecordEvent, RecordKey, RecordStream};
+use sampan_api::record::{Record, RecordKey};
 use sampan_api::selector::FieldSelector;
-use sampan_api::status::Status;
 use sampan_store::Range;
-use sampan_watch::{EventStream, Filter, Snapshot, Start, StreamOptions};
+use sampan_watch::{Filter, Snapshot};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A page of a list, or all of it.
 #[derive(Clone, Debug)]
@@ -174,68 +171,6 @@ impl Registry {
         found.ok().flatten().map_or(0, |record| record.json.len())
     }
 
-    /// The changes of a selection. Errors that come after the start are the stream's last item.
-    pub async fn watch(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Result<RecordStream, Error> {
-        let table = self.inner.table.load();
-        let place = self.place(&table, row, namespace)?;
-        check(options, true)?;
-        let filter = filter(row, namespace, options)?;
-        let revision = parse_revision(&options.resource_version)?;
-        let start = match options.send_initial_events {
-            Some(true) => {
-                self.catch_up().await?;
-                self.inner.watch.wait_until(revision).await?;
-                Start::Current { announce_end: options.allow_bookmarks }
-            }
-            Some(false) if revision == 0 => {
-                self.catch_up().await?;
-                Start::After(self.revision())
-            }
-            None if revision == 0 => {
-                self.catch_up().await?;
-                Start::Current { announce_end: false }
-            }
-            Some(false) | None => Start::After(revision),
-        };
-        let replay = match start {
-            Start::After(revision) => match self.replay(&table, &place, revision, &options.history).await {
-                // As where the log itself no longer has it: an ERROR event, which tells clients to list again.
-                Err(expired @ Error::Expired(_)) => {
-                    return Ok(futures::stream::iter([Err(Status::from(expired))]).boxed());
-                }
-                replay => replay?,
-            },
-            Start::Current { .. } => None,
-        };
-        let timeout = match options.timeout_seconds {
-            Some(seconds) if seconds > 0 => Duration::from_secs(seconds),
-            _ => {
-                let spread = self.inner.env.random_u64() % (WATCH_TIMEOUT_MIN.as_millis() as u64).max(1);
-                WATCH_TIMEOUT_MIN + Duration::from_millis(spread)
-            }
-        };
-        let options = StreamOptions { filter, start, bookmarks: options.allow_bookmarks, timeout };
-        let events = self.inner.watch.stream(&place.prefix, row.namespaced, options)?;
-        if replay.is_none() && row.stored_as.is_none() {
-            let next = |mut events: EventStream| async move {
-                let event = events.next().await?.map_err(|error| Status::from(Error::from(error)));
-                Some((event, events))
-            };
-            return Ok(futures::stream::unfold(events, next).boxed());
-        }
-        let shown = Shown { events, registry: self.clone(), row: row.clone(), replay };
-        Ok(futures::stream::unfold(shown, |mut shown| async { Some((shown.next().await?, shown)) }).boxed())
-    }
-
-    fn serve_event(&self, row: &Resource, event: RecordEvent) -> Result<RecordEvent, Error> {
-        Ok(match event {
-            RecordEvent::Added(record) => RecordEvent::Added(self.serve(row, record)?),
-            RecordEvent::Modified(record) => RecordEvent::Modified(self.serve(row, record)?),
-            RecordEvent::Deleted(record) => RecordEvent::Deleted(self.serve(row, record)?),
-            bookmark @ RecordEvent::Bookmark { .. } => bookmark,
-        })
-    }
-
     /// Waits until reads show everything that was committed when this was called, by whatever server.
     pub(crate) async fn catch_up(&self) -> Result<(), Error> {
         let current = self.inner.store.current_revision().await?;
@@ -341,34 +276,6 @@ impl Registry {
     }
 }
 
-/// The events of a watch whose rows are converted, or which may not show all that came before it.
-struct Shown {
-    events: EventStream,
-    registry: Registry,
-    row: Resource,
-    replay: Option<Replay>,
-}
-
-impl Shown {
-    async fn next(&mut self) -> Option<Result<RecordEvent, Status>> {
-        loop {
-            let event = match self.events.next().await? {
-                Ok(event) => event,
-                Err(error) => return Some(Err(Error::from(error).into())),
-            };
-            let event = match &self.replay {
-                None => Ok(Some(event)),
-                Some(replay) => self.registry.replayed(replay, event),
-            };
-            match event {
-                Ok(None) => {}
-                Ok(Some(event)) => return Some(self.registry.serve_event(&self.row, event).map_err(Status::from)),
-                Err(error) => return Some(Err(error.into())),
-            }
-        }
-    }
-}
-
 fn gone(error: sampan_store::Error, revision: u64) -> Error {
     match error {
         sampan_store::Error::Compacted { floor } => {
@@ -378,7 +285,7 @@ fn gone(error: sampan_store::Error, revision: u64) -> Error {
     }
 }
 
-fn parse_revision(text: &str) -> Result<u64, Error> {
+pub(crate) fn parse_revision(text: &str) -> Result<u64, Error> {
     if text.is_empty() {
         return Ok(0);
     }
@@ -423,7 +330,7 @@ fn asked(options: &ListOptions) -> Result<(Wanted, Option<Token>), Error> {
 }
 
 /// Refuses options that exclude each other (apimachinery's ValidateListOptions).
-fn check(options: &ListOptions, watch: bool) -> Result<(), Error> {
+pub(crate) fn check(options: &ListOptions, watch: bool) -> Result<(), Error> {
     let mut errors = FieldErrors::default();
     let path = Path::new("resourceVersionMatch");
     let (matching, version) = (options.version_match.as_str(), options.resource_version.as_str());

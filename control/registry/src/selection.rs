@@ -61,6 +61,11 @@ impl Selection {
         Self { convert, ..self }
     }
 
+    /// Whether [`Self::next`] converts what it gives.
+    pub fn is_converted(&self) -> bool {
+        self.convert.is_some()
+    }
+
     /// Nothing is left.
     pub fn is_over(&self) -> bool {
         match &self.rest {

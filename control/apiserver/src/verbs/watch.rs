@@ -3,10 +3,13 @@
 use super::selection;
 use crate::ask::Ask;
 use crate::body::{Body, BoxError};
+use crate::compute::{Compute, Driven};
 use crate::encode::Encoder;
 use crate::flow::seats::too_many_requests;
 use crate::ledger::Charge;
-use crate::limits::{SELECTOR_BYTES_FREE, SELECTOR_BYTES_HELD_PER_BYTE, WATCH_CHUNK_BYTES, WATCH_EVENTS_PER_CHUNK};
+use crate::limits::{
+    COMPUTED_BYTES_MIN, SELECTOR_BYTES_FREE, SELECTOR_BYTES_HELD_PER_BYTE, WATCH_CHUNK_BYTES, WATCH_EVENTS_PER_CHUNK,
+};
 use crate::metrics::Watching;
 use crate::respond;
 use bytes::Bytes;
@@ -18,8 +21,9 @@ use http_body_util::{BodyExt, StreamBody};
 use sampan_api::record::{RecordStream, WatchSlot};
 use sampan_api::{FieldSelector, RecordEvent, Records, Status};
 use sampan_env::Env;
+use sampan_registry::Registry;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// Answers with events until the time of the watch is over, the client goes or the server stops.
@@ -38,16 +42,19 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
     }
     let selectors = charge_selectors(ask)?;
     // It ends by itself at its time.
-    let events = ask.core.registry.watch(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
-    let watching = ask.core.metrics.watching(&ask.row);
+    let (registry, watching) = (&ask.core.registry, ask.core.metrics.watching(&ask.row));
     if ask.wants_records() {
+        let events = registry.watch(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
         let stopped = ask.core.ended.clone().cancelled_owned();
         let events = Counted { events, _watching: watching }.take_until(stopped).boxed();
         return Ok(Ask::records(Records::Watch(WatchSlot::new(events))));
     }
     let frames = Frames {
-        events,
-        encoder: ask.encoder(output)?,
+        events: registry.watch_stored(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?,
+        framer: Framer { encoder: ask.encoder(output)?, registry: registry.clone() },
+        work: None,
+        compute: ask.core.compute.clone(),
+        flow: ask.exchange.flow(),
         env: ask.core.env.clone(),
         stopped: Box::pin(ask.core.stopping.clone().cancelled_owned()),
         sent: false,
@@ -102,7 +109,11 @@ impl Stream for Counted {
 /// Events into frames: all that are ready go into one chunk, within bounds.
 struct Frames {
     events: RecordStream,
-    encoder: Encoder,
+    framer: Framer,
+    /// A chunk that is being made by the compute threads.
+    work: Option<Driven<Chunk>>,
+    compute: Compute,
+    flow: u64,
     env: Env,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Something was sent, so a table needs no columns.
@@ -112,36 +123,102 @@ struct Frames {
     _selectors: Option<Charge>,
 }
 
-impl Frames {
-    /// Appends what is ready.
-    fn fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) {
-        for _ in 0..WATCH_EVENTS_PER_CHUNK {
-            match self.events.poll_next_unpin(cx) {
-                Poll::Pending => return,
-                Poll::Ready(None) => {
-                    self.done = true;
-                    return;
-                }
-                Poll::Ready(Some(Err(status))) => return self.fail(out, &status),
-                Poll::Ready(Some(Ok(event))) => {
-                    if let Err(status) = self.encoder.frame(out, &event, !self.sent) {
-                        return self.fail(out, &status);
-                    }
-                    self.sent = true;
-                    self.watching.sent();
-                }
-            }
-            if out.len() >= WATCH_CHUNK_BYTES {
-                // There may be more: come back without waiting for a new event.
-                cx.waker().wake_by_ref();
-                return;
+/// Frames, and why there are no more.
+type Chunk = (Vec<u8>, Option<Status>);
+
+/// Makes frames of events.
+#[derive(Clone)]
+struct Framer {
+    encoder: Encoder,
+    registry: Registry,
+}
+
+impl Framer {
+    /// Whether that is more work than copying.
+    fn is_computed(&self) -> bool {
+        self.encoder.is_computed() || self.encoder.row.stored_as.is_some()
+    }
+
+    fn frame(&self, out: &mut Vec<u8>, event: RecordEvent, first: bool) -> Result<(), Status> {
+        if self.encoder.row.stored_as.is_none() {
+            return self.encoder.frame(out, &event, first);
+        }
+        self.encoder.frame(out, &self.registry.shown(&self.encoder.row, event)?, first)
+    }
+
+    /// The frames of `events`, up to the one that has none, and why it has not.
+    fn chunk(&self, events: Vec<RecordEvent>, first: bool) -> Chunk {
+        let mut out = Vec::new();
+        for (at, event) in events.into_iter().enumerate() {
+            if let Err(status) = self.frame(&mut out, event, first && at == 0) {
+                return (out, Some(status));
             }
         }
-        cx.waker().wake_by_ref();
+        (out, None)
+    }
+}
+
+/// Bytes of the event's object.
+fn bytes(event: &RecordEvent) -> usize {
+    match event {
+        RecordEvent::Added(record) | RecordEvent::Modified(record) | RecordEvent::Deleted(record) => record.json.len(),
+        RecordEvent::Bookmark { .. } => 0,
+    }
+}
+
+impl Frames {
+    /// Appends what is ready, or begins to have it made elsewhere.
+    fn fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) {
+        let computed = self.framer.is_computed();
+        let (mut events, mut read) = (Vec::new(), 0);
+        for _ in 0..WATCH_EVENTS_PER_CHUNK {
+            match self.events.poll_next_unpin(cx) {
+                Poll::Pending => break,
+                Poll::Ready(None) => {
+                    self.done = true;
+                    break;
+                }
+                Poll::Ready(Some(Err(status))) => {
+                    self.make(events, out);
+                    return self.fail(out, &status);
+                }
+                Poll::Ready(Some(Ok(event))) => {
+                    self.watching.sent();
+                    read += bytes(&event);
+                    if computed {
+                        events.push(event);
+                    } else if let Err(status) = self.framer.frame(out, event, !std::mem::replace(&mut self.sent, true))
+                    {
+                        return self.fail(out, &status);
+                    }
+                }
+            }
+            if computed && read >= COMPUTED_BYTES_MIN {
+                let (framer, first) = (self.framer.clone(), !std::mem::replace(&mut self.sent, true));
+                self.work = Some(self.compute.run(self.flow, move || framer.chunk(events, first)));
+                return;
+            }
+            if out.len() >= WATCH_CHUNK_BYTES {
+                break;
+            }
+        }
+        // More may be ready: whoever takes the chunk asks again.
+        self.make(events, out);
+    }
+
+    fn make(&mut self, events: Vec<RecordEvent>, out: &mut Vec<u8>) {
+        if events.is_empty() {
+            return;
+        }
+        let (made, why) = self.framer.chunk(events, !std::mem::replace(&mut self.sent, true));
+        out.extend_from_slice(&made);
+        if let Some(status) = why {
+            self.fail(out, &status);
+        }
     }
 
     fn fail(&mut self, out: &mut Vec<u8>, status: &Status) {
-        self.encoder.error_frame(out, status);
+        self.framer.encoder.error_frame(out, status);
         self.done = true;
     }
 }
@@ -151,13 +228,22 @@ impl Stream for Frames {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if this.done {
-            return Poll::Ready(None);
-        }
-        // Columns show ages, and a watch is long.
-        this.encoder.now = this.env.now();
         let mut out = Vec::new();
-        this.fill(cx, &mut out);
+        if let Some(work) = &mut this.work {
+            let (made, why) = ready!(work.poll_unpin(cx));
+            this.work = None;
+            out = made;
+            if let Some(status) = why {
+                this.fail(&mut out, &status);
+            }
+        } else if !this.done {
+            // Columns show ages, and a watch is long.
+            this.framer.encoder.now = this.env.now();
+            this.fill(cx, &mut out);
+            if this.work.is_some() {
+                return self.poll_next(cx);
+            }
+        }
         if !out.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(out.into()))));
         }
