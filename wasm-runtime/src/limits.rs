@@ -13,11 +13,11 @@ pub const POLLS_BETWEEN_EVENTS: u32 = 4;
 pub const LONG_SLICE: Duration = Duration::from_millis(8);
 /// Requests of one container that go on after their first slice on the threads of services at once.
 pub const LONG_REQUESTS_BESIDE_OTHERS: usize = 1;
-/// Requests of one container that wait for a slice beside [`LONG_REQUESTS_BESIDE_OTHERS`]: with so many, its next requests are
-/// answered on the threads of commands.
+/// Requests of one container that wait for a slice beside [`LONG_REQUESTS_BESIDE_OTHERS`]: with so many, they and its next
+/// ones are answered on the threads of commands.
 pub const LONG_REQUESTS_WAITING: usize = 4;
-/// CPU time of a request at a stretch after which its container's next requests are answered on the threads of commands:
-/// most requests take a tenth of it.
+/// CPU time of a request at a stretch after which its container's requests that are cut off, and its next ones, are answered
+/// on the threads of commands: most requests take a tenth of it.
 pub const LONG_STRETCH: Duration = Duration::from_millis(4);
 /// Time within which a container has to run long again to be held for one that does.
 pub const LONG_AGAIN: Duration = Duration::from_secs(1);

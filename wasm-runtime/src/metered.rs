@@ -91,6 +91,12 @@ impl<T> Metered<T> {
         let inner = std::mem::replace(&mut self.inner, Box::pin(std::future::pending()));
         let mut taken = Self::of(Meter { cut_off: self.meter.cut_off.clone(), ..to }, inner);
         (taken.cut, taken.at_a_stretch) = (self.cut, self.at_a_stretch);
+        (taken.ticket, taken.parked_at) = (self.ticket.take(), self.parked_at.take());
+        if self.hungry {
+            // A newcomer there, with no claim on the time that the others used meanwhile.
+            taken.hungry = true;
+            taken.meter.fair.enter(&taken.meter.share, true);
+        }
         taken
     }
 
@@ -189,5 +195,54 @@ impl<T> Drop for Metered<T> {
         if let Some(ticket) = self.ticket.take() {
             self.meter.cpu.leave(ticket);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fair::LaneName;
+    use crate::ticker::Tick;
+    use sampan_env::Env;
+    use std::task::Waker;
+
+    #[tokio::test]
+    async fn what_is_taken_to_another_lane_is_a_newcomer_there_and_leaves_nothing_behind() {
+        let cpu = Arc::new(PodCpu::new(Env::system(), None, 100));
+        let ticker = Arc::new(Ticker::new(Vec::new(), Tick::Never).expect("no thread is needed"));
+        let (services, commands) = (Arc::new(FairQueue::new(1)), Arc::new(FairQueue::new(1)));
+        let meter = |of: LaneName, fair: &Arc<FairQueue>| Meter {
+            cpu: cpu.clone(),
+            ticker: ticker.clone(),
+            fair: fair.clone(),
+            share: cpu.share(of).clone(),
+            cut_off: Arc::default(),
+        };
+        let (here, there) = (meter(LaneName::Services, &services), meter(LaneName::Commands, &commands));
+        let cut_off = here.cut_off.clone();
+        let mut polls = 0;
+        let mut guest = Metered::new(
+            here,
+            std::future::poll_fn(move |_| {
+                polls += 1;
+                cut_off.store(polls == 1, Ordering::Relaxed);
+                if polls == 1 { Poll::Pending } else { Poll::Ready(polls) }
+            }),
+        );
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut guest).poll(&mut cx).is_pending() && guest.was_cut() && cpu.is_hungry());
+        // One that computes there without end has used much.
+        let long = PodCpu::new(Env::system(), None, 100).share(LaneName::Commands).clone();
+        long.charge(1 << 40);
+        commands.enter(&long, true);
+        let mut taken = guest.take(there);
+        drop(guest);
+        let stranger = PodCpu::new(Env::system(), None, 100).share(LaneName::Services).clone();
+        stranger.charge(1 << 50);
+        assert!(!services.steps_back(&stranger, 0), "nothing waits there any more");
+        assert!(taken.was_cut() && cpu.is_hungry(), "it waits for its slice");
+        assert!(!commands.steps_back(&long, 0), "the other has no lead over a newcomer");
+        assert_eq!(Pin::new(&mut taken).poll(&mut cx), Poll::Ready(2));
+        assert!(!cpu.is_hungry());
     }
 }

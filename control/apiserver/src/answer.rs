@@ -16,6 +16,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
@@ -27,6 +28,27 @@ pub struct SharedBytes;
 /// In a response's extensions: the charge of its first piece, which was made before the answer began.
 #[derive(Clone)]
 pub(crate) struct FirstRoom(pub Arc<Mutex<Option<Charge>>>);
+
+/// In a response's extensions: whether its next frame is being made, and is no event that is waited for. The room for it is
+/// kept until it is there.
+#[derive(Clone, Default)]
+pub(crate) struct Making(Arc<AtomicBool>);
+
+impl Making {
+    /// It is being made from now on.
+    pub fn begins(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// It has been made.
+    pub fn ends(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Whether an answer has an end of its own: watches and logs have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +67,8 @@ pub(crate) struct Sending {
     pub exempt: bool,
     /// Room for its first piece.
     pub room: Option<Charge>,
+    /// What the body says of its next piece.
+    pub making: Making,
     /// Whether it has to be taken whole in time.
     pub length: Length,
     /// The connection, which looks after it.
@@ -85,12 +109,12 @@ pub(crate) fn send(
         began: now,
         length: sending.length,
         cut: sending.under_way.as_ref().map(UnderWay::cut),
-        line: sending.line,
+        line: sending.line.clone(),
     });
     let watched: Weak<dyn OnItsWay> = Arc::downgrade(&answer) as _;
     answer.line.look_after(watched);
-    let outgoing =
-        Outgoing { answer, account: sending.account, waiting: None, room: sending.room, _under_way: sending.under_way };
+    let Sending { account, room, making, under_way, .. } = sending;
+    let outgoing = Outgoing { answer, account, waiting: None, room, making, _under_way: under_way };
     Ok(outgoing.boxed_unsync())
 }
 
@@ -198,6 +222,7 @@ struct Outgoing {
     waiting: Option<BoxFuture<'static, Option<Charge>>>,
     /// Room for the next frame, while the body makes it.
     room: Option<Charge>,
+    making: Making,
     _under_way: Option<UnderWay>,
 }
 
@@ -284,7 +309,9 @@ impl http_body::Body for Outgoing {
                 Poll::Ready(next) => next,
                 Poll::Pending => {
                     // An answer that waits for an event holds no room.
-                    this.room = None;
+                    if !this.making.is_under_way() {
+                        this.room = None;
+                    }
                     return Poll::Pending;
                 }
             };

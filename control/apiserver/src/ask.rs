@@ -244,7 +244,9 @@ impl Ask {
             None => (Source::plain(listing, first), Coding::Plain),
         };
         let pieces = Pieces::new(source, self.core.compute.clone(), self.exchange.flow());
+        let making = pieces.making();
         let mut response = respond::stream(200, media_type, coding, BodyExt::boxed_unsync(pieces));
+        response.extensions_mut().insert(making);
         response.extensions_mut().insert(FirstRoom(Arc::new(Mutex::new(room))));
         Ok(response)
     }

@@ -69,7 +69,7 @@ pub const RETRY_AFTER_SECONDS: i32 = 1;
 
 /// Events that one chunk of a watch may carry, so that a burst is one write and not a hundred.
 pub const WATCH_EVENTS_PER_CHUNK: usize = 128;
-/// A chunk of a watch is sent when it has grown to this, bytes.
+/// A chunk of a watch is sent when it has grown to this, bytes. One that is computed is made of [`COMPUTED_BYTES_MIN`].
 pub const WATCH_CHUNK_BYTES: usize = ANSWER_PIECE_BYTES;
 
 /// Text of all `Warning` headers of an answer, bytes (k8s.io/apiserver's warning recorder).
@@ -82,9 +82,12 @@ pub const GZIP_MIN_BYTES: usize = 128 * 1024;
 /// Fast and good enough for text that repeats itself (k8s.io/apiserver uses level 1).
 pub const GZIP_LEVEL: u32 = 1;
 
-/// Bytes of JSON from which an answer that is computed of them (tables, YAML, protobuf), or bytes that are packed, is
-/// made by the compute threads: about half a millisecond of work.
+/// Bytes of JSON from which an answer, or a chunk of a watch, that is computed of them (tables, YAML, protobuf, another
+/// version than the stored one), or bytes that are packed, is made by the compute threads: about half a millisecond of work,
+/// and some milliseconds for a table of a pod that is all containers.
 pub const COMPUTED_BYTES_MIN: usize = 64 * 1024;
+/// What an event costs besides its object, in bytes of one: its frame, and a table's around it.
+pub const WATCH_EVENT_OVERHEAD: usize = 512;
 /// Connections of the listener at one time, where the process may open files enough.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Descriptors of the process for each connection of the listener: the connection limit is the descriptor limit divided

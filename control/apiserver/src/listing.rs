@@ -146,14 +146,15 @@ impl Listing {
         let batch = if self.selection.is_converted() { 1 } else { BATCH };
         let (mut examined, mut read) = (0, 0_usize);
         while self.stage == Stage::Items && out.len() < least && read < read_max {
-            if let Some(record) = self.pending.as_slice().first().cloned() {
-                read = read.saturating_add(record.json.len());
+            if let Some(length) = self.pending.as_slice().first().map(|record| record.json.len()) {
+                read = read.saturating_add(length);
                 if read > read_max {
                     break;
                 }
-                self.item(&mut out, &record)?;
-                self.pending.next();
-                self.empty = false;
+                if let Some(record) = self.pending.next() {
+                    self.item(&mut out, &record)?;
+                    self.empty = false;
+                }
             } else if self.selection.is_over() {
                 self.tail(&mut out.buffer);
                 self.stage = Stage::Over;

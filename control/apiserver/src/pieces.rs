@@ -1,6 +1,7 @@
 //! The body of a list: piece by piece, each made when the transport asks for it, and packed where gzip was asked for.
 //! Work beyond copying is done by the compute threads.
 
+use crate::answer::Making;
 use crate::body::BoxError;
 use crate::compute::{Compute, Driven};
 use crate::ledger::Charge;
@@ -98,12 +99,19 @@ pub(crate) struct Pieces {
     ready: VecDeque<Bytes>,
     compute: Compute,
     flow: u64,
+    making: Making,
 }
 
 impl Pieces {
     /// The body; `flow` is in whose turn the compute threads work for it.
     pub fn new(source: Source, compute: Compute, flow: u64) -> Self {
-        Self { stage: Stage::Idle(Box::new(source)), ready: VecDeque::new(), compute, flow }
+        let (stage, ready) = (Stage::Idle(Box::new(source)), VecDeque::new());
+        Self { stage, ready, compute, flow, making: Making::default() }
+    }
+
+    /// Tells whether the next piece is being made.
+    pub fn making(&self) -> Making {
+        self.making.clone()
     }
 }
 
@@ -129,6 +137,7 @@ impl http_body::Body for Pieces {
                         (source, made)
                     };
                     this.stage = Stage::Working(this.compute.run(this.flow, work));
+                    this.making.begins();
                     continue;
                 }
                 Stage::Idle(mut source) => {
@@ -136,7 +145,10 @@ impl http_body::Body for Pieces {
                     (source, made)
                 }
                 Stage::Working(mut work) => match Pin::new(&mut work).poll(cx) {
-                    Poll::Ready(made) => made,
+                    Poll::Ready(made) => {
+                        this.making.ends();
+                        made
+                    }
                     Poll::Pending => {
                         this.stage = Stage::Working(work);
                         return Poll::Pending;

@@ -69,13 +69,10 @@ fn is_heavy(ask: &Ask, body: &Body) -> bool {
             let query = ask.query();
             query.has("labelSelector") || query.has("fieldSelector")
         };
-        let converts = || {
-            let stored = registry.stored_bytes(&ask.row, ask.namespace(), ask.name());
-            ask.row.stored_as.is_some() && stored >= COMPUTED_BYTES_MIN
-        };
+        let stored = || registry.stored_bytes(&ask.row, ask.namespace(), ask.name());
         return match ask.verb() {
             "list" => selects() && registry.count(&ask.row) >= COMPUTED_SELECTION_MIN,
-            "get" => converts(),
+            "get" => ask.row.stored_as.is_some() && stored() >= COMPUTED_BYTES_MIN,
             _ => false,
         };
     }

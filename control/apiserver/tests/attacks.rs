@@ -206,8 +206,8 @@ async fn long_answers_are_made_by_the_threads_of_long_work() {
     // All of those threads are busy.
     let threads = std::thread::available_parallelism().map_or(1, usize::from).max(2);
     let write = |at: usize| {
-        let mut object = large.clone();
-        object["metadata"]["name"] = format!("w{at}").into();
+        let mut object = config_map(&format!("w{at}"));
+        object["data"]["k"] = "v".repeat(40_000).into();
         let body = sampan_apiserver::body::full(object.to_string());
         server.raw(request("bad", "POST", CONFIG_MAPS, None, body))
     };
@@ -265,6 +265,52 @@ async fn long_answers_are_made_by_the_threads_of_long_work() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), all).await.expect("answered");
+}
+
+/// The lines of a watch that ends after a second.
+async fn watched(server: &Server, path: &str, accept: &str) -> Vec<serde_json::Value> {
+    let query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let mut read = request("other", "GET", &format!("{path}?{query}&timeoutSeconds=1"), None, empty());
+    read.headers_mut().insert("accept", accept.parse().expect("a media type"));
+    let body = server.raw(read).await.into_body().collect().await.expect("whole").to_bytes();
+    body.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).expect("JSON"))
+        .collect()
+}
+
+#[tokio::test]
+async fn watches_whose_frames_take_long_to_make_are_whole_and_in_order() {
+    let server = server_in(Env::system(), Arc::new(All)).await;
+    let names: Vec<String> = (0..200).map(|at| format!("n{at:03}")).collect();
+    for (at, name) in names.iter().enumerate() {
+        let mut object = config_map(name);
+        // Some that are long alone, and many that are so together.
+        object["data"]["k"] = "v".repeat(if at % 50 == 7 { 100_000 } else { 200 }).into();
+        server.store("configmaps", "default", &object).await;
+        let event = json!({
+            "apiVersion": "v1", "kind": "Event", "reason": "Long", "type": "Normal",
+            "metadata": {"name": name, "namespace": "default", "annotations": {"k": "v".repeat(at * 50)}},
+            "involvedObject": {"kind": "Pod", "namespace": "default", "name": "x"},
+        });
+        server.store("events", "default", &event).await;
+    }
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let lines = watched(&server, CONFIG_MAPS, table).await;
+    let mut kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str().unwrap_or_default()).collect();
+    // One after the initial events, and one as the watch ends.
+    kinds.dedup();
+    assert_eq!((lines.len() > 200, &kinds[..]), (true, &["ADDED", "BOOKMARK"][..]), "{} lines", lines.len());
+    let columns = |line: &serde_json::Value| line["object"]["columnDefinitions"].as_array().map_or(0, Vec::len);
+    assert!(columns(&lines[0]) > 0 && lines[1..200].iter().all(|line| columns(line) == 0), "once, at the beginning");
+    let shown: Vec<_> = lines[..200].iter().map(|line| line["object"]["rows"][0]["cells"][0].clone()).collect();
+    assert_eq!(shown, names);
+
+    let lines = watched(&server, "/apis/events.k8s.io/v1/namespaces/default/events", "application/json").await;
+    let shown: Vec<_> = lines[..200].iter().map(|line| line["object"]["metadata"]["name"].clone()).collect();
+    assert_eq!(shown, names);
+    assert!(lines[..200].iter().all(|line| line["object"]["regarding"]["name"] == "x"), "in the version asked for");
+    assert_eq!(lines[200]["object"]["apiVersion"], "events.k8s.io/v1");
 }
 
 #[tokio::test(start_paused = true)]

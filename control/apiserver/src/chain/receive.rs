@@ -2,7 +2,7 @@
 //! headers that every answer carries.
 
 use super::{Filter, Next, refuse};
-use crate::answer::{self, FirstRoom, Length, Sending, SharedBytes};
+use crate::answer::{self, FirstRoom, Length, Making, Sending, SharedBytes};
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::flow::seats::too_many_requests;
@@ -100,6 +100,7 @@ impl Receive {
             account: account(&shares.answers),
             exempt: exchange.is_exempt(),
             room: response.extensions().get::<FirstRoom>().and_then(|room| room.0.lock().take()),
+            making: response.extensions().get::<Making>().cloned().unwrap_or_default(),
             length: if endless { Length::Endless } else { Length::Finite },
             line: line.clone(),
             under_way,

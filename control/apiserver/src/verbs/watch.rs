@@ -1,6 +1,7 @@
 //! WATCH: a stream of frames, ended by an ERROR frame where it fails. Its time and its bookmarks are the registry's.
 
 use super::selection;
+use crate::answer::Making;
 use crate::ask::Ask;
 use crate::body::{Body, BoxError};
 use crate::compute::{Compute, Driven};
@@ -8,7 +9,8 @@ use crate::encode::Encoder;
 use crate::flow::seats::too_many_requests;
 use crate::ledger::Charge;
 use crate::limits::{
-    COMPUTED_BYTES_MIN, SELECTOR_BYTES_FREE, SELECTOR_BYTES_HELD_PER_BYTE, WATCH_CHUNK_BYTES, WATCH_EVENTS_PER_CHUNK,
+    COMPUTED_BYTES_MIN, SELECTOR_BYTES_FREE, SELECTOR_BYTES_HELD_PER_BYTE, WATCH_CHUNK_BYTES, WATCH_EVENT_OVERHEAD,
+    WATCH_EVENTS_PER_CHUNK,
 };
 use crate::metrics::Watching;
 use crate::respond;
@@ -42,9 +44,10 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
     }
     let selectors = charge_selectors(ask)?;
     // It ends by itself at its time.
-    let (registry, watching) = (&ask.core.registry, ask.core.metrics.watching(&ask.row));
+    let registry = &ask.core.registry;
     if ask.wants_records() {
         let events = registry.watch(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
+        let watching = ask.core.metrics.watching(&ask.row);
         let stopped = ask.core.ended.clone().cancelled_owned();
         let events = Counted { events, _watching: watching }.take_until(stopped).boxed();
         return Ok(Ask::records(Records::Watch(WatchSlot::new(events))));
@@ -53,17 +56,20 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
         events: registry.watch_stored(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?,
         framer: Framer { encoder: ask.encoder(output)?, registry: registry.clone() },
         work: None,
+        making: Making::default(),
         compute: ask.core.compute.clone(),
         flow: ask.exchange.flow(),
         env: ask.core.env.clone(),
         stopped: Box::pin(ask.core.stopping.clone().cancelled_owned()),
         sent: false,
         done: false,
-        watching,
+        watching: ask.core.metrics.watching(&ask.row),
         _selectors: selectors,
     };
+    let making = frames.making.clone();
     let body = BodyExt::boxed_unsync(StreamBody::new(frames));
     let mut response = Response::new(body);
+    response.extensions_mut().insert(making);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(output.format.stream_type()));
     Ok(response)
 }
@@ -112,6 +118,7 @@ struct Frames {
     framer: Framer,
     /// A chunk that is being made by the compute threads.
     work: Option<Driven<Chunk>>,
+    making: Making,
     compute: Compute,
     flow: u64,
     env: Env,
@@ -180,11 +187,14 @@ impl Frames {
                 }
                 Poll::Ready(Some(Err(status))) => {
                     self.make(events, out);
-                    return self.fail(out, &status);
+                    if !self.done {
+                        self.fail(out, &status);
+                    }
+                    return;
                 }
                 Poll::Ready(Some(Ok(event))) => {
                     self.watching.sent();
-                    read += bytes(&event);
+                    read += bytes(&event) + WATCH_EVENT_OVERHEAD;
                     if computed {
                         events.push(event);
                     } else if let Err(status) = self.framer.frame(out, event, !std::mem::replace(&mut self.sent, true))
@@ -196,6 +206,7 @@ impl Frames {
             if computed && read >= COMPUTED_BYTES_MIN {
                 let (framer, first) = (self.framer.clone(), !std::mem::replace(&mut self.sent, true));
                 self.work = Some(self.compute.run(self.flow, move || framer.chunk(events, first)));
+                self.making.begins();
                 return;
             }
             if out.len() >= WATCH_CHUNK_BYTES {
@@ -232,6 +243,7 @@ impl Stream for Frames {
         if let Some(work) = &mut this.work {
             let (made, why) = ready!(work.poll_unpin(cx));
             this.work = None;
+            this.making.ends();
             out = made;
             if let Some(status) = why {
                 this.fail(&mut out, &status);
