@@ -166,11 +166,12 @@ impl Registry {
         let claims = self.claims(place, &mut object, None, refused).await?;
         let mut errors = metadata::validate(storage, &object);
         errors.extend(shapes::check_facts(storage, &object));
-        errors.extend(strategy.validate(&ctx, &object));
+        // The rules are the version's own, in the fields of the stored one.
+        errors.extend(row.strategy.validate(&ctx, &object));
         if !errors.is_empty() {
             return Err(Error::invalid(storage, object.name(), errors));
         }
-        for warning in strategy.warnings_on_create(&ctx, &object) {
+        for warning in row.strategy.warnings_on_create(&ctx, &object) {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);

@@ -86,10 +86,19 @@ pub(crate) fn dedup_owners(object: &mut Object) -> Option<String> {
     })
 }
 
-/// Everything wrong with the metadata of a new object.
+/// Everything wrong with the metadata of a new object (ValidateObjectMeta).
 pub(crate) fn validate(row: &Resource, object: &Object) -> FieldErrors {
-    let mut errors = FieldErrors::default();
     let path = Path::new("metadata");
+    let mut errors = identity(row, object, &path, |name| row.strategy.validate_name(name));
+    common(object, &path, &mut errors);
+    errors.extend(finalizers(object, &path));
+    errors.extend(managers(object, &path));
+    errors
+}
+
+/// Names, namespace and generation. `name_errors` checks names.
+fn identity(row: &Resource, object: &Object, path: &Path, name_errors: impl Fn(&str) -> Vec<String>) -> FieldErrors {
+    let mut errors = FieldErrors::default();
     let generate_name = object.generate_name();
     if !generate_name.is_empty() {
         // A prefix may end in a dash: Go checks it with one letter more.
@@ -97,7 +106,7 @@ pub(crate) fn validate(row: &Resource, object: &Object) -> FieldErrors {
             Some(rest) => format!("{rest}-a"),
             None => generate_name.to_owned(),
         };
-        for text in row.strategy.validate_name(&masked) {
+        for text in name_errors(&masked) {
             errors.push(FieldError::invalid(&path.child("generateName"), generate_name, text));
         }
     }
@@ -105,7 +114,7 @@ pub(crate) fn validate(row: &Resource, object: &Object) -> FieldErrors {
     if name.is_empty() {
         errors.push(FieldError::required(&path.child("name"), "name or generateName is required"));
     } else {
-        for text in row.strategy.validate_name(name) {
+        for text in name_errors(name) {
             errors.push(FieldError::invalid(&path.child("name"), name, text));
         }
     }
@@ -125,18 +134,15 @@ pub(crate) fn validate(row: &Resource, object: &Object) -> FieldErrors {
         let text = "must be greater than or equal to 0";
         errors.push(FieldError::invalid(&path.child("generation"), object.generation(), text));
     }
-    common(object, &path, &mut errors);
-    errors.extend(finalizers(object, &path));
     errors
 }
 
-/// Labels, annotations, owners, managers: checked at creations and updates alike.
+/// Labels, annotations, owners.
 fn common(object: &Object, path: &Path, errors: &mut FieldErrors) {
     let metadata = object.metadata();
     labels(metadata.get("labels"), || path.child("labels"), errors);
     annotations(metadata.get("annotations"), || path.child("annotations"), errors);
     owners(metadata, &path.child("ownerReferences"), errors);
-    managers(metadata, &path.child("managedFields"), errors);
 }
 
 /// `metav1validation.ValidateLabels`: every error is the map's, none the key's.
@@ -216,8 +222,9 @@ fn owner_in_go_order(reference: &Value) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-fn managers(metadata: &Map<String, Value>, path: &Path, errors: &mut FieldErrors) {
-    let list = metadata.get("managedFields").and_then(Value::as_array);
+fn managers(object: &Object, path: &Path) -> FieldErrors {
+    let (mut errors, path) = (FieldErrors::default(), path.child("managedFields"));
+    let list = object.metadata().get("managedFields").and_then(Value::as_array);
     for (index, entry) in list.into_iter().flatten().enumerate() {
         let path = path.index(index);
         let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("");
@@ -235,6 +242,7 @@ fn managers(metadata: &Map<String, Value>, path: &Path, errors: &mut FieldErrors
             }
         }
     }
+    errors
 }
 
 fn finalizers(object: &Object, path: &Path) -> FieldErrors {
@@ -265,9 +273,11 @@ fn finalizers(object: &Object, path: &Path) -> FieldErrors {
 pub(crate) const FINALIZER_ORPHAN: &str = "orphan";
 pub(crate) const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
 
-/// Fills in what an update may leave out, and says what it may not change. Go runs the check twice (once in the generic
-/// code and once in the kind's strategy), so its errors stand twice among the causes.
-pub(crate) fn settle_update(object: &mut Object, old: &Object) -> FieldErrors {
+/// Fills in what an update may leave out, and says what is wrong with the rest: all that a creation's metadata may not have
+/// either, and what may not change. Go asks three times (the generic code for the object and for the change, the kind's
+/// strategy for the change), and once more where the strategy asks of a change all that it asks of a creation: as often
+/// stands an error among the causes.
+pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object) -> FieldErrors {
     let path = Path::new("metadata");
     let metadata = object.metadata_mut();
     let unset = |value: Option<&Value>| match value {
@@ -290,6 +300,26 @@ pub(crate) fn settle_update(object: &mut Object, old: &Object) -> FieldErrors {
         None => drop(metadata.remove("creationTimestamp")),
     }
     metadata.remove("selfLink");
+    let mut shared = FieldErrors::default();
+    common(object, &path, &mut shared);
+    let (finalizers, managers) = (finalizers(object, &path), managers(object, &path));
+    let change = change(object, old, &path);
+    // What is stored has such a name: it may be none that the kind's rules allow today.
+    let mut errors = identity(row, object, &path, names::path_segment);
+    let mut all = vec![&shared, &finalizers, &managers, &change, &shared, &managers, &change, &shared, &managers];
+    let again =
+        row.strategy.revalidates().then(|| identity(row, object, &path, |name| row.strategy.validate_name(name)));
+    if let Some(again) = &again {
+        all.extend([again, &shared, &finalizers, &managers]);
+    }
+    for part in all {
+        errors.extend(part.iter().cloned());
+    }
+    errors
+}
+
+/// What may not change.
+fn change(object: &Object, old: &Object, path: &Path) -> FieldErrors {
     let mut errors = FieldErrors::default();
     if old.deletion_timestamp().is_some() {
         let had: HashSet<&str> = old.finalizers().collect();
@@ -310,9 +340,6 @@ pub(crate) fn settle_update(object: &mut Object, old: &Object) -> FieldErrors {
             errors.push(FieldError::invalid(&path.child(name), shown, "field is immutable"));
         }
     }
-    common(object, &path, &mut errors);
-    let twice = errors.clone();
-    errors.extend(twice);
     errors
 }
 
@@ -326,9 +353,13 @@ mod tests {
         Object::from_value(json!({"metadata": metadata})).expect("an object")
     }
 
+    fn row() -> Resource {
+        Resource::new("", "v1", "things", "Thing")
+    }
+
     #[test]
     fn metadata_is_checked_in_kubernetes_words() {
-        let row = Resource::new("", "v1", "things", "Thing");
+        let row = row();
         let check = |metadata: Value, expected: &[&str]| {
             let errors = validate(&row, &object(metadata));
             let found: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
@@ -381,25 +412,53 @@ mod tests {
     #[test]
     fn an_update_keeps_what_it_leaves_out_and_may_not_change_the_rest() {
         let old = object(
-            json!({"name": "a", "uid": "u", "creationTimestamp": "t", "deletionTimestamp": "d", "finalizers": ["x/y"]}),
+            json!({"name": "a", "namespace": "b", "uid": "u", "creationTimestamp": "t", "deletionTimestamp": "d", "finalizers": ["x/y"]}),
         );
-        let mut new = object(json!({"name": "a"}));
-        assert!(settle_update(&mut new, &old).is_empty());
+        let mut new = object(json!({"name": "a", "namespace": "b"}));
+        assert!(settle_update(&row(), &mut new, &old).is_empty());
         assert_eq!((new.uid(), new.deletion_timestamp()), ("u", Some("d")));
-        let mut new = object(json!({"name": "a", "deletionTimestamp": "later"}));
-        assert!(settle_update(&mut new, &old).is_empty());
+        let mut new = object(json!({"name": "a", "namespace": "b", "deletionTimestamp": "later"}));
+        assert!(settle_update(&row(), &mut new, &old).is_empty());
         assert_eq!(new.deletion_timestamp(), Some("d"), "a deletion's time is not the client's to change");
-        let alive = object(json!({"name": "a"}));
-        let mut new = object(json!({"name": "a", "deletionTimestamp": "d"}));
-        assert!(!settle_update(&mut new, &alive).is_empty(), "nor to begin");
-        let mut new = object(json!({"name": "a", "uid": "other", "finalizers": ["x/y", "x/z"]}));
-        let found: Vec<String> = settle_update(&mut new, &old).iter().map(|error| error.to_string()).collect();
+        let alive = object(json!({"name": "a", "namespace": "b"}));
+        let mut new = object(json!({"name": "a", "namespace": "b", "deletionTimestamp": "d"}));
+        assert!(!settle_update(&row(), &mut new, &alive).is_empty(), "nor to begin");
+        let mut new = object(json!({"name": "a", "namespace": "b", "uid": "other", "finalizers": ["x/y", "x/z"]}));
+        let found: Vec<String> = settle_update(&row(), &mut new, &old).iter().map(|error| error.to_string()).collect();
         let once = [
             "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x/z\"}",
             "metadata.uid: Invalid value: \"other\": field is immutable",
         ];
         assert_eq!(found, [once, once].concat());
     }
+    #[test]
+    fn an_update_may_have_nothing_that_a_creation_may_not() {
+        let row = row();
+        let good = json!({"name": "a", "namespace": "b"});
+        let check = |name: &str, value: Value, times: usize| {
+            let mut metadata = good.clone();
+            metadata[name] = value;
+            let created = validate(&row, &object(metadata.clone()));
+            assert!(!created.is_empty(), "{name} is refused at a creation");
+            let updated = settle_update(&row, &mut object(metadata), &object(good.clone()));
+            let texts = |errors: &FieldErrors| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+            for error in texts(&created) {
+                let found = texts(&updated).iter().filter(|other| **other == error).count();
+                assert_eq!(found, times, "{error}");
+            }
+        };
+        let mut new = object(json!({"name": "a", "namespace": "b", "generateName": "a/b"}));
+        let told = settle_update(&row, &mut new, &object(good.clone())).to_string();
+        assert_eq!(told, "metadata.generateName: Invalid value: \"a/b\": may not contain '/'");
+        check("labels", json!({"a b": "c"}), 3);
+        check("annotations", json!({"a b": "c"}), 3);
+        check("ownerReferences", json!([{"apiVersion": "v1", "kind": "Pod", "name": "", "uid": "u"}]), 3);
+        check("managedFields", json!([{"operation": "Guess"}]), 3);
+        for finalizers in [json!(["noslash"]), json!(["a b/c"]), json!(["orphan", "foregroundDeletion"]), json!([""])] {
+            check("finalizers", finalizers, 1);
+        }
+    }
+
     #[test]
     fn long_lists_are_checked_in_time() {
         const LONG: usize = 20_000;
@@ -412,7 +471,7 @@ mod tests {
         assert_eq!(new.metadata()["ownerReferences"].as_array().map(Vec::len), Some(LONG));
         let mut old = new.clone();
         old.set_meta("deletionTimestamp", "d");
-        let errors = settle_update(&mut new, &old);
+        let errors = settle_update(&row(), &mut new, &old);
         assert!((1..=2 * CONTROLLER_ERRORS_MAX).contains(&errors.len()), "{}", errors.len());
         let shown: usize = errors.iter().map(|error| error.to_string().len()).sum();
         assert!(errors.len() == 1 || shown <= FIELD_ERRORS_BYTES_MAX, "each shows all owners: {shown} bytes");

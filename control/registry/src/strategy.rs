@@ -90,6 +90,10 @@ pub trait Strategy: Send + Sync + 'static {
     fn validate_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> FieldErrors {
         FieldErrors::default()
     }
+    /// Whether [`Self::validate_update`] asks all of a change that is asked of a creation, its metadata with it.
+    fn revalidates(&self) -> bool {
+        false
+    }
     /// Checks a name of this kind and returns the errors' texts. The default is a DNS-1123 subdomain.
     fn validate_name(&self, name: &str) -> Vec<String> {
         sampan_api::names::dns1123_subdomain(name)

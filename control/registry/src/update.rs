@@ -163,13 +163,14 @@ impl Registry {
         // Before validation, which looks at what was drawn.
         let claims = self.claims(place, &mut object, Some(&old), refused).await?;
         count_update(storage, &mut object, &old, &options.subresource);
-        let mut errors = metadata::settle_update(&mut object, &old);
+        let mut errors = metadata::settle_update(storage, &mut object, &old);
         errors.extend(shapes::check_facts(storage, &object));
-        errors.extend(strategy.validate_update(&ctx, &object, &old));
+        // The rules are the version's own, in the fields of the stored one.
+        errors.extend(row.strategy.validate_update(&ctx, &object, &old));
         if !errors.is_empty() {
             return Err(Error::invalid(storage, name, errors));
         }
-        for warning in strategy.warnings_on_update(&ctx, &object, &old) {
+        for warning in row.strategy.warnings_on_update(&ctx, &object, &old) {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);

@@ -486,3 +486,55 @@ async fn a_slice_of_devices_stays_where_it_is() {
         assert!(error.status().message.contains("field is immutable"), "{spec}: {}", error.status().message);
     }
 }
+
+#[tokio::test]
+async fn an_object_is_checked_by_the_rules_of_the_version_that_it_is_sent_in() {
+    let registry = registry().await;
+    let table = registry.table();
+    let client = Client::new();
+    let event = |group: &str, name: &str, about: &str| {
+        let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+        let mut event = json!({"apiVersion": version, "kind": "Event", "metadata": {"name": name}, "reason": "Tried"});
+        event[about] = json!({"kind": "Pod", "namespace": "default", "name": "p"});
+        event
+    };
+    let core = table.lookup("", "v1", "events").expect("a row");
+    let strict = table.lookup("events.k8s.io", "v1", "events").expect("a row");
+    let object = decode("", "v1", "Event", event("", "a", "involvedObject"));
+    registry.create(&client.caller(), core, "default", object).await.expect("the core group asks for little");
+
+    let object = decode("events.k8s.io", "v1", "Event", event("events.k8s.io", "b", "regarding"));
+    let refused = registry.create(&client.caller(), strict, "default", object).await.expect_err("no time, no type");
+    let told = refused.status().message;
+    assert!(told.contains("eventTime: Required value") && told.contains("type: Invalid value"), "{told}");
+
+    let mut full = event("events.k8s.io", "c", "regarding");
+    for (field, value) in [
+        ("eventTime", "2026-01-01T00:00:00.000000Z"),
+        ("type", "Normal"),
+        ("action", "Try"),
+        ("reportingController", "example.com/test"),
+        ("reportingInstance", "test-1"),
+        ("note", "before"),
+    ] {
+        full[field] = value.into();
+    }
+    let object = decode("events.k8s.io", "v1", "Event", full);
+    registry.create(&client.caller(), strict, "default", object).await.expect("whole");
+    let rewrite = |field: &'static str, row: &'static str| {
+        let (registry, client, table) = (&registry, &client, &table);
+        async move {
+            let row = table.lookup(row, "v1", "events").expect("a row");
+            let transform = |current: Option<&Object>| {
+                let mut object = current.expect("there").clone();
+                object.set(&[field], json!("after"));
+                Ok(object)
+            };
+            let options = UpdateOptions::default();
+            registry.update(&client.caller(), row, "default", "c", &options, &transform).await
+        }
+    };
+    let refused = rewrite("note", "events.k8s.io").await.expect_err("it is fixed in this version").status().message;
+    assert!(refused.contains("field is immutable"), "{refused}");
+    rewrite("message", "").await.expect("and not in the other");
+}

@@ -105,6 +105,9 @@ impl Strategy for Rules {
             None => FieldErrors::default(),
         }
     }
+    fn revalidates(&self) -> bool {
+        self.workload.is_none() && self.validate_update.is_none()
+    }
     fn validate_name(&self, name: &str) -> Vec<String> {
         (self.name)(name)
     }
