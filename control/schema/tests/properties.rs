@@ -225,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn a_json_patch_does_what_the_rfc_says(state: u64) {
+    fn a_json_patch_that_the_rfc_lets_apply_does_what_it_says(state: u64) {
         let mut generator = Generator::new(state);
         let long: Value = (0..generator.below(2_000)).map(Value::from).collect();
         let document = Value::Object(Map::from_iter([
@@ -253,13 +253,13 @@ proptest! {
                 "remove" => {}
                 _ => drop(operation.insert("value".into(), generator.tree(1))),
             }
-            // Only what applies is kept, so that long patches do; what does not apply must be refused by both.
+            // Only what applies is kept, so that long patches do. What the RFC refuses may apply in Kubernetes.
             let one: json_patch::PatchOperation = serde_json::from_value(Value::Object(operation.clone())).expect("an operation");
             let mut next = expected.clone();
             let applies = json_patch::patch(&mut next, std::slice::from_ref(&one)).is_ok();
             let ours = patch::json(expected.clone(), &Value::Array(vec![Value::Object(operation.clone())]));
-            prop_assert_eq!(ours.as_ref().ok(), applies.then_some(&next), "{:?}", operation);
             if applies {
+                prop_assert_eq!(ours.as_ref().ok(), Some(&next), "{:?}", operation);
                 expected = next;
                 patch.push(Value::Object(operation));
             }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use sampan_api::field::go_quote;
 use serde_json::{Map, Value};
 
 /// A value of the document.
@@ -26,11 +27,18 @@ pub(super) struct Object {
     heights: Heights,
 }
 
-/// The reason why a path leads nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Missing;
+/// The reason why an operation does not apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Nothing has a place for what the path means: what is above it is absent, null or a scalar.
+    Parent,
+    /// The last token means nothing there, in evanphx/json-patch's words.
+    Key(String),
+    /// The document would nest too deeply.
+    Nesting(String),
+}
 
-type Found<T> = Result<T, Missing>;
+type Found<T> = Result<T, Failure>;
 
 impl Node {
     pub(super) fn of(value: Value) -> Node {
@@ -87,67 +95,92 @@ impl Node {
         }
     }
 
-    /// The node that a path of decoded tokens leads to.
-    pub(super) fn get(&self, path: &[String]) -> Option<&Node> {
-        path.iter().try_fold(self, |node, token| match node {
+    /// What has a place for the last token of a path.
+    fn parent(&self, way: &[String]) -> Option<&Node> {
+        let found = way.iter().try_fold(self, |node, token| match node {
             Node::Object(object) => object.fields.get(token),
-            Node::List(list) => list.elements.get(index(token)?),
+            Node::List(list) => list.elements.get(list.place(token).ok()?),
             Node::Scalar(_) => None,
-        })
+        });
+        found.filter(|node| !matches!(node, Node::Scalar(_)))
+    }
+
+    /// Whether something has a place for what a path leads to.
+    pub(super) fn has_parent_of(&self, path: &[String]) -> bool {
+        path.split_last().is_some_and(|(_, way)| self.parent(way).is_some())
+    }
+
+    /// The node that a path of decoded tokens leads to; `None`: a field that is absent.
+    pub(super) fn get(&self, path: &[String]) -> Found<Option<&Node>> {
+        let (last, way) = path.split_last().ok_or(Failure::Parent)?;
+        match self.parent(way) {
+            Some(Node::Object(object)) => Ok(object.fields.get(last)),
+            Some(Node::List(list)) => Ok(list.elements.get(list.place(last)?)),
+            Some(Node::Scalar(_)) | None => Err(Failure::Parent),
+        }
     }
 
     /// Puts a node where a path leads: in place of a field, before a list's element or, with `-`, at a list's end.
     pub(super) fn add(&mut self, path: &[String], node: Node) -> Found<()> {
-        let Some((last, way)) = path.split_last() else {
-            *self = node;
-            return Ok(());
-        };
-        self.change(way, |parent| match parent {
+        self.change_parent(path, |parent, last| match parent {
             Node::Object(object) => {
-                object.heights.add(node.height());
-                if let Some(before) = object.fields.insert(last.clone(), node) {
-                    object.heights.remove(before.height());
-                }
+                object.insert(last, node);
                 Ok(())
             }
             Node::List(list) => {
-                let at = if last == "-" { Some(list.elements.len()) } else { index(last) };
-                let at = at.filter(|at| *at <= list.elements.len()).ok_or(Missing)?;
+                let len = list.elements.len();
+                let at =
+                    if last == "-" { len } else { index(last, len + 1).map_err(|why| why.of_an_addition(last))? };
                 list.heights.add(node.height());
                 list.elements.insert(at, node);
                 Ok(())
             }
-            Node::Scalar(_) => Err(Missing),
+            Node::Scalar(_) => Err(Failure::Parent),
         })
     }
 
-    /// Takes out what a path leads to. The whole document leaves null.
+    /// Takes out what a path leads to.
     pub(super) fn take(&mut self, path: &[String]) -> Found<Node> {
-        let Some((last, way)) = path.split_last() else {
-            return Ok(std::mem::replace(self, Node::Scalar(Value::Null)));
-        };
-        self.change(way, |parent| match parent {
+        self.change_parent(path, |parent, last| match parent {
             Node::Object(object) => {
-                let node = object.fields.remove(last).ok_or(Missing)?;
+                let absent = || Failure::Key(format!("Unable to remove nonexistent key: {last}: missing value"));
+                let node = object.fields.remove(last).ok_or_else(absent)?;
                 object.heights.remove(node.height());
                 Ok(node)
             }
             Node::List(list) => {
-                let at = index(last).filter(|at| *at < list.elements.len()).ok_or(Missing)?;
-                let node = list.elements.remove(at).ok_or(Missing)?;
+                let at = list.place(last)?;
+                let node = list.elements.remove(at).ok_or(Failure::Parent)?;
                 list.heights.remove(node.height());
                 Ok(node)
             }
-            Node::Scalar(_) => Err(Missing),
+            Node::Scalar(_) => Err(Failure::Parent),
         })
     }
 
-    /// Puts a node in the place of what a path leads to.
-    pub(super) fn replace(&mut self, path: &[String], node: Node) -> Found<()> {
-        self.change(path, |place| {
-            *place = node;
-            Ok(())
+    /// Puts a node in the place of a list's element, or of a field, which may be absent.
+    pub(super) fn set(&mut self, path: &[String], node: Node) -> Found<()> {
+        self.change_parent(path, |parent, last| match parent {
+            Node::Object(object) => {
+                object.insert(last, node);
+                Ok(())
+            }
+            Node::List(list) => {
+                let at = list.place(last)?;
+                let place = list.elements.get_mut(at).ok_or(Failure::Parent)?;
+                list.heights.remove(place.height());
+                list.heights.add(node.height());
+                *place = node;
+                Ok(())
+            }
+            Node::Scalar(_) => Err(Failure::Parent),
         })
+    }
+
+    /// Changes what has a place for the last token of a path.
+    fn change_parent<T>(&mut self, path: &[String], change: impl FnOnce(&mut Node, &str) -> Found<T>) -> Found<T> {
+        let (last, way) = path.split_last().ok_or(Failure::Parent)?;
+        self.change(way, |parent| change(parent, last))
     }
 
     /// Changes what a path leads to, and what is known of the nesting on the way.
@@ -155,10 +188,13 @@ impl Node {
         let Some((token, rest)) = path.split_first() else { return change(self) };
         let (inner, heights) = match self {
             Node::Object(object) => (object.fields.get_mut(token), &mut object.heights),
-            Node::List(list) => (index(token).and_then(|at| list.elements.get_mut(at)), &mut list.heights),
-            Node::Scalar(_) => return Err(Missing),
+            Node::List(list) => {
+                let at = list.place(token).map_err(|_| Failure::Parent)?;
+                (list.elements.get_mut(at), &mut list.heights)
+            }
+            Node::Scalar(_) => return Err(Failure::Parent),
         };
-        let inner = inner.ok_or(Missing)?;
+        let inner = inner.ok_or(Failure::Parent)?;
         let before = inner.height();
         let changed = inner.change(rest, change);
         heights.remove(before);
@@ -167,10 +203,58 @@ impl Node {
     }
 }
 
-/// The index that a token names: digits, without a zero before others.
-fn index(token: &str) -> Option<usize> {
-    let sound = token == "0" || (!token.starts_with('0') && token.bytes().all(|byte| byte.is_ascii_digit()));
-    if sound { token.parse().ok() } else { None }
+impl Object {
+    fn insert(&mut self, name: &str, node: Node) {
+        self.heights.add(node.height());
+        if let Some(before) = self.fields.insert(name.to_owned(), node) {
+            self.heights.remove(before.height());
+        }
+    }
+}
+
+impl List {
+    /// The place of the element that a token names.
+    fn place(&self, token: &str) -> Found<usize> {
+        index(token, self.elements.len()).map_err(|why| Failure::Key(why.text()))
+    }
+}
+
+/// The reason why a token names no place of a list.
+enum NoIndex {
+    /// It is no number.
+    Improper(String),
+    Outside(i64),
+}
+
+impl NoIndex {
+    fn text(&self) -> String {
+        match self {
+            NoIndex::Improper(why) => why.clone(),
+            NoIndex::Outside(number) => {
+                format!("Unable to access invalid index: {number}: invalid index referenced")
+            }
+        }
+    }
+
+    fn of_an_addition(&self, token: &str) -> Failure {
+        Failure::Key(match self {
+            NoIndex::Improper(why) => format!("value was not a proper array index: '{token}': {why}"),
+            NoIndex::Outside(_) => self.text(),
+        })
+    }
+}
+
+/// The index that a token names among `len`: a number as Go's `strconv.Atoi` reads it, from the end where it is negative.
+fn index(token: &str, len: usize) -> Result<usize, NoIndex> {
+    let digits = token.strip_prefix(['+', '-']).unwrap_or(token);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(NoIndex::Improper(format!("strconv.Atoi: parsing {}: invalid syntax", go_quote(token))));
+    }
+    let Ok(number) = token.parse::<i64>() else {
+        return Err(NoIndex::Improper(format!("strconv.Atoi: parsing {}: value out of range", go_quote(token))));
+    };
+    let at = if number < 0 { i64::try_from(len).unwrap_or(i64::MAX).saturating_add(number) } else { number };
+    usize::try_from(at).ok().filter(|at| *at < len).ok_or(NoIndex::Outside(number))
 }
 
 /// The number of a list's or object's values by the depth to which they nest.

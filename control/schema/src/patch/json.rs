@@ -1,12 +1,13 @@
-//! RFC 6902, with the limits and the words of kube-apiserver.
+//! JSON patches as kube-apiserver applies them: RFC 6902 as `gopkg.in/evanphx/json-patch.v4` reads it, with its words. It
+//! differs from the RFC: `replace` makes a field that is absent, `test` and `copy` take one for null, an index may count
+//! from the end, what stands before a path's first slash is left out of account, and only `replace` and `test` may mean the
+//! whole document.
 
-use json_patch::PatchOperation;
-use json_patch::jsonptr::Pointer;
 use sampan_api::limits::{JSON_PATCH_OPERATIONS_MAX, NESTING_MAX};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::PatchError;
-use super::document::{Missing, Node};
+use super::document::{Failure, Node};
 use crate::limits::JSON_PATCH_COPY_BYTES_MAX;
 
 /// Applies a list of operations. Nothing of it counts unless all of them apply. Costs what the object and the patch are
@@ -16,15 +17,13 @@ use crate::limits::JSON_PATCH_COPY_BYTES_MAX;
 /// `BadRequest` when the patch is no list of operations, `TooLarge` beyond the limits, `Unprocessable` when one does
 /// not apply.
 pub fn json(current: Value, patch: &Value) -> Result<Value, PatchError> {
-    let Value::Array(operations) = patch else {
-        let seen = match patch {
-            Value::Object(_) => "object",
-            Value::String(_) => "string",
-            Value::Bool(_) => "bool",
-            _ => "number",
-        };
-        let text = format!("json: cannot unmarshal {seen} into Go value of type jsonpatch.Patch");
-        return Err(PatchError::BadRequest(text));
+    let mismatch = |value: &Value, ty: &str| {
+        PatchError::BadRequest(format!("json: cannot unmarshal {} into Go value of type jsonpatch.{ty}", seen(value)))
+    };
+    let operations = match patch {
+        Value::Array(operations) => operations.as_slice(),
+        Value::Null => &[],
+        other => return Err(mismatch(other, "Patch")),
     };
     let count = operations.len();
     if count > JSON_PATCH_OPERATIONS_MAX {
@@ -32,139 +31,218 @@ pub fn json(current: Value, patch: &Value) -> Result<Value, PatchError> {
             "The allowed maximum operations in a JSON patch is {JSON_PATCH_OPERATIONS_MAX}, got {count}"
         )));
     }
-    let mut document = Node::of(current);
-    let mut copied = 0;
-    for operation in operations {
-        apply(&mut document, parse(operation)?, &mut copied)?;
-    }
-    Ok(document.into_value())
-}
-
-/// The decoded tokens of a path.
-fn tokens(path: &Pointer) -> Vec<String> {
-    path.tokens().map(|token| token.decoded().into_owned()).collect()
-}
-
-/// Applies one operation. `copied`: bytes that all copies have made so far.
-fn apply(document: &mut Node, operation: PatchOperation, copied: &mut usize) -> Result<(), PatchError> {
-    // Values that an operation needs of the document beyond its path are looked up before anything is changed, so that
-    // its reason can be given.
-    let outcome = match &operation {
-        PatchOperation::Test(test) => {
-            let same = document.get(&tokens(&test.path)).is_some_and(|node| node.equals(&test.value));
-            if same { Ok(()) } else { Err(Missing) }
-        }
-        PatchOperation::Remove(remove) => document.take(&tokens(&remove.path)).map(drop),
-        PatchOperation::Add(add) => {
-            let (path, node) = (tokens(&add.path), Node::of(add.value.clone()));
-            check_nesting(path.len() + node.height())?;
-            document.add(&path, node)
-        }
-        PatchOperation::Replace(replace) => {
-            let (path, node) = (tokens(&replace.path), Node::of(replace.value.clone()));
-            check_nesting(path.len() + node.height())?;
-            document.replace(&path, node)
-        }
-        PatchOperation::Copy(copy) => {
-            let path = tokens(&copy.path);
-            match document.get(&tokens(&copy.from)).cloned() {
-                None => Err(Missing),
-                Some(node) => {
-                    *copied += node.clone().into_value().to_string().len();
-                    check_copied(*copied)?;
-                    check_nesting(path.len() + node.height())?;
-                    document.add(&path, node)
-                }
-            }
-        }
-        PatchOperation::Move(step) => {
-            let (from, path) = (tokens(&step.from), tokens(&step.path));
-            match document.get(&from) {
-                None => Err(Missing),
-                // Nothing can be moved below itself.
-                Some(_) if path.len() > from.len() && path.starts_with(&from) => Err(Missing),
-                Some(node) => {
-                    check_nesting(path.len() + node.height())?;
-                    document.take(&from).and_then(|node| document.add(&path, node))
-                }
-            }
-        }
+    let nothing = Map::new();
+    let fields = |operation: &'_ Value| match operation {
+        Value::Object(_) | Value::Null => Ok(()),
+        other => Err(mismatch(other, "Operation")),
     };
-    outcome.map_err(|Missing| PatchError::Unprocessable(reason(&operation, document)))
+    operations.iter().try_for_each(fields)?;
+    let mut state = State { document: Node::of(current), copied: 0 };
+    for operation in operations {
+        let operation = Operation(operation.as_object().unwrap_or(&nothing));
+        state.apply(operation).map_err(PatchError::Unprocessable)?;
+    }
+    Ok(state.document.into_value())
 }
 
-fn check_copied(copied: usize) -> Result<(), PatchError> {
-    if copied > JSON_PATCH_COPY_BYTES_MAX {
-        return Err(PatchError::TooLarge(format!(
-            "unable to copy, the accumulated size increase of copy is {copied}, \
-             exceeding the limit {JSON_PATCH_COPY_BYTES_MAX}"
-        )));
+/// The kind of a JSON value, as Go's decoder names it.
+fn seen(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
-    Ok(())
+}
+
+/// One operation as it was sent.
+#[derive(Clone, Copy)]
+struct Operation<'a>(&'a Map<String, Value>);
+
+impl<'a> Operation<'a> {
+    fn kind(self) -> &'a str {
+        self.0.get("op").and_then(Value::as_str).unwrap_or("unknown")
+    }
+
+    fn text(self, name: &str, missing: &str) -> Result<&'a str, String> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Err(format!("{missing}: {MISSING}")),
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Err(format!("json: cannot unmarshal {} into Go value of type string", seen(other))),
+        }
+    }
+
+    fn path(self) -> Result<&'a str, String> {
+        self.text("path", "operation missing path field")
+    }
+
+    fn from(self) -> Result<&'a str, String> {
+        self.text("from", "operation, missing from field")
+    }
+
+    /// Go takes one that is missing for null.
+    fn value(self) -> &'a Value {
+        self.0.get("value").unwrap_or(&Value::Null)
+    }
+}
+
+/// Go's words for what is not there.
+const MISSING: &str = "missing value";
+
+/// The decoded tokens of a path, at least one: its first slash begins the first one.
+fn tokens(path: &str) -> Option<Vec<String>> {
+    let decoded = |token: &str| token.replace("~1", "/").replace("~0", "~");
+    let tokens: Vec<String> = path.split('/').skip(1).map(decoded).collect();
+    (!tokens.is_empty()).then_some(tokens)
+}
+
+/// The last token of a path, as errors show it.
+fn key(path: &str) -> String {
+    tokens(path).and_then(|mut tokens| tokens.pop()).unwrap_or_default()
+}
+
+struct State {
+    document: Node,
+    /// Bytes that all copies have made so far.
+    copied: usize,
+}
+
+impl State {
+    fn apply(&mut self, operation: Operation<'_>) -> Result<(), String> {
+        match operation.kind() {
+            "add" => self.add(operation),
+            "remove" => self.remove(operation),
+            "replace" => self.replace(operation),
+            "move" => self.relocate(operation),
+            "test" => self.test(operation),
+            "copy" => self.copy(operation),
+            other => Err(format!("Unexpected kind: {other}")),
+        }
+    }
+
+    fn add(&mut self, operation: Operation<'_>) -> Result<(), String> {
+        let path = operation.path().map_err(|_| format!("add operation failed to decode path: {MISSING}"))?;
+        let node = Node::of(operation.value().clone());
+        self.put(path, node).map_err(|failure| match failure {
+            Failure::Parent => format!("add operation does not apply: doc is missing path: \"{path}\": {MISSING}"),
+            Failure::Key(why) => format!("error in add for path: '{path}': {why}"),
+            Failure::Nesting(why) => why,
+        })
+    }
+
+    /// Puts a node where the path leads.
+    fn put(&mut self, path: &str, node: Node) -> Result<(), Failure> {
+        let tokens = tokens(path).ok_or(Failure::Parent)?;
+        check_nesting(tokens.len() + node.height())?;
+        self.document.add(&tokens, node)
+    }
+
+    fn remove(&mut self, operation: Operation<'_>) -> Result<(), String> {
+        let path = operation.path().map_err(|_| format!("remove operation failed to decode path: {MISSING}"))?;
+        self.take(path).map(drop).map_err(|failure| match failure {
+            Failure::Parent => format!("remove operation does not apply: doc is missing path: \"{path}\": {MISSING}"),
+            Failure::Key(why) | Failure::Nesting(why) => format!("error in remove for path: '{path}': {why}"),
+        })
+    }
+
+    fn take(&mut self, path: &str) -> Result<Node, Failure> {
+        self.document.take(&tokens(path).ok_or(Failure::Parent)?)
+    }
+
+    fn replace(&mut self, operation: Operation<'_>) -> Result<(), String> {
+        let path = operation.path().map_err(|why| format!("replace operation failed to decode path: {why}"))?;
+        let node = Node::of(operation.value().clone());
+        if path.is_empty() {
+            if let Node::Scalar(_) = node {
+                return Err("replace operation value must be object or array: %!w(<nil>)".to_owned());
+            }
+            self.document = node;
+            return Ok(());
+        }
+        let replaced = tokens(path).ok_or(Failure::Parent).and_then(|tokens| {
+            check_nesting(tokens.len() + node.height())?;
+            self.document.set(&tokens, node)
+        });
+        replaced.map_err(|failure| match failure {
+            Failure::Parent => format!("replace operation does not apply: doc is missing path: {path}: {MISSING}"),
+            Failure::Key(_) => format!("replace operation does not apply: doc is missing key: {path}: {MISSING}"),
+            Failure::Nesting(why) => why,
+        })
+    }
+
+    fn relocate(&mut self, operation: Operation<'_>) -> Result<(), String> {
+        let from = operation.from().map_err(|why| format!("move operation failed to decode from: {why}"))?;
+        let node = self.take(from).map_err(|failure| match failure {
+            Failure::Parent => format!("move operation does not apply: doc is missing from path: {from}: {MISSING}"),
+            Failure::Key(why) | Failure::Nesting(why) => format!("error in move for path: '{}': {why}", key(from)),
+        })?;
+        let path = operation.path().map_err(|why| format!("move operation failed to decode path: {why}"))?;
+        self.put(path, node).map_err(|failure| match failure {
+            Failure::Parent => {
+                format!("move operation does not apply: doc is missing destination path: {path}: {MISSING}")
+            }
+            Failure::Key(why) => format!("error in move for path: '{path}': {why}"),
+            Failure::Nesting(why) => why,
+        })
+    }
+
+    fn test(&self, operation: Operation<'_>) -> Result<(), String> {
+        let path = operation.path().map_err(|why| format!("test operation failed to decode path: {why}"))?;
+        let found = if path.is_empty() {
+            Ok(Some(&self.document))
+        } else {
+            tokens(path).ok_or(Failure::Parent).and_then(|tokens| self.document.get(&tokens))
+        };
+        let found = found.map_err(|failure| match failure {
+            Failure::Parent => format!("test operation does not apply: is missing path: {path}: {MISSING}"),
+            Failure::Key(why) | Failure::Nesting(why) => format!("error in test for path: '{path}': {why}"),
+        })?;
+        if found.map_or(operation.value().is_null(), |node| node.equals(operation.value())) {
+            return Ok(());
+        }
+        Err(format!("testing value {path} failed: test failed"))
+    }
+
+    fn copy(&mut self, operation: Operation<'_>) -> Result<(), String> {
+        let from = operation.from().map_err(|why| format!("copy operation failed to decode from: {why}"))?;
+        let found = tokens(from).ok_or(Failure::Parent).and_then(|tokens| self.document.get(&tokens));
+        let found = found.map_err(|failure| match failure {
+            Failure::Parent => format!("copy operation does not apply: doc is missing from path: {from}: {MISSING}"),
+            Failure::Key(why) | Failure::Nesting(why) => format!("error in copy for from: '{from}': {why}"),
+        })?;
+        let node = found.cloned();
+        let path = operation.path().map_err(|_| format!("copy operation failed to decode path: {MISSING}"))?;
+        let destination = format!("copy operation does not apply: doc is missing destination path: {path}: {MISSING}");
+        let Some(to) = tokens(path).filter(|to| self.document.has_parent_of(to)) else { return Err(destination) };
+        self.copied += node.clone().map_or(0, |node| node.into_value().to_string().len());
+        if self.copied > JSON_PATCH_COPY_BYTES_MAX {
+            return Err(format!(
+                "Unable to complete the copy, the accumulated size increase of copy is {}, exceeding the limit \
+                 {JSON_PATCH_COPY_BYTES_MAX}",
+                self.copied
+            ));
+        }
+        let node = node.unwrap_or(Node::Scalar(Value::Null));
+        let added = check_nesting(to.len() + node.height()).and_then(|()| self.document.add(&to, node));
+        added.map_err(|failure| match failure {
+            Failure::Parent => destination,
+            Failure::Key(why) => format!("error while adding value during copy: {why}"),
+            Failure::Nesting(why) => why,
+        })
+    }
 }
 
 /// Refuses what would make the document nest too deeply. The patch and the object are each read with a bound on their
 /// nesting, but operations that put one below the other add up, and a tree is cloned, written and dropped by recursion.
-fn check_nesting(depth: usize) -> Result<(), PatchError> {
+fn check_nesting(depth: usize) -> Result<(), Failure> {
     if depth > NESTING_MAX {
-        return Err(PatchError::Unprocessable(format!(
+        return Err(Failure::Nesting(format!(
             "the patched object would nest {depth} deep, exceeding the limit {NESTING_MAX}"
         )));
     }
     Ok(())
-}
-
-fn parse(operation: &Value) -> Result<PatchOperation, PatchError> {
-    let unprocessable = |text: String| PatchError::Unprocessable(text);
-    let Value::Object(map) = operation else {
-        return Err(PatchError::BadRequest("json: cannot unmarshal a JSON patch operation that is no object".into()));
-    };
-    let mut map = map.clone();
-    let kind = map.get("op").and_then(Value::as_str).unwrap_or("unknown").to_string();
-    if !["add", "remove", "replace", "move", "copy", "test"].contains(&kind.as_str()) {
-        return Err(unprocessable(format!("Unexpected kind: {kind}")));
-    }
-    if !map.get("path").is_some_and(Value::is_string) {
-        return Err(unprocessable(format!("{kind} operation failed to decode path: missing value")));
-    }
-    // Go takes a missing value for null, and leaves a path's first slash out of account.
-    if ["add", "replace", "test"].contains(&kind.as_str()) {
-        map.entry("value").or_insert(Value::Null);
-    }
-    serde_json::from_value(Value::Object(map)).map_err(|error| unprocessable(format!("{kind} operation: {error}")))
-}
-
-/// The reason why an operation did not apply, as evanphx/json-patch words it.
-fn reason(operation: &PatchOperation, document: &Node) -> String {
-    let parent_exists = |path: &Pointer| path.parent().is_none_or(|parent| document.get(&tokens(parent)).is_some());
-    match operation {
-        PatchOperation::Test(test) => format!("testing value {} failed: test failed", test.path),
-        PatchOperation::Remove(remove) if parent_exists(&remove.path) => {
-            let key = remove.path.last().map(|token| token.decoded().into_owned()).unwrap_or_default();
-            format!(
-                "error in remove for path: '{}': Unable to remove nonexistent key: {key}: missing value",
-                remove.path
-            )
-        }
-        PatchOperation::Remove(remove) => {
-            format!("remove operation does not apply: doc is missing path: \"{}\": missing value", remove.path)
-        }
-        PatchOperation::Replace(replace) if parent_exists(&replace.path) => {
-            format!("replace operation does not apply: doc is missing key: {}: missing value", replace.path)
-        }
-        PatchOperation::Replace(replace) => {
-            format!("replace operation does not apply: doc is missing path: {}: missing value", replace.path)
-        }
-        PatchOperation::Add(add) => {
-            format!("add operation does not apply: doc is missing path: \"{}\": missing value", add.path)
-        }
-        PatchOperation::Move(step) => {
-            format!("move operation does not apply: doc is missing from path: {}: missing value", step.from)
-        }
-        PatchOperation::Copy(step) => {
-            format!("copy operation does not apply: doc is missing from path: {}: missing value", step.from)
-        }
-    }
 }
 
 #[cfg(test)]
@@ -197,8 +275,9 @@ mod tests {
         check(json!({"x": 1}), json!([{"op": "replace", "path": "/x", "value": nested(NESTING_MAX)}]), None);
         // Each copy below its own deepest leaf doubles the depth.
         check(nested(NESTING_MAX - 1), json!([copy("/a", &leaf)]), None);
-        let doubling: Vec<Value> = (0..11).map(|_| copy("", &leaf)).collect();
-        check(nested(NESTING_MAX - 1), Value::Array(doubling), None);
+        let below = format!("/x{}", "/a".repeat(NESTING_MAX / 2));
+        let doubling: Vec<Value> = (0..11).map(|_| copy("/x", &below)).collect();
+        check(json!({"x": nested(NESTING_MAX / 2)}), Value::Array(doubling), None);
         check(nested(NESTING_MAX), json!([copy("/a", "/b")]), Some(NESTING_MAX));
         let two = json!({"deep": nested(100), "x": nested(50)});
         let below = format!("/deep{}", "/a".repeat(100));

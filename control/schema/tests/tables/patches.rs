@@ -160,13 +160,53 @@ fn json_patches_apply_whole_or_not_at_all() {
             value!([{"op": "test", "path": "/data/a", "value": "2"}]),
             unprocessable("testing value /data/a failed: test failed"),
         ),
+        // Nothing but a replacement or a test may mean the whole.
+        (
+            value!([{"op": "copy", "from": "", "path": "/x"}]),
+            unprocessable("copy operation does not apply: doc is missing from path: : missing value"),
+        ),
+        (
+            value!([{"op": "replace", "path": "/list/2", "value": 1}]),
+            unprocessable("replace operation does not apply: doc is missing key: /list/2: missing value"),
+        ),
+        (
+            value!([{"op": "remove", "path": "/list/-3"}]),
+            unprocessable(
+                "error in remove for path: '/list/-3': Unable to access invalid index: -3: invalid index referenced",
+            ),
+        ),
+        (
+            value!([{"op": "add", "path": "/list/x", "value": 1}]),
+            unprocessable(
+                "error in add for path: '/list/x': value was not a proper array index: 'x': \
+                 strconv.Atoi: parsing \"x\": invalid syntax",
+            ),
+        ),
+        (
+            value!([{"op": "test", "path": "/no/z"}]),
+            unprocessable("test operation does not apply: is missing path: /no/z: missing value"),
+        ),
+        (
+            value!([{"op": "move", "from": "/data", "path": "/data/b"}]),
+            unprocessable("move operation does not apply: doc is missing destination path: /data/b: missing value"),
+        ),
+        (value!([{"op": "remove"}]), unprocessable("remove operation failed to decode path: missing value")),
+        (
+            value!([{"op": "test", "path": 1}]),
+            unprocessable(
+                "test operation failed to decode path: json: cannot unmarshal number into Go value of type string",
+            ),
+        ),
+        (
+            value!([1]),
+            Err(PatchError::BadRequest(
+                "json: cannot unmarshal number into Go value of type jsonpatch.Operation".into(),
+            )),
+        ),
+        (value!([null]), unprocessable("Unexpected kind: unknown")),
         (
             value!([{"op": "remove", "path": "/data/z"}]),
             unprocessable("error in remove for path: '/data/z': Unable to remove nonexistent key: z: missing value"),
-        ),
-        (
-            value!([{"op": "replace", "path": "/data/z", "value": 1}]),
-            unprocessable("replace operation does not apply: doc is missing key: /data/z: missing value"),
         ),
         (
             value!([{"op": "add", "path": "/no/z", "value": 1}]),
@@ -186,8 +226,34 @@ fn json_patches_apply_whole_or_not_at_all() {
     assert!(at(JSON_PATCH_OPERATIONS_MAX).is_ok());
     let text = "The allowed maximum operations in a JSON patch is 10000, got 10001";
     assert_eq!(at(JSON_PATCH_OPERATIONS_MAX + 1), Err(PatchError::TooLarge(text.into())));
-    let doubling = (0..40).map(|n| value!({"op": "copy", "from": "", "path": format!("/x{n}")}));
-    assert!(matches!(apply(doubling.collect()), Err(PatchError::TooLarge(_))));
+    let more = value!({"op": "add", "path": "/data/long", "value": "x".repeat(1 << 20)});
+    let doubling = (0..40).map(|n| value!({"op": "copy", "from": "/data", "path": format!("/data/x{n}")}));
+    let Err(PatchError::Unprocessable(text)) = apply([more].into_iter().chain(doubling).collect()) else {
+        panic!("it grows without end");
+    };
+    assert!(text.starts_with("Unable to complete the copy, the accumulated size increase of copy is "), "{text}");
+}
+
+/// Where Kubernetes' library does not what RFC 6902 says.
+#[test]
+fn json_patches_are_read_as_kubernetes_reads_them() {
+    let check = |current: Value, operation: Value, expected: Value| {
+        assert_eq!(patch::json(current, &value!([operation.clone()])), Ok(expected), "{operation}");
+    };
+    check(value!({}), value!({"op": "replace", "path": "/a", "value": 1}), value!({"a": 1}));
+    check(value!({"a": 1}), value!({"op": "replace", "path": "", "value": {"b": 2}}), value!({"b": 2}));
+    check(value!({}), value!({"op": "test", "path": "/a", "value": null}), value!({}));
+    check(value!({}), value!({"op": "test", "path": "/a"}), value!({}));
+    check(value!({"a": 1}), value!({"op": "test", "path": "", "value": {"a": 1}}), value!({"a": 1}));
+    check(value!({}), value!({"op": "copy", "from": "/a", "path": "/b"}), value!({"b": null}));
+    check(value!({}), value!({"op": "add", "path": "/a"}), value!({"a": null}));
+    check(value!({"a": {}}), value!({"op": "add", "path": "x/a/b", "value": 1}), value!({"a": {"b": 1}}));
+    check(value!({"a": [1, 2]}), value!({"op": "remove", "path": "/a/-1"}), value!({"a": [1]}));
+    check(value!({"a": [1, 2]}), value!({"op": "add", "path": "/a/-1", "value": 3}), value!({"a": [1, 2, 3]}));
+    check(value!({"a": [1, 2]}), value!({"op": "replace", "path": "/a/+1", "value": 3}), value!({"a": [1, 3]}));
+    check(value!({"a": [1, 2]}), value!({"op": "test", "path": "/a/01", "value": 2}), value!({"a": [1, 2]}));
+    check(value!({"~/": 1}), value!({"op": "move", "from": "/~0~1", "path": "/b"}), value!({"b": 1}));
+    assert_eq!(patch::json(value!({"a": 1}), &Value::Null), Ok(value!({"a": 1})), "no operations");
 }
 
 #[test]
