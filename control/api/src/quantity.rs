@@ -34,10 +34,14 @@ pub enum QuantityError {
 }
 
 const NANO: i128 = 1_000_000_000;
-/// Larger amounts are capped to what Go's int64 holds.
-const UNITS_MAX: i128 = i64::MAX as i128;
-/// Digits beyond this cannot matter: the value is capped.
-const DIGITS_MAX: usize = 40;
+/// The most that an amount in binary notation may be: what Go's int64 holds, in nanos. Larger ones are capped to it.
+const BINARY_MAX: i128 = i64::MAX as i128 * NANO;
+/// The most that any amount is counted as, in nanos. Go counts without end.
+const NANOS_MAX: i128 = i128::MAX;
+/// Digits of an amount below [`NANOS_MAX`].
+const NANOS_DIGITS: i64 = 38;
+/// Digits of a number that Go keeps as an int64 with a scale.
+const INT64_DIGITS: usize = 18;
 
 const SI: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
@@ -55,6 +59,16 @@ impl Quantity {
     /// A quantity of thousandths of a unit.
     pub fn from_millis(millis: i64, format: Format) -> Self {
         Self { nanos: i128::from(millis) * (NANO / 1000), format }
+    }
+
+    /// The text that an object shows of it: as it was written where Go takes that for canonical (`1.500`, `+5` and `00100`
+    /// among others), else the canonical form.
+    ///
+    /// # Errors
+    /// As for parsing.
+    pub fn shown(text: &str) -> Result<String, QuantityError> {
+        let kept = text == "0" || scan(text)?.keeps_text();
+        Ok(if kept { text.to_owned() } else { text.parse::<Self>()?.to_string() })
     }
 
     /// The notation that it was written in.
@@ -114,37 +128,101 @@ fn div_away_from_zero(value: i128, by: i128) -> i128 {
     if rest == 0 { quotient } else { quotient + value.signum() }
 }
 
+/// A text in its parts.
+struct Scanned<'a> {
+    negative: bool,
+    /// Without leading zeros; `0` where nothing else was there.
+    whole: &'a str,
+    fraction: &'a str,
+    format: Format,
+    scale: Scale,
+}
+
+/// What the notation multiplies a number by.
+#[derive(Clone, Copy)]
+enum Scale {
+    Ten(i32),
+    Two(u32),
+}
+
+/// Takes what `accept` takes from the front.
+fn take<'a>(rest: &mut &'a str, accept: impl Fn(char) -> bool) -> &'a str {
+    let end = rest.find(|c: char| !accept(c)).unwrap_or(rest.len());
+    let (taken, left) = rest.split_at(end);
+    *rest = left;
+    taken
+}
+
+fn scan(text: &str) -> Result<Scanned<'_>, QuantityError> {
+    if text.is_empty() {
+        return Err(QuantityError::Format);
+    }
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
+    take(&mut rest, |c| c == '0');
+    let whole = take(&mut rest, |c| c.is_ascii_digit());
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let mut fraction = "";
+    if let Some(behind) = rest.strip_prefix('.') {
+        rest = behind;
+        fraction = take(&mut rest, |c| c.is_ascii_digit());
+    }
+    let suffix = rest;
+    take(&mut rest, |c| "eEinumkKMGTP".contains(c));
+    let mut rest = rest.strip_prefix(['+', '-']).unwrap_or(rest);
+    take(&mut rest, |c| c.is_ascii_digit());
+    if !rest.is_empty() {
+        return Err(QuantityError::Format);
+    }
+    let (format, scale) = parse_suffix(suffix)?;
+    let scanned = Scanned { negative: text.starts_with('-'), whole, fraction, format, scale };
+    // Short ones without any digit are zero.
+    let has_digits = text[..text.len() - suffix.len()].bytes().any(|byte| byte.is_ascii_digit());
+    if has_digits || scanned.is_short() { Ok(scanned) } else { Err(QuantityError::Numeric) }
+}
+
+impl Scanned<'_> {
+    /// The exponent of the last digit.
+    fn last(&self, exponent: i32) -> i64 {
+        i64::from(exponent) - i64::try_from(self.fraction.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether Go keeps the number as an int64 with a scale.
+    fn is_short(&self) -> bool {
+        match self.scale {
+            Scale::Ten(exponent) => self.whole.len() + self.fraction.len() <= INT64_DIGITS && self.last(exponent) >= -9,
+            Scale::Two(power) => {
+                let value = self.whole.parse::<i64>().ok();
+                let fits = value.is_some_and(|value| value.checked_mul(1 << power).is_some());
+                // About as many digits as it has when it is multiplied.
+                self.fraction.is_empty() && self.whole.len() + power as usize * 3 / 10 < 15 && fits
+            }
+        }
+    }
+
+    /// Whether Go keeps the text as it was written: that of a short number which looks canonical.
+    fn keeps_text(&self) -> bool {
+        let digits = [self.whole, self.fraction].concat();
+        let canonical = match self.scale {
+            Scale::Ten(exponent) => {
+                self.last(exponent) % 3 == 0 && !digits.ends_with("000") && !digits.starts_with('0')
+            }
+            Scale::Two(_) => digits.parse::<i64>().is_ok_and(|value| value & 7 != 0),
+        };
+        canonical && self.is_short()
+    }
+}
+
 impl FromStr for Quantity {
     type Err = QuantityError;
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
-        if text.is_empty() {
-            return Err(QuantityError::Format);
-        }
-        if text == "0" {
-            return Ok(Self::ZERO);
-        }
-        let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-        let negative = text.starts_with('-');
-        let number_end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
-        let (number, suffix) = unsigned.split_at(number_end);
-        let (whole, fraction) = match number.split_once('.') {
-            None => (number, ""),
-            Some((_, fraction)) if fraction.contains('.') => return Err(QuantityError::Format),
-            Some(parts) => parts,
-        };
-        if whole.is_empty() && fraction.is_empty() {
-            return Err(QuantityError::Format);
-        }
-        let (format, scale) = parse_suffix(suffix)?;
-        let nanos = scale.apply(whole, fraction);
-        Ok(Self { nanos: if negative { -nanos } else { nanos }, format })
+        let scanned = scan(text)?;
+        let nanos = scanned.scale.apply(scanned.whole, scanned.fraction);
+        // What is less than one is not shown in binary notation.
+        let small = scanned.format == Format::BinarySi && nanos > 0 && nanos < NANO;
+        let format = if small { Format::DecimalSi } else { scanned.format };
+        Ok(Self { nanos: if scanned.negative { -nanos } else { nanos }, format })
     }
-}
-
-enum Scale {
-    Ten(i32),
-    Two(u32),
 }
 
 fn parse_suffix(suffix: &str) -> Result<(Format, Scale), QuantityError> {
@@ -154,18 +232,17 @@ fn parse_suffix(suffix: &str) -> Result<(Format, Scale), QuantityError> {
     if let Some((_, power)) = BINARY.iter().find(|(name, _)| *name == suffix) {
         return Ok((Format::BinarySi, Scale::Two(*power)));
     }
-    if let Some(exponent) = suffix.strip_prefix(['e', 'E']) {
-        let exponent: i32 = exponent.parse().map_err(|_| QuantityError::Suffix)?;
-        return Ok((Format::DecimalExponent, Scale::Ten(exponent)));
-    }
-    let known = suffix.bytes().all(|b| b"eEinumkKMGTP+-0123456789".contains(&b));
-    Err(if known { QuantityError::Suffix } else { QuantityError::Format })
+    let exponent = suffix.strip_prefix(['e', 'E']).ok_or(QuantityError::Suffix)?;
+    let exponent: i64 = exponent.parse().map_err(|_| QuantityError::Suffix)?;
+    // Go takes the low half of a number that is too large.
+    #[allow(clippy::cast_possible_truncation, reason = "as Go's int32()")]
+    let exponent = exponent as i32;
+    Ok((Format::DecimalExponent, Scale::Ten(exponent)))
 }
 
 impl Scale {
     /// `whole.fraction` times this, in nanos, what is below a nano rounded up, capped.
-    fn apply(&self, whole: &str, fraction: &str) -> i128 {
-        const CAP: i128 = UNITS_MAX * NANO;
+    fn apply(self, whole: &str, fraction: &str) -> i128 {
         let digits = || whole.bytes().chain(fraction.bytes()).skip_while(|b| *b == b'0');
         let significant = digits().count();
         if significant == 0 {
@@ -174,10 +251,10 @@ impl Scale {
         // The exponent of the last digit, in nanos.
         let last = 9 - i32::try_from(fraction.len()).unwrap_or(i32::MAX);
         match self {
-            Self::Ten(exponent) => shift_ten(digits(), significant, last.saturating_add(*exponent)).min(CAP),
+            Self::Ten(exponent) => shift_ten(digits(), significant, last.saturating_add(exponent)),
             Self::Two(power) => {
                 if significant > 20 + fraction.len() {
-                    return CAP;
+                    return BINARY_MAX;
                 }
                 // Up to the precision that matters: 60 bits of shift and nano resolution.
                 let mut mantissa: i128 = 0;
@@ -194,14 +271,17 @@ impl Scale {
                 let exponent = last + dropped;
                 let shifted = mantissa << power;
                 let value = if exponent >= 0 {
-                    10i128.checked_pow(exponent.unsigned_abs()).and_then(|by| shifted.checked_mul(by)).unwrap_or(CAP)
+                    10i128
+                        .checked_pow(exponent.unsigned_abs())
+                        .and_then(|by| shifted.checked_mul(by))
+                        .unwrap_or(BINARY_MAX)
                 } else {
                     match 10i128.checked_pow(exponent.unsigned_abs()) {
                         Some(by) => div_away_from_zero(shifted, by),
                         None => 1,
                     }
                 };
-                (value + i128::from(rest && value < CAP && exponent >= 0)).min(CAP)
+                (value + i128::from(rest && value < BINARY_MAX && exponent >= 0)).min(BINARY_MAX)
             }
         }
     }
@@ -210,8 +290,8 @@ impl Scale {
 /// The digits times ten to `exponent`, rounded up to an integer.
 fn shift_ten(digits: impl Iterator<Item = u8>, significant: usize, exponent: i32) -> i128 {
     let kept = i64::try_from(significant).unwrap_or(i64::MAX).saturating_add(i64::from(exponent));
-    if kept > 30 {
-        return UNITS_MAX * NANO;
+    if kept > NANOS_DIGITS {
+        return NANOS_MAX;
     }
     if kept < 0 {
         return 1;
@@ -220,7 +300,7 @@ fn shift_ten(digits: impl Iterator<Item = u8>, significant: usize, exponent: i32
     let mut value: i128 = 0;
     let mut taken = 0;
     let mut rest = false;
-    for digit in digits.take(DIGITS_MAX.max(significant)) {
+    for digit in digits {
         if taken < kept {
             value = value * 10 + i128::from(digit - b'0');
             taken += 1;
@@ -248,7 +328,9 @@ impl fmt::Display for Quantity {
             return write!(f, "{}{suffix}", units >> power);
         }
         let (mut mantissa, mut exponent) = (self.nanos, -9);
-        while mantissa % 1000 == 0 && exponent < 18 {
+        // There is no suffix above E.
+        let most = if self.format == Format::DecimalExponent { i32::MAX } else { 18 };
+        while mantissa % 1000 == 0 && exponent < most {
             mantissa /= 1000;
             exponent += 3;
         }
@@ -314,11 +396,30 @@ mod tests {
             ("1.", "1"),
             (".5", "500m"),
             ("1000000", "1M"),
-            ("9999999999999999999", "9223372036854775807"),
+            ("9999999999999999999", "9999999999999999999"),
+            ("10E", "10E"),
+            ("1e21", "1e21"),
+            ("1000e18", "1e21"),
+            ("9999999999999999999Ki", "9223372036854775807"),
+            (".", "0"),
+            ("+", "0"),
+            ("0.5Ki", "512"),
+            ("0.0001Ki", "102400u"),
             ("1.1Ki", "1126400m"),
             ("64Mi", "64Mi"),
         ] {
             check(text, canonical);
+        }
+    }
+
+    #[test]
+    fn what_looks_canonical_is_shown_as_it_was_written() {
+        let check = |text: &str, shown: &str| assert_eq!(Quantity::shown(text).as_deref(), Ok(shown), "{text}");
+        for text in ["0", "+5", "5.", "00100", "1E3", "1.500", "-12Mi", "1e+3", "100m"] {
+            check(text, text);
+        }
+        for (text, shown) in [("1000m", "1"), ("1024Ki", "1Mi"), ("1.5", "1500m"), ("0.500", "500m"), ("-0", "0")] {
+            check(text, shown);
         }
     }
 
@@ -331,6 +432,7 @@ mod tests {
         check("1x", QuantityError::Format);
         check("1kk", QuantityError::Suffix);
         check("1e", QuantityError::Suffix);
+        check("Ei", QuantityError::Numeric);
         check(" 1", QuantityError::Format);
     }
 

@@ -4,13 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sampan_api::time::{Fraction, UnixTime};
 
-/// The canonical text of a quantity.
+/// The text of a quantity as an object shows it.
 pub(crate) fn quantity(text: &str) -> Result<String, String> {
     if plain_quantity(text) {
         return Ok(text.to_string());
     }
-    let parsed = text.parse::<sampan_api::Quantity>().map_err(|error| error.to_string())?;
-    Ok(parsed.to_string())
+    sampan_api::Quantity::shown(text).map_err(|error| error.to_string())
 }
 
 /// Integers up to three digits with at most one suffix letter are canonical as they stand: most of what is sent.

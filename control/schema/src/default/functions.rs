@@ -52,9 +52,12 @@ fn items<'m>(map: &'m mut Object, name: &str) -> impl Iterator<Item = &'m mut Ob
 
 /// Amounts finer than a thousandth are rounded up.
 pub(super) fn round(value: &mut Value) {
-    let fine = value.as_str().is_some_and(|text| text.ends_with(['n', 'u']) || text.contains(['e', 'E']));
+    let fine = value.as_str().is_some_and(|text| text.ends_with(['n', 'u']) || text.contains(['e', 'E', '.']));
     if fine && let Some(quantity) = value.as_str().and_then(|text| text.parse::<Quantity>().ok()) {
-        *value = Value::String(quantity.rounded_to_millis().to_string());
+        let rounded = quantity.rounded_to_millis();
+        if rounded != quantity {
+            *value = Value::String(rounded.to_string());
+        }
     }
 }
 

@@ -292,7 +292,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 }
             }
             (Type::Bytes, b'"') => Value::String(scalar::base64_text(&self.source.string()?).map_err(Stop::Invalid)?),
-            (Type::Quantity, b'"') => self.own(scalar::quantity)?,
+            (Type::Quantity, b'"') => self.own(|text| scalar::quantity(text.trim_matches(is_space)))?,
             (Type::Quantity, b'-' | b'0'..=b'9') => {
                 let number = self.source.number()?;
                 Value::String(scalar::quantity(&number).map_err(Stop::Invalid)?)
@@ -466,6 +466,11 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         self.problem_bytes += path.len();
         self.problems.push(Problem { path, kind });
     }
+}
+
+/// Spaces that Go trims from a quantity. Control characters are escaped in JSON, and Go trims before it unescapes.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() && !c.is_ascii_control()
 }
 
 const QUANTITY_PATTERN: &str =
