@@ -82,6 +82,9 @@ fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut F
     if old.is_none() {
         let claims = spec.get("volumeClaimTemplates");
         for claim in claims.items() {
+            if errors.is_full() {
+                break;
+            }
             claim_spec(claim.get("spec"), errors);
         }
     }
