@@ -38,6 +38,11 @@ impl FreedMemory {
         self.noted.send_replace(());
     }
 
+    /// Gives back at once what the calling thread keeps. It takes milliseconds where that is much.
+    pub fn give_back(&self) {
+        (self.give_back)();
+    }
+
     /// For a thread that is about to rest. Most calls compare two numbers.
     pub fn rests(&self) {
         let round = self.round.load(Ordering::Relaxed);

@@ -1,11 +1,11 @@
 //! Work that takes long enough to hold other requests up: it is done on threads of its own, few of them, in turns that
 //! are fair by flow, and ends with the request that it is for.
 
-use crate::limits::COMPUTE_THREADS_MIN;
+use crate::limits::{COMPUTE_KEPT, COMPUTE_THREADS_MIN};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
-use sampan_env::Tasks;
+use sampan_env::{FreedMemory, Tasks};
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::Future;
@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -26,6 +27,7 @@ pub(crate) struct Compute {
 struct Pool {
     threads: usize,
     tasks: Tasks,
+    memory: Arc<FreedMemory>,
     turns: Mutex<Turns>,
 }
 
@@ -105,20 +107,29 @@ impl Pool {
     }
 
     fn work(self: &Arc<Self>) {
-        loop {
-            let job = {
-                let mut turns = self.turns.lock();
-                let Some(job) = turns.pop() else {
-                    turns.running -= 1;
-                    turns.rest();
-                    return;
-                };
-                job
-            };
+        let mut spent = 0;
+        while let Some(job) = self.next() {
             let (flow, before) = (job.flow, cpu_time());
             job.run();
-            self.turns.lock().charge(flow, cpu_time().saturating_sub(before));
+            let used = cpu_time().saturating_sub(before);
+            self.turns.lock().charge(flow, used);
+            spent += used;
         }
+        // Whoever works next is another thread: what this one keeps would be held beside it.
+        if Duration::from_nanos(spent) >= COMPUTE_KEPT {
+            self.memory.give_back();
+        }
+    }
+
+    /// The next job of this thread; `None`: it works no more.
+    fn next(&self) -> Option<Arc<Job>> {
+        let mut turns = self.turns.lock();
+        let job = turns.pop();
+        if job.is_none() {
+            turns.running -= 1;
+            turns.rest();
+        }
+        job
     }
 }
 
@@ -201,13 +212,13 @@ impl Wake for Job {
 
 impl Compute {
     /// As many threads as there are cores; `tasks` owns them.
-    pub fn new(tasks: Tasks) -> Self {
+    pub fn new(tasks: Tasks, memory: Arc<FreedMemory>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::with_threads(tasks, cores.max(COMPUTE_THREADS_MIN))
+        Self::with_threads(tasks, memory, cores.max(COMPUTE_THREADS_MIN))
     }
 
-    fn with_threads(tasks: Tasks, threads: usize) -> Self {
-        Self { pool: Arc::new(Pool { threads, tasks, turns: Mutex::default() }) }
+    fn with_threads(tasks: Tasks, memory: Arc<FreedMemory>, threads: usize) -> Self {
+        Self { pool: Arc::new(Pool { threads, tasks, memory, turns: Mutex::default() }) }
     }
 
     /// Polls `future` on the pool's threads only. It is dropped when the returned one is. Panics come through.
@@ -282,10 +293,9 @@ impl<T> Drop for Driven<T> {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
-    use std::time::Duration;
 
     fn pool(threads: usize) -> Compute {
-        Compute::with_threads(Tasks::new("test"), threads)
+        Compute::with_threads(Tasks::new("test"), FreedMemory::new(|| {}), threads)
     }
 
     /// Holds the pool's threads until the sender is dropped.
@@ -306,6 +316,31 @@ mod tests {
             begins.recv().await;
         }
         (hold, works)
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_has_worked_long_gives_memory_back_when_it_rests() {
+        static GIVEN: AtomicUsize = AtomicUsize::new(0);
+        let tasks = Tasks::new("test");
+        let memory = FreedMemory::new(|| {
+            GIVEN.fetch_add(1, Ordering::SeqCst);
+        });
+        let pool = Compute::with_threads(tasks.clone(), memory, 1);
+        let worked = async |least: Duration| {
+            let before = GIVEN.load(Ordering::SeqCst);
+            let began = move |at: u64| Duration::from_nanos(cpu_time() - at) < least;
+            pool.run(1, move || {
+                let at = cpu_time();
+                while began(at) {}
+            })
+            .await;
+            while pool.pool.turns.lock().running > 0 || !tasks.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            GIVEN.load(Ordering::SeqCst) - before
+        };
+        assert_eq!(worked(Duration::ZERO).await, 0);
+        assert_eq!(worked(COMPUTE_KEPT).await, 1);
     }
 
     #[tokio::test]

@@ -165,6 +165,7 @@ impl ApiServer {
             .layer(FilterLayer::new(FlowControl { seats: seats.clone() }))
             .layer(FilterLayer::new(Authorize { authorizer: config.authorizer.clone() }));
         let stopping = config.tasks.token().child_token();
+        let compute = Compute::new(config.tasks.clone(), config.env.memory().clone());
         let core = Arc::new(Core {
             env: config.env,
             stopping: stopping.clone(),
@@ -176,7 +177,7 @@ impl ApiServer {
             rules: config.rules,
             metrics: metrics.clone(),
             version: config.version,
-            compute: Compute::new(config.tasks.clone()),
+            compute,
             ledgers: ledgers.clone(),
         });
         let router = routes::router(&core, config.checks, config.routes);

@@ -10,6 +10,8 @@ pub const SEATS_MAX: usize = 600;
 pub const SEAT_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Threads for work that takes long: the processor's cores, and no fewer than this.
 pub const COMPUTE_THREADS_MIN: usize = 2;
+/// CPU time after which such a thread gives back the memory that it has freed when it has no more work.
+pub const COMPUTE_KEPT: Duration = Duration::from_millis(10);
 /// Bytes brought or changed from which a request is worked on by those threads: about two milliseconds of decoding,
 /// validation and encoding.
 pub const COMPUTED_WRITE_BYTES_MIN: usize = 32 * 1024;
