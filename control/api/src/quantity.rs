@@ -67,8 +67,12 @@ impl Quantity {
     /// # Errors
     /// As for parsing.
     pub fn shown(text: &str) -> Result<String, QuantityError> {
-        let kept = text == "0" || scan(text)?.keeps_text();
-        Ok(if kept { text.to_owned() } else { text.parse::<Self>()?.to_string() })
+        if text == "0" || scan(text)?.keeps_text() {
+            return Ok(text.to_owned());
+        }
+        let quantity = text.parse::<Self>()?;
+        // What is counted as less than it is keeps its text, so that nothing of it is lost.
+        Ok(if quantity.nanos.abs() == NANOS_MAX { text.to_owned() } else { quantity.to_string() })
     }
 
     /// The notation that it was written in.
@@ -418,6 +422,8 @@ mod tests {
         for text in ["0", "+5", "5.", "00100", "1E3", "1.500", "-12Mi", "1e+3", "100m"] {
             check(text, text);
         }
+        check("1e29", "1e29");
+        check(&"9".repeat(40), &"9".repeat(40));
         for (text, shown) in [("1000m", "1"), ("1024Ki", "1Mi"), ("1.5", "1500m"), ("0.500", "500m"), ("-0", "0")] {
             check(text, shown);
         }

@@ -537,4 +537,15 @@ async fn an_object_is_checked_by_the_rules_of_the_version_that_it_is_sent_in() {
     let refused = rewrite("note", "events.k8s.io").await.expect_err("it is fixed in this version").status().message;
     assert!(refused.contains("field is immutable"), "{refused}");
     rewrite("message", "").await.expect("and not in the other");
+    // One of the core group, which has less, may be labelled in either.
+    for group in ["", "events.k8s.io"] {
+        let row = table.lookup(group, "v1", "events").expect("a row");
+        let transform = |current: Option<&Object>| {
+            let mut object = current.expect("there").clone();
+            object.set_meta("labels", json!({"in": if group.is_empty() { "core" } else { "events" }}));
+            Ok(object)
+        };
+        let options = UpdateOptions::default();
+        registry.update(&client.caller(), row, "default", "a", &options, &transform).await.expect("labelled");
+    }
 }

@@ -3,11 +3,11 @@
 use super::super::columns::Tabled;
 use super::super::core::event::{self, CELLS};
 use super::super::rules::Rules;
-use super::super::validation::checks::immutable;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
+use serde_json::Value;
 
 /// (field here, field of the core group's).
 const RENAMED: [(&str, &str); 7] = [
@@ -71,7 +71,7 @@ const RULES: Rules = Rules {
             series(at, &mut errors);
         }
         for field in FIXED {
-            immutable(at.get(field), old.get(field), &mut errors);
+            fixed(field, at, old, &mut errors);
         }
         errors
     }),
@@ -94,6 +94,25 @@ const FIXED: [&str; 13] = [
     "reportingComponent",
     "reportingInstance",
 ];
+
+/// As Go compares structs: what is unset equals what is empty. A text that is taken away is shown as the empty one.
+fn fixed(field: &str, now: At<'_>, before: At<'_>, errors: &mut FieldErrors) {
+    let (new, old) = (now.get(field), before.get(field));
+    let is_empty = |at: At<'_>| match at.value() {
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::Bool(on) => !on,
+        _ => at.is_empty(),
+    };
+    if new.value() == old.value() || is_empty(new) && is_empty(old) {
+        return;
+    }
+    let shown = if field == "reportingComponent" { now.get("reportingController") } else { new };
+    let value = match old.value() {
+        Value::String(_) if new.is_empty() => Value::from(""),
+        _ => new.value().clone(),
+    };
+    shown.invalid_as(errors, value, "field is immutable");
+}
 
 fn series(at: At<'_>, errors: &mut FieldErrors) {
     let series = at.get("series");
