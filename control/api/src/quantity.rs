@@ -67,10 +67,11 @@ impl Quantity {
     /// # Errors
     /// As for parsing.
     pub fn shown(text: &str) -> Result<String, QuantityError> {
-        if text == "0" || scan(text)?.keeps_text() {
+        let scanned = scan(text)?;
+        if text == "0" || scanned.keeps_text() {
             return Ok(text.to_owned());
         }
-        let quantity = text.parse::<Self>()?;
+        let quantity = scanned.quantity();
         // What is counted as less than it is keeps its text, so that nothing of it is lost.
         Ok(if quantity.nanos.abs() == NANOS_MAX { text.to_owned() } else { quantity.to_string() })
     }
@@ -205,14 +206,24 @@ impl Scanned<'_> {
 
     /// Whether Go keeps the text as it was written: that of a short number which looks canonical.
     fn keeps_text(&self) -> bool {
+        if !self.is_short() {
+            return false;
+        }
         let digits = [self.whole, self.fraction].concat();
-        let canonical = match self.scale {
+        match self.scale {
             Scale::Ten(exponent) => {
                 self.last(exponent) % 3 == 0 && !digits.ends_with("000") && !digits.starts_with('0')
             }
             Scale::Two(_) => digits.parse::<i64>().is_ok_and(|value| value & 7 != 0),
-        };
-        canonical && self.is_short()
+        }
+    }
+
+    fn quantity(&self) -> Quantity {
+        let nanos = self.scale.apply(self.whole, self.fraction);
+        // What is less than one is not shown in binary notation.
+        let small = self.format == Format::BinarySi && nanos > 0 && nanos < NANO;
+        let format = if small { Format::DecimalSi } else { self.format };
+        Quantity { nanos: if self.negative { -nanos } else { nanos }, format }
     }
 }
 
@@ -220,12 +231,7 @@ impl FromStr for Quantity {
     type Err = QuantityError;
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
-        let scanned = scan(text)?;
-        let nanos = scanned.scale.apply(scanned.whole, scanned.fraction);
-        // What is less than one is not shown in binary notation.
-        let small = scanned.format == Format::BinarySi && nanos > 0 && nanos < NANO;
-        let format = if small { Format::DecimalSi } else { scanned.format };
-        Ok(Self { nanos: if scanned.negative { -nanos } else { nanos }, format })
+        scan(text).map(|scanned| scanned.quantity())
     }
 }
 
@@ -239,7 +245,6 @@ fn parse_suffix(suffix: &str) -> Result<(Format, Scale), QuantityError> {
     let exponent = suffix.strip_prefix(['e', 'E']).ok_or(QuantityError::Suffix)?;
     let exponent: i64 = exponent.parse().map_err(|_| QuantityError::Suffix)?;
     // Go takes the low half of a number that is too large.
-    #[allow(clippy::cast_possible_truncation, reason = "as Go's int32()")]
     let exponent = exponent as i32;
     Ok((Format::DecimalExponent, Scale::Ten(exponent)))
 }

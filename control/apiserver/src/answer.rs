@@ -67,8 +67,8 @@ pub(crate) struct Sending {
     pub exempt: bool,
     /// Room for its first piece.
     pub room: Option<Charge>,
-    /// What the body says of its next piece.
-    pub making: Making,
+    /// What the body says of its next piece, where its pieces are made elsewhere.
+    pub making: Option<Making>,
     /// Whether it has to be taken whole in time.
     pub length: Length,
     /// The connection, which looks after it.
@@ -102,18 +102,18 @@ pub(crate) fn send(
             Some(Arc::new([Some(charge), None]))
         }
     };
-    let now = sending.line.env().instant();
+    let Sending { account, room, making, length, line, under_way, .. } = sending;
+    let now = line.env().instant();
     let answer = Arc::new(Answer {
         state: Mutex::new(State::Open(Open { body, rest: Bytes::new(), whole, of_frame: None })),
         taking: Mutex::new(Taking { outstanding: 0, since: now }),
         began: now,
-        length: sending.length,
-        cut: sending.under_way.as_ref().map(UnderWay::cut),
-        line: sending.line.clone(),
+        length,
+        cut: under_way.as_ref().map(UnderWay::cut),
+        line,
     });
     let watched: Weak<dyn OnItsWay> = Arc::downgrade(&answer) as _;
     answer.line.look_after(watched);
-    let Sending { account, room, making, under_way, .. } = sending;
     let outgoing = Outgoing { answer, account, waiting: None, room, making, _under_way: under_way };
     Ok(outgoing.boxed_unsync())
 }
@@ -222,7 +222,7 @@ struct Outgoing {
     waiting: Option<BoxFuture<'static, Option<Charge>>>,
     /// Room for the next frame, while the body makes it.
     room: Option<Charge>,
-    making: Making,
+    making: Option<Making>,
     _under_way: Option<UnderWay>,
 }
 
@@ -309,7 +309,7 @@ impl http_body::Body for Outgoing {
                 Poll::Ready(next) => next,
                 Poll::Pending => {
                     // An answer that waits for an event holds no room.
-                    if !this.making.is_under_way() {
+                    if !this.making.as_ref().is_some_and(Making::is_under_way) {
                         this.room = None;
                     }
                     return Poll::Pending;

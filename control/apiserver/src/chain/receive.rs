@@ -100,7 +100,7 @@ impl Receive {
             account: account(&shares.answers),
             exempt: exchange.is_exempt(),
             room: response.extensions().get::<FirstRoom>().and_then(|room| room.0.lock().take()),
-            making: response.extensions().get::<Making>().cloned().unwrap_or_default(),
+            making: response.extensions().get::<Making>().cloned(),
             length: if endless { Length::Endless } else { Length::Finite },
             line: line.clone(),
             under_way,

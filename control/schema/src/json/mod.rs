@@ -107,7 +107,8 @@ fn not_an_object(seen: &str) -> String {
     format!("json: cannot unmarshal {seen} into Go value of type {peek}")
 }
 
-fn name_of(value: &Value) -> &'static str {
+/// The kind of a value, as Go's decoder names it.
+pub(crate) fn name_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

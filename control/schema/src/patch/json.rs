@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::PatchError;
 use super::document::{Failure, Node};
+use crate::json::name_of;
 use crate::limits::JSON_PATCH_COPY_BYTES_MAX;
 
 /// Applies a list of operations. Nothing of it counts unless all of them apply. Costs what the object and the patch are
@@ -18,7 +19,10 @@ use crate::limits::JSON_PATCH_COPY_BYTES_MAX;
 /// not apply.
 pub fn json(current: Value, patch: &Value) -> Result<Value, PatchError> {
     let mismatch = |value: &Value, ty: &str| {
-        PatchError::BadRequest(format!("json: cannot unmarshal {} into Go value of type jsonpatch.{ty}", seen(value)))
+        PatchError::BadRequest(format!(
+            "json: cannot unmarshal {} into Go value of type jsonpatch.{ty}",
+            name_of(value)
+        ))
     };
     let operations = match patch {
         Value::Array(operations) => operations.as_slice(),
@@ -45,18 +49,6 @@ pub fn json(current: Value, patch: &Value) -> Result<Value, PatchError> {
     Ok(state.document.into_value())
 }
 
-/// The kind of a JSON value, as Go's decoder names it.
-fn seen(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 /// One operation as it was sent.
 #[derive(Clone, Copy)]
 struct Operation<'a>(&'a Map<String, Value>);
@@ -70,7 +62,7 @@ impl<'a> Operation<'a> {
         match self.0.get(name) {
             None | Some(Value::Null) => Err(format!("{missing}: {MISSING}")),
             Some(Value::String(text)) => Ok(text),
-            Some(other) => Err(format!("json: cannot unmarshal {} into Go value of type string", seen(other))),
+            Some(other) => Err(format!("json: cannot unmarshal {} into Go value of type string", name_of(other))),
         }
     }
 
@@ -212,11 +204,11 @@ impl State {
             Failure::Parent => format!("copy operation does not apply: doc is missing from path: {from}: {MISSING}"),
             Failure::Key(why) | Failure::Nesting(why) => format!("error in copy for from: '{from}': {why}"),
         })?;
-        let node = found.cloned();
+        let copy = found.cloned().map(Node::into_value);
         let path = operation.path().map_err(|_| format!("copy operation failed to decode path: {MISSING}"))?;
         let destination = format!("copy operation does not apply: doc is missing destination path: {path}: {MISSING}");
         let Some(to) = tokens(path).filter(|to| self.document.has_parent_of(to)) else { return Err(destination) };
-        self.copied += node.clone().map_or(0, |node| node.into_value().to_string().len());
+        self.copied += copy.as_ref().map_or(0, |value| value.to_string().len());
         if self.copied > JSON_PATCH_COPY_BYTES_MAX {
             return Err(format!(
                 "Unable to complete the copy, the accumulated size increase of copy is {}, exceeding the limit \
@@ -224,7 +216,7 @@ impl State {
                 self.copied
             ));
         }
-        let node = node.unwrap_or(Node::Scalar(Value::Null));
+        let node = Node::of(copy.unwrap_or(Value::Null));
         let added = check_nesting(to.len() + node.height()).and_then(|()| self.document.add(&to, node));
         added.map_err(|failure| match failure {
             Failure::Parent => destination,
