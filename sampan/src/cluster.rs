@@ -12,8 +12,6 @@ use crate::process;
 use crate::rules::RbacRules;
 use crate::scheduling;
 use anyhow::{Context, bail};
-use sampan_api::k8s::api::core::v1::Namespace;
-use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::{Authorizer, UserInfo};
 use sampan_apiserver::{Anonymous, ApiServer, ApiService, Metrics, serve};
 use sampan_auth::node::NodeAuthorizer;
@@ -108,7 +106,7 @@ impl Cluster {
         first_start::ensure(&own, &table, addresses.first_service_ip(), address.port())
             .await
             .context("what a cluster has from its first start")?;
-        guard(&own, env, &api, &authorizer, &admission, &rules).await?;
+        guard(&own, env, &api, &config.admission, &authorizer, &admission, &rules).await?;
 
         let mut cluster = Self {
             address,
@@ -359,27 +357,22 @@ async fn guard(
     own: &Client,
     env: &Env,
     tasks: &Tasks,
+    plugins: &sampan_admission::Selection,
     authorizer: &DeferredAuthorizer,
     admission: &DeferredAdmission,
     rules: &RbacRules,
 ) -> anyhow::Result<()> {
-    use sampan_admission::plugins;
     let informers = Informers::new(own.clone(), env, tasks);
     let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
     let nodes = NodeAuthorizer::new(own.clone(), &informers)?;
-    let namespaces = informers.of::<Namespace>()?;
-    let classes = informers.of::<PriorityClass>()?;
+    let authorizers: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
+    let parts = sampan_admission::Parts { client: own.clone(), informers, authorizer: authorizers.clone() };
+    let chain = sampan_admission::chain(&parts, plugins)?;
     rbac.wait_synced().await?;
-    informers.wait_synced().await?;
-    rules.set(rbac.clone());
-    let authorizers: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac]));
-    authorizer.set(authorizers.clone());
-    admission.set(sampan_admission::Chain::new(vec![
-        Arc::new(plugins::NamespaceLifecycle::new(namespaces, own.clone())),
-        Arc::new(plugins::NodeRestriction::new(own.clone(), authorizers)),
-        Arc::new(plugins::Priority::new(classes, own.clone())),
-        Arc::new(plugins::DefaultTolerationSeconds),
-    ]));
+    parts.informers.wait_synced().await?;
+    rules.set(rbac);
+    authorizer.set(authorizers);
+    admission.set(chain);
     Ok(())
 }
 
@@ -388,6 +381,7 @@ mod tests {
     use super::*;
     use crate::config::{Authentication, Components};
     use futures::StreamExt;
+    use sampan_api::k8s::api::core::v1::Namespace;
     use sampan_client::{CertificateAuthority, Credentials, RemoteConfig, WatchParams};
 
     #[test]
@@ -440,6 +434,7 @@ mod tests {
             authentication: Authentication::default(),
             image_aliases: Default::default(),
             allow_privileged: true,
+            admission: Default::default(),
         };
         let (env, tasks) = (Env::system(), Tasks::new("test"));
         let cluster = Cluster::start(&config, &env, &|_| ()).await.expect("it starts");

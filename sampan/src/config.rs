@@ -60,6 +60,27 @@ pub struct FileConfig {
     pub image_aliases: HashMap<String, String>,
     /// Whether containers may be `privileged`, as kubeadm and k3s let them be.
     pub allow_privileged: bool,
+    /// The admission plugins that act.
+    pub admission: Admission,
+}
+
+/// Admission plugins by their names, as kube-apiserver's `--enable-admission-plugins` and its counterpart have them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Admission {
+    /// Plugins that act beside those that do by default.
+    pub enable: Vec<String>,
+    /// Plugins that do not act.
+    pub disable: Vec<String>,
+}
+
+impl Admission {
+    fn select(&self, problems: &mut Vec<String>) -> sampan_admission::Selection {
+        sampan_admission::Selection::new(&self.enable, &self.disable).unwrap_or_else(|wrong| {
+            problems.extend(wrong);
+            Default::default()
+        })
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -80,6 +101,7 @@ impl Default for FileConfig {
             authentication: Authentication::default(),
             image_aliases: HashMap::new(),
             allow_privileged: true,
+            admission: Admission::default(),
         }
     }
 }
@@ -117,6 +139,8 @@ pub struct Config {
     pub authentication: Authentication,
     pub image_aliases: HashMap<String, String>,
     pub allow_privileged: bool,
+    /// The admission plugins that act.
+    pub admission: sampan_admission::Selection,
 }
 
 /// The flags that `up` shares with a server.
@@ -209,6 +233,7 @@ impl Config {
         if !(13..=28).contains(&file.node_cidr_mask_size) {
             problems.push(format!("nodeCIDRMaskSize: {} is not between 13 and 28", file.node_cidr_mask_size));
         }
+        let admission = file.admission.select(&mut problems);
         let node_name = flags.node_name.clone().unwrap_or_else(host_name);
         let bad_name = sampan_api::names::dns1123_subdomain(&node_name);
         problems.extend(bad_name.into_iter().map(|problem| format!("--node-name: {node_name:?}: {problem}")));
@@ -230,6 +255,7 @@ impl Config {
             authentication: file.authentication,
             image_aliases: file.image_aliases,
             allow_privileged: file.allow_privileged,
+            admission,
         })
     }
 }
@@ -307,9 +333,9 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_is_said_at_once() {
-        let error = resolve(&["--components", "apiserver,etcd", "--node-name", "N_1"], Some("nodePortRange: x\n"))
-            .expect_err("bad");
-        for part in ["etcd", "--node-name", "nodePortRange"] {
+        let file = "nodePortRange: x\nadmission: {enable: [Priorty]}\n";
+        let error = resolve(&["--components", "apiserver,etcd", "--node-name", "N_1"], Some(file)).expect_err("bad");
+        for part in ["etcd", "--node-name", "nodePortRange", "Priorty"] {
             assert!(error.contains(part), "{error}");
         }
         let error = resolve(&[], Some("serviceCidr: 10.0.0.0/8\n")).expect_err("unknown key");

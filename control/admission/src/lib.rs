@@ -9,5 +9,7 @@
 
 mod chain;
 pub mod plugins;
+mod registration;
 
 pub use chain::{Chain, Plugin};
+pub use registration::{Parts, Selection, chain};

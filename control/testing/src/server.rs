@@ -2,10 +2,8 @@
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use sampan_admission::{Chain, plugins};
+use sampan_admission::{Chain, Selection};
 use sampan_api::admission::{self, Admission, AdmitAll, Mutated, Warnings};
-use sampan_api::k8s::api::core::v1::Namespace;
-use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::user::{
     Attributes, Authorizer, Decision, GROUP_AUTHENTICATED, GROUP_MASTERS, USER_APISERVER, UserInfo,
 };
@@ -166,19 +164,14 @@ pub async fn guarded_through(env: Env, around: impl FnOnce(Arc<dyn Authorizer>) 
     first_roles(&own).await;
     let informers = Informers::new(own.clone(), &server.env, &server.tasks);
     let rbac = RbacAuthorizer::start(&informers, &server.tasks).expect("an authorizer");
-    let namespaces = informers.of::<Namespace>().expect("an informer");
-    let classes = informers.of::<PriorityClass>().expect("an informer");
     let nodes = NodeAuthorizer::new(own.clone(), &informers).expect("an authorizer of nodes");
+    let both: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
+    let parts = sampan_admission::Parts { client: own, informers, authorizer: both.clone() };
+    let chain = sampan_admission::chain(&parts, &Selection::default()).expect("admission plugins");
     rbac.wait_synced().await.expect("roles are read");
-    informers.wait_synced().await.expect("what admission looks at is read");
-    let both: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac]));
-    authorizer.set(around(both.clone()));
-    admission.set(Chain::new(vec![
-        Arc::new(plugins::NamespaceLifecycle::new(namespaces, own.clone())),
-        Arc::new(plugins::NodeRestriction::new(own.clone(), both)),
-        Arc::new(plugins::Priority::new(classes, own)),
-        Arc::new(plugins::DefaultTolerationSeconds),
-    ]));
+    parts.informers.wait_synced().await.expect("what admission looks at is read");
+    authorizer.set(around(both));
+    admission.set(chain);
     server
 }
 

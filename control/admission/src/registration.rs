@@ -1,0 +1,201 @@
+//! The plugins by name, in the order in which they are asked, and the choice of those that are.
+
+use crate::chain::{Chain, Plugin};
+use crate::plugins;
+use sampan_api::Authorizer;
+use sampan_api::k8s::api::core::v1::Namespace;
+use sampan_api::k8s::api::scheduling::v1::PriorityClass;
+use sampan_client::{Client, Informers, Result};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The parts that plugins are made of.
+pub struct Parts {
+    /// Reads as `system:apiserver`.
+    pub client: Client,
+    /// Copies of what plugins look at, shared by all of them. A plugin asks for the kinds that it reads when it is made.
+    pub informers: Informers,
+    /// Whether somebody may do what a plugin makes depend on it.
+    pub authorizer: Arc<dyn Authorizer>,
+}
+
+type Make = fn(&Parts) -> Result<Arc<dyn Plugin>>;
+
+/// A plugin by its name.
+struct Registration {
+    name: &'static str,
+    on: On,
+    /// `None`: not built yet.
+    make: Option<Make>,
+}
+
+/// Whether a plugin acts where the configuration says nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    Always,
+    WhenEnabled,
+}
+
+const fn built(name: &'static str, on: On, make: Make) -> Registration {
+    Registration { name, on, make: Some(make) }
+}
+
+const fn unbuilt(name: &'static str, on: On) -> Registration {
+    Registration { name, on, make: None }
+}
+
+/// Every plugin of v1.35 in the order of its `AllOrderedPlugins` (pkg/kubeapiserver/options/plugins.go), on as there; and
+/// NodeRestriction on, as kubeadm has it. The order is that in which they are asked.
+const PLUGINS: &[Registration] = &[
+    unbuilt("AlwaysAdmit", On::WhenEnabled),
+    unbuilt("NamespaceAutoProvision", On::WhenEnabled),
+    built("NamespaceLifecycle", On::Always, |parts| {
+        Ok(Arc::new(plugins::NamespaceLifecycle::new(parts.informers.of::<Namespace>()?, parts.client.clone())))
+    }),
+    unbuilt("NamespaceExists", On::WhenEnabled),
+    unbuilt("LimitPodHardAntiAffinityTopology", On::WhenEnabled),
+    unbuilt("LimitRanger", On::Always),
+    unbuilt("ServiceAccount", On::Always),
+    built("NodeRestriction", On::Always, |parts| {
+        Ok(Arc::new(plugins::NodeRestriction::new(parts.client.clone(), parts.authorizer.clone())))
+    }),
+    unbuilt("TaintNodesByCondition", On::Always),
+    unbuilt("AlwaysPullImages", On::WhenEnabled),
+    unbuilt("ImagePolicyWebhook", On::WhenEnabled),
+    unbuilt("PodSecurity", On::Always),
+    unbuilt("PodNodeSelector", On::WhenEnabled),
+    built("Priority", On::Always, |parts| {
+        Ok(Arc::new(plugins::Priority::new(parts.informers.of::<PriorityClass>()?, parts.client.clone())))
+    }),
+    built("DefaultTolerationSeconds", On::Always, |_| Ok(Arc::new(plugins::DefaultTolerationSeconds))),
+    unbuilt("PodTolerationRestriction", On::WhenEnabled),
+    unbuilt("EventRateLimit", On::WhenEnabled),
+    unbuilt("ExtendedResourceToleration", On::WhenEnabled),
+    unbuilt("DefaultStorageClass", On::Always),
+    unbuilt("StorageObjectInUseProtection", On::Always),
+    unbuilt("OwnerReferencesPermissionEnforcement", On::WhenEnabled),
+    unbuilt("PersistentVolumeClaimResize", On::Always),
+    unbuilt("RuntimeClass", On::Always),
+    unbuilt("CertificateApproval", On::Always),
+    unbuilt("CertificateSigning", On::Always),
+    unbuilt("ClusterTrustBundleAttest", On::Always),
+    unbuilt("CertificateSubjectRestriction", On::Always),
+    unbuilt("DefaultIngressClass", On::Always),
+    unbuilt("DenyServiceExternalIPs", On::WhenEnabled),
+    unbuilt("PodTopologyLabels", On::Always),
+    unbuilt("NodeDeclaredFeatureValidator", On::Always),
+    // New plugins stand above: webhooks, quota and deny are last.
+    unbuilt("MutatingAdmissionPolicy", On::Always),
+    unbuilt("MutatingAdmissionWebhook", On::Always),
+    unbuilt("ValidatingAdmissionPolicy", On::Always),
+    unbuilt("ValidatingAdmissionWebhook", On::Always),
+    unbuilt("ResourceQuota", On::Always),
+    unbuilt("AlwaysDeny", On::WhenEnabled),
+];
+
+/// The plugins that act: those that v1.35 turns on, and NodeRestriction, with the changes that the configuration makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    enabled: BTreeSet<String>,
+    disabled: BTreeSet<String>,
+}
+
+impl Selection {
+    /// The defaults, with these changes.
+    ///
+    /// # Errors
+    /// Every name that is no plugin's, is in both lists, or names one to enable that is not built.
+    pub fn new(enable: &[String], disable: &[String]) -> std::result::Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        for (list, names) in [("enable", enable), ("disable", disable)] {
+            for name in names {
+                match PLUGINS.iter().find(|one| one.name == name) {
+                    None => problems.push(format!("admission.{list}: there is no plugin {name:?}")),
+                    Some(Registration { make: None, .. }) if list == "enable" => {
+                        problems.push(format!("admission.enable: {name} is not built yet"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        let both = enable.iter().filter(|name| disable.contains(name));
+        problems.extend(both.map(|name| format!("admission: {name} is both enabled and disabled")));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let set = |names: &[String]| names.iter().cloned().collect();
+        Ok(Self { enabled: set(enable), disabled: set(disable) })
+    }
+
+    fn has(&self, one: &Registration) -> bool {
+        let chosen = one.on == On::Always || self.enabled.contains(one.name);
+        chosen && !self.disabled.contains(one.name)
+    }
+}
+
+/// Makes the plugins that are chosen, in their order. What they read is complete once `parts.informers` is.
+///
+/// # Errors
+/// When there are too many informers.
+pub fn chain(parts: &Parts, selection: &Selection) -> Result<Chain> {
+    let makes = PLUGINS.iter().filter(|one| selection.has(one)).filter_map(|one| one.make);
+    Ok(Chain::new(makes.map(|make| make(parts)).collect::<Result<_>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// The names that act.
+    fn acting(selection: &Selection) -> Vec<&'static str> {
+        PLUGINS.iter().filter(|one| selection.has(one)).map(|one| one.name).collect()
+    }
+
+    #[test]
+    fn each_name_is_one_plugin() {
+        let all: BTreeSet<&str> = PLUGINS.iter().map(|one| one.name).collect();
+        assert_eq!(all.len(), PLUGINS.len());
+        let before = |one: &str, other: &str| {
+            let at = |name: &str| PLUGINS.iter().position(|plugin| plugin.name == name);
+            assert!(at(one) < at(other), "{one} is asked before {other}");
+        };
+        before("LimitRanger", "RuntimeClass");
+        before("ServiceAccount", "PodSecurity");
+        before("MutatingAdmissionWebhook", "ValidatingAdmissionPolicy");
+        before("ValidatingAdmissionWebhook", "ResourceQuota");
+        assert_eq!(PLUGINS.last().map(|one| one.name), Some("AlwaysDeny"));
+    }
+
+    #[test]
+    fn the_configuration_changes_what_acts() {
+        let default = acting(&Selection::default());
+        assert!(default.contains(&"Priority") && default.contains(&"NodeRestriction"), "{default:?}");
+        assert!(!default.contains(&"AlwaysDeny"));
+        let changed = Selection::new(&names(&["NodeRestriction"]), &names(&["Priority", "AlwaysDeny"])).expect("known");
+        let expected: Vec<_> = default.into_iter().filter(|name| *name != "Priority").collect();
+        assert_eq!(acting(&changed), expected);
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_told_all_at_once() {
+        let check = |enable: &[&str], disable: &[&str], expected: &[&str]| {
+            let problems = Selection::new(&names(enable), &names(disable)).expect_err("refused");
+            assert_eq!(problems, expected);
+        };
+        check(
+            &["Priorty", "ImagePolicyWebhook"],
+            &["priority"],
+            &[
+                "admission.enable: there is no plugin \"Priorty\"",
+                "admission.enable: ImagePolicyWebhook is not built yet",
+                "admission.disable: there is no plugin \"priority\"",
+            ],
+        );
+        check(&["Priority"], &["Priority"], &["admission: Priority is both enabled and disabled"]);
+        assert!(Selection::new(&[], &names(&["ImagePolicyWebhook"])).is_ok(), "what is not built can be off");
+    }
+}
