@@ -221,6 +221,12 @@ impl Status {
         Self::failure(Reason::NotFound, format!("{resource} {} not found", go_quote(name))).about(resource, name)
     }
 
+    /// 404: there is no such path, resource or subresource.
+    pub fn no_such_resource() -> Self {
+        let text = "the server could not find the requested resource";
+        Self { details: Some(Box::default()), ..Self::failure(Reason::NotFound, text) }
+    }
+
     /// 409: there is one of that name.
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
         Self::failure(Reason::AlreadyExists, format!("{resource} {} already exists", go_quote(name)))

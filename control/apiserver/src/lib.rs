@@ -154,7 +154,7 @@ impl ApiServer {
             return Err(StartError::Unbound(unbound));
         }
         let metrics = Arc::new(Metrics::default());
-        metrics.know(config.registry.table());
+        metrics.know(config.registry.clone());
         let ledgers = Ledgers::default();
         let seats = Seats::new(flow::suggested::classifier(), metrics.clone());
         let receive = Receive { env: config.env.clone(), metrics: metrics.clone(), ledgers: ledgers.clone() };

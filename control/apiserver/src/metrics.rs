@@ -9,8 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry as Metered;
-use sampan_registry::{Resource, ResourceTable};
-use std::sync::Arc;
+use sampan_registry::{Registry, Resource};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,7 +54,8 @@ pub struct Metrics {
     panics: Counter,
     watches: Family<WatchLabels, Gauge>,
     watch_events: Family<WatchLabels, Counter>,
-    table: Mutex<Option<Arc<ResourceTable>>>,
+    /// Whose table says what the resources of requests are called.
+    registry: OnceLock<Registry>,
     all: Mutex<Metered>,
 }
 
@@ -81,7 +82,7 @@ impl Default for Metrics {
             panics,
             watches,
             watch_events,
-            table: Mutex::new(None),
+            registry: OnceLock::new(),
             all: Mutex::new(all),
         }
     }
@@ -93,9 +94,9 @@ impl Metrics {
         add(&mut self.all.lock());
     }
 
-    /// From now on requests are counted by the resources of this table.
-    pub(crate) fn know(&self, table: Arc<ResourceTable>) {
-        *self.table.lock() = Some(table);
+    /// From now on requests are counted by the resources of this registry's table.
+    pub(crate) fn know(&self, registry: Registry) {
+        self.registry.get_or_init(|| registry);
     }
 
     /// The text that Prometheus reads.
@@ -108,7 +109,7 @@ impl Metrics {
 
     pub(crate) fn answered(&self, info: &RequestInfo, code: u16, took: Duration) {
         let verb = VERBS.into_iter().find(|verb| *verb == info.verb()).unwrap_or("other");
-        let table = self.table.lock().clone();
+        let table = self.registry.get().map(Registry::table);
         let row = table.as_ref().and_then(|table| table.lookup(info.group(), info.version(), info.resource()));
         let (group, resource, subresource) = match row.filter(|_| info.is_resource_request()) {
             None => (String::new(), String::new(), String::new()),

@@ -170,7 +170,7 @@ fn generic(reason: Reason, message: &str) -> Status {
 
 /// There is no such path, resource or subresource.
 pub fn no_such_resource() -> Status {
-    generic(Reason::NotFound, "the server could not find the requested resource")
+    Status::no_such_resource()
 }
 
 /// The path is served, but not with this method.

@@ -157,7 +157,8 @@ impl From<sampan_watch::Error> for Error {
             Watch::Expired { .. } => Self::Expired(error.to_string()),
             Watch::Ahead { wanted, current } => Self::Ahead { wanted, current },
             Watch::Store(error) => Self::Store(error),
-            Watch::UnknownResource(_) | Watch::Undecodable { .. } => Self::Internal(error.to_string()),
+            Watch::UnknownResource(_) => Self::Status(Box::new(Status::no_such_resource())),
+            Watch::Undecodable { .. } => Self::Internal(error.to_string()),
         }
     }
 }

@@ -57,5 +57,5 @@ pub use resource::{
 pub use selection::Selection;
 pub use shapes::ManagedWrite;
 pub use strategy::{Capabilities, Context, Generation, Strategy};
-pub use table::{ResourceTable, TableError};
+pub use table::{ResourceTable, TableChanges, TableError};
 pub use update::{Transform, Updated};

@@ -8,8 +8,7 @@ use crate::options::Caller;
 use crate::resource::Resource;
 use crate::seal::Seal;
 use crate::strategy::{Capabilities, Context};
-use crate::table::{Index, ResourceTable, storage_prefix};
-use arc_swap::ArcSwap;
+use crate::table::{Current, Index, ResourceTable, TableChanges, storage_prefix};
 use bytes::Bytes;
 use sampan_api::limits::{NESTING_MAX, OBJECT_MAX};
 use sampan_api::object::Object;
@@ -18,6 +17,7 @@ use sampan_api::status::Status;
 use sampan_env::Env;
 use sampan_store::Store;
 use sampan_watch::{Draft, Spec, Watch};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -57,7 +57,7 @@ pub struct Registry {
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) env: Env,
-    pub(crate) table: ArcSwap<ResourceTable>,
+    pub(crate) table: Current,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) pools: Pools,
     pub(crate) capabilities: Capabilities,
@@ -100,22 +100,47 @@ impl Registry {
         let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
         let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
         let seal = Seal::new(&env);
-        let inner = Inner { store, env, table: ArcSwap::new(table), codec, pools, capabilities, decoder, watch, seal };
+        let inner = Inner { store, env, table: Current::new(table), codec, pools, capabilities, decoder, watch, seal };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The table as it is now.
     pub fn table(&self) -> Arc<ResourceTable> {
-        self.inner.table.load_full()
+        Arc::clone(&self.inner.table.load())
     }
 
-    /// Takes another table: rows that it adds are served once this returns.
+    /// The table, and each that takes its place.
+    pub fn table_changes(&self) -> TableChanges {
+        TableChanges::of(self.clone())
+    }
+
+    /// Takes another table: rows that it adds are served once this returns, those that it has no longer are not, and of a
+    /// stored row that is another one than before everything is read anew, as Kubernetes does when a definition changes. One
+    /// caller at a time.
+    ///
+    /// # Errors
+    /// When the store cannot be read; then the table stays as it was.
     pub async fn use_table(&self, table: ResourceTable) -> Result<(), Error> {
+        let before = self.table();
+        let former: HashMap<String, &Arc<Resource>> =
+            before.iter().filter(|row| is_storage(row)).map(|row| (storage_prefix(row), row)).collect();
+        let mut kept = HashSet::with_capacity(former.len());
         self.inner.decoder.use_table(&table);
         for row in table.iter().filter(|row| is_storage(row)) {
-            self.inner.watch.register(spec(row, &self.inner.decoder)).await?;
+            let spec = spec(row, &self.inner.decoder);
+            kept.insert(spec.prefix.to_string());
+            let taken = match former.get(&*spec.prefix) {
+                Some(same) if Arc::ptr_eq(same, row) => Ok(()),
+                Some(_) => self.inner.watch.reload(spec).await,
+                None => self.inner.watch.register(spec).await,
+            };
+            if let Err(error) = taken {
+                self.inner.decoder.use_table(&before);
+                return Err(error.into());
+            }
         }
-        self.inner.table.store(Arc::new(table));
+        self.inner.table.replace(table);
+        former.keys().filter(|prefix| !kept.contains(*prefix)).for_each(|gone| self.inner.watch.unregister(gone));
         Ok(())
     }
 
@@ -136,7 +161,8 @@ impl Registry {
     ) -> Result<Place<'a>, Error> {
         let prefix = storage_prefix(row);
         let index = self.inner.decoder.index(&prefix);
-        let index = index.ok_or_else(|| Error::Internal(format!("nothing of {row:?} is stored")))?;
+        // The row was of a table before.
+        let index = index.ok_or_else(|| Error::Status(Box::new(Status::no_such_resource())))?;
         Ok(Place { row, storage: table.storage_of(row), index, prefix, namespace })
     }
 

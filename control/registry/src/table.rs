@@ -1,14 +1,19 @@
 //! All rows, found by what a URL names and by what a body names.
 
+use crate::Registry;
 use crate::resource::{Body, Extract, Resource};
+use arc_swap::{ArcSwap, Guard};
 use sampan_api::meta::{GroupVersion, GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
 use sampan_schema::Schema;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The table of resources. Immutable: a change makes another one.
 pub struct ResourceTable {
+    /// Which of the tables that were current it is: see [`ResourceTable::generation`].
+    generation: u64,
     rows: Vec<Arc<Resource>>,
     /// group -> version -> resource -> index into `rows`.
     by_resource: HashMap<String, HashMap<String, HashMap<String, usize>>>,
@@ -39,7 +44,7 @@ impl ResourceTable {
     }
 
     fn of(rows: Vec<Arc<Resource>>) -> Result<Self, TableError> {
-        let mut table = Self { rows, by_resource: HashMap::new(), by_kind: HashMap::new() };
+        let mut table = Self { generation: 0, rows, by_resource: HashMap::new(), by_kind: HashMap::new() };
         for (index, row) in table.rows.iter().enumerate() {
             let version = table.by_resource.entry(row.group.to_string()).or_default().entry(row.version.to_string());
             if version.or_default().insert(row.resource.to_string(), index).is_some() {
@@ -71,14 +76,19 @@ impl ResourceTable {
         Ok(table)
     }
 
-    /// This table with other rows added (a CRD's versions).
-    pub fn with(&self, rows: impl IntoIterator<Item = Resource>) -> Result<Self, TableError> {
-        Self::of(self.rows.iter().cloned().chain(rows.into_iter().map(Arc::new)).collect())
+    /// This table with other rows added (a CRD's versions), which may be of a table before.
+    pub fn with(&self, rows: impl IntoIterator<Item = Arc<Resource>>) -> Result<Self, TableError> {
+        Self::of(self.rows.iter().cloned().chain(rows).collect())
     }
 
     /// This table without the rows that the closure names.
     pub fn without(&self, gone: impl Fn(&Resource) -> bool) -> Result<Self, TableError> {
         Self::of(self.rows.iter().filter(|row| !gone(row)).cloned().collect())
+    }
+
+    /// The number of tables that were current before this one: what is made of a table stays right while it is the same.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub fn lookup(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Resource>> {
@@ -116,6 +126,58 @@ impl ResourceTable {
     /// The rows of one group and version, in their order.
     pub fn of_group_version<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
         self.rows.iter().filter(move |row| row.group == group && row.version == version)
+    }
+}
+
+/// The table that is current. Who serves a request reads it once, and keeps what it read.
+pub(crate) struct Current {
+    table: ArcSwap<ResourceTable>,
+    generation: watch::Sender<u64>,
+}
+
+impl Current {
+    pub(crate) fn new(table: Arc<ResourceTable>) -> Self {
+        Self { generation: watch::Sender::new(table.generation), table: ArcSwap::new(table) }
+    }
+
+    pub(crate) fn load(&self) -> Guard<Arc<ResourceTable>> {
+        self.table.load()
+    }
+
+    /// Puts another table in the place of this one. There is one who does.
+    pub(crate) fn replace(&self, mut table: ResourceTable) {
+        table.generation = self.load().generation + 1;
+        let generation = table.generation;
+        self.table.store(Arc::new(table));
+        self.generation.send_replace(generation);
+    }
+}
+
+/// Tells of each table that becomes current.
+pub struct TableChanges {
+    registry: Registry,
+    seen: watch::Receiver<u64>,
+}
+
+impl TableChanges {
+    pub(crate) fn of(registry: Registry) -> Self {
+        let seen = registry.inner.table.generation.subscribe();
+        Self { registry, seen }
+    }
+
+    /// The table that is current now; a later change is still to be told.
+    pub fn table(&mut self) -> Arc<ResourceTable> {
+        self.seen.mark_unchanged();
+        self.registry.table()
+    }
+
+    /// The next table that becomes current. Of several in a short time only the last is told.
+    pub async fn changed(&mut self) -> Arc<ResourceTable> {
+        // The sender lives as long as the registry, which is held here.
+        if self.seen.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.registry.table()
     }
 }
 

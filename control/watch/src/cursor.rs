@@ -43,7 +43,7 @@ impl Cursor {
         Self { core, state, filter, interest, wake, at, bucket_at: None, ready: VecDeque::new() }
     }
 
-    /// The next event. Dropping the future loses nothing.
+    /// The next event; `UnknownResource` once the resource is kept no longer. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<RecordEvent, Error> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -56,6 +56,9 @@ impl Cursor {
             notified.as_mut().enable();
             match self.fill() {
                 Filled::Some => {}
+                Filled::Empty if self.state.is_ended() => {
+                    return Err(Error::UnknownResource(self.state.prefix.to_string()));
+                }
                 Filled::Empty => {
                     notified.await;
                     self.core.count_wake();

@@ -112,6 +112,14 @@ impl Ring {
         }
     }
 
+    /// Wakes every cursor that waits.
+    pub(crate) fn wake_all(&self) {
+        let index = &self.index;
+        let fields = index.fields.iter().flat_map(HashMap::values);
+        let keyed = index.namespaces.values().chain(index.keys.values()).chain(fields);
+        index.all.iter().chain(keyed).for_each(|bucket| bucket.wake.notify_waiters());
+    }
+
     /// Enters a cursor into its bucket; it begins behind all that is there.
     pub(crate) fn enter(&mut self, interest: &Interest) -> Arc<Notify> {
         let bucket = self.index.slot(interest);

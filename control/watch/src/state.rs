@@ -11,6 +11,7 @@ use sampan_api::record::{Record, Writer};
 use sampan_store::{Entry, Event, EventKind};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, watch};
 
 pub(crate) type Map = OrdMap<Arc<str>, Arc<Record>>;
@@ -80,6 +81,8 @@ pub(crate) struct ResourceState {
     inner: Mutex<Inner>,
     /// Whether the loading succeeded; `None` while it goes on.
     loaded: watch::Sender<Option<bool>>,
+    /// Whether the resource is kept no longer, or anew by another state.
+    ended: AtomicBool,
 }
 
 struct Inner {
@@ -100,7 +103,19 @@ impl ResourceState {
             published: ArcSwap::from_pointee(Published { map: Map::new(), revision: 0 }),
             inner: Mutex::new(Inner { map: Map::new(), ring, loading: Some(Vec::new()) }),
             loaded: watch::Sender::new(None),
+            ended: AtomicBool::new(false),
         }
+    }
+
+    /// Whether nothing comes any more: [`ResourceState::end`].
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Ends the cursors of a resource that is kept no longer.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.with_ring(|ring| ring.wake_all());
     }
 
     /// Whether its state can be had.

@@ -103,6 +103,8 @@ impl EventStream {
                 biased;
                 event = self.cursor.next() => match event {
                     Ok(event) => return Some(Ok(event)),
+                    // Kept no longer: watches of it end as they do at their time.
+                    Err(Error::UnknownResource(_)) => self.over = true,
                     Err(error) => {
                         self.over = true;
                         return Some(Err(error));

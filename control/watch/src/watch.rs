@@ -41,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) env: Env,
     pub(crate) decoder: Arc<dyn Decoder>,
     resources: ArcSwap<HashMap<Arc<str>, Arc<ResourceState>>>,
+    /// The states that are to take the place of those in `resources`, while they are read: [`Watch::reload`].
+    reloading: ArcSwap<HashMap<Arc<str>, Arc<ResourceState>>>,
     registering: Mutex<()>,
     /// The last revision whose events are in the state: the number for readers, the channel for those who wait.
     revision: AtomicU64,
@@ -64,14 +66,16 @@ impl Core {
         let Some(last) = events.last() else { return };
         // Until the revision is out: a resource that is registered meanwhile must not believe that it was told of these.
         let registering = self.registering.lock();
-        let resources = self.resources.load();
+        let (resources, reloading) = (self.resources.load(), self.reloading.load());
         // Few resources change in one batch: a short list beats a map.
         let mut groups: Vec<(&Arc<ResourceState>, Vec<&Event>)> = Vec::new();
         for event in events {
-            let Some(state) = prefix_of(&event.entry.key).and_then(|prefix| resources.get(prefix)) else { continue };
-            match groups.iter_mut().find(|(other, _)| Arc::ptr_eq(other, state)) {
-                Some((_, list)) => list.push(event),
-                None => groups.push((state, vec![event])),
+            let Some(prefix) = prefix_of(&event.entry.key) else { continue };
+            for state in resources.get(prefix).into_iter().chain(reloading.get(prefix)) {
+                match groups.iter_mut().find(|(other, _)| Arc::ptr_eq(other, state)) {
+                    Some((_, list)) => list.push(event),
+                    None => groups.push((state, vec![event])),
+                }
             }
         }
         let mut wake: Vec<Arc<Notify>> = Vec::new();
@@ -156,6 +160,7 @@ impl Watch {
             env,
             decoder,
             resources: ArcSwap::from_pointee(resources),
+            reloading: ArcSwap::from_pointee(HashMap::new()),
             registering: Mutex::new(()),
             revision: AtomicU64::new(0),
             reached: watch::Sender::new(0),
@@ -200,6 +205,59 @@ impl Watch {
         let loaded = self.core.load(&state.prefix, std::slice::from_ref(&state)).await;
         drop(unregister);
         loaded.map(|_| ())
+    }
+
+    /// Reads a resource that is kept already anew, as another decoder or another spec makes its records, and puts that in
+    /// the place of what was kept: cursors on it end. Until then readers have the former state.
+    ///
+    /// # Errors
+    /// When the store cannot be read; then the former state stays.
+    pub async fn reload(&self, spec: Spec) -> Result<(), Error> {
+        let state = Arc::new(ResourceState::loading(spec.prefix.clone(), spec.dispatch, spec.namespaced));
+        let change = |map: &ArcSwap<HashMap<Arc<str>, Arc<ResourceState>>>, to: Option<Arc<ResourceState>>| {
+            let mut next = HashMap::clone(&map.load());
+            match to {
+                Some(state) => drop(next.insert(spec.prefix.clone(), state)),
+                None => drop(next.remove(&spec.prefix)),
+            }
+            map.store(Arc::new(next));
+        };
+        {
+            let _registering = self.core.registering.lock();
+            change(&self.core.reloading, Some(state.clone()));
+        }
+        let loaded = match self.core.store.wait_for(self.core.revision()).await {
+            Ok(()) => self.core.load(&spec.prefix, std::slice::from_ref(&state)).await,
+            Err(error) => Err(error.into()),
+        };
+        let former = {
+            let _registering = self.core.registering.lock();
+            change(&self.core.reloading, None);
+            let former = self.core.resources.load().get(&spec.prefix).cloned();
+            if loaded.is_ok() {
+                change(&self.core.resources, Some(state));
+            }
+            former
+        };
+        loaded?;
+        if let Some(former) = former {
+            former.end();
+        }
+        Ok(())
+    }
+
+    /// Keeps a resource no longer, and ends the cursors on it. What is stored of it stays stored.
+    pub fn unregister(&self, prefix: &str) {
+        let gone = {
+            let _registering = self.core.registering.lock();
+            let mut next = HashMap::clone(&self.core.resources.load());
+            let gone = next.remove(prefix);
+            self.core.resources.store(Arc::new(next));
+            gone
+        };
+        if let Some(state) = gone {
+            state.end();
+        }
     }
 
     /// The last revision that all snapshots show.

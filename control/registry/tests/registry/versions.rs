@@ -4,7 +4,7 @@ use futures::StreamExt;
 use sampan_api::record::EventKind;
 use sampan_api::selector::FieldSelector;
 use sampan_registry::codec::CodecError;
-use sampan_registry::{Codec, DeleteOptions, ListOptions};
+use sampan_registry::{Codec, DeleteOptions, ListOptions, Resource};
 use sampan_store::Store;
 use serde_json::json;
 use std::sync::Arc;
@@ -88,4 +88,46 @@ async fn what_is_stored_is_sealed() {
     let event = events.next().await.expect("an event").expect("no error");
     assert_eq!(event.kind(), EventKind::Deleted);
     assert_eq!(json_of(event.record().expect("one"))["spec"]["color"], "red");
+}
+
+#[tokio::test]
+async fn another_table_is_served_at_once_and_told_of() {
+    let world = World::new().await;
+    let registry = &world.registry;
+    let mut changes = registry.table_changes();
+    let before = changes.table();
+    assert!(before.lookup("toys", "v1", "kites").is_none());
+    let kite = || Arc::new(Resource::new("toys", "v1", "kites", "Kite"));
+    let first = kite();
+    registry.use_table(before.with([first.clone()]).expect("a table")).await.expect("taken");
+    let table = changes.changed().await;
+    assert!(table.generation() > before.generation());
+    assert!(table.lookup("toys", "v1", "kites").is_some());
+
+    let object =
+        |name: &str| sampan_api::object::Object::from_value(json!({"metadata": {"name": name}})).expect("an object");
+    registry.create(&world.caller(), &first, "default", object("a")).await.expect("created");
+    let current = ListOptions { send_initial_events: None, ..ListOptions::default() };
+    let mut events = registry.watch(&first, "", &current).await.expect("watches");
+    let event = events.next().await.expect("an event").expect("no error");
+    assert_eq!(event.kind(), EventKind::Added);
+
+    // A stored row that is another: read anew, and the watches of the former end.
+    let second = kite();
+    registry.use_table(before.with([second.clone()]).expect("a table")).await.expect("taken");
+    assert!(events.next().await.is_none(), "it ends without an error");
+    registry.create(&world.caller(), &second, "default", object("b")).await.expect("created");
+    let all = registry.list(&second, "", &ListOptions::default()).await.expect("lists");
+    assert_eq!(all.items.len(), 2);
+
+    // The same row again: nothing of it is touched.
+    let mut events = registry.watch(&second, "", &current).await.expect("watches");
+    registry.use_table(before.with([second.clone()]).expect("a table")).await.expect("taken");
+    for _ in ["a", "b"] {
+        events.next().await.expect("an event").expect("no error");
+    }
+    registry.use_table(before.without(|_| false).expect("a table")).await.expect("taken");
+    assert!(events.next().await.is_none(), "what is not served is not watched");
+    let gone = registry.create(&world.caller(), &second, "default", object("c")).await.expect_err("gone");
+    assert_eq!(gone.status().message, "the server could not find the requested resource");
 }
