@@ -43,3 +43,6 @@ pub const HTTP_PORT_DEFAULT: u16 = 8080;
 pub const PODS_MAX: u64 = 64 * 254;
 /// Longest wait of a drain for workers.
 pub const DRAIN: Duration = Duration::from_secs(5);
+/// The port that a Node names as its kubelet's: Kubernetes' own. Nothing of this process listens there, since the API server
+/// reaches the node inside the process; a port of 0 is one that scrapers cannot even try.
+pub const KUBELET_PORT: u16 = 10250;

@@ -1,6 +1,7 @@
 //! The node's own objects: its Node, whose status it keeps, and its Lease, which says that it lives.
 
-use crate::limits::{LEASE_DURATION, LEASE_RENEW_EVERY, NODE_STATUS_EVERY, PODS_MAX};
+use crate::address::Block;
+use crate::limits::{KUBELET_PORT, LEASE_DURATION, LEASE_RENEW_EVERY, NODE_STATUS_EVERY, PODS_MAX};
 use crate::patch::whole;
 use sampan_api::Object;
 use sampan_api::condition::transition_time;
@@ -28,6 +29,34 @@ pub struct NodeFacts {
     pub cpu_millis: u64,
     /// The machine's memory, bytes.
     pub memory_bytes: u64,
+    /// The node's block of the pods' range.
+    pub pod_cidr: Option<Block>,
+    /// What tells this machine, its hardware and its boot from others.
+    pub machine: MachineIds,
+}
+
+/// The identities of a machine; empty where the system does not tell.
+#[derive(Clone, Debug, Default)]
+pub struct MachineIds {
+    /// Of the installed system.
+    pub machine: String,
+    /// Of the hardware, as its firmware says it; only root may read that: else that of the system.
+    pub system: String,
+    /// Of this boot.
+    pub boot: String,
+}
+
+impl MachineIds {
+    /// Reads them where kubelet's cAdvisor does.
+    fn read() -> Self {
+        let first = |paths: &[&str]| {
+            let mut texts = paths.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+            texts.find(|text| !text.trim().is_empty()).map(|text| text.trim().to_owned()).unwrap_or_default()
+        };
+        let machine = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+        let system = ["/sys/class/dmi/id/product_uuid", "/proc/device-tree/vm,uuid", "/etc/machine-id"];
+        Self { machine: first(&machine), system: first(&system), boot: first(&["/proc/sys/kernel/random/boot_id"]) }
+    }
 }
 
 impl NodeFacts {
@@ -42,6 +71,8 @@ impl NodeFacts {
             pods_max: pods_max.min(PODS_MAX),
             cpu_millis: cores * 1000,
             memory_bytes: memory_total(),
+            pod_cidr: None,
+            machine: MachineIds::read(),
         }
     }
 
@@ -116,8 +147,9 @@ fn status(facts: &NodeFacts, known: &Node, env: &Env) -> Value {
             condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
             condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
         ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
         "nodeInfo": {
-            "machineID": "", "systemUUID": "", "bootID": "",
+            "machineID": facts.machine.machine, "systemUUID": facts.machine.system, "bootID": facts.machine.boot,
             "kernelVersion": release.release().to_string_lossy(),
             "osImage": "Sampan",
             "containerRuntimeVersion": facts.runtime_version,
@@ -138,7 +170,25 @@ pub async fn register(client: &Client, facts: &NodeFacts, env: &Env) -> Result<N
         Err(error) if error.is_already_exists() => nodes.get(&facts.name).await?,
         Err(error) => return Err(error),
     };
+    if let Some(patch) = pod_cidr(facts, &known) {
+        nodes.patch(&facts.name, &patch).await?;
+    }
     nodes.patch_status(&facts.name, &Patch::Strategic(json!({"status": status(facts, &known, env)}))).await
+}
+
+/// The patch that gives a Node its block. One that has a block keeps it in its object: it cannot be changed there, and pods
+/// get their addresses from the blocks that the process has taken.
+fn pod_cidr(facts: &NodeFacts, known: &Node) -> Option<Patch> {
+    let block = facts.pod_cidr?.to_string();
+    let spec = known.spec.as_ref();
+    match spec.and_then(|spec| spec.pod_cidr.as_deref()).filter(|known| !known.is_empty()) {
+        Some(known) if known != block => {
+            tracing::info!(known, block, "the node's block of addresses is another than its object says");
+            None
+        }
+        Some(_) => None,
+        None => Some(Patch::Strategic(json!({"spec": {"podCIDR": block, "podCIDRs": [block]}}))),
+    }
 }
 
 fn lease(facts: &NodeFacts, node_uid: &str, env: &Env) -> Value {
@@ -210,6 +260,36 @@ pub async fn heartbeat(client: Client, facts: NodeFacts, env: Env) {
 mod tests {
     use super::*;
     use crate::tests::World;
+
+    #[test]
+    fn a_node_gets_its_block_once() {
+        let check = |known: Option<&str>, block: Option<&str>, expected: Option<&str>| {
+            let facts = NodeFacts {
+                pod_cidr: block.and_then(Block::parse),
+                ..NodeFacts::of_machine("n", "127.0.0.1", "v1", "simulated://1", 10)
+            };
+            let node: Node = serde_json::from_value(json!({"spec": {"podCIDR": known}})).expect("a node");
+            let patch = pod_cidr(&facts, &node).map(|patch| patch.body().clone());
+            let expected = expected.map(|block| json!({"spec": {"podCIDR": block, "podCIDRs": [block]}}));
+            assert_eq!(patch, expected, "{known:?} {block:?}");
+        };
+        check(None, Some("127.64.3.0/24"), Some("127.64.3.0/24"));
+        check(Some(""), Some("127.64.3.0/24"), Some("127.64.3.0/24"));
+        check(Some("127.64.3.0/24"), Some("127.64.3.0/24"), None);
+        check(Some("127.64.9.0/24"), Some("127.64.3.0/24"), None);
+        check(None, None, None);
+    }
+
+    #[test]
+    fn a_status_names_the_machine_and_a_port_that_can_be_tried() {
+        let machine = MachineIds { machine: "m".into(), system: "s".into(), boot: "b".into() };
+        let facts = NodeFacts { machine, ..NodeFacts::of_machine("n", "127.0.0.1", "v1", "simulated://1", 10) };
+        let env = Env::simulated(1, std::time::SystemTime::UNIX_EPOCH);
+        let status = status(&facts, &Node::default(), &env);
+        assert_eq!(status["daemonEndpoints"]["kubeletEndpoint"]["Port"], KUBELET_PORT);
+        let info = &status["nodeInfo"];
+        assert_eq!([&info["machineID"], &info["systemUUID"], &info["bootID"]], ["m", "s", "b"]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_node_that_was_taken_for_silent_is_ready_again_at_its_next_heartbeat() {

@@ -9,6 +9,7 @@ use crate::health::{Ready, StoreCheck};
 use crate::metrics;
 use crate::nodes::OwnNode;
 use crate::process;
+use crate::ranges;
 use crate::rules::RbacRules;
 use crate::scheduling;
 use anyhow::{Context, bail};
@@ -77,7 +78,8 @@ impl Cluster {
         let pki_env = env.clone();
         let pki = Arc::new(sampan_env::blocking(move || Pki::open(&folder, &pki_env)).await??);
         let table = Arc::new(ResourceTable::builtin().context("the built-in resource table")?);
-        let registry = Registry::open(registry_config(config, &addresses, &store, env, table.clone())).await?;
+        let registry =
+            Registry::open(registry_config(config, address, &addresses, (&store, env), table.clone())).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());
 
         let authorizer = DeferredAuthorizer::default();
@@ -103,10 +105,10 @@ impl Cluster {
         metrics::of_the_store(&metrics, store.clone());
         let service = apiserver.service();
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
-        first_start::ensure(&own, &table, addresses.first_service_ip(), address.port())
-            .await
-            .context("what a cluster has from its first start")?;
+        let things = own_things(address, &addresses);
+        first_start::ensure(&own, &table, &things).await.context("what a cluster has from its first start")?;
         guard(&own, env, &api, &config.admission, &authorizer, &admission, &rules).await?;
+        first_start::keep(own, table, &things, env, &api)?;
 
         let mut cluster = Self {
             address,
@@ -193,6 +195,7 @@ impl Cluster {
                     client: self.client(UserInfo::node(&config.node_name), "kubelet"),
                     runtime: Arc::new(shared),
                     ledger: self.data_dir.ledger(),
+                    pod_cidr: self.addresses.pods(),
                     pod_blocks: Box::new(pod_blocks),
                     host_ip: Ipv4Addr::LOCALHOST.to_string(),
                     version: VERSION.into(),
@@ -305,6 +308,22 @@ fn outward_address(bound: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
+/// The address at which a server that is bound to `bound` is reached.
+fn reached_at(bound: IpAddr) -> IpAddr {
+    match bound {
+        bound if !bound.is_unspecified() => bound,
+        bound => outward_address(bound).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    }
+}
+
+fn own_things(bound: SocketAddr, addresses: &ClusterAddresses) -> first_start::OwnThings {
+    first_start::OwnThings {
+        service_ip: addresses.first_service_ip(),
+        service_cidr: addresses.services().to_string(),
+        api: SocketAddr::new(reached_at(bound.ip()), bound.port()),
+    }
+}
+
 async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Result<SqliteStore> {
     let mut options = Options::new(env.clone(), tasks);
     options.lock = Some(data_dir.lock());
@@ -328,9 +347,9 @@ const EXIT_DISK: i32 = 74;
 
 fn registry_config(
     config: &Config,
+    api: SocketAddr,
     addresses: &ClusterAddresses,
-    store: &Arc<SqliteStore>,
-    env: &Env,
+    (store, env): (&Arc<SqliteStore>, &Env),
     table: Arc<ResourceTable>,
 ) -> sampan_registry::Config {
     use sampan_registry::allocate::Pool;
@@ -340,7 +359,13 @@ fn registry_config(
     let services = addresses.services();
     registry.pools.set(CLUSTER_IPS, Pool::Addresses { network: services.network(), prefix: services.prefix() });
     registry.pools.set(NODE_PORTS, Pool::Ports { first: config.node_ports.0, last: config.node_ports.1 });
-    registry.capabilities = sampan_registry::Capabilities { allow_privileged: config.allow_privileged };
+    registry.capabilities = sampan_registry::Capabilities {
+        allow_privileged: config.allow_privileged,
+        own_addresses: sampan_registry::OwnAddresses {
+            ranges: [Some((services.network(), services.prefix())), Some(ranges::PODS)],
+            api: Some(reached_at(api.ip())),
+        },
+    };
     registry
 }
 

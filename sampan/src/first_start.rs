@@ -1,33 +1,63 @@
 //! The objects of a cluster's first start, written before the server listens. At every start, what is missing of it is
-//! made again, roles and bindings get what a newer version grants, and the API's own Service gets the API's port.
+//! made again, roles and bindings get what a newer version grants, and the API's own Service and its addresses follow where
+//! the API listens. The API server's own are made again also while it runs.
 
 use anyhow::{Context, bail};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use sampan_api::{GroupVersionKind, Object};
+use sampan_apiserver::flow::objects::{API_VERSION as FLOW_CONTROL, revise};
 use sampan_auth::bootstrap::{Reconciled, reconcile};
-use sampan_client::{Client, DeleteParams};
+use sampan_client::{Api, Client, DeleteParams, InformerSpec, Informers, Patch};
+use sampan_env::{Env, Tasks};
 use sampan_registry::ResourceTable;
-use std::net::Ipv4Addr;
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
 
 const DATA: &str = include_str!("../data/first-start.yaml");
 /// Writes under way at once: they share commits.
 const AT_ONCE: usize = 64;
 
+/// The name of the API server's own Service, of its addresses, and of the default range of Services.
+const OWN: &str = "kubernetes";
+/// Wait after a change of what is kept, before all of it is looked at.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Attempts at an object that somebody else keeps writing.
 const TRIES: usize = 5;
 
-/// `service_ip` and `port`: of the API, the latter as it is bound.
-fn objects(service_ip: Ipv4Addr, port: u16) -> anyhow::Result<Vec<Object>> {
-    let text = DATA.replace("SERVICE_IP", &service_ip.to_string()).replace("API_PORT", &port.to_string());
-    let mut objects = sampan_cli::manifest::parse(&text).context("the built-in data")?;
-    objects.extend(sampan_auth::bootstrap::rbac_objects());
-    Ok(objects)
+/// What the objects say of this cluster.
+#[derive(Clone, Debug)]
+pub struct OwnThings {
+    /// The address of the API's own Service.
+    pub service_ip: Ipv4Addr,
+    /// The range of Services' addresses.
+    pub service_cidr: String,
+    /// Where the API is reached, as it is bound.
+    pub api: SocketAddr,
+}
+
+impl OwnThings {
+    fn objects(&self) -> anyhow::Result<Vec<Object>> {
+        let family = if self.api.is_ipv4() { "IPv4" } else { "IPv6" };
+        let text = DATA
+            .replace("SERVICE_IP", &self.service_ip.to_string())
+            .replace("SERVICE_CIDR", &self.service_cidr)
+            .replace("API_IP", &self.api.ip().to_string())
+            .replace("API_FAMILY", family)
+            .replace("API_PORT", &self.api.port().to_string());
+        let mut objects = sampan_cli::manifest::parse(&text).context("the built-in data")?;
+        objects.extend(sampan_auth::bootstrap::rbac_objects());
+        objects.extend(sampan_apiserver::flow::objects::objects());
+        Ok(objects)
+    }
 }
 
 /// Makes and mends what is missing. `client` speaks as `system:apiserver`.
-pub async fn ensure(client: &Client, table: &ResourceTable, service_ip: Ipv4Addr, port: u16) -> anyhow::Result<()> {
+pub async fn ensure(client: &Client, table: &ResourceTable, own: &OwnThings) -> anyhow::Result<()> {
     let (namespaces, rest): (Vec<Object>, Vec<Object>) =
-        objects(service_ip, port)?.into_iter().partition(|object| object.kind() == "Namespace");
+        own.objects()?.into_iter().partition(|object| object.kind() == "Namespace");
     for group in [namespaces, rest] {
         stream::iter(group)
             .map(|object| async move { make(client, table, &object).await })
@@ -35,6 +65,61 @@ pub async fn ensure(client: &Client, table: &ResourceTable, service_ip: Ipv4Addr
             .try_collect::<Vec<()>>()
             .await?;
     }
+    Ok(())
+}
+
+/// Whether Kubernetes' API server makes the object again, and mends it, as long as it runs: the API's own Service and
+/// addresses, the range of Services, and the levels and schemas of priority and fairness.
+fn is_kept(object: &Object) -> bool {
+    object.api_version() == FLOW_CONTROL || (object.name() == OWN && object.kind() != "Namespace")
+}
+
+/// Makes again what is deleted or changed of the API server's own, for ever.
+///
+/// # Errors
+/// The built-in data cannot be read, or the client can watch no more.
+pub fn keep(
+    client: Client,
+    table: Arc<ResourceTable>,
+    own: &OwnThings,
+    env: &Env,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
+    let kept: Vec<Object> = own.objects()?.into_iter().filter(is_kept).collect();
+    let informers = Informers::new(client.clone(), env, tasks);
+    let (changed, mut changes) = watch::channel(());
+    let changed = Arc::new(changed);
+    for object in &kept {
+        let row = object.gvk().and_then(|gvk| table.of_kind(&gvk).cloned()).context("a kind that is served")?;
+        let mut spec = InformerSpec::dynamic(row.gvr());
+        if object.name() == OWN {
+            spec = spec.fields(format!("metadata.name={OWN}"));
+        }
+        if row.namespaced {
+            spec = spec.namespace(object.namespace());
+        }
+        let changed = changed.clone();
+        informers.select(spec)?.add_handler(move |_| {
+            changed.send_replace(());
+        });
+    }
+    let env = env.clone();
+    tasks.spawn_until_cancelled(async move {
+        while changes.changed().await.is_ok() {
+            // What changes together is looked at once.
+            env.sleep(SETTLE).await;
+            changes.mark_unchanged();
+            for object in &kept {
+                if let Err(error) = make(&client, &table, object).await {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "an object of the API server's own is not as it should be"
+                    );
+                    changed.send_replace(());
+                }
+            }
+        }
+    });
     Ok(())
 }
 
@@ -56,6 +141,10 @@ async fn make(client: &Client, table: &ResourceTable, object: &Object) -> anyhow
                 }
             },
         };
+        let outcome = match outcome {
+            Ok(()) => settle_status(&api, object).await,
+            failed => failed,
+        };
         match outcome {
             Err(error) if error.is_already_exists() || error.is_conflict() => continue,
             other => return other.with_context(what),
@@ -64,41 +153,134 @@ async fn make(client: &Client, table: &ResourceTable, object: &Object) -> anyhow
     bail!("{}: somebody else keeps writing it", what())
 }
 
-/// The write that makes `live` as this start wants it. Most of it is its owner's once it is made.
+/// The default range of Services is Ready once it says what this server was told
+/// (`pkg/controlplane/controller/defaultservicecidr`).
+async fn settle_status(api: &Api<Object>, wanted: &Object) -> sampan_client::Result<()> {
+    if wanted.kind() != "ServiceCIDR" {
+        return Ok(());
+    }
+    let live = api.get(wanted.name()).await?;
+    let now = sampan_api::time::rfc3339(api.client().env().now());
+    match ready_condition(&live, wanted, &now) {
+        Some(status) => api.patch_status(wanted.name(), &Patch::Merge(json!({"status": status}))).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The status to write; `None`: somebody has said whether it is ready, or it is another range.
+fn ready_condition(live: &Object, wanted: &Object, now: &str) -> Option<Value> {
+    let mut conditions = live.get(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let told = conditions.iter().any(|one| one["type"] == "Ready" && one["status"] != "Unknown");
+    if told || live.deletion_timestamp().is_some() || live.get(&["spec", "cidrs"]) != wanted.get(&["spec", "cidrs"]) {
+        return None;
+    }
+    conditions.retain(|one| one["type"] != "Ready");
+    conditions.push(json!({"type": "Ready", "status": "True", "reason": "", "lastTransitionTime": now,
+        "message": "Kubernetes default Service CIDR is ready"}));
+    Some(json!({"conditions": conditions}))
+}
+
+/// The fields that follow this start, by kind; the rest of an object is its owner's once it is made.
+const FOLLOWED: &[(&str, &[&[&str]])] = &[
+    ("Service", &[&["spec", "ports"]]),
+    ("Endpoints", &[&["subsets"], &["metadata", "labels"]]),
+    ("EndpointSlice", &[&["endpoints"], &["ports"], &["metadata", "labels"]]),
+];
+
+/// The write that makes `live` as this start wants it.
 fn mend(live: &Object, wanted: &Object) -> Reconciled {
     if wanted.api_version().starts_with("rbac.authorization.k8s.io/") {
         return reconcile(live, wanted);
     }
-    match (wanted.kind(), wanted.get(&["spec", "ports"])) {
-        ("Service", Some(ports)) if live.get(&["spec", "ports"]) != Some(ports) => {
-            let mut mended = live.clone();
-            mended.set(&["spec", "ports"], ports.clone());
-            Reconciled::Update(mended)
-        }
-        _ => Reconciled::Kept,
+    if wanted.api_version() == FLOW_CONTROL {
+        return revise(live, wanted).map_or(Reconciled::Kept, Reconciled::Update);
     }
+    // An EndpointSlice of another family is another one.
+    if live.get(&["addressType"]) != wanted.get(&["addressType"]) {
+        return Reconciled::Recreate;
+    }
+    let followed = FOLLOWED.iter().find(|(kind, _)| *kind == wanted.kind()).map_or(&[][..], |(_, fields)| *fields);
+    let mut mended = live.clone();
+    for field in followed {
+        match wanted.get(field) {
+            Some(value) if live.get(field) != Some(value) => mended.set(field, value.clone()),
+            _ => {}
+        }
+    }
+    if mended == *live { Reconciled::Kept } else { Reconciled::Update(mended) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    fn own(api: &str) -> Vec<Object> {
+        let things = OwnThings {
+            service_ip: Ipv4Addr::new(127, 96, 0, 1),
+            service_cidr: "127.96.0.0/18".into(),
+            api: api.parse().expect("an address"),
+        };
+        things.objects().expect("the built-in data")
+    }
 
     #[test]
-    fn the_apis_service_follows_its_port_and_other_things_are_their_owners() {
-        let object = |kind: &str, port: u16| {
-            let spec =
-                json!({"clusterIP": "127.96.0.1", "ports": [{"name": "https", "port": 443, "targetPort": port}]});
-            let value = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "kubernetes"}, "spec": spec});
-            Object::from_value(value).expect("an object")
+    fn the_apis_service_and_addresses_follow_it_and_other_things_are_their_owners() {
+        let check = |kind: &str, live: &str, wanted: &str, expected: &str| {
+            let find = |api: &str| {
+                let mut all = own(api).into_iter();
+                all.find(|one| one.kind() == kind && one.name() == OWN).expect(kind)
+            };
+            let mut live = find(live);
+            live.set(&["metadata", "annotations"], json!({"mine": "kept"}));
+            let got = match mend(&live, &find(wanted)) {
+                Reconciled::Kept => "kept".to_owned(),
+                Reconciled::Recreate => "made anew".to_owned(),
+                Reconciled::Update(mended) => {
+                    assert_eq!(mended.annotation("mine"), Some("kept"), "{kind}");
+                    let text = mended.to_value().to_string();
+                    assert!(text.contains(wanted.rsplit(':').next().expect("a port")), "{text}");
+                    "mended".to_owned()
+                }
+            };
+            assert_eq!(got, expected, "{kind} {wanted}");
         };
-        let check = |kind: &str, live: u16, wanted: u16, mended: bool| {
-            let (live, wanted) = (object(kind, live), object(kind, wanted));
-            let expected = if mended { Reconciled::Update(wanted.clone()) } else { Reconciled::Kept };
-            assert_eq!(mend(&live, &wanted), expected, "{kind}");
+        for kind in ["Service", "Endpoints", "EndpointSlice", "ServiceCIDR"] {
+            check(kind, "127.0.0.1:6443", "127.0.0.1:6443", "kept");
+        }
+        for kind in ["Service", "Endpoints", "EndpointSlice"] {
+            check(kind, "127.0.0.1:6443", "127.0.0.1:7443", "mended");
+        }
+        check("ServiceCIDR", "127.0.0.1:6443", "127.0.0.1:7443", "kept");
+        check("EndpointSlice", "127.0.0.1:6443", "[::1]:6443", "made anew");
+    }
+
+    #[test]
+    fn what_the_api_server_keeps_is_its_own() {
+        let kept: Vec<Object> = own("127.0.0.1:6443").into_iter().filter(is_kept).collect();
+        let count = |kind: &str| kept.iter().filter(|one| one.kind() == kind).count();
+        let kinds =
+            ["Service", "Endpoints", "EndpointSlice", "ServiceCIDR", "FlowSchema", "PriorityLevelConfiguration"];
+        assert_eq!(kinds.map(count), [1, 1, 1, 1, 11, 8]);
+        assert_eq!(kept.len(), 23);
+    }
+
+    #[test]
+    fn the_range_of_services_is_ready_unless_somebody_says_otherwise() {
+        let wanted = own("127.0.0.1:6443").into_iter().find(|one| one.kind() == "ServiceCIDR").expect("it");
+        let check = |cidr: &str, ready: Option<&str>, expected: Option<usize>| {
+            let mut live = wanted.clone();
+            live.set(&["spec", "cidrs"], json!([cidr]));
+            let mut conditions = vec![json!({"type": "Other", "status": "True"})];
+            conditions.extend(ready.map(|status| json!({"type": "Ready", "status": status})));
+            live.set(&["status", "conditions"], conditions);
+            let got = ready_condition(&live, &wanted, "now")
+                .map(|status| status["conditions"].as_array().map_or(0, Vec::len));
+            assert_eq!(got, expected, "{cidr} {ready:?}");
         };
-        check("Service", 6443, 6443, false);
-        check("Service", 6443, 7443, true);
-        check("ConfigMap", 6443, 7443, false);
+        check("127.96.0.0/18", None, Some(2));
+        check("127.96.0.0/18", Some("Unknown"), Some(2));
+        check("127.96.0.0/18", Some("True"), None);
+        check("127.96.0.0/18", Some("False"), None);
+        check("127.96.64.0/18", None, None);
     }
 }

@@ -2,6 +2,8 @@
 //! are data with the names, precedences and shares of Kubernetes' mandatory and suggested ones ([`suggested`]); objects of
 //! `flowcontrol.apiserver.k8s.io` can take their place. [`seats`] gives out the seats of the levels.
 
+/// The levels and schemas as objects of the API.
+pub mod objects;
 /// Priority and fairness: the number of requests that are worked on at once, shared out among flows.
 pub mod seats;
 /// Kubernetes' own levels and schemas.
@@ -44,12 +46,30 @@ pub struct Limited {
 #[derive(Clone, Copy, Debug)]
 pub enum LimitResponse {
     Reject,
-    Queue {
-        /// Requests of one flow that may wait: `handSize` times `queueLengthLimit`.
-        flow_max: usize,
-        /// Requests of the level that may wait: `queues` times `queueLengthLimit`.
-        level_max: usize,
-    },
+    Queue(Queuing),
+}
+
+/// The queues of a level.
+#[derive(Clone, Copy, Debug)]
+pub struct Queuing {
+    /// `queues`.
+    pub queues: u32,
+    /// `handSize`: queues that the requests of one flow are spread over.
+    pub hand_size: u32,
+    /// `queueLengthLimit`.
+    pub queue_length: u32,
+}
+
+impl Queuing {
+    /// Requests of one flow that may wait.
+    pub fn flow_max(&self) -> usize {
+        self.hand_size as usize * self.queue_length as usize
+    }
+
+    /// Requests of the level that may wait.
+    pub fn level_max(&self) -> usize {
+        self.queues as usize * self.queue_length as usize
+    }
 }
 
 /// A FlowSchema: which requests go to which level.

@@ -56,6 +56,6 @@ pub use resource::{
 };
 pub use selection::Selection;
 pub use shapes::ManagedWrite;
-pub use strategy::{Capabilities, Context, Generation, Strategy};
+pub use strategy::{Capabilities, Context, Generation, OwnAddresses, Strategy};
 pub use table::{ResourceTable, TableChanges, TableError};
 pub use update::{Transform, Updated};

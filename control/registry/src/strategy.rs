@@ -5,6 +5,7 @@ use crate::options::{DeleteOptions, Propagation};
 use sampan_api::field::FieldErrors;
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
 /// Facts that a strategy may use besides the objects.
@@ -25,12 +26,35 @@ pub struct Context<'a> {
 pub struct Capabilities {
     /// Containers may be `privileged`.
     pub allow_privileged: bool,
+    /// Addresses that endpoints may have though Kubernetes' rules would refuse them.
+    pub own_addresses: OwnAddresses,
+}
+
+/// The addresses of this cluster: its pods', its Services' and its API server's. Where they are loopback addresses,
+/// endpoints may have them all the same: the one deliberate difference from Kubernetes' rules. None by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnAddresses {
+    /// Networks, each with its prefix.
+    pub ranges: [Option<(Ipv4Addr, u8)>; 2],
+    /// The API server's.
+    pub api: Option<IpAddr>,
+}
+
+impl OwnAddresses {
+    /// Whether the address is one of the cluster's own.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let within = |(network, prefix): &(Ipv4Addr, u8)| {
+            let mask = u32::MAX.checked_shl(32 - u32::from((*prefix).min(32))).unwrap_or(0);
+            matches!(ip, IpAddr::V4(ip) if u32::from(ip) & mask == u32::from(*network) & mask)
+        };
+        self.api == Some(ip) || self.ranges.iter().flatten().any(within)
+    }
 }
 
 impl Default for Capabilities {
     /// As kubeadm and k3s start their API servers.
     fn default() -> Self {
-        Self { allow_privileged: true }
+        Self { allow_privileged: true, own_addresses: OwnAddresses::default() }
     }
 }
 
@@ -144,3 +168,27 @@ pub trait Strategy: Send + Sync + 'static {
 pub struct Nothing;
 
 impl Strategy for Nothing {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clusters_own_addresses() {
+        let own = OwnAddresses {
+            ranges: [Some((Ipv4Addr::new(127, 96, 64, 0), 18)), Some((Ipv4Addr::new(127, 64, 0, 0), 11))],
+            api: "127.0.0.1".parse().ok(),
+        };
+        let check = |ip: &str, expected: bool| {
+            let ip = ip.parse().expect("an address");
+            assert_eq!(own.contains(ip), expected, "{ip}");
+            assert!(!OwnAddresses::default().contains(ip), "{ip}");
+        };
+        for ip in ["127.0.0.1", "127.96.64.0", "127.96.127.255", "127.64.0.1", "127.95.255.255"] {
+            check(ip, true);
+        }
+        for ip in ["127.0.0.2", "127.96.128.0", "127.96.63.255", "127.96.0.1", "::1", "10.0.0.1"] {
+            check(ip, false);
+        }
+    }
+}

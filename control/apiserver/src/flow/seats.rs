@@ -164,7 +164,7 @@ impl Seats {
             let guaranteed = guaranteed(kind);
             let (waiting_of_flow, waiting) = match kind {
                 LevelKind::Limited(limited) => match limited.response {
-                    LimitResponse::Queue { flow_max, level_max } => (flow_max, level_max),
+                    LimitResponse::Queue(queuing) => (queuing.flow_max(), queuing.level_max()),
                     LimitResponse::Reject => (0, 0),
                 },
                 LevelKind::Exempt => (0, 0),

@@ -1,7 +1,7 @@
 //! Kubernetes' mandatory and suggested levels and schemas (k8s.io/apiserver,
 //! `pkg/apis/flowcontrol/bootstrap/default.go`).
 
-use super::{Classifier, Distinguisher, FlowSchema, Level, LevelKind, LimitResponse, Limited, Rule, Subject};
+use super::{Classifier, Distinguisher, FlowSchema, Level, LevelKind, LimitResponse, Limited, Queuing, Rule, Subject};
 use sampan_api::user::{
     GROUP_AUTHENTICATED, GROUP_MASTERS, GROUP_NODES, GROUP_SERVICE_ACCOUNTS, GROUP_UNAUTHENTICATED,
 };
@@ -17,13 +17,13 @@ pub fn classifier() -> Classifier {
     Classifier::new(levels(), schemas())
 }
 
-fn levels() -> Vec<Level> {
-    let level = |name: &'static str, shares: u32, lendable_percent: u32, queues: usize, hand: usize| Level {
+pub(super) fn levels() -> Vec<Level> {
+    let level = |name: &'static str, shares: u32, lendable_percent: u32, queues: u32, hand_size: u32| Level {
         name: name.into(),
         kind: LevelKind::Limited(Limited {
             shares,
             lendable_percent,
-            response: LimitResponse::Queue { flow_max: hand * QUEUE_LENGTH, level_max: queues * QUEUE_LENGTH },
+            response: LimitResponse::Queue(Queuing { queues, hand_size, queue_length: QUEUE_LENGTH }),
         }),
     };
     vec![
@@ -42,7 +42,7 @@ fn levels() -> Vec<Level> {
 }
 
 /// `queueLengthLimit` of every suggested level.
-const QUEUE_LENGTH: usize = 50;
+const QUEUE_LENGTH: u32 = 50;
 
 fn list(words: &[&'static str]) -> Vec<Cow<'static, str>> {
     words.iter().map(|word| Cow::Borrowed(*word)).collect()
@@ -93,13 +93,13 @@ const EVERYBODY: &[&str] = &[GROUP_UNAUTHENTICATED, GROUP_AUTHENTICATED];
 const BY_USER: Option<Distinguisher> = Some(Distinguisher::ByUser);
 const BY_NAMESPACE: Option<Distinguisher> = Some(Distinguisher::ByNamespace);
 
-fn schemas() -> Vec<FlowSchema> {
+pub(super) fn schemas() -> Vec<FlowSchema> {
     let probes = Rule::NonResource { verbs: list(&["get"]), paths: list(&["/healthz", "/readyz", "/livez"]) };
     let mut all = vec![
         schema("exempt", "exempt", 1, (None, groups(&[GROUP_MASTERS]), everything())),
         schema("probes", "exempt", 2, (None, groups(EVERYBODY), vec![probes])),
     ];
-    all.extend(of_leaders());
+    all.push(of_leaders());
     all.extend(of_the_control_plane());
     all.extend([
         schema("service-accounts", "workload-low", 9000, (BY_USER, groups(&[GROUP_SERVICE_ACCOUNTS]), everything())),
@@ -109,32 +109,19 @@ fn schemas() -> Vec<FlowSchema> {
     all
 }
 
-fn of_leaders() -> [FlowSchema; 2] {
-    let elections: (&[&str], &[&str]) = (&[""], &["endpoints", "configmaps"]);
+fn of_leaders() -> FlowSchema {
     let mut leaders = users(&[CONTROLLER_MANAGER, SCHEDULER]);
     leaders.extend(accounts_of_kube_system(&["*"]));
-    let of_system = vec![resource(CHANGE, elections, &[KUBE_SYSTEM]), resource(CHANGE, LEASES, &["*"])];
-    let of_workloads = vec![resource(CHANGE, elections, &["*"]), resource(CHANGE, LEASES, &["*"])];
-    let accounts = accounts_of_kube_system(&["*"]);
-    [
-        schema("system-leader-election", "leader-election", 100, (BY_USER, leaders, of_system)),
-        schema("workload-leader-election", "leader-election", 200, (BY_USER, accounts, of_workloads)),
-    ]
+    let elections = vec![resource(CHANGE, LEASES, &["*"])];
+    schema("system-leader-election", "leader-election", 100, (BY_USER, leaders, elections))
 }
 
-fn of_the_control_plane() -> [FlowSchema; 6] {
-    let mut endpoints = users(&[CONTROLLER_MANAGER]);
-    endpoints.extend(accounts_of_kube_system(&["endpoint-controller", "endpointslicemirroring-controller"]));
-    let of_endpoints = vec![
-        resource(CHANGE, (&[""], &["endpoints"]), &["*"]),
-        resource(CHANGE, (&["discovery.k8s.io"], &["endpointslices"]), &["*"]),
-    ];
+fn of_the_control_plane() -> [FlowSchema; 5] {
     let nodes = || groups(&[GROUP_NODES]);
     let of_nodes = vec![resource_anywhere((&[""], &["nodes", "nodes/status"])), resource(&["*"], LEASES, &["*"])];
     let (manager, scheduler) = (users(&[CONTROLLER_MANAGER]), users(&[SCHEDULER]));
     let accounts = accounts_of_kube_system(&["*"]);
     [
-        schema("endpoint-controller", "workload-high", 150, (BY_USER, endpoints, of_endpoints)),
         schema("system-node-high", "node-high", 400, (BY_USER, nodes(), of_nodes)),
         schema("system-nodes", "system", 500, (BY_USER, nodes(), everything())),
         schema("kube-controller-manager", "workload-high", 800, (BY_NAMESPACE, manager, everything())),

@@ -98,7 +98,7 @@ impl Replay {
         let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
         let mut config = Config::new(store, env, table.clone());
         // As the recorded server was started.
-        config.capabilities = Capabilities { allow_privileged: false };
+        config.capabilities = Capabilities { allow_privileged: false, ..Capabilities::default() };
         Self {
             registry: Registry::open(config).await.expect("opens"),
             table,

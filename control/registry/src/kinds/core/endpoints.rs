@@ -3,11 +3,12 @@
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
 use super::super::validation::checks::{
-    ip, named, named_if_set, parse_ip, port_number, required_named, required_one_of, routable_ip,
+    endpoint_ip, ip, named, named_if_set, parse_ip, port_number, required_named, required_one_of,
 };
 use super::super::validation::container::PROTOCOLS;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::strategy::OwnAddresses;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -21,9 +22,9 @@ const DEPRECATED: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8
 const RULES: Rules = Rules {
     warnings_on_create: Some(|_, _| vec![DEPRECATED.to_owned()]),
     warnings_on_update: Some(|_, _, _| vec![DEPRECATED.to_owned()]),
-    validate: Some(|_, object| {
+    validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
-        subsets(At::object(object).get("subsets"), &mut errors);
+        subsets(At::object(object).get("subsets"), ctx.capabilities.own_addresses, &mut errors);
         errors
     }),
     create_on_update: true,
@@ -65,7 +66,7 @@ fn endpoints(object: &Object) -> String {
     }
 }
 
-fn subsets(list: At<'_>, errors: &mut FieldErrors) {
+fn subsets(list: At<'_>, own: OwnAddresses, errors: &mut FieldErrors) {
     for subset in list.items() {
         if subset.get("addresses").is_empty() && subset.get("notReadyAddresses").is_empty() {
             subset.required(errors, "must specify `addresses` or `notReadyAddresses`");
@@ -83,7 +84,7 @@ fn subsets(list: At<'_>, errors: &mut FieldErrors) {
                 if parse_ip(text.text()).is_none() {
                     text.invalid_as(errors, text.text(), "must be a valid IP address");
                 } else {
-                    routable_ip(text, errors);
+                    endpoint_ip(text, own, errors);
                 }
             }
         }

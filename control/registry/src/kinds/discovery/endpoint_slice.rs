@@ -2,11 +2,11 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::{immutable, named, named_if_set, parse_ip, required_one_of, routable_ip};
+use super::super::validation::checks::{endpoint_ip, immutable, named, named_if_set, parse_ip, required_one_of};
 use super::super::validation::container::PROTOCOLS;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, OwnAddresses};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -17,15 +17,15 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, slice| {
+    validate: Some(|ctx, slice| {
         let mut errors = FieldErrors::default();
-        check_slice(At::object(slice), &mut errors);
+        check_slice(At::object(slice), ctx.capabilities.own_addresses, &mut errors);
         errors
     }),
-    validate_update: Some(|_, slice, old| {
+    validate_update: Some(|ctx, slice, old| {
         let mut errors = FieldErrors::default();
         let (at, old) = (At::object(slice), At::object(old));
-        check_slice(at, &mut errors);
+        check_slice(at, ctx.capabilities.own_addresses, &mut errors);
         immutable(at.get("addressType"), old.get("addressType"), &mut errors);
         errors
     }),
@@ -73,7 +73,7 @@ const ENDPOINTS_MAX: usize = 1000;
 const PORTS_MAX: usize = 20_000;
 const TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
 
-fn check_slice(at: At<'_>, errors: &mut FieldErrors) {
+fn check_slice(at: At<'_>, own: OwnAddresses, errors: &mut FieldErrors) {
     let type_ = at.get("addressType");
     required_one_of(type_, errors, &TYPES);
     check_ports(at.get("ports"), errors);
@@ -90,7 +90,7 @@ fn check_slice(at: At<'_>, errors: &mut FieldErrors) {
             addresses.too_many(errors, ADDRESSES_MAX);
         }
         for address in addresses.items() {
-            check_address(addresses, address, type_.text(), errors);
+            check_address(addresses, address, (type_.text(), own), errors);
         }
         if endpoint.get("nodeName").is_set() {
             named(endpoint.get("nodeName"), errors, names::dns1123_subdomain);
@@ -101,7 +101,7 @@ fn check_slice(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn check_address(list: At<'_>, address: At<'_>, type_: &str, errors: &mut FieldErrors) {
+fn check_address(list: At<'_>, address: At<'_>, (type_, own): (&str, OwnAddresses), errors: &mut FieldErrors) {
     let ip = parse_ip(address.text());
     match (type_, ip) {
         ("FQDN", _) => named(address, errors, names::dns1123_subdomain),
@@ -111,7 +111,7 @@ fn check_address(list: At<'_>, address: At<'_>, type_: &str, errors: &mut FieldE
             if ip.is_ipv4() != (type_ == "IPv4") {
                 list.invalid_as(errors, address.text(), format!("must be an {type_} address"));
             }
-            routable_ip(address, errors);
+            endpoint_ip(address, own, errors);
         }
         _ => {}
     }

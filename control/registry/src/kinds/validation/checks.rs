@@ -2,6 +2,7 @@
 
 use super::cursor::At;
 use crate::metadata;
+use crate::strategy::OwnAddresses;
 use sampan_api::field::{BadValue, FieldErrors, Path};
 use sampan_api::names;
 use sampan_api::selector::LabelSelector;
@@ -251,6 +252,13 @@ pub(in crate::kinds) fn routable_ip(at: At<'_>, errors: &mut FieldErrors) {
     ];
     for (_, message) in problems.into_iter().filter(|(wrong, _)| *wrong) {
         at.invalid_as(errors, at.text(), message);
+    }
+}
+
+/// As [`routable_ip`], of an address at which something of a Service is reached: the cluster's own may be loopback ones.
+pub(in crate::kinds) fn endpoint_ip(at: At<'_>, own: OwnAddresses, errors: &mut FieldErrors) {
+    if !parse_ip(at.text()).is_some_and(|ip| own.contains(ip)) {
+        routable_ip(at, errors);
     }
 }
 
