@@ -4,6 +4,7 @@ use super::rank;
 use crate::{limits, owner, pod, time};
 use sampan_api::k8s::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use sampan_api::k8s::api::core::v1::Pod;
+use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use sampan_reconcile::Requeue;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -131,13 +132,13 @@ pub fn differs(old: Option<&ReplicaSetStatus>, new: &ReplicaSetStatus) -> bool {
         || old.conditions.unwrap_or_default() != new.conditions.clone().unwrap_or_default()
 }
 
-/// A new pod of the template (its name is generated).
-pub fn pod_of(set: &ReplicaSet) -> Pod {
+/// A new pod of the template (its name is generated) for whom `reference` names.
+pub fn pod_of(set: &ReplicaSet, reference: OwnerReference) -> Pod {
     let template = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
     let mut metadata = template.metadata.unwrap_or_default();
     metadata.name = None;
     metadata.generate_name = Some(format!("{}-", owner::name(&set.metadata)));
     metadata.namespace = set.metadata.namespace.clone();
-    metadata.owner_references = Some(vec![owner::reference(set)]);
+    metadata.owner_references = Some(vec![reference]);
     Pod { metadata, spec: template.spec, status: None }
 }

@@ -123,7 +123,8 @@ fn a_failure_is_a_condition_until_it_is_over() {
 
 #[test]
 fn a_new_pod_is_the_templates() {
-    let made = plan::pod_of(&set(1, 0));
+    let set = set(1, 0);
+    let made = plan::pod_of(&set, owner::reference(&set));
     assert_eq!(made.metadata.generate_name.as_deref(), Some("web-"));
     assert_eq!(made.metadata.labels.expect("labels")["v"], "1");
     let owners = made.metadata.owner_references.expect("an owner");
@@ -150,4 +151,31 @@ fn whose_a_pod_is() {
     check(json!({"app": "web"}), None, Claim::Adopt);
     check(json!({"app": "db"}), Some("set"), Claim::Release);
     check(json!({"app": "db"}), None, Claim::NotMine);
+}
+
+#[test]
+fn a_replication_controller_is_kept_as_a_replica_set() {
+    let mut controller: ReplicationController = serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "shop", "uid": "rc", "generation": 2},
+        "spec": {"replicas": 2, "minReadySeconds": 3, "selector": {"app": "web"},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c"}]}}},
+    }))
+    .expect("a ReplicationController");
+    let set = controller.as_set().into_owned();
+    assert!(selector(&set).is_some_and(|selector| owner::matches(&selector, &plain("a Running 9 n").metadata)));
+    assert_eq!(scale(&set, &[], &[], now()), Some(Action::Create(2)));
+    let made = plan::pod_of(&set, owner::reference(&controller));
+    let owners = made.metadata.owner_references.expect("an owner");
+    assert_eq!((owners[0].api_version.as_str(), owners[0].kind.as_str()), ("v1", "ReplicationController"));
+    let failure: Failure = ("FailedCreate", "exceeded quota".into());
+    let going = pod("b Running 9 n", json!({"metadata": {"deletionTimestamp": ago(1)}}));
+    let (mut got, _) = status(&set, &[plain("a Running 9 n"), going], Some(&failure), now());
+    assert_eq!(got.terminating_replicas.take(), Some(1));
+    controller.set_status(got.clone());
+    assert!(!differs(controller.as_set().status.as_ref(), &got), "nothing is written again");
+    let conditions = controller.status.and_then(|status| status.conditions).expect("conditions");
+    assert_eq!(
+        (conditions[0].type_.as_str(), conditions[0].message.as_deref()),
+        ("ReplicaFailure", Some("exceeded quota"))
+    );
 }
