@@ -1,21 +1,21 @@
-//! Discovery and OpenAPI: documents derived from the resource table, made once for each table.
+//! Discovery: documents derived from the resource table, made once for each table; and OpenAPI.
 
 mod aggregated;
 mod legacy;
-mod openapi;
+pub(crate) mod openapi;
 
 use crate::answer::SharedBytes;
 use crate::body::Body;
 use crate::core::Core;
 use crate::encode;
-use crate::negotiate::{self, Endpoint, Format, Output, SERVED, Shape};
+use crate::negotiate::{self, Endpoint, Output, SERVED, Shape};
 use crate::respond;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Response};
 use parking_lot::Mutex;
-use sampan_api::{Reason, Status};
+use sampan_api::Status;
 use sampan_registry::ResourceTable;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -60,9 +60,6 @@ pub(crate) struct Made {
     legacy: BTreeMap<String, Value>,
     /// Aggregated ones: `/api` and `/apis`.
     aggregated: BTreeMap<&'static str, Document>,
-    /// OpenAPI v3 by what follows `/openapi/v3/`: `api/v1`, `apis/apps/v1`.
-    openapi: BTreeMap<String, Document>,
-    openapi_index: Bytes,
 }
 
 /// The documents of the table that is current: made when first asked for, and again when the table was replaced.
@@ -76,15 +73,12 @@ impl Documents {
         if let Some(made) = made.as_ref().filter(|made| Arc::ptr_eq(&made.table, &table)) {
             return made.clone();
         }
-        let openapi = openapi::documents(&table, &core.version);
         let fresh = Arc::new(Made {
             legacy: legacy::documents(&table),
             aggregated: BTreeMap::from([
                 ("/api", Document::new(&aggregated::document(&table, true))),
                 ("/apis", Document::new(&aggregated::document(&table, false))),
             ]),
-            openapi_index: openapi::index(&openapi),
-            openapi,
             table,
         });
         *made = Some(fresh.clone());
@@ -95,9 +89,6 @@ impl Documents {
 pub(crate) fn serve(documents: &Documents, core: &Core, parts: &Parts, path: &str) -> Result<Response<Body>, Status> {
     let made = documents.of(core);
     let path = path.trim_end_matches('/');
-    if let Some(rest) = path.strip_prefix("/openapi") {
-        return openapi_document(&made, parts, rest);
-    }
     let endpoint = if matches!(path, "/api" | "/apis") { Endpoint::Discovery } else { Endpoint::Plain };
     let output = negotiate::output(&parts.headers, parts.uri.query(), endpoint, &SERVED)?;
     if let (Shape::Discovery, Some(document)) = (output.shape, made.aggregated.get(path)) {
@@ -136,32 +127,4 @@ fn cacheable(parts: &Parts, document: &Document, content_type: &'static str) -> 
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
     headers.append(VARY, HeaderValue::from_static("Accept"));
     response
-}
-
-fn openapi_document(made: &Made, parts: &Parts, rest: &str) -> Result<Response<Body>, Status> {
-    match rest {
-        "/v3" => Ok(respond::bytes(200, respond::TEXT, made.openapi_index.clone())),
-        // Clients that ask for it fall back on v3, or do without.
-        "/v2" => Err(Status {
-            code: 404,
-            ..Status::failure(Reason::NotFound, "OpenAPI v2 is not served yet: use /openapi/v3")
-        }),
-        _ => {
-            let Some(document) = rest.strip_prefix("/v3/").and_then(|path| made.openapi.get(path)) else {
-                return Ok(respond::page_not_found());
-            };
-            let output = negotiate::output(&parts.headers, parts.uri.query(), Endpoint::Plain, &SERVED);
-            if output.is_ok_and(|output| output.format == Format::Yaml) {
-                return Err(Status::not_acceptable(&[negotiate::JSON]));
-            }
-            let mut response = cacheable(parts, document, negotiate::JSON);
-            if parts.uri.query().is_some_and(|query| query.contains(&document.hash)) {
-                // The address names the content: it never changes.
-                response
-                    .headers_mut()
-                    .insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-            }
-            Ok(response)
-        }
-    }
 }

@@ -81,6 +81,8 @@ pub const WARNING_TEXT_MAX: usize = 256;
 
 /// An answer smaller than this is not compressed even when asked (k8s.io/apiserver's defaultGzipThresholdBytes).
 pub const GZIP_MIN_BYTES: usize = 128 * 1024;
+/// Bytes of OpenAPI documents that are kept ready, as they were asked for: all that one kubectl asks for, packed.
+pub const OPENAPI_KEPT_BYTES: usize = 2 * 1024 * 1024;
 /// Fast and good enough for text that repeats itself (k8s.io/apiserver uses level 1).
 pub const GZIP_LEVEL: u32 = 1;
 

@@ -136,6 +136,12 @@ pub fn stream(headers: &HeaderMap, served: &[&'static str]) -> Result<Output, (S
     }
 }
 
+/// The first of some media types that a caller takes most readily; what it takes no other is `None`.
+pub(crate) fn pick(headers: &HeaderMap, served: &[&'static str]) -> Option<&'static str> {
+    let Some(accept) = accept(headers) else { return served.first().copied() };
+    clauses(&accept).into_iter().find_map(|clause| served.iter().find(|one| clause.matches(one)).copied())
+}
+
 /// The encoding of an error: as asked where that can be, else JSON.
 pub fn error_output(headers: &HeaderMap, query: Option<&str>) -> Output {
     let pretty = wants_pretty(headers, query);

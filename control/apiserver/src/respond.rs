@@ -89,6 +89,18 @@ pub fn packed(plain: Bytes, wanted: Coding) -> Made {
 }
 
 impl Made {
+    /// Bytes of it.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The answer, of bytes that others hold too.
+    pub fn shared(self, code: u16, content_type: &'static str) -> Response<Body> {
+        let mut response = self.response(code, content_type);
+        response.extensions_mut().insert(SharedBytes);
+        response
+    }
+
     /// The answer, which says how its bytes are packed.
     pub fn response(self, code: u16, content_type: &'static str) -> Response<Body> {
         stream(code, content_type, self.coding, body::full(self.bytes))

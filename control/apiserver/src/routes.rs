@@ -7,6 +7,7 @@ use crate::Route;
 use crate::body::{Body, BoxError};
 use crate::chain;
 use crate::core::Core;
+use crate::discovery::openapi::{self, OpenApi};
 use crate::discovery::{self, Documents};
 use crate::exchange::Exchange;
 use crate::health::{self, Check};
@@ -36,6 +37,7 @@ pub(crate) fn router(core: &Arc<Core>, checks: Vec<Arc<dyn Check>>, routes: Vec<
         .merge(health_routes(core, checks))
         .merge(at("/metrics", handler(core, |core, _, _, _| Ok(metrics(core)))))
         .merge(at("/version", handler(core, version)))
+        .merge(openapi_routes(core))
         .route("/", handler(core, move |core, _, _, output| Ok(index(core, &prefixes, output))))
         .merge(routes.into_iter().fold(Router::new(), |all, route| all.merge(elsewhere(route))))
         .fallback_service(fallback)
@@ -68,13 +70,16 @@ fn handler(
     any(move |request: AxumRequest| async move {
         let (parts, _) = request.into_parts();
         let Some(exchange) = parts.extensions.get::<Arc<Exchange>>() else {
-            let status = Status::internal("the chain is incomplete");
-            return respond::status(&status, Output::JSON).map(axum::body::Body::new);
+            return respond::status(&incomplete(), Output::JSON).map(axum::body::Body::new);
         };
         let output = exchange.refusals;
         let answered = answer(&core, &parts, exchange.info.path(), output);
         answered.unwrap_or_else(|status| respond::status(&status, output)).map(axum::body::Body::new)
     })
+}
+
+fn incomplete() -> Status {
+    Status::internal("the chain is incomplete")
 }
 
 fn health_routes(core: &Arc<Core>, checks: Vec<Arc<dyn Check>>) -> Router {
@@ -88,6 +93,19 @@ fn health_routes(core: &Arc<Core>, checks: Vec<Arc<dyn Check>>) -> Router {
     ["/healthz", "/livez", "/readyz"]
         .into_iter()
         .fold(Router::new(), |all, path| all.merge(under(path, answer.clone())))
+}
+
+fn openapi_routes(core: &Arc<Core>) -> Router {
+    let (core, documents) = (core.clone(), Arc::new(OpenApi::default()));
+    let answer = any(move |request: AxumRequest| async move {
+        let (parts, _) = request.into_parts();
+        let Some(exchange) = parts.extensions.get::<Arc<Exchange>>().cloned() else {
+            return respond::status(&incomplete(), Output::JSON).map(axum::body::Body::new);
+        };
+        let answered = openapi::serve(&documents, &core, &parts, &exchange).await;
+        answered.unwrap_or_else(|status| respond::status(&status, exchange.refusals)).map(axum::body::Body::new)
+    });
+    under("/openapi", answer)
 }
 
 /// Another room's service, which sees the whole path.
@@ -104,7 +122,7 @@ async fn forward(service: ApiService, request: AxumRequest) -> Result<AxumRespon
 fn discovered(core: &Core, documents: &Documents, parts: &Parts, path: &str) -> Result<Response<Body>, Status> {
     let is_under =
         |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if ["/openapi", "/api", "/apis"].into_iter().any(is_under) {
+    if ["/api", "/apis"].into_iter().any(is_under) {
         discovery::serve(documents, core, parts, path)
     } else {
         Ok(respond::page_not_found())
@@ -160,7 +178,7 @@ fn go_arch() -> &'static str {
 /// The paths that are served, for those who look around.
 fn paths(core: &Core, prefixes: &[String]) -> Vec<String> {
     let mut paths: Vec<String> =
-        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
             .map(str::to_owned)
             .into();
     for row in core.registry.table().iter() {

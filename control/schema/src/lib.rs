@@ -19,6 +19,7 @@ pub mod limits;
 pub mod managed;
 pub mod meta;
 pub mod nesting;
+pub mod openapi;
 pub mod patch;
 mod plan;
 pub mod problems;

@@ -132,6 +132,15 @@ impl Schema {
         &self.kinds
     }
 
+    /// The kinds that have a type.
+    pub(crate) fn kinds_of(&self, id: TypeId) -> Box<dyn Iterator<Item = &Kind> + '_> {
+        let own = self.kinds.iter().filter(move |kind| kind.type_id == id);
+        match &self.base {
+            Some(base) => Box::new(base.kinds_of(id).chain(own)),
+            None => Box::new(own),
+        }
+    }
+
     /// All types, those of the schema that this one extends first.
     pub fn types(&self) -> impl Iterator<Item = (TypeId, &TypeDef)> {
         (0..self.len() as u32).map(|at| (TypeId(at), self.get(TypeId(at))))
