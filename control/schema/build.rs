@@ -16,9 +16,16 @@ mod protobuf;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    for input in
-        ["build.rs", "build", "data/go-forms.txt", "data/columns", "data/defaults", "data/kinds", "../../Cargo.lock"]
-    {
+    for input in [
+        "build.rs",
+        "build",
+        "data/go-forms.txt",
+        "data/columns",
+        "data/defaults",
+        "data/facts",
+        "data/kinds",
+        "../../Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={input}");
     }
     let here = PathBuf::from(env("CARGO_MANIFEST_DIR"));
@@ -30,6 +37,7 @@ fn main() {
     let out = PathBuf::from(env("OUT_DIR"));
     emit::write(&table, &out);
     embed(&here.join("data/defaults"), &out.join("defaults.rs"));
+    embed(&here.join("data/facts"), &out.join("facts.rs"));
     embed(&here.join("data/kinds"), &out.join("kinds.rs"));
     embed(&here.join("data/columns"), &out.join("columns.rs"));
 }

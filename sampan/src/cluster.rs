@@ -366,6 +366,7 @@ fn registry_config(
             api: Some(reached_at(api.ip())),
         },
     };
+    registry.gates = config.gates.clone();
     registry
 }
 
@@ -460,6 +461,7 @@ mod tests {
             image_aliases: Default::default(),
             allow_privileged: true,
             admission: Default::default(),
+            gates: Default::default(),
         };
         let (env, tasks) = (Env::system(), Tasks::new("test"));
         let cluster = Cluster::start(&config, &env, &|_| ()).await.expect("it starts");

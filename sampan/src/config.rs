@@ -2,8 +2,9 @@
 
 use crate::ranges;
 use sampan_node::address::Block;
+use sampan_schema::gates::Gates;
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -62,6 +63,8 @@ pub struct FileConfig {
     pub allow_privileged: bool,
     /// The admission plugins that act.
     pub admission: Admission,
+    /// Kubernetes' features by their names, on or off; v1.35's defaults for those that are not named.
+    pub feature_gates: BTreeMap<String, bool>,
 }
 
 /// Admission plugins by their names, as kube-apiserver's `--enable-admission-plugins` and its counterpart have them.
@@ -102,6 +105,7 @@ impl Default for FileConfig {
             image_aliases: HashMap::new(),
             allow_privileged: true,
             admission: Admission::default(),
+            feature_gates: BTreeMap::new(),
         }
     }
 }
@@ -141,6 +145,8 @@ pub struct Config {
     pub allow_privileged: bool,
     /// The admission plugins that act.
     pub admission: sampan_admission::Selection,
+    /// The features that are on.
+    pub gates: Gates,
 }
 
 /// The flags that `up` shares with a server.
@@ -198,18 +204,7 @@ impl Config {
                     .map_err(|error| ConfigError(vec![format!("{}: {error}", path.display())]))?,
             },
         };
-        let mut components = Components { controllers: false, scheduler: false, node: false };
-        for name in &flags.components {
-            match name.as_str() {
-                "apiserver" => {}
-                "controllers" => components.controllers = true,
-                "scheduler" => components.scheduler = true,
-                "node" => components.node = true,
-                other => {
-                    problems.push(format!("--components: {other:?} is none of apiserver, controllers, scheduler, node"))
-                }
-            }
-        }
+        let components = components(&flags.components, &mut problems);
         if !flags.components.iter().any(|name| name == "apiserver") {
             problems
                 .push("--components: apiserver must be among them: parts on their own cannot join a server yet".into());
@@ -234,6 +229,10 @@ impl Config {
             problems.push(format!("nodeCIDRMaskSize: {} is not between 13 and 28", file.node_cidr_mask_size));
         }
         let admission = file.admission.select(&mut problems);
+        let gates = Gates::with(&file.feature_gates).unwrap_or_else(|errors| {
+            problems.extend(errors.iter().map(|error| format!("featureGates: {error}")));
+            Gates::default()
+        });
         let node_name = flags.node_name.clone().unwrap_or_else(host_name);
         let bad_name = sampan_api::names::dns1123_subdomain(&node_name);
         problems.extend(bad_name.into_iter().map(|problem| format!("--node-name: {node_name:?}: {problem}")));
@@ -256,8 +255,25 @@ impl Config {
             image_aliases: file.image_aliases,
             allow_privileged: file.allow_privileged,
             admission,
+            gates,
         })
     }
+}
+
+fn components(names: &[String], problems: &mut Vec<String>) -> Components {
+    let mut components = Components { controllers: false, scheduler: false, node: false };
+    for name in names {
+        match name.as_str() {
+            "apiserver" => {}
+            "controllers" => components.controllers = true,
+            "scheduler" => components.scheduler = true,
+            "node" => components.node = true,
+            other => {
+                problems.push(format!("--components: {other:?} is none of apiserver, controllers, scheduler, node"));
+            }
+        }
+    }
+    components
 }
 
 /// A name that may be part of a context's and a folder's.
@@ -338,6 +354,15 @@ mod tests {
         for part in ["etcd", "--node-name", "nodePortRange", "Priorty"] {
             assert!(error.contains(part), "{error}");
         }
+        let error =
+            resolve(&[], Some("featureGates: {NoSuchGate: true, SidecarContainers: false}\n")).expect_err("bad");
+        for part in
+            ["featureGates: unrecognized feature gate: NoSuchGate", "SidecarContainers to false, feature is locked"]
+        {
+            assert!(error.contains(part), "{error}");
+        }
+        let config = resolve(&[], Some("featureGates: {ContainerStopSignals: true}\n")).expect("valid");
+        assert!(config.gates.enabled("ContainerStopSignals"));
         let error = resolve(&[], Some("serviceCidr: 10.0.0.0/8\n")).expect_err("unknown key");
         assert!(error.contains("serviceCidr"), "{error}");
     }

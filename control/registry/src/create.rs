@@ -158,6 +158,7 @@ impl Registry {
             object.fields_mut().remove("status");
         }
         count_creation(storage, &mut object);
+        shapes::drop_disabled(storage, &mut object, None, ctx.gates);
         strategy.prepare_for_create(&ctx, &mut object);
         if storage.has_status() && strategy.status_starts_empty() && !object.fields().contains_key("status") {
             object.fields_mut().insert("status".into(), Value::Object(serde_json::Map::new()));
@@ -165,13 +166,14 @@ impl Registry {
         // Before validation, which looks at what was drawn.
         let claims = self.claims(place, &mut object, None, refused).await?;
         let mut errors = metadata::validate(storage, &object);
-        errors.extend(shapes::check_facts(storage, &object));
+        let found = shapes::check_facts(storage, &object, None, "");
+        errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.
         errors.extend(row.strategy.validate(&ctx, &object));
         if !errors.is_empty() {
             return Err(Error::invalid(storage, object.name(), errors));
         }
-        for warning in row.strategy.warnings_on_create(&ctx, &object) {
+        for warning in found.warnings.into_iter().chain(row.strategy.warnings_on_create(&ctx, &object)) {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);

@@ -15,6 +15,7 @@ use sampan_api::object::Object;
 use sampan_api::record::{Record, Writer};
 use sampan_api::status::Status;
 use sampan_env::Env;
+use sampan_schema::gates::Gates;
 use sampan_store::Store;
 use sampan_watch::{Draft, Spec, Watch};
 use std::collections::{HashMap, HashSet};
@@ -32,10 +33,12 @@ pub struct Config {
     pub pools: Pools,
     /// Features that the cluster's administrator allows.
     pub capabilities: Capabilities,
+    /// The features that are on.
+    pub gates: Gates,
 }
 
 impl Config {
-    /// Nothing sealed; Kubernetes' own pools; capabilities as installers of Kubernetes set them.
+    /// Nothing sealed; Kubernetes' own pools and features; capabilities as installers of Kubernetes set them.
     pub fn new(store: Arc<dyn Store>, env: Env, table: Arc<ResourceTable>) -> Self {
         Self {
             store,
@@ -44,6 +47,7 @@ impl Config {
             codec: Arc::new(Plain),
             pools: crate::kinds::pools(),
             capabilities: Capabilities::default(),
+            gates: Gates::default(),
         }
     }
 }
@@ -61,6 +65,7 @@ pub(crate) struct Inner {
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) pools: Pools,
     pub(crate) capabilities: Capabilities,
+    pub(crate) gates: Gates,
     pub(crate) decoder: Arc<StoredDecoder>,
     pub(crate) watch: Watch,
     pub(crate) seal: Seal,
@@ -88,7 +93,7 @@ impl Place<'_> {
 impl Registry {
     /// Reads the current state of all stored rows out of the store, and follows it from there.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        let Config { store, env, table, codec, pools, capabilities } = config;
+        let Config { store, env, table, codec, pools, capabilities, gates } = config;
         for row in table.iter() {
             let wanted = row.strategy.allocator().map_or(&[][..], |allocator| allocator.pools());
             if let Some(missing) = wanted.iter().find(|name| pools.get(name).is_none()) {
@@ -100,7 +105,8 @@ impl Registry {
         let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
         let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
         let seal = Seal::new(&env);
-        let inner = Inner { store, env, table: Current::new(table), codec, pools, capabilities, decoder, watch, seal };
+        let inner =
+            Inner { store, env, table: Current::new(table), codec, pools, capabilities, gates, decoder, watch, seal };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -221,13 +227,20 @@ impl Registry {
     }
 
     pub(crate) fn context<'a>(
-        &self,
+        &'a self,
         caller: &Caller<'a>,
         now: SystemTime,
         subresource: &'a str,
         namespace: &'a str,
     ) -> Context<'a> {
-        Context { user: caller.user, now, subresource, namespace, capabilities: self.inner.capabilities }
+        Context {
+            user: caller.user,
+            now,
+            subresource,
+            namespace,
+            capabilities: self.inner.capabilities,
+            gates: &self.inner.gates,
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::resource::Resource;
 use sampan_api::Status;
-use sampan_api::field::FieldErrors;
 use sampan_api::limits::OBJECT_MAX;
 use sampan_api::object::Object;
-use sampan_schema::ObjectType;
+use sampan_schema::facts::{self, Found, Part};
+use sampan_schema::gates::Gates;
 use sampan_schema::managed::{self, Writer};
 use std::collections::BTreeSet;
 
@@ -26,10 +26,23 @@ pub fn apply_defaults(row: &Resource, object: &mut Object) -> Result<(), Status>
     applied.map_err(|_| Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))
 }
 
-/// Errors of an object by the plain facts of its type's fields: see [`sampan_schema::facts`].
-pub fn check_facts(row: &Resource, object: &Object) -> FieldErrors {
-    let check = |ty: &ObjectType| sampan_schema::facts::validate(ty.schema(), ty.id(), object.fields());
-    row.ty.as_ref().map(check).unwrap_or_default()
+/// What the plain facts of its type's fields say of an object that is written over `old`, or new, as a whole (`""`) or
+/// through a view: see [`facts`]. Of a row with a status the status is a part of its own.
+pub fn check_facts(row: &Resource, object: &Object, old: Option<&Object>, view: &str) -> Found {
+    let Some(ty) = &row.ty else { return Found::default() };
+    let write = old.map_or(facts::Write::Create, |old| facts::Write::Update(old.fields()));
+    let part = match view {
+        "" if row.has_status() => Part::Without("status"),
+        "" => Part::Whole,
+        view => Part::Only(view),
+    };
+    facts::check(ty.schema(), ty.id(), object.fields(), write, part)
+}
+
+/// Drops the fields of features that are off, unless the old object uses them.
+pub fn drop_disabled(row: &Resource, object: &mut Object, old: Option<&Object>, gates: &Gates) {
+    let Some(ty) = &row.ty else { return };
+    facts::drop_disabled(ty.schema(), ty.id(), object.fields_mut(), old.map(Object::fields), gates);
 }
 
 /// Fields of the metadata that a view which resets it leaves alone (apimachinery's ResetObjectMetaForStatus): their

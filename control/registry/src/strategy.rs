@@ -5,6 +5,7 @@ use crate::options::{DeleteOptions, Propagation};
 use sampan_api::field::FieldErrors;
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
+use sampan_schema::gates::Gates;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
@@ -19,6 +20,8 @@ pub struct Context<'a> {
     pub subresource: &'a str,
     pub namespace: &'a str,
     pub capabilities: Capabilities,
+    /// The features that are on.
+    pub gates: &'a Gates,
 }
 
 /// Features that the cluster's administrator allows to objects (Kubernetes' pkg/capabilities).

@@ -10,6 +10,7 @@ use crate::read::parse_uint;
 use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
+use crate::strategy::Generation;
 use crate::write::{Commit, count_update, require_stored};
 use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::field::{FieldError, FieldErrors, Path};
@@ -159,18 +160,23 @@ impl Registry {
         let strategy = &*storage.strategy;
         let ctx = self.context(caller, now, &options.subresource, place.namespace);
         keep_deletion(&mut object, &old);
+        shapes::drop_disabled(storage, &mut object, Some(&old), ctx.gates);
         strategy.prepare_for_update(&ctx, &mut object, &old);
         // Before validation, which looks at what was drawn.
         let claims = self.claims(place, &mut object, Some(&old), refused).await?;
         count_update(storage, &mut object, &old, &options.subresource);
         let mut errors = metadata::settle_update(storage, &mut object, &old);
-        errors.extend(shapes::check_facts(storage, &object));
+        let found = shapes::check_facts(storage, &object, Some(&old), &options.subresource);
+        errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.
         errors.extend(row.strategy.validate_update(&ctx, &object, &old));
         if !errors.is_empty() {
             return Err(Error::invalid(storage, name, errors));
         }
-        for warning in row.strategy.warnings_on_update(&ctx, &object, &old) {
+        // Of what did not change nobody is warned again.
+        let counted = object.generation() != old.generation() || matches!(strategy.generation(), Generation::Uncounted);
+        let warnings = found.warnings.into_iter().filter(|_| counted);
+        for warning in warnings.chain(row.strategy.warnings_on_update(&ctx, &object, &old)) {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);

@@ -131,7 +131,7 @@ fn load() -> Schema {
     schema.index();
     // The data is compiled in: what is wrong in it stops the start, with its name.
     let mut plans = default::compile(&schema, default::rules(&schema)).unwrap_or_else(|error| panic!("{error}"));
-    facts::compile(&schema, &mut plans);
+    facts::compile(&schema, facts::load(&schema), &mut plans).unwrap_or_else(|error| panic!("{error}"));
     schema.set_plans(plans);
     schema
 }
@@ -164,7 +164,7 @@ impl Schema {
         structural::add(&mut schema, group, version, kinds).map_err(StructuralError)?;
         schema.index();
         let mut plans = default::compile(&schema, Vec::new()).map_err(StructuralError)?;
-        facts::compile(&schema, &mut plans);
+        facts::compile(&schema, facts::Loaded::default(), &mut plans).map_err(StructuralError)?;
         schema.set_plans(plans);
         Ok(schema)
     }

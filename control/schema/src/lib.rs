@@ -14,6 +14,7 @@ pub mod columns;
 pub mod default;
 pub mod facts;
 pub mod fields;
+pub mod gates;
 pub mod json;
 pub mod limits;
 pub mod managed;

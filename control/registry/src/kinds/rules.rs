@@ -41,6 +41,11 @@ pub(super) struct Rules {
     pub allocator: Option<&'static dyn Allocator>,
 }
 
+/// The `validate_update` of kinds of whose changes nothing is asked but the facts of their fields.
+pub(super) fn facts_alone(_: &Context<'_>, _: &Object, _: &Object) -> FieldErrors {
+    FieldErrors::default()
+}
+
 impl Rules {
     pub(super) const NONE: Self = Self {
         create_on_update: false,

@@ -7,6 +7,8 @@
 mod functions;
 mod rules;
 
+pub(crate) use rules::condition;
+
 use std::cell::Cell;
 
 use serde_json::{Map, Value};
@@ -113,7 +115,8 @@ impl Walk<'_> {
     }
 }
 
-fn is_unset(field: &Field, value: Option<&Value>) -> bool {
+/// Whether a field is unset as Go sees it.
+pub(crate) fn is_unset(field: &Field, value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => true,
         Some(value) => {
@@ -140,7 +143,8 @@ fn parent<'m, 'p>(
     Some((map, last))
 }
 
-fn holds(condition: &Condition, map: &Map<String, Value>) -> bool {
+/// Whether a condition holds in an object.
+pub(crate) fn holds(condition: &Condition, map: &Map<String, Value>) -> bool {
     let found = get(map, &condition.path);
     match &condition.wanted {
         None => found.is_none_or(|v| v.as_str() == Some("")),

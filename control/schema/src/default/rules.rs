@@ -75,7 +75,8 @@ fn read(schema: &Schema, id: TypeId, rule: &Value) -> Result<Vec<Rule>, String> 
     Ok(actions.into_iter().map(|action| Rule { conditions: conditions(), action }).collect())
 }
 
-fn condition(path: &str, wanted: &Value) -> Condition {
+/// A condition as the data writes it.
+pub(crate) fn condition(path: &str, wanted: &Value) -> Condition {
     let wanted = match wanted {
         Value::Null => None,
         Value::String(any) if any == "*" => Some(Vec::new()),

@@ -27,13 +27,6 @@ const RULES: Rules = Rules {
 const STRATEGIES: [&str; 1] = ["OldestEmulationVersion"];
 
 fn spec(at: At<'_>, errors: &mut FieldErrors) {
-    let (duration, transitions) = (at.get("leaseDurationSeconds"), at.get("leaseTransitions"));
-    if duration.opt_number().is_some_and(|seconds| seconds <= 0) {
-        duration.invalid(errors, "must be greater than 0");
-    }
-    if transitions.number() < 0 {
-        transitions.invalid(errors, super::super::validation::checks::NOT_NEGATIVE);
-    }
     let strategy = at.get("strategy");
     if strategy.is_set() && !strategy.text().contains('/') && !STRATEGIES.contains(&strategy.text()) {
         strategy.get("strategy").not_supported_as(errors, strategy.text(), &STRATEGIES);

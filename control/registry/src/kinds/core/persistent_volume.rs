@@ -92,19 +92,12 @@ const SOURCES: [&str; 22] = [
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
 fn spec(at: At<'_>, errors: &mut FieldErrors) {
-    let modes = at.get("accessModes");
-    required_text(modes, errors);
-    let listed = modes.texts();
-    for mode in listed.iter().filter(|mode| !MODES.contains(mode)) {
-        modes.not_supported_as(errors, *mode, &MODES);
-    }
-    if listed.contains(&"ReadWriteOncePod") && listed.len() > 1 {
-        modes.forbidden(errors, "may not use ReadWriteOncePod with other access modes");
-    }
+    access_modes(at.get("accessModes"), errors);
     let capacity = at.get("capacity");
     if capacity.is_empty() {
         capacity.required(errors, "");
-    } else if !capacity.key("storage").is_set() || capacity.len() > 1 {
+    }
+    if !capacity.key("storage").is_set() || capacity.len() > 1 {
         capacity.not_supported_as(errors, capacity.value(), &["storage"]);
     }
     for (_, amount) in capacity.entries() {
@@ -126,6 +119,45 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
         named(at.get("storageClassName"), errors, names::dns1123_subdomain);
     }
     one_of(at.get("volumeMode"), errors, &["Block", "Filesystem"]);
+}
+
+fn access_modes(modes: At<'_>, errors: &mut FieldErrors) {
+    required_text(modes, errors);
+    let listed = modes.texts();
+    for mode in listed.iter().filter(|mode| !MODES.contains(mode)) {
+        modes.not_supported_as(errors, *mode, &MODES);
+    }
+    let is_other = |mode: &&str| *mode != "ReadWriteOncePod" && MODES.contains(mode);
+    if listed.contains(&"ReadWriteOncePod") && listed.iter().any(is_other) {
+        modes.forbidden(errors, "may not use ReadWriteOncePod with other access modes");
+    }
+}
+
+/// The spec of a volume that a VolumeAttachment carries itself: of an old in-tree volume, as its CSI driver sees it.
+pub(in crate::kinds) fn inline(at: At<'_>, errors: &mut FieldErrors) {
+    const NOT_INLINE: &str = "may not be specified in the context of inline volumes";
+    let forbidden = |name: &str, set: bool, errors: &mut FieldErrors| {
+        if set {
+            at.get(name).forbidden(errors, NOT_INLINE);
+        }
+    };
+    forbidden("claimRef", at.get("claimRef").is_set(), errors);
+    forbidden("capacity", !at.get("capacity").is_empty(), errors);
+    if !at.get("csi").is_set() {
+        at.get("csi").required(errors, "has to be specified in the context of inline volumes");
+    }
+    access_modes(at.get("accessModes"), errors);
+    let policy = at.get("persistentVolumeReclaimPolicy");
+    if !matches!(policy.text(), "" | "Retain") {
+        policy.forbidden(errors, "may only be Retain in the context of inline volumes");
+    }
+    forbidden("nodeAffinity", at.get("nodeAffinity").is_set(), errors);
+    source(at, errors);
+    forbidden("storageClassName", !at.get("storageClassName").is_empty(), errors);
+    let mode = at.get("volumeMode");
+    if !matches!(mode.text(), "" | "Filesystem") {
+        mode.forbidden(errors, "may not specify volumeMode other than Filesystem in the context of inline volumes");
+    }
 }
 
 fn source(at: At<'_>, errors: &mut FieldErrors) {

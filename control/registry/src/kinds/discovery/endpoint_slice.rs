@@ -2,15 +2,13 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::{endpoint_ip, immutable, named, named_if_set, parse_ip, required_one_of};
-use super::super::validation::container::PROTOCOLS;
+use super::super::validation::checks::{endpoint_ip, named, parse_ip};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::{Generation, OwnAddresses};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
-use std::collections::HashSet;
 
 pub(super) fn row() -> Resource {
     Resource::new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice").strategy(RULES).table(CELLS)
@@ -20,13 +18,6 @@ const RULES: Rules = Rules {
     validate: Some(|ctx, slice| {
         let mut errors = FieldErrors::default();
         check_slice(At::object(slice), ctx.capabilities.own_addresses, &mut errors);
-        errors
-    }),
-    validate_update: Some(|ctx, slice, old| {
-        let mut errors = FieldErrors::default();
-        let (at, old) = (At::object(slice), At::object(old));
-        check_slice(at, ctx.capabilities.own_addresses, &mut errors);
-        immutable(at.get("addressType"), old.get("addressType"), &mut errors);
         errors
     }),
     generation: Generation::By(changed),
@@ -70,13 +61,9 @@ fn changed(new: &Object, old: &Object) -> bool {
 
 const ADDRESSES_MAX: usize = 100;
 const ENDPOINTS_MAX: usize = 1000;
-const PORTS_MAX: usize = 20_000;
-const TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
 
 fn check_slice(at: At<'_>, own: OwnAddresses, errors: &mut FieldErrors) {
     let type_ = at.get("addressType");
-    required_one_of(type_, errors, &TYPES);
-    check_ports(at.get("ports"), errors);
     let endpoints = at.get("endpoints");
     if endpoints.len() > ENDPOINTS_MAX {
         endpoints.too_many(errors, ENDPOINTS_MAX);
@@ -114,24 +101,5 @@ fn check_address(list: At<'_>, address: At<'_>, (type_, own): (&str, OwnAddresse
             endpoint_ip(address, own, errors);
         }
         _ => {}
-    }
-}
-
-fn check_ports(list: At<'_>, errors: &mut FieldErrors) {
-    if list.len() > PORTS_MAX {
-        list.too_many(errors, PORTS_MAX);
-        return;
-    }
-    let mut seen = HashSet::new();
-    for port in list.items() {
-        let name = port.get("name");
-        named_if_set(name, errors, names::dns1123_label);
-        if !seen.insert(name.text().to_owned()) {
-            name.duplicate_as(errors, name.text());
-        }
-        required_one_of(port.get("protocol"), errors, &PROTOCOLS);
-        if port.get("appProtocol").is_set() {
-            named(port.get("appProtocol"), errors, names::qualified_name);
-        }
     }
 }

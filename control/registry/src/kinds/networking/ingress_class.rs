@@ -2,7 +2,7 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::immutable;
+use super::super::validation::checks::{Facts, facts};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Generation;
@@ -18,14 +18,6 @@ const RULES: Rules = Rules {
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         spec(At::object(object).get("spec"), &mut errors);
-        errors
-    }),
-    validate_update: Some(|_, object, old| {
-        let mut errors = FieldErrors::default();
-        let (at, old) = (At::object(object), At::object(old));
-        let (new_spec, old_spec) = (at.get("spec"), old.get("spec"));
-        immutable(new_spec.get("controller"), old_spec.get("controller"), &mut errors);
-        super::typed_reference(new_spec.get("parameters"), &mut errors);
         errors
     }),
     generation: Generation::Spec,
@@ -55,18 +47,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
         }
         _ => controller.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
     }
-    let parameters = at.get("parameters");
-    if !parameters.is_set() {
-        return;
-    }
-    super::typed_reference(parameters, errors);
-    let (scope, namespace) = (parameters.get("scope"), parameters.get("namespace"));
-    match scope.text() {
-        "" => scope.required(errors, ""),
-        "Namespace" if !namespace.is_set() => namespace.required(errors, "`parameters.scope` is set to 'Namespace'"),
-        "Namespace" => namespace.invalid_each(errors, sampan_api::names::dns1123_label(namespace.text())),
-        "Cluster" if namespace.is_set() => namespace.forbidden(errors, "`parameters.scope` is set to 'Cluster'"),
-        "Cluster" => {}
-        _ => scope.not_supported(errors, &["Cluster", "Namespace"]),
-    }
+    PARAMETERS.check(at.get("parameters"), errors);
 }
+
+static PARAMETERS: Facts = Facts::new(|| facts("networking/v1.IngressClassParametersReference", "reference"));

@@ -1,11 +1,9 @@
 //! IPAddresses: allotted addresses of Services.
 
 use super::super::columns::{Cell, Tabled};
-use super::super::rules::Rules;
-use super::super::validation::checks::{immutable, parse_ip, required_named};
-use super::super::validation::{At, FieldErrors};
+use super::super::rules::{Rules, facts_alone};
+use super::super::validation::checks::parse_ip;
 use crate::resource::Resource;
-use sampan_api::names;
 use sampan_api::object::Object;
 
 pub(super) fn row() -> Resource {
@@ -16,34 +14,7 @@ pub(super) fn row() -> Resource {
         .table(CELLS)
 }
 
-const RULES: Rules = Rules {
-    name: address_name,
-    validate: Some(|_, object| {
-        let mut errors = FieldErrors::default();
-        let at = At::object(object);
-        let spec = at.get("spec");
-        let parent = spec.get("parentRef");
-        if !parent.is_set() {
-            parent.required(&mut errors, "");
-            return errors;
-        }
-        if !parent.get("group").is_empty() {
-            parent.get("group").invalid_each(&mut errors, names::dns1123_subdomain(parent.get("group").text()));
-        }
-        required_named(parent.get("resource"), &mut errors, names::path_segment);
-        required_named(parent.get("name"), &mut errors, names::path_segment);
-        parent.get("namespace").invalid_each(&mut errors, names::path_segment(parent.get("namespace").text()));
-        errors
-    }),
-    validate_update: Some(|_, object, old| {
-        let mut errors = FieldErrors::default();
-        let (at, old) = (At::object(object), At::object(old));
-        let (spec, old) = (at.get("spec"), old.get("spec"));
-        immutable(spec.get("parentRef"), old.get("parentRef"), &mut errors);
-        errors
-    }),
-    ..Rules::NONE
-};
+const RULES: Rules = Rules { name: address_name, validate_update: Some(facts_alone), ..Rules::NONE };
 
 const CELLS: &[(&str, Cell)] = &[("parent", |address, _| parent(address).into())];
 

@@ -2,7 +2,7 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use super::super::validation::checks::{at_most_all, label_selector, not_negative, number_or_percent, one_of};
+use super::super::validation::checks::{at_most_all, label_selector, number_or_percent, one_of};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Generation;
@@ -29,14 +29,8 @@ const RULES: Rules = Rules {
     }),
     validate_update: Some(|ctx, object, _| {
         let mut errors = FieldErrors::default();
-        let at = At::object(object);
-        if ctx.subresource == "status" {
-            let status = at.get("status");
-            for counter in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
-                not_negative(status.get(counter), &mut errors);
-            }
-        } else {
-            spec(at.get("spec"), &mut errors);
+        if ctx.subresource.is_empty() {
+            spec(At::object(object).get("spec"), &mut errors);
         }
         errors
     }),

@@ -1,8 +1,7 @@
 //! PriorityClasses: the importance of pods.
 
 use super::super::columns::Tabled;
-use super::super::rules::Rules;
-use super::super::validation::checks::{immutable, one_of};
+use super::super::rules::{Rules, facts_alone};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Generation;
@@ -22,15 +21,7 @@ const RULES: Rules = Rules {
         class(object, &mut errors);
         errors
     }),
-    validate_update: Some(|_, object, old| {
-        let mut errors = FieldErrors::default();
-        let (at, old) = (At::object(object), At::object(old));
-        if at.get("value").number() != old.get("value").number() {
-            at.get("value").forbidden(&mut errors, "may not be changed in an update.");
-        }
-        immutable(at.get("preemptionPolicy"), old.get("preemptionPolicy"), &mut errors);
-        errors
-    }),
+    validate_update: Some(facts_alone),
     generation: Generation::Constant,
     ..Rules::NONE
 };
@@ -62,5 +53,4 @@ fn class(object: &Object, errors: &mut FieldErrors) {
     } else if value.number() > USER_MAX {
         value.forbidden(errors, format!("maximum allowed value of a user defined priority is {USER_MAX}"));
     }
-    one_of(at.get("preemptionPolicy"), errors, &["PreemptLowerPriority", "Never"]);
 }

@@ -6,9 +6,12 @@ use crate::strategy::OwnAddresses;
 use sampan_api::field::{BadValue, FieldErrors, Path};
 use sampan_api::names;
 use sampan_api::selector::LabelSelector;
+use sampan_schema::Schema;
+use sampan_schema::facts::Named;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 pub(in crate::kinds) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 const PORT_RANGE: &str = "must be between 1 and 65535, inclusive";
@@ -109,30 +112,33 @@ pub(in crate::kinds) fn annotations(at: At<'_>, errors: &mut FieldErrors) {
     metadata::annotations(Some(at.value()), || at.path(), errors);
 }
 
-/// A `metav1.LabelSelector`, where one is set.
-pub(in crate::kinds) fn label_selector(at: At<'_>, errors: &mut FieldErrors) {
-    labels(at.get("matchLabels"), errors);
-    let expressions = at.get("matchExpressions");
-    for expression in expressions.items() {
-        let values = expression.get("values");
-        match expression.get("operator").text() {
-            "In" | "NotIn" if values.is_empty() => {
-                values.required(errors, "must be specified when `operator` is 'In' or 'NotIn'");
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                values.forbidden(errors, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            operator => {
-                expression.get("operator").invalid_as(errors, operator, "not a valid selector operator");
-            }
-        }
-        let key = expression.get("key");
-        named(key, errors, names::qualified_name);
-        for value in values.items() {
-            named(value, errors, names::label_value);
+/// Facts that stand under a name in the schema's data, for a validation that calls them at its own place.
+pub(in crate::kinds) struct Facts(LazyLock<Named>);
+
+impl Facts {
+    /// `find` is a call of [`facts`] with the names of a type and of its set.
+    pub(in crate::kinds) const fn new(find: fn() -> Named) -> Self {
+        Self(LazyLock::new(find))
+    }
+
+    /// Checks the value, where one is set.
+    pub(in crate::kinds) fn check(&self, at: At<'_>, errors: &mut FieldErrors) {
+        if at.is_set() {
+            self.0.check(Schema::builtin(), at.value(), &at.path(), errors);
         }
     }
+}
+
+/// The set of facts of a type by its name. The data is compiled in: a name that is not there stops the first use.
+pub(in crate::kinds) fn facts(type_name: &str, set: &str) -> Named {
+    Named::find(Schema::builtin(), type_name, set).unwrap_or_else(|| panic!("no facts {type_name}#{set}"))
+}
+
+static SELECTOR: Facts = Facts::new(|| facts("meta/v1.LabelSelector", "selector"));
+
+/// A `metav1.LabelSelector`, where one is set.
+pub(in crate::kinds) fn label_selector(at: At<'_>, errors: &mut FieldErrors) {
+    SELECTOR.check(at, errors);
 }
 
 /// Whether a selector could be turned into a query: otherwise its owner calls it invalid as a whole.

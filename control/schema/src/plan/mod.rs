@@ -1,7 +1,11 @@
 //! The work to do on a type's values, in a form that is quick to walk: defaults ([`crate::default`] makes and walks them) and
-//! checks ([`crate::facts`]).
+//! checks ([`crate::facts`]), and fields of features.
+
+mod fact;
 
 use serde_json::{Map, Value};
+
+pub(crate) use fact::{Each, Entry, FieldFacts, Format, Only, Set, Subject, Told, Whole};
 
 use crate::table::TypeId;
 
@@ -15,10 +19,12 @@ pub(crate) struct Plan {
     pub descend: Vec<(usize, TypeId)>,
     /// Resource lists, whose quantities are rounded up to thousandths.
     pub rounded: Vec<usize>,
-    /// Fields with facts that are checked.
-    pub checked: Vec<usize>,
-    /// Fields that hold types with something to check.
-    pub look: Vec<(usize, TypeId)>,
+    /// Sets of facts that are checked; at most one has no name.
+    pub facts: Vec<Set>,
+    /// Fields of a feature: their index, and that of the gate.
+    pub gated: Vec<(usize, usize)>,
+    /// Fields that hold types with fields of a feature.
+    pub gated_within: Vec<(usize, TypeId)>,
 }
 
 impl Plan {

@@ -1,0 +1,182 @@
+//! The checks of single values, and the errors that they make.
+
+use std::collections::HashSet;
+
+use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
+use sampan_api::names;
+use sampan_api::quantity::Quantity;
+use serde_json::{Map, Value};
+
+use super::way::Way;
+use crate::plan::{Each, Format, Told, Whole};
+
+impl Told {
+    /// The error for a value.
+    pub fn error(&self, path: &Path, value: impl Into<BadValue>) -> FieldError {
+        match self {
+            Told::Invalid(text) => FieldError::invalid(path, value, text),
+            Told::Forbidden(text) => FieldError::forbidden(path, text),
+            Told::Required(text) => FieldError::required(path, text),
+        }
+    }
+}
+
+const fn format(name: &'static str, rule: fn(&str) -> Vec<String>) -> Format {
+    Format { name, rule, lower: false }
+}
+
+static FORMATS: &[Format] = &[
+    format("dns-label", names::dns1123_label),
+    format("dns-subdomain", names::dns1123_subdomain),
+    format("csi-driver-name", |name| names::dns1123_subdomain(&name.to_lowercase())),
+    format("dns1035-label", names::dns1035_label),
+    format("path-segment", names::path_segment),
+    format("qualified-name", names::qualified_name),
+    Format { name: "lower-qualified-name", rule: names::qualified_name, lower: true },
+    format("label-value", names::label_value),
+    format("port-name", names::port_name),
+    format("config-map-key", names::config_map_key),
+    format("not-empty-key", |key| if key.is_empty() { vec!["field can not be empty.".to_owned()] } else { Vec::new() }),
+    format("not-empty", |text| if text.is_empty() { vec!["must not be empty".to_owned()] } else { Vec::new() }),
+];
+
+pub(super) fn format_named(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| format.name == name)
+}
+
+impl Format {
+    fn check(&self, text: &str, way: &Way<'_>, errors: &mut FieldErrors) {
+        let lowered = if self.lower { text.to_lowercase() } else { String::new() };
+        let text = if self.lower { &lowered } else { text };
+        for message in (self.rule)(text) {
+            errors.push(FieldError::invalid(&way.path(), text, message));
+        }
+    }
+}
+
+impl Each {
+    /// Checks one value. `key` is its key where it is an entry of a map; `told` is where errors are told.
+    pub fn check(&self, value: &Value, key: Option<&str>, field: &Way<'_>, told: &Way<'_>, errors: &mut FieldErrors) {
+        match self {
+            Each::Among(allowed, _) if allowed.contains(value) => {}
+            Each::Among(_, Some(text)) => errors.push(FieldError::invalid(&told.path(), value, text)),
+            Each::Among(allowed, None) => {
+                let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let supported: Vec<String> = allowed.iter().map(text).collect();
+                errors.push(FieldError::not_supported(&told.path(), value, &supported));
+            }
+            Each::Format(format) => format.check(value.as_str().unwrap_or(""), told, errors),
+            Each::Keys(format) => {
+                if let Some(key) = key {
+                    format.check(key, field, errors);
+                }
+            }
+            Each::Bounds { least, most, text } => {
+                // Above int64 is no integer of the API's: what is decoded fits.
+                if value.as_i64().is_some_and(|number| !(*least..=*most).contains(&number)) {
+                    errors.push(FieldError::invalid(&told.path(), value, text));
+                }
+            }
+            Each::MaxBytes { most, .. } if value.as_str().is_none_or(|text| text.len() <= *most) => {}
+            Each::MaxBytes { text: Some(text), .. } => errors.push(FieldError::invalid(&told.path(), value, text)),
+            Each::MaxBytes { shown, .. } => errors.push(FieldError::too_long(&told.path(), *shown)),
+            Each::NotNegative => {
+                let text = value.as_str().unwrap_or("0");
+                if text.parse::<Quantity>().is_ok_and(|amount| amount.is_negative()) {
+                    errors.push(FieldError::invalid(&told.path(), value, "must be greater than or equal to 0"));
+                }
+            }
+        }
+    }
+}
+
+impl Whole {
+    /// Checks a field that has this value, or none; false: nothing more is asked of it.
+    pub fn check(&self, set: Option<&Value>, way: &Way<'_>, errors: &mut FieldErrors) -> bool {
+        let error = match (self, set) {
+            (Whole::Required(text), None) => FieldError::required(&way.path(), text),
+            (Whole::Forbidden(text), Some(_)) => FieldError::forbidden(&way.path(), text),
+            (Whole::MaxItems(most), Some(value)) if entries(value) > *most => {
+                FieldError::too_many(&way.path(), entries(value), *most)
+            }
+            (Whole::MaxEntries(most), Some(value)) if entries(value) > *most => {
+                FieldError::too_long(&way.path(), *most)
+            }
+            (Whole::MaxTotalBytes(most), Some(value)) => {
+                let entry = |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(0, str::len);
+                if value.as_object().into_iter().flatten().map(entry).sum::<usize>() > *most {
+                    errors.push(FieldError::too_long(&way.path(), *most));
+                }
+                return true;
+            }
+            _ => return true,
+        };
+        errors.push(error);
+        false
+    }
+}
+
+/// Elements of a list, or entries of a map.
+fn entries(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => list.len(),
+        Value::Object(map) => map.len(),
+        _ => 0,
+    }
+}
+
+/// The values of a list that stood before: each may stand once. By a member where the elements are objects.
+pub(super) struct Seen<'v> {
+    member: &'v str,
+    texts: HashSet<&'v str>,
+    others: HashSet<String>,
+}
+
+impl<'v> Seen<'v> {
+    /// Nothing was seen yet.
+    pub fn by(member: &'v str) -> Self {
+        Self { member, texts: HashSet::new(), others: HashSet::new() }
+    }
+
+    /// Notes an element, and tells one that was there already.
+    pub fn note(&mut self, value: &'v Value, told: &Way<'_>, errors: &mut FieldErrors) {
+        static UNSET: Value = Value::Null;
+        let one = if self.member.is_empty() { value } else { value.get(self.member).unwrap_or(&UNSET) };
+        let new = match one {
+            Value::String(text) => self.texts.insert(text),
+            Value::Null => self.texts.insert(""),
+            other => self.others.insert(other.to_string()),
+        };
+        if !new {
+            let place = Way::Field(told, self.member);
+            let place = if self.member.is_empty() { told } else { &place };
+            let shown = if one.is_null() { Value::from("") } else { one.clone() };
+            errors.push(FieldError::duplicate(&place.path(), shown));
+        }
+    }
+}
+
+/// Whether two values are the same to Kubernetes, to which an empty list or map is none.
+pub(super) fn same(one: Option<&Value>, other: Option<&Value>) -> bool {
+    let is_none = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(list)) => list.is_empty(),
+        Some(Value::Object(map)) => map.is_empty(),
+        Some(_) => false,
+    };
+    match (is_none(one), is_none(other)) {
+        (true, true) => true,
+        (false, false) => one == other,
+        _ => false,
+    }
+}
+
+/// How many of the fields are set.
+pub(super) fn set_among(fields: &[Box<str>], object: &Map<String, Value>) -> usize {
+    let is_set = |name: &&str| match object.get(*name) {
+        None | Some(Value::Null) => false,
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(Value::Object(_) | Value::Bool(_) | Value::Number(_) | Value::String(_)) => true,
+    };
+    fields.iter().map(AsRef::as_ref).filter(is_set).count()
+}
