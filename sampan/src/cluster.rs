@@ -14,10 +14,13 @@ use crate::rules::RbacRules;
 use crate::scheduling;
 use anyhow::{Context, bail};
 use sampan_api::{Authorizer, UserInfo};
-use sampan_apiserver::{Anonymous, ApiServer, ApiService, Metrics, serve};
+use sampan_apiserver::{Action, Anonymous, ApiServer, ApiService, Metrics, documents, of_tokens, serve};
+use sampan_auth::certificates::ClientCertificates;
 use sampan_auth::node::NodeAuthorizer;
-use sampan_auth::union::{Authenticators, Authorizers};
-use sampan_auth::{Authenticator, Pki};
+use sampan_auth::service_account::{Ref, ServiceAccountTokens};
+use sampan_auth::tokens::StaticTokens;
+use sampan_auth::union::{Authenticators, Authorizers, BearerTokens};
+use sampan_auth::{Pki, TokenAuthenticator};
 use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_node::address::Block;
@@ -40,6 +43,7 @@ pub struct Cluster {
     pub address: SocketAddr,
     /// Its certificates.
     pub pki: Arc<Pki>,
+    tokens: Arc<ServiceAccountTokens>,
     /// The directory of its state.
     pub data_dir: DataDir,
     /// Its parts of the host's address ranges.
@@ -74,29 +78,27 @@ impl Cluster {
         progress("store opened");
         // Once the directory is ours alone: it says which addresses the cluster had.
         let addresses = ClusterAddresses::open(config, &data_dir)?;
-        let folder = data_dir.pki();
-        let pki_env = env.clone();
-        let pki = Arc::new(sampan_env::blocking(move || Pki::open(&folder, &pki_env)).await??);
+        let (pki, tokens) = identity(config, &data_dir, env).await?;
+        let bearers = bearers(config, &tokens)?;
         let table = Arc::new(ResourceTable::builtin().context("the built-in resource table")?);
         let registry =
             Registry::open(registry_config(config, address, &addresses, (&store, env), table.clone())).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());
 
-        let authorizer = DeferredAuthorizer::default();
-        let admission = DeferredAdmission::default();
+        let guards = Guards::of(&tokens);
         let node_connector = OwnNode::default();
-        let (ready, rules, explain) = (Ready::default(), RbacRules::default(), scheduling::Explain::default());
+        let (ready, explain) = (Ready::default(), scheduling::Explain::default());
         let apiserver = ApiServer::new(sampan_apiserver::Config {
             env: env.clone(),
             tasks: api.clone(),
             registry,
-            authenticator: authenticator(config)?,
-            authorizer: Arc::new(authorizer.clone()),
-            admission: Arc::new(admission.clone()),
+            authenticator: Arc::new(Authenticators(vec![Arc::new(ClientCertificates), bearers.clone()])),
+            authorizer: Arc::new(guards.authorizer.clone()),
+            admission: Arc::new(guards.admission.clone()),
             nodes: Arc::new(node_connector.clone()),
-            actions: vec![(scheduling::EXPLAIN_ACTION.into(), Arc::new(explain.clone()))],
-            rules: Some(Arc::new(rules.clone())),
-            routes: Vec::new(),
+            actions: actions(&tokens, &bearers, &explain),
+            rules: Some(Arc::new(guards.rules.clone())),
+            routes: tokens.documents(&server_url(address)).into_iter().map(documents::route).collect(),
             checks: vec![Arc::new(ready.clone()), Arc::new(StoreCheck(store.clone()))],
             anonymous: if config.authentication.anonymous { Anonymous::All } else { Anonymous::Health },
             version: VERSION.into(),
@@ -107,12 +109,13 @@ impl Cluster {
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
         let things = own_things(address, &addresses);
         first_start::ensure(&own, &table, &things).await.context("what a cluster has from its first start")?;
-        guard(&own, env, &api, &config.admission, &authorizer, &admission, &rules).await?;
+        guard(&own, env, &api, &config.admission, &guards).await?;
         first_start::keep(own, table, &things, env, &api)?;
 
         let mut cluster = Self {
             address,
             pki,
+            tokens,
             data_dir,
             addresses,
             service,
@@ -158,12 +161,16 @@ impl Cluster {
     ) -> anyhow::Result<()> {
         let components = config.components;
         if components.controllers {
-            let (service, env) = (self.service.clone(), self.env.clone());
+            let (service, env, tokens) = (self.service.clone(), self.env.clone(), self.tokens.clone());
             sampan_controllers::start(sampan_controllers::Config {
                 client_of: Arc::new(move |user| Ok(Client::in_process(service.clone(), user, "sampan", &env))),
                 env: self.env.clone(),
                 tasks: self.parts.clone(),
                 root_ca_pem: self.pki.ca_pem().to_owned(),
+                secret_token: Arc::new(move |namespace, account, uid, secret| {
+                    let account = Ref { name: account.to_owned(), uid: uid.to_owned() };
+                    tokens.issue_for_secret(namespace, &account, secret).map_err(|error| error.to_string())
+                }),
                 settings: sampan_controllers::Settings::default(),
             })?;
             progress("controllers started");
@@ -222,11 +229,7 @@ impl Cluster {
 
     /// The URL by which clients of this host reach the API.
     pub fn server_url(&self) -> String {
-        let ip = match self.address.ip() {
-            ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            ip => ip,
-        };
-        format!("https://{}", SocketAddr::new(ip, self.address.port()))
+        server_url(self.address)
     }
 
     /// Ends everything: guests, parts, the API, and at last the log.
@@ -250,6 +253,15 @@ impl Cluster {
             tracing::warn!(%error, "the store did not end in time");
         }
     }
+}
+
+/// The URL by which clients of this host reach the API that is bound to `address`.
+fn server_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("https://{}", SocketAddr::new(ip, address.port()))
 }
 
 /// `port`: as [`Config::port`] has it.
@@ -370,23 +382,68 @@ fn registry_config(
     registry
 }
 
-fn authenticator(config: &Config) -> anyhow::Result<Arc<dyn Authenticator>> {
-    let mut all: Vec<Arc<dyn Authenticator>> = vec![Arc::new(sampan_auth::certificates::ClientCertificates)];
-    if let Some(path) = &config.authentication.static_token_file {
-        all.push(Arc::new(sampan_auth::tokens::StaticTokens::from_file(path)?));
-    }
-    Ok(Arc::new(Authenticators(all)))
+/// The cluster's certificates, and the tokens of its service accounts.
+async fn identity(
+    config: &Config,
+    data_dir: &DataDir,
+    env: &Env,
+) -> anyhow::Result<(Arc<Pki>, Arc<ServiceAccountTokens>)> {
+    let (folder, pki_env) = (data_dir.pki(), env.clone());
+    let (pki, key) = sampan_env::blocking(move || {
+        let pki = Pki::open(&folder, &pki_env)?;
+        let key = pki.token_key()?;
+        Ok::<_, sampan_auth::pki::PkiError>((Arc::new(pki), key))
+    })
+    .await??;
+    let tokens = ServiceAccountTokens::new(config.service_account_issuer.clone(), key, env.clone());
+    Ok((pki, Arc::new(tokens)))
 }
 
-/// Puts authorization and admission in force, once what they read has been read whole.
+/// Who is told by a bearer token.
+fn bearers(config: &Config, tokens: &Arc<ServiceAccountTokens>) -> anyhow::Result<Arc<BearerTokens>> {
+    let mut all: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
+    let audiences = tokens.audiences().to_vec();
+    if let Some(path) = &config.authentication.static_token_file {
+        all.push(Arc::new(StaticTokens::from_file(path)?.for_audiences(audiences.clone())));
+    }
+    all.push(tokens.clone());
+    Ok(Arc::new(BearerTokens::new(all, audiences)))
+}
+
+/// The actions of rooms other than the API server's, and those that need what only this process has.
+fn actions(
+    tokens: &Arc<ServiceAccountTokens>,
+    bearers: &Arc<BearerTokens>,
+    explain: &scheduling::Explain,
+) -> Vec<(String, Arc<dyn Action>)> {
+    let explain: Arc<dyn Action> = Arc::new(explain.clone());
+    let mut all = vec![(scheduling::EXPLAIN_ACTION.to_owned(), explain)];
+    all.extend(of_tokens(tokens.clone(), bearers.clone()));
+    all
+}
+
+/// What is in force only once the API can be read.
+struct Guards {
+    tokens: Arc<ServiceAccountTokens>,
+    authorizer: DeferredAuthorizer,
+    admission: DeferredAdmission,
+    rules: RbacRules,
+}
+
+impl Guards {
+    fn of(tokens: &Arc<ServiceAccountTokens>) -> Self {
+        let (authorizer, admission) = (DeferredAuthorizer::default(), DeferredAdmission::default());
+        Self { tokens: tokens.clone(), authorizer, admission, rules: RbacRules::default() }
+    }
+}
+
+/// Puts authentication by tokens, authorization and admission in force, once what they read has been read whole.
 async fn guard(
     own: &Client,
     env: &Env,
     tasks: &Tasks,
     plugins: &sampan_admission::Selection,
-    authorizer: &DeferredAuthorizer,
-    admission: &DeferredAdmission,
-    rules: &RbacRules,
+    guards: &Guards,
 ) -> anyhow::Result<()> {
     let informers = Informers::new(own.clone(), env, tasks);
     let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
@@ -394,11 +451,12 @@ async fn guard(
     let authorizers: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
     let parts = sampan_admission::Parts { client: own.clone(), informers, authorizer: authorizers.clone() };
     let chain = sampan_admission::chain(&parts, plugins)?;
+    guards.tokens.look_up(own.clone(), &parts.informers)?;
     rbac.wait_synced().await?;
     parts.informers.wait_synced().await?;
-    rules.set(rbac);
-    authorizer.set(authorizers);
-    admission.set(chain);
+    guards.rules.set(rbac);
+    guards.authorizer.set(authorizers);
+    guards.admission.set(chain);
     Ok(())
 }
 
@@ -458,6 +516,7 @@ mod tests {
             node_ports: (30000, 32767),
             node_prefix: 24,
             authentication: Authentication::default(),
+            service_account_issuer: sampan_auth::service_account::ISSUER_DEFAULT.into(),
             image_aliases: Default::default(),
             allow_privileged: true,
             admission: Default::default(),

@@ -1,6 +1,7 @@
 //! The configuration of a server: flags over the file over the defaults. Validated whole, read once, passed down.
 
 use crate::ranges;
+use sampan_auth::service_account::ISSUER_DEFAULT;
 use sampan_node::address::Block;
 use sampan_schema::gates::Gates;
 use serde::Deserialize;
@@ -57,6 +58,8 @@ pub struct FileConfig {
     #[serde(rename = "nodeCIDRMaskSize")]
     pub node_cidr_mask_size: u8,
     pub authentication: Authentication,
+    /// The issuer of service accounts' tokens, and the audience that the API server is.
+    pub service_account_issuer: String,
     /// Images that stand for others: a well-known pause image for an embedded one.
     pub image_aliases: HashMap<String, String>,
     /// Whether containers may be `privileged`, as kubeadm and k3s let them be.
@@ -102,6 +105,7 @@ impl Default for FileConfig {
             node_port_range: "30000-32767".into(),
             node_cidr_mask_size: NODE_CIDR_MASK_SIZE_DEFAULT,
             authentication: Authentication::default(),
+            service_account_issuer: ISSUER_DEFAULT.into(),
             image_aliases: HashMap::new(),
             allow_privileged: true,
             admission: Admission::default(),
@@ -141,6 +145,8 @@ pub struct Config {
     /// The prefix of a node's blocks.
     pub node_prefix: u8,
     pub authentication: Authentication,
+    /// The issuer of service accounts' tokens.
+    pub service_account_issuer: String,
     pub image_aliases: HashMap<String, String>,
     pub allow_privileged: bool,
     /// The admission plugins that act.
@@ -252,6 +258,7 @@ impl Config {
             node_ports,
             node_prefix: file.node_cidr_mask_size,
             authentication: file.authentication,
+            service_account_issuer: file.service_account_issuer,
             image_aliases: file.image_aliases,
             allow_privileged: file.allow_privileged,
             admission,

@@ -5,6 +5,9 @@ mod binding;
 mod eviction;
 mod review;
 mod scale;
+mod token;
+
+pub use token::of_tokens;
 
 use crate::ask::Ask;
 use crate::body::Body;
@@ -17,7 +20,7 @@ use crate::respond;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::admission::{self, AdmitAll, Operation};
-use sampan_api::{Attributes, Object, Status};
+use sampan_api::{Attributes, GroupVersionResource, Object, Status};
 use sampan_registry::ResourceTable;
 use sampan_registry::options::Caller;
 use sampan_registry::resource::{Body as RowBody, SubresourceBody};
@@ -103,33 +106,55 @@ impl Ask {
     /// Reads the body of a call as an object of [`Ask::expected`], with the options of a create, and has it admitted as the
     /// creation of the request's subresource or row.
     pub async fn read_object(&self, body: Body) -> Result<(Object, WriteOptions), Status> {
+        let (object, options) = self.read_call(body).await?;
+        self.validate_call(&object, &options).await?;
+        Ok((object, options))
+    }
+
+    /// As [`Ask::read_object`], but that admission has only changed it: [`Ask::validate_call`] is to follow.
+    pub(crate) async fn read_call(&self, body: Body) -> Result<(Object, WriteOptions), Status> {
         let expected = &self.expected();
         let format = negotiate::input(&self.parts.headers)?;
         let bytes = self.read(body).await?;
         let options = options::write(&self.query(), "CreateOptions")?;
         let decoded = decode::object(expected, format, &bytes)?;
         let mut object = decoded.check_fields(options.field_validation, &self.exchange.warnings, expected)?;
-        self.admit_call(&mut object, &options).await?;
+        let resource = self.row.gvr();
+        let name = self.call_name(&object);
+        let attributes = self.call_attributes(&resource, &name, &options);
+        self.core.admission.mutate(&attributes, &mut object).await?;
         Ok((object, options))
     }
 
-    async fn admit_call(&self, object: &mut Object, options: &WriteOptions) -> Result<(), Status> {
+    /// Has admission say whether a call may be.
+    pub(crate) async fn validate_call(&self, object: &Object, options: &WriteOptions) -> Result<(), Status> {
         let resource = self.row.gvr();
-        let name = if self.name().is_empty() { object.name().to_owned() } else { self.name().to_owned() };
-        let attributes = admission::Attributes {
+        let name = self.call_name(object);
+        self.core.admission.validate(&self.call_attributes(&resource, &name, options), Some(object)).await
+    }
+
+    fn call_name(&self, object: &Object) -> String {
+        if self.name().is_empty() { object.name().to_owned() } else { self.name().to_owned() }
+    }
+
+    fn call_attributes<'a>(
+        &'a self,
+        resource: &'a GroupVersionResource,
+        name: &'a str,
+        options: &'a WriteOptions,
+    ) -> admission::Attributes<'a> {
+        admission::Attributes {
             operation: Operation::Create,
-            resource: &resource,
+            resource,
             subresource: self.subresource(),
             namespace: self.namespace(),
-            name: &name,
+            name,
             user: &self.user,
             dry_run: options.dry_run,
             options: &options.shown,
             old: None,
             warnings: &self.exchange.warnings,
-        };
-        self.core.admission.mutate(&attributes, object).await?;
-        self.core.admission.validate(&attributes, Some(object)).await
+        }
     }
 
     /// The writer of what follows from a call that was admitted: Kubernetes asks admission about the call alone.

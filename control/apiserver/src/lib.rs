@@ -28,6 +28,7 @@ pub mod connect;
 mod core;
 mod decode;
 mod discovery;
+pub mod documents;
 mod encode;
 mod exchange;
 pub mod flow;
@@ -52,7 +53,7 @@ mod served;
 pub mod table;
 mod verbs;
 
-pub use crate::actions::Action;
+pub use crate::actions::{Action, of_tokens};
 pub use crate::ask::Ask;
 pub use crate::body::Body;
 pub use crate::chain::Anonymous;

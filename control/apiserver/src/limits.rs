@@ -158,3 +158,5 @@ pub const ACCEPT_CLAUSES_MAX: usize = 64;
 pub const QUERY_PAIRS_MAX: usize = 256;
 /// Containers of a pod that a message about a log's container names.
 pub const CONTAINERS_IN_MESSAGE_MAX: usize = 32;
+/// How long caches may keep the documents about tokens' keys, seconds (kube-apiserver's).
+pub const DOCUMENT_MAX_AGE_SECONDS: u32 = 3600;

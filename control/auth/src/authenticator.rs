@@ -45,3 +45,21 @@ pub trait Authenticator: Send + Sync + 'static {
         credentials: Credentials<'a>,
     ) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>>;
 }
+
+/// The identity behind a token, and for which of the audiences that were asked about it holds.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    pub user: Arc<UserInfo>,
+    pub audiences: Vec<String>,
+}
+
+/// Tells whose a bearer token is. `Ok(None)`: it is of no form that this authenticator knows; `Err`: it is, and it does
+/// not hold.
+pub trait TokenAuthenticator: Send + Sync + 'static {
+    /// `audiences`: those that the token must be for, one of them at least.
+    fn authenticate_token<'a>(
+        &'a self,
+        token: &'a str,
+        audiences: &'a [String],
+    ) -> BoxFuture<'a, Result<Option<Authenticated>, Refused>>;
+}

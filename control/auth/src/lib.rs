@@ -15,8 +15,9 @@ pub mod limits;
 pub mod node;
 pub mod pki;
 pub mod rbac;
+pub mod service_account;
 pub mod tokens;
 pub mod union;
 
-pub use authenticator::{Authenticator, Credentials, Peer, Refused};
+pub use authenticator::{Authenticated, Authenticator, Credentials, Peer, Refused, TokenAuthenticator};
 pub use pki::Pki;

@@ -28,3 +28,12 @@ pub const REFERENCES_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const REFERENCES_READ_BYTES_MIN: usize = 64 * 1024;
 /// Nodes whose large pods are read at one time: as a tree, a pod takes many times its bytes.
 pub const REFERENCES_READ_AT_ONCE: usize = 2;
+
+/// Longest bearer token that is looked at, bytes. kube-apiserver's are below 2 KiB.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// How far clocks may differ where a token's times are compared, seconds (go-jose's default).
+pub const TOKEN_CLOCK_LEEWAY_SECONDS: i64 = 60;
+/// Tokens whose signature is remembered, in all: about 1 KiB each.
+pub const VERIFIED_TOKENS_MAX: usize = 8_192;
+/// Of these, of one account: a pod has a token of its own.
+pub const VERIFIED_TOKENS_OF_ONE_MAX: usize = 1_024;

@@ -2,6 +2,7 @@
 //! will sign ServiceAccount tokens, and a server certificate made anew at each start.
 
 use crate::limits::{CA_VALIDITY_YEARS, CERTIFICATE_RENEWAL_DAYS, CERTIFICATE_VALIDITY_YEARS};
+use crate::service_account::SigningKey;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData, SanType,
@@ -46,6 +47,7 @@ pub struct Pki {
     /// `sampan-admin` of `system:masters`: what the kubeconfig carries.
     pub admin: KeyedCertificate,
     today: jiff::civil::Date,
+    sa: Files,
 }
 
 impl Pki {
@@ -61,8 +63,8 @@ impl Pki {
             Some(ca) => ca,
             None => ca_files.write(make_ca(today)?)?,
         };
-        let mut pki =
-            Self { ca, admin: KeyedCertificate { certificate_pem: String::new(), key_pem: String::new() }, today };
+        let none = KeyedCertificate { certificate_pem: String::new(), key_pem: String::new() };
+        let mut pki = Self { ca, admin: none, today, sa: Files::new(folder, "sa") };
         let admin_files = Files::new(folder, "admin");
         let kept = match admin_files.read()? {
             Some(admin) if pki.still_good(&admin.certificate_pem) => Some(admin),
@@ -72,13 +74,24 @@ impl Pki {
             Some(admin) => admin,
             None => admin_files.write(pki.client("sampan-admin", "system:masters")?)?,
         };
-        let sa = Files::new(folder, "sa");
+        let sa = &pki.sa;
         if !sa.key.exists() {
             let key = KeyPair::generate()?;
             write_file(&sa.certificate, key.public_key_pem().as_bytes(), 0o644)?;
             write_file(&sa.key, key.serialize_pem().as_bytes(), 0o600)?;
         }
         Ok(pki)
+    }
+
+    /// Reads the key that signs the tokens of service accounts. One of another kind may be put in its place (RSA, say, for
+    /// relying parties that want RS256): tokens of the former key do not hold any more.
+    ///
+    /// # Errors
+    /// When the file is gone, or holds no key that can sign.
+    pub fn token_key(&self) -> Result<SigningKey, PkiError> {
+        let path = self.sa.key.clone();
+        let pem = std::fs::read(&path).map_err(|error| PkiError::File { path: path.clone(), error })?;
+        SigningKey::from_pem(&pem).map_err(|error| PkiError::Damaged { path, problem: error.to_string() })
     }
 
     pub fn ca_pem(&self) -> &str {
@@ -185,6 +198,7 @@ fn make_ca(today: jiff::civil::Date) -> Result<KeyedCertificate, PkiError> {
     Ok(KeyedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
 }
 
+#[derive(Debug)]
 struct Files {
     certificate: PathBuf,
     key: PathBuf,

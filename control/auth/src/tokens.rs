@@ -1,8 +1,9 @@
 //! Static bearer tokens from a file in kube-apiserver's format (`--token-auth-file`): one `token,user,uid[,"group,group"]`
 //! a line.
 
-use crate::authenticator::{Authenticator, Credentials, Refused};
+use crate::authenticator::{Authenticated, Refused, TokenAuthenticator};
 use crate::limits::TOKEN_FILE_MAX;
+use crate::union::for_own;
 use futures::future::{BoxFuture, FutureExt};
 use sampan_api::user::UserInfo;
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct StaticTokens {
     users: HashMap<String, Arc<UserInfo>>,
+    audiences: Vec<String>,
 }
 
 /// Tokens are secrets: only their number is shown.
@@ -60,7 +62,13 @@ impl StaticTokens {
                 return Err(problem("the token is already that of another line"));
             }
         }
-        Ok(Self { users })
+        Ok(Self { users, audiences: Vec::new() })
+    }
+
+    /// The audiences that the API server is: for these the tokens hold.
+    pub fn for_audiences(mut self, audiences: Vec<String>) -> Self {
+        self.audiences = audiences;
+        self
     }
 
     pub fn insert(&mut self, token: String, user: UserInfo) {
@@ -68,19 +76,17 @@ impl StaticTokens {
     }
 }
 
-impl Authenticator for StaticTokens {
-    fn authenticate<'a>(
+impl TokenAuthenticator for StaticTokens {
+    fn authenticate_token<'a>(
         &'a self,
-        credentials: Credentials<'a>,
-    ) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
-        let found = match credentials.bearer_token() {
-            None => Ok(None),
-            Some(token) => match self.users.get(token) {
-                Some(user) => Ok(Some(user.clone())),
-                None => Err(Refused("invalid bearer token".into())),
-            },
-        };
-        std::future::ready(found).boxed()
+        token: &'a str,
+        audiences: &'a [String],
+    ) -> BoxFuture<'a, Result<Option<Authenticated>, Refused>> {
+        let found = self.users.get(token).cloned().and_then(|user| {
+            let audiences = for_own(audiences, &self.audiences)?;
+            Some(Authenticated { user, audiences })
+        });
+        std::future::ready(Ok(found)).boxed()
     }
 }
 

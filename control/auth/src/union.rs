@@ -1,6 +1,6 @@
 //! Several authenticators or authorizers as one.
 
-use crate::authenticator::{Authenticator, Credentials, Refused};
+use crate::authenticator::{Authenticated, Authenticator, Credentials, Refused, TokenAuthenticator};
 use futures::future::{BoxFuture, FutureExt};
 use sampan_api::user::{Attributes, Authorizer, Decision, GROUP_MASTERS, UserInfo, Verdict};
 use std::sync::Arc;
@@ -26,6 +26,60 @@ impl Authenticator for Authenticators {
         }
         .boxed()
     }
+}
+
+/// Several authenticators of tokens as one, which reads the token of `Authorization: Bearer TOKEN`.
+pub struct BearerTokens {
+    authenticators: Vec<Arc<dyn TokenAuthenticator>>,
+    audiences: Vec<String>,
+}
+
+impl BearerTokens {
+    /// `audiences`: what the API server itself is; requests show tokens that are for one of them.
+    pub fn new(authenticators: Vec<Arc<dyn TokenAuthenticator>>, audiences: Vec<String>) -> Self {
+        Self { authenticators, audiences }
+    }
+
+    /// Whose token it is, asked in turn. `audiences`: those that it must be for; none are the server's own.
+    ///
+    /// # Errors
+    /// Why it does not hold, in kube-apiserver's words. Nobody knows it: `invalid bearer token`.
+    pub async fn review(&self, token: &str, audiences: &[String]) -> Result<Authenticated, Refused> {
+        let audiences = if audiences.is_empty() { &self.audiences } else { audiences };
+        let mut faults: Vec<String> = Vec::new();
+        for one in &self.authenticators {
+            match one.authenticate_token(token, audiences).await {
+                Ok(Some(authenticated)) => return Ok(authenticated),
+                Ok(None) => {}
+                Err(Refused(fault)) if faults.contains(&fault) => {}
+                Err(Refused(fault)) => faults.push(fault),
+            }
+        }
+        Err(Refused(match faults.as_slice() {
+            [] => "invalid bearer token".to_owned(),
+            [one] => one.clone(),
+            several => format!("[{}]", several.join(", ")),
+        }))
+    }
+}
+
+impl Authenticator for BearerTokens {
+    fn authenticate<'a>(
+        &'a self,
+        credentials: Credentials<'a>,
+    ) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
+        async move {
+            let Some(token) = credentials.bearer_token() else { return Ok(None) };
+            self.review(token, &[]).await.map(|authenticated| Some(authenticated.user))
+        }
+        .boxed()
+    }
+}
+
+/// Those of `audiences` that are the API server's own; `None`: none is, and a token that names no audience does not hold.
+pub(crate) fn for_own(audiences: &[String], own: &[String]) -> Option<Vec<String>> {
+    let common: Vec<String> = own.iter().filter(|one| audiences.contains(one)).cloned().collect();
+    (!common.is_empty()).then_some(common)
 }
 
 /// Asks in turn; the first with an opinion decides. Members of `system:masters` may do everything, as in Kubernetes,

@@ -16,6 +16,7 @@ mod pod;
 pub mod pod_gc;
 pub mod published;
 pub mod replicaset;
+pub mod token_secret;
 
 pub use sampan_reconcile::Error;
 
@@ -28,6 +29,10 @@ use std::sync::Arc;
 /// Makes a client of an identity: in process from the service, on an agent never (controllers run with the server).
 pub type ClientOf = Arc<dyn Fn(UserInfo) -> sampan_client::Result<Client> + Send + Sync>;
 
+/// Makes the token that stands in a Secret, out of the namespace, the account's name and UID and the Secret's name. Error:
+/// why there can be none.
+pub type SecretToken = Arc<dyn Fn(&str, &str, &str, &str) -> Result<String, String> + Send + Sync>;
+
 /// The parts that controllers are made of.
 #[derive(Clone)]
 pub struct Config {
@@ -39,6 +44,8 @@ pub struct Config {
     pub tasks: Tasks,
     /// The certificates in `kube-root-ca.crt` of each namespace.
     pub root_ca_pem: String,
+    /// Makes the tokens that stand in Secrets.
+    pub secret_token: SecretToken,
     /// Settings for which Kubernetes has flags.
     pub settings: Settings,
 }
@@ -92,6 +99,7 @@ pub fn start(config: Config) -> Result<(), Error> {
     let informers = Informers::new(reader, &config.env, &config.tasks);
     let context = Context { config, informers };
     published::start(&context)?;
+    token_secret::start(&context)?;
     namespace::start(&context)?;
     replicaset::start(&context)?;
     deployment::start(&context)?;

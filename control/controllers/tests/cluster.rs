@@ -2,7 +2,7 @@
 //! each pod ready at once.
 
 use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
-use sampan_api::k8s::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, ServiceAccount};
+use sampan_api::k8s::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, Secret, ServiceAccount};
 use sampan_api::user::{GROUP_MASTERS, UserInfo};
 use sampan_api::{Authorizer, Object};
 use sampan_auth::rbac::RbacAuthorizer;
@@ -48,6 +48,7 @@ async fn world() -> World {
         env: env.clone(),
         tasks: tasks.clone(),
         root_ca_pem: "pem".into(),
+        secret_token: Arc::new(|namespace, account, _, secret| Ok(format!("{namespace}.{account}.{secret}"))),
         settings: Settings { node_grace: Duration::from_secs(1), ..Settings::default() },
     })
     .expect("controllers");
@@ -510,4 +511,31 @@ async fn a_silent_node_is_tainted_and_loses_its_pods() {
         })
         .await;
     world.end().await;
+}
+
+#[tokio::test]
+async fn a_secret_of_tokens_is_filled_and_goes_with_its_account() {
+    let mut world = world().await;
+    let accounts = world.admin.namespaced::<ServiceAccount>("default");
+    let secrets = world.admin.namespaced::<Secret>("default");
+    let secret = |name: &str, account: &str| -> Secret {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "annotations": {"kubernetes.io/service-account.name": account}},
+            "type": "kubernetes.io/service-account-token",
+        }))
+        .expect("a Secret")
+    };
+    let bot: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": "bot"}})).expect("an account");
+    let uid = accounts.create(&bot).await.expect("made").metadata.uid;
+    secrets.create(&secret("s", "bot")).await.expect("made");
+    secrets.create(&secret("of-nobody", "nobody")).await.expect("made");
+    world.until(async || secrets.get("of-nobody").await.is_err()).await;
+    world.until(async || secrets.get("s").await.is_ok_and(|secret| secret.data.is_some())).await;
+    let filled = secrets.get("s").await.expect("there");
+    let data = filled.data.expect("filled");
+    let text = |key: &str| String::from_utf8(data[key].0.clone()).expect("text");
+    assert_eq!((text("token"), text("namespace"), text("ca.crt")), ("default.bot.s".into(), "default".into(), "pem".into()));
+    assert_eq!(filled.metadata.annotations.expect("annotated").get("kubernetes.io/service-account.uid").cloned(), uid);
+    accounts.delete("bot", &DeleteParams::default()).await.expect("deleted");
+    world.until(async || secrets.get("s").await.is_err()).await;
 }

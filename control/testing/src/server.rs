@@ -10,7 +10,7 @@ use sampan_api::user::{
 use sampan_api::{GroupVersionKind, Object, Status};
 use sampan_apiserver::flow::seats::Seats;
 use sampan_apiserver::line::Ledgers;
-use sampan_apiserver::{Anonymous, ApiServer, ApiService, Config, NoNodes, RuleResolver};
+use sampan_apiserver::{Action, Anonymous, ApiServer, ApiService, Config, NoNodes, RuleResolver};
 use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::rbac::RbacAuthorizer;
@@ -41,6 +41,8 @@ pub struct Parts {
     pub anonymous: Anonymous,
     /// Lists what a caller may do.
     pub rules: Option<Arc<dyn RuleResolver>>,
+    /// Actions that are bound besides the API server's own.
+    pub actions: Vec<(String, Arc<dyn Action>)>,
     /// The namespaces that are there from the start.
     pub namespaces: Vec<String>,
 }
@@ -57,6 +59,7 @@ impl Parts {
             admission: Arc::new(AdmitAll),
             anonymous: Anonymous::Health,
             rules: None,
+            actions: Vec::new(),
             namespaces: vec!["default".to_owned()],
         }
     }
@@ -81,7 +84,7 @@ impl Parts {
             authorizer: self.authorizer,
             admission: self.admission,
             nodes: Arc::new(NoNodes),
-            actions: Vec::new(),
+            actions: self.actions,
             rules: self.rules,
             routes: Vec::new(),
             checks: Vec::new(),

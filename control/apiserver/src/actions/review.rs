@@ -155,6 +155,22 @@ fn attributes(review: &Object, user: UserInfo) -> Attributes {
     }
 }
 
+/// An identity as reviews show it (`authentication.k8s.io` UserInfo).
+pub(super) fn user_info(user: &UserInfo) -> Value {
+    let mut info = Map::from_iter([("username".to_owned(), Value::from(user.name.clone()))]);
+    if !user.uid.is_empty() {
+        info.insert("uid".into(), user.uid.clone().into());
+    }
+    if !user.groups.is_empty() {
+        info.insert("groups".into(), user.groups.clone().into());
+    }
+    if !user.extra.is_empty() {
+        let extra = user.extra.iter().map(|(key, values)| (key.clone(), values.clone().into()));
+        info.insert("extra".into(), extra.collect::<Map<_, Value>>().into());
+    }
+    Value::Object(info)
+}
+
 /// SelfSubjectReview: who the server takes the caller for.
 pub(super) struct WhoAmI;
 
@@ -162,26 +178,8 @@ pub(super) struct WhoAmI;
 impl Action for WhoAmI {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
         let (mut review, _) = ask.read_object(body).await?;
-        let user = ask.user();
-        let mut info = Map::from_iter([("username".to_owned(), Value::from(user.name.clone()))]);
-        if !user.uid.is_empty() {
-            info.insert("uid".into(), user.uid.clone().into());
-        }
-        if !user.groups.is_empty() {
-            info.insert("groups".into(), user.groups.clone().into());
-        }
-        if !user.extra.is_empty() {
-            info.insert(
-                "extra".into(),
-                user.extra
-                    .iter()
-                    .map(|(key, values)| (key.clone(), values.clone().into()))
-                    .collect::<Map<_, Value>>()
-                    .into(),
-            );
-        }
         review.set_meta("creationTimestamp", sampan_api::time::rfc3339(ask.env().now()));
-        review.set(&["status", "userInfo"], Value::Object(info));
+        review.set(&["status", "userInfo"], user_info(ask.user()));
         ask.answer(201, &review.into_value())
     }
 }
