@@ -7,7 +7,7 @@ use sampan_schema::gates::Gates;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A node's blocks have 254 pods each, and the pods' range holds 8,192 of them.
 pub const NODE_CIDR_MASK_SIZE_DEFAULT: u8 = 24;
@@ -96,6 +96,14 @@ pub struct Authentication {
     pub static_token_file: Option<PathBuf>,
     /// Requests without credentials go on as `system:anonymous`, and authorization decides; otherwise only health is open.
     pub anonymous: bool,
+}
+
+impl FileConfig {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let problem = |error: String| ConfigError(vec![format!("{}: {error}", path.display())]);
+        let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
+        serde_saphyr::from_str(&text).map_err(|error| problem(error.to_string()))
+    }
 }
 
 impl Default for FileConfig {
@@ -202,14 +210,7 @@ impl std::error::Error for ConfigError {}
 impl Config {
     pub fn resolve(flags: &ServerFlags) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let file = match &flags.config {
-            None => FileConfig::default(),
-            Some(path) => match std::fs::read_to_string(path) {
-                Err(error) => return Err(ConfigError(vec![format!("{}: {error}", path.display())])),
-                Ok(text) => serde_saphyr::from_str(&text)
-                    .map_err(|error| ConfigError(vec![format!("{}: {error}", path.display())]))?,
-            },
-        };
+        let file = flags.config.as_deref().map_or_else(|| Ok(FileConfig::default()), FileConfig::read)?;
         let components = components(&flags.components, &mut problems);
         if !flags.components.iter().any(|name| name == "apiserver") {
             problems

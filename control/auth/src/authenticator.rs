@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 /// client CA by the handshake), and who that makes it, found out once a connection.
 #[derive(Debug, Default)]
 pub struct Peer {
+    /// Its certificates.
     pub certificates: Vec<Bytes>,
     /// Filled by the first authenticator that reads the certificates; later requests of the connection take it from here.
     pub identity: OnceLock<Arc<UserInfo>>,
@@ -49,7 +50,9 @@ pub trait Authenticator: Send + Sync + 'static {
 /// The identity behind a token, and for which of the audiences that were asked about it holds.
 #[derive(Clone, Debug)]
 pub struct Authenticated {
+    /// Who it is.
     pub user: Arc<UserInfo>,
+    /// Those of the audiences.
     pub audiences: Vec<String>,
 }
 

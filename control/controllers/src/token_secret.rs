@@ -40,10 +40,8 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
         accounts: accounts.lister(),
         secrets: secrets.lister(),
         // As in Kubernetes, the controllers' own identity: it alone may write the accounts that all others are.
-        client: context.client(
-            UserInfo::new("system:kube-controller-manager", Vec::<String>::new()),
-            "tokens-controller",
-        )?,
+        client: context
+            .client(UserInfo::new("system:kube-controller-manager", Vec::<String>::new()), "tokens-controller")?,
         ca_pem: context.config.root_ca_pem.clone(),
         token: context.config.secret_token.clone(),
     };

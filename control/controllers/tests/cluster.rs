@@ -107,6 +107,7 @@ fn changes(admin: &Client, env: &Env, tasks: &Tasks) -> watch::Receiver<u64> {
         informers.of::<Node>(),
         informers.of::<Pod>(),
         informers.of::<ReplicaSet>(),
+        informers.of::<Secret>(),
         informers.of::<ServiceAccount>(),
     ];
     for informer in all {
@@ -513,9 +514,9 @@ async fn a_silent_node_is_tainted_and_loses_its_pods() {
     world.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_of_tokens_is_filled_and_goes_with_its_account() {
-    let mut world = world().await;
+    let world = world().await;
     let accounts = world.admin.namespaced::<ServiceAccount>("default");
     let secrets = world.admin.namespaced::<Secret>("default");
     let secret = |name: &str, account: &str| -> Secret {
@@ -529,13 +530,17 @@ async fn a_secret_of_tokens_is_filled_and_goes_with_its_account() {
     let uid = accounts.create(&bot).await.expect("made").metadata.uid;
     secrets.create(&secret("s", "bot")).await.expect("made");
     secrets.create(&secret("of-nobody", "nobody")).await.expect("made");
-    world.until(async || secrets.get("of-nobody").await.is_err()).await;
-    world.until(async || secrets.get("s").await.is_ok_and(|secret| secret.data.is_some())).await;
+    world.becomes(true, async || secrets.get("of-nobody").await.is_err()).await;
+    world.becomes(true, async || secrets.get("s").await.is_ok_and(|secret| secret.data.is_some())).await;
     let filled = secrets.get("s").await.expect("there");
     let data = filled.data.expect("filled");
     let text = |key: &str| String::from_utf8(data[key].0.clone()).expect("text");
-    assert_eq!((text("token"), text("namespace"), text("ca.crt")), ("default.bot.s".into(), "default".into(), "pem".into()));
+    assert_eq!(
+        (text("token"), text("namespace"), text("ca.crt")),
+        ("default.bot.s".into(), "default".into(), "pem".into())
+    );
     assert_eq!(filled.metadata.annotations.expect("annotated").get("kubernetes.io/service-account.uid").cloned(), uid);
     accounts.delete("bot", &DeleteParams::default()).await.expect("deleted");
-    world.until(async || secrets.get("s").await.is_err()).await;
+    world.becomes(true, async || secrets.get("s").await.is_err()).await;
+    world.tasks.drain(Duration::from_secs(5)).await.expect("drained");
 }

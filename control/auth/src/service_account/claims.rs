@@ -10,22 +10,31 @@ pub const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
 /// What a token says. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Claims {
+    /// Whom the token is for; of a Secret's: nobody but the API server.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub aud: Vec<String>,
+    /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exp: Option<i64>,
+    /// When it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iat: Option<i64>,
+    /// Who made it.
     #[serde(default)]
     pub iss: String,
+    /// Its own name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub jti: String,
+    /// The account and what it is bound to; not of a Secret's.
     #[serde(default, rename = "kubernetes.io", skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<Bound>,
+    /// The account and the Secret, of a Secret's.
     #[serde(flatten)]
     pub legacy: LegacyClaims,
+    /// Before this it does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
+    /// The account as a user.
     #[serde(default)]
     pub sub: String,
 }
@@ -33,14 +42,19 @@ pub struct Claims {
 /// The claim `kubernetes.io`: the account, and what the token lives and dies with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
+    /// The account's namespace.
     #[serde(default)]
     pub namespace: String,
+    /// The node: that the token is bound to, or that its pod is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Ref>,
+    /// The pod that the token is bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Ref>,
+    /// The Secret that the token is bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Ref>,
+    /// The account.
     #[serde(default)]
     pub serviceaccount: Ref,
     /// From when on the use of the token is worth a note; seconds since 1970.
@@ -51,8 +65,10 @@ pub struct Bound {
 /// An object by name and UID.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ref {
+    /// The object's name.
     #[serde(default)]
     pub name: String,
+    /// Its UID; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uid: String,
 }
@@ -60,16 +76,20 @@ pub struct Ref {
 /// The claims of a token that stands in a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegacyClaims {
+    /// The account's namespace.
     #[serde(default, rename = "kubernetes.io/serviceaccount/namespace", skip_serializing_if = "String::is_empty")]
     pub namespace: String,
+    /// The name of the Secret.
     #[serde(default, rename = "kubernetes.io/serviceaccount/secret.name", skip_serializing_if = "String::is_empty")]
     pub secret: String,
+    /// The account's name.
     #[serde(
         default,
         rename = "kubernetes.io/serviceaccount/service-account.name",
         skip_serializing_if = "String::is_empty"
     )]
     pub account: String,
+    /// The account's UID.
     #[serde(
         default,
         rename = "kubernetes.io/serviceaccount/service-account.uid",

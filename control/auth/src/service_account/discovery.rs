@@ -14,7 +14,9 @@ pub const KEYS_PATH: &str = "/openid/v1/jwks";
 pub struct Document {
     /// The path at which it is served.
     pub path: &'static str,
+    /// Its media type.
     pub content_type: &'static str,
+    /// Its text.
     pub json: String,
 }
 

@@ -11,6 +11,7 @@ use serde_json::json;
 pub(super) struct Unverified<'a> {
     /// What the signature is of.
     signed: &'a str,
+    /// Its claims, JSON.
     pub payload: Vec<u8>,
     signature: Vec<u8>,
     header: Header,

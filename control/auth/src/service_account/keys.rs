@@ -20,9 +20,13 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 /// A signature algorithm of JWS (RFC 7518).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
+    /// RSA, PKCS #1 v1.5, SHA-256.
     Rs256,
+    /// ECDSA on P-256, SHA-256.
     Es256,
+    /// ECDSA on P-384, SHA-384.
     Es384,
+    /// ECDSA on P-521, SHA-512.
     Es512,
 }
 
@@ -65,10 +69,13 @@ const CURVES: [(Algorithm, &EcdsaSigningAlgorithm); 3] = [
 /// A key that cannot be used, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
+    /// The text is no key.
     #[error("it holds no PEM of a private key: {0}")]
     Pem(String),
+    /// It is a key of another kind.
     #[error("it is neither an RSA key of 2048 bits or more nor a key of the curves P-256, P-384 and P-521")]
     Kind,
+    /// The engine refused.
     #[error("the token could not be signed")]
     Sign,
 }
@@ -77,6 +84,7 @@ pub enum KeyError {
 pub struct PublicKey {
     /// The hash of the key, by which a token's header names it.
     pub id: String,
+    /// By which it verifies.
     pub algorithm: Algorithm,
     key: ParsedPublicKey,
     jwk: Map<String, Value>,

@@ -23,6 +23,7 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// By what `client` and `informers` read.
     pub fn new(client: Client, informers: &Informers) -> Result<Self, Error> {
         Ok(Self {
             accounts: informers.of::<ServiceAccount>()?,
@@ -100,7 +101,7 @@ impl Live {
             return Err(invalidated());
         }
         let held = secret.object().get_str(&["data", TOKEN_KEY]).and_then(|text| BASE64.decode(text).ok());
-        if !held.is_some_and(|held| verify_slices_are_equal(&held, token.as_bytes()).is_ok()) {
+        if held.is_none_or(|held| verify_slices_are_equal(&held, token.as_bytes()).is_err()) {
             return Err(Refused("Token does not match server's copy".into()));
         }
         let account = self.find(&self.accounts, namespace, &claims.account, &claims.uid).await?;
@@ -114,7 +115,7 @@ impl Live {
             let uid = &account.uid;
             return Err(Refused(format!("ServiceAccount UID ({uid}) does not match claim ({})", claims.uid)));
         }
-        if !secret.labels.get(LAST_USED).is_some_and(|date| date.as_str() >= today) {
+        if secret.labels.get(LAST_USED).is_none_or(|date| date.as_str() < today) {
             self.note_use(&secret, today).await;
         }
         match secret.labels.get(INVALID_SINCE).filter(|since| !since.is_empty()) {

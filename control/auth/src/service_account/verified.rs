@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 /// A token that one of the keys has signed.
 pub(super) struct Verified {
+    /// What it says.
     pub claims: Claims,
+    /// Whose it is.
     pub user: Arc<UserInfo>,
 }
 
@@ -37,10 +39,12 @@ pub(super) fn hash(token: &str) -> Hash {
 }
 
 impl VerifiedTokens {
+    /// The token of that hash, if it is known.
     pub fn get(&self, hash: &Hash) -> Option<Arc<Verified>> {
         self.inner.lock().tokens.get(hash).cloned()
     }
 
+    /// Remembers a token.
     pub fn insert(&self, hash: Hash, token: Arc<Verified>) {
         let inner = &mut *self.inner.lock();
         let name = &token.user.name;
@@ -60,6 +64,7 @@ impl VerifiedTokens {
         }
     }
 
+    /// Forgets it: it holds no more.
     pub fn forget(&self, hash: &Hash) {
         let inner = &mut *self.inner.lock();
         let Some(token) = inner.tokens.remove(hash) else { return };
