@@ -46,7 +46,10 @@ fn main() -> anyhow::Result<()> {
         Task::Tidy { bless } => {
             tidy::run(&root, if bless { ratchet::Counting::Lower } else { ratchet::Counting::Compare })
         }
-        Task::Tools => tools::prepare(&root).and_then(|tools| tools::interpreted(&root, &tools)),
+        Task::Tools => tools::prepare(&root).and_then(|tools| {
+            tools::interpreted(&root, &tools)?;
+            tools::operators(&root, &tools)
+        }),
         Task::Bench { arguments } => bench(&root, &arguments),
     }
 }

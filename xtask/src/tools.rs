@@ -3,6 +3,7 @@
 use crate::command::{is_there, run, run_with};
 use anyhow::bail;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Path of `cargo deny` under the tools' folder.
 pub const DENY: &str = "deny/bin/cargo-deny";
@@ -76,6 +77,25 @@ pub fn interpreted(root: &Path, tools: &Path) -> anyhow::Result<()> {
     let (script, output) = (path(source.join("policy.js")), path(made.join("quickjs.wasm")));
     let from = ["--wit", &contract, "--js", &script, "-n", world, "--sync", "--stub-wasi", "-o", &output];
     run(root, &path(npm.join("node_modules/.bin/componentize-qjs")), &from)
+}
+
+/// The Go modules of operators whose definitions the tests serve, as `tests/tests/operators.tsv` names them: where each
+/// was put, in `operators.json`.
+pub fn operators(root: &Path, tools: &Path) -> anyhow::Result<()> {
+    let list = std::fs::read_to_string(root.join("tests/tests/operators.tsv"))?;
+    let mut found = serde_json::Map::new();
+    for line in list.lines().filter_map(|line| line.strip_prefix("operator\t")) {
+        let module = line.split('\t').next().unwrap_or_default();
+        println!("+ go mod download -json {module}");
+        let output = Command::new("go").args(["mod", "download", "-json", module]).current_dir(tools).output()?;
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let Some(folder) = answer["Dir"].as_str().filter(|_| output.status.success()) else {
+            bail!("{module} could not be fetched: {}", answer["Error"]);
+        };
+        found.insert(module.to_owned(), folder.into());
+    }
+    std::fs::write(tools.join("operators.json"), serde_json::to_vec_pretty(&found)?)?;
+    Ok(())
 }
 
 /// The peer that HTTP components are compared with: the release of the engine that Sampan is built with.
