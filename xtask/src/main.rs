@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
         }
         Task::Tools => tools::prepare(&root).and_then(|tools| {
             tools::interpreted(&root, &tools)?;
-            tools::operators(&root, &tools)
+            tools::clients(&root, &tools)
         }),
         Task::Bench { arguments } => bench(&root, &arguments),
     }

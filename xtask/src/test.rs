@@ -11,7 +11,7 @@ pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     let tools = tools::prepare(root)?;
     if tier == "nightly" {
         tools::interpreted(root, &tools)?;
-        tools::operators(root, &tools)?;
+        tools::clients(root, &tools)?;
     }
     let deny = tools.join(tools::DENY).to_string_lossy().into_owned();
     command::run(root, &deny, &["deny", "check", "bans", "licenses", "sources"])?;

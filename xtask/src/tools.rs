@@ -79,9 +79,18 @@ pub fn interpreted(root: &Path, tools: &Path) -> anyhow::Result<()> {
     run(root, &path(npm.join("node_modules/.bin/componentize-qjs")), &from)
 }
 
+/// The clients that the nightly tier runs besides those of every tier.
+pub fn clients(root: &Path, tools: &Path) -> anyhow::Result<()> {
+    for (name, package) in [("helm-3", "helm.sh/helm/v3/cmd/helm"), ("helm-4", "helm.sh/helm/v4/cmd/helm")] {
+        let (source, output) = (root.join("tests/clients").join(name), tools.join(name));
+        run(&source, "go", &["build", "-trimpath", "-o", &output.to_string_lossy(), package])?;
+    }
+    operators(root, tools)
+}
+
 /// The Go modules of operators whose definitions the tests serve, as `tests/tests/operators.tsv` names them: where each
 /// was put, in `operators.json`.
-pub fn operators(root: &Path, tools: &Path) -> anyhow::Result<()> {
+fn operators(root: &Path, tools: &Path) -> anyhow::Result<()> {
     let list = std::fs::read_to_string(root.join("tests/tests/operators.tsv"))?;
     let mut found = serde_json::Map::new();
     for line in list.lines().filter_map(|line| line.strip_prefix("operator\t")) {
