@@ -24,10 +24,9 @@ pub fn prepare(root: &Path) -> anyhow::Result<PathBuf> {
     if !is_there("go", "version") {
         bail!("the tests build kubectl and client-go programs: install Go 1.24 or newer");
     }
-    for (name, folder) in [("kubectl-1.35", "kubectl-1.35"), ("kubectl-1.31", "kubectl-1.31"), ("informer", "informer")]
-    {
+    for name in ["kubectl-1.35", "kubectl-1.31", "informer", "oracle"] {
         // Always: Go itself knows whether the sources have changed.
-        let (source, output) = (root.join("tests/clients").join(folder), tools.join(name));
+        let (source, output) = (root.join("tests/clients").join(name), tools.join(name));
         run(&source, "go", &["build", "-trimpath", "-o", &output.to_string_lossy(), "."])?;
     }
     python(root, &tools)?;

@@ -4,6 +4,7 @@ use crate::field::{FieldError, FieldErrors, Path};
 use crate::limits::SELECTOR_MAX;
 use crate::names;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The comparison that a requirement makes with a label's value.
@@ -359,21 +360,34 @@ impl Parser {
         if open != Token::Symbol("(") {
             return Err(format!("found '{}' expected: '('", open.literal()));
         }
-        let mut out = Vec::new();
-        // Between two commas stands the empty string, as Go has it.
-        let mut pending: Option<String> = None;
-        loop {
-            match self.next() {
-                Token::Word(word) => pending = Some(word),
-                Token::Symbol(",") => out.push(pending.take().unwrap_or_default()),
-                Token::Symbol(")") => {
-                    out.push(pending.take().unwrap_or_default());
-                    return Ok(out);
-                }
-                other => return Err(format!("found '{}', expected: ',', or identifier", other.literal())),
+        match self.peek() {
+            Token::Word(_) | Token::Symbol(",") => {}
+            Token::Symbol(")") => {
+                self.at += 1;
+                return Ok(vec![String::new()]);
             }
-            if pending.is_some() && !matches!(self.peek(), Token::Symbol("," | ")")) {
-                return Err(format!("found '{}', expected: ',' or ')'", self.peek().literal()));
+            other => return Err(format!("found '{}', expected: ',', ')' or identifier", other.literal())),
+        }
+        // A set, as Go has it. Between two commas, and before and after the only one, stands the empty string.
+        let mut out = BTreeSet::new();
+        loop {
+            match (self.next(), self.peek()) {
+                (Token::Word(word), after) => {
+                    out.insert(word);
+                    if !matches!(after, Token::Symbol("," | ")")) {
+                        return Err(format!("found '{}', expected: ',' or ')'", after.literal()));
+                    }
+                }
+                (Token::Symbol(","), after) => {
+                    if out.is_empty() || matches!(after, Token::Symbol("," | ")")) {
+                        out.insert(String::new());
+                    }
+                }
+                (other, _) => return Err(format!("found '{}', expected: ',', or identifier", other.literal())),
+            }
+            if self.peek() == &Token::Symbol(")") {
+                self.at += 1;
+                return Ok(out.into_iter().collect());
             }
         }
     }
@@ -408,26 +422,24 @@ impl FieldSelector {
         self.requirements.is_empty()
     }
 
-    /// Reads `a=b,c!=d`, as `fields.ParseSelector` does.
+    /// Reads `a=b,c!=d`, as `fields.ParseSelector` does: terms in the order of their texts, and a term that compares no field
+    /// with nothing (`=`) is none.
     ///
     /// # Errors
     /// When it is no such list.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         check_length(text)?;
         let mut requirements = Vec::new();
-        for term in split_terms(text) {
-            if term.is_empty() {
-                continue;
-            }
+        let mut terms = split_terms(text);
+        terms.sort_unstable();
+        for term in terms.into_iter().filter(|term| !term.is_empty()) {
             let cannot = || SelectorError(format!("invalid selector: '{text}'; can't understand '{term}'"));
             let (field, operator, value) = split_term(term).ok_or_else(cannot)?;
-            requirements.push(FieldRequirement {
-                field: field.to_owned(),
-                value: unescape(value)?,
-                equal: operator != "!=",
-            });
+            let value = unescape(value)?;
+            if !field.is_empty() || !value.is_empty() {
+                requirements.push(FieldRequirement { field: field.to_owned(), value, equal: operator != "!=" });
+            }
         }
-        requirements.sort_by(|a, b| a.field.cmp(&b.field));
         Ok(Self { requirements })
     }
 

@@ -128,6 +128,11 @@ pub(crate) fn base64_text(text: &str) -> Result<String, String> {
     Ok(if text.len() == bytes.len().div_ceil(3) * 4 { text.to_string() } else { STANDARD.encode(bytes) })
 }
 
+/// The text of bytes.
+pub(crate) fn base64_of(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
 /// As Go's `base64.StdEncoding`, which skips line ends.
 pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, String> {
     let at = |error: base64::DecodeError| {

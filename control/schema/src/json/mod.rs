@@ -292,7 +292,15 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                     None => return self.wrong(field, &format!("number {number}")),
                 }
             }
-            (Type::Bytes, b'"') => Value::String(scalar::base64_text(&self.source.string()?).map_err(Stop::Invalid)?),
+            (Type::Bytes, b'"') => match scalar::base64_text(&self.source.string()?) {
+                Ok(text) => Value::String(text),
+                Err(error) => {
+                    // As a wrong type: the first error of the body is told, once all of it was read.
+                    self.mismatch.get_or_insert(error);
+                    return Ok(None);
+                }
+            },
+            (Type::Bytes, b'[') => return self.bytes(),
             (Type::Quantity, b'"') => self.own(|text| scalar::quantity(text.trim_matches(is_space)))?,
             (Type::Quantity, b'-' | b'0'..=b'9') => {
                 let number = self.source.number()?;
@@ -310,8 +318,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 match number.parse::<i32>() {
                     Ok(number) => Value::from(number),
                     Err(_) => {
-                        let error = format!("json: cannot unmarshal number {number} into Go value of type int32");
-                        return Err(Stop::Invalid(error));
+                        return Err(Stop::Invalid(self.unmarshal_error(&format!("number {number}"), "int32")));
                     }
                 }
             }
@@ -330,14 +337,15 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 }));
             }
             (Type::Quantity | Type::IntOrString | Type::Time | Type::MicroTime | Type::Duration, _) => {
-                // These parse their own bytes in Go, without a word of where they stand.
+                // These parse their own bytes in Go: what they say ends the decoding.
                 let seen = self.source.seen()?;
-                self.source.skip()?;
-                return Err(Stop::Invalid(match field.ty {
+                let error = match field.ty {
                     Type::Quantity => QUANTITY_PATTERN.to_string(),
-                    Type::IntOrString => format!("json: cannot unmarshal {seen} into Go value of type int32"),
-                    _ => format!("json: cannot unmarshal {seen} into Go value of type string"),
-                }));
+                    Type::IntOrString => self.unmarshal_error(seen, "int32"),
+                    _ => self.unmarshal_error(seen, "string"),
+                };
+                self.source.skip()?;
+                return Err(Stop::Invalid(error));
             }
             _ => {
                 self.mismatched(|schema| schema.go_element_type(field))?;
@@ -362,6 +370,34 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             Some(value) => Ok(Some(value)),
             None => self.wrong(field, &format!("number {number}")),
         }
+    }
+
+    /// Bytes that are sent as a list of numbers, as Go's decoder takes them too.
+    fn bytes(&mut self) -> Parsed<Option<Value>> {
+        let mut bytes = Vec::new();
+        let mut first = true;
+        self.source.enter()?;
+        while !self.source.closed(b']', &mut first)? {
+            match self.source.peek() {
+                Some(b'-' | b'0'..=b'9') => {
+                    let number = self.source.number()?;
+                    match number.parse::<u8>() {
+                        Ok(byte) => bytes.push(byte),
+                        Err(_) => self.note(&format!("number {number}"), "uint8"),
+                    }
+                }
+                Some(b'n') => {
+                    self.source.literal("null")?;
+                    bytes.push(0);
+                }
+                _ => {
+                    let seen = self.source.seen()?;
+                    self.note(seen, "uint8");
+                    self.source.skip()?;
+                }
+            }
+        }
+        Ok(Some(Value::String(scalar::base64_of(&bytes))))
     }
 
     fn strings(&mut self, field: &'a Field) -> Parsed<Value> {
@@ -425,17 +461,20 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
     }
 
     fn note(&mut self, seen: &str, go_type: &str) {
-        if self.mismatch.is_some() {
-            return;
+        if self.mismatch.is_none() {
+            self.mismatch = Some(self.unmarshal_error(seen, go_type));
         }
+    }
+
+    /// Go's `UnmarshalTypeError` at the field that is being read: its struct, and its path without indexes and keys.
+    fn unmarshal_error(&self, seen: &str, go_type: &str) -> String {
         let names = self.path.iter().filter_map(|step| match step {
             Step::Field(name) => Some(*name),
             _ => None,
         });
         let names = names.collect::<Vec<_>>().join(".");
         let owner = self.owner.map_or("", |ty| &ty.name);
-        self.mismatch =
-            Some(format!("json: cannot unmarshal {seen} into Go struct field {owner}.{names} of type {go_type}"));
+        format!("json: cannot unmarshal {seen} into Go struct field {owner}.{names} of type {go_type}")
     }
 
     /// Notes a field that does not count, once. Costs nothing that grows with the path but for the few that are kept: a

@@ -1,0 +1,68 @@
+// Kubernetes' own functions, asked line by line: a question on standard input, its answer on standard output.
+//
+// A question is {"of": FUNCTION, "in": INPUT}; an answer {"out": VALUE} or {"error": TEXT}. The inputs are made by who asks.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+type question struct {
+	Of string          `json:"of"`
+	In json.RawMessage `json:"in"`
+}
+
+type answer struct {
+	Out   any    `json:"out,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// The functions by name. Each gets its input undecoded.
+var functions = map[string]func(json.RawMessage) (any, error){
+	"quantity":       quantity,
+	"label-selector": labelSelector,
+	"field-selector": fieldSelector,
+	"name":           name,
+	"json":           fromJSON,
+	"protobuf":       fromProtobuf,
+	"protobuf-of-go": toProtobuf,
+}
+
+// text decodes an input that is a string.
+func text(in json.RawMessage) string {
+	var text string
+	if err := json.Unmarshal(in, &text); err != nil {
+		panic(err)
+	}
+	return text
+}
+
+func main() {
+	reader := bufio.NewReaderSize(os.Stdin, 1<<20)
+	writer := bufio.NewWriter(os.Stdout)
+	defer writer.Flush()
+	encoder := json.NewEncoder(writer)
+	encoder.SetEscapeHTML(false)
+	for {
+		line, err := reader.ReadBytes('\n')
+		if len(line) == 0 && err != nil {
+			return
+		}
+		var asked question
+		if err := json.Unmarshal(line, &asked); err != nil {
+			panic(fmt.Sprintf("%v: %s", err, line))
+		}
+		var given answer
+		if out, err := functions[asked.Of](asked.In); err != nil {
+			given.Error = err.Error()
+		} else {
+			given.Out = out
+		}
+		if err := encoder.Encode(given); err != nil {
+			panic(err)
+		}
+	}
+}
