@@ -245,5 +245,4 @@ pub const PROTOBUF_OF_GO: Compared = Compared {
     },
     errors: JSON.errors,
     known: &[KNOWN[1]],
-    ..Compared::NOTHING
 };

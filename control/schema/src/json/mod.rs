@@ -2,6 +2,7 @@
 //!
 //! The words of errors are those of `encoding/json` and `sigs.k8s.io/json`, which the real server uses.
 
+mod kind;
 mod source;
 
 use std::borrow::Cow;
@@ -11,6 +12,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use sampan_api::limits::NESTING_MAX;
 use serde_json::{Map, Number, Value};
 
+pub(crate) use self::kind::type_meta_of;
+pub use self::kind::{TypeMeta, type_meta};
+use self::kind::{bad_type_meta, not_an_object, unrecognized};
 use self::source::{Parsed, Source, Stop, Text, Tree};
 use crate::limits::{PROBLEM_BYTES_MAX, PROBLEMS_MAX};
 use crate::problems::{DecodeError, Decoded, Problem, ProblemKind};
@@ -50,61 +54,6 @@ pub fn from_value(schema: &Schema, id: TypeId, value: &Value) -> Result<Decoded,
         return Err(unrecognized(syntax::TOO_DEEP));
     }
     decoded
-}
-
-/// The kind that a body names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TypeMeta {
-    pub api_version: String,
-    pub kind: String,
-}
-
-/// Reads `apiVersion` and `kind` alone; either is empty when absent.
-///
-/// # Errors
-/// `Unrecognized`, as the real server words it.
-pub fn type_meta(body: &[u8]) -> Result<TypeMeta, DecodeError> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Peek<'a> {
-        #[serde(borrow, default)]
-        api_version: Option<Cow<'a, str>>,
-        #[serde(borrow, default)]
-        kind: Option<Cow<'a, str>>,
-    }
-    let text = |field: Option<Cow<'_, str>>| field.map(Cow::into_owned).unwrap_or_default();
-    if let Ok(peek) = serde_json::from_slice::<Peek<'_>>(body) {
-        return Ok(TypeMeta { api_version: text(peek.api_version), kind: text(peek.kind) });
-    }
-    syntax::check(body).map_err(|error| unrecognized(&error))?;
-    let value: Value = serde_json::from_slice(body).map_err(|error| unrecognized(&error.to_string()))?;
-    type_meta_of(&value)
-}
-
-/// [`type_meta`] of a tree.
-pub(crate) fn type_meta_of(value: &Value) -> Result<TypeMeta, DecodeError> {
-    let Value::Object(map) = value else { return Err(unrecognized(&not_an_object(name_of(value)))) };
-    for name in ["apiVersion", "kind"] {
-        match map.get(name) {
-            None | Some(Value::Null | Value::String(_)) => {}
-            Some(other) => return Err(unrecognized(&bad_type_meta(name_of(other), name))),
-        }
-    }
-    let text = |name: &str| map.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
-    Ok(TypeMeta { api_version: text("apiVersion"), kind: text("kind") })
-}
-
-fn unrecognized(error: &str) -> DecodeError {
-    DecodeError::Unrecognized(format!("couldn't get version/kind; json parse error: {error}"))
-}
-
-fn bad_type_meta(seen: &str, field: &str) -> String {
-    format!("json: cannot unmarshal {seen} into Go struct field .{field} of type string")
-}
-
-fn not_an_object(seen: &str) -> String {
-    let peek = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    format!("json: cannot unmarshal {seen} into Go value of type {peek}")
 }
 
 /// The kind of a value, as Go's decoder names it.
