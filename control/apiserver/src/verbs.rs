@@ -1,5 +1,6 @@
 //! One dispatch by verb over the resource table. There is no handler of a kind: rows say what is particular.
 
+mod apply;
 mod collection;
 mod create;
 mod delete;

@@ -7,7 +7,7 @@ use crate::limits::{
     CREATE_BATCH_MAX, GENERATE_NAME_ATTEMPTS_MAX, GENERATED_NAME_BASE_MAX, GENERATED_NAME_SUFFIX, UPDATE_ATTEMPTS_MAX,
 };
 use crate::metadata;
-use crate::options::{Caller, CreateValidation};
+use crate::options::{Caller, CreateValidation, Managers};
 use crate::read::parse_uint;
 use crate::registry::{Place, Registry, store_writer, writer};
 use crate::resource::Resource;
@@ -38,7 +38,7 @@ impl Registry {
         require_stored(row)?;
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
-        self.create_at(caller, &place, object, None).await
+        self.create_at(caller, &place, object, Managers::Track, None).await
     }
 
     /// The creation itself, also of an update that may create once `validation` lets it.
@@ -47,13 +47,14 @@ impl Registry {
         caller: &Caller<'_>,
         place: &Place<'_>,
         mut object: Object,
+        managers: Managers,
         validation: Option<&dyn CreateValidation>,
     ) -> Result<Arc<Record>, Error> {
         let version = object.resource_version();
         if !version.is_empty() && parse_uint(version).map_err(Error::Plain)? != 0 {
             return Err(Error::Plain("resourceVersion should not be set on objects to be created".into()));
         }
-        self.admit(caller, place, &mut object).await?;
+        self.admit(caller, place, &mut object, managers).await?;
         let generated = object.name().is_empty() && !object.generate_name().is_empty();
         if !generated {
             return self.create_named(caller, place, object, validation).await;
@@ -75,7 +76,13 @@ impl Registry {
     }
 
     /// From the request's body to what mutating admission made of it, in the row's version.
-    async fn admit(&self, caller: &Caller<'_>, place: &Place<'_>, object: &mut Object) -> Result<(), Error> {
+    async fn admit(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        object: &mut Object,
+        managers: Managers,
+    ) -> Result<(), Error> {
         let row = place.row;
         object.metadata_mut().remove("resourceVersion");
         metadata::wipe_system_fields(object);
@@ -85,9 +92,11 @@ impl Registry {
             caller.warnings.add(warning);
         }
         shapes::apply_defaults(row, object)?;
-        let now = time::rfc3339(self.now());
-        let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
-        shapes::track_managers(row, None, object, &write);
+        if managers == Managers::Track {
+            let now = time::rfc3339(self.now());
+            let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
+            shapes::track_managers(row, None, object, &write);
+        }
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, place, &resource, &name);
@@ -217,7 +226,7 @@ impl Registry {
         for mut object in objects {
             let namespace = object.namespace().to_owned();
             let place = self.place(&table, row, &namespace)?;
-            self.admit(caller, &place, &mut object).await?;
+            self.admit(caller, &place, &mut object, Managers::Track).await?;
             let (object, _) = self.prepare_creation(caller, &place, object, &[], None).await?;
             let writer = writer(caller);
             let key: Arc<str> = place.key(object.name()).into();

@@ -37,6 +37,8 @@ pub mod strategy;
 mod table;
 mod update;
 mod verbs;
+/// Objects in other versions of their kinds.
+pub mod versions;
 mod write;
 
 pub use allocate::{Pool, Pools};
@@ -45,8 +47,8 @@ pub use delete::Deleted;
 pub use error::Error;
 pub use metadata::{check_name, settle_namespace};
 pub use options::{
-    Caller, CreateValidation, DeleteOptions, GetOptions, HistoryRight, ListOptions, OfferedRight, Past, Propagation,
-    UpdateOptions,
+    Caller, CreateValidation, Creation, DeleteOptions, GetOptions, HistoryRight, ListOptions, Managers, OfferedRight,
+    Past, Propagation, UpdateOptions,
 };
 pub use read::List;
 pub use registry::{Config, Registry};

@@ -63,6 +63,27 @@ pub fn check_name(object: &Object, name: &str) -> Result<(), Error> {
     }
 }
 
+/// Gives the entries of `managedFields` the times that they had, where nothing but these times changed
+/// (fieldmanager.IgnoreManagedFieldsTimestampsTransformer): such a write would be none but for them.
+pub(crate) fn keep_times(object: &mut Object, old: &Object) {
+    let (new, before) = (object.metadata().get("managedFields"), old.metadata().get("managedFields"));
+    let (Some(Value::Array(new)), Some(Value::Array(list))) = (new, before) else { return };
+    if new == list || !new.iter().map(timeless).eq(list.iter().map(timeless)) {
+        return;
+    }
+    let mut kept = object.clone();
+    kept.set_meta("managedFields", list.clone());
+    kept.set_meta("resourceVersion", old.resource_version());
+    if kept == *old {
+        *object = kept;
+    }
+}
+
+/// The members of an entry of `managedFields`, its time apart.
+fn timeless(entry: &Value) -> Vec<(&String, &Value)> {
+    entry.as_object().into_iter().flatten().filter(|(name, _)| *name != "time").collect()
+}
+
 /// Leaves one owner reference a UID, and says which were repeated.
 pub(crate) fn dedup_owners(object: &mut Object) -> Option<String> {
     let list = object.metadata_mut().get_mut("ownerReferences")?.as_array_mut()?;

@@ -121,11 +121,32 @@ pub trait CreateValidation: Send + Sync {
 pub struct UpdateOptions<'a> {
     /// The name of a stored view, or of an action that writes through the object; `""` for the object itself.
     pub subresource: String,
-    /// The check of a creation by this call, where the strategy lets an update create (PUT, server-side apply). `None`:
-    /// an update of what is absent is NotFound.
-    pub create: Option<&'a dyn CreateValidation>,
+    /// Whether an update of what is absent creates it.
+    pub create: Creation<'a>,
     /// Fails with 409 unless the current object has this UID (a PUT's body's, a binding's).
     pub uid: Option<String>,
-    /// The transform computed `metadata.managedFields` itself (server-side apply).
-    pub managed_fields_done: bool,
+    /// The owners of what is changed.
+    pub managers: Managers,
+}
+
+/// Whether an update of what is absent creates it, by the check of the creation.
+#[derive(Clone, Copy, Default)]
+pub enum Creation<'a> {
+    /// It is NotFound.
+    #[default]
+    Never,
+    /// Where the strategy lets an update create (PUT).
+    WhereAllowed(&'a dyn CreateValidation),
+    /// Whatever the strategy says (server-side apply).
+    Always(&'a dyn CreateValidation),
+}
+
+/// The owners of the fields that a write changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Managers {
+    /// The registry finds out what changed, and notes it.
+    #[default]
+    Track,
+    /// The object says in `metadata.managedFields` what they are (server-side apply).
+    Told,
 }

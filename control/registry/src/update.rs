@@ -5,7 +5,7 @@ use crate::encode::Revisions;
 use crate::error::Error;
 use crate::limits::UPDATE_ATTEMPTS_MAX;
 use crate::metadata;
-use crate::options::{Caller, UpdateOptions};
+use crate::options::{Caller, Creation, Managers, UpdateOptions};
 use crate::read::parse_uint;
 use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
@@ -92,15 +92,28 @@ impl Registry {
         options: &UpdateOptions<'_>,
         transform: &Transform<'_>,
     ) -> Result<Updated, Error> {
-        let allowed = place.storage.strategy.allow_create_on_update() && options.subresource.is_empty();
-        let Some(validation) = options.create.filter(|_| allowed) else {
-            return Err(Error::not_found(place.storage, name));
+        let validation = match options.create {
+            _ if !options.subresource.is_empty() => None,
+            Creation::Never => None,
+            Creation::WhereAllowed(validation) => {
+                Some(validation).filter(|_| place.storage.strategy.allow_create_on_update())
+            }
+            Creation::Always(validation) => Some(validation),
         };
+        let Some(validation) = validation else { return Err(Error::not_found(place.storage, name)) };
         let mut object = transform(None)?;
+        if matches!(options.create, Creation::Always(_)) && !object.uid().is_empty() {
+            let message = format!(
+                "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                object.uid()
+            );
+            return Err(Error::conflict(place.storage, name, message));
+        }
+        metadata::settle_namespace(place.row, &mut object, place.namespace)?;
         metadata::check_name(&object, name)?;
         // Go's storage would compare it with nothing: it is not the client's to say.
         object.metadata_mut().remove("resourceVersion");
-        let record = self.create_at(caller, place, object, Some(validation)).await?;
+        let record = self.create_at(caller, place, object, options.managers, Some(validation)).await?;
         Ok(Updated { record, created: true })
     }
 
@@ -131,7 +144,7 @@ impl Registry {
         }
         shapes::apply_defaults(row, &mut object)?;
         let now = self.now();
-        if !options.managed_fields_done {
+        if options.managers == Managers::Track {
             let time = time::rfc3339(now);
             let write = ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
             shapes::track_managers(row, Some(old_served), &mut object, &write);
@@ -180,6 +193,7 @@ impl Registry {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);
+        metadata::keep_times(&mut object, &old);
         let new_served = self::served(row, &object);
         caller.admission.validate(&attributes, Some(new_served.as_ref().unwrap_or(&object))).await?;
 
@@ -212,8 +226,8 @@ impl Registry {
     /// The request's own conditions on the object that it sends.
     fn check_request(&self, place: &Place<'_>, name: &str, current: &Record, object: &mut Object) -> Result<(), Error> {
         let row = place.row;
-        metadata::check_name(object, name)?;
         metadata::settle_namespace(row, object, place.namespace)?;
+        metadata::check_name(object, name)?;
         let version = match object.resource_version() {
             "" => 0,
             text => parse_uint(text).map_err(Error::Plain)?,

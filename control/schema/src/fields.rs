@@ -3,13 +3,13 @@
 //! A set is a tree whose edges are path elements in the text of `fieldsV1`: `f:<name>` a field, `k:{...}` an element
 //! of a list by its keys, `v:<json>` an element of a set by itself. A node may itself be in the set.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
 use crate::schema::Schema;
-use crate::table::{Field, ListType, Shape, Text, Type, TypeId};
-use crate::zero;
+use crate::table::{Field, ListType, Origin, Shape, Text, Type, TypeId};
 
 /// A set of paths, held in the form of `fieldsV1`: reading one and writing one copy nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,10 +56,16 @@ impl FieldSet {
         })
     }
 
-    /// Every field that a value of the type sets, as an applier of it would own them.
-    pub fn of_value(schema: &Schema, id: TypeId, value: &Value) -> FieldSet {
-        let mut set = owned(schema, Node::Struct(id), value);
-        set.member = false;
+    /// Every field that an object sets, as an applier of it would own them.
+    pub(crate) fn of_object(schema: &Schema, node: Node<'_>, object: &Map<String, Value>) -> FieldSet {
+        // Walked field by field: the object as a whole is owned by nobody.
+        let mut set = FieldSet::default();
+        for (name, inner) in object {
+            let mut child = owned(schema, node.child(schema, name), inner);
+            let empty = inner.is_null() || inner.as_object().is_some_and(Map::is_empty);
+            child.member |= empty || !node.declares(schema, name);
+            set.put(format!("f:{name}"), child);
+        }
         set
     }
 
@@ -141,6 +147,17 @@ impl FieldSet {
         subtract(&mut self.children, &other.children);
     }
 
+    /// The set as it is walked.
+    pub(crate) fn view(&self) -> View<'_> {
+        View(&self.children)
+    }
+
+    /// Puts all named fields of structs that lead to something in the set into the set too: a set that has
+    /// `spec.replicas` gets `spec`.
+    pub(crate) fn with_named_fields(&self, schema: &Schema, node: Node<'_>) -> FieldSet {
+        FieldSet { member: self.member, children: with_named_fields(&self.children, schema, node) }
+    }
+
     /// Takes out a path of field names with all that stands below it.
     pub fn remove_below(&mut self, names: &[&str]) {
         remove_below(&mut self.children, names);
@@ -163,6 +180,50 @@ impl FieldSet {
         walk(&self.children, &mut Vec::new(), &mut out);
         out
     }
+}
+
+/// What stands below a path, to be looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'s>(&'s Fields);
+
+impl<'s> View<'s> {
+    /// What stands below a path element, if it leads to anything.
+    pub(crate) fn get(self, element: &str) -> Option<View<'s>> {
+        self.0.get(element).and_then(Value::as_object).map(View)
+    }
+
+    /// Whether the path that leads here is in the set.
+    pub(crate) fn is_member(self) -> bool {
+        is_member(self.0)
+    }
+
+    /// Whether anything stands below it.
+    pub(crate) fn has_children(self) -> bool {
+        self.0.keys().any(|element| element != DOT)
+    }
+
+    /// The path elements that lead on, and what stands below each.
+    pub(crate) fn children(self) -> impl Iterator<Item = (&'s str, View<'s>)> {
+        let others = self.0.iter().filter(|(element, _)| *element != DOT);
+        others.filter_map(|(element, inner)| Some((element.as_str(), View(inner.as_object()?))))
+    }
+}
+
+fn with_named_fields(fields: &Fields, schema: &Schema, node: Node<'_>) -> Fields {
+    let mut out = Map::new();
+    for (element, inner) in View(fields).children() {
+        let name = element.strip_prefix("f:");
+        let child = match (name, node) {
+            (Some(name), node) => node.child(schema, name),
+            (None, Node::List(_)) => node.child(schema, ""),
+            (None, _) => Node::Leaf,
+        };
+        let named = name.is_some_and(|name| node.declares(schema, name));
+        let mut below = with_named_fields(inner.0, schema, child);
+        mark(&mut below, inner.is_member() || named && inner.has_children());
+        out.insert(element.to_owned(), Value::Object(below));
+    }
+    out
 }
 
 fn add(into: &mut Fields, from: Fields) {
@@ -226,6 +287,33 @@ fn remove_below(fields: &mut Fields, path: &[&str]) {
     }
 }
 
+/// The fields of a `fieldsV1` that a client wrote, in the form in which sets are held: keys and values in their one text,
+/// elements of kinds that are not known left out. `None` when it is none.
+pub(crate) fn canonical_fields(fields: Map<String, Value>) -> Option<Map<String, Value>> {
+    let mut out = Map::new();
+    for (element, inner) in fields {
+        if element == DOT {
+            out.insert(element, Value::Object(Map::new()));
+            continue;
+        }
+        let (kind, text) = element.split_at_checked(2)?;
+        let element = match kind {
+            "f:" => element,
+            "v:" => format!("v:{}", serde_json::from_str::<Value>(text).ok()?),
+            "k:" => format!("k:{}", Value::Object(serde_json::from_str(text).ok()?)),
+            "i:" => format!("i:{}", text.parse::<i64>().ok()?),
+            other if other.ends_with(':') => continue,
+            _ => return None,
+        };
+        let Value::Object(inner) = inner else { return None };
+        out.insert(element, Value::Object(canonical_fields(inner)?));
+    }
+    if out.len() == 1 && out.contains_key(DOT) {
+        out.clear();
+    }
+    Some(out)
+}
+
 /// Whether a value is a `fieldsV1`: objects within each other, keyed by path elements.
 pub fn is_fields_v1(value: &Value) -> bool {
     let is_element =
@@ -242,6 +330,8 @@ pub(crate) enum Node<'a> {
     Struct(TypeId),
     Map(&'a Field),
     List(&'a Field),
+    /// Something that no schema describes: maps by their keys, all else whole.
+    Deduced,
     /// Owned whole.
     Leaf,
 }
@@ -262,14 +352,27 @@ impl<'a> Node<'a> {
             Type::Struct(_) if field.atomic && field.shape == Shape::One => Node::Leaf,
             Type::Struct(id) if schema.get(id).atomic => Node::Leaf,
             Type::Struct(id) => Node::Struct(id),
+            Type::Json | Type::FieldsV1 if !field.atomic || field.shape != Shape::One => Node::Deduced,
+            Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => Node::Deduced,
             _ => Node::Leaf,
         }
     }
 
+    /// Whether a struct's type has a field of that name.
+    pub(crate) fn declares(self, schema: &Schema, name: &str) -> bool {
+        matches!(self, Node::Struct(id) if schema.field(id, name).is_some())
+    }
+
     pub(crate) fn child(self, schema: &'a Schema, name: &str) -> Node<'a> {
         match self {
-            Node::Struct(id) => schema.field(id, name).map_or(Node::Leaf, |field| Node::of_field(schema, field)),
+            Node::Struct(id) => match schema.field(id, name) {
+                Some(field) => Node::of_field(schema, field),
+                // Kept by types that keep what they do not know.
+                None if schema.get(id).origin == Origin::Structural => Node::Deduced,
+                None => Node::Leaf,
+            },
             Node::Map(field) | Node::List(field) => Node::of_element(schema, field),
+            Node::Deduced => Node::Deduced,
             Node::Leaf => Node::Leaf,
         }
     }
@@ -288,13 +391,44 @@ fn keys(field: &Field) -> Option<&[Text]> {
     }
 }
 
+/// Whether a list's elements are told apart.
+pub(crate) fn is_keyed(field: &Field) -> bool {
+    keys(field).is_some()
+}
+
+/// The reason why an element of a list has no path element.
+#[derive(Debug)]
+pub(crate) enum KeyError<'f> {
+    NullElement,
+    NoMap,
+    /// It has none of these.
+    NoKeys(&'f [Text]),
+    MapInSet,
+    ListInSet,
+    NullInSet,
+}
+
 /// The path element of a list's element; `None` when it has none of the keys.
 pub(crate) fn element_of(schema: &Schema, field: &Field, value: &Value) -> Option<String> {
-    let keys = keys(field)?;
+    element_or_error(schema, field, value).ok()
+}
+
+/// [`element_of`], with the reason why there is none.
+pub(crate) fn element_or_error<'f>(schema: &Schema, field: &'f Field, value: &Value) -> Result<String, KeyError<'f>> {
+    let keys = keys(field).unwrap_or_default();
     if keys.is_empty() {
-        return (!value.is_null()).then(|| format!("v:{value}"));
+        return match value {
+            Value::Object(_) => Err(KeyError::MapInSet),
+            Value::Array(_) => Err(KeyError::ListInSet),
+            Value::Null => Err(KeyError::NullInSet),
+            value => Ok(format!("v:{value}")),
+        };
     }
-    let Value::Object(map) = value else { return None };
+    let map = match value {
+        Value::Object(map) => map,
+        Value::Null => return Err(KeyError::NullElement),
+        _ => return Err(KeyError::NoMap),
+    };
     let mut text = String::from("k:{");
     let mut names: Vec<&Text> = keys.iter().collect();
     names.sort();
@@ -312,29 +446,32 @@ pub(crate) fn element_of(schema: &Schema, field: &Field, value: &Value) -> Optio
         }
     }
     text.push('}');
-    (text != "k:{}").then_some(text)
+    if text == "k:{}" { Err(KeyError::NoKeys(keys)) } else { Ok(text) }
 }
 
 /// As structured-merge-diff's `ToFieldSet`.
 fn owned(schema: &Schema, at: Node<'_>, value: &Value) -> FieldSet {
     let mut set = FieldSet::default();
     match (at, value) {
-        (Node::Struct(_) | Node::Map(_), Value::Object(map)) => {
-            for (name, inner) in map {
-                let mut child = owned(schema, at.child(schema, name), inner);
-                let declared = matches!(at, Node::Struct(_));
-                child.member |= !declared || zero::is_empty(inner) && (inner.is_null() || inner.is_object());
-                set.put(format!("f:{name}"), child);
-            }
+        (Node::Struct(_) | Node::Map(_) | Node::Deduced, Value::Object(map)) => {
+            return FieldSet::of_object(schema, at, map);
         }
         (Node::List(field), Value::Array(list)) => {
+            let mut seen: HashSet<String> = HashSet::with_capacity(list.len());
             for inner in list {
                 let Some(element) = element_of(schema, field, inner) else { continue };
+                if !seen.insert(element.clone()) {
+                    // Equal-keyed elements are owned together, as one leaf.
+                    set.put(element, FieldSet::leaf());
+                    continue;
+                }
                 let mut child = owned(schema, Node::of_element(schema, field), inner);
                 child.member = true;
                 set.put(element, child);
             }
         }
+        // A map or list that is not there is owned by whoever names it, which the map that it stands in notes.
+        (Node::Struct(_) | Node::Map(_) | Node::List(_) | Node::Deduced, Value::Null) => {}
         _ => set.member = true,
     }
     set

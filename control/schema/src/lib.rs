@@ -9,12 +9,14 @@
 //! canonical, nulls and empty `omitempty` fields gone, structs held by value present.
 //! Invariant: input is hostile; every recursion and expansion has a limit in [`limits`] or in `sampan_api::limits`.
 
+pub mod apply;
 mod builtin;
 pub mod columns;
 pub mod default;
 pub mod facts;
 pub mod fields;
 pub mod gates;
+mod go_print;
 pub mod json;
 pub mod limits;
 pub mod managed;

@@ -10,8 +10,10 @@ use crate::verbs::patch;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::field::{FieldError, FieldErrors, Path};
-use sampan_api::{LabelSelector, Object, Status};
-use sampan_registry::options::UpdateOptions;
+use sampan_api::{LabelSelector, Object, Status, time};
+use sampan_registry::options::{Managers, UpdateOptions};
+use sampan_schema::managed::scale::{Replicas, set_from_scale, to_scale};
+use sampan_schema::managed::{self, Writer};
 use serde_json::{Map, Value, json};
 
 pub(super) struct Scale;
@@ -34,30 +36,60 @@ impl Action for Scale {
                 let expected = ask.expected();
                 let decoded = decode::object(&expected, format, &bytes)?;
                 let scale = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
-                write(ask, &options, &|_| Ok(scale.clone())).await
+                write(ask, &options, &|before| {
+                    let mut scale = scale.clone();
+                    note_manager(ask, &options, before, &mut scale);
+                    Ok(scale)
+                })
+                .await
             }
             _ => {
                 let bytes = ask.read(body).await?;
-                let (patch, options) = patch::accept(ask, &bytes)?;
-                let validation = options.write.field_validation;
-                write(ask, &options.write, &|current| patch.object(ask, validation, current)).await
+                let (change, options) = patch::accept(ask, &bytes)?;
+                write(ask, &options.write, &|before| {
+                    let mut scale = change.object(ask, &options, Some(before))?;
+                    if !change.is_apply() {
+                        note_manager(ask, &options.write, before, &mut scale);
+                    }
+                    Ok(scale)
+                })
+                .await
             }
         }
     }
 }
 
-/// Writes the replicas of the scale that `make` returns for the current one.
+/// Notes in a scale who changed it.
+fn note_manager(ask: &Ask, options: &options::WriteOptions, before: &Object, scale: &mut Object) {
+    let Some(ty) = ask.expected().ty else { return };
+    let now = time::rfc3339(ask.env().now());
+    let caller = ask.caller(options);
+    let writer = Writer { manager: caller.field_manager, subresource: ask.subresource(), time: &now };
+    managed::update(ty.schema(), ty.id(), Some(before.fields()), scale.fields_mut(), writer, &[]);
+}
+
+/// Writes the replicas of the scale that `make` returns for the current one, which says who owns them.
 async fn write(
     ask: &Ask,
     options: &options::WriteOptions,
     make: &(dyn Fn(&Object) -> Result<Object, Status> + Sync),
 ) -> Result<Response<Body>, Status> {
-    let how = UpdateOptions { subresource: ask.subresource().to_owned(), ..UpdateOptions::default() };
+    let how = UpdateOptions {
+        subresource: ask.subresource().to_owned(),
+        managers: Managers::Told,
+        ..UpdateOptions::default()
+    };
+    let version = ask.row().gvk().api_version();
+    let replicas_of = Replicas { api_version: &version, path: &["spec", "replicas"] };
     let transform = |current: Option<&Object>| {
         let Some(current) = current else {
             return Err(Status::not_found(&ask.row().group_resource(), ask.name()));
         };
-        let before = Object::from_value(scale_of(current)).unwrap_or_default();
+        let mut before = Object::from_value(scale_of(current)).unwrap_or_default();
+        let managers = to_scale(managers_of(current), &replicas_of);
+        if !managers.is_empty() {
+            before.set_meta("managedFields", managers);
+        }
         let scale = make(&before)?;
         sampan_registry::check_name(&scale, ask.name()).map_err(Status::from)?;
         let replicas = scale.get(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
@@ -72,6 +104,7 @@ async fn write(
         }
         let mut object = current.clone();
         object.set(&["spec", "replicas"], replicas);
+        set_from_scale(object.fields_mut(), managers_of(&scale), &replicas_of);
         // Preconditions of the scale (version and UID) hold for the object too.
         if !scale.resource_version().is_empty() {
             object.set_meta("resourceVersion", scale.resource_version());
@@ -85,6 +118,10 @@ async fn write(
     let updated = ask.registry().update(&caller, ask.row(), ask.namespace(), ask.name(), &how, &transform).await;
     let updated = updated.map_err(Status::from)?;
     ask.answer(200, &scale_of(&updated.record.object()))
+}
+
+fn managers_of(object: &Object) -> &[Value] {
+    object.metadata().get("managedFields").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The scale of an object: its identity, its replicas, and its selector as text.

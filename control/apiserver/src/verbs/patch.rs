@@ -1,5 +1,7 @@
-//! PATCH: JSON, merge and strategic merge, applied inside the registry's compare-and-swap loop.
+//! PATCH: JSON, merge and strategic merge patches and server-side apply, inside the registry's compare-and-swap loop.
 
+use super::apply::Configuration;
+use super::update::RightToCreate;
 use crate::ask::Ask;
 use crate::body::Body;
 use crate::decode::{self, Expected};
@@ -8,7 +10,7 @@ use crate::options::{self, FieldValidation, PatchOptions};
 use http::Response;
 use sampan_api::limits::JSON_PATCH_OPERATIONS_MAX;
 use sampan_api::{Object, Reason, Status, StatusDetails};
-use sampan_registry::options::UpdateOptions;
+use sampan_registry::options::{Creation, Managers, UpdateOptions};
 use sampan_schema::{Origin, patch as patches};
 use serde_json::Value;
 
@@ -29,31 +31,23 @@ pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let media_type = media_type(ask, &expected)?;
     let output = ask.output(Endpoint::Resource)?;
     let bytes = ask.read(body).await?;
-    let options = options::patch(&ask.query(), media_type == APPLY_PATCH)?;
-    if media_type == APPLY_PATCH {
-        return Err(apply_not_served());
-    }
-    let patch = Patch { media_type, expected, bytes: &bytes };
-    let how = UpdateOptions { subresource: ask.subresource().to_owned(), ..UpdateOptions::default() };
-    let caller = ask.caller(&options.write);
-    let transform = |current: Option<&Object>| {
-        let Some(current) = current else { return Err(Status::not_found(&ask.row.group_resource(), ask.name())) };
-        patch.object(ask, options.write.field_validation, current)
+    let (change, options) = Change::read(ask, media_type, expected, &bytes)?;
+    let right = RightToCreate::of(ask);
+    let how = UpdateOptions {
+        subresource: ask.subresource().to_owned(),
+        create: if change.is_apply() { Creation::Always(&right) } else { Creation::Never },
+        managers: if change.is_apply() { Managers::Told } else { Managers::Track },
+        ..UpdateOptions::default()
     };
+    let caller = ask.caller(&options.write);
+    let transform = |current: Option<&Object>| change.object(ask, &options, current);
     let updated = ask
         .core
         .registry
         .update(&caller, &ask.row, ask.namespace(), ask.name(), &how, &transform)
         .await
         .map_err(Status::from)?;
-    ask.record(200, output, &updated.record).await
-}
-
-fn apply_not_served() -> Status {
-    Status::failure(
-        Reason::UnsupportedMediaType,
-        format!("server-side apply ({APPLY_PATCH}) is not served yet: use a JSON, merge or strategic merge patch"),
-    )
+    ask.record(if updated.created { 201 } else { 200 }, output, &updated.record).await
 }
 
 /// The form of the patch that is sent. Kinds whose schema is structural, like custom ones, have no merge keys to go by:
@@ -64,14 +58,47 @@ fn media_type(ask: &Ask, expected: &Expected) -> Result<&'static str, Status> {
 }
 
 /// Reads what a PATCH of a subresource with a kind of its own asks for: the patch and the options of the write.
-pub(crate) fn accept<'a>(ask: &Ask, bytes: &'a [u8]) -> Result<(Patch<'a>, PatchOptions), Status> {
+pub(crate) fn accept<'a>(ask: &Ask, bytes: &'a [u8]) -> Result<(Change<'a>, PatchOptions), Status> {
     let expected = ask.expected();
     let media_type = media_type(ask, &expected)?;
-    let options = options::patch(&ask.query(), media_type == APPLY_PATCH)?;
-    if media_type == APPLY_PATCH {
-        return Err(apply_not_served());
+    Change::read(ask, media_type, expected, bytes)
+}
+
+/// What a PATCH asks for.
+pub(crate) enum Change<'a> {
+    Patch(Patch<'a>),
+    Apply(Configuration<'a>),
+}
+
+impl<'a> Change<'a> {
+    fn read(
+        ask: &Ask,
+        media_type: &'static str,
+        expected: Expected,
+        bytes: &'a [u8],
+    ) -> Result<(Self, PatchOptions), Status> {
+        let apply = media_type == APPLY_PATCH;
+        let options = options::patch(&ask.query(), apply)?;
+        let change = match apply {
+            true => Change::Apply(Configuration { expected, bytes }),
+            false => Change::Patch(Patch { media_type, expected, bytes }),
+        };
+        Ok((change, options))
     }
-    Ok((Patch { media_type, expected, bytes }, options))
+
+    /// Whether it is an apply, which says itself who owns which field.
+    pub(crate) fn is_apply(&self) -> bool {
+        matches!(self, Change::Apply(_))
+    }
+
+    /// The changed object, in the form of its kind.
+    pub(crate) fn object(&self, ask: &Ask, options: &PatchOptions, current: Option<&Object>) -> Result<Object, Status> {
+        match (self, current) {
+            (Change::Apply(configuration), current) => configuration.object(ask, options, current),
+            (Change::Patch(patch), Some(current)) => patch.object(ask, options.write.field_validation, current),
+            (Change::Patch(_), None) => Err(Status::not_found(&ask.row.group_resource(), ask.name())),
+        }
+    }
 }
 
 /// A patch on its way through the loop. Its body is read only when there is something to patch.
@@ -83,7 +110,7 @@ pub(crate) struct Patch<'a> {
 
 impl Patch<'_> {
     /// The result of the patch on `current`, in the form of its kind.
-    pub(crate) fn object(&self, ask: &Ask, validation: FieldValidation, current: &Object) -> Result<Object, Status> {
+    fn object(&self, ask: &Ask, validation: FieldValidation, current: &Object) -> Result<Object, Status> {
         // Read anew where the write is tried again: a tree is many times as large as its text, and the merge keeps parts of it.
         let patch = self.parse()?;
         let current = current.to_value();

@@ -9,7 +9,7 @@ use crate::options;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::{Object, Status};
-use sampan_registry::options::{CreateValidation, UpdateOptions};
+use sampan_registry::options::{CreateValidation, Creation, UpdateOptions};
 use tokio::sync::OnceCell;
 
 /// Puts the object of the body in the place of what is there; creates it, with 201, where nothing is there and the kind
@@ -30,10 +30,10 @@ pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     sampan_registry::settle_namespace(&ask.row, &mut object, ask.namespace()).map_err(Status::from)?;
     sampan_registry::check_name(&object, ask.name()).map_err(Status::from)?;
 
-    let right = RightToCreate { ask, decided: OnceCell::new() };
+    let right = RightToCreate::of(ask);
     let how = UpdateOptions {
         subresource: ask.subresource().to_owned(),
-        create: Some(&right),
+        create: Creation::WhereAllowed(&right),
         uid: Some(object.uid().to_owned()).filter(|uid| !uid.is_empty()),
         ..UpdateOptions::default()
     };
@@ -47,10 +47,16 @@ pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     ask.record(if updated.created { 201 } else { 200 }, output, &updated.record).await
 }
 
-/// A PUT that creates needs the right to create; the authorizer is asked once, and only where nothing is there.
-struct RightToCreate<'a> {
+/// An update that creates needs the right to create; the authorizer is asked once, and only where nothing is there.
+pub(super) struct RightToCreate<'a> {
     ask: &'a Ask,
     decided: OnceCell<Result<(), Status>>,
+}
+
+impl<'a> RightToCreate<'a> {
+    pub(super) fn of(ask: &'a Ask) -> Self {
+        RightToCreate { ask, decided: OnceCell::new() }
+    }
 }
 
 #[async_trait]

@@ -9,8 +9,8 @@ use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::resource::{Body, Resource};
 use sampan_registry::{
-    Caller, Capabilities, Config, CreateValidation, DeleteOptions, Error, GetOptions, Registry, ResourceTable,
-    UpdateOptions,
+    Caller, Capabilities, Config, CreateValidation, Creation, DeleteOptions, Error, GetOptions, Registry,
+    ResourceTable, UpdateOptions,
 };
 use sampan_schema::{json, patch};
 use sampan_store::memory::MemoryStore;
@@ -276,7 +276,7 @@ impl Replay {
                 transform(self.current(target).await.as_ref()).ok()?;
                 let how = UpdateOptions {
                     subresource: target.subresource.clone(),
-                    create: (method == "PUT").then_some(&Anyone as &dyn CreateValidation),
+                    create: if method == "PUT" { Creation::WhereAllowed(&Anyone) } else { Creation::Never },
                     uid: body["metadata"]["uid"].as_str().filter(|_| method == "PUT").map(str::to_owned),
                     ..UpdateOptions::default()
                 };

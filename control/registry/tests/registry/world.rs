@@ -12,8 +12,8 @@ use sampan_registry::allocate::Allocator;
 use sampan_registry::codec::Plain;
 use sampan_registry::kinds::ServiceAllocator;
 use sampan_registry::{
-    Caller, Codec, Config, Context, CreateValidation, DeleteOptions, Deleted, Error, Generation, GetOptions, List,
-    ListOptions, Registry, Resource, ResourceTable, Strategy, UpdateOptions, Updated,
+    Caller, Codec, Config, Context, CreateValidation, Creation, DeleteOptions, Deleted, Error, Generation, GetOptions,
+    List, ListOptions, Registry, Resource, ResourceTable, Strategy, UpdateOptions, Updated,
 };
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -206,7 +206,11 @@ impl World {
     /// A PUT, or with `view` one of a stored view.
     pub async fn put(&self, row: &str, view: &str, object: Value) -> Result<Updated, Error> {
         let object = parse(object);
-        let options = UpdateOptions { subresource: view.into(), create: Some(&Anyone), ..UpdateOptions::default() };
+        let options = UpdateOptions {
+            subresource: view.into(),
+            create: Creation::WhereAllowed(&Anyone),
+            ..UpdateOptions::default()
+        };
         let transform = |_: Option<&Object>| Ok(object.clone());
         self.registry.update(&self.caller(), self.row(row), "default", object.name(), &options, &transform).await
     }

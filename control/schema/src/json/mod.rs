@@ -57,7 +57,7 @@ pub fn from_value(schema: &Schema, id: TypeId, value: &Value) -> Result<Decoded,
 }
 
 /// The kind of a value, as Go's decoder names it.
-pub(crate) fn name_of(value: &Value) -> &'static str {
+pub fn name_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -1,5 +1,6 @@
 //! Tables of inputs and what must come of them.
 
+mod apply;
 mod bodies;
 mod own;
 mod patches;

@@ -1,0 +1,165 @@
+//! The check that what is applied is of its type, in structured-merge-diff's words (`typed/validate.go`).
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::conflict::shown;
+use crate::fields::{KeyError, element_or_error, is_keyed};
+use crate::go_print::{plain, syntax, type_name};
+use crate::limits::PROBLEMS_MAX;
+use crate::schema::Schema;
+use crate::table::{Field, Shape, Type, TypeId};
+
+/// # Errors
+/// All that is wrong, as one text: `.spec.replicas: expected numeric (int or float), got string`.
+pub(super) fn validate(schema: &Schema, id: TypeId, object: &Map<String, Value>) -> Result<(), String> {
+    let mut check = Check { schema, path: Vec::new(), errors: Vec::new() };
+    check.members(id, object);
+    match check.errors.as_slice() {
+        [] => Ok(()),
+        [one] => Err(one.clone()),
+        all => Err(format!("errors:\n  {}", all.join("\n  "))),
+    }
+}
+
+/// What a scalar may be.
+#[derive(Clone, Copy)]
+enum Scalar {
+    Numeric,
+    Text,
+    Boolean,
+    Any,
+}
+
+struct Check<'a> {
+    schema: &'a Schema,
+    /// Elements of the path, as errors show them.
+    path: Vec<String>,
+    errors: Vec<String>,
+}
+
+impl Check<'_> {
+    fn error(&mut self, text: &str) {
+        if self.errors.len() < PROBLEMS_MAX {
+            let path = self.path.concat();
+            self.errors.push(if path.is_empty() { text.to_owned() } else { format!("{path}: {text}") });
+        }
+    }
+
+    fn at(&mut self, element: String, check: impl FnOnce(&mut Self)) {
+        self.path.push(element);
+        check(self);
+        self.path.pop();
+    }
+
+    fn members(&mut self, id: TypeId, object: &Map<String, Value>) {
+        let ty = self.schema.get(id);
+        for (name, value) in object {
+            match ty.field(name) {
+                Some(field) => self.at(format!(".{name}"), |check| check.field(field, value)),
+                None => {
+                    self.at(format!(".{name}"), |check| check.error("field not declared in schema"));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn field(&mut self, field: &Field, value: &Value) {
+        match (field.shape, value) {
+            (Shape::One, value) => self.element(field.ty, value),
+            (Shape::List | Shape::Map, Value::Null) => {}
+            (Shape::List, Value::Array(list)) => self.list(field, list),
+            (Shape::Map, Value::Object(map)) => {
+                for (key, inner) in map {
+                    self.at(format!(".{key}"), |check| check.element(field.ty, inner));
+                }
+            }
+            (Shape::List, other) => self.error(&format!("expected list, got &{{{}}}", plain(other))),
+            (Shape::Map, other) => self.error(&format!("expected map, got &{{{}}}", plain(other))),
+        }
+    }
+
+    fn list(&mut self, field: &Field, list: &[Value]) {
+        let mut seen = HashSet::with_capacity(list.len());
+        for (at, inner) in list.iter().enumerate() {
+            if !is_keyed(field) {
+                self.at(format!("[{at}]"), |check| check.element(field.ty, inner));
+                continue;
+            }
+            let element = match element_or_error(self.schema, field, inner) {
+                Ok(element) => element,
+                Err(error) => return self.error(&format!("element {at}: {}", key_error(&error))),
+            };
+            let place = shown(&element);
+            if !seen.insert(element) {
+                self.error(&format!("duplicate entries for key {place}"));
+            }
+            self.at(place, |check| check.element(field.ty, inner));
+        }
+    }
+
+    fn element(&mut self, ty: Type, value: &Value) {
+        if value.is_null() {
+            return;
+        }
+        match ty {
+            Type::Struct(id) => match value {
+                Value::Object(object) => self.members(id, object),
+                other => self.error(&format!("expected map, got &{{{}}}", plain(other))),
+            },
+            Type::Strings => match value {
+                Value::Array(list) => {
+                    for (at, inner) in list.iter().enumerate() {
+                        self.at(format!("[{at}]"), |check| check.scalar(Scalar::Text, inner));
+                    }
+                }
+                other => self.error(&format!("expected list, got &{{{}}}", plain(other))),
+            },
+            Type::FieldsV1 if !value.is_object() => self.error(&format!("expected map, got &{{{}}}", plain(value))),
+            Type::FieldsV1 | Type::Raw | Type::Json => {}
+            Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => {}
+            Type::String | Type::Bytes | Type::Duration => self.scalar(Scalar::Text, value),
+            Type::Bool => self.scalar(Scalar::Boolean, value),
+            Type::Int32 | Type::Int64 | Type::Double => self.scalar(Scalar::Numeric, value),
+            Type::Quantity | Type::Time | Type::MicroTime | Type::IntOrString => self.scalar(Scalar::Any, value),
+        }
+    }
+
+    fn scalar(&mut self, expected: Scalar, value: &Value) {
+        match (expected, value) {
+            (_, Value::Null)
+            | (Scalar::Numeric, Value::Number(_))
+            | (Scalar::Text, Value::String(_))
+            | (Scalar::Boolean, Value::Bool(_))
+            | (Scalar::Any, Value::Number(_) | Value::String(_) | Value::Bool(_)) => {}
+            (Scalar::Numeric, other) => {
+                self.error(&format!("expected numeric (int or float), got {}", type_name(other)));
+            }
+            (Scalar::Text, other) => {
+                self.error(&format!("expected string, got &value.valueUnstructured{{Value:{}}}", syntax(other)));
+            }
+            (Scalar::Boolean, other) => self.error(&format!("expected boolean, got &{{{}}}", plain(other))),
+            (Scalar::Any, other) => self.error(&format!("expected any scalar, got &{{{}}}", plain(other))),
+        }
+    }
+}
+
+fn key_error(error: &KeyError<'_>) -> String {
+    match error {
+        KeyError::NullElement => "associative list with keys may not have a null element".to_owned(),
+        KeyError::NoMap => "associative list with keys may not have non-map elements".to_owned(),
+        KeyError::NoKeys(keys) => {
+            let keys: Vec<String> = keys.iter().map(|key| sampan_api::field::go_quote(key)).collect();
+            format!(
+                "associative list with keys has an element that omits all key fields [{}] (and doesn't have default \
+                 values for any key fields)",
+                keys.join(" ")
+            )
+        }
+        KeyError::MapInSet => "associative list without keys has an element that's a map type".to_owned(),
+        KeyError::ListInSet => "not supported: associative list with lists as elements".to_owned(),
+        KeyError::NullInSet => "associative list without keys has an element that's an explicit null".to_owned(),
+    }
+}

@@ -1,0 +1,178 @@
+//! The entries of `managedFields`: who they are of, how many there are, and which ones a client may bring.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::fields::{FieldSet, canonical_fields};
+use crate::limits::UPDATE_MANAGERS_MAX;
+
+const OLDEST: &str = "ancient-changes";
+
+/// The kind of write that an entry notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Apply,
+    Update,
+}
+
+impl Operation {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Operation::Apply => "Apply",
+            Operation::Update => "Update",
+        }
+    }
+}
+
+/// Changes the set of fields that an entry has, in place.
+pub(crate) fn with_fields(entry: &mut Value, change: impl FnOnce(&mut FieldSet)) {
+    if let Some(Value::Object(fields)) = entry.get_mut("fieldsV1") {
+        let mut set = FieldSet::of_fields_v1(std::mem::take(fields));
+        change(&mut set);
+        *fields = set.into_fields_v1();
+    }
+}
+
+/// A copy of the set of fields that an entry has.
+pub(crate) fn fields_of(entry: &Value) -> FieldSet {
+    FieldSet::of_fields_v1(entry.get("fieldsV1").and_then(Value::as_object).cloned().unwrap_or_default())
+}
+
+/// Drops the entries that have no fields.
+pub(crate) fn without_empty(list: &mut Vec<Value>) {
+    list.retain(|entry| entry.get("fieldsV1").and_then(Value::as_object).is_some_and(|map| !map.is_empty()));
+}
+
+pub(crate) fn entry(
+    operation: Operation,
+    api_version: &str,
+    manager: &str,
+    subresource: &str,
+    time: Option<&str>,
+    fields: FieldSet,
+) -> Value {
+    let mut map = Map::new();
+    let mut set = |name: &str, value: Value| drop(map.insert(name.to_string(), value));
+    set("manager", manager.into());
+    set("operation", operation.name().into());
+    set("apiVersion", api_version.into());
+    if let Some(time) = time {
+        set("time", time.into());
+    }
+    set("fieldsType", "FieldsV1".into());
+    set("fieldsV1", Value::Object(fields.into_fields_v1()));
+    if !subresource.is_empty() {
+        set("subresource", subresource.into());
+    }
+    Value::Object(map)
+}
+
+pub(crate) fn text<'v>(entry: &'v Value, name: &str) -> &'v str {
+    entry.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether an entry is of that manager, in whatever version it wrote.
+pub(crate) fn is_of(entry: &Value, manager: &str, operation: Operation, subresource: &str) -> bool {
+    text(entry, "manager") == manager
+        && text(entry, "operation") == operation.name()
+        && text(entry, "subresource") == subresource
+}
+
+/// The parts that tell managers apart: an applier is the same one in all versions.
+pub(crate) fn identity(entry: &Value) -> [&str; 4] {
+    let operation = text(entry, "operation");
+    let version = if operation == Operation::Apply.name() { "" } else { text(entry, "apiVersion") };
+    [text(entry, "manager"), operation, version, text(entry, "subresource")]
+}
+
+fn order(entry: &Value) -> [&str; 5] {
+    // Times in UTC sort as text.
+    ["operation", "time", "manager", "apiVersion", "subresource"].map(|name| text(entry, name))
+}
+
+/// Puts the entries, in their order, into an object that has none; an empty list leaves it without.
+pub(crate) fn set_entries(object: &mut Map<String, Value>, mut list: Vec<Value>) {
+    list.sort_by(|a, b| order(a).cmp(&order(b)));
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata")
+        && !list.is_empty()
+    {
+        metadata.insert("managedFields".to_string(), Value::Array(list));
+    }
+}
+
+/// The entries that a client sends, in canonical form; of several of one manager the last counts. `None`: one of them is
+/// malformed.
+pub(crate) fn of_client(list: Vec<Value>) -> Option<Vec<Value>> {
+    let mut out: Vec<Value> = Vec::with_capacity(list.len());
+    let mut places: BTreeMap<[String; 4], usize> = BTreeMap::new();
+    for mut entry in list {
+        let known = matches!(text(&entry, "operation"), "Update" | "Apply");
+        if !known || text(&entry, "apiVersion").is_empty() || text(&entry, "fieldsType") != "FieldsV1" {
+            return None;
+        }
+        let fields = match entry.get_mut("fieldsV1").map(Value::take) {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(fields)) => canonical_fields(fields)?,
+            Some(_) => return None,
+        };
+        entry["fieldsV1"] = Value::Object(fields);
+        let identity = identity(&entry).map(str::to_owned);
+        match places.get(&identity) {
+            Some(at) => out[*at] = entry,
+            None => {
+                places.insert(identity, out.len());
+                out.push(entry);
+            }
+        }
+    }
+    Some(out)
+}
+
+/// Merges the oldest updaters when there are too many.
+pub(crate) fn cap(entries: &mut Vec<Value>) {
+    let is_update = |entry: &Value| text(entry, "operation") == "Update";
+    let mut count = entries.iter().filter(|entry| is_update(entry)).count();
+    if count <= UPDATE_MANAGERS_MAX {
+        return;
+    }
+    let age = |entry: &Value| (text(entry, "time").to_string(), text(entry, "manager").to_string());
+    let (mut updates, mut kept): (Vec<Value>, Vec<Value>) = entries.drain(..).partition(is_update);
+    updates.sort_by_key(age);
+    // The first of each version is only marked: merging it alone would gain nothing.
+    let mut first: BTreeMap<String, Value> = BTreeMap::new();
+    let mut buckets: BTreeMap<String, Value> = BTreeMap::new();
+    let mut rest = Vec::new();
+    for entry in updates {
+        let version = text(&entry, "apiVersion").to_string();
+        if count <= UPDATE_MANAGERS_MAX {
+            rest.push(entry);
+        } else if let Some(bucket) = buckets.get_mut(&version) {
+            absorb(bucket, &entry);
+            count -= 1;
+        } else if let Some(mut bucket) = first.remove(&version) {
+            bucket["manager"] = OLDEST.into();
+            if let Some(map) = bucket.as_object_mut() {
+                map.remove("subresource");
+            }
+            absorb(&mut bucket, &entry);
+            buckets.insert(version, bucket);
+            count -= 1;
+        } else {
+            first.insert(version, entry);
+        }
+    }
+    kept.extend(first.into_values().chain(buckets.into_values()).chain(rest));
+    *entries = kept;
+}
+
+fn absorb(bucket: &mut Value, entry: &Value) {
+    if let Some(Value::Object(from)) = entry.get("fieldsV1") {
+        with_fields(bucket, |fields| fields.add(FieldSet::of_fields_v1(from.clone())));
+    }
+    match (entry.get("time"), bucket) {
+        (Some(time), bucket) => bucket["time"] = time.clone(),
+        (None, Value::Object(bucket)) => drop(bucket.remove("time")),
+        _ => {}
+    }
+}

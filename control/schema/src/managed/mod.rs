@@ -1,0 +1,137 @@
+//! `managedFields`, as the real server's field manager computes them with structured-merge-diff.
+//!
+//! A writer comes to own the fields that its update adds or changes, and all other owners lose them. Fields that it removes
+//! have no owner.
+
+pub(crate) mod compare;
+pub(crate) mod entries;
+pub mod scale;
+
+use serde_json::{Map, Value};
+
+use self::compare::compare_objects;
+use self::entries::{Operation, cap, is_of, set_entries, text, without_empty};
+use crate::schema::Schema;
+use crate::table::TypeId;
+use crate::zero;
+
+/// The writer of an update, as its entry names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'a> {
+    /// The `fieldManager` parameter, else the first word of the user agent; empty becomes `unknown`.
+    pub manager: &'a str,
+    /// Empty for the object itself.
+    pub subresource: &'a str,
+    /// RFC 3339, seconds.
+    pub time: &'a str,
+}
+
+/// Fields of `metadata` that nobody owns.
+pub(crate) const UNOWNED_METADATA: &[&str] = &[
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+];
+
+/// Sets `metadata.managedFields` of `new` after an update of `old` (`None` for a create).
+///
+/// `reset` lists paths that this endpoint does not write, such as `["status"]`: with what is below them they are
+/// left out. When nothing changed that anybody owns, the entries stay as they were, time included.
+pub fn update(
+    schema: &Schema,
+    id: TypeId,
+    old: Option<&Map<String, Value>>,
+    new: &mut Map<String, Value>,
+    writer: Writer<'_>,
+    reset: &[&[&str]],
+) {
+    let mut list = starting_entries(old, new, writer.subresource);
+    if old.is_some() && list.is_empty() {
+        // Nobody tracks it, or the request asked to forget: tracking begins at a create only.
+        return;
+    }
+    track(schema, id, old, new, &mut list, writer, reset);
+    set_entries(new, list);
+}
+
+/// Notes in a list of entries what an update changed.
+pub(crate) fn track(
+    schema: &Schema,
+    id: TypeId,
+    old: Option<&Map<String, Value>>,
+    new: &Map<String, Value>,
+    list: &mut Vec<Value>,
+    writer: Writer<'_>,
+    reset: &[&[&str]],
+) {
+    let api_version = new.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let mut changes = match old {
+        Some(old) => compare_objects(schema, id, old, new),
+        None => compare_objects(schema, id, &zero::struct_of(schema, id), new),
+    };
+    for path in reset {
+        changes.taken.remove_below(path);
+        changes.removed.remove_below(path);
+    }
+    let manager = if writer.manager.is_empty() { "unknown" } else { writer.manager };
+    let is_own = |entry: &Value| {
+        is_of(entry, manager, Operation::Update, writer.subresource) && text(entry, "apiVersion") == api_version
+    };
+    // Without any change there is nothing to take from anybody.
+    if !changes.taken.has_no_children() || !changes.removed.has_no_children() {
+        for entry in list.iter_mut() {
+            // The writer's own keep what is changed; nobody keeps what is removed.
+            let own = is_own(entry);
+            entries::with_fields(entry, |fields| {
+                fields.subtract(&changes.removed);
+                if !own {
+                    fields.subtract(&changes.taken);
+                }
+            });
+        }
+        without_empty(list);
+    }
+    if !changes.taken.has_no_children() {
+        match list.iter_mut().find(|entry| is_own(entry)) {
+            Some(entry) => {
+                entries::with_fields(entry, |fields| fields.add(changes.taken));
+                entry["time"] = writer.time.into();
+            }
+            None => list.push(entries::entry(
+                Operation::Update,
+                api_version,
+                manager,
+                writer.subresource,
+                Some(writer.time),
+                changes.taken,
+            )),
+        }
+    }
+    cap(list);
+}
+
+/// The entries to start from, taken out of the object: those that the request brings, so that they can be edited, unless it brings none; an
+/// empty list or a single empty entry means to forget all.
+fn starting_entries(old: Option<&Map<String, Value>>, new: &mut Map<String, Value>, subresource: &str) -> Vec<Value> {
+    let sent = match new.get_mut("metadata").and_then(|m| m.as_object_mut()?.remove("managedFields")) {
+        Some(Value::Array(list)) => Some(list),
+        _ => None,
+    };
+    let live = || {
+        let list = old.and_then(|old| old.get("metadata")?.get("managedFields")?.as_array().cloned());
+        list.unwrap_or_default()
+    };
+    match sent {
+        Some(list) if subresource.is_empty() => {
+            let reset = list.is_empty() || (list.len() == 1 && list[0].as_object().is_some_and(Map::is_empty));
+            if reset { Vec::new() } else { entries::of_client(list).unwrap_or_else(live) }
+        }
+        _ => live(),
+    }
+}
