@@ -177,19 +177,38 @@ async fn paths_and_methods_that_are_not_served() {
 }
 
 #[tokio::test]
-async fn server_side_apply_says_that_it_is_not_served() {
+async fn configurations_that_cannot_be_applied() {
     let server = server().await;
-    server.create(CONFIG_MAPS, &config_map("a")).await;
     let headers = [("content-type", "application/apply-patch+yaml")];
-    let path = format!("{CONFIG_MAPS}/a?fieldManager=me");
-    let answer = server.call_with("PATCH", &path, &headers, config_map("a").to_string()).await;
-    assert_eq!(answer.code, 415);
-    assert!(answer.message().starts_with("server-side apply"), "{}", answer.text());
-    let answer = server.call_with("PATCH", &format!("{CONFIG_MAPS}/a"), &headers, "{}").await;
+    let apply = async |query: &str, body: &str| {
+        let answer = server.call_with("PATCH", &format!("{CONFIG_MAPS}/a{query}"), &headers, body.to_owned()).await;
+        (answer.code, answer.message())
+    };
+    let check = async |query: &str, body: &str, code: u16, message: &str| {
+        assert_eq!(apply(query, body).await, (code, message.to_owned()), "{query} {body}");
+    };
+    let required =
+        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+    check("", "{}", 422, required).await;
+    check("?fieldManager=me", "", 400, "invalid object type: /, Kind=").await;
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let twice = format!("{head}data:\n  a: '1'\n  a: '2'\n");
+    let strict = "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 6: key \"a\" already set in map";
+    check("?fieldManager=me&fieldValidation=Strict", &twice, 400, strict).await;
+    let unknown = "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .bogus: field not declared in schema";
+    check("?fieldManager=me", &format!("{head}bogus: 1\n"), 500, unknown).await;
+    let named = format!("{}  uid: u\n", head.replace("{name: a}", "\n  name: a"));
+    let gone = "Operation cannot be fulfilled on configmaps \"a\": uid mismatch: the provided object specified uid u, and no existing object was found";
+    check("?fieldManager=me", &named, 409, gone).await;
     assert_eq!(
-        answer.message(),
-        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
+        apply("?fieldManager=me&fieldValidation=Ignore", &twice).await.0,
+        201,
+        "nothing of the above was written"
     );
+    let other = format!("{head}data: {{a: '3'}}\n");
+    let conflict = "Apply failed with 1 conflict: conflict with \"me\": .data.a";
+    check("?fieldManager=you", &other, 409, conflict).await;
+    assert_eq!(apply("?fieldManager=you&force=true", &other).await.0, 200);
 }
 
 #[tokio::test]
