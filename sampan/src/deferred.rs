@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use sampan_admission::Chain;
-use sampan_api::admission::{self, Admission, Mutated};
+use sampan_api::admission::{self, Admission, Charges, Mutated};
 use sampan_api::user::{Attributes, Authorizer, Decision, GROUP_MASTERS, USER_APISERVER};
 use sampan_api::{Object, Status};
 use std::sync::{Arc, OnceLock};
@@ -65,6 +65,13 @@ impl Admission for DeferredAdmission {
         match self.chain(attributes)? {
             Some(chain) => chain.validate(attributes, object).await,
             None => Ok(()),
+        }
+    }
+
+    async fn charge(&self, attributes: &admission::Attributes<'_>, object: &Object) -> Result<Charges, Status> {
+        match self.chain(attributes)? {
+            Some(chain) => chain.charge(attributes, object).await,
+            None => Ok(Charges::default()),
         }
     }
 }

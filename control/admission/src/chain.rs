@@ -1,13 +1,18 @@
 use async_trait::async_trait;
-use sampan_api::admission::{Admission, Attributes, Mutated};
+use sampan_api::admission::{Admission, Attributes, Charges, Mutated};
 use sampan_api::{Object, Status};
 use std::sync::Arc;
 
-/// One concern of admission. Both methods do nothing unless overridden.
+/// One concern of admission. Methods do nothing unless overridden.
 #[async_trait]
 pub trait Plugin: Send + Sync {
     /// As in kube-apiserver's `--enable-admission-plugins`.
     fn name(&self) -> &'static str;
+
+    /// Whether the request may be the plugin's concern: a comparison or two. Where not, nothing else of it is asked.
+    fn concerns(&self, _attributes: &Attributes<'_>) -> bool {
+        true
+    }
 
     /// Changes the object or refuses it. Not called for deletions.
     async fn mutate(&self, _attributes: &Attributes<'_>, _object: &mut Object) -> Result<Mutated, Status> {
@@ -17,6 +22,11 @@ pub trait Plugin: Send + Sync {
     /// Refuses or lets pass what will be written. `object` is `None` for deletions.
     async fn validate(&self, _attributes: &Attributes<'_>, _object: Option<&Object>) -> Result<(), Status> {
         Ok(())
+    }
+
+    /// Writes that go with what is about to be created or updated, once every plugin lets it pass.
+    async fn charge(&self, _attributes: &Attributes<'_>, _object: &Object) -> Result<Charges, Status> {
+        Ok(Charges::default())
     }
 }
 
@@ -36,22 +46,34 @@ impl Chain {
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.plugins.iter().map(|plugin| plugin.name())
     }
+
+    fn concerned(&self, attributes: &Attributes<'_>) -> impl Iterator<Item = &Arc<dyn Plugin>> {
+        self.plugins.iter().filter(|plugin| plugin.concerns(attributes))
+    }
 }
 
 #[async_trait]
 impl Admission for Chain {
     async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
         let mut changed = Mutated::No;
-        for plugin in &self.plugins {
+        for plugin in self.concerned(attributes) {
             changed = changed.or(plugin.mutate(attributes, object).await?);
         }
         Ok(changed)
     }
 
     async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status> {
-        for plugin in &self.plugins {
+        for plugin in self.concerned(attributes) {
             plugin.validate(attributes, object).await?;
         }
         Ok(())
+    }
+
+    async fn charge(&self, attributes: &Attributes<'_>, object: &Object) -> Result<Charges, Status> {
+        let mut all = Charges::default();
+        for plugin in self.concerned(attributes) {
+            all.add(plugin.charge(attributes, object).await?);
+        }
+        Ok(all)
     }
 }

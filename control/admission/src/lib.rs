@@ -1,13 +1,15 @@
 //! The admission chain: what may be written, and what is filled in, beyond what a kind's own strategy says.
 //!
-//! Allowed dependencies: api, env, schema, client, auth. Never registry or store: it is handed attributes and objects
+//! Allowed dependencies: api, env, schema, client, auth, quota. Never registry or store: it is handed attributes and objects
 //! and reads the rest of the cluster through a client, as `system:apiserver`.
 //!
 //! Invariants:
-//! - It runs inside the compare-and-swap loop, perhaps several times: it has no side effects.
+//! - It runs inside the compare-and-swap loop, perhaps several times: it has no side effects. What must be written with the
+//!   object is handed to the registry, which puts it into the same transaction.
 //! - It fails closed: what a plugin cannot find out is a refusal.
 
 mod chain;
+pub mod limits;
 pub mod plugins;
 mod registration;
 

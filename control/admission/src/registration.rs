@@ -3,7 +3,7 @@
 use crate::chain::{Chain, Plugin};
 use crate::plugins;
 use sampan_api::Authorizer;
-use sampan_api::k8s::api::core::v1::Namespace;
+use sampan_api::k8s::api::core::v1::{Namespace, ResourceQuota};
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_client::{Client, Informers, Result};
 use std::collections::BTreeSet;
@@ -89,7 +89,9 @@ const PLUGINS: &[Registration] = &[
     unbuilt("MutatingAdmissionWebhook", On::Always),
     unbuilt("ValidatingAdmissionPolicy", On::Always),
     unbuilt("ValidatingAdmissionWebhook", On::Always),
-    unbuilt("ResourceQuota", On::Always),
+    built("ResourceQuota", On::Always, |parts| {
+        Ok(Arc::new(plugins::ResourceQuota::new(parts.informers.of::<ResourceQuota>()?, parts.client.clone())))
+    }),
     unbuilt("AlwaysDeny", On::WhenEnabled),
 ];
 

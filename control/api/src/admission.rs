@@ -4,12 +4,15 @@
 use crate::limits::WARNINGS_MAX;
 use crate::meta::{GroupResource, GroupVersionResource};
 use crate::object::Object;
+use crate::record::Record;
 use crate::status::Status;
 use crate::user::UserInfo;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 /// `admission.Operation` of k8s.io/apiserver. Shown as there: `CREATE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +101,43 @@ pub trait Admission: Send + Sync {
     async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status>;
     /// Refuses or lets pass what will be written. `object` is `None` for deletions.
     async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status>;
+    /// Asked last of what is about to be created or updated: writes of other objects that stand or fall with it, or a
+    /// refusal. Here alone the objects are in the version that is stored. Asked again when one of those was written by
+    /// somebody else in the meantime. In a dry run the answer is dropped.
+    async fn charge(&self, _: &Attributes<'_>, _: &Object) -> Result<Charges, Status> {
+        Ok(Charges::default())
+    }
+}
+
+/// Writes that go into the transaction of the write that is admitted: a quota's use beside what uses it.
+#[derive(Default)]
+pub struct Charges {
+    /// Each of another object.
+    pub writes: Vec<Charge>,
+    /// Held until the transaction is done or has failed: the place in a line of those who would change the same objects.
+    pub turn: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Charges {
+    /// Adds what another asks for. Turns are kept, both of them.
+    pub fn add(&mut self, other: Self) {
+        self.writes.extend(other.writes);
+        self.turn = match (self.turn.take(), other.turn) {
+            (Some(one), Some(two)) => Some(Box::new((one, two))),
+            (one, two) => one.or(two),
+        };
+    }
+}
+
+/// The status of an object as it is to be.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    /// The resource, in the version that is stored.
+    pub resource: GroupVersionResource,
+    /// The object as the charge was computed from it; if it is another by now, the charge is asked for again.
+    pub current: Arc<Record>,
+    /// The object with its new status.
+    pub object: Object,
 }
 
 /// Admission that changes and refuses nothing: for the server's own first objects, for what follows from a call that was

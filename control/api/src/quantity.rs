@@ -123,7 +123,16 @@ impl Quantity {
     /// Rounded up to a multiple of 10^-3, as the API does with cpu.
     #[must_use]
     pub fn rounded_to_millis(self) -> Self {
-        let unit = NANO / 1000;
+        self.rounded_to(NANO / 1000)
+    }
+
+    /// Rounded up to whole units, as storage is counted.
+    #[must_use]
+    pub fn rounded_to_units(self) -> Self {
+        self.rounded_to(NANO)
+    }
+
+    fn rounded_to(self, unit: i128) -> Self {
         Self { nanos: div_away_from_zero(self.nanos, unit).saturating_mul(unit), ..self }
     }
 }

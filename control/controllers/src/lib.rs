@@ -1,6 +1,6 @@
 //! The controllers of the cluster: a folder a controller, on the reconcile runtime (`sampan-reconcile`).
 //!
-//! Allowed dependencies: api, env, client, reconcile. Never store or registry: a controller is a client like any other, under an
+//! Allowed dependencies: api, env, client, reconcile, quota. Never store or registry: a controller is a client like any other, under an
 //! identity of its own and with no more rights than Kubernetes gives it.
 //!
 //! Invariants:
@@ -16,6 +16,7 @@ mod pod;
 pub mod pod_gc;
 pub mod published;
 pub mod replicaset;
+pub mod resource_quota;
 pub mod token_secret;
 
 pub use sampan_reconcile::Error;
@@ -105,5 +106,6 @@ pub fn start(config: Config) -> Result<(), Error> {
     deployment::start(&context)?;
     garbage::start(&context)?;
     node_lifecycle::start(&context)?;
-    pod_gc::start(&context)
+    pod_gc::start(&context)?;
+    resource_quota::start(&context)
 }

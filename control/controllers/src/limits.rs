@@ -58,3 +58,8 @@ pub const POD_GC_PERIOD: Duration = Duration::from_secs(20);
 pub const TERMINATED_PODS_MAX: usize = 12_500;
 /// Pods deleted in one round.
 pub const POD_GC_BATCH_MAX: usize = 500;
+
+/// Period after which each quota is counted again, whatever is seen (`--resource-quota-sync-period`).
+pub const QUOTA_RESYNC: Duration = Duration::from_secs(300);
+/// Time after which a quota that limits something new is counted once more.
+pub const QUOTA_RECOUNT: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 //! each pod ready at once.
 
 use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
-use sampan_api::k8s::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, Secret, ServiceAccount};
+use sampan_api::k8s::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, ResourceQuota, Secret, ServiceAccount};
 use sampan_api::user::{GROUP_MASTERS, UserInfo};
 use sampan_api::{Authorizer, Object};
 use sampan_auth::rbac::RbacAuthorizer;
@@ -107,6 +107,7 @@ fn changes(admin: &Client, env: &Env, tasks: &Tasks) -> watch::Receiver<u64> {
         informers.of::<Node>(),
         informers.of::<Pod>(),
         informers.of::<ReplicaSet>(),
+        informers.of::<ResourceQuota>(),
         informers.of::<Secret>(),
         informers.of::<ServiceAccount>(),
     ];
@@ -543,4 +544,34 @@ async fn a_secret_of_tokens_is_filled_and_goes_with_its_account() {
     accounts.delete("bot", &DeleteParams::default()).await.expect("deleted");
     world.becomes(true, async || secrets.get("s").await.is_err()).await;
     world.tasks.drain(Duration::from_secs(5)).await.expect("drained");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_tells_what_is_used() {
+    let world = world().await;
+    let quotas = world.admin.namespaced::<ResourceQuota>("default");
+    let hard = json!({"pods": "5", "requests.cpu": "1", "count/secrets": "3", "count/widgets.example.com": "1"});
+    quotas.create(&of(json!({"metadata": {"name": "q"}, "spec": {"hard": hard}}))).await.expect("created");
+    let used = async || {
+        let status = quotas.get("q").await.expect("there").status.unwrap_or_default();
+        json!({"hard": status.hard, "used": status.used})
+    };
+    let expected = |used: Value| json!({"hard": hard, "used": used});
+    let nothing = || expected(json!({"pods": "0", "requests.cpu": "0", "count/secrets": "0"}));
+    world.becomes(nothing(), used).await;
+    world.admin.namespaced::<Secret>("default").create(&of(json!({"metadata": {"name": "s"}}))).await.expect("created");
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [
+        {"name": "c", "image": "v1", "resources": {"requests": {"cpu": "250m"}}}]}});
+    let pods = world.admin.namespaced::<Pod>("default");
+    pods.create(&of(pod)).await.expect("created");
+    // Nothing charges here, without admission: a new limit is what has it all counted.
+    quotas.patch("q", &Patch::Merge(json!({"spec": {"hard": {"pods": "6"}}}))).await.expect("patched");
+    let some = json!({"pods": "1", "requests.cpu": "250m", "count/secrets": "1"});
+    world.becomes(some, async || used().await["used"].clone()).await;
+    let over = Patch::Strategic(json!({"status": {"phase": "Succeeded"}}));
+    pods.patch_status("p", &over).await.expect("patched");
+    world.admin.namespaced::<Secret>("default").delete("s", &DeleteParams::default()).await.expect("deleted");
+    let none = json!({"pods": "0", "requests.cpu": "0", "count/secrets": "0"});
+    world.becomes(none, async || used().await["used"].clone()).await;
+    world.end().await;
 }

@@ -1,6 +1,7 @@
 //! Creation, in the order of Kubernetes' `registry/rest/create.go`.
 
 use crate::allocate::Taken;
+use crate::charge::Admitted;
 use crate::encode::Revisions;
 use crate::error::Error;
 use crate::limits::{
@@ -12,6 +13,7 @@ use crate::read::parse_uint;
 use crate::registry::{Place, Registry, store_writer, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
+use crate::update::served;
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::meta::GroupVersionResource;
@@ -123,16 +125,19 @@ impl Registry {
         let mut refused = Vec::new();
         for _ in 0..UPDATE_ATTEMPTS_MAX {
             let (prepared, claims) = self.prepare_creation(caller, place, object, &refused, validation).await?;
+            let resource = place.storage.gvr();
+            let attributes = attributes(caller, place, &resource, &name);
+            let admitted = Admitted { attributes, object: &prepared, size: 1024 };
             if caller.dry_run {
+                self.chargeable(caller, &admitted).await?;
                 if let Some(current) = self.inner.watch.get(&place.prefix, &key)? {
                     return Err(already_exists(place.storage, &name, Some(&current)));
                 }
                 return self.unwritten(place, &prepared, &writer, Revisions::default());
             }
-            let draft = self.draft(place, &prepared, &writer, 1024)?;
-            match self.put(caller, place, &key, 0, draft, claims).await? {
+            match self.put_charged(caller, place, &admitted, &key, 0, claims).await? {
                 Commit::Done(record) => return self.serve(place.row, record),
-                Commit::Lost(_) => {
+                Commit::Lost(_) | Commit::Uncharged => {
                     let current = self.inner.watch.get(&place.prefix, &key)?;
                     return Err(already_exists(place.storage, &name, current.as_deref()));
                 }
@@ -192,20 +197,13 @@ impl Registry {
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, place, &resource, &name);
-        match &row.stored_as {
-            None => caller.admission.validate(&attributes, Some(&object)).await?,
-            Some(stored_as) => {
-                let mut served = object.clone();
-                (stored_as.from_storage)(&mut served);
-                served.set_gvk(&row.gvk());
-                caller.admission.validate(&attributes, Some(&served)).await?;
-            }
-        }
+        let served = served(row, &object);
+        caller.admission.validate(&attributes, Some(served.as_ref().unwrap_or(&object))).await?;
         Ok((object, claims))
     }
 
     /// Creates several objects of one row in one transaction: all of them or none. Names must be given; allocators are
-    /// not asked. Errors: as for a creation, of the first object that has one.
+    /// not asked, and nothing is charged. Errors: as for a creation, of the first object that has one.
     pub async fn create_batch(
         &self,
         caller: &Caller<'_>,

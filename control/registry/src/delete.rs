@@ -9,7 +9,7 @@ use crate::options::{Caller, DeleteOptions, ListOptions, Propagation};
 use crate::read::List;
 use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
-use crate::write::{Commit, require_stored};
+use crate::write::{Commit, Put, require_stored};
 use sampan_api::admission::{Attributes, Operation};
 use sampan_api::meta::GroupResource;
 use sampan_api::object::Object;
@@ -106,7 +106,7 @@ impl Registry {
                 match self.remove(caller, place, key, current, &writer).await? {
                     Commit::Done(record) => Ok(Some(gone(self.serve(place.row, record)?))),
                     Commit::Lost(winner) => self.see(winner).await.map(|()| None),
-                    Commit::Taken(_) => Ok(None),
+                    Commit::Taken(_) | Commit::Uncharged => Ok(None),
                 }
             }
             Plan::Mark { object, then_delete } => {
@@ -115,10 +115,10 @@ impl Registry {
                     return Ok(Some(if then_delete { gone(record) } else { going(record) }));
                 }
                 let draft = self.draft(place, &object, &writer, current.json.len() + 128)?;
-                let marked = match self.put(caller, place, key, current.mod_revision, draft, Vec::new()).await? {
+                let marked = match self.put(caller, place, key, current.mod_revision, draft, Put::default()).await? {
                     Commit::Done(record) => record,
                     Commit::Lost(winner) => return self.see(winner).await.map(|()| None),
-                    Commit::Taken(_) => return Ok(None),
+                    Commit::Taken(_) | Commit::Uncharged => return Ok(None),
                 };
                 if !then_delete {
                     return Ok(Some(going(self.serve(place.row, marked)?)));
@@ -128,7 +128,7 @@ impl Registry {
                     // Another caller deleted it between the two writes: the outcome is the same.
                     Commit::Lost(0) => Ok(Some(gone(self.serve(place.row, marked)?))),
                     Commit::Lost(winner) => self.see(winner).await.map(|()| None),
-                    Commit::Taken(_) => Ok(None),
+                    Commit::Taken(_) | Commit::Uncharged => Ok(None),
                 }
             }
         }

@@ -15,6 +15,7 @@
 
 pub mod allocate;
 mod changes;
+mod charge;
 pub mod codec;
 mod compaction;
 mod continuation;

@@ -1,6 +1,7 @@
 //! Updates of an object or of a stored view of it: a compare-and-swap loop around the transform, in the order of
 //! Kubernetes' `registry/rest/update.go`.
 
+use crate::charge::Admitted;
 use crate::encode::Revisions;
 use crate::error::Error;
 use crate::limits::UPDATE_ATTEMPTS_MAX;
@@ -202,6 +203,7 @@ impl Registry {
             if !caller.dry_run {
                 match self.remove(caller, place, key, current, &writer).await? {
                     Commit::Done(_) => {}
+                    Commit::Uncharged => return Ok(Round::Again { winner: 0 }),
                     Commit::Lost(winner) => return Ok(Round::Again { winner }),
                     Commit::Taken(item) => return Ok(Round::Refused(item)),
                 }
@@ -212,13 +214,17 @@ impl Registry {
         if object == old {
             return Ok(Round::Done(self.serve(row, Arc::new(same(current)))?));
         }
+        let resource = storage.gvr();
+        let attributes = Attributes { resource: &resource, old: Some(&old), ..attributes };
+        let admitted = Admitted { attributes, object: &object, size: current.json.len() + 256 };
         if caller.dry_run {
+            self.chargeable(caller, &admitted).await?;
             return Ok(Round::Done(self.unwritten(place, &object, &writer, Revisions::of(current))?));
         }
-        let draft = self.draft(place, &object, &writer, current.json.len() + 256)?;
-        Ok(match self.put(caller, place, key, current.mod_revision, draft, claims).await? {
+        Ok(match self.put_charged(caller, place, &admitted, key, current.mod_revision, claims).await? {
             Commit::Done(record) => Round::Done(self.serve(row, record)?),
             Commit::Lost(winner) => Round::Again { winner },
+            Commit::Uncharged => Round::Again { winner: 0 },
             Commit::Taken(item) => Round::Refused(item),
         })
     }
@@ -254,7 +260,8 @@ fn same(record: &Record) -> Record {
     record.at_revision(record.mod_revision, record.writer.clone())
 }
 
-fn served(row: &Resource, object: &Object) -> Option<Object> {
+/// The object in the row's version, where that is not the stored one.
+pub(crate) fn served(row: &Resource, object: &Object) -> Option<Object> {
     let stored_as = row.stored_as.as_ref()?;
     let mut served = object.clone();
     (stored_as.from_storage)(&mut served);

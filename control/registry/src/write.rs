@@ -7,6 +7,7 @@ use crate::options::Caller;
 use crate::registry::{Place, Registry, store_writer};
 use crate::resource::{Body, Resource};
 use crate::strategy::Generation;
+use sampan_api::admission::Charge;
 use sampan_api::object::Object;
 use sampan_api::record::{Record, Writer};
 use sampan_store::{Compare, Op, Payload, Txn};
@@ -20,6 +21,15 @@ pub(crate) enum Commit {
     Lost(u64),
     /// An item that was drawn from a pool is taken: draw again.
     Taken(String),
+    /// What the write is charged to was written by somebody else: charge again.
+    Uncharged,
+}
+
+/// What goes with an object into its transaction.
+#[derive(Default)]
+pub(crate) struct Put<'a> {
+    pub(crate) claims: Vec<Taken>,
+    pub(crate) charges: &'a [Charge],
 }
 
 impl Registry {
@@ -31,14 +41,14 @@ impl Registry {
         key: &str,
         expected: u64,
         draft: Draft,
-        claims: Vec<Taken>,
+        with: Put<'_>,
     ) -> Result<Commit, Error> {
         let sealed = self.seal(place, draft.json.clone())?;
         let draft = Arc::new(draft);
         let payload: Payload = draft.clone();
         let key: Arc<str> = key.into();
         let put = Op::Put { key: key.clone(), value: sealed, payload: Some(payload), lease: None };
-        self.commit(caller, place, key, expected, put, claims).await
+        self.commit(caller, place, key, expected, put, with).await
     }
 
     /// Deletes the object of revision `expected`. The record is the last state under the deletion's revision.
@@ -58,7 +68,8 @@ impl Registry {
         let key: Arc<str> = key.into();
         let payload: Payload = writer.clone();
         let delete = Op::Delete { key: key.clone(), payload: Some(payload), last: Some(last) };
-        self.commit(caller, place, key, current.mod_revision, delete, claims).await
+        let with = Put { claims, charges: &[] };
+        self.commit(caller, place, key, current.mod_revision, delete, with).await
     }
 
     async fn commit(
@@ -68,14 +79,14 @@ impl Registry {
         key: Arc<str>,
         expected: u64,
         op: Op,
-        claims: Vec<Taken>,
+        with: Put<'_>,
     ) -> Result<Commit, Error> {
         let mut txn = Txn {
             compares: vec![Compare::ModRevision { key: key.clone(), equals: expected }],
             ops: vec![op],
             writer: store_writer(caller),
         };
-        for claim in claims {
+        for claim in with.claims {
             match claim {
                 Taken::Take { key: item, .. } => {
                     txn.compares.push(Compare::absent(item.clone()));
@@ -91,6 +102,10 @@ impl Registry {
                 }
             }
         }
+        let mut charged = Vec::with_capacity(with.charges.len());
+        for charge in with.charges {
+            charged.push(self.add_charge(caller, charge, &mut txn)?);
+        }
         match self.inner.store.txn(txn).await {
             Ok(committed) => {
                 let event = committed.events.iter().find(|event| event.entry.key == key);
@@ -99,6 +114,9 @@ impl Registry {
             }
             Err(sampan_store::Error::Conflict { key: at, actual_mod_revision }) if *at == *key => {
                 Ok(Commit::Lost(actual_mod_revision))
+            }
+            Err(sampan_store::Error::Conflict { key: at, .. }) if charged.iter().any(|key| **key == *at) => {
+                Ok(Commit::Uncharged)
             }
             Err(sampan_store::Error::Conflict { key: at, .. }) => Ok(Commit::Taken(at)),
             Err(error) => Err(error.into()),

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use sampan_admission::{Chain, Selection};
-use sampan_api::admission::{self, Admission, AdmitAll, Mutated, Warnings};
+use sampan_api::admission::{self, Admission, AdmitAll, Charges, Mutated, Warnings};
 use sampan_api::user::{
     Attributes, Authorizer, Decision, GROUP_AUTHENTICATED, GROUP_MASTERS, USER_APISERVER, UserInfo,
 };
@@ -240,6 +240,13 @@ impl Admission for Later<Chain> {
         match self.0.get() {
             Some(chain) => chain.validate(attributes, object).await,
             None => Ok(()),
+        }
+    }
+
+    async fn charge(&self, attributes: &admission::Attributes<'_>, object: &Object) -> Result<Charges, Status> {
+        match self.0.get() {
+            Some(chain) => chain.charge(attributes, object).await,
+            None => Ok(Charges::default()),
         }
     }
 }

@@ -25,6 +25,10 @@ impl Plugin for DefaultTolerationSeconds {
         "DefaultTolerationSeconds"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>) -> bool {
+        attributes.is("", "pods")
+    }
+
     async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
         if !attributes.is("", "pods") || !matches!(attributes.operation, Operation::Create | Operation::Update) {
             return Ok(Mutated::No);

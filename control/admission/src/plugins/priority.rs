@@ -76,6 +76,10 @@ impl Plugin for Priority {
         "Priority"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>) -> bool {
+        attributes.is("", "pods") || attributes.is("scheduling.k8s.io", "priorityclasses")
+    }
+
     async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
         if !attributes.is("", "pods") {
             return Ok(Mutated::No);

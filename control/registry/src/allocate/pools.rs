@@ -31,6 +31,7 @@ impl FromIterator<(&'static str, Pool)> for Pools {
 }
 
 /// A claim as the transaction makes it.
+#[derive(Clone)]
 pub(crate) enum Taken {
     /// `refusal`: what the client hears if somebody else holds the item; `None`: another one is drawn.
     Take {
