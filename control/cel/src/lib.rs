@@ -1,0 +1,46 @@
+//! Expressions in CEL, as Kubernetes v1.35 has them: the environment, the checker, costs before and while they run.
+//!
+//! Allowed dependencies: api, schema. No I/O, no clock: what the authorizer answers is found out between two evaluations.
+//!
+//! Invariants:
+//! - Whatever the text and the data, compilation and evaluation end: depth, nodes, types, cost units and bytes are
+//!   bounded in `limits.rs`.
+//! - Costs are Kubernetes' units, reckoned as Kubernetes reckons them: they decide what is taken.
+//! - Data is looked at where it stands.
+
+mod authorizer;
+mod check;
+mod compare;
+mod compiled;
+mod cost;
+mod decl;
+mod declarations;
+mod error;
+mod escape;
+mod estimate;
+mod eval;
+mod functions;
+mod inputs;
+mod library;
+pub mod limits;
+mod meter;
+mod program;
+pub mod regex;
+mod syntax;
+mod types;
+mod unify;
+mod url;
+mod value;
+
+pub use authorizer::Authorization;
+pub use compiled::Compiled;
+pub use decl::{Decl, Field, ListKind, Root};
+pub use error::{EvalError, Issue, Issues, Question};
+pub use escape::escape;
+pub use estimate::Range;
+pub use inputs::{Decisions, Inputs};
+pub use library::{Cidr, Format, Quantity, Semver};
+pub use program::{Environment, Program};
+pub use types::Type;
+pub use url::Url;
+pub use value::{Key, Library, List, Map, Text, Value};

@@ -1,0 +1,26 @@
+//! The bounds of expressions, Kubernetes' where it has one.
+
+/// Code points of an expression: `parser.ExpressionSizeCodePointLimit` of cel-go.
+pub const EXPRESSION_CHARS_MAX: usize = 100_000;
+/// Nested levels of an expression, as the parser counts them: cel-go's 250.
+pub const DEPTH_MAX: usize = 250;
+/// Syntax errors that are told of one expression.
+pub const SYNTAX_ERRORS_MAX: usize = 100;
+/// Types and substitutions looked at while types are joined in one expression: an expression whose types grow without
+/// bound is refused, in Kubernetes it takes memory.
+pub const TYPE_STEPS_MAX: usize = 2_000_000;
+/// Nodes of an expression once its macros are expanded (`optMap` doubles its target at each level).
+pub const NODES_MAX: usize = 200_000;
+/// Cost units that one evaluation may take: `celconfig.PerCallLimit`.
+pub const PER_CALL_COST_MAX: u64 = 1_000_000;
+/// Cost units that all rules of a custom resource, or all expressions of a policy, may take at one write:
+/// `celconfig.RuntimeCELCostBudget`.
+pub const RUNTIME_COST_BUDGET: u64 = 10_000_000;
+/// Cost units of all match conditions of a webhook at one write: `celconfig.RuntimeCELCostBudgetMatchConditions`.
+pub const MATCH_CONDITIONS_COST_BUDGET: u64 = 2_500_000;
+/// Bytes of the largest request that a size is estimated from: `celconfig.MaxRequestSizeBytes`.
+pub const REQUEST_BYTES_MAX: u64 = 3 * 1024 * 1024;
+/// Bytes that a program of a regular expression may take.
+pub const REGEX_BYTES_MAX: usize = 1 << 20;
+/// Bytes that one evaluation may look at and make: cost units leave some of it unbounded.
+pub const WORK_BYTES_MAX: usize = 256 << 20;

@@ -1,0 +1,11 @@
+//! From text to tree.
+
+pub(crate) mod ast;
+mod builder;
+mod lexer;
+mod literal;
+mod macros;
+mod parser;
+mod token;
+
+pub(crate) use parser::{Parsed, parse};
