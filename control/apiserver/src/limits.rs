@@ -160,3 +160,7 @@ pub const QUERY_PAIRS_MAX: usize = 256;
 pub const CONTAINERS_IN_MESSAGE_MAX: usize = 32;
 /// How long caches may keep the documents about tokens' keys, seconds (kube-apiserver's).
 pub const DOCUMENT_MAX_AGE_SECONDS: u32 = 3600;
+/// Attempts at the eviction of a pod that changes while it is evicted (Go's `EvictionsRetry`).
+pub const EVICTION_TRIES_MAX: usize = 20;
+/// Disruptions of one budget that its controller has not seen; with more, none is allowed (Go's `MaxDisruptedPodSize`).
+pub const DISRUPTED_PODS_MAX: usize = 2000;

@@ -167,3 +167,56 @@ async fn an_eviction_under_a_precondition_is_whole_or_nothing() {
         assert_eq!(answer.code, 200, "{}", answer.text());
     }
 }
+
+#[tokio::test]
+async fn a_budget_is_asked_before_a_pod_goes() {
+    let (server, _) = guarded(|_| true).await;
+    let (pods, budgets) =
+        ("/api/v1/namespaces/default/pods", "/apis/policy/v1/namespaces/default/poddisruptionbudgets");
+    let pod = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "a"}},
+            "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}})
+    };
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}});
+    server.create(budgets, &budget).await;
+    let evict = async |name: &str, query: &str| {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+        server.call("POST", &format!("{pods}/{name}/eviction{query}"), &eviction.to_string()).await
+    };
+    let set = async |path: String, status: Value| {
+        let answer = server.call("PATCH", &path, &json!({"status": status}).to_string()).await;
+        assert_eq!(answer.code, 200, "{}", answer.text());
+    };
+    for (name, ready) in [("a", "True"), ("b", "True"), ("c", "False"), ("d", "False")] {
+        server.create(pods, &pod(name)).await;
+        let conditions = json!([{"type": "Ready", "status": ready}]);
+        set(format!("{pods}/{name}/status"), json!({"phase": "Running", "conditions": conditions})).await;
+    }
+    let counted = |current: i64, allowed: i64| json!({"observedGeneration": 1, "expectedPods": 4, "currentHealthy": current, "desiredHealthy": 1, "disruptionsAllowed": allowed});
+    let allowed = async || server.get(&format!("{budgets}/b")).await.json()["status"]["disruptionsAllowed"].clone();
+    assert_eq!(evict("a", "").await.code, 429, "the controller has not counted yet");
+    set(format!("{budgets}/b/status"), counted(2, 1)).await;
+    assert_eq!(evict("a", "?dryRun=All").await.code, 201);
+    assert_eq!(
+        (allowed().await, server.get(&format!("{pods}/a")).await.json()["metadata"]["deletionTimestamp"].clone()),
+        (json!(1), Value::Null),
+        "a dry run takes nothing"
+    );
+    assert_eq!(evict("a", "").await.code, 201);
+    assert_eq!(allowed().await, 0);
+    assert_eq!(evict("b", "").await.code, 429);
+    assert_eq!(evict("b", "?dryRun=All").await.code, 429);
+    assert_eq!(evict("c", "").await.code, 201, "not ready, and enough others are healthy");
+    set(format!("{budgets}/b/status"), counted(0, 0)).await;
+    assert_eq!(evict("d", "").await.code, 429, "not ready, and too few are healthy");
+    let policy = json!({"spec": {"unhealthyPodEvictionPolicy": "AlwaysAllow"}}).to_string();
+    assert_eq!(server.call("PATCH", &format!("{budgets}/b"), &policy).await.code, 200);
+    assert_eq!(evict("d", "").await.code, 201);
+    let mut second = budget.clone();
+    second["metadata"]["name"] = "second".into();
+    server.create(budgets, &second).await;
+    let answer = evict("b", "").await;
+    assert_eq!(answer.code, 500, "{}", answer.text());
+    assert!(answer.message().contains("more than one PodDisruptionBudget"), "{}", answer.message());
+}

@@ -8,7 +8,12 @@
 //! - Reads go to shared informers of one identity (`system:kube-controller-manager`), writes are each controller's own.
 
 pub mod deployment;
+pub mod disruption;
+pub mod endpoints;
+pub mod endpointslice;
+pub mod endpointslice_mirroring;
 pub mod garbage;
+pub mod ip_addresses;
 pub mod limits;
 pub mod namespace;
 pub mod node_lifecycle;
@@ -17,7 +22,10 @@ pub mod pod_gc;
 pub mod published;
 pub mod replicaset;
 pub mod resource_quota;
+mod served;
+mod service;
 pub mod token_secret;
+mod trigger;
 
 pub use sampan_reconcile::Error;
 
@@ -103,6 +111,11 @@ pub fn start(config: Config) -> Result<(), Error> {
     token_secret::start(&context)?;
     namespace::start(&context)?;
     replicaset::start(&context)?;
+    endpoints::start(&context)?;
+    endpointslice::start(&context)?;
+    endpointslice_mirroring::start(&context)?;
+    ip_addresses::start(&context)?;
+    disruption::start(&context)?;
     deployment::start(&context)?;
     garbage::start(&context)?;
     node_lifecycle::start(&context)?;

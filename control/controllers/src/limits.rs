@@ -50,6 +50,16 @@ pub const NODE_RECHECK_MIN: Duration = Duration::from_millis(100);
 /// keeps one large node from holding up the rest, and is no rate for the cluster (`--node-eviction-rate` is one).
 pub const EVICTION_BATCH_MAX: usize = 500;
 
+/// Addresses of one Endpoints object; more are left out, and the object says so (`maxCapacity`).
+pub const ENDPOINTS_ADDRESSES_MAX: usize = 1000;
+/// Endpoints of one EndpointSlice (`--max-endpoints-per-slice`).
+pub const ENDPOINTS_PER_SLICE: usize = 100;
+/// Addresses of one subset that are mirrored (`--mirroring-max-endpoints-per-subset`).
+pub const MIRRORED_ADDRESSES_MAX: usize = 1000;
+/// Time after which a disruption that was allowed and did not come is given up (`DeletionTimeout`), and a pod's condition that
+/// says so is taken back (`stalePodDisruptionTimeout`).
+pub const DISRUPTION_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// Time after a node has gone at which its pods are collected (podgc's quarantine).
 pub const ORPHAN_QUARANTINE: Duration = Duration::from_secs(40);
 /// Period in which pods without a node are looked for.

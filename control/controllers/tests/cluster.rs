@@ -2,7 +2,13 @@
 //! each pod ready at once.
 
 use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
-use sampan_api::k8s::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, ResourceQuota, Secret, ServiceAccount};
+use sampan_api::k8s::api::core::v1::{
+    ConfigMap, Endpoints, Event, Namespace, Node, Pod, ReplicationController, ResourceQuota, Secret, Service,
+    ServiceAccount,
+};
+use sampan_api::k8s::api::discovery::v1::EndpointSlice;
+use sampan_api::k8s::api::networking::v1::IPAddress;
+use sampan_api::k8s::api::policy::v1::PodDisruptionBudget;
 use sampan_api::user::{GROUP_MASTERS, UserInfo};
 use sampan_api::{Authorizer, Object};
 use sampan_auth::rbac::RbacAuthorizer;
@@ -71,7 +77,8 @@ fn kubelet(admin: &Client, env: &Env, tasks: &Tasks) {
             if image.as_deref() == Some("broken") {
                 continue;
             }
-            let ready = json!({"status": {"phase": "Running", "conditions": [
+            let ip = format!("10.1.2.{}", new.mod_revision % 250 + 1);
+            let ready = json!({"status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "conditions": [
                 {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
             let api = admin.namespaced::<Pod>(&new.key.namespace);
             // The pod may be gone already.
@@ -102,10 +109,15 @@ fn changes(admin: &Client, env: &Env, tasks: &Tasks) -> watch::Receiver<u64> {
     let all = [
         informers.of::<ConfigMap>(),
         informers.of::<Deployment>(),
+        informers.of::<EndpointSlice>(),
+        informers.of::<Endpoints>(),
         informers.of::<Event>(),
+        informers.of::<IPAddress>(),
         informers.of::<Namespace>(),
         informers.of::<Node>(),
         informers.of::<Pod>(),
+        informers.of::<PodDisruptionBudget>(),
+        informers.of::<ReplicationController>(),
         informers.of::<ReplicaSet>(),
         informers.of::<ResourceQuota>(),
         informers.of::<Secret>(),
@@ -573,5 +585,109 @@ async fn a_quota_tells_what_is_used() {
     world.admin.namespaced::<Secret>("default").delete("s", &DeleteParams::default()).await.expect("deleted");
     let none = json!({"pods": "0", "requests.cpu": "0", "count/secrets": "0"});
     world.becomes(none, async || used().await["used"].clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_addresses_of_a_services_pods_are_kept_and_go_with_it() {
+    let world = world().await;
+    let services = world.admin.namespaced::<Service>("default");
+    // The test's pods are on no node: their Service has them all the same.
+    let spec = |selector: Value| {
+        json!({"selector": selector, "publishNotReadyAddresses": true,
+        "ports": [{"name": "http", "port": 80, "targetPort": 8080}]})
+    };
+    let web = json!({"metadata": {"name": "web"}, "spec": spec(json!({"app": "web"}))});
+    let web = services.create(&of(web)).await.expect("a Service");
+    let ip = web.spec.and_then(|spec| spec.cluster_ip).expect("an address");
+    let endpoints = world.admin.namespaced::<Endpoints>("default");
+    let slices = world.admin.namespaced::<EndpointSlice>("default");
+    let counts = async || {
+        let old = endpoints.get_opt("web").await.expect("an answer").map(|one| {
+            let subsets = one.subsets.unwrap_or_default();
+            subsets.iter().map(|subset| subset.addresses.as_ref().map_or(0, Vec::len)).sum::<usize>()
+        });
+        let mut new: Vec<usize> = Vec::new();
+        let found = slices.list(&ListParams::labels("kubernetes.io/service-name=web")).await.expect("slices").items;
+        new.extend(found.iter().map(|slice| slice.endpoints.len()));
+        (old, new)
+    };
+    world.becomes((Some(0), vec![0]), counts).await;
+    let deployments = world.admin.namespaced::<Deployment>("default");
+    deployments.create(&deployment("web", 3, "v1")).await.expect("created");
+    world.becomes((Some(3), vec![3]), counts).await;
+    deployments.patch("web", &Patch::Merge(json!({"spec": {"replicas": 1}}))).await.expect("scaled");
+    world.becomes((Some(1), vec![1]), counts).await;
+    let addresses = world.admin.all::<IPAddress>();
+    let parent = async || {
+        let one = addresses.get_opt(&ip).await.expect("an answer");
+        one.and_then(|one| one.spec).map(|spec| spec.parent_ref.name)
+    };
+    world.becomes(Some("web".to_owned()), parent).await;
+
+    let by_hand = json!({"metadata": {"name": "hand"}, "spec": {"ports": [{"port": 80}]}});
+    services.create(&of(by_hand)).await.expect("a Service");
+    let written = |ip: &str| json!({"metadata": {"name": "hand"}, "subsets": [{"addresses": [{"ip": ip}], "ports": [{"port": 80}]}]});
+    endpoints.create(&of(written("10.9.8.7"))).await.expect("Endpoints");
+    let mirrored = async || {
+        let found = slices.list(&ListParams::labels("kubernetes.io/service-name=hand")).await.expect("slices").items;
+        found.iter().flat_map(|slice| slice.endpoints.iter().flat_map(|one| one.addresses.clone())).collect::<Vec<_>>()
+    };
+    world.becomes(vec!["10.9.8.7".to_owned()], mirrored).await;
+    endpoints.patch("hand", &Patch::Merge(written("10.9.8.6"))).await.expect("changed");
+    world.becomes(vec!["10.9.8.6".to_owned()], mirrored).await;
+
+    for name in ["web", "hand"] {
+        services.delete(name, &DeleteParams::default()).await.expect("deleted");
+    }
+    world.becomes((None, Vec::new()), counts).await;
+    world.becomes(Vec::<String>::new(), mirrored).await;
+    world.becomes(None, parent).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replication_controllers_pods_are_evicted_as_their_budget_allows() {
+    let world = world().await;
+    let controllers = world.admin.namespaced::<ReplicationController>("default");
+    let web = json!({"metadata": {"name": "web"}, "spec": {"replicas": 2, "selector": {"app": "web"}, "template": {
+        "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "v1"}]}}}});
+    controllers.create(&of(web)).await.expect("created");
+    let ready = async || {
+        let one = controllers.get("web").await.expect("there");
+        one.status.map_or(0, |status| status.ready_replicas.unwrap_or(0))
+    };
+    world.becomes(2, ready).await;
+    let budgets = world.admin.namespaced::<PodDisruptionBudget>("default");
+    let budget =
+        json!({"metadata": {"name": "b"}, "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+    budgets.create(&of(budget)).await.expect("created");
+    let counted = async || {
+        let status = budgets.get("b").await.expect("there").status.unwrap_or_default();
+        (status.expected_pods, status.current_healthy, status.desired_healthy, status.disruptions_allowed)
+    };
+    world.becomes((2, 2, 1, 1), counted).await;
+    // The next pods do not become ready: what the first eviction took stays taken.
+    let broken = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "broken"}]}}}});
+    controllers.patch("web", &Patch::Merge(broken)).await.expect("changed");
+    let observed = async || {
+        let one = controllers.get("web").await.expect("there");
+        one.status.and_then(|status| status.observed_generation) == one.metadata.generation
+    };
+    world.becomes(true, observed).await;
+    let pods = world.admin.namespaced::<Pod>("default");
+    let all = pods.list(&ListParams::default()).await.expect("pods").items;
+    let name = |at: usize| all[at].metadata.name.clone().expect("a name");
+    let evict = async |name: String| {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+        pods.create_subresource::<_, Value>(&name, "eviction", &eviction).await.map_err(|error| error.code())
+    };
+    evict(name(0)).await.expect("one may go");
+    world.becomes((2, 1, 1, 0), counted).await;
+    assert_eq!(evict(name(1)).await.err(), Some(429));
+    controllers
+        .delete("web", &DeleteParams { propagation: Some(Propagation::Foreground), ..DeleteParams::default() })
+        .await
+        .expect("deleted");
+    world.becomes(0, async || pods.list(&ListParams::default()).await.expect("pods").items.len()).await;
     world.end().await;
 }

@@ -4,15 +4,13 @@ mod conditions;
 
 pub use conditions::{Remaining, conditions};
 
+use crate::served::Served;
 use crate::{Context, Error, limits, owner};
-use parking_lot::Mutex;
 use sampan_api::k8s::api::core::v1::{Namespace, Pod};
 use sampan_api::{GroupVersionResource, Object, RecordKey, UserInfo};
 use sampan_client::{ApiResource, Client, DeleteParams, Discovery, ListParams, Lister, Propagation};
 use sampan_env::Env;
 use sampan_reconcile::{Conflict, Reconcile, Requeue, Runtime, update_status};
-use std::sync::Arc;
-use tokio::time::Instant;
 
 const FINALIZER: &str = "kubernetes";
 
@@ -20,7 +18,7 @@ struct Namespaces {
     namespaces: Lister<Namespace>,
     client: Client,
     env: Env,
-    served: Mutex<Option<(Instant, Arc<Discovery>)>>,
+    served: Served,
 }
 
 pub(crate) fn start(context: &Context) -> Result<(), Error> {
@@ -41,11 +39,12 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
             queue.add(RecordKey::new("", record.key.namespace.clone()));
         }
     });
+    let client = context.client(UserInfo::controller("namespace"), "namespace-controller")?;
     let reconciler = Namespaces {
         namespaces: namespaces.lister(),
-        client: context.client(UserInfo::controller("namespace"), "namespace-controller")?,
+        served: Served::new(client.clone()),
+        client,
         env: context.config.env.clone(),
-        served: Mutex::new(None),
     };
     runtime.start(reconciler, limits::NAMESPACE_WORKERS);
     Ok(())
@@ -70,7 +69,7 @@ impl Reconcile for Namespaces {
             return Ok(Requeue::Never);
         }
         let mut remaining = Remaining::default();
-        match self.served().await {
+        match self.served.get().await {
             Err(error) => remaining.discovery = Some(error.to_string()),
             Ok(served) => {
                 for round in rounds(&served) {
@@ -93,18 +92,6 @@ impl Reconcile for Namespaces {
 }
 
 impl Namespaces {
-    async fn served(&self) -> Result<Arc<Discovery>, Error> {
-        let now = self.env.instant();
-        if let Some((at, served)) = &*self.served.lock()
-            && now.duration_since(*at) < limits::DISCOVERY_MAX_AGE
-        {
-            return Ok(served.clone());
-        }
-        let served = Arc::new(self.client.discover().await?);
-        *self.served.lock() = Some((now, served.clone()));
-        Ok(served)
-    }
-
     async fn empty(&self, namespace: &str, resources: &[ApiResource], remaining: &mut Remaining) {
         for (resource, outcome) in self.empty_all(namespace, resources).await {
             match outcome {
