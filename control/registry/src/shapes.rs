@@ -2,11 +2,13 @@
 
 use crate::resource::Resource;
 use sampan_api::Status;
+use sampan_api::field::FieldErrors;
 use sampan_api::limits::OBJECT_MAX;
 use sampan_api::object::Object;
 use sampan_schema::facts::{self, Found, Part};
 use sampan_schema::gates::Gates;
 use sampan_schema::managed::{self, Writer};
+use sampan_schema::{ObjectType, Origin, values};
 use std::collections::BTreeSet;
 
 /// A write, as `metadata.managedFields` records it.
@@ -30,6 +32,9 @@ pub fn apply_defaults(row: &Resource, object: &mut Object) -> Result<(), Status>
 /// through a view: see [`facts`]. Of a row with a status the status is a part of its own.
 pub fn check_facts(row: &Resource, object: &Object, old: Option<&Object>, view: &str) -> Found {
     let Some(ty) = &row.ty else { return Found::default() };
+    if ty.def().origin == Origin::Structural {
+        return Found { errors: check_values(ty, object, old, view), ..Found::default() };
+    }
     let write = old.map_or(facts::Write::Create, |old| facts::Write::Update(old.fields()));
     let part = match view {
         "" if row.has_status() => Part::Without("status"),
@@ -37,6 +42,16 @@ pub fn check_facts(row: &Resource, object: &Object, old: Option<&Object>, view: 
         view => Part::Only(view),
     };
     facts::check(ty.schema(), ty.id(), object.fields(), write, part)
+}
+
+/// As [`check_facts`], of a type out of a structural schema: a write to the status is checked by what that is to be, and any
+/// other by all.
+fn check_values(ty: &ObjectType, object: &Object, old: Option<&Object>, view: &str) -> FieldErrors {
+    let (schema, id, old) = (ty.schema(), ty.id(), old.map(Object::fields));
+    match view {
+        "status" => values::validate_field(schema, id, view, object.fields(), old),
+        _ => values::validate(schema, id, object.fields(), old),
+    }
 }
 
 /// Drops the fields of features that are off, unless the old object uses them.

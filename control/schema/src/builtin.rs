@@ -89,6 +89,8 @@ impl Words {
             merge_key,
             default,
             allowed: Vec::new(),
+            facts: None,
+            element: None,
         }
     }
 
@@ -104,7 +106,20 @@ impl Words {
         });
         let written = |f: &Field| f.emit_empty || (f.by_value && f.shape == Shape::One && !f.omit_zero);
         let always = (0u16..).zip(&fields).filter(|(_, f)| written(f)).map(|(at, _)| at).collect();
-        TypeDef { origin: Origin::GoStruct, package, name, description, atomic, fields, messages, always }
+        TypeDef {
+            origin: Origin::GoStruct,
+            package,
+            name,
+            description,
+            atomic,
+            preserve_unknown: false,
+            embedded: false,
+            facts: None,
+            metadata: None,
+            fields,
+            messages,
+            always,
+        }
     }
 }
 
@@ -149,7 +164,7 @@ impl Schema {
     }
 
     /// A schema with more kinds, out of their structural schemas by kind, as a CustomResourceDefinition has them; each
-    /// gets its list's kind too. The base stays as it is, and its ids hold in the new one; the ids that are new mean
+    /// gets its list's kind too, as `lists` calls it. The base stays as it is, and its ids hold in the new one; the ids that are new mean
     /// nothing in any other.
     ///
     /// # Errors
@@ -159,9 +174,10 @@ impl Schema {
         group: &str,
         version: &str,
         kinds: &Map<String, Value>,
+        lists: impl Fn(&str) -> String,
     ) -> Result<Schema, StructuralError> {
         let mut schema = Schema::above(base);
-        structural::add(&mut schema, group, version, kinds).map_err(StructuralError)?;
+        structural::add(&mut schema, group, version, kinds, &lists).map_err(StructuralError)?;
         schema.index();
         let mut plans = default::compile(&schema, Vec::new()).map_err(StructuralError)?;
         facts::compile(&schema, facts::Loaded::default(), &mut plans).map_err(StructuralError)?;

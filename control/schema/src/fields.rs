@@ -337,7 +337,7 @@ pub(crate) enum Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    pub(crate) fn of_field(schema: &Schema, field: &'a Field) -> Node<'a> {
+    pub(crate) fn of_field(schema: &'a Schema, field: &'a Field) -> Node<'a> {
         match field.shape {
             Shape::One => Node::of_element(schema, field),
             Shape::List if keys(field).is_some() => Node::List(field),
@@ -347,13 +347,14 @@ impl<'a> Node<'a> {
     }
 
     /// One element of a list or map field, or the field itself.
-    pub(crate) fn of_element(schema: &Schema, field: &'a Field) -> Node<'a> {
+    pub(crate) fn of_element(schema: &'a Schema, field: &'a Field) -> Node<'a> {
         match field.ty {
             Type::Struct(_) if field.atomic && field.shape == Shape::One => Node::Leaf,
             Type::Struct(id) if schema.get(id).atomic => Node::Leaf,
             Type::Struct(id) => Node::Struct(id),
             Type::Json | Type::FieldsV1 if !field.atomic || field.shape != Shape::One => Node::Deduced,
             Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => Node::Deduced,
+            Type::Nested(id) => schema.get(id).nested().map_or(Node::Leaf, |inner| Node::of_field(schema, inner)),
             _ => Node::Leaf,
         }
     }

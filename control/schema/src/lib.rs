@@ -24,6 +24,7 @@ pub mod meta;
 pub mod nesting;
 pub mod openapi;
 pub mod patch;
+pub mod pattern;
 mod plan;
 pub mod problems;
 pub mod protobuf;
@@ -32,10 +33,14 @@ mod schema;
 mod structural;
 mod syntax;
 mod table;
+pub mod values;
 pub mod yaml;
 mod zero;
 
 pub use builtin::StructuralError;
 pub use problems::{DecodeError, Decoded, Problem, ProblemKind};
 pub use schema::{ObjectType, Schema};
-pub use table::{Field, Kind, ListType, Origin, Patch, Shape, Text, Type, TypeDef, TypeId, Wire, WireEntry};
+pub use table::{
+    Checks, Element, Facts, Field, Kind, ListType, Notes, Origin, Patch, Shape, Text, Type, TypeDef, TypeId,
+    ValueSchema, Wire, WireEntry,
+};

@@ -30,3 +30,12 @@ pub const STRATEGIC_MERGE_PASSES_MAX: usize = 4;
 pub const UPDATE_MANAGERS_MAX: usize = 10;
 
 const _: () = assert!(YAML_ALIAS_NODES_MAX < YAML_NODES_MAX);
+
+/// Bytes of a pattern (Go has no such limit; a definition is limited).
+pub const PATTERN_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of the program that a pattern is compiled to: far above what Go's limit of 1,000 repetitions allows.
+pub const PATTERN_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes that a pattern's states may take while it is matched.
+pub const PATTERN_STATES_BYTES_MAX: usize = 64 * 1024;

@@ -152,7 +152,7 @@ impl Schema {
         let mut holders: HashMap<TypeId, Vec<(usize, usize)>> = HashMap::new();
         for (holder, (_, ty)) in self.added().enumerate() {
             for (field, inner) in ty.fields.iter().enumerate() {
-                if let Type::Struct(inner) = inner.ty {
+                if let Type::Struct(inner) | Type::Nested(inner) = inner.ty {
                     holders.entry(inner).or_default().push((holder, field));
                 }
             }
@@ -234,6 +234,7 @@ impl Schema {
             Type::SchemaOrBool(_) => "v1.JSONSchemaPropsOrBool".into(),
             Type::SchemaOrStrings(_) => "v1.JSONSchemaPropsOrStringArray".into(),
             Type::Strings => "[]string".into(),
+            Type::Nested(id) => self.get(id).nested().map_or_else(String::new, |inner| self.go_type(inner)),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::pattern::Pattern;
+
 /// Text of the table: borrowed from the binary for built-in types, owned for types added at run time.
 pub type Text = Cow<'static, str>;
 
@@ -42,6 +44,8 @@ pub enum Type {
     SchemaOrStrings(TypeId),
     /// A list of strings that protobuf wraps into a message: `Verbs`, `ExtraValue`.
     Strings,
+    /// A list or map within a list or map: described by the one field, without a name, of that type.
+    Nested(TypeId),
 }
 
 /// The number of values of its [`Type`] that a field holds.
@@ -103,6 +107,135 @@ pub struct Field {
     /// The values that the field, or each element of it, may have (`enum`), in the order in which they are listed; any if
     /// empty.
     pub allowed: Vec<Value>,
+    /// The rest of what a structural schema says of the field's value.
+    pub facts: Option<Box<Facts>>,
+    /// The same of each element of a list or map.
+    pub element: Option<Box<Element>>,
+}
+
+/// What a structural schema says of each element of a list or map.
+#[derive(Clone, Debug, Default)]
+pub struct Element {
+    /// What an element's `default` is, as JSON; empty if none.
+    pub default: Text,
+    pub description: Text,
+    pub facts: Facts,
+}
+
+/// What a structural schema says of a value, its type and what stands below it apart.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// `type`; empty if none is named.
+    pub json_type: Text,
+    /// `null` is a value.
+    pub nullable: bool,
+    /// `x-kubernetes-int-or-string`.
+    pub int_or_string: bool,
+    /// `x-kubernetes-preserve-unknown-fields`.
+    pub preserve_unknown: bool,
+    /// `x-kubernetes-embedded-resource`.
+    pub embedded: bool,
+    /// `None`: there is nothing to check.
+    pub checks: Option<Box<Checks>>,
+    /// What is there for who reads the schema.
+    pub notes: Option<Box<Notes>>,
+    /// `x-kubernetes-validations` as it stands: a list of rules in CEL.
+    pub rules: Vec<Value>,
+}
+
+impl Facts {
+    /// Of a value of which nothing is said.
+    pub const NONE: Self = Self {
+        json_type: Cow::Borrowed(""),
+        nullable: false,
+        int_or_string: false,
+        preserve_unknown: false,
+        embedded: false,
+        checks: None,
+        notes: None,
+        rules: Vec::new(),
+    };
+}
+
+impl Checks {
+    /// No checks.
+    pub const NONE: Self = Self {
+        format: Cow::Borrowed(""),
+        allowed: Vec::new(),
+        maximum: None,
+        exclusive_maximum: false,
+        minimum: None,
+        exclusive_minimum: false,
+        multiple_of: None,
+        max_length: None,
+        min_length: None,
+        pattern: None,
+        max_items: None,
+        min_items: None,
+        unique_items: false,
+        max_properties: None,
+        min_properties: None,
+        required: Vec::new(),
+        all_of: Vec::new(),
+        any_of: Vec::new(),
+        one_of: Vec::new(),
+        not: None,
+    };
+
+    /// Whether other schemas are to hold, or not to hold, as well.
+    pub(crate) fn combines(&self) -> bool {
+        !(self.all_of.is_empty() && self.any_of.is_empty() && self.one_of.is_empty() && self.not.is_none())
+    }
+}
+
+/// What a schema's node tells its readers besides the description.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Notes {
+    pub title: Text,
+    pub example: Option<Value>,
+    /// `externalDocs`.
+    pub external_docs: Option<Value>,
+}
+
+/// The value validations of a schema's node.
+#[derive(Clone, Debug, Default)]
+pub struct Checks {
+    /// As it stands in the schema, also where it is none that is checked.
+    pub format: Text,
+    /// `enum`.
+    pub allowed: Vec<Value>,
+    pub maximum: Option<f64>,
+    pub exclusive_maximum: bool,
+    pub minimum: Option<f64>,
+    pub exclusive_minimum: bool,
+    pub multiple_of: Option<f64>,
+    /// In characters.
+    pub max_length: Option<i64>,
+    /// In characters.
+    pub min_length: Option<i64>,
+    pub pattern: Option<Pattern>,
+    pub max_items: Option<i64>,
+    pub min_items: Option<i64>,
+    pub unique_items: bool,
+    pub max_properties: Option<i64>,
+    pub min_properties: Option<i64>,
+    pub required: Vec<Text>,
+    pub all_of: Vec<ValueSchema>,
+    pub any_of: Vec<ValueSchema>,
+    pub one_of: Vec<ValueSchema>,
+    pub not: Option<Box<ValueSchema>>,
+}
+
+/// A schema that only checks: below `allOf`, `anyOf`, `oneOf` and `not`, where nothing new is described, and for metadata,
+/// whose type is known.
+#[derive(Clone, Debug, Default)]
+pub struct ValueSchema {
+    pub description: Text,
+    pub facts: Facts,
+    /// By name.
+    pub properties: Vec<(Text, ValueSchema)>,
+    pub items: Option<Box<ValueSchema>>,
+    pub additional: Option<Box<ValueSchema>>,
 }
 
 /// One entry of a protobuf message.
@@ -141,6 +274,14 @@ pub struct TypeDef {
     pub description: Text,
     /// Replaced whole by appliers, wherever it stands (`+structType=atomic`).
     pub atomic: bool,
+    /// Fields that are not listed are kept as they are.
+    pub preserve_unknown: bool,
+    /// An object of some kind, with the type and metadata of one.
+    pub embedded: bool,
+    /// What a structural schema says of the whole value, where it is an object of its own: of others their field says it.
+    pub facts: Option<Box<Facts>>,
+    /// Checks of `metadata` that a structural schema adds to its type.
+    pub metadata: Option<Box<ValueSchema>>,
     /// In the order of `json_name`.
     pub fields: Vec<Field>,
     /// By tag. The first is the type's own message.
@@ -153,6 +294,11 @@ impl TypeDef {
     /// Whether the type has a protobuf form.
     pub fn has_protobuf(&self) -> bool {
         !self.messages.is_empty()
+    }
+
+    /// The field that describes a list or map within another: [`Type::Nested`].
+    pub fn nested(&self) -> Option<&Field> {
+        self.fields.first().filter(|field| field.json_name.is_empty())
     }
 
     /// The field of a JSON name. Names are case-sensitive.

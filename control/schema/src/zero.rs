@@ -29,7 +29,7 @@ pub(crate) fn element(schema: &Schema, ty: Type) -> Value {
         Type::Duration => Value::from("0s"),
         Type::FieldsV1 => Value::Object(Map::new()),
         Type::Bytes | Type::Time | Type::MicroTime | Type::Raw | Type::Json | Type::Strings => Value::Null,
-        Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => Value::Null,
+        Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) | Type::Nested(_) => Value::Null,
     }
 }
 

@@ -92,6 +92,7 @@ impl Generator {
             Type::SchemaOrBool(_) => Value::Bool(self.below(2) == 0),
             Type::SchemaOrArray(id) => self.object(schema, id, depth + 2),
             Type::SchemaOrStrings(_) => Value::from(vec!["a"]),
+            Type::Nested(_) => Value::Array(Vec::new()),
             Type::Raw | Type::Json | Type::FieldsV1 => Value::Object(Map::from_iter([("a".to_string(), self.tree(1))])),
         }
     }

@@ -97,20 +97,60 @@ impl Walk<'_> {
                 list.values_mut().for_each(functions::round);
             }
         }
+        for (at, default) in &plan.elements {
+            let field = &ty.fields[*at];
+            if let Some(whole) = map.get_mut(&*field.json_name) {
+                self.elements(field, default, whole);
+            }
+        }
         for (at, inner) in &plan.descend {
             let field = &ty.fields[*at];
-            match (map.get_mut(&*field.json_name), field.shape) {
-                (Some(Value::Object(map)), Shape::One) => self.object(*inner, map),
-                (Some(Value::Array(list)), Shape::List) => list.iter_mut().for_each(|one| self.value(*inner, one)),
-                (Some(Value::Object(map)), Shape::Map) => map.values_mut().for_each(|one| self.value(*inner, one)),
-                _ => {}
+            if let Some(value) = map.get_mut(&*field.json_name) {
+                self.whole(field, *inner, value);
             }
         }
     }
 
+    /// Puts the default into elements that are null and may not be.
+    fn elements(&self, field: &Field, default: &Value, whole: &mut Value) {
+        let mut put = |one: &mut Value| {
+            if one.is_null() {
+                self.charge(bytes("", default));
+                *one = default.clone();
+            }
+        };
+        match (whole, field.shape) {
+            (Value::Array(list), Shape::List) => list.iter_mut().for_each(&mut put),
+            (Value::Object(map), Shape::Map) => map.values_mut().for_each(&mut put),
+            _ => {}
+        }
+    }
+
+    /// The values in a field's value.
+    fn whole(&self, field: &Field, inner: TypeId, value: &mut Value) {
+        match (value, field.shape) {
+            (value, Shape::One) => self.value(inner, value),
+            (Value::Array(list), Shape::List) => list.iter_mut().for_each(|one| self.value(inner, one)),
+            (Value::Object(map), Shape::Map) => map.values_mut().for_each(|one| self.value(inner, one)),
+            _ => {}
+        }
+    }
+
     fn value(&self, id: TypeId, value: &mut Value) {
-        if let Value::Object(map) = value {
-            self.object(id, map);
+        let Some(field) = self.schema.get(id).nested() else {
+            if let Value::Object(map) = value {
+                self.object(id, map);
+            }
+            return;
+        };
+        if self.left.get().is_none() {
+            return;
+        }
+        for (_, default) in &self.schema.plan(id).elements {
+            self.elements(field, default, value);
+        }
+        for (_, inner) in &self.schema.plan(id).descend {
+            self.whole(field, *inner, value);
         }
     }
 }
@@ -118,7 +158,10 @@ impl Walk<'_> {
 /// Whether a field is unset as Go sees it.
 pub(crate) fn is_unset(field: &Field, value: Option<&Value>) -> bool {
     match value {
-        None | Some(Value::Null) => true,
+        None => true,
+        // Where a structural schema lets null be a value, it is one.
+        Some(Value::Null) => !field.facts.as_deref().is_some_and(|facts| facts.nullable),
+        Some(_) if field.keep_empty => false,
         Some(value) => {
             let plain = !field.pointer && zero::is_plain(field.ty);
             (plain || field.shape != Shape::One) && zero::is_empty(value)
@@ -177,11 +220,19 @@ pub(crate) fn compile(schema: &Schema, rules: Vec<(TypeId, Vec<Rule>)>) -> Resul
     }
     for ((_, ty), plan) in schema.added().zip(&mut plans) {
         for (at, field) in ty.fields.iter().enumerate() {
-            if !field.default.is_empty() {
-                let value = serde_json::from_str(&field.default);
-                let value =
-                    value.map_err(|error| format!("the default of {}.{}: {error}", ty.name, field.json_name))?;
-                plan.declared.push((at, value));
+            let read = |default: &str| {
+                let value = serde_json::from_str(default);
+                value.map_err(|error| format!("the default of {}.{}: {error}", ty.name, field.json_name))
+            };
+            // Of a list or map within another, the one around it has the default.
+            if !field.default.is_empty() && !field.json_name.is_empty() {
+                plan.declared.push((at, read(&field.default)?));
+            }
+            if let Some(element) = field.element.as_deref()
+                && !element.default.is_empty()
+                && !element.facts.nullable
+            {
+                plan.elements.push((at, read(&element.default)?));
             }
             if field.go_type == "v1.ResourceList" {
                 plan.rounded.push(at);

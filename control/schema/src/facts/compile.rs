@@ -1,12 +1,11 @@
 //! Binds facts to types, and finds which types lead to one that has any.
 
 use super::read::{Follows, Loaded};
-use crate::plan::{Each, Entry, FieldFacts, Plan, Set, Subject};
+use crate::plan::{Entry, FieldFacts, Plan, Set, Subject};
 use crate::schema::Schema;
-use crate::table::{Field, TypeId};
+use crate::table::TypeId;
 
-/// Puts the facts into the plans of the types that a schema adds: those that were loaded, and the enums of structural
-/// schemas.
+/// Puts the facts that were loaded into the plans of the types that a schema adds.
 pub(crate) fn compile(schema: &Schema, loaded: Loaded, plans: &mut [Plan]) -> Result<(), String> {
     let first = schema.added().next().map_or(0, |(first, _)| first.0 as usize);
     let mut named = Vec::new();
@@ -19,15 +18,6 @@ pub(crate) fn compile(schema: &Schema, loaded: Loaded, plans: &mut [Plan]) -> Re
     for (id, field, gate) in loaded.gated {
         plans[id.0 as usize - first].gated.push((field, gate));
     }
-    for ((_, ty), plan) in schema.added().zip(plans.iter_mut()) {
-        let enums: Vec<Entry> = ty.fields.iter().enumerate().filter_map(among).collect();
-        if !enums.is_empty() {
-            match plan.facts.iter_mut().find(|set| set.name.is_empty()) {
-                Some(set) => set.entries.extend(enums),
-                None => plan.facts.push(Set { entries: enums, ..Set::default() }),
-            }
-        }
-    }
     lead(schema, first, plans);
     resolve(schema, first, named, plans)?;
     let gated = |id: TypeId| match (id.0 as usize).checked_sub(first) {
@@ -38,22 +28,6 @@ pub(crate) fn compile(schema: &Schema, loaded: Loaded, plans: &mut [Plan]) -> Re
         plans[plan].gated_within = within;
     }
     Ok(())
-}
-
-/// The enum of a structural schema's field.
-fn among((at, field): (usize, &Field)) -> Option<Entry> {
-    let facts = FieldFacts {
-        at,
-        optional: true,
-        each: vec![Each::Among(field.allowed.clone(), None)],
-        ..FieldFacts::default()
-    };
-    (!field.allowed.is_empty()).then(|| Entry {
-        conditions: Vec::new(),
-        exceptions: Vec::new(),
-        only: None,
-        subject: Subject::Field(facts),
-    })
 }
 
 fn unnamed(plan: &Plan) -> Option<usize> {

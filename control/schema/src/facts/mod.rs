@@ -1,7 +1,7 @@
 //! Plain facts of fields, which are columns of the schema: what must be set, the values and formats that a field may have,
 //! its length and range, what may not change, of which feature it is, what its use is warned of. They come from data files
-//! ([`read`] has their form) and from the enums of structural schemas, are compiled once and walked once for all
-//! kinds. Rules that tie fields together in ways that data cannot say are in each kind's own validation.
+//! ([`read`] has their form), are compiled once and walked once for all kinds; what structural schemas say is
+//! [`crate::values`]. Rules that tie fields together in ways that data cannot say are in each kind's own validation.
 
 mod check;
 mod compile;

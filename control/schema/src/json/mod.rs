@@ -6,6 +6,7 @@ mod kind;
 mod source;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -19,7 +20,7 @@ use self::source::{Parsed, Source, Stop, Text, Tree};
 use crate::limits::{PROBLEM_BYTES_MAX, PROBLEMS_MAX};
 use crate::problems::{DecodeError, Decoded, Problem, ProblemKind};
 use crate::schema::Schema;
-use crate::table::{Field, Shape, Type, TypeDef, TypeId};
+use crate::table::{Field, Origin, Shape, Type, TypeDef, TypeId};
 use crate::{nesting, scalar, syntax, zero};
 
 /// Decodes a body of a known type.
@@ -34,7 +35,7 @@ pub fn decode(schema: &Schema, id: TypeId, body: &[u8]) -> Result<Decoded, Decod
         map => map,
     };
     let lax = decoder.source.lax;
-    let decoded = decoder.finish(map);
+    let decoded = decoder.finish(id, map);
     // Go reads the whole body for its kind first: what is not JSON is said before anything else.
     if lax || decoded.is_err() {
         syntax::check(text.as_bytes()).map_err(|error| unrecognized(&error))?;
@@ -49,7 +50,7 @@ pub fn decode(schema: &Schema, id: TypeId, body: &[u8]) -> Result<Decoded, Decod
 pub fn from_value(schema: &Schema, id: TypeId, value: &Value) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::new(schema, Tree::new(value));
     let map = decoder.document(id);
-    let decoded = decoder.finish(map);
+    let decoded = decoder.finish(id, map);
     if decoded.is_err() && nesting::exceeds(value, NESTING_MAX) {
         return Err(unrecognized(syntax::TOO_DEEP));
     }
@@ -66,6 +67,18 @@ pub fn name_of(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
+}
+
+/// The order of what is dropped from a custom resource: duplicates as they stood, what metadata does not have, then what is
+/// pruned, by path.
+fn as_pruned(a: &Problem, b: &Problem) -> Ordering {
+    let stage = |one: &Problem| match one.kind {
+        ProblemKind::UnknownField if one.path.starts_with("metadata.") => 1,
+        ProblemKind::UnknownField => 2,
+        _ => 0,
+    };
+    let by_path = |stage| if stage == 2 { a.path.cmp(&b.path) } else { Ordering::Equal };
+    stage(a).cmp(&stage(b)).then_with(|| by_path(stage(a)))
 }
 
 enum Step<'a> {
@@ -109,9 +122,13 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
     }
 
     /// The result of decoding; the first wrong type is reported at the end.
-    fn finish(self, map: Parsed<Map<String, Value>>) -> Result<Decoded, DecodeError> {
+    fn finish(self, id: TypeId, map: Parsed<Map<String, Value>>) -> Result<Decoded, DecodeError> {
+        let mut problems = self.problems;
+        if self.schema.get(id).origin == Origin::Structural {
+            problems.sort_by(as_pruned);
+        }
         match (map, self.mismatch) {
-            (Ok(map), None) => Ok(Decoded { value: Value::Object(map), problems: self.problems }),
+            (Ok(map), None) => Ok(Decoded { value: Value::Object(map), problems }),
             (Ok(_), Some(text)) | (Err(Stop::Invalid(text)), _) => Err(DecodeError::Mismatch(text)),
             (Err(Stop::NoKind(text)), _) => Err(unrecognized(&text)),
             (Err(Stop::Syntax), _) => Err(unrecognized("invalid JSON")),
@@ -145,8 +162,13 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         self.source.enter()?;
         while let Some(key) = self.source.key(&mut first)? {
             let Some(position) = ty.position(&key) else {
-                self.problem(&key, ProblemKind::UnknownField);
-                self.source.skip()?;
+                if ty.preserve_unknown {
+                    let value = self.source.tree()?;
+                    map.insert(key.into_owned(), value);
+                } else {
+                    self.problem(&key, ProblemKind::UnknownField);
+                    self.source.skip()?;
+                }
                 continue;
             };
             let field = &ty.fields[position];
@@ -156,7 +178,10 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             }
             seen |= bit;
             self.path.push(Step::Field(&field.json_name));
-            let value = self.field(field)?;
+            let value = match ty.origin {
+                Origin::GoStruct => self.field(field)?,
+                Origin::Structural => self.lenient(field)?,
+            };
             self.leave();
             self.owner = Some(ty);
             match value {
@@ -171,6 +196,64 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             zero::complete(schema, ty, &mut map);
         }
         Ok(map)
+    }
+
+    /// A whole field of a structural schema: a value of a wrong type stays as it is, for validation to refuse. `None`: it is
+    /// null, and may not be.
+    fn lenient(&mut self, field: &'a Field) -> Parsed<Option<Value>> {
+        let type_meta = self.path.len() == 1 && matches!(&*field.json_name, "apiVersion" | "kind");
+        let Some(facts) = field.facts.as_deref().filter(|_| !type_meta) else { return self.field(field) };
+        if self.source.peek() == Some(b'n') {
+            self.source.literal("null")?;
+            return Ok((facts.nullable || !field.default.is_empty()).then_some(Value::Null));
+        }
+        self.lenient_whole(field).map(Some)
+    }
+
+    fn lenient_whole(&mut self, field: &'a Field) -> Parsed<Value> {
+        let mut first = true;
+        match (field.shape, self.source.peek()) {
+            (Shape::One, _) => self.lenient_element(field),
+            (Shape::List, Some(b'[')) => {
+                let mut list = Vec::new();
+                self.source.enter()?;
+                while !self.source.closed(b']', &mut first)? {
+                    self.path.push(Step::Index(list.len()));
+                    list.push(self.lenient_element(field)?);
+                    self.leave();
+                }
+                Ok(Value::Array(list))
+            }
+            (Shape::Map, Some(b'{')) => {
+                let mut map = Map::new();
+                self.source.enter()?;
+                while let Some(key) = self.source.key(&mut first)? {
+                    if map.contains_key(&*key) {
+                        self.problem(&key, ProblemKind::DuplicateField);
+                    }
+                    self.path.push(Step::Key(key.clone()));
+                    let value = self.lenient_element(field)?;
+                    self.leave();
+                    let element = field.element.as_deref();
+                    if !value.is_null() || element.is_none_or(|one| one.facts.nullable || !one.default.is_empty()) {
+                        map.insert(key.into_owned(), value);
+                    }
+                }
+                Ok(Value::Object(map))
+            }
+            _ => self.source.tree(),
+        }
+    }
+
+    fn lenient_element(&mut self, field: &'a Field) -> Parsed<Value> {
+        match (field.ty, self.source.peek()) {
+            (Type::Struct(id), Some(b'{')) => self.object(id).map(Value::Object),
+            (Type::Nested(id), Some(b'{' | b'[')) => match self.schema.get(id).nested() {
+                Some(inner) => self.lenient_whole(inner),
+                None => self.source.tree(),
+            },
+            _ => self.source.tree(),
+        }
     }
 
     /// A whole field; `None` when it is null.

@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     pub rules: Vec<Rule>,
     /// Fields with a declared default: their index, and it.
     pub declared: Vec<(usize, Value)>,
+    /// Lists and maps whose elements have a default where they are null: their index, and it.
+    pub elements: Vec<(usize, Value)>,
     /// Fields that hold types with something to do.
     pub descend: Vec<(usize, TypeId)>,
     /// Resource lists, whose quantities are rounded up to thousandths.
@@ -30,7 +32,11 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether defaulting has nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.declared.is_empty() && self.descend.is_empty() && self.rounded.is_empty()
+        self.rules.is_empty()
+            && self.declared.is_empty()
+            && self.elements.is_empty()
+            && self.descend.is_empty()
+            && self.rounded.is_empty()
     }
 }
 

@@ -4,3 +4,4 @@ mod apply;
 mod bodies;
 mod own;
 mod patches;
+mod structural;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sampan_schema::{ObjectType, Origin, Schema, default, json, meta, protobuf};
+use sampan_schema::{ObjectType, Origin, Schema, default, json, meta, protobuf, values};
 use serde_json::{Value, json as value};
 
 #[test]
@@ -23,10 +23,12 @@ fn a_policy_is_pruned_and_defaulted() {
     let mut out = Vec::new();
     assert!(protobuf::encode(schema, id, &policy, &mut out).is_err());
     assert!(schema.find("scheduling.sampan.dev", "v1alpha1", "DecisionList").is_some());
-    let wrong = json::decode(schema, id, br#"{"spec":{"weight":"x"}}"#).expect_err("a wrong type");
+    // A wrong type is not the decoder's to refuse, but validation's.
+    let wrong = json::decode(schema, id, br#"{"spec":{"component":"c","weight":"x"}}"#).expect("decodes").value;
+    let errors = values::validate(schema, id, wrong.as_object().expect("an object"), None);
     assert_eq!(
-        wrong.to_string(),
-        "json: cannot unmarshal string into Go struct field SchedulingPolicy.spec.spec.weight of type int32"
+        errors.to_string(),
+        r#"spec.weight: Invalid value: "string": spec.weight in body must be of type integer: "string""#
     );
 }
 
@@ -50,7 +52,7 @@ fn extended(base: &Arc<Schema>, group: &str, kind: &str, default: Value) -> Arc<
     let definition = value!({kind: {"properties": {"spec": {"type": "object", "default": {},
         "properties": {"mode": property, "template": {"$ref": "io.k8s.api.core.v1.PodTemplateSpec"}}}}}});
     let kinds = definition.as_object().expect("kinds by name");
-    Arc::new(Schema::extend(base, group, "v1", kinds).expect("a structural schema"))
+    Arc::new(Schema::extend(base, group, "v1", kinds, |kind| format!("{kind}List")).expect("a structural schema"))
 }
 
 /// What defaulting makes of an object, by the type that the kind has in the schema.
@@ -92,7 +94,8 @@ fn a_type_that_is_added_at_run_time_has_its_own_defaults_and_no_strangers() {
         both.find("example.org", "v1", "WheelList").is_some() && both.find("apps", "v1", "DeleteOptions").is_some()
     );
     let wrong = value!({"Broken": {"properties": {"x": {"type": "tuple"}}}});
-    let wrong = Schema::extend(builtin, "example.com", "v1", wrong.as_object().expect("kinds by name"));
+    let wrong =
+        Schema::extend(builtin, "example.com", "v1", wrong.as_object().expect("kinds by name"), |_| String::new());
     assert_eq!(wrong.expect_err("no such type").to_string(), "Broken.x: type tuple is not understood");
 }
 

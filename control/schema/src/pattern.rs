@@ -1,0 +1,321 @@
+//! Regular expressions as Go's `regexp` reads them, on an engine whose time is linear in the text.
+//!
+//! The two syntaxes are the same but for a few places, which are rewritten: Perl's classes are ASCII in Go, and a class
+//! holds no classes and no set operations.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use regex::{Regex, RegexBuilder};
+
+use crate::limits::{PATTERN_BYTES_MAX, PATTERN_PROGRAM_BYTES_MAX, PATTERN_STATES_BYTES_MAX};
+
+/// A pattern, compiled when it is first asked for.
+#[derive(Clone)]
+pub struct Pattern {
+    text: Box<str>,
+    compiled: Arc<OnceLock<Result<Regex, String>>>,
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+impl Pattern {
+    /// A pattern that may be none: see [`Pattern::error`].
+    pub fn new(text: &str) -> Self {
+        Self { text: text.into(), compiled: Arc::new(OnceLock::new()) }
+    }
+
+    /// The pattern as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Why the pattern is none, in the words of Go's `regexp`.
+    pub fn error(&self) -> Option<&str> {
+        self.compiled().as_ref().err().map(String::as_str)
+    }
+
+    /// Whether it matches somewhere in the text. One that is none matches nothing.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.compiled().as_ref().is_ok_and(|regex| regex.is_match(text))
+    }
+
+    fn compiled(&self) -> &Result<Regex, String> {
+        self.compiled.get_or_init(|| compile(&self.text))
+    }
+}
+
+/// Compiles a pattern of Go's syntax.
+///
+/// # Errors
+/// As Go's `regexp` words them, where the engines agree that it is none.
+pub fn compile(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err("error parsing regexp: expression too large".to_owned());
+    }
+    if let Some(why) = refusal(pattern) {
+        return Err(format!("error parsing regexp: {why}"));
+    }
+    let mut builder = RegexBuilder::new(&translated(pattern));
+    builder.size_limit(PATTERN_PROGRAM_BYTES_MAX).dfa_size_limit(PATTERN_STATES_BYTES_MAX);
+    builder.build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "error parsing regexp: expression too large".to_owned(),
+        other => {
+            let text = other.to_string();
+            let why = text.rsplit("error: ").next().unwrap_or_default().trim();
+            format!("error parsing regexp: {why}: `{pattern}`")
+        }
+    })
+}
+
+/// The first thing in the pattern that Go refuses, in its words; for what is common enough to have words here.
+fn refusal(pattern: &str) -> Option<String> {
+    let bytes = pattern.as_bytes();
+    let (mut at, mut depth) = (0, 0usize);
+    // Where the last operand and the last repetition of it begin; none: there is nothing to repeat.
+    let (mut operand, mut repeated): (bool, Option<usize>) = (false, None);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if at + 1 == bytes.len() => return Some("trailing backslash at end of expression: ``".to_owned()),
+            b'\\' => {
+                let escaped = pattern[at + 1..].chars().next().unwrap_or('\\');
+                if matches!(
+                    escaped,
+                    '1'..='9'
+                        | 'c'
+                        | 'e'
+                        | 'g'
+                        | 'h'
+                        | 'H'
+                        | 'i'
+                        | 'j'
+                        | 'k'
+                        | 'K'
+                        | 'R'
+                        | 'X'
+                        | 'Z'
+                        | 'G'
+                        | 'u'
+                        | 'U'
+                        | 'N'
+                ) {
+                    return Some(format!("invalid escape sequence: `\\{escaped}`"));
+                }
+                at += 1 + escaped.len_utf8();
+                (operand, repeated) = (true, None);
+                continue;
+            }
+            b'[' => {
+                let Some(end) = class_end(bytes, at) else {
+                    return Some(format!("missing closing ]: `{}`", &pattern[at..]));
+                };
+                at = end;
+                (operand, repeated) = (true, None);
+            }
+            b'(' => {
+                for perl in ["(?=", "(?!", "(?<=", "(?<!", "(?>", "(?#"] {
+                    if pattern[at..].starts_with(perl) {
+                        let shown = if perl.starts_with("(?<") { "(?<" } else { perl };
+                        return Some(format!("invalid or unsupported Perl syntax: `{shown}`"));
+                    }
+                }
+                depth += 1;
+                (operand, repeated) = (false, None);
+                if bytes.get(at + 1) == Some(&b'?') {
+                    // Flags or a name: up to the colon or the end of them.
+                    while at < bytes.len() && !matches!(bytes[at], b':' | b')' | b'>') {
+                        at += 1;
+                    }
+                    depth -= usize::from(bytes.get(at) == Some(&b')'));
+                }
+            }
+            b')' if depth == 0 => return Some(format!("unexpected ): `{pattern}`")),
+            b')' => {
+                depth -= 1;
+                (operand, repeated) = (true, None);
+            }
+            b'|' => (operand, repeated) = (false, None),
+            op @ (b'*' | b'+' | b'?') => {
+                if !operand {
+                    return Some(format!("missing argument to repetition operator: `{}`", op as char));
+                }
+                if let Some(first) = repeated {
+                    let lazy = op == b'?' && at == first + 1;
+                    if !lazy {
+                        return Some(format!("invalid nested repetition operator: `{}`", &pattern[first..=at]));
+                    }
+                } else {
+                    repeated = Some(at);
+                }
+            }
+            _ => (operand, repeated) = (true, None),
+        }
+        at += 1;
+    }
+    (depth > 0).then(|| format!("missing closing ): `{pattern}`"))
+}
+
+/// The index of the bracket that closes the class that begins at `start`.
+fn class_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    if bytes.get(at) == Some(&b'^') {
+        at += 1;
+    }
+    if bytes.get(at) == Some(&b']') {
+        at += 1;
+    }
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'[' if bytes.get(at + 1) == Some(&b':') => {
+                if let Some(end) = bytes[at + 2..].windows(2).position(|two| two == b":]") {
+                    at += end + 3;
+                }
+            }
+            b']' => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The pattern in the engine's syntax.
+fn translated(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 16);
+    let mut chars = pattern.char_indices().peekable();
+    let mut class_until = 0;
+    while let Some((at, c)) = chars.next() {
+        let in_class = at < class_until;
+        match c {
+            '\\' => {
+                let Some((_, escaped)) = chars.next() else {
+                    out.push('\\');
+                    break;
+                };
+                match (escaped, in_class) {
+                    ('Q', false) => quoted(&mut chars, &mut out),
+                    ('d', false) => out.push_str("[0-9]"),
+                    ('d', true) => out.push_str("0-9"),
+                    ('D', _) => out.push_str("[^0-9]"),
+                    ('w', false) => out.push_str("[0-9A-Za-z_]"),
+                    ('w', true) => out.push_str("0-9A-Za-z_"),
+                    ('W', _) => out.push_str("[^0-9A-Za-z_]"),
+                    ('s', false) => out.push_str("[\\t\\n\\f\\r ]"),
+                    ('s', true) => out.push_str("\\t\\n\\f\\r "),
+                    ('S', _) => out.push_str("[^\\t\\n\\f\\r ]"),
+                    ('b' | 'B', false) => {
+                        out.push_str("(?-u:\\");
+                        out.push(escaped);
+                        out.push(')');
+                    }
+                    ('0'..='7', _) => {
+                        let mut code = escaped.to_digit(8).unwrap_or_default();
+                        while let Some(digit) = chars.peek().and_then(|(_, c)| c.to_digit(8)).filter(|_| code < 32) {
+                            code = code * 8 + digit;
+                            chars.next();
+                        }
+                        out.push_str(&format!("\\x{{{code:x}}}"));
+                    }
+                    // Letters are escapes of both; of the rest the engine takes what is punctuation.
+                    (c, _) if c.is_ascii_alphanumeric() || c.is_ascii_punctuation() => {
+                        out.push('\\');
+                        out.push(c);
+                    }
+                    (c, _) => out.push(c),
+                }
+            }
+            '[' if !in_class => {
+                class_until = class_end(pattern.as_bytes(), at).unwrap_or(pattern.len());
+                out.push('[');
+                if let Some((_, '^')) = chars.peek() {
+                    out.push('^');
+                    chars.next();
+                }
+                if let Some((_, ']')) = chars.peek() {
+                    out.push_str("\\]");
+                    chars.next();
+                }
+            }
+            '[' if pattern[at..].starts_with("[:") => {
+                // A class by name, as it stands.
+                let end = pattern[at..].find(":]").map_or(at, |end| at + end + 1);
+                out.push('[');
+                while let Some((at, c)) = chars.next_if(|(at, _)| *at <= end) {
+                    out.push(c);
+                    debug_assert!(at <= end);
+                }
+            }
+            '[' | '&' | '~' if in_class => {
+                out.push('\\');
+                out.push(c);
+            }
+            '-' if in_class && pattern[..at].ends_with('-') => out.push_str("\\-"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Text between `\Q` and `\E`, which stands for itself.
+fn quoted(chars: &mut std::iter::Peekable<std::str::CharIndices<'_>>, out: &mut String) {
+    let mut text = String::new();
+    for (_, c) in chars.by_ref() {
+        text.push(c);
+        if text.ends_with("\\E") {
+            text.truncate(text.len() - 2);
+            break;
+        }
+    }
+    out.push_str(&regex::escape(&text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_mean_what_they_mean_in_go() {
+        let check = |pattern: &str, text: &str, expected: bool| {
+            let compiled = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+            assert_eq!(compiled.is_match(text), expected, "{pattern} {text:?}");
+        };
+        check(r"^\d+$", "12", true);
+        check(r"^\d+$", "\u{661}", false);
+        check(r"^[\w.-]+$", "a_b.c-d", true);
+        check(r"^[\w]+$", "\u{e9}", false);
+        check(r"^\s$", "\u{b}", false);
+        check(r"^[^\d\s]$", "a", true);
+        check(r"^[[:alpha:]]+$", "abc", true);
+        check(r"^[[]$", "[", true);
+        check(r"^[a&&b]+$", "&", true);
+        check(r"^[]a]+$", "]a", true);
+        check(r"^\Qa.b\E$", "a.b", true);
+        check(r"^\Qa.b\E$", "axb", false);
+        check(r"^[+--]$", ",", true);
+        check(r"^\pL+$", "\u{e9}", true);
+        check(r"^a{2,3}$", "aa", true);
+        check(r"^(?i)AB(?P<x>c)$", "abC", true);
+        check(r"^\.\/\-$", "./-", true);
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_told_in_go_s_words() {
+        let check = |pattern: &str, expected: &str| {
+            assert_eq!(compile(pattern).expect_err(pattern), format!("error parsing regexp: {expected}"));
+        };
+        check("[a", "missing closing ]: `[a`");
+        check("(a", "missing closing ): `(a`");
+        check("a)", "unexpected ): `a)`");
+        check("*a", "missing argument to repetition operator: `*`");
+        check("a**", "invalid nested repetition operator: `**`");
+        check("(?=a)", "invalid or unsupported Perl syntax: `(?=`");
+        check(r"\1", r"invalid escape sequence: `\1`");
+        check("a\\", "trailing backslash at end of expression: ``");
+        check("((((a{100}){100}){100}){100})", "expression too large");
+    }
+}
