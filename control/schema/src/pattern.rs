@@ -72,59 +72,43 @@ pub fn compile(pattern: &str) -> Result<Regex, String> {
     })
 }
 
+/// Letters that Go refuses behind a backslash and the engine may know.
+const ESCAPES_REFUSED: &str = "123456789ceghHijkKRXZGuUN";
+/// Groups of Perl's that Go refuses, with what it shows of them.
+const GROUPS_REFUSED: [(&str, &str); 6] =
+    [("(?=", "(?="), ("(?!", "(?!"), ("(?<=", "(?<"), ("(?<!", "(?<"), ("(?>", "(?>"), ("(?#", "(?#")];
+
 /// The first thing in the pattern that Go refuses, in its words; for what is common enough to have words here.
 fn refusal(pattern: &str) -> Option<String> {
     let bytes = pattern.as_bytes();
     let (mut at, mut depth) = (0, 0usize);
-    // Where the last operand and the last repetition of it begin; none: there is nothing to repeat.
-    let (mut operand, mut repeated): (bool, Option<usize>) = (false, None);
+    let mut last = Last::default();
     while at < bytes.len() {
         match bytes[at] {
-            b'\\' if at + 1 == bytes.len() => return Some("trailing backslash at end of expression: ``".to_owned()),
             b'\\' => {
-                let escaped = pattern[at + 1..].chars().next().unwrap_or('\\');
-                if matches!(
-                    escaped,
-                    '1'..='9'
-                        | 'c'
-                        | 'e'
-                        | 'g'
-                        | 'h'
-                        | 'H'
-                        | 'i'
-                        | 'j'
-                        | 'k'
-                        | 'K'
-                        | 'R'
-                        | 'X'
-                        | 'Z'
-                        | 'G'
-                        | 'u'
-                        | 'U'
-                        | 'N'
-                ) {
+                let Some(escaped) = pattern[at + 1..].chars().next() else {
+                    return Some("trailing backslash at end of expression: ``".to_owned());
+                };
+                if ESCAPES_REFUSED.contains(escaped) {
                     return Some(format!("invalid escape sequence: `\\{escaped}`"));
                 }
-                at += 1 + escaped.len_utf8();
-                (operand, repeated) = (true, None);
-                continue;
+                at += escaped.len_utf8();
+                last = Last::operand();
             }
             b'[' => {
                 let Some(end) = class_end(bytes, at) else {
                     return Some(format!("missing closing ]: `{}`", &pattern[at..]));
                 };
                 at = end;
-                (operand, repeated) = (true, None);
+                last = Last::operand();
             }
             b'(' => {
-                for perl in ["(?=", "(?!", "(?<=", "(?<!", "(?>", "(?#"] {
-                    if pattern[at..].starts_with(perl) {
-                        let shown = if perl.starts_with("(?<") { "(?<" } else { perl };
-                        return Some(format!("invalid or unsupported Perl syntax: `{shown}`"));
-                    }
+                let perl = GROUPS_REFUSED.iter().find(|(group, _)| pattern[at..].starts_with(group));
+                if let Some((_, shown)) = perl {
+                    return Some(format!("invalid or unsupported Perl syntax: `{shown}`"));
                 }
                 depth += 1;
-                (operand, repeated) = (false, None);
+                last = Last::default();
                 if bytes.get(at + 1) == Some(&b'?') {
                     // Flags or a name: up to the colon or the end of them.
                     while at < bytes.len() && !matches!(bytes[at], b':' | b')' | b'>') {
@@ -136,27 +120,51 @@ fn refusal(pattern: &str) -> Option<String> {
             b')' if depth == 0 => return Some(format!("unexpected ): `{pattern}`")),
             b')' => {
                 depth -= 1;
-                (operand, repeated) = (true, None);
+                last = Last::operand();
             }
-            b'|' => (operand, repeated) = (false, None),
-            op @ (b'*' | b'+' | b'?') => {
-                if !operand {
-                    return Some(format!("missing argument to repetition operator: `{}`", op as char));
-                }
-                if let Some(first) = repeated {
-                    let lazy = op == b'?' && at == first + 1;
-                    if !lazy {
-                        return Some(format!("invalid nested repetition operator: `{}`", &pattern[first..=at]));
-                    }
-                } else {
-                    repeated = Some(at);
+            b'|' => last = Last::default(),
+            b'*' | b'+' | b'?' => {
+                if let Some(why) = last.repeat(pattern, at) {
+                    return Some(why);
                 }
             }
-            _ => (operand, repeated) = (true, None),
+            _ => last = Last::operand(),
         }
         at += 1;
     }
     (depth > 0).then(|| format!("missing closing ): `{pattern}`"))
+}
+
+/// What stands before a place in a pattern, as far as repetitions go.
+#[derive(Default)]
+struct Last {
+    /// Something that can be repeated.
+    operand: bool,
+    /// Where its repetition stands.
+    repeated: Option<usize>,
+}
+
+impl Last {
+    fn operand() -> Self {
+        Self { operand: true, repeated: None }
+    }
+
+    /// Takes the repetition at `at`; why it may not stand there.
+    fn repeat(&mut self, pattern: &str, at: usize) -> Option<String> {
+        let operator = &pattern[at..=at];
+        if !self.operand {
+            return Some(format!("missing argument to repetition operator: `{operator}`"));
+        }
+        match self.repeated {
+            // A lazy one.
+            Some(first) if operator == "?" && at == first + 1 => None,
+            Some(first) => Some(format!("invalid nested repetition operator: `{}`", &pattern[first..=at])),
+            None => {
+                self.repeated = Some(at);
+                None
+            }
+        }
+    }
 }
 
 /// The index of the bracket that closes the class that begins at `start`.
@@ -197,37 +205,7 @@ fn translated(pattern: &str) -> String {
                     out.push('\\');
                     break;
                 };
-                match (escaped, in_class) {
-                    ('Q', false) => quoted(&mut chars, &mut out),
-                    ('d', false) => out.push_str("[0-9]"),
-                    ('d', true) => out.push_str("0-9"),
-                    ('D', _) => out.push_str("[^0-9]"),
-                    ('w', false) => out.push_str("[0-9A-Za-z_]"),
-                    ('w', true) => out.push_str("0-9A-Za-z_"),
-                    ('W', _) => out.push_str("[^0-9A-Za-z_]"),
-                    ('s', false) => out.push_str("[\\t\\n\\f\\r ]"),
-                    ('s', true) => out.push_str("\\t\\n\\f\\r "),
-                    ('S', _) => out.push_str("[^\\t\\n\\f\\r ]"),
-                    ('b' | 'B', false) => {
-                        out.push_str("(?-u:\\");
-                        out.push(escaped);
-                        out.push(')');
-                    }
-                    ('0'..='7', _) => {
-                        let mut code = escaped.to_digit(8).unwrap_or_default();
-                        while let Some(digit) = chars.peek().and_then(|(_, c)| c.to_digit(8)).filter(|_| code < 32) {
-                            code = code * 8 + digit;
-                            chars.next();
-                        }
-                        out.push_str(&format!("\\x{{{code:x}}}"));
-                    }
-                    // Letters are escapes of both; of the rest the engine takes what is punctuation.
-                    (c, _) if c.is_ascii_alphanumeric() || c.is_ascii_punctuation() => {
-                        out.push('\\');
-                        out.push(c);
-                    }
-                    (c, _) => out.push(c),
-                }
+                escape(escaped, in_class, &mut chars, &mut out);
             }
             '[' if !in_class => {
                 class_until = class_end(pattern.as_bytes(), at).unwrap_or(pattern.len());
@@ -261,8 +239,45 @@ fn translated(pattern: &str) -> String {
     out
 }
 
+/// Writes what stands behind a backslash.
+fn escape(escaped: char, in_class: bool, chars: &mut Chars<'_>, out: &mut String) {
+    match (escaped, in_class) {
+        ('Q', false) => quoted(chars, out),
+        ('d', false) => out.push_str("[0-9]"),
+        ('d', true) => out.push_str("0-9"),
+        ('D', _) => out.push_str("[^0-9]"),
+        ('w', false) => out.push_str("[0-9A-Za-z_]"),
+        ('w', true) => out.push_str("0-9A-Za-z_"),
+        ('W', _) => out.push_str("[^0-9A-Za-z_]"),
+        ('s', false) => out.push_str("[\\t\\n\\f\\r ]"),
+        ('s', true) => out.push_str("\\t\\n\\f\\r "),
+        ('S', _) => out.push_str("[^\\t\\n\\f\\r ]"),
+        ('b' | 'B', false) => {
+            out.push_str("(?-u:\\");
+            out.push(escaped);
+            out.push(')');
+        }
+        ('0'..='7', _) => {
+            let mut code = escaped.to_digit(8).unwrap_or_default();
+            while let Some(digit) = chars.peek().and_then(|(_, c)| c.to_digit(8)).filter(|_| code < 32) {
+                code = code * 8 + digit;
+                chars.next();
+            }
+            out.push_str(&format!("\\x{{{code:x}}}"));
+        }
+        // Letters are escapes of both; of the rest the engine takes what is punctuation.
+        (c, _) if c.is_ascii_alphanumeric() || c.is_ascii_punctuation() => {
+            out.push('\\');
+            out.push(c);
+        }
+        (c, _) => out.push(c),
+    }
+}
+
+type Chars<'a> = std::iter::Peekable<std::str::CharIndices<'a>>;
+
 /// Text between `\Q` and `\E`, which stands for itself.
-fn quoted(chars: &mut std::iter::Peekable<std::str::CharIndices<'_>>, out: &mut String) {
+fn quoted(chars: &mut Chars<'_>, out: &mut String) {
     let mut text = String::new();
     for (_, c) in chars.by_ref() {
         text.push(c);

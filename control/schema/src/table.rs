@@ -118,7 +118,9 @@ pub struct Field {
 pub struct Element {
     /// What an element's `default` is, as JSON; empty if none.
     pub default: Text,
+    /// For who reads the schema.
     pub description: Text,
+    /// The rest of what is said of it.
     pub facts: Facts,
 }
 
@@ -191,7 +193,9 @@ impl Checks {
 /// What a schema's node tells its readers besides the description.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Notes {
+    /// `title`.
     pub title: Text,
+    /// `example`.
     pub example: Option<Value>,
     /// `externalDocs`.
     pub external_docs: Option<Value>,
@@ -204,25 +208,41 @@ pub struct Checks {
     pub format: Text,
     /// `enum`.
     pub allowed: Vec<Value>,
+    /// Of a number.
     pub maximum: Option<f64>,
+    /// The number is less than the maximum.
     pub exclusive_maximum: bool,
+    /// Of a number.
     pub minimum: Option<f64>,
+    /// The number is greater than the minimum.
     pub exclusive_minimum: bool,
+    /// The number is a multiple of it.
     pub multiple_of: Option<f64>,
     /// In characters.
     pub max_length: Option<i64>,
     /// In characters.
     pub min_length: Option<i64>,
+    /// What a text matches.
     pub pattern: Option<Pattern>,
+    /// Of a list.
     pub max_items: Option<i64>,
+    /// Of a list.
     pub min_items: Option<i64>,
+    /// `uniqueItems`, which definitions may not set.
     pub unique_items: bool,
+    /// Of an object or map.
     pub max_properties: Option<i64>,
+    /// Of an object or map.
     pub min_properties: Option<i64>,
+    /// Members that an object must have.
     pub required: Vec<Text>,
+    /// Schemas that all hold.
     pub all_of: Vec<ValueSchema>,
+    /// Schemas of which one or more hold.
     pub any_of: Vec<ValueSchema>,
+    /// Schemas of which exactly one holds.
     pub one_of: Vec<ValueSchema>,
+    /// A schema that does not hold.
     pub not: Option<Box<ValueSchema>>,
 }
 
@@ -230,11 +250,15 @@ pub struct Checks {
 /// whose type is known.
 #[derive(Clone, Debug, Default)]
 pub struct ValueSchema {
+    /// For who reads the schema.
     pub description: Text,
+    /// Its checks, and the type that it names.
     pub facts: Facts,
     /// By name.
     pub properties: Vec<(Text, ValueSchema)>,
+    /// Of each element of a list.
     pub items: Option<Box<ValueSchema>>,
+    /// Of each member that is no property.
     pub additional: Option<Box<ValueSchema>>,
 }
 

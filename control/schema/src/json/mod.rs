@@ -3,10 +3,10 @@
 //! The words of errors are those of `encoding/json` and `sigs.k8s.io/json`, which the real server uses.
 
 mod kind;
+mod lenient;
 mod source;
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -69,18 +69,6 @@ pub fn name_of(value: &Value) -> &'static str {
     }
 }
 
-/// The order of what is dropped from a custom resource: duplicates as they stood, what metadata does not have, then what is
-/// pruned, by path.
-fn as_pruned(a: &Problem, b: &Problem) -> Ordering {
-    let stage = |one: &Problem| match one.kind {
-        ProblemKind::UnknownField if one.path.starts_with("metadata.") => 1,
-        ProblemKind::UnknownField => 2,
-        _ => 0,
-    };
-    let by_path = |stage| if stage == 2 { a.path.cmp(&b.path) } else { Ordering::Equal };
-    stage(a).cmp(&stage(b)).then_with(|| by_path(stage(a)))
-}
-
 enum Step<'a> {
     Field(&'a str),
     Key(Cow<'a, str>),
@@ -125,7 +113,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
     fn finish(self, id: TypeId, map: Parsed<Map<String, Value>>) -> Result<Decoded, DecodeError> {
         let mut problems = self.problems;
         if self.schema.get(id).origin == Origin::Structural {
-            problems.sort_by(as_pruned);
+            problems.sort_by(lenient::as_pruned);
         }
         match (map, self.mismatch) {
             (Ok(map), None) => Ok(Decoded { value: Value::Object(map), problems }),
@@ -196,64 +184,6 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             zero::complete(schema, ty, &mut map);
         }
         Ok(map)
-    }
-
-    /// A whole field of a structural schema: a value of a wrong type stays as it is, for validation to refuse. `None`: it is
-    /// null, and may not be.
-    fn lenient(&mut self, field: &'a Field) -> Parsed<Option<Value>> {
-        let type_meta = self.path.len() == 1 && matches!(&*field.json_name, "apiVersion" | "kind");
-        let Some(facts) = field.facts.as_deref().filter(|_| !type_meta) else { return self.field(field) };
-        if self.source.peek() == Some(b'n') {
-            self.source.literal("null")?;
-            return Ok((facts.nullable || !field.default.is_empty()).then_some(Value::Null));
-        }
-        self.lenient_whole(field).map(Some)
-    }
-
-    fn lenient_whole(&mut self, field: &'a Field) -> Parsed<Value> {
-        let mut first = true;
-        match (field.shape, self.source.peek()) {
-            (Shape::One, _) => self.lenient_element(field),
-            (Shape::List, Some(b'[')) => {
-                let mut list = Vec::new();
-                self.source.enter()?;
-                while !self.source.closed(b']', &mut first)? {
-                    self.path.push(Step::Index(list.len()));
-                    list.push(self.lenient_element(field)?);
-                    self.leave();
-                }
-                Ok(Value::Array(list))
-            }
-            (Shape::Map, Some(b'{')) => {
-                let mut map = Map::new();
-                self.source.enter()?;
-                while let Some(key) = self.source.key(&mut first)? {
-                    if map.contains_key(&*key) {
-                        self.problem(&key, ProblemKind::DuplicateField);
-                    }
-                    self.path.push(Step::Key(key.clone()));
-                    let value = self.lenient_element(field)?;
-                    self.leave();
-                    let element = field.element.as_deref();
-                    if !value.is_null() || element.is_none_or(|one| one.facts.nullable || !one.default.is_empty()) {
-                        map.insert(key.into_owned(), value);
-                    }
-                }
-                Ok(Value::Object(map))
-            }
-            _ => self.source.tree(),
-        }
-    }
-
-    fn lenient_element(&mut self, field: &'a Field) -> Parsed<Value> {
-        match (field.ty, self.source.peek()) {
-            (Type::Struct(id), Some(b'{')) => self.object(id).map(Value::Object),
-            (Type::Nested(id), Some(b'{' | b'[')) => match self.schema.get(id).nested() {
-                Some(inner) => self.lenient_whole(inner),
-                None => self.source.tree(),
-            },
-            _ => self.source.tree(),
-        }
     }
 
     /// A whole field; `None` when it is null.

@@ -5,6 +5,7 @@ pub mod formats;
 mod lists;
 mod node;
 mod numbers;
+mod outcome;
 mod walk;
 
 use sampan_api::field::{FieldErrors, Path};

@@ -6,7 +6,9 @@ use crate::table::{Facts, Field, Origin, Shape, Type, TypeDef, ValueSchema};
 /// A place in a schema.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
+    /// What is said of the value.
     pub facts: Option<&'a Facts>,
+    /// What is said of what it holds.
     pub inside: Inside<'a>,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Node<'a> {
         Self { facts: ty.facts.as_deref(), inside: Inside::Object(ty) }
     }
 
+    /// A schema that only checks.
     pub fn of_value(schema: &'a ValueSchema) -> Self {
         Self { facts: Some(&schema.facts), inside: Inside::Value(schema) }
     }

@@ -3,13 +3,13 @@
 //!
 //! An update ratchets: what was wrong before and is as it was is no error.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sampan_api::field::{BadValue, FieldError, Path, go_quote};
-use sampan_api::limits::{FIELD_ERRORS_BYTES_MAX, FIELD_ERRORS_MAX};
 use serde_json::{Map, Value};
 
 use super::node::{Inside, Node};
+use super::outcome::{Fault, Outcome};
 use super::{formats, numbers};
 use crate::schema::Schema;
 use crate::table::{Checks, Facts, ListType, ValueSchema};
@@ -70,53 +70,6 @@ struct Old<'a> {
     node: Node<'a>,
 }
 
-struct Fault {
-    /// kube-openapi's text, by which it tells errors apart.
-    text: String,
-    error: FieldError,
-}
-
-/// The result of a check: errors, each once, and how many checks were made, by which the best of several schemas is found.
-#[derive(Default)]
-struct Outcome {
-    errors: Vec<Fault>,
-    texts: HashSet<String>,
-    bytes: usize,
-    matches: u64,
-}
-
-impl Outcome {
-    fn of(fault: Fault) -> Self {
-        let mut outcome = Self::default();
-        outcome.add(fault);
-        outcome
-    }
-
-    fn is_valid(&self) -> bool {
-        self.errors.is_empty()
-    }
-
-    fn add(&mut self, fault: Fault) {
-        // More are not shown; who asks whether there are any knows by the first.
-        if self.errors.len() >= FIELD_ERRORS_MAX || self.bytes >= FIELD_ERRORS_BYTES_MAX {
-            return;
-        }
-        if self.texts.insert(fault.text.clone()) {
-            self.bytes += fault.text.len();
-            self.errors.push(fault);
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.matches += other.matches;
-        if self.errors.is_empty() {
-            (self.errors, self.texts, self.bytes) = (other.errors, other.texts, other.bytes);
-        } else {
-            other.errors.into_iter().for_each(|fault| self.add(fault));
-        }
-    }
-}
-
 impl<'a> Validator<'a> {
     /// The path as kube-openapi writes it; `more`: a field below it.
     fn name(&self, more: Option<&str>) -> String {
@@ -172,9 +125,7 @@ impl<'a> Validator<'a> {
         let outcome = self.checked(node, value, old);
         // A value that is as it was may stay as it is.
         match old {
-            Some(old) if !outcome.is_valid() && self.same(value, old) => {
-                Outcome { matches: outcome.matches, ..Outcome::default() }
-            }
+            Some(old) if !outcome.is_valid() && self.same(value, old) => Outcome::passed(outcome.matches),
             _ => outcome,
         }
     }
@@ -245,7 +196,7 @@ impl<'a> Validator<'a> {
     fn null_type(&self, facts: &Facts) -> Outcome {
         let wanted = type_words(facts);
         if wanted.is_empty() || facts.nullable {
-            return Outcome { matches: 1, ..Outcome::default() };
+            return Outcome::passed(1);
         }
         let detail = format!("must be of type {}: \"null\"", wanted.join(","));
         Outcome::of(self.fault(|path, text| FieldError::type_invalid(path, "null", text), &detail))
@@ -273,9 +224,9 @@ impl<'a> Validator<'a> {
             return refused(format, go_format);
         }
         if textual && !format.is_empty() && !has("number") && !has("integer") {
-            return Outcome { matches: 1, ..Outcome::default() };
+            return Outcome::passed(1);
         }
-        if fits { Outcome { matches: 1, ..Outcome::default() } } else { refused(&wanted.join(","), is) }
+        if fits { Outcome::passed(1) } else { refused(&wanted.join(","), is) }
     }
 
     fn string(&self, checks: &Checks, text: &str) -> Outcome {

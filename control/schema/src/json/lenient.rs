@@ -1,0 +1,83 @@
+//! Objects of types out of structural schemas: what is not described is pruned, and what is of a wrong type stays as it is, for
+//! validation to refuse.
+
+use std::cmp::Ordering;
+
+use serde_json::{Map, Value};
+
+use super::source::{Parsed, Source};
+use super::{Decoder, Step};
+use crate::problems::{Problem, ProblemKind};
+use crate::table::{Field, Shape, Type};
+
+/// The order of what is dropped from a custom resource: duplicates as they stood, what metadata does not have, then what is
+/// pruned, by path.
+pub(super) fn as_pruned(a: &Problem, b: &Problem) -> Ordering {
+    let stage = |one: &Problem| match one.kind {
+        ProblemKind::UnknownField if one.path.starts_with("metadata.") => 1,
+        ProblemKind::UnknownField => 2,
+        _ => 0,
+    };
+    let by_path = |stage| if stage == 2 { a.path.cmp(&b.path) } else { Ordering::Equal };
+    stage(a).cmp(&stage(b)).then_with(|| by_path(stage(a)))
+}
+
+impl<'a, S: Source<'a>> Decoder<'a, S> {
+    /// A whole field of a structural schema: a value of a wrong type stays as it is, for validation to refuse. `None`: it is
+    /// null, and may not be.
+    pub(super) fn lenient(&mut self, field: &'a Field) -> Parsed<Option<Value>> {
+        let type_meta = self.path.len() == 1 && matches!(&*field.json_name, "apiVersion" | "kind");
+        let Some(facts) = field.facts.as_deref().filter(|_| !type_meta) else { return self.field(field) };
+        if self.source.peek() == Some(b'n') {
+            self.source.literal("null")?;
+            return Ok((facts.nullable || !field.default.is_empty()).then_some(Value::Null));
+        }
+        self.lenient_whole(field).map(Some)
+    }
+
+    fn lenient_whole(&mut self, field: &'a Field) -> Parsed<Value> {
+        let mut first = true;
+        match (field.shape, self.source.peek()) {
+            (Shape::One, _) => self.lenient_element(field),
+            (Shape::List, Some(b'[')) => {
+                let mut list = Vec::new();
+                self.source.enter()?;
+                while !self.source.closed(b']', &mut first)? {
+                    self.path.push(Step::Index(list.len()));
+                    list.push(self.lenient_element(field)?);
+                    self.leave();
+                }
+                Ok(Value::Array(list))
+            }
+            (Shape::Map, Some(b'{')) => {
+                let mut map = Map::new();
+                self.source.enter()?;
+                while let Some(key) = self.source.key(&mut first)? {
+                    if map.contains_key(&*key) {
+                        self.problem(&key, ProblemKind::DuplicateField);
+                    }
+                    self.path.push(Step::Key(key.clone()));
+                    let value = self.lenient_element(field)?;
+                    self.leave();
+                    let element = field.element.as_deref();
+                    if !value.is_null() || element.is_none_or(|one| one.facts.nullable || !one.default.is_empty()) {
+                        map.insert(key.into_owned(), value);
+                    }
+                }
+                Ok(Value::Object(map))
+            }
+            _ => self.source.tree(),
+        }
+    }
+
+    fn lenient_element(&mut self, field: &'a Field) -> Parsed<Value> {
+        match (field.ty, self.source.peek()) {
+            (Type::Struct(id), Some(b'{')) => self.object(id).map(Value::Object),
+            (Type::Nested(id), Some(b'{' | b'[')) => match self.schema.get(id).nested() {
+                Some(inner) => self.lenient_whole(inner),
+                None => self.source.tree(),
+            },
+            _ => self.source.tree(),
+        }
+    }
+}
