@@ -104,6 +104,7 @@ impl Maker<'_> {
             Type::Raw => json!({"kind": "A", "apiVersion": "b/v1", "n": [1, {"x": null}]}),
             Type::Json => self.of(&[json!({"a": [1, "b", null]}), json!("s"), json!(4)]),
             Type::Strings => json!([self.word()]),
+            Type::Nested(_) => json!([[self.word()]]),
         }
     }
 

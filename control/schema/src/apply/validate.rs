@@ -58,6 +58,7 @@ impl Check<'_> {
         for (name, value) in object {
             match ty.field(name) {
                 Some(field) => self.at(format!(".{name}"), |check| check.field(field, value)),
+                None if ty.preserve_unknown => {}
                 None => {
                     self.at(format!(".{name}"), |check| check.error("field not declared in schema"));
                     return;
@@ -120,6 +121,11 @@ impl Check<'_> {
             Type::FieldsV1 if !value.is_object() => self.error(&format!("expected map, got &{{{}}}", plain(value))),
             Type::FieldsV1 | Type::Raw | Type::Json => {}
             Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => {}
+            Type::Nested(id) => {
+                if let Some(inner) = self.schema.get(id).nested() {
+                    self.field(inner, value);
+                }
+            }
             Type::String | Type::Bytes | Type::Duration => self.scalar(Scalar::Text, value),
             Type::Bool => self.scalar(Scalar::Boolean, value),
             Type::Int32 | Type::Int64 | Type::Double => self.scalar(Scalar::Numeric, value),
