@@ -1,6 +1,6 @@
 //! The agent: registers, follows the pods of its node, and gives each a worker.
 
-use crate::address::{AddressBlocks, Addresses, Block};
+use crate::address::{AddressBlocks, Addresses};
 use crate::kubelet_api;
 use crate::ledger::{Ledger, LedgerEntry, LedgerError};
 use crate::limits::{DRAIN, PODS_MAX};
@@ -29,8 +29,6 @@ pub struct AgentConfig {
     pub ledger: PathBuf,
     /// The source of the node's blocks of the pods' range.
     pub pod_blocks: Box<dyn AddressBlocks>,
-    /// The first of these blocks, as the Node's `podCIDR` has it.
-    pub pod_cidr: Option<Block>,
     /// The machine's own address, as `status.hostIP` has it.
     pub host_ip: String,
     /// As `/version` says it.
@@ -59,16 +57,13 @@ impl Agent {
         let ledger = Ledger::open(&config.ledger)?;
         let before = ledger.load()?;
         let addresses = Addresses::new(config.pod_blocks);
-        let facts = NodeFacts {
-            pod_cidr: config.pod_cidr,
-            ..NodeFacts::of_machine(
-                &config.node_name,
-                &config.host_ip,
-                &config.version,
-                &config.runtime.version(),
-                config.runtime.capacity().pods_max,
-            )
-        };
+        let facts = NodeFacts::of_machine(
+            &config.node_name,
+            &config.host_ip,
+            &config.version,
+            &config.runtime.version(),
+            config.runtime.capacity().pods_max,
+        );
         register(&config.client, &facts, env).await?;
         let events = EventRecorder::new(config.client.clone(), "kubelet", Some(&config.node_name), env, &tasks);
         let shared = Arc::new(Shared {

@@ -1,6 +1,5 @@
 //! The node's own objects: its Node, whose status it keeps, and its Lease, which says that it lives.
 
-use crate::address::Block;
 use crate::limits::{KUBELET_PORT, LEASE_DURATION, LEASE_RENEW_EVERY, NODE_STATUS_EVERY, PODS_MAX};
 use crate::patch::whole;
 use sampan_api::Object;
@@ -29,8 +28,6 @@ pub struct NodeFacts {
     pub cpu_millis: u64,
     /// The machine's memory, bytes.
     pub memory_bytes: u64,
-    /// The node's block of the pods' range.
-    pub pod_cidr: Option<Block>,
     /// What tells this machine, its hardware and its boot from others.
     pub machine: MachineIds,
 }
@@ -71,7 +68,6 @@ impl NodeFacts {
             pods_max: pods_max.min(PODS_MAX),
             cpu_millis: cores * 1000,
             memory_bytes: memory_total(),
-            pod_cidr: None,
             machine: MachineIds::read(),
         }
     }
@@ -170,25 +166,7 @@ pub async fn register(client: &Client, facts: &NodeFacts, env: &Env) -> Result<N
         Err(error) if error.is_already_exists() => nodes.get(&facts.name).await?,
         Err(error) => return Err(error),
     };
-    if let Some(patch) = pod_cidr(facts, &known) {
-        nodes.patch(&facts.name, &patch).await?;
-    }
     nodes.patch_status(&facts.name, &Patch::Strategic(json!({"status": status(facts, &known, env)}))).await
-}
-
-/// The patch that gives a Node its block. One that has a block keeps it in its object: it cannot be changed there, and pods
-/// get their addresses from the blocks that the process has taken.
-fn pod_cidr(facts: &NodeFacts, known: &Node) -> Option<Patch> {
-    let block = facts.pod_cidr?.to_string();
-    let spec = known.spec.as_ref();
-    match spec.and_then(|spec| spec.pod_cidr.as_deref()).filter(|known| !known.is_empty()) {
-        Some(known) if known != block => {
-            tracing::info!(known, block, "the node's block of addresses is another than its object says");
-            None
-        }
-        Some(_) => None,
-        None => Some(Patch::Strategic(json!({"spec": {"podCIDR": block, "podCIDRs": [block]}}))),
-    }
 }
 
 fn lease(facts: &NodeFacts, node_uid: &str, env: &Env) -> Value {
@@ -260,25 +238,6 @@ pub async fn heartbeat(client: Client, facts: NodeFacts, env: Env) {
 mod tests {
     use super::*;
     use crate::tests::World;
-
-    #[test]
-    fn a_node_gets_its_block_once() {
-        let check = |known: Option<&str>, block: Option<&str>, expected: Option<&str>| {
-            let facts = NodeFacts {
-                pod_cidr: block.and_then(Block::parse),
-                ..NodeFacts::of_machine("n", "127.0.0.1", "v1", "simulated://1", 10)
-            };
-            let node: Node = serde_json::from_value(json!({"spec": {"podCIDR": known}})).expect("a node");
-            let patch = pod_cidr(&facts, &node).map(|patch| patch.body().clone());
-            let expected = expected.map(|block| json!({"spec": {"podCIDR": block, "podCIDRs": [block]}}));
-            assert_eq!(patch, expected, "{known:?} {block:?}");
-        };
-        check(None, Some("127.64.3.0/24"), Some("127.64.3.0/24"));
-        check(Some(""), Some("127.64.3.0/24"), Some("127.64.3.0/24"));
-        check(Some("127.64.3.0/24"), Some("127.64.3.0/24"), None);
-        check(Some("127.64.9.0/24"), Some("127.64.3.0/24"), None);
-        check(None, None, None);
-    }
 
     #[test]
     fn a_status_names_the_machine_and_a_port_that_can_be_tried() {

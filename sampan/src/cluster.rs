@@ -7,7 +7,7 @@ use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start;
 use crate::health::{Ready, StoreCheck};
 use crate::metrics;
-use crate::nodes::OwnNode;
+use crate::nodes::{self, OwnNode};
 use crate::process;
 use crate::ranges;
 use crate::rules::RbacRules;
@@ -155,7 +155,7 @@ impl Cluster {
     async fn start_parts(
         &mut self,
         config: &Config,
-        nodes: &OwnNode,
+        node_connector: &OwnNode,
         explain: &scheduling::Explain,
         progress: Progress<'_>,
     ) -> anyhow::Result<()> {
@@ -202,7 +202,6 @@ impl Cluster {
                     client: self.client(UserInfo::node(&config.node_name), "kubelet"),
                     runtime: Arc::new(shared),
                     ledger: self.data_dir.ledger(),
-                    pod_cidr: self.addresses.pods(),
                     pod_blocks: Box::new(pod_blocks),
                     host_ip: Ipv4Addr::LOCALHOST.to_string(),
                     version: VERSION.into(),
@@ -211,7 +210,12 @@ impl Cluster {
                 &self.parts,
             )
             .await?;
-            nodes.set(&config.node_name, agent.kubelet_api());
+            node_connector.set(&config.node_name, agent.kubelet_api());
+            if let Some(block) = self.addresses.pods() {
+                // A node may not say which addresses are its own.
+                let client = self.client(UserInfo::controller("node"), "node-controller");
+                nodes::name_block(&client, &config.node_name, block).await?;
+            }
             let capacity = agent.capacity();
             self.node = Some(agent);
             progress(&format!("node registered, with room for {} pods ({})", capacity.pods_max, capacity.bound_by));
