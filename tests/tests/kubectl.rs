@@ -137,6 +137,26 @@ fn rollouts(k: &Kubectl<'_>) {
     k.settled();
 }
 
+/// Schemas: kubectl explains by v3 and validates by it or by v2; what it does not know of a file stops nothing else.
+fn explain(k: &Kubectl<'_>) {
+    let containers = k.run(&["explain", "pod.spec.containers", "--recursive"]);
+    contains(&containers, &["imagePullPolicy", "enum: Always, IfNotPresent, Never", "-required-"]);
+    contains(&k.run(&["explain", "deployment.spec.strategy", "--output=plaintext-openapiv2"]), &["rollingUpdate"]);
+    contains(&k.run(&["explain", "schedulingpolicy"]), &["scheduling.sampan.dev", "takes part in scheduling"]);
+    let map = |name: &str| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}}}");
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}\n- {}\n", map("a"), map("b"));
+    let create = ["-n", &k.namespace, "create", "-f", "-"];
+    contains(&k.sampan.kubectl_stdin(k.version, &create, &list), &["configmap/a created", "configmap/b created"]);
+    let unknown = "apiVersion: example.io/v1\nkind: Thing\nmetadata: {name: t}\n";
+    let file = k.sampan.folder.join(format!("{}.yaml", k.namespace));
+    let known = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+    std::fs::write(&file, format!("{}---\n{unknown}---\n{}", known("c"), known("d"))).expect("a file");
+    let file = file.display().to_string();
+    let said = k.sampan.kubectl_refused(k.version, &["-n", &k.namespace, "apply", "-f", &file]);
+    contains(&said, &["no matches for kind \"Thing\" in version \"example.io/v1\"", "ensure CRDs are installed first"]);
+    contains(&k.run(&["get", "configmaps", "-o", "name"]), &["configmap/c", "configmap/d"]);
+}
+
 fn label_and_annotate(k: &Kubectl<'_>) {
     k.apply(WEB);
     k.run(&["label", "deployment", "web", "team=a"]);
@@ -172,7 +192,7 @@ fn delete(k: &Kubectl<'_>) {
 /// A name, and what it asserts.
 type Check = (&'static str, fn(&Kubectl<'_>));
 
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 14] = [
     ("served", what_is_served),
     ("create", create),
     ("apply", apply),
@@ -183,6 +203,7 @@ const CHECKS: [Check; 13] = [
     ("scale", scale),
     ("set-env", set_env),
     ("rollouts", rollouts),
+    ("explain", explain),
     ("label-and-annotate", label_and_annotate),
     ("delete", delete),
     // Last: the node is everybody's.
