@@ -13,7 +13,9 @@ use crate::ask::Ask;
 use crate::body::Body;
 use crate::connect::Streams;
 use crate::decode::{self, Expected};
-use crate::negotiate::{self, Endpoint, Output};
+use crate::encode;
+use crate::metadata;
+use crate::negotiate::{self, Endpoint, Output, Shape};
 use crate::options::{self, WriteOptions};
 use crate::request_info::LONG_RUNNING_SUBRESOURCES;
 use crate::respond;
@@ -24,6 +26,7 @@ use sampan_api::{Attributes, GroupVersionResource, Object, Status};
 use sampan_registry::ResourceTable;
 use sampan_registry::options::Caller;
 use sampan_registry::resource::{Body as RowBody, SubresourceBody};
+use sampan_schema::meta;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -96,10 +99,19 @@ impl Action for NotServed {
     }
 }
 
-fn answer(code: u16, output: Output, expected: Expected, value: &Value) -> Response<Body> {
+fn answer(code: u16, output: Output, expected: Expected, value: &Value) -> Result<Response<Body>, Status> {
     let Expected { gvk, ty } = expected;
-    let is_expected = value["kind"] == gvk.kind && value["apiVersion"] == gvk.api_version();
-    respond::object(code, output, ty.filter(|_| is_expected).as_ref(), value)
+    match output.shape {
+        Shape::Metadata(version) => {
+            let value = metadata::of_value(value, version);
+            Ok(respond::object(code, output, meta::find("PartialObjectMetadata").as_ref(), &value))
+        }
+        Shape::MetadataList(_) => Err(encode::not_a_list(&gvk.group, &gvk.kind)),
+        _ => {
+            let is_expected = value["kind"] == gvk.kind && value["apiVersion"] == gvk.api_version();
+            Ok(respond::object(code, output, ty.filter(|_| is_expected).as_ref(), value))
+        }
+    }
 }
 
 impl Ask {
@@ -164,7 +176,7 @@ impl Ask {
 
     /// Answers a call with an object. It has a protobuf form where it is of the kind that the call's bodies are of.
     pub fn answer(&self, code: u16, value: &Value) -> Result<Response<Body>, Status> {
-        Ok(answer(code, self.output(Endpoint::Plain)?, self.expected(), value))
+        answer(code, self.output(Endpoint::Call)?, self.expected(), value)
     }
 
     /// As [`Ask::answer`], with an object that takes long to make: the compute threads make and encode it.
@@ -173,8 +185,8 @@ impl Ask {
         code: u16,
         make: impl FnOnce() -> Value + Send + 'static,
     ) -> Result<Response<Body>, Status> {
-        let (output, expected) = (self.output(Endpoint::Plain)?, self.expected());
-        Ok(self.compute(move || answer(code, output, expected, &make())).await)
+        let (output, expected) = (self.output(Endpoint::Call)?, self.expected());
+        self.compute(move || answer(code, output, expected, &make())).await
     }
 
     /// Answers a call that has nothing to show: a Status that says it was created.

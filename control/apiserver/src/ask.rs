@@ -16,10 +16,11 @@ use crate::pieces::{Pieces, Source};
 use crate::query::Query;
 use crate::respond::{self, Coding};
 use crate::table::Include;
+use crate::websocket;
 use bytes::{Bytes, BytesMut};
-use http::Response;
-use http::header::USER_AGENT;
+use http::header::{ACCEPT, USER_AGENT};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use sampan_api::{Record, Records, Status, UserInfo, WantRecords};
@@ -124,7 +125,17 @@ impl Ask {
 
     /// The encoding of a watch; a refusal comes with its own encoding.
     pub fn stream_output(&self) -> Result<Output, (Status, Output)> {
-        negotiate::stream(&self.parts.headers, self.served())
+        let served = self.served();
+        if !websocket::is_asked_for(&self.parts.headers) {
+            return negotiate::stream(&self.parts.headers, served);
+        }
+        // A browser can set no header there.
+        let query = self.query();
+        match query.get("accept").map(HeaderValue::from_str) {
+            None => negotiate::stream(&self.parts.headers, served),
+            Some(Ok(accept)) => negotiate::stream(&HeaderMap::from_iter([(ACCEPT, accept)]), served),
+            Some(Err(_)) => Err((Status::bad_request("accept is no media type"), Output::JSON)),
+        }
     }
 
     /// The caller is of this process and takes records instead of bytes.

@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use crate::nodes::NodeConnector;
 use sampan_api::admission::Admission;
 use sampan_api::{Authorizer, UserInfo};
-use sampan_env::{CancellationToken, Env};
+use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::Registry;
 use serde_json::Value;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub trait RuleResolver: Send + Sync + 'static {
 pub(crate) struct Core {
     /// Clock and randomness.
     pub env: Env,
+    /// Own what outlives its request.
+    pub tasks: Tasks,
     /// The end has begun: see [`crate::ApiServer::stopping`].
     pub stopping: CancellationToken,
     /// This process's own callers are ended too.

@@ -73,11 +73,7 @@ impl Encoder {
         let mut out = Vec::with_capacity(record.json_len() + 1);
         match (self.output.shape, self.output.format) {
             (Shape::MetadataList(_), _) => {
-                return Err(not_acceptable(&format!(
-                    "you requested PartialObjectMetadataList, but the requested object is not a list (*{}.{})",
-                    self.package(),
-                    self.row.kind
-                )));
+                return Err(not_a_list(&self.row.group, &self.row.kind));
             }
             (Shape::Metadata(_), Format::Protobuf) => {
                 let payload = self.payload(record)?;
@@ -103,14 +99,9 @@ impl Encoder {
     pub(crate) fn list_as_metadata(&self) -> Status {
         not_acceptable(&format!(
             "you requested PartialObjectMetadata, but the requested object is a list (*{}.{}List)",
-            self.package(),
+            package(&self.row.group),
             self.row.kind
         ))
-    }
-
-    /// The package in which Go keeps the kind's internal type.
-    fn package(&self) -> &str {
-        self.row.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core")
     }
 
     /// JSON into what was asked for: itself with a newline, indented, or YAML.
@@ -241,6 +232,19 @@ impl Encoder {
         serde_json::to_writer(&mut *out, &value).unwrap_or_default();
         out.extend_from_slice(b"}\n");
     }
+}
+
+/// The package in which Go keeps a group's internal types.
+fn package(group: &str) -> &str {
+    group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core")
+}
+
+/// The refusal of the metadata of a list, where the answer is one object.
+pub(crate) fn not_a_list(group: &str, kind: &str) -> Status {
+    let package = package(group);
+    not_acceptable(&format!(
+        "you requested PartialObjectMetadataList, but the requested object is not a list (*{package}.{kind})"
+    ))
 }
 
 fn not_acceptable(message: &str) -> Status {

@@ -52,6 +52,7 @@ pub mod serve;
 mod served;
 pub mod table;
 mod verbs;
+mod websocket;
 
 pub use crate::actions::{Action, of_tokens};
 pub use crate::ask::Ask;
@@ -169,6 +170,7 @@ impl ApiServer {
         let compute = Compute::new(config.tasks.clone(), config.env.memory().clone());
         let core = Arc::new(Core {
             env: config.env,
+            tasks: config.tasks.clone(),
             stopping: stopping.clone(),
             ended: config.tasks.token().clone(),
             registry: config.registry,

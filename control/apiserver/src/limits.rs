@@ -69,6 +69,11 @@ pub const LISTS_PACKED: Bounds = Bounds { connection: 16, identity: 32, server: 
 /// `Retry-After` of a request that is turned away, seconds.
 pub const RETRY_AFTER_SECONDS: i32 = 1;
 
+/// A message that a client sends over a WebSocket, bytes: nothing that it may say is longer.
+pub const WEBSOCKET_MESSAGE_MAX: usize = 4 * 1024;
+/// What a WebSocket holds of messages that its peer has not taken, bytes: the largest event, twice.
+pub const WEBSOCKET_WRITE_BUFFER: usize = 4 * 1024 * 1024;
+
 /// Events that one chunk of a watch may carry, so that a burst is one write and not a hundred.
 pub const WATCH_EVENTS_PER_CHUNK: usize = 128;
 /// A chunk of a watch is sent when it has grown to this, bytes. One that is computed is made of [`COMPUTED_BYTES_MIN`].

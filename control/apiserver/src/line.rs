@@ -85,6 +85,17 @@ pub struct Line {
     answers: Mutex<Vec<Weak<dyn OnItsWay>>>,
     /// Told when somebody has said who they are for the first time.
     pub(crate) known: Notify,
+    /// What the connection has become, if it has become something else.
+    turned: OnceLock<Arc<Turned>>,
+}
+
+/// A connection that is no longer one of HTTP: it lasts as long as the stream that it has become.
+#[derive(Default)]
+pub(crate) struct Turned {
+    /// The stream has to end: its connection does.
+    pub end: CancellationToken,
+    /// The stream is over.
+    pub over: CancellationToken,
 }
 
 /// The way to end an answer that its peer does not take.
@@ -142,7 +153,18 @@ impl Line {
             payer: OnceLock::new(),
             answers: Mutex::default(),
             known: Notify::new(),
+            turned: OnceLock::new(),
         })
+    }
+
+    /// The connection becomes something else, which ends it.
+    pub(crate) fn turn(&self) -> Arc<Turned> {
+        self.turned.get_or_init(Arc::default).clone()
+    }
+
+    /// What it has become.
+    pub(crate) fn turned(&self) -> Option<&Arc<Turned>> {
+        self.turned.get()
     }
 
     /// The clock of its server.

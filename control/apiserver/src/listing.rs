@@ -272,7 +272,7 @@ impl Listing {
     fn item_json(&self, json: &mut Vec<u8>, record: &Record) {
         match self.encoder.output.shape {
             Shape::Table(version) => self.encoder.tables(version).row(json, record),
-            Shape::MetadataList(_) => metadata::write_item_json(json, record),
+            Shape::MetadataList(version) => metadata::write_json(json, record, version),
             _ => record.write_item_json(json),
         }
     }

@@ -2,21 +2,15 @@
 
 use crate::negotiate::MetaVersion;
 use sampan_api::Record;
+use serde_json::{Value, json};
 
-/// `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{...}}`
+/// `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{...}}`: alone, and as an item of a list.
 pub fn write_json(out: &mut Vec<u8>, record: &Record, version: MetaVersion) {
-    out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
-    out.extend_from_slice(version.api_version().as_bytes());
-    out.extend_from_slice(b"\",");
-    write_item(out, record);
-}
-
-/// Writes the metadata as an item of a list, which names its kind once: `{"metadata":{...}}`, without the first brace.
-fn write_item(out: &mut Vec<u8>, record: &Record) {
     let start = record.rv_offset as usize;
     let rest = &record.json[start..];
     let end = object_end(rest);
-    out.extend_from_slice(b"\"metadata\":{\"resourceVersion\":\"");
+    begin(out, version);
+    out.extend_from_slice(b"{\"resourceVersion\":\"");
     out.extend_from_slice(itoa::Buffer::new().format(record.mod_revision).as_bytes());
     out.push(b'"');
     if rest.first() != Some(&b'}') {
@@ -26,10 +20,16 @@ fn write_item(out: &mut Vec<u8>, record: &Record) {
     out.push(b'}');
 }
 
-/// Appends an item of a list of metadata.
-pub fn write_item_json(out: &mut Vec<u8>, record: &Record) {
-    out.push(b'{');
-    write_item(out, record);
+fn begin(out: &mut Vec<u8>, version: MetaVersion) {
+    out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
+    out.extend_from_slice(version.api_version().as_bytes());
+    out.extend_from_slice(b"\",\"metadata\":");
+}
+
+/// The metadata of an object that is not stored.
+pub fn of_value(value: &Value, version: MetaVersion) -> Value {
+    let metadata = value.get("metadata").cloned().unwrap_or_else(|| json!({}));
+    json!({"kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata})
 }
 
 /// Offset just past the closing brace of the object whose inside `json` begins with.

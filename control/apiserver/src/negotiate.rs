@@ -100,6 +100,8 @@ pub enum Endpoint {
     Resource,
     /// A list route: it also produces streams, and says so when it refuses.
     List,
+    /// Calls whose answer is no stored object: it has metadata, and no table.
+    Call,
     /// `/api` and `/apis`.
     Discovery,
     /// Nothing but the object.
@@ -297,14 +299,14 @@ fn shape(parameters: &[(&str, &str)], endpoint: Endpoint, format: Format) -> Opt
             // Only JSON: the discovery client never asks for another.
             (kind == "APIGroupDiscoveryList" && version == "v2" && format == Format::Json).then_some(Shape::Discovery)
         }
-        (Endpoint::Resource | Endpoint::List, "meta.k8s.io") => {
+        (Endpoint::Resource | Endpoint::List | Endpoint::Call, "meta.k8s.io") => {
             let version = match version {
                 "v1" => MetaVersion::V1,
                 "v1beta1" => MetaVersion::V1beta1,
                 _ => return None,
             };
             match kind {
-                "Table" if format != Format::Protobuf => Some(Shape::Table(version)),
+                "Table" if format != Format::Protobuf && endpoint != Endpoint::Call => Some(Shape::Table(version)),
                 "PartialObjectMetadata" => Some(Shape::Metadata(version)),
                 "PartialObjectMetadataList" => Some(Shape::MetadataList(version)),
                 _ => None,
@@ -322,7 +324,10 @@ pub fn wants_pretty(headers: &HeaderMap, query: Option<&str>) -> bool {
         return matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True");
     }
     let agent = headers.get(USER_AGENT).map_or(&[][..], |value| value.as_bytes());
-    [&b"curl"[..], b"Wget", b"Mozilla/5.0"].iter().any(|prefix| agent.starts_with(prefix))
+    // A page's own requests are made by programs: only an address that was typed in asks for text to read.
+    let browsed = || accept(headers).is_some_and(|accept| accept.contains("text/html"));
+    [&b"curl"[..], b"Wget"].iter().any(|prefix| agent.starts_with(prefix))
+        || (agent.starts_with(b"Mozilla/5.0") && browsed())
 }
 
 #[cfg(test)]
@@ -416,6 +421,9 @@ mod tests {
         check("curl/8.0", Some("pretty=false"), false);
         check("kubectl", None, false);
         check("kubectl", Some("pretty=1"), true);
-        check("Mozilla/5.0 (X11)", Some("pretty="), true);
+        check("Mozilla/5.0 (X11)", Some("pretty="), false);
+        let mut browsed = headers("text/html,application/xhtml+xml,*/*;q=0.8");
+        browsed.insert(USER_AGENT, "Mozilla/5.0 (X11)".parse().expect("a header value"));
+        assert!(wants_pretty(&browsed, None));
     }
 }

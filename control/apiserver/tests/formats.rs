@@ -62,6 +62,8 @@ async fn objects_are_shown_as_asked() {
         (&list["kind"], &list["items"][0]["metadata"]["name"]),
         (&json!("PartialObjectMetadataList"), &json!("a"))
     );
+    let item = &list["items"][0];
+    assert_eq!((&item["kind"], &item["apiVersion"]), (&json!("PartialObjectMetadata"), &json!("meta.k8s.io/v1")));
 
     let yaml = get(&path, "application/yaml").await;
     assert_eq!(yaml.header("content-type"), "application/yaml");
@@ -78,6 +80,67 @@ async fn objects_are_shown_as_asked() {
     let pretty = server.get(&format!("{path}?pretty=true")).await.text();
     assert!(pretty.starts_with("{\n  \"apiVersion\""), "{pretty}");
     assert_eq!(get(&path, "application/*").await.code, 406);
+}
+
+/// As v1.35 answers them.
+#[tokio::test]
+async fn lists_and_watches_read_their_options_as_kubernetes_does() {
+    let server = server().await;
+    for name in ["a", "b", "c"] {
+        server.create(CONFIG_MAPS, &config_map(name)).await;
+    }
+    let count = async |query: &str| {
+        let list = server.get(&format!("{CONFIG_MAPS}?{query}")).await.json();
+        (list["items"].as_array().map(Vec::len), list["metadata"].get("continue").is_some())
+    };
+    // Any state will do: then it is given whole.
+    assert_eq!(count("limit=2&resourceVersion=0").await, (Some(3), false));
+    assert_eq!(count("limit=2&resourceVersion=0&resourceVersionMatch=NotOlderThan").await, (Some(3), false));
+    assert_eq!(count("limit=2&resourceVersion=1&resourceVersionMatch=NotOlderThan").await, (Some(2), true));
+    // What names neither a field nor a value asks for nothing.
+    for selector in ["%3D", "!%3D", "metadata.name!%3Dz,%3D%3D"] {
+        assert_eq!(count(&format!("fieldSelector={selector}")).await, (Some(3), false), "{selector}");
+    }
+    assert_eq!(server.get(&format!("{CONFIG_MAPS}?fieldSelector=%3D%3Dx")).await.code, 400);
+
+    let forbidden = "resourceVersionMatch: Forbidden: ";
+    let with_token = format!("{forbidden}resourceVersionMatch is forbidden when continue is provided");
+    let without =
+        format!("{forbidden}resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+    let requires = format!("{forbidden}sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    let unknown = "resourceVersionMatch: Unsupported value: \"Exact\": supported values: \"NotOlderThan\"";
+    for (query, expected) in [
+        ("continue=x", with_token.clone()),
+        ("sendInitialEvents=true&continue=x", requires.clone()),
+        ("resourceVersionMatch=Exact", format!("[{without}, {unknown}]")),
+        ("resourceVersionMatch=NotOlderThan&continue=x", format!("[{without}, {with_token}]")),
+        (
+            "sendInitialEvents=false&resourceVersionMatch=Exact&continue=x",
+            format!("[{requires}, {unknown}, {with_token}]"),
+        ),
+    ] {
+        let refused = server.get(&format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1&{query}")).await;
+        let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {expected}");
+        assert_eq!((refused.code, refused.message()), (422, message), "{query}");
+    }
+    // A watch that names a revision does not look at the token.
+    let watched = server.get(&format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1&resourceVersion=1&continue=x")).await;
+    assert_eq!(watched.code, 200);
+}
+
+/// What calls answer has metadata, if none of a stored object.
+#[tokio::test]
+async fn answers_of_calls_are_shown_as_metadata() {
+    let server = server().await;
+    let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let review = r#"{"spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}}"#;
+    let ask = async |accept: &str| server.call_with("POST", reviews, &[("accept", accept)], review).await;
+    let shown = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {}});
+    assert_eq!(ask(METADATA).await.json(), shown);
+    let refused = ask(METADATA_LIST).await;
+    let text = "you requested PartialObjectMetadataList, but the requested object is not a list (*authorization.SelfSubjectAccessReview)";
+    assert_eq!((refused.code, refused.message().as_str()), (406, text));
+    assert_eq!(ask(TABLE).await.code, 406);
 }
 
 #[tokio::test]

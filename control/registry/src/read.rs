@@ -111,6 +111,7 @@ impl Registry {
         check(options, false)?;
         let filter = filter(row, namespace, options)?;
         let (wanted, token) = asked(options)?;
+        let limit = limit(options);
         let after = token.as_ref().map(|token| format!("{}{}", place.prefix, token.after));
         let left = token.as_ref().and_then(|token| token.left);
         let snapshot = match wanted {
@@ -132,15 +133,13 @@ impl Registry {
             }
         };
         let page = match (snapshot, wanted) {
-            (Some(snapshot), _) => self.page_of(snapshot, &place, filter, options.limit, after.as_deref(), left),
+            (Some(snapshot), _) => self.page_of(snapshot, &place, filter, limit, after.as_deref(), left),
             (None, Wanted::Exact(revision)) => {
                 let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
                 let handed_out = token.as_ref().is_some_and(|token| token.is_of(&self.inner.seal, &key_prefix));
                 let asked = if handed_out { Asked::ToGoOn } else { Asked::Outright };
                 let page = match self.view(&table, &place, revision, asked, &options.history).await {
-                    Ok(view) => {
-                        self.page_of_history(&place, &filter, options.limit, after, left, revision, &view).await
-                    }
+                    Ok(view) => self.page_of_history(&place, &filter, limit, after, left, revision, &view).await,
                     Err(error) => Err(error),
                 };
                 match (page, &token) {
@@ -317,6 +316,12 @@ fn wanted(options: &ListOptions) -> Result<Wanted, Error> {
     })
 }
 
+/// The most objects of a page; 0: all. As kube-apiserver's cache does, what is asked for in any state is given whole.
+fn limit(options: &ListOptions) -> u64 {
+    let whole = options.resource_version == "0" && options.continue_token.is_empty();
+    if whole { 0 } else { options.limit }
+}
+
 /// The revision that a list asks for, and the token where it goes on.
 fn asked(options: &ListOptions) -> Result<(Wanted, Option<Token>), Error> {
     if options.continue_token.is_empty() {
@@ -336,19 +341,19 @@ pub(crate) fn check(options: &ListOptions, watch: bool) -> Result<(), Error> {
     let (matching, version) = (options.version_match.as_str(), options.resource_version.as_str());
     let forbidden = |text: &str| FieldError::forbidden(&path, text);
     if watch {
-        match options.send_initial_events {
-            None if !matching.is_empty() => {
-                errors.push(forbidden(
-                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-                ));
-            }
-            Some(_) if matching != "NotOlderThan" => {
-                errors.push(forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
-                if !matching.is_empty() {
-                    errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
-                }
-            }
-            Some(_) | None => {}
+        // A watch that names no revision begins with the state, which is a list's business: it is never that of a page.
+        let begins_with_state = options.send_initial_events.is_none() && matches!(version, "" | "0");
+        if options.send_initial_events.is_some() && matching != "NotOlderThan" {
+            errors.push(forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+        }
+        if !matching.is_empty() && options.send_initial_events.is_none() {
+            errors.push(forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+        }
+        if !matching.is_empty() && matching != "NotOlderThan" {
+            errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
+        }
+        if (!matching.is_empty() || begins_with_state) && !options.continue_token.is_empty() {
+            errors.push(forbidden("resourceVersionMatch is forbidden when continue is provided"));
         }
     } else {
         if options.send_initial_events.is_some() {

@@ -4,6 +4,7 @@ use super::{Filter, Next, refuse};
 use crate::body::Body;
 use crate::exchange::{Exchange, Identity};
 use crate::line::Line;
+use crate::websocket;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use sampan_api::{Status, UserInfo};
@@ -58,6 +59,10 @@ impl Authenticate {
             return next.run(request).await;
         }
         let exchange = request.extensions().get::<Arc<Exchange>>().cloned();
+        if let Err(refused) = websocket::take_bearer(request.headers_mut()) {
+            tracing::debug!(refused, "a WebSocket's token does not hold");
+            return refuse(&request, &Status::unauthorized());
+        }
         let line = exchange.as_ref().and_then(|exchange| exchange.line.as_deref());
         let peer = line.and_then(Line::peer).unwrap_or(&self.no_peer);
         let credentials = Credentials { headers: request.headers(), peer };

@@ -8,7 +8,7 @@ use crate::limits::{
     H2_FRAME_BYTES_MAX, H2_PING_INTERVAL, H2_PING_TIMEOUT, H2_RESET_STREAMS_MAX, H2_SEND_BUFFER_BYTES,
     H2_STREAM_WINDOW, H2_STREAMS_MAX, HEADER_BYTES_MAX, HEADER_TIMEOUT, IDLE_TIMEOUT, TLS_HANDSHAKE_TIMEOUT,
 };
-use crate::line::{Cut, Line};
+use crate::line::{Cut, Line, Turned};
 use bytes::Bytes;
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use http::{Request, Response};
@@ -176,6 +176,26 @@ impl Connection {
         };
         if let Err(error) = result {
             tracing::debug!(%error, from = %self.address, "a connection ended badly");
+        }
+        if let Some(turned) = self.line.turned() {
+            self.outlast(turned).await;
+            turned.end.cancel();
+        }
+    }
+
+    /// Keeps the connection's place for as long as what it has become lasts.
+    async fn outlast(&self, turned: &Turned) {
+        loop {
+            tokio::select! {
+                () = turned.over.cancelled() => return,
+                () = self.place.end.cancelled() => return,
+                // The request that turned it may have been its first.
+                () = self.line.known.notified() => {
+                    if self.line.payer().is_some_and(|payer| !self.place.settle(payer)) {
+                        return;
+                    }
+                }
+            }
         }
     }
 

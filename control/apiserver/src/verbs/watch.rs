@@ -1,5 +1,7 @@
 //! WATCH: a stream of frames, ended by an ERROR frame where it fails. Its time and its bookmarks are the registry's.
 
+mod socket;
+
 use super::selection;
 use crate::answer::Making;
 use crate::ask::Ask;
@@ -13,7 +15,9 @@ use crate::limits::{
     WATCH_EVENTS_PER_CHUNK,
 };
 use crate::metrics::Watching;
+use crate::negotiate::Format;
 use crate::respond;
+use crate::websocket;
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt};
 use http::header::CONTENT_TYPE;
@@ -66,11 +70,26 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
         watching: ask.core.metrics.watching(&ask.row),
         _selectors: selectors,
     };
+    if websocket::is_asked_for(&ask.parts.headers) {
+        return over_socket(ask, frames, output.format);
+    }
     let making = frames.making.clone();
     let body = BodyExt::boxed_unsync(StreamBody::new(frames));
     let mut response = Response::new(body);
     response.extensions_mut().insert(making);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(output.format.stream_type()));
+    Ok(response)
+}
+
+/// Turns the connection into a WebSocket, over which the events are sent by a task of the server's.
+fn over_socket(ask: &Ask, frames: Frames, format: Format) -> Result<Response<Body>, Status> {
+    let handshake = websocket::handshake(&ask.parts)?;
+    let line = ask.exchange.line.as_ref().ok_or_else(|| Status::bad_request("there is no connection to turn"))?;
+    let (payer, ledgers) = (ask.exchange.payer(), &ask.core.ledgers);
+    let account = ledgers.answers.account(&payer, Some(line.shares(ledgers).answers.clone()));
+    let sending = socket::Sending { frames, format, account, turned: line.turn() };
+    let (response, connection) = handshake.accept();
+    drop(ask.core.tasks.spawn(sending.run(connection)));
     Ok(response)
 }
 

@@ -20,7 +20,7 @@ const QUERY: [(&str, &str, &str); 21] = [
     (
         "accept",
         "string",
-        "The media type of the answers of a watch over a WebSocket, with its parameters, as the Accept header has it: a browser can set no header there.",
+        "The media type of the answers of a watch over a WebSocket, with its parameters, as the Accept header has it (a semicolon is %3B in a query): a browser can set no header there.",
     ),
     (
         "allowWatchBookmarks",
