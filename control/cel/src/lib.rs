@@ -26,6 +26,7 @@ pub mod limits;
 mod meter;
 mod program;
 pub mod regex;
+pub mod rules;
 mod syntax;
 mod types;
 mod unify;

@@ -24,3 +24,9 @@ pub const REQUEST_BYTES_MAX: u64 = 3 * 1024 * 1024;
 pub const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Bytes that one evaluation may look at and make: cost units leave some of it unbounded.
 pub const WORK_BYTES_MAX: usize = 256 << 20;
+/// Cost units that one rule of a definition may be estimated at: `StaticEstimatedCostLimit`.
+pub const STATIC_COST_MAX: u64 = 10_000_000;
+/// Cost units that all rules of a definition may be estimated at: `StaticEstimatedCRDCostLimit`.
+pub const STATIC_TOTAL_COST_MAX: u64 = 100_000_000;
+/// Bytes of a message that an expression makes: `MaxEvaluatedMessageExpressionSizeBytes`.
+pub const MESSAGE_BYTES_MAX: usize = 5 * 1024;
