@@ -68,6 +68,8 @@ pub enum Generation {
     Uncounted,
     /// 1 at the creation, one more with each change of `spec`.
     Spec,
+    /// None at the creation, one more with each change of `spec`.
+    Changes,
     /// 1 at the creation, and so for ever.
     Constant,
     /// 1 at the creation, one more where `changed(new, old)`.

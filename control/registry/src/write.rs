@@ -173,7 +173,7 @@ impl Registry {
 
 /// Applies the kind's rule of counting: 1 at the creation.
 pub(crate) fn count_creation(row: &Resource, object: &mut Object) {
-    if !matches!(row.strategy.generation(), Generation::Uncounted) {
+    if !matches!(row.strategy.generation(), Generation::Uncounted | Generation::Changes) {
         object.set_meta("generation", 1);
     }
 }
@@ -184,7 +184,7 @@ pub(crate) fn count_update(row: &Resource, object: &mut Object, old: &Object, su
     let counted = !matches!(subresource, "status" | "binding")
         && match row.strategy.generation() {
             Generation::Uncounted | Generation::Constant => false,
-            Generation::Spec => object.get(&["spec"]) != old.get(&["spec"]),
+            Generation::Spec | Generation::Changes => object.get(&["spec"]) != old.get(&["spec"]),
             Generation::By(changed) => changed(object, old),
         };
     match (counted, old.metadata().get("generation")) {

@@ -33,6 +33,11 @@ pub(crate) fn element(schema: &Schema, ty: Type) -> Value {
     }
 }
 
+/// The value that stands for a `null` in a map of this type once it was stored: protobuf knows no bytes that are null.
+pub(crate) fn entry(schema: &Schema, ty: Type) -> Value {
+    if ty == Type::Bytes { Value::String(String::new()) } else { element(schema, ty) }
+}
+
 /// The fields that Go writes for a struct of which nothing is set.
 pub(crate) fn struct_of(schema: &Schema, id: TypeId) -> Map<String, Value> {
     let mut map = Map::new();
@@ -64,6 +69,16 @@ pub(crate) fn is_empty(value: &Value) -> bool {
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty(),
     }
+}
+
+/// A value as it is once it was stored: protobuf knows no empty lists and maps, and Go writes none as null.
+pub(crate) fn stored(field: &Field, value: Value) -> Value {
+    let none = match &value {
+        Value::Array(list) => list.is_empty() && field.shape == Shape::List,
+        Value::Object(map) => map.is_empty() && field.shape == Shape::Map,
+        _ => false,
+    };
+    if none && !field.keep_empty && field.json_name != "managedFields" { Value::Null } else { value }
 }
 
 /// Whether `omitempty` applies to the field's value: structs and what Go holds as structs are never empty.

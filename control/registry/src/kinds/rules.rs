@@ -1,5 +1,6 @@
 //! A strategy as a table of functions: a kind states what it has and leaves the rest as it is for all.
 
+use super::validation::warnings;
 use super::validation::workload::Workload;
 use crate::allocate::Allocator;
 use crate::options::{DeleteOptions, Propagation};
@@ -31,6 +32,11 @@ pub(super) struct Rules {
     /// `None`: an update is valid if the new object would be valid as a creation.
     pub validate_update: Option<CheckUpdate>,
     pub canonicalize: Option<fn(&mut Object)>,
+    /// What is told of creations and of changes alike.
+    pub warnings: Option<Warn>,
+    /// The way to the pod's template in the object, or to the pod itself: what its fields are warned of is told of a
+    /// creation, and of a change of the template.
+    pub pods: Option<&'static [&'static str]>,
     pub warnings_on_create: Option<Warn>,
     pub warnings_on_update: Option<WarnUpdate>,
     pub graceful_deletion: Option<Grace>,
@@ -59,6 +65,8 @@ impl Rules {
         workload: None,
         validate_update: None,
         canonicalize: None,
+        warnings: None,
+        pods: None,
         warnings_on_create: None,
         warnings_on_update: None,
         graceful_deletion: None,
@@ -122,10 +130,21 @@ impl Strategy for Rules {
         }
     }
     fn warnings_on_create(&self, ctx: &Context<'_>, object: &Object) -> Vec<String> {
-        self.warnings_on_create.map_or_else(Vec::new, |warn| warn(ctx, object))
+        let mut all = self.warnings_on_create.map_or_else(Vec::new, |warn| warn(ctx, object));
+        all.extend(self.warnings.into_iter().flat_map(|warn| warn(ctx, object)));
+        all.extend(self.pods.into_iter().flat_map(|way| warnings::pod(object, way)));
+        all
     }
     fn warnings_on_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> Vec<String> {
-        self.warnings_on_update.map_or_else(Vec::new, |warn| warn(ctx, object, old))
+        let mut all = self.warnings_on_update.map_or_else(Vec::new, |warn| warn(ctx, object, old));
+        if ctx.subresource.is_empty() {
+            all.extend(self.warnings.into_iter().flat_map(|warn| warn(ctx, object)));
+            // Pods themselves are changed by programs, which are not warned.
+            let changed = object.generation() != old.generation();
+            let template = self.pods.filter(|way| changed && !way.is_empty());
+            all.extend(template.into_iter().flat_map(|way| warnings::pod(object, way)));
+        }
+        all
     }
     fn graceful_deletion(&self, ctx: &Context<'_>, object: &Object, options: &DeleteOptions) -> Option<i64> {
         self.graceful_deletion.and_then(|grace| grace(ctx, object, options))

@@ -1,6 +1,7 @@
 //! The registry against recorded exchanges of a real server: the same writes, in the same order, and each one's field
 //! errors, all of them, in order, with their words; and the cells of tables.
 
+mod answers;
 mod replay;
 
 use replay::{Replay, cases};

@@ -80,6 +80,15 @@ impl Admission for ServiceAccount {
     }
 }
 
+/// What came of a write.
+pub struct Answer {
+    /// As [`causes`] gives them.
+    pub causes: Vec<String>,
+    pub warnings: Vec<String>,
+    /// As it was made; null where it was refused.
+    pub object: Value,
+}
+
 pub struct Replay {
     registry: Registry,
     table: Arc<ResourceTable>,
@@ -195,6 +204,28 @@ impl Replay {
         } else {
             vec![format!("{method} {path}\n    found  {found:#?}\n    wanted {wanted:#?}")]
         })
+    }
+
+    /// Makes the step's write, and gives what came of it; `None` where it is none.
+    pub async fn answer(&mut self, step: &Value) -> Option<Answer> {
+        let sent = self.with_texts(&serde_json::json!({"path": step["path"], "body": step["body"]}));
+        let path = sent["path"].as_str()?;
+        let target = self.target(path)?;
+        self.warnings.take();
+        let done = self.write(step["method"].as_str()?, path, &target, &sent["body"], step).await?;
+        let warnings = self.warnings.take();
+        match done {
+            Ok(record) => {
+                let object = record.object().into_value();
+                self.learn(step, &object, &Value::Null);
+                Some(Answer { causes: Vec::new(), warnings, object })
+            }
+            Err(error) => {
+                let status = error.status();
+                let causes = causes(&serde_json::to_value(&status).expect("JSON"));
+                Some(Answer { causes: causes.unwrap_or_else(|| vec![status.message]), warnings, object: Value::Null })
+            }
+        }
     }
 
     async fn read(&self, target: &Target) -> Option<Value> {

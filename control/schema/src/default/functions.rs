@@ -73,7 +73,7 @@ fn policy_of(image: &str) -> &'static str {
         domain.contains(['.', ':']) || domain == "localhost" || domain.bytes().any(|b| b.is_ascii_uppercase());
     let path = if is_domain { path } else { path_start };
     let sound = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'_' | b'-' | b'/');
-    let is_name = !path.is_empty() && path.bytes().all(sound);
+    let is_name = path.split('/').all(|part| !part.is_empty() && part.bytes().all(sound));
     match (is_name, tag, digest) {
         (true, Some("latest"), _) | (true, None, None) => "Always",
         _ => "IfNotPresent",

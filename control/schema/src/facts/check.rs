@@ -22,7 +22,7 @@ impl Told {
 }
 
 const fn format(name: &'static str, rule: fn(&str) -> Vec<String>) -> Format {
-    Format { name, rule, lower: false }
+    Format { name, rule, lower: false, separator: None }
 }
 
 static FORMATS: &[Format] = &[
@@ -32,7 +32,8 @@ static FORMATS: &[Format] = &[
     format("dns1035-label", names::dns1035_label),
     format("path-segment", names::path_segment),
     format("qualified-name", names::qualified_name),
-    Format { name: "lower-qualified-name", rule: names::qualified_name, lower: true },
+    Format { name: "lower-qualified-name", rule: names::qualified_name, lower: true, separator: None },
+    Format { name: "dns-subdomains-by-slash", rule: names::dns1123_subdomain, lower: false, separator: Some('/') },
     format("label-value", names::label_value),
     format("port-name", names::port_name),
     format("config-map-key", names::config_map_key),
@@ -48,8 +49,14 @@ impl Format {
     fn check(&self, text: &str, way: &Way<'_>, errors: &mut FieldErrors) {
         let lowered = if self.lower { text.to_lowercase() } else { String::new() };
         let text = if self.lower { &lowered } else { text };
-        for message in (self.rule)(text) {
-            errors.push(FieldError::invalid(&way.path(), text, message));
+        let mut check = |part: &str| {
+            for message in (self.rule)(part) {
+                errors.push(FieldError::invalid(&way.path(), part, message));
+            }
+        };
+        match self.separator {
+            None => check(text),
+            Some(separator) => text.split(separator).for_each(check),
         }
     }
 }
@@ -80,6 +87,15 @@ impl Each {
             Each::MaxBytes { most, .. } if value.as_str().is_none_or(|text| text.len() <= *most) => {}
             Each::MaxBytes { text: Some(text), .. } => errors.push(FieldError::invalid(&told.path(), value, text)),
             Each::MaxBytes { shown, .. } => errors.push(FieldError::too_long(&told.path(), *shown)),
+            Each::Object if value.is_object() => {}
+            Each::Object => {
+                errors.push(FieldError::invalid(&told.path(), "<value omitted>", "must be a valid JSON object"));
+            }
+            Each::NonEmpty(text) => {
+                if value.as_str() == Some("") {
+                    errors.push(FieldError::required(&told.path(), text));
+                }
+            }
             Each::NotNegative => {
                 let text = value.as_str().unwrap_or("0");
                 if text.parse::<Quantity>().is_ok_and(|amount| amount.is_negative()) {
@@ -138,8 +154,8 @@ impl<'v> Seen<'v> {
         Self { member, texts: HashSet::new(), others: HashSet::new() }
     }
 
-    /// Notes an element, and tells one that was there already.
-    pub fn note(&mut self, value: &'v Value, told: &Way<'_>, errors: &mut FieldErrors) {
+    /// Notes an element, and tells one that was there already. Whether it is new.
+    pub fn note(&mut self, value: &'v Value, told: &Way<'_>, errors: &mut FieldErrors) -> bool {
         static UNSET: Value = Value::Null;
         let one = if self.member.is_empty() { value } else { value.get(self.member).unwrap_or(&UNSET) };
         let new = match one {
@@ -153,6 +169,7 @@ impl<'v> Seen<'v> {
             let shown = if one.is_null() { Value::from("") } else { one.clone() };
             errors.push(FieldError::duplicate(&place.path(), shown));
         }
+        new
     }
 }
 

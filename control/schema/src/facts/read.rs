@@ -23,11 +23,14 @@
 //!     max: 100                    # or "must be between MIN and MAX, inclusive"
 //!     max-bytes: 63               # with `told: TEXT` another error, with `told-max: N` another number in it
 //!     not-negative: true          # of a quantity
+//!     object: true                # of any JSON
+//!     non-empty: TEXT             # a text that is set has something in it: the text behind `Required value`
 //!     unique: true                # elements; or the member by which they are: `unique: name`
+//!     skip-repeated: true         # of an element that stands a second time nothing else is told
 //!     at: field                   # errors of elements are told at the field, not at the element
 //!     is: selector                # its values follow the named facts of their type
 //!     fixed: true                 # may not change: "field is immutable"; or a text, or {forbidden: TEXT}
-//!     warn: "{path}: deprecated"  # a warning where the field is set
+//!     warn: "{path}: deprecated"  # a warning where the field is set; `warn-unset` where it is not
 //!     gate: ContainerStopSignals  # dropped where the feature is off, unless the old object uses it
 //!   - one-of: [a, b]              # exactly one is set
 //!     none: {required: TEXT}      # or {invalid: TEXT}, {forbidden: TEXT}
@@ -42,7 +45,7 @@ use serde_json::{Map, Value};
 use super::check::format_named;
 use crate::default::condition;
 use crate::gates;
-use crate::plan::{Each, Entry, FieldFacts, Only, Set, Subject, Told, Whole};
+use crate::plan::{Each, Entry, FieldFacts, Only, Set, Subject, Told, Warning, Whole};
 use crate::schema::Schema;
 use crate::table::{Type, TypeId};
 use crate::yaml;
@@ -188,7 +191,7 @@ impl Reader<'_> {
     }
 
     fn read(&mut self) -> Result<Entry, String> {
-        const KEYS: [&str; 31] = [
+        const KEYS: [&str; 35] = [
             "at",
             "called",
             "enum",
@@ -209,16 +212,20 @@ impl Reader<'_> {
             "min",
             "none",
             "not-negative",
+            "non-empty",
+            "object",
             "one-of",
             "only",
             "optional",
             "required",
             "several",
+            "skip-repeated",
             "told",
             "told-max",
             "unique",
             "unless",
             "warn",
+            "warn-unset",
             "update",
         ];
         if let Some(unknown) = self.entry.keys().find(|key| !KEYS.contains(&key.as_str())) {
@@ -283,8 +290,12 @@ impl Reader<'_> {
             called: self.text("called")?.map(Into::into),
             told_at_field,
             unique,
+            skips_repeated: self.flag("skip-repeated")?,
             fixed: self.told("fixed")?,
-            warning: self.text("warn")?,
+            warning: match (self.text("warn")?, self.text("warn-unset")?) {
+                (Some(text), _) => Some(Warning::Set(text)),
+                (None, text) => text.map(Warning::Unset),
+            },
             inner: None,
             leads: self.inner.is_none() && !conditional,
         })
@@ -307,6 +318,10 @@ impl Reader<'_> {
         if let Some(most) = self.size("max-bytes")? {
             let text = if least.is_none() && told_max.is_none() { self.text("told")? } else { None };
             each.push(Each::MaxBytes { most, shown: told_max.unwrap_or(most), text });
+        }
+        each.extend(self.text("non-empty")?.map(Each::NonEmpty));
+        if self.flag("object")? {
+            each.push(Each::Object);
         }
         if self.flag("not-negative")? {
             each.push(Each::NotNegative);

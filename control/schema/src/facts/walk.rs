@@ -10,7 +10,7 @@ use super::way::Way;
 use super::{Found, Part};
 use crate::default::{holds, is_unset};
 use crate::gates::Gates;
-use crate::plan::{Entry, FieldFacts, Only, Set, Subject, Whole};
+use crate::plan::{Entry, FieldFacts, Only, Set, Subject, Warning, Whole};
 use crate::schema::Schema;
 use crate::table::{Field, Shape, Type, TypeId};
 use sampan_api::limits::WARNINGS_MAX;
@@ -110,8 +110,9 @@ impl Walk<'_> {
         let set = (!unset).then_some(value);
         let check = |fact: &Whole, errors: &mut FieldErrors| fact.check(set, way, errors);
         let goes_on = self.changes_only || facts.whole.iter().all(|fact| check(fact, &mut self.found.errors));
-        if let (false, Some(warning)) = (unset, &facts.warning) {
-            self.warn(warning, value, way);
+        match (&facts.warning, unset) {
+            (Some(Warning::Set(text)), false) | (Some(Warning::Unset(text)), true) => self.warn(text, value, way),
+            _ => {}
         }
         if goes_on && !(unset && facts.optional) && !(self.changes_only && facts.inner.is_none()) {
             self.values(facts, field, value, before, way);
@@ -130,9 +131,16 @@ impl Walk<'_> {
             (Shape::List, Value::Array(list)) => {
                 for (at, one) in list.iter().enumerate() {
                     let here = Way::Index(way, at);
+                    let told = if facts.told_at_field { way } else { &here };
+                    if facts.skips_repeated
+                        && let Some(seen) = &mut seen
+                        && !seen.note(one, told, &mut self.found.errors)
+                    {
+                        continue;
+                    }
                     self.one(facts, one, None, Before::None, (way, &here));
-                    if let Some(seen) = &mut seen {
-                        seen.note(one, if facts.told_at_field { way } else { &here }, &mut self.found.errors);
+                    if let (false, Some(seen)) = (facts.skips_repeated, &mut seen) {
+                        seen.note(one, told, &mut self.found.errors);
                     }
                     if self.found.errors.is_full() {
                         return;
@@ -229,7 +237,14 @@ impl Gated<'_> {
                 Some(Value::Object(map)) if fields[*at].shape == Shape::Map => {
                     map.values_mut().filter_map(Value::as_object_mut).for_each(|one| self.object(*inner, one));
                 }
-                Some(Value::Object(one)) => self.object(*inner, one),
+                Some(Value::Object(one)) => {
+                    let was = one.len();
+                    self.object(*inner, one);
+                    // A struct behind a pointer goes with the last of its fields.
+                    if was > 0 && one.is_empty() && !fields[*at].by_value {
+                        object.remove(&*fields[*at].json_name);
+                    }
+                }
                 Some(Value::Array(list)) => {
                     list.iter_mut().filter_map(Value::as_object_mut).for_each(|one| self.object(*inner, one));
                 }

@@ -174,7 +174,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             self.owner = Some(ty);
             match value {
                 Some(value) if !zero::omits(field, &value) => {
-                    map.insert(key.into_owned(), value);
+                    map.insert(key.into_owned(), zero::stored(field, value));
                 }
                 _ => {}
             }
@@ -229,7 +229,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             self.path.push(Step::Key(key.clone()));
             let value = self.element(field)?;
             self.leave();
-            map.insert(key.into_owned(), value.unwrap_or_else(|| zero::element(self.schema, field.ty)));
+            map.insert(key.into_owned(), value.unwrap_or_else(|| zero::entry(self.schema, field.ty)));
         }
         Ok(Value::Object(map))
     }

@@ -69,14 +69,25 @@ pub(crate) struct FieldFacts {
     pub told_at_field: bool,
     /// Each element may stand once, by this member where there is one.
     pub unique: Option<Box<str>>,
+    /// An element that stands a second time is told, and not checked further.
+    pub skips_repeated: bool,
     /// It may not change; the error where it does.
     pub fixed: Option<Told>,
-    /// A warning where the field is set; `{path}` and `{value}` stand for what they say.
-    pub warning: Option<String>,
+    /// What its use is warned of.
+    pub warning: Option<Warning>,
     /// The set that the values follow: their type, and the index among its sets.
     pub inner: Option<(TypeId, usize)>,
     /// Where nothing names a set, the values follow that of their type.
     pub leads: bool,
+}
+
+/// A warning; `{path}` and `{value}` in its text stand for what they say.
+#[derive(Debug)]
+pub(crate) enum Warning {
+    /// Where the field is set.
+    Set(String),
+    /// Where it is not.
+    Unset(String),
 }
 
 /// An error whose kind the data names.
@@ -124,6 +135,10 @@ pub(crate) enum Each {
     },
     /// An amount that is not negative.
     NotNegative,
+    /// Any JSON, which is an object.
+    Object,
+    /// A text that is set has something in it; the error says that it is missing.
+    NonEmpty(String),
 }
 
 /// A rule for texts that data can name.
@@ -135,4 +150,6 @@ pub(crate) struct Format {
     pub rule: fn(&str) -> Vec<String>,
     /// Compared, and shown, in lower case.
     pub lower: bool,
+    /// Each part between these is checked by itself.
+    pub separator: Option<char>,
 }

@@ -28,6 +28,7 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
+    pods: Some(&["spec", "template"]),
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),

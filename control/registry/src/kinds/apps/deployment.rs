@@ -4,6 +4,7 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::scale_kind;
 use super::super::validation::checks::not_negative;
+use super::super::validation::warnings;
 use super::super::validation::workload::{
     Workload, deployment_strategy, replica_selector, selected_template, selector_immutable,
 };
@@ -27,6 +28,12 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
+    pods: Some(&["spec", "template"]),
+    warnings_on_create: Some(|_, object| {
+        let mut all = Vec::new();
+        warnings::pods_name(object, &mut all);
+        all
+    }),
     // The controller copies annotations to the ReplicaSet, so a change of them is a change that it must observe.
     generation: Generation::By(|new, old| {
         ["spec", "metadata"].iter().any(|part| match *part {

@@ -8,6 +8,7 @@ use super::super::validation::checks::{
 };
 use super::super::validation::claims::claim_spec;
 use super::super::validation::pod_spec;
+use super::super::validation::warnings;
 use super::super::validation::workload::{Workload, labels_match};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
@@ -31,6 +32,20 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
+    pods: Some(&["spec", "template"]),
+    warnings: Some(|_, set| {
+        let mut all = Vec::new();
+        let at = At::object(set);
+        let spec = at.get("spec");
+        spec.get("volumeClaimTemplates").items().for_each(|claim| warnings::claim_template(claim, &mut all));
+        if spec.get("revisionHistoryLimit").number() < 0 {
+            all.push(
+                "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
+                    .to_owned(),
+            );
+        }
+        all
+    }),
     name: sampan_api::names::dns1123_label,
     generation: Generation::Spec,
     prepare_for_create: Some(|_, object| {

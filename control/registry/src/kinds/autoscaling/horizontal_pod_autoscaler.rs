@@ -4,6 +4,7 @@
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;
 use super::super::validation::checks::{not_negative, required_named};
+use super::super::validation::resources::{container_resource_name, quantity};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::meta::GroupVersionResource;
@@ -221,21 +222,37 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     if min.opt_number().is_some_and(|min| max.number() < min) {
         max.invalid_as(errors, max.number(), "must be greater than or equal to `minReplicas`");
     }
-    let target = at.get("scaleTargetRef");
-    required_named(target.get("kind"), errors, sampan_api::names::path_segment);
-    required_named(target.get("name"), errors, sampan_api::names::path_segment);
-    let version = target.get("apiVersion");
-    let grouped = version.text().split_once('/').is_some_and(|(group, _)| !group.is_empty());
-    if !grouped && target.get("kind").text() != "ReplicationController" {
-        version.invalid_as(errors, version.text(), "apiVersion must specify API group");
-    }
+    scaled(at.get("scaleTargetRef"), errors);
     let metrics = at.get("metrics");
     for metric in metrics.items() {
         check_metric(metric, errors);
     }
+    let scales_on = |wanted: &str| metrics.items().any(|metric| metric.get("type").text() == wanted);
+    if min.opt_number() == Some(0) && !scales_on("Object") && !scales_on("External") {
+        metrics.forbidden(
+            errors,
+            "must specify at least one Object or External metric to support scaling to zero replicas",
+        );
+    }
     let behavior = at.get("behavior");
     for direction in ["scaleUp", "scaleDown"] {
         scaling(behavior.get(direction), errors);
+    }
+}
+
+/// A reference to an object of any kind.
+fn reference(at: At<'_>, errors: &mut FieldErrors) {
+    required_named(at.get("kind"), errors, sampan_api::names::path_segment);
+    required_named(at.get("name"), errors, sampan_api::names::path_segment);
+}
+
+/// The object that is scaled: core has no kind but one that can be.
+fn scaled(at: At<'_>, errors: &mut FieldErrors) {
+    reference(at, errors);
+    let version = at.get("apiVersion");
+    let grouped = version.text().split_once('/').is_some_and(|(group, _)| !group.is_empty());
+    if !grouped && at.get("kind").text() != "ReplicationController" {
+        version.invalid_as(errors, version.text(), "apiVersion must specify API group");
     }
 }
 
@@ -269,12 +286,26 @@ fn metric_source(at: At<'_>, source: &str, errors: &mut FieldErrors) {
     if matches!(source, "resource" | "containerResource") && at.get("name").is_empty() {
         at.get("name").required(errors, "must specify a resource name");
     }
-    if source == "containerResource" && at.get("container").is_empty() {
-        at.get("container").required(errors, "must specify a container");
+    if source == "containerResource" {
+        let (name, container) = (at.get("name"), at.get("container"));
+        if !name.is_empty() {
+            container_resource_name(name, name.text(), errors);
+        }
+        match container.is_empty() {
+            true => container.required(errors, "must specify a container"),
+            false => container.invalid_each(errors, sampan_api::names::dns1123_label(container.text())),
+        }
     }
     if matches!(source, "object" | "pods" | "external") {
+        if source == "object" {
+            reference(at.get("describedObject"), errors);
+        }
         let metric = at.get("metric");
-        required_named(metric.get("name"), errors, sampan_api::names::path_segment);
+        let name = metric.get("name");
+        match name.is_empty() {
+            true => name.required(errors, "must specify a metric name"),
+            false => name.invalid_each(errors, sampan_api::names::path_segment(name.text())),
+        }
     }
     let type_ = target.get("type");
     if type_.is_empty() {
@@ -282,6 +313,12 @@ fn metric_source(at: At<'_>, source: &str, errors: &mut FieldErrors) {
     }
     if !matches!(type_.text(), "Utilization" | "Value" | "AverageValue") {
         type_.invalid_as(errors, type_.text(), "must be either Utilization, Value, or AverageValue");
+    }
+    for name in ["value", "averageValue"] {
+        let amount = target.get(name);
+        if quantity(amount.value()).is_some_and(|amount| amount.is_zero() || amount.is_negative()) {
+            amount.invalid(errors, "must be positive");
+        }
     }
     let utilization = target.get("averageUtilization");
     if utilization.opt_number().is_some_and(|percent| percent < 1) {
@@ -297,8 +334,14 @@ fn metric_source(at: At<'_>, source: &str, errors: &mut FieldErrors) {
             _ => {}
         },
         "pods" if !average.is_set() => average.required(errors, "must specify a positive target averageValue"),
-        "object" | "external" if !average.is_set() && !value.is_set() => {
+        "object" if !average.is_set() && !value.is_set() => {
             average.required(errors, "must set either a target value or averageValue");
+        }
+        "external" if !average.is_set() && !value.is_set() => {
+            average.required(errors, "must set either a target value for metric or a per-pod target");
+        }
+        "external" if average.is_set() && value.is_set() => {
+            value.forbidden(errors, "may not set both a target value for metric and a per-pod target");
         }
         _ => {}
     }

@@ -4,6 +4,7 @@ use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
 use super::super::validation::checks::{not_negative, required_one_of, selector_as_go};
 use super::super::validation::cron;
+use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use super::job;
 use crate::resource::{HistoryClass, Resource};
@@ -38,6 +39,18 @@ const RULES: Rules = Rules {
         errors
     }),
     generation: Generation::Spec,
+    pods: Some(&["spec", "jobTemplate", "spec", "template"]),
+    warnings: Some(|_, object| {
+        let at = At::object(object);
+        let spec = at.get("spec");
+        let template = spec.get("jobTemplate");
+        super::job::many_indexes(template.get("spec")).into_iter().collect()
+    }),
+    warnings_on_create: Some(|_, object| {
+        let mut all = Vec::new();
+        warnings::pods_name(object, &mut all);
+        all
+    }),
     ..Rules::NONE
 };
 

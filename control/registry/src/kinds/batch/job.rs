@@ -7,6 +7,7 @@ use super::super::validation::checks::{
     label_selector, named, not_negative, one_of, selector_as_go, selector_is_usable, selects,
 };
 use super::super::validation::pod_spec;
+use super::super::validation::warnings;
 use super::super::validation::workload::{fixed, selector_immutable};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
@@ -39,11 +40,36 @@ const RULES: Rules = Rules {
         errors
     }),
     validate_update: Some(validate_update),
+    pods: Some(&["spec", "template"]),
+    warnings: Some(|_, job| many_indexes(At::object(job).get("spec")).into_iter().collect()),
+    warnings_on_create: Some(|_, object| {
+        let mut all = Vec::new();
+        warnings::pods_name(object, &mut all);
+        all
+    }),
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
     orphan_by_default: true,
     ..Rules::NONE
 };
+
+/// Completions and pods at once of a Job with indexes up to which it is known to work.
+const INDEXES_TRACKED: (i64, i64) = (100_000, 10_000);
+
+/// A Job whose failed indexes may be too many to note.
+pub(super) fn many_indexes(spec: At<'_>) -> Option<String> {
+    let (completions, parallelism) = INDEXES_TRACKED;
+    let many = spec.get("completionMode").text() == "Indexed"
+        && spec.get("completions").number() > completions
+        && spec.get("parallelism").number() > parallelism;
+    many.then(|| {
+        format!(
+            "{}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, \
+             Kubernetes might not be able to track completedIndexes when a big number of indexes fail",
+            spec.path()
+        )
+    })
+}
 
 /// The labels that tell a Job's pods: new names and, for those who still read them, the old ones.
 const UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
@@ -263,6 +289,20 @@ fn indexes(at: At<'_>, errors: &mut FieldErrors) {
         }
         if failed.number() > FAILED_INDEXES_MAX {
             failed.invalid(errors, format!("must be less than or equal to {FAILED_INDEXES_MAX}"));
+        }
+        let (soft, most) = INDEXES_TRACKED;
+        if completions.number() > soft && per_index.is_set() {
+            if !failed.is_set() {
+                failed.required(errors, &format!("must be specified when completions is above {soft}"));
+            }
+            for field in [parallelism, failed].iter().filter(|field| field.number() > most) {
+                field.invalid(
+                    errors,
+                    format!(
+                        "must be less than or equal to {most} when completions are above {soft} and used with backoff limit per index"
+                    ),
+                );
+            }
         }
     }
     if !mode.is_set() || mode.text() == "NonIndexed" {

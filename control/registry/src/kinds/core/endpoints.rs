@@ -2,6 +2,7 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::addresses::ip_warning;
 use super::super::validation::checks::{
     endpoint_ip, ip, named, named_if_set, parse_ip, port_number, required_named, required_one_of,
 };
@@ -20,8 +21,15 @@ pub(super) fn row() -> Resource {
 const DEPRECATED: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 
 const RULES: Rules = Rules {
-    warnings_on_create: Some(|_, _| vec![DEPRECATED.to_owned()]),
-    warnings_on_update: Some(|_, _, _| vec![DEPRECATED.to_owned()]),
+    warnings: Some(|_, object| {
+        let mut all = vec![DEPRECATED.to_owned()];
+        for subset in At::object(object).get("subsets").items() {
+            for list in ["addresses", "notReadyAddresses"] {
+                subset.get(list).items().for_each(|address| ip_warning(address.get("ip"), &mut all));
+            }
+        }
+        all
+    }),
     validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
         subsets(At::object(object).get("subsets"), ctx.capabilities.own_addresses, &mut errors);

@@ -2,6 +2,7 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::addresses::cidr_warning;
 use super::super::validation::affinity::taint_effect;
 use super::super::validation::checks::{cidr, named, ordered, parse_cidr};
 use super::super::validation::resources::resource_quantity;
@@ -50,11 +51,22 @@ const RULES: Rules = Rules {
         errors
     }),
     prepare_for_create: Some(prepare_for_create),
+    prepare_for_update: Some(|_, node, _| one_range(node)),
+    warnings: Some(|_, node| {
+        let mut all = Vec::new();
+        let at = At::object(node);
+        let spec = at.get("spec");
+        spec.get("podCIDRs").items().for_each(|range| cidr_warning(range, &mut all));
+        all
+    }),
     ..Rules::NONE
 };
 
 /// Fields that are always written of a node, known or not.
 fn prepare_for_create(_: &Context<'_>, node: &mut Object) {
+    // A feature that is gone.
+    node.remove(&["spec", "configSource"]);
+    one_range(node);
     const INFO: [&str; 10] = [
         "architecture",
         "bootID",
@@ -76,6 +88,16 @@ fn prepare_for_create(_: &Context<'_>, node: &mut Object) {
     let path = ["status", "daemonEndpoints", "kubeletEndpoint", "Port"];
     if node.get(&path).is_none() {
         node.set(&path, 0);
+    }
+}
+
+/// A node's block of addresses: old clients know one, the list begins with it.
+fn one_range(node: &mut Object) {
+    let first = |node: &Object| node.get(&["spec", "podCIDRs"]).and_then(|list| list.get(0)).cloned();
+    match (node.get(&["spec", "podCIDR"]).cloned(), first(node)) {
+        (Some(one), None) if one.as_str() != Some("") => node.set(&["spec", "podCIDRs"], vec![one]),
+        (None, Some(first)) => node.set(&["spec", "podCIDR"], first),
+        _ => {}
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::validation::affinity::node_selector;
 use super::super::validation::checks::{named, no_backsteps, one_of, required_text};
 use super::super::validation::resources::{canonical, quantity};
 use super::super::validation::volumes::{driver_name, host_path};
+use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::names;
@@ -22,9 +23,20 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     returns_deleted_object: true,
+    warnings: Some(|_, volume| warned(volume)),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), &mut errors);
+        let at = At::object(object);
+        spec(at.get("spec"), &mut errors);
+        // Volumes that are mounted by a directory, not by a file system.
+        let bound = ["hostPath", "local", "fc"].iter().any(|name| at.get("spec").get(name).is_set());
+        if object.annotation(MOUNT_OPTIONS).is_some() && bound {
+            let metadata = at.get("metadata");
+            metadata
+                .get("annotations")
+                .get(MOUNT_OPTIONS)
+                .forbidden(&mut errors, "may not specify mount options for this volume type");
+        }
         errors
     }),
     prepare_for_create: Some(|ctx, object| {
@@ -47,6 +59,30 @@ const RULES: Rules = Rules {
     }),
     ..Rules::NONE
 };
+
+/// The annotation by which volumes and claims named their class before there was a field.
+pub(super) const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
+const OLD_ANNOTATIONS: [(&str, &str); 2] = [
+    (CLASS, "deprecated since v1.8; use \"storageClassName\" attribute instead"),
+    (MOUNT_OPTIONS, "deprecated since v1.31; use \"mountOptions\" attribute instead"),
+];
+
+/// What a volume is warned of beyond plain facts of its fields.
+fn warned(volume: &Object) -> Vec<String> {
+    let mut all = Vec::new();
+    for (key, text) in OLD_ANNOTATIONS {
+        if volume.annotation(key).is_some() {
+            all.push(format!("metadata.annotations[{key}]: {text}"));
+        }
+    }
+    let at = At::object(volume);
+    let spec = at.get("spec");
+    let affinity = spec.get("nodeAffinity");
+    let required = affinity.get("required");
+    required.get("nodeSelectorTerms").items().for_each(|term| warnings::node_term(term, &mut all));
+    all
+}
 
 const CELLS: &[(&str, Cell)] = &[
     ("access-modes", |volume, _| super::access_modes(volume.get(&["spec", "accessModes"])).into()),

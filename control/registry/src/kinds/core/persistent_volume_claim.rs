@@ -4,6 +4,7 @@ use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;
 use super::super::validation::claims::claim_spec;
 use super::super::validation::resources::quantity;
+use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Context;
@@ -25,10 +26,50 @@ const RULES: Rules = Rules {
         claim_spec(At::object(object).get("spec"), &mut errors);
         errors
     }),
-    prepare_for_create: Some(|_, object| object.set(&["status"], json!({"phase": "Pending"}))),
+    prepare_for_create: Some(|ctx, object| {
+        object.set(&["status"], json!({"phase": "Pending"}));
+        sources(ctx, object, None);
+    }),
+    prepare_for_update: Some(|ctx, object, old| {
+        if ctx.subresource.is_empty() {
+            sources(ctx, object, Some(old));
+        }
+    }),
     validate_update: Some(validate_update),
+    warnings: Some(|_, claim| {
+        let mut all = Vec::new();
+        if claim.annotation(super::persistent_volume::CLASS).is_some() {
+            let text = "deprecated since v1.8; use \"storageClassName\" attribute instead";
+            all.push(format!("metadata.annotations[{}]: {text}", super::persistent_volume::CLASS));
+        }
+        warnings::claim(At::object(claim).get("spec"), &mut all);
+        all
+    }),
     ..Rules::NONE
 };
+
+/// The source of a volume's data has an old field and a new one: each is filled in from the other. Sources of other
+/// namespaces are a feature, and have no old form.
+fn sources(ctx: &Context<'_>, claim: &mut Object, old: Option<&Object>) {
+    const OLD: [&str; 2] = ["spec", "dataSource"];
+    const NEW: [&str; 2] = ["spec", "dataSourceRef"];
+    let far = |claim: &Object| claim.get_str(&[NEW[0], NEW[1], "namespace"]).is_some_and(|name| !name.is_empty());
+    if far(claim) && !old.is_some_and(far) && !ctx.gates.enabled("CrossNamespaceVolumeDataSource") {
+        claim.remove(&NEW);
+    }
+    match (claim.get(&OLD).cloned(), claim.get(&NEW).cloned()) {
+        (Some(source), None) => claim.set(&NEW, source),
+        (None, Some(source)) if !far(claim) => {
+            let mut source = source;
+            if let Some(source) = source.as_object_mut() {
+                source.remove("namespace");
+                source.entry("apiGroup").or_insert(serde_json::Value::Null);
+            }
+            claim.set(&OLD, source);
+        }
+        _ => {}
+    }
+}
 
 const CELLS: &[(&str, Cell)] = &[
     ("phase", |claim, _| super::phase(claim).into()),

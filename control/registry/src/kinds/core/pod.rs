@@ -4,6 +4,7 @@ use super::super::columns::{Cell, Tabled, age};
 use super::super::rules::Rules;
 use super::super::validation::pod_spec;
 use super::super::validation::qos::qos_class;
+use super::super::validation::warnings;
 use super::{condition_is, connect_options};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::shapes;
@@ -59,6 +60,12 @@ const RULES: Rules = Rules {
     validate: Some(pod_spec::create),
     validate_update: Some(pod_spec::update),
     graceful_deletion: Some(grace),
+    pods: Some(&[]),
+    warnings_on_create: Some(|_, pod| {
+        let mut all = Vec::new();
+        warnings::name(pod, "this is used in the Pod's hostname", &mut all);
+        all
+    }),
     ..Rules::NONE
 };
 
@@ -66,16 +73,46 @@ const RULES: Rules = Rules {
 const GATED: &str = "SchedulingGated";
 
 /// A creator may set no status: the pod begins Pending, with its quality of service, and waiting for its gates.
-fn prepare_for_create(_: &Context<'_>, pod: &mut Object) {
+fn prepare_for_create(ctx: &Context<'_>, pod: &mut Object) {
+    let grace = ["spec", "terminationGracePeriodSeconds"];
+    if pod.get(&grace).and_then(Value::as_i64).is_some_and(|seconds| seconds < 0) {
+        pod.set(&grace, 1);
+    }
+    profiles(pod);
     let mut status = json!({"phase": "Pending", "qosClass": qos_class(pod)});
     let gates = pod.get(&["spec", "schedulingGates"]).and_then(Value::as_array).map_or(0, Vec::len);
     if gates > 0 {
         status["conditions"] = json!([{
             "type": "PodScheduled", "status": "False", "reason": GATED, "lastProbeTime": null,
-            "lastTransitionTime": null, "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastTransitionTime": time::rfc3339(ctx.now), "message": "Scheduling is blocked due to non-empty scheduling gates",
         }]);
     }
     pod.set(&["status"], status);
+}
+
+/// AppArmor's annotations of containers become fields where there are none.
+fn profiles(pod: &mut Object) {
+    let annotated: HashMap<String, Value> = pod
+        .annotations()
+        .filter_map(|(key, text)| Some((key.strip_prefix(warnings::APP_ARMOR)?.to_owned(), warnings::profile(text)?)))
+        .collect();
+    let whole = pod.get(&["spec", "securityContext", "appArmorProfile"]).cloned();
+    if annotated.is_empty() || pod.get_str(&["spec", "os", "name"]) == Some("windows") {
+        return;
+    }
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        let Some(Value::Array(containers)) = pod.get_mut(&["spec", list]) else { continue };
+        for container in containers.iter_mut().filter_map(Value::as_object_mut) {
+            let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
+            let Some(profile) = annotated.get(name).filter(|profile| whole.as_ref() != Some(*profile)) else {
+                continue;
+            };
+            let context = container.entry("securityContext").or_insert_with(|| json!({}));
+            if let Some(context) = context.as_object_mut() {
+                context.entry("appArmorProfile").or_insert_with(|| profile.clone());
+            }
+        }
+    }
 }
 
 /// Splits what each view may change: the object itself never its status, the views only their part.

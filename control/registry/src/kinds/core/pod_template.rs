@@ -13,6 +13,7 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     returns_deleted_object: true,
+    pods: Some(&["template"]),
     validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
         pod_spec::template(ctx, At::object(object).get("template"), &mut errors);

@@ -5,6 +5,7 @@ use super::super::rules::Rules;
 use super::super::scale_kind;
 use super::super::validation::checks::not_negative;
 use super::super::validation::pod_spec;
+use super::super::validation::warnings;
 use super::super::validation::workload::{Workload, always_restarting};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
@@ -26,6 +27,12 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
+    pods: Some(&["spec", "template"]),
+    warnings_on_create: Some(|_, object| {
+        let mut all = Vec::new();
+        warnings::pods_name(object, &mut all);
+        all
+    }),
     generation: Generation::Spec,
     orphan_by_default: true,
     prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"replicas": 0}))),

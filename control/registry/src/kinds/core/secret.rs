@@ -7,6 +7,7 @@ use super::super::validation::{At, FieldErrors};
 use super::config_map::{DATA_BYTES_MAX, decoded_len, frozen};
 use crate::resource::{HistoryClass, Resource};
 use sampan_api::names;
+use sampan_api::object::Object;
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "secrets", "Secret")
@@ -31,6 +32,7 @@ const RULES: Rules = Rules {
             object.set(&["type"], type_);
         }
     }),
+    warnings: Some(|_, object| certificate_warning(object).into_iter().collect()),
     validate_update: Some(|_, object, old| {
         let mut errors = FieldErrors::default();
         let (at, old) = (At::object(object), At::object(old));
@@ -41,6 +43,31 @@ const RULES: Rules = Rules {
     }),
     ..Rules::NONE
 };
+
+/// A pair of a certificate and a key that has none, in the words of Go's crypto/tls.
+fn certificate_warning(secret: &Object) -> Option<String> {
+    if secret.get_str(&["type"]) != Some("kubernetes.io/tls") {
+        return None;
+    }
+    for (key, input, wanted) in [("tls.crt", "certificate", "CERTIFICATE"), ("tls.key", "key", "PRIVATE KEY")] {
+        let bytes = decode_base64(secret.get_str(&["data", key]).unwrap_or(""));
+        let text = String::from_utf8_lossy(&bytes);
+        let blocks: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("-----BEGIN ")).collect();
+        if blocks.is_empty() {
+            return Some(format!("tls: failed to find any PEM data in {input} input"));
+        }
+        let found = |kind: &str| blocks.iter().any(|block| block.trim_end().trim_end_matches('-').ends_with(kind));
+        if !found(wanted) {
+            let other = match (key, found("PRIVATE KEY"), found("CERTIFICATE")) {
+                ("tls.crt", true, _) => "did find a private key; PEM inputs may have been switched",
+                ("tls.key", _, true) => "found a certificate; PEM inputs may have been switched",
+                _ => return Some(format!("tls: failed to find {wanted:?} PEM block in {input} input")),
+            };
+            return Some(format!("tls: failed to find certificate PEM data in {input} input, but {other}"));
+        }
+    }
+    None
+}
 
 const REDACTED: &str = "<secret contents redacted>";
 const SERVICE_ACCOUNT: &str = "kubernetes.io/service-account.name";

@@ -2,6 +2,7 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::addresses::{cidr_warning, ip_warning};
 use super::super::validation::change::load_balancer;
 use super::super::validation::checks::{
     cidr, ip, labels, named, parse_ip, port_number, port_number_or_name, required_named, required_one_of, routable_ip,
@@ -55,8 +56,29 @@ const RULES: Rules = Rules {
     name: names::dns1035_label,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
+    warnings: Some(warned),
     ..Rules::NONE
 };
+
+/// What a Service is warned of beyond plain facts of its fields.
+fn warned(_: &Context<'_>, service: &Object) -> Vec<String> {
+    const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+    let mut all = Vec::new();
+    if service.annotation(HINTS).is_some() {
+        all.push(format!("annotation {HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"));
+    }
+    let at = At::object(service);
+    let spec = at.get("spec");
+    if !matches!(spec.get("clusterIP").text(), "" | "None") {
+        spec.get("clusterIPs").items().for_each(|ip| ip_warning(ip, &mut all));
+    }
+    spec.get("externalIPs").items().for_each(|ip| ip_warning(ip, &mut all));
+    if !spec.get("loadBalancerIP").is_empty() {
+        ip_warning(spec.get("loadBalancerIP"), &mut all);
+    }
+    spec.get("loadBalancerSourceRanges").items().for_each(|range| cidr_warning(range, &mut all));
+    all
+}
 
 /// A creator sets no status; families and lists that are left out follow from the rest.
 fn prepare_for_create(_: &Context<'_>, service: &mut Object) {

@@ -4,6 +4,7 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use crate::resource::{Resource, Verbs};
 use sampan_api::meta::GroupVersionKind;
+use sampan_api::object::Object;
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "serviceaccounts", "ServiceAccount")
@@ -18,4 +19,20 @@ pub(super) fn row() -> Resource {
         .table(&[])
 }
 
-const RULES: Rules = Rules { returns_deleted_object: true, ..Rules::NONE };
+const RULES: Rules = Rules {
+    returns_deleted_object: true,
+    warnings_on_create: Some(|_, account| mountable(account)),
+    warnings_on_update: Some(|_, account, old| match old.annotation(MOUNTABLE) {
+        // It was told when it was set.
+        Some(_) => Vec::new(),
+        None => mountable(account),
+    }),
+    ..Rules::NONE
+};
+
+const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
+
+fn mountable(account: &Object) -> Vec<String> {
+    let text = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
+    account.annotation(MOUNTABLE).map(|_| format!("metadata.annotations[{MOUNTABLE}]: {text}")).into_iter().collect()
+}

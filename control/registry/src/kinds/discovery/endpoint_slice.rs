@@ -2,7 +2,8 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::{endpoint_ip, named, parse_ip};
+use super::super::validation::addresses::ip_warning;
+use super::super::validation::checks::{Facts, endpoint_ip, facts, named, parse_ip};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::{Generation, OwnAddresses};
@@ -21,8 +22,27 @@ const RULES: Rules = Rules {
         errors
     }),
     generation: Generation::By(changed),
+    warnings_on_create: Some(|_, slice| {
+        let text = "spec.addressType: FQDN endpoints are deprecated";
+        let fqdn = slice.get_str(&["addressType"]) == Some("FQDN");
+        fqdn.then(|| text.to_owned()).into_iter().collect()
+    }),
+    warnings: Some(|_, slice| {
+        let mut all = Vec::new();
+        // Ours write what they read in its canonical form.
+        if !slice.label(MANAGED_BY).is_some_and(|by| OWN.contains(&by)) {
+            for endpoint in At::object(slice).get("endpoints").items() {
+                endpoint.get("addresses").items().for_each(|ip| ip_warning(ip, &mut all));
+            }
+        }
+        all
+    }),
     ..Rules::NONE
 };
+
+/// The label with the name of whoever keeps a slice, and the names of Kubernetes' own controllers there.
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const OWN: [&str; 2] = ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"];
 
 const CELLS: &[(&str, Cell)] = &[
     ("ports", |slice, _| {
@@ -85,13 +105,30 @@ fn check_slice(at: At<'_>, own: OwnAddresses, errors: &mut FieldErrors) {
         if endpoint.get("hostname").is_set() {
             named(endpoint.get("hostname"), errors, names::dns1123_label);
         }
+        HINTS.check(endpoint.get("hints"), errors);
+    }
+}
+
+static HINTS: Facts = Facts::new(|| facts("discovery/v1.EndpointHints", "hints"));
+
+/// A domain name of two parts or more; a dot may stand behind it.
+fn full_domain_name(at: At<'_>, errors: &mut FieldErrors) {
+    let name = at.text().strip_suffix('.').unwrap_or(at.text());
+    let problems = names::dns1123_subdomain(name);
+    match name {
+        "" => at.required(errors, ""),
+        _ if !problems.is_empty() => at.invalid_each_as(errors, name, problems),
+        _ if !name.contains('.') => {
+            at.invalid_as(errors, name, "should be a domain with at least two segments separated by dots");
+        }
+        _ => {}
     }
 }
 
 fn check_address(list: At<'_>, address: At<'_>, (type_, own): (&str, OwnAddresses), errors: &mut FieldErrors) {
     let ip = parse_ip(address.text());
     match (type_, ip) {
-        ("FQDN", _) => named(address, errors, names::dns1123_subdomain),
+        ("FQDN", _) => full_domain_name(address, errors),
         ("IPv4" | "IPv6", None) => super::super::validation::checks::ip(address, errors),
         ("IPv4" | "IPv6", Some(ip)) => {
             // Kubernetes reports the wrong family at the list.

@@ -3,7 +3,7 @@
 use super::super::columns::{Cell, Tabled};
 use super::super::core::condition;
 use super::super::rules::Rules;
-use super::super::validation::checks::ordered;
+use super::super::validation::checks::{Facts, facts, ordered};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Generation;
@@ -35,6 +35,7 @@ const CELLS: &[(&str, Cell)] = &[("dangling", |schema, _| {
     dangling.and_then(Value::as_str).unwrap_or("?").into()
 })];
 
+static SUBJECTS: Facts = Facts::new(|| facts("flowcontrol/v1.PolicyRulesWithSubjects", "subjects"));
 const EXEMPT: &str = "exempt";
 /// Ordered as an error lists them.
 const VERBS: [&str; 9] = ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
@@ -47,6 +48,7 @@ fn check(schema: &Object, errors: &mut FieldErrors) {
         precedence.invalid(errors, "only the schema named 'exempt' may have matchingPrecedence 1");
     }
     for rule in spec.get("rules").items() {
+        SUBJECTS.check(rule, errors);
         let (resources, paths) = (rule.get("resourceRules"), rule.get("nonResourceRules"));
         if resources.is_empty() && paths.is_empty() {
             rule.required(errors, "at least one of resourceRules and nonResourceRules has to be non-empty");

@@ -47,6 +47,17 @@ const RULES: Rules = Rules {
         errors
     }),
     generation: Generation::Spec,
+    prepare_for_create: Some(|_, ingress| ingress.set(&["status"], serde_json::json!({"loadBalancer": {}}))),
+    warnings_on_create: Some(|_, ingress| {
+        let text = "is deprecated, please use 'spec.ingressClassName' instead";
+        let unset = ingress.get(&["spec", "ingressClassName"]).is_none();
+        ingress
+            .annotation(CLASS)
+            .filter(|_| unset)
+            .map(|_| format!("annotation {CLASS:?} {text}"))
+            .into_iter()
+            .collect()
+    }),
     ..Rules::NONE
 };
 

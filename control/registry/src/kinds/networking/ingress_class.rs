@@ -33,6 +33,7 @@ const CELLS: &[(&str, Cell)] = &[("parameters", |class, _| {
     }
 })];
 
+const PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
 const CONTROLLER_MAX: usize = 250;
 
 fn spec(at: At<'_>, errors: &mut FieldErrors) {
@@ -44,6 +45,9 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
         _ if controller.is_empty() => controller.required(errors, ""),
         Some((host, path)) if !host.is_empty() && !path.is_empty() => {
             controller.invalid_each_as(errors, host, sampan_api::names::dns1123_subdomain(host));
+            if !path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b)) {
+                controller.invalid_as(errors, path, format!("Invalid path (regex used for validation is '{PATH}')"));
+            }
         }
         _ => controller.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
     }

@@ -2,6 +2,7 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
+use super::super::validation::addresses::cidr_warning;
 use super::super::validation::checks::{cidr, label_selector, network, parse_cidr, port_number};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
@@ -21,6 +22,21 @@ const RULES: Rules = Rules {
         errors
     }),
     generation: Generation::Spec,
+    warnings: Some(|_, policy| {
+        let mut all = Vec::new();
+        let at = At::object(policy);
+        let spec = at.get("spec");
+        for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+            for rule in spec.get(direction).items() {
+                for peer in rule.get(peers).items() {
+                    let block = peer.get("ipBlock");
+                    cidr_warning(block.get("cidr"), &mut all);
+                    block.get("except").items().for_each(|range| cidr_warning(range, &mut all));
+                }
+            }
+        }
+        all
+    }),
     ..Rules::NONE
 };
 

@@ -5,6 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::checks::{IMMUTABLE, cidr, ordered, parse_cidr};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use std::net::IpAddr;
 
 pub(super) fn row() -> Resource {
     Resource::new("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR")
@@ -46,6 +47,24 @@ const RULES: Rules = Rules {
     ..Rules::NONE
 };
 
+/// What is wrong with the way in which a range is written.
+fn strict(text: &str, network: IpAddr, bits: u8) -> Vec<String> {
+    let parts = text.split_once('/');
+    let address = parts.and_then(|(ip, _)| ip.parse::<IpAddr>().ok());
+    let padded = parts.is_some_and(|(_, length)| length.len() > 1 && length.starts_with('0'));
+    match address.filter(|_| !padded) {
+        None => vec!["must not have leading 0s in IP or prefix length".to_owned()],
+        Some(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => {
+            vec!["must not have an IPv4-mapped IPv6 address".to_owned()]
+        }
+        Some(ip) if ip != network => vec!["must not have bits set beyond the prefix length".to_owned()],
+        Some(_) if format!("{network}/{bits}") != text => {
+            vec![format!("must be in canonical form (\"{network}/{bits}\")")]
+        }
+        Some(_) => Vec::new(),
+    }
+}
+
 fn ranges(spec: At<'_>, errors: &mut FieldErrors) {
     let list = spec.get("cidrs");
     if list.is_empty() {
@@ -60,10 +79,7 @@ fn ranges(spec: At<'_>, errors: &mut FieldErrors) {
     for range in list.items() {
         match parse_cidr(range.text()) {
             None => cidr(range, errors),
-            Some((network, bits)) if format!("{network}/{bits}") != range.text() => {
-                range.invalid(errors, format!("must be in canonical form (\"{network}/{bits}\")"));
-            }
-            Some(_) => {}
+            Some((network, bits)) => range.invalid_each(errors, strict(range.text(), network, bits)),
         }
     }
     let families: Vec<bool> =

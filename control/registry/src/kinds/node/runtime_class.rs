@@ -5,8 +5,12 @@ use super::super::rules::{Rules, facts_alone};
 use super::super::validation::affinity::tolerations;
 use super::super::validation::checks::labels;
 use super::super::validation::resources::{container_resource_name, resource_quantity};
+use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use sampan_api::field::BadValue;
+use serde_json::Value;
+use std::collections::HashSet;
 
 pub(super) fn row() -> Resource {
     Resource::new("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass").cluster_scoped().strategy(RULES).table(&[])
@@ -18,16 +22,42 @@ const RULES: Rules = Rules {
         let at = At::object(object);
         let overhead = at.get("overhead");
         let fixed = overhead.get("podFixed");
-        for (name, amount) in fixed.entries() {
+        // Kubernetes checks them as a container's limits, and calls them so.
+        let limits = At::within(fixed.value(), &overhead, "limits");
+        for (name, amount) in limits.entries() {
             container_resource_name(amount, name, &mut errors);
             resource_quantity(amount, name, &mut errors);
         }
         let scheduling = at.get("scheduling");
         labels(scheduling.get("nodeSelector"), &mut errors);
-        tolerations(scheduling.get("tolerations"), &mut errors);
+        let list = scheduling.get("tolerations");
+        tolerations(list, &mut errors);
+        let mut seen = HashSet::new();
+        for toleration in list.items() {
+            let part = |name: &str| toleration.get(name).text().to_owned();
+            let (key, operator, value, effect) = (part("key"), part("operator"), part("value"), part("effect"));
+            if !seen.insert((key.clone(), operator.clone(), value.clone(), effect.clone())) {
+                let seconds = toleration.get("tolerationSeconds").value();
+                let shown = format!(
+                    "{{\"Key\":{},\"Operator\":{},\"Value\":{},\"Effect\":{},\"TolerationSeconds\":{seconds}}}",
+                    Value::from(key),
+                    Value::from(operator),
+                    Value::from(value),
+                    Value::from(effect),
+                );
+                toleration.duplicate_as(&mut errors, BadValue::Raw(shown));
+            }
+        }
         errors
     }),
     validate_update: Some(facts_alone),
+    warnings: Some(|_, class| {
+        let at = At::object(class);
+        let scheduling = at.get("scheduling");
+        let labels = scheduling.get("nodeSelector");
+        let old = labels.entries().filter_map(|(label, _)| warnings::node_label(label));
+        old.map(|text| format!("scheduling.nodeSelector: {text}")).collect()
+    }),
     create_on_update: true,
     unconditional_update: false,
     ..Rules::NONE

@@ -2,7 +2,7 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use super::super::validation::checks::{at_most_all, label_selector, number_or_percent, one_of};
+use super::super::validation::checks::{at_most_all, label_selector, number_or_percent, one_of, ordered};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Generation;
@@ -42,7 +42,11 @@ const RULES: Rules = Rules {
 fn spec(at: At<'_>, errors: &mut FieldErrors) {
     let amounts = [at.get("minAvailable"), at.get("maxUnavailable")];
     if amounts.iter().all(At::is_set) {
-        at.invalid(errors, "minAvailable and maxUnavailable cannot be both set");
+        let go = ["minAvailable", "selector", "maxUnavailable", "unhealthyPodEvictionPolicy"];
+        let fields = go.map(|name| (name[..1].to_uppercase() + &name[1..], at.get(name).value().clone()));
+        let shown = serde_json::Value::Object(fields.into_iter().collect());
+        let order = ["MinAvailable", "Selector", "MaxUnavailable", "UnhealthyPodEvictionPolicy"];
+        at.invalid_as(errors, ordered(&shown, &order), "minAvailable and maxUnavailable cannot be both set");
     }
     for amount in amounts {
         number_or_percent(amount, errors);

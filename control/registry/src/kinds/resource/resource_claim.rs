@@ -2,12 +2,13 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::{positive, required_named};
+use super::super::validation::checks::{Facts, facts, positive, required_named};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 
 pub(super) fn row() -> Resource {
     Resource::new("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim")
@@ -50,33 +51,94 @@ fn state(claim: &Object) -> String {
     words.into_iter().filter(|(shown, _)| *shown).map(|(_, word)| word).collect::<Vec<_>>().join(",")
 }
 
+const REQUESTS_MAX: usize = 32;
+const ALTERNATIVES_MAX: usize = 8;
+const CONSTRAINTS_MAX: usize = 32;
+const CONFIGURATIONS_MAX: usize = 32;
+const UNKNOWN: &str =
+    "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
+
+static EXACT: Facts = Facts::new(|| facts("resource/v1.ExactDeviceRequest", "selectors"));
+static ALTERNATIVE: Facts = Facts::new(|| facts("resource/v1.DeviceSubRequest", "selectors"));
+static CONFIGURATION: Facts = Facts::new(|| facts("resource/v1.DeviceClaimConfiguration", "configuration"));
+
 /// A claim's spec, or that of a template.
 pub(super) fn spec(at: At<'_>, errors: &mut FieldErrors) {
     let devices = at.get("devices");
     let requests = devices.get("requests");
-    for request in requests.items() {
-        required_named(request.get("name"), errors, names::dns1123_label);
-        let (exactly, alternatives) = (request.get("exactly"), request.get("firstAvailable"));
-        match (exactly.is_set(), !alternatives.is_empty()) {
-            (false, false) => request.required(errors, "exactly one of `exactly` or `firstAvailable` is required"),
-            (true, true) => request.invalid_as(
-                errors,
-                Value::Null,
-                "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set",
-            ),
-            (true, false) => allocation(exactly, errors),
-            (false, true) => {
+    let known = Requests::of(requests.value());
+    if fits(requests, REQUESTS_MAX, errors) {
+        requests.items().for_each(|one| request(one, errors));
+        once(requests, "name", errors);
+    }
+    let constraints = devices.get("constraints");
+    if fits(constraints, CONSTRAINTS_MAX, errors) {
+        for constraint in constraints.items() {
+            known.check(constraint.get("requests"), errors);
+            let (same, distinct) = (constraint.get("matchAttribute"), constraint.get("distinctAttribute"));
+            match (same.is_set(), distinct.is_set()) {
+                (true, _) => attribute(same, errors),
+                (false, true) => attribute(distinct, errors),
+                (false, false) => same.required(errors, ""),
+            }
+        }
+    }
+    let configurations = devices.get("config");
+    if fits(configurations, CONFIGURATIONS_MAX, errors) {
+        for configuration in configurations.items() {
+            known.check(configuration.get("requests"), errors);
+            CONFIGURATION.check(configuration, errors);
+        }
+    }
+}
+
+/// Whether the list is short enough to be looked at.
+fn fits(list: At<'_>, max: usize, errors: &mut FieldErrors) -> bool {
+    if list.len() > max {
+        list.too_many(errors, max);
+    }
+    list.len() <= max
+}
+
+/// No two elements may be the same, or have the same text in a field: told once all of them were checked.
+fn once(list: At<'_>, field: &str, errors: &mut FieldErrors) {
+    let mut seen = HashSet::new();
+    for one in list.items() {
+        let key = if field.is_empty() { one.text().to_owned() } else { one.get(field).text().to_owned() };
+        if seen.contains(&key) {
+            one.duplicate_as(errors, key);
+        } else {
+            seen.insert(key);
+        }
+    }
+}
+
+fn request(request: At<'_>, errors: &mut FieldErrors) {
+    required_named(request.get("name"), errors, names::dns1123_label);
+    let (exactly, alternatives) = (request.get("exactly"), request.get("firstAvailable"));
+    match (exactly.is_set(), !alternatives.is_empty()) {
+        (false, false) => request.required(errors, "exactly one of `exactly` or `firstAvailable` is required"),
+        (true, true) => request.invalid_as(
+            errors,
+            Value::Null,
+            "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set",
+        ),
+        (true, false) => allocation(exactly, &EXACT, errors),
+        (false, true) => {
+            if fits(alternatives, ALTERNATIVES_MAX, errors) {
                 for alternative in alternatives.items() {
                     required_named(alternative.get("name"), errors, names::dns1123_label);
-                    allocation(alternative, errors);
+                    allocation(alternative, &ALTERNATIVE, errors);
                 }
+                once(alternatives, "name", errors);
             }
         }
     }
 }
 
-fn allocation(at: At<'_>, errors: &mut FieldErrors) {
+fn allocation(at: At<'_>, selectors: &Facts, errors: &mut FieldErrors) {
     required_named(at.get("deviceClassName"), errors, names::dns1123_subdomain);
+    selectors.check(at, errors);
     let (mode, count) = (at.get("allocationMode"), at.get("count"));
     match mode.text() {
         "All" => {
@@ -86,5 +148,56 @@ fn allocation(at: At<'_>, errors: &mut FieldErrors) {
         }
         "ExactCount" => positive(count, errors),
         _ => mode.not_supported(errors, &["All", "ExactCount"]),
+    }
+}
+
+/// A domain and a C identifier.
+fn attribute(at: At<'_>, errors: &mut FieldErrors) {
+    match at.text().split_once('/') {
+        None => {
+            super::identifier(at, at.text(), errors);
+            at.invalid(errors, "a fully qualified name must be a domain and a name separated by a slash");
+        }
+        Some(_) => super::qualified(at, at.text(), errors),
+    }
+}
+
+/// The names of a claim's requests, each with those of its alternatives.
+struct Requests<'a>(HashMap<&'a str, HashSet<&'a str>>);
+
+impl<'a> Requests<'a> {
+    fn of(requests: &'a Value) -> Self {
+        let name = |one: &'a Value| one.get("name").and_then(Value::as_str).unwrap_or("");
+        let list = |value: Option<&'a Value>| value.and_then(Value::as_array).into_iter().flatten();
+        let one = |request: &'a Value| (name(request), list(request.get("firstAvailable")).map(name).collect());
+        Self(list(Some(requests)).map(one).collect())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match name.split_once('/') {
+            None => self.0.contains_key(name),
+            Some((request, rest)) => self.0.get(request).is_some_and(|names| names.contains(rest)),
+        }
+    }
+
+    /// References to them.
+    fn check(&self, list: At<'_>, errors: &mut FieldErrors) {
+        if !fits(list, REQUESTS_MAX, errors) {
+            return;
+        }
+        for reference in list.items() {
+            let text = reference.text();
+            if text.matches('/').count() > 1 {
+                reference.invalid(errors, UNKNOWN);
+                continue;
+            }
+            for part in text.split('/') {
+                reference.invalid_each_as(errors, part, names::dns1123_label(part));
+            }
+            if !self.has(text) {
+                reference.invalid(errors, UNKNOWN);
+            }
+        }
+        once(list, "", errors);
     }
 }

@@ -15,7 +15,7 @@ const RULES: Rules = Rules {
     returns_deleted_object: true,
     unconditional_update: false,
     validate_update: Some(facts_alone),
-    generation: Generation::Spec,
+    generation: Generation::Changes,
     warnings_on_create: Some(|ctx, driver| token_warning(ctx, driver).into_iter().collect()),
     warnings_on_update: Some(|ctx, driver, old| {
         let tokens = |driver: &Object| driver.get(&["spec", "tokenRequests"]).cloned();

@@ -19,7 +19,7 @@ const RULES: Rules = Rules {
     validate: Some(|_, node| {
         let mut errors = FieldErrors::default();
         let at = At::object(node);
-        at.get("spec").get("drivers").items().for_each(|driver| topology_keys(driver, &mut errors));
+        check(at.get("spec").get("drivers"), &mut errors);
         errors
     }),
     validate_update: Some(|_, node, old| {
@@ -27,7 +27,7 @@ const RULES: Rules = Rules {
         let (at, old) = (At::object(node), At::object(old));
         let spec = at.get("spec");
         let drivers = spec.get("drivers");
-        drivers.items().for_each(|driver| topology_keys(driver, &mut errors));
+        check(drivers, &mut errors);
         let (old_spec, fixed) = (old.get("spec"), |driver: &Value| {
             let mut driver = driver.clone();
             // How many volumes a driver takes may change.
@@ -51,6 +51,17 @@ const RULES: Rules = Rules {
     }),
     ..Rules::NONE
 };
+
+fn check(drivers: At<'_>, errors: &mut FieldErrors) {
+    let mut seen = HashSet::new();
+    for driver in drivers.items() {
+        let name = driver.get("name");
+        if !seen.insert(name.text().to_owned()) {
+            name.duplicate_as(errors, name.text());
+        }
+        topology_keys(driver, errors);
+    }
+}
 
 /// Keys by which a driver tells where a node is: what is wrong with one is told at its driver.
 fn topology_keys(driver: At<'_>, errors: &mut FieldErrors) {

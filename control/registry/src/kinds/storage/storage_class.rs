@@ -2,7 +2,10 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
+use super::super::validation::warnings;
+use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 pub(super) fn row() -> Resource {
     Resource::new("storage.k8s.io", "v1", "storageclasses", "StorageClass")
@@ -12,7 +15,40 @@ pub(super) fn row() -> Resource {
         .table(CELLS)
 }
 
-const RULES: Rules = Rules { returns_deleted_object: true, ..Rules::NONE };
+const RULES: Rules = Rules {
+    returns_deleted_object: true,
+    validate: Some(|_, class| {
+        let mut errors = FieldErrors::default();
+        let mut seen: HashSet<String> = HashSet::new();
+        for term in At::object(class).get("allowedTopologies").items() {
+            if !seen.insert(choice(term)) {
+                term.get("matchLabelExpressions").duplicate_as(&mut errors, "");
+            }
+        }
+        errors
+    }),
+    warnings: Some(|_, class| {
+        let mut all = Vec::new();
+        for term in At::object(class).get("allowedTopologies").items() {
+            for expression in term.get("matchLabelExpressions").items() {
+                let key = expression.get("key");
+                all.extend(warnings::node_label(key.text()).map(|text| format!("{}: {text}", key.path())));
+            }
+        }
+        all
+    }),
+    ..Rules::NONE
+};
+
+/// What a term selects, one text for all ways to write it.
+fn choice(term: At<'_>) -> String {
+    let mut keys = BTreeMap::new();
+    for expression in term.get("matchLabelExpressions").items() {
+        let values: BTreeSet<String> = expression.get("values").texts().into_iter().map(str::to_owned).collect();
+        keys.insert(expression.get("key").text().to_owned(), values);
+    }
+    format!("{keys:?}")
+}
 
 const CELLS: &[(&str, Cell)] = &[("name", |class, _| {
     let default = |annotation| class.annotation(annotation) == Some("true");

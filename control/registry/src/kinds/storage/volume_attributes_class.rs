@@ -1,7 +1,7 @@
 //! VolumeAttributesClasses: parameters of volumes that may change later.
 
 use super::super::columns::Tabled;
-use super::super::rules::{Rules, facts_alone};
+use super::super::rules::Rules;
 use crate::resource::Resource;
 
 pub(super) fn row() -> Resource {
@@ -12,4 +12,4 @@ pub(super) fn row() -> Resource {
         .table(&[])
 }
 
-const RULES: Rules = Rules { returns_deleted_object: true, validate_update: Some(facts_alone), ..Rules::NONE };
+const RULES: Rules = Rules { returns_deleted_object: true, ..Rules::NONE };

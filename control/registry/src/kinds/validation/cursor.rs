@@ -30,6 +30,11 @@ impl<'a> At<'a> {
         Self { value: &NULL, fields: Some(object.fields()), parent: None, step: Step::Root }
     }
 
+    /// A value as if it stood in that field of another.
+    pub fn within(value: &'a Value, parent: &'a At<'a>, name: &'a str) -> Self {
+        At { value, fields: None, parent: Some(parent), step: Step::Field(name) }
+    }
+
     /// Null where there is nothing.
     pub fn value(&self) -> &'a Value {
         self.value

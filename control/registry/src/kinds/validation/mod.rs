@@ -1,6 +1,7 @@
 //! Rules that several kinds share, worded as Kubernetes words them (`pkg/apis/core/validation` and its neighbours of
 //! v1.35). Each check adds everything that it finds wrong to the errors it is given.
 
+pub(super) mod addresses;
 pub(super) mod affinity;
 pub(super) mod change;
 pub(super) mod checks;
@@ -8,12 +9,15 @@ pub(super) mod claims;
 pub(super) mod container;
 pub(super) mod cron;
 pub(super) mod cursor;
+mod overlaps;
 pub(super) mod pod_spec;
+mod ports;
 pub(super) mod probe;
 pub(super) mod qos;
 pub(super) mod resources;
 pub(super) mod security;
 pub(super) mod volumes;
+pub(super) mod warnings;
 pub(super) mod workload;
 
 pub(super) use cursor::At;

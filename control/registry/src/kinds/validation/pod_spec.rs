@@ -66,8 +66,11 @@ fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, errors: &mut FieldErrors)
     scheduling_gates(at.get("schedulingGates"), errors);
     spread(at.get("topologySpreadConstraints"), errors);
     if !host_users {
-        for (field, shown) in [("hostPID", "HostPID"), ("hostIPC", "HostIPC")] {
-            if at.get(field).flag() {
+        let network = !ctx.gates.enabled("UserNamespacesHostNetworkSupport");
+        for (field, shown, asked) in
+            [("hostNetwork", "hostNetwork", network), ("hostPID", "HostPID", true), ("hostIPC", "HostIPC", true)]
+        {
+            if asked && at.get(field).flag() {
                 at.get(shown).forbidden(errors, "when `hostUsers` is false");
             }
         }
