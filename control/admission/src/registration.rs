@@ -3,8 +3,11 @@
 use crate::chain::{Chain, Plugin};
 use crate::plugins;
 use sampan_api::Authorizer;
-use sampan_api::k8s::api::core::v1::{Namespace, ResourceQuota};
+use sampan_api::k8s::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
+use sampan_api::k8s::api::networking::v1::IngressClass;
+use sampan_api::k8s::api::node::v1::RuntimeClass;
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
+use sampan_api::k8s::api::storage::v1::StorageClass;
 use sampan_client::{Client, Informers, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,20 +50,28 @@ const fn unbuilt(name: &'static str, on: On) -> Registration {
 /// Every plugin of v1.35 in the order of its `AllOrderedPlugins` (pkg/kubeapiserver/options/plugins.go), on as there; and
 /// NodeRestriction on, as kubeadm has it. The order is that in which they are asked.
 const PLUGINS: &[Registration] = &[
-    unbuilt("AlwaysAdmit", On::WhenEnabled),
-    unbuilt("NamespaceAutoProvision", On::WhenEnabled),
+    built("AlwaysAdmit", On::WhenEnabled, |_| Ok(Arc::new(plugins::AlwaysAdmit))),
+    built("NamespaceAutoProvision", On::WhenEnabled, |parts| {
+        Ok(Arc::new(plugins::NamespaceAutoProvision::new(parts.informers.of::<Namespace>()?, parts.client.clone())))
+    }),
     built("NamespaceLifecycle", On::Always, |parts| {
         Ok(Arc::new(plugins::NamespaceLifecycle::new(parts.informers.of::<Namespace>()?, parts.client.clone())))
     }),
-    unbuilt("NamespaceExists", On::WhenEnabled),
-    unbuilt("LimitPodHardAntiAffinityTopology", On::WhenEnabled),
-    unbuilt("LimitRanger", On::Always),
+    built("NamespaceExists", On::WhenEnabled, |parts| {
+        Ok(Arc::new(plugins::NamespaceExists::new(parts.informers.of::<Namespace>()?, parts.client.clone())))
+    }),
+    built("LimitPodHardAntiAffinityTopology", On::WhenEnabled, |_| {
+        Ok(Arc::new(plugins::LimitPodHardAntiAffinityTopology))
+    }),
+    built("LimitRanger", On::Always, |parts| {
+        Ok(Arc::new(plugins::LimitRanger::new(parts.informers.of::<LimitRange>()?)))
+    }),
     unbuilt("ServiceAccount", On::Always),
     built("NodeRestriction", On::Always, |parts| {
         Ok(Arc::new(plugins::NodeRestriction::new(parts.client.clone(), parts.authorizer.clone())))
     }),
-    unbuilt("TaintNodesByCondition", On::Always),
-    unbuilt("AlwaysPullImages", On::WhenEnabled),
+    built("TaintNodesByCondition", On::Always, |_| Ok(Arc::new(plugins::TaintNodesByCondition))),
+    built("AlwaysPullImages", On::WhenEnabled, |_| Ok(Arc::new(plugins::AlwaysPullImages))),
     unbuilt("ImagePolicyWebhook", On::WhenEnabled),
     unbuilt("PodSecurity", On::Always),
     unbuilt("PodNodeSelector", On::WhenEnabled),
@@ -70,19 +81,29 @@ const PLUGINS: &[Registration] = &[
     built("DefaultTolerationSeconds", On::Always, |_| Ok(Arc::new(plugins::DefaultTolerationSeconds))),
     unbuilt("PodTolerationRestriction", On::WhenEnabled),
     unbuilt("EventRateLimit", On::WhenEnabled),
-    unbuilt("ExtendedResourceToleration", On::WhenEnabled),
-    unbuilt("DefaultStorageClass", On::Always),
-    unbuilt("StorageObjectInUseProtection", On::Always),
+    built("ExtendedResourceToleration", On::WhenEnabled, |_| Ok(Arc::new(plugins::ExtendedResourceToleration))),
+    built("DefaultStorageClass", On::Always, |parts| {
+        Ok(Arc::new(plugins::DefaultStorageClass::new(parts.informers.of::<StorageClass>()?)))
+    }),
+    built("StorageObjectInUseProtection", On::Always, |_| Ok(Arc::new(plugins::StorageObjectInUseProtection))),
     unbuilt("OwnerReferencesPermissionEnforcement", On::WhenEnabled),
-    unbuilt("PersistentVolumeClaimResize", On::Always),
-    unbuilt("RuntimeClass", On::Always),
+    built("PersistentVolumeClaimResize", On::Always, |parts| {
+        Ok(Arc::new(plugins::PersistentVolumeClaimResize::new(parts.informers.of::<StorageClass>()?)))
+    }),
+    built("RuntimeClass", On::Always, |parts| {
+        Ok(Arc::new(plugins::RuntimeClass::new(parts.informers.of::<RuntimeClass>()?, parts.client.clone())))
+    }),
     unbuilt("CertificateApproval", On::Always),
     unbuilt("CertificateSigning", On::Always),
     unbuilt("ClusterTrustBundleAttest", On::Always),
     unbuilt("CertificateSubjectRestriction", On::Always),
-    unbuilt("DefaultIngressClass", On::Always),
-    unbuilt("DenyServiceExternalIPs", On::WhenEnabled),
-    unbuilt("PodTopologyLabels", On::Always),
+    built("DefaultIngressClass", On::Always, |parts| {
+        Ok(Arc::new(plugins::DefaultIngressClass::new(parts.informers.of::<IngressClass>()?)))
+    }),
+    built("DenyServiceExternalIPs", On::WhenEnabled, |_| Ok(Arc::new(plugins::DenyServiceExternalIPs))),
+    built("PodTopologyLabels", On::Always, |parts| {
+        Ok(Arc::new(plugins::PodTopologyLabels::new(parts.informers.of::<Node>()?)))
+    }),
     unbuilt("NodeDeclaredFeatureValidator", On::Always),
     // New plugins stand above: webhooks, quota and deny are last.
     unbuilt("MutatingAdmissionPolicy", On::Always),
@@ -92,7 +113,7 @@ const PLUGINS: &[Registration] = &[
     built("ResourceQuota", On::Always, |parts| {
         Ok(Arc::new(plugins::ResourceQuota::new(parts.informers.of::<ResourceQuota>()?, parts.client.clone())))
     }),
-    unbuilt("AlwaysDeny", On::WhenEnabled),
+    built("AlwaysDeny", On::WhenEnabled, |_| Ok(Arc::new(plugins::AlwaysDeny))),
 ];
 
 /// The plugins that act: those that v1.35 turns on, and NodeRestriction, with the changes that the configuration makes.

@@ -19,6 +19,7 @@ pub mod namespace;
 pub mod node_lifecycle;
 mod pod;
 pub mod pod_gc;
+pub mod protection;
 pub mod published;
 pub mod replicaset;
 pub mod resource_quota;
@@ -108,6 +109,7 @@ pub fn start(config: Config) -> Result<(), Error> {
     let informers = Informers::new(reader, &config.env, &config.tasks);
     let context = Context { config, informers };
     published::start(&context)?;
+    protection::start(&context)?;
     token_secret::start(&context)?;
     namespace::start(&context)?;
     replicaset::start(&context)?;

@@ -3,8 +3,8 @@
 
 use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
 use sampan_api::k8s::api::core::v1::{
-    ConfigMap, Endpoints, Event, Namespace, Node, Pod, ReplicationController, ResourceQuota, Secret, Service,
-    ServiceAccount,
+    ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota,
+    Secret, Service, ServiceAccount,
 };
 use sampan_api::k8s::api::discovery::v1::EndpointSlice;
 use sampan_api::k8s::api::networking::v1::IPAddress;
@@ -115,6 +115,7 @@ fn changes(admin: &Client, env: &Env, tasks: &Tasks) -> watch::Receiver<u64> {
         informers.of::<IPAddress>(),
         informers.of::<Namespace>(),
         informers.of::<Node>(),
+        informers.of::<PersistentVolumeClaim>(),
         informers.of::<Pod>(),
         informers.of::<PodDisruptionBudget>(),
         informers.of::<ReplicationController>(),
@@ -689,5 +690,28 @@ async fn a_replication_controllers_pods_are_evicted_as_their_budget_allows() {
         .await
         .expect("deleted");
     world.becomes(0, async || pods.list(&ListParams::default()).await.expect("pods").items.len()).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_stays_as_long_as_a_pod_uses_it() {
+    let world = world().await;
+    let claims = world.admin.namespaced::<PersistentVolumeClaim>("default");
+    let pods = world.admin.namespaced::<Pod>("default");
+    let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}}}});
+    claims.create(&of(claim)).await.expect("created");
+    let finalizers = async || claims.get("data").await.map(|claim| claim.metadata.finalizers).ok();
+    // Nobody gives it one here, without admission: the controller does.
+    let kept = Some(Some(vec!["kubernetes.io/pvc-protection".to_owned()]));
+    world.becomes(kept.clone(), finalizers).await;
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "v1"}],
+        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}});
+    pods.create(&of(pod)).await.expect("created");
+    claims.delete("data", &DeleteParams::default()).await.expect("marked");
+    assert_eq!(finalizers().await, kept);
+    let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    pods.delete("p", &now).await.expect("deleted");
+    world.becomes(None, finalizers).await;
     world.end().await;
 }

@@ -1,13 +1,34 @@
 //! The built-in plugins, under Kubernetes' names.
 
+mod always;
+mod default_class;
 mod default_toleration_seconds;
+mod deny_service_external_ips;
+mod limit_ranger;
 mod namespace_lifecycle;
+mod namespaces;
 mod node_restriction;
+mod pod_topology_labels;
+mod pods;
 mod priority;
 mod resource_quota;
+mod runtime_class;
+mod storage;
+mod taint_nodes_by_condition;
+mod tolerations;
 
+pub use always::{AlwaysAdmit, AlwaysDeny};
+pub use default_class::{DefaultIngressClass, DefaultStorageClass};
 pub use default_toleration_seconds::DefaultTolerationSeconds;
+pub use deny_service_external_ips::DenyServiceExternalIPs;
+pub use limit_ranger::LimitRanger;
 pub use namespace_lifecycle::NamespaceLifecycle;
+pub use namespaces::{NamespaceAutoProvision, NamespaceExists};
 pub use node_restriction::NodeRestriction;
+pub use pod_topology_labels::PodTopologyLabels;
+pub use pods::{AlwaysPullImages, ExtendedResourceToleration, LimitPodHardAntiAffinityTopology};
 pub use priority::Priority;
 pub use resource_quota::ResourceQuota;
+pub use runtime_class::RuntimeClass;
+pub use storage::{PersistentVolumeClaimResize, StorageObjectInUseProtection};
+pub use taint_nodes_by_condition::TaintNodesByCondition;
