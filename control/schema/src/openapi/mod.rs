@@ -5,6 +5,7 @@
 
 mod facts;
 mod property;
+mod structural;
 
 use crate::schema::{ObjectType, Schema};
 use crate::table::{Origin, Type, TypeDef, TypeId, WireEntry};
@@ -105,7 +106,7 @@ impl Definitions {
             }
             for field in &def.fields {
                 match field.ty {
-                    Type::Struct(inner) => pending.push(inner),
+                    Type::Struct(inner) | Type::Nested(inner) => pending.push(inner),
                     other => {
                         if let Some(name) = property::scalar_name(other, def.origin) {
                             self.add_scalar(name);
@@ -139,7 +140,10 @@ impl Definitions {
 
     fn definition(&self, name: &str, schema: &Schema, id: TypeId) -> Value {
         let def = schema.get(id);
-        let mut value = self.object(name, schema, def);
+        let mut value = match def.origin {
+            Origin::GoStruct => self.object(name, schema, def),
+            Origin::Structural => self.structural_kind(schema, def),
+        };
         let kinds: Vec<Value> = schema
             .kinds_of(id)
             .flat_map(|kind| {

@@ -61,7 +61,10 @@ fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
 impl Definitions {
     /// The schema of a field of a type that is defined under the name.
     pub(super) fn property(&self, definition: &str, schema: &Schema, def: &TypeDef, field: &Field) -> Value {
-        let mut element = self.element(definition, schema, def, field);
+        if def.origin == Origin::Structural {
+            return self.structural_property(schema, field);
+        }
+        let mut element = self.element(schema, field);
         let mut text = field.description.to_string();
         if let Some((values, listed)) = self.facts.values(definition, &field.json_name) {
             element.insert("enum".into(), values.into());
@@ -72,10 +75,8 @@ impl Definitions {
                     .collect::<Vec<_>>()
                     .join("\n\n");
             }
-        } else if !field.allowed.is_empty() {
-            element.insert("enum".into(), field.allowed.clone().into());
         }
-        let zero = (self.dialect == Dialect::V3 && def.origin == Origin::GoStruct).then(|| zero(field)).flatten();
+        let zero = (self.dialect == Dialect::V3).then(|| zero(field)).flatten();
         let mut value = match field.shape {
             Shape::One => {
                 if let Some(zero) = zero.filter(|_| field.by_value || (field.emit_empty && !field.pointer)) {
@@ -94,9 +95,8 @@ impl Definitions {
                 }
             }
         };
-        let published = self.dialect == Dialect::V3 || def.origin == Origin::Structural;
         if let Ok(default) = serde_json::from_str(&field.default)
-            && published
+            && self.dialect == Dialect::V3
         {
             value.insert("default".into(), default);
         }
@@ -106,8 +106,8 @@ impl Definitions {
     }
 
     /// The schema of a field's value, or of each of its values.
-    fn element(&self, definition: &str, schema: &Schema, def: &TypeDef, field: &Field) -> Map<String, Value> {
-        if let Some(name) = scalar_name(field.ty, def.origin) {
+    fn element(&self, schema: &Schema, field: &Field) -> Map<String, Value> {
+        if let Some(name) = scalar_name(field.ty, Origin::GoStruct) {
             return object([("$ref", format!("{}{name}", self.dialect.prefix()).into())]);
         }
         let typed = |ty: &str, format: &str| {
@@ -119,11 +119,7 @@ impl Definitions {
         };
         match field.ty {
             Type::Struct(id) => {
-                let inner = schema.get(id);
-                if inner.origin == Origin::Structural && schema.kinds_of(id).next().is_none() {
-                    return self.object(&format!("{definition}.{}", field.json_name), schema, inner);
-                }
-                object([("$ref", format!("{}{}", self.dialect.prefix(), super::name(inner)).into())])
+                object([("$ref", format!("{}{}", self.dialect.prefix(), super::name(schema.get(id))).into())])
             }
             Type::Bool => typed("boolean", ""),
             Type::Int32 => typed("integer", "int32"),
@@ -137,14 +133,12 @@ impl Definitions {
                 }
                 object([("type", "array".into()), ("items", one.into())])
             }
-            Type::IntOrString => object([("x-kubernetes-int-or-string", true.into())]),
-            Type::Json => object([("type", "object".into()), ("x-kubernetes-preserve-unknown-fields", true.into())]),
             _ => typed("string", ""),
         }
     }
 
     /// OpenAPI v3 takes nothing beside a reference: it moves into `allOf` where something stands there.
-    fn referring(&self, mut value: Map<String, Value>) -> Value {
+    pub(super) fn referring(&self, mut value: Map<String, Value>) -> Value {
         if self.dialect == Dialect::V3
             && value.len() > 1
             && let Some(reference) = value.remove("$ref")
@@ -167,7 +161,7 @@ fn zero(field: &Field) -> Option<Value> {
 }
 
 /// The `x-kubernetes-` members.
-fn extend(value: &mut Map<String, Value>, field: &Field) {
+pub(super) fn extend(value: &mut Map<String, Value>, field: &Field) {
     let list_type = match field.list_type {
         Some(ListType::Atomic) => "atomic",
         Some(ListType::Set) => "set",

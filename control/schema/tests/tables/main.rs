@@ -2,6 +2,7 @@
 
 mod apply;
 mod bodies;
+mod openapi;
 mod own;
 mod patches;
 mod structural;
