@@ -1,6 +1,6 @@
 //! The admission chain: what may be written, and what is filled in, beyond what a kind's own strategy says.
 //!
-//! Allowed dependencies: api, env, schema, client, auth, quota. Never registry or store: it is handed attributes and objects
+//! Allowed dependencies: api, env, schema, cel, client, auth, quota. Never registry or store: it is handed attributes and objects
 //! and reads the rest of the cluster through a client, as `system:apiserver`.
 //!
 //! Invariants:
@@ -10,8 +10,10 @@
 
 mod chain;
 pub mod limits;
+mod matching;
 pub mod plugins;
 mod registration;
+mod scene;
 
 pub use chain::{Chain, Plugin};
 pub use registration::{Parts, Selection, chain};

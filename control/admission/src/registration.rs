@@ -3,6 +3,7 @@
 use crate::chain::{Chain, Plugin};
 use crate::plugins;
 use sampan_api::Authorizer;
+use sampan_api::k8s::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use sampan_api::k8s::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
 use sampan_api::k8s::api::networking::v1::IngressClass;
 use sampan_api::k8s::api::node::v1::RuntimeClass;
@@ -108,7 +109,15 @@ const PLUGINS: &[Registration] = &[
     // New plugins stand above: webhooks, quota and deny are last.
     unbuilt("MutatingAdmissionPolicy", On::Always),
     unbuilt("MutatingAdmissionWebhook", On::Always),
-    unbuilt("ValidatingAdmissionPolicy", On::Always),
+    built("ValidatingAdmissionPolicy", On::Always, |parts| {
+        Ok(Arc::new(plugins::ValidatingAdmissionPolicy::new(
+            parts.informers.of::<ValidatingAdmissionPolicy>()?,
+            parts.informers.of::<ValidatingAdmissionPolicyBinding>()?,
+            parts.informers.of::<Namespace>()?,
+            parts.client.clone(),
+            parts.authorizer.clone(),
+        )))
+    }),
     unbuilt("ValidatingAdmissionWebhook", On::Always),
     built("ResourceQuota", On::Always, |parts| {
         Ok(Arc::new(plugins::ResourceQuota::new(parts.informers.of::<ResourceQuota>()?, parts.client.clone())))

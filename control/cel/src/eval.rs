@@ -49,9 +49,10 @@ fn lazy<'a>(inputs: &'a Inputs<'a>, name: &str) -> Eval<'a> {
     }
     let (value, cost) = run(program, inputs, PER_CALL_COST_MAX);
     let value = value.map_err(|error| match error {
-        EvalError::Failed(text) => {
-            EvalError::Failed(format!("composited variable \"{name}\" fails to evaluate: {text}"))
-        }
+        EvalError::Failed(text) => EvalError::Failed(format!(
+            "composited variable \"{}\" fails to evaluate: {text}",
+            name.trim_start_matches("variables.")
+        )),
         other => other,
     });
     inputs.keep_lazy(name, value.clone(), cost);
@@ -123,6 +124,11 @@ impl<'a> Evaluator<'a> {
 
     fn variable(&mut self, name: &'a str) -> Eval<'a> {
         let Some(at) = self.locals.iter().rposition(|local| local.name == name) else {
+            if self.inputs.lazy_program(name).is_some() {
+                // It is written as a field of an object.
+                self.meter.charge(1)?;
+                return lazy(self.inputs, name);
+            }
             return self.inputs.get(name).ok_or_else(|| EvalError::failed(format!("no such attribute(s): {name}")));
         };
         if let Some(value) = &self.locals[at].value {
@@ -156,13 +162,6 @@ impl<'a> Evaluator<'a> {
     }
 
     fn select(&mut self, select: &'a Select) -> Eval<'a> {
-        if let (Kind::Ident(name), Test::Value) = (&select.operand.kind, select.test)
-            && self.inputs.is_lazy(name)
-            && !self.locals.iter().any(|local| local.name == &**name)
-        {
-            self.meter.charge(1)?;
-            return lazy(self.inputs, &select.field);
-        }
         let operand = self.operand(&select.operand)?;
         if matches!(operand, Value::Optional(None)) && select.test == Test::Value {
             return Ok(operand);

@@ -18,7 +18,7 @@ impl Decisions {
     }
 }
 
-/// Expressions that are only evaluated when they are asked for, under one name: `variables.x`.
+/// Expressions that are only evaluated when they are asked for, by the names of the variables that they are.
 #[derive(Debug, Default)]
 struct Lazy<'a> {
     programs: Vec<(&'a str, &'a Compiled)>,
@@ -30,20 +30,20 @@ struct Lazy<'a> {
 #[derive(Debug, Default)]
 pub struct Inputs<'a> {
     values: Vec<(&'a str, Value<'a>)>,
-    lazy: Option<(&'a str, Lazy<'a>)>,
+    lazy: Lazy<'a>,
     decisions: Option<&'a Decisions>,
 }
 
 impl<'a> Inputs<'a> {
     /// These values by their names.
     pub fn new(values: impl IntoIterator<Item = (&'a str, Value<'a>)>) -> Self {
-        Self { values: values.into_iter().collect(), lazy: None, decisions: None }
+        Self { values: values.into_iter().collect(), lazy: Lazy::default(), decisions: None }
     }
 
-    /// Also expressions under `name`, each evaluated at most once.
+    /// Also variables that are expressions themselves, each evaluated at most once.
     #[must_use]
-    pub fn with_lazy(mut self, name: &'a str, programs: Vec<(&'a str, &'a Compiled)>) -> Self {
-        self.lazy = Some((name, Lazy { programs, ..Lazy::default() }));
+    pub fn with_lazy(mut self, programs: Vec<(&'a str, &'a Compiled)>) -> Self {
+        self.lazy = Lazy { programs, ..Lazy::default() };
         self
     }
 
@@ -56,36 +56,29 @@ impl<'a> Inputs<'a> {
 
     /// The cost of expressions that were asked for by others since this was last called.
     pub fn take_lazy_cost(&self) -> u64 {
-        self.lazy.as_ref().map_or(0, |(_, lazy)| lazy.cost.take())
+        self.lazy.cost.take()
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.values.iter().any(|(known, _)| *known == name) || self.is_lazy(name)
+        self.values.iter().any(|(known, _)| *known == name) || self.lazy_program(name).is_some()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
         self.values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
     }
 
-    pub(crate) fn is_lazy(&self, name: &str) -> bool {
-        self.lazy.as_ref().is_some_and(|(known, _)| *known == name)
-    }
-
     /// The expression that gives a name its value when it is asked for.
     pub(crate) fn lazy_program(&self, name: &str) -> Option<(&'a str, &'a Compiled)> {
-        let (_, lazy) = self.lazy.as_ref()?;
-        lazy.programs.iter().find(|(known, _)| *known == name).copied()
+        self.lazy.programs.iter().find(|(known, _)| *known == name).copied()
     }
 
     pub(crate) fn lazy_value(&self, name: &str) -> Option<Result<Value<'a>, EvalError>> {
-        self.lazy.as_ref()?.1.found.borrow().get(name).cloned()
+        self.lazy.found.borrow().get(name).cloned()
     }
 
     pub(crate) fn keep_lazy(&self, name: &'a str, value: Result<Value<'a>, EvalError>, cost: u64) {
-        if let Some((_, lazy)) = &self.lazy {
-            lazy.cost.set(lazy.cost.get().saturating_add(cost));
-            lazy.found.borrow_mut().insert(name, value);
-        }
+        self.lazy.cost.set(self.lazy.cost.get().saturating_add(cost));
+        self.lazy.found.borrow_mut().insert(name, value);
     }
 
     pub(crate) fn decision(&self, question: &Question) -> Option<&Decision> {

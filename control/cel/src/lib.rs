@@ -8,6 +8,7 @@
 //! - Costs are Kubernetes' units, reckoned as Kubernetes reckons them: they decide what is taken.
 //! - Data is looked at where it stands.
 
+pub mod admission;
 mod authorizer;
 mod check;
 mod compare;

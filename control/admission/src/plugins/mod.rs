@@ -16,6 +16,7 @@ mod runtime_class;
 mod storage;
 mod taint_nodes_by_condition;
 mod tolerations;
+mod validating_admission_policy;
 
 pub use always::{AlwaysAdmit, AlwaysDeny};
 pub use default_class::{DefaultIngressClass, DefaultStorageClass};
@@ -32,3 +33,4 @@ pub use resource_quota::ResourceQuota;
 pub use runtime_class::RuntimeClass;
 pub use storage::{PersistentVolumeClaimResize, StorageObjectInUseProtection};
 pub use taint_nodes_by_condition::TaintNodesByCondition;
+pub use validating_admission_policy::ValidatingAdmissionPolicy;

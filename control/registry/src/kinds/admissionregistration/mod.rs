@@ -1,5 +1,7 @@
 //! `admissionregistration.k8s.io`: webhooks and policies of admission.
 
+mod expressions;
+mod matching;
 mod mutating_webhook_configuration;
 mod validating_admission_policy;
 mod validating_admission_policy_binding;
@@ -9,6 +11,7 @@ use super::validation::checks::{label_selector, one_of};
 use super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::names;
+use sampan_cel::admission::Params;
 use std::collections::HashSet;
 
 pub(super) fn rows() -> Vec<Resource> {
@@ -20,7 +23,6 @@ pub(super) fn rows() -> Vec<Resource> {
     ]
 }
 
-const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const SECONDS_MAX: i64 = 30;
 const URL_FORMAT: &str = "desired format: https://host[/path]";
 
@@ -35,8 +37,9 @@ fn webhooks(list: At<'_>, errors: &mut FieldErrors) {
         }
         let rules = hook.get("rules");
         for rule in rules.items() {
-            operations(rule, errors);
+            matching::rule(rule, errors);
         }
+        matching::conditions(hook.get("matchConditions"), Params::None, errors);
         one_of(hook.get("failurePolicy"), errors, &["Fail", "Ignore"]);
         one_of(hook.get("matchPolicy"), errors, &["Equivalent", "Exact"]);
         let effects = hook.get("sideEffects");
@@ -77,25 +80,6 @@ fn qualified(name: At<'_>, errors: &mut FieldErrors) {
     } else if name.text().split('.').count() < 3 {
         name.invalid(errors, "should be a domain with at least three segments separated by dots");
     }
-}
-
-fn operations(rule: At<'_>, errors: &mut FieldErrors) {
-    let operations = rule.get("operations");
-    if operations.is_empty() {
-        operations.required(errors, "");
-    }
-    if operations.len() > 1 && operations.texts().contains(&"*") {
-        operations.invalid(errors, "if '*' is present, must not specify other operations");
-    }
-    for operation in operations.items() {
-        one_of(operation, errors, &OPERATIONS);
-    }
-    for field in ["apiGroups", "apiVersions", "resources"] {
-        if rule.get(field).is_empty() {
-            rule.get(field).required(errors, "");
-        }
-    }
-    one_of(rule.get("scope"), errors, &["*", "Cluster", "Namespaced"]);
 }
 
 fn url(at: At<'_>, errors: &mut FieldErrors) {

@@ -1,0 +1,144 @@
+//! The variables of expressions in admission: policies, match conditions, messages.
+
+use crate::decl::Decl;
+use crate::program::{Environment, Program};
+use crate::types::Type;
+use std::sync::Arc;
+
+/// Whether expressions may use `params`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Params {
+    Declared,
+    None,
+}
+
+/// Whether expressions may use `authorizer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorizer {
+    Declared,
+    None,
+}
+
+/// The declaration of `request`.
+pub fn request() -> Arc<Decl> {
+    let text = Decl::text;
+    let named =
+        |name: &str, last: &'static str| Decl::object(name, [("group", text()), ("version", text()), (last, text())]);
+    let kind = named("kubernetes.GroupVersionKind", "kind");
+    let resource = named("kubernetes.GroupVersionResource", "resource");
+    let user = Decl::object(
+        "kubernetes.UserInfo",
+        [
+            ("username", text()),
+            ("uid", text()),
+            ("groups", Decl::list(text())),
+            ("extra", Decl::map(Decl::list(text()))),
+        ],
+    );
+    Decl::object(
+        "kubernetes.AdmissionRequest",
+        [
+            ("kind", kind.clone()),
+            ("resource", resource.clone()),
+            ("subResource", text()),
+            ("requestKind", kind),
+            ("requestResource", resource),
+            ("requestSubResource", text()),
+            ("name", text()),
+            ("namespace", text()),
+            ("operation", text()),
+            ("userInfo", user),
+            ("dryRun", Decl::boolean()),
+            ("options", Decl::dynamic()),
+        ],
+    )
+}
+
+/// The declaration of `namespaceObject`: the fields of a Namespace that Kubernetes lets expressions see.
+pub fn namespace() -> Arc<Decl> {
+    let (text, texts) = (Decl::text, || Decl::list(Decl::text()));
+    let condition = Decl::object(
+        "kubernetes.NamespaceCondition",
+        [
+            ("status", text()),
+            ("type", text()),
+            ("lastTransitionTime", Decl::time()),
+            ("message", text()),
+            ("reason", text()),
+        ],
+    );
+    let metadata = Decl::object(
+        "kubernetes.NamespaceMetadata",
+        [
+            ("name", text()),
+            ("generateName", text()),
+            ("namespace", text()),
+            ("labels", Decl::map(text())),
+            ("annotations", Decl::map(text())),
+            ("UID", text()),
+            ("creationTimestamp", Decl::time()),
+            ("deletionGracePeriodSeconds", Decl::integer()),
+            ("deletionTimestamp", Decl::time()),
+            ("generation", Decl::integer()),
+            ("resourceVersion", text()),
+            ("finalizers", texts()),
+        ],
+    );
+    let spec = Decl::object("kubernetes.NamespaceSpec", [("finalizers", texts())]);
+    let status = Decl::object("kubernetes.NamespaceStatus", [("conditions", Decl::list(condition)), ("phase", text())]);
+    Decl::object("kubernetes.Namespace", [("metadata", metadata), ("spec", spec), ("status", status)])
+}
+
+/// The variables of an expression in admission.
+pub fn environment(params: Params, authorizer: Authorizer) -> Environment {
+    let mut environment: Environment = [
+        ("object".into(), Type::Dyn),
+        ("oldObject".into(), Type::Dyn),
+        ("request".into(), request().ty()),
+        ("namespaceObject".into(), namespace().ty()),
+    ]
+    .into();
+    if params == Params::Declared {
+        environment.insert("params".into(), Type::Dyn);
+    }
+    if authorizer == Authorizer::Declared {
+        let library = |name: &str| Type::Library(format!("kubernetes.authorization.{name}").into());
+        environment.insert("authorizer".into(), library("Authorizer"));
+        environment.insert("authorizer.requestResource".into(), library("ResourceCheck"));
+    }
+    environment
+}
+
+/// Declares `variables`, of which there are none yet.
+pub fn declare_variables(environment: &mut Environment) {
+    environment.insert("variables".into(), Decl::object("kubernetes.variables", []).ty());
+}
+
+/// The name under which an expression finds a variable of its policy.
+pub fn variable(name: &str) -> Arc<str> {
+    format!("variables.{name}").into()
+}
+
+/// Compiles an expression whose value must be of one of these types.
+///
+/// # Errors
+/// Why it cannot be used, in Kubernetes' words.
+pub fn compile(expression: &str, environment: &Environment, wanted: &[Type]) -> Result<Program, String> {
+    let program =
+        Program::compile(expression, environment).map_err(|issues| format!("{} failed: {issues}", issues.stage()))?;
+    if wanted.is_empty() || wanted.contains(program.ty()) {
+        return Ok(program);
+    }
+    let name = |ty: &Type| match ty {
+        Type::Null => "null_type".to_owned(),
+        other => other.to_string(),
+    };
+    let found = name(program.ty());
+    Err(match wanted {
+        [only] => format!("must evaluate to {} but got {found}", name(only)),
+        several => {
+            let several: Vec<String> = several.iter().map(name).collect();
+            format!("must evaluate to one of [{}] but got {found}", several.join(" "))
+        }
+    })
+}

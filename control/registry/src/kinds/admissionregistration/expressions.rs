@@ -1,0 +1,142 @@
+//! The expressions of a ValidatingAdmissionPolicy: each must compile, with the variables that stand before it.
+
+use super::super::validation::checks::one_of;
+use super::super::validation::{At, FieldErrors};
+use sampan_api::names;
+use sampan_cel::admission::{Authorizer, Params, compile, declare_variables, environment, variable};
+use sampan_cel::{Environment, Type};
+use std::collections::HashSet;
+
+/// Audit annotations of a policy.
+const ANNOTATIONS_MAX: usize = 20;
+/// Bytes of the expression of an audit annotation.
+const ANNOTATION_BYTES_MAX: usize = 5 * 1024;
+/// The reasons that a validation may give.
+const REASONS: [&str; 4] = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+
+/// The environments of a policy's expressions.
+pub(super) struct Expressions {
+    /// With the authorizer.
+    whole: Environment,
+    /// Of messages, which have none.
+    messages: Environment,
+}
+
+impl Expressions {
+    /// Without variables yet.
+    pub(super) fn new(params: Params) -> Self {
+        let (mut whole, mut messages) =
+            (environment(params, Authorizer::Declared), environment(params, Authorizer::None));
+        declare_variables(&mut whole);
+        declare_variables(&mut messages);
+        Self { whole, messages }
+    }
+
+    /// Checks the variables, and declares each for those after it.
+    pub(super) fn variables(&mut self, list: At<'_>, errors: &mut FieldErrors) {
+        for one in list.items() {
+            let (name, expression) = (one.get("name"), one.get("expression"));
+            if name.text().trim().is_empty() {
+                name.required(errors, "name is not specified");
+            } else if !is_identifier(name.text()) {
+                name.invalid(errors, "must be a valid CEL identifier");
+            }
+            if expression.text().trim().is_empty() {
+                expression.required(errors, "expression is not specified");
+                continue;
+            }
+            match compile(expression.text(), &self.whole, &[]) {
+                Ok(program) => {
+                    for environment in [&mut self.whole, &mut self.messages] {
+                        environment.insert(variable(name.text()), program.ty().clone());
+                    }
+                }
+                Err(why) => expression.invalid(errors, why),
+            }
+        }
+    }
+
+    pub(super) fn validations(&self, list: At<'_>, errors: &mut FieldErrors) {
+        for one in list.items() {
+            let (expression, message) = (one.get("expression"), one.get("message"));
+            if expression.text().trim().is_empty() {
+                expression.required(errors, "expression is not specified");
+            } else if let Err(why) = compile(expression.text(), &self.whole, &[Type::Bool]) {
+                expression.invalid(errors, why);
+            }
+            let own = one.get("messageExpression");
+            if !own.text().is_empty() {
+                if own.text().trim().is_empty() {
+                    own.invalid(errors, "must be non-empty if specified");
+                } else if let Err(why) = compile(own.text(), &self.messages, &[Type::String]) {
+                    own.invalid(errors, why);
+                }
+            }
+            let trimmed = message.text().trim();
+            if !message.text().is_empty() && trimmed.is_empty() {
+                message.invalid(errors, "must be non-empty if specified");
+            } else if trimmed.contains(['\n', '\r']) {
+                message.invalid(errors, "must not contain line breaks");
+            }
+            if one.get("reason").is_set() {
+                one_of(one.get("reason"), errors, &REASONS);
+            }
+        }
+    }
+
+    pub(super) fn annotations(&self, list: At<'_>, policy: &str, errors: &mut FieldErrors) {
+        if list.len() > ANNOTATIONS_MAX {
+            list.invalid(errors, format!("must not have more than {ANNOTATIONS_MAX} auditAnnotations"));
+        }
+        let mut seen = HashSet::new();
+        for one in list.items() {
+            let (key, value) = (one.get("key"), one.get("valueExpression"));
+            if policy.is_empty() {
+                key.invalid(errors, "requires metadata.name be non-empty");
+            } else {
+                let full = format!("{policy}/{}", key.text());
+                key.invalid_each_as(errors, &full, names::qualified_name(&full));
+            }
+            let trimmed = value.text().trim();
+            if trimmed.is_empty() {
+                value.required(errors, "valueExpression is not specified");
+            } else if trimmed.len() > ANNOTATION_BYTES_MAX {
+                value.required(errors, &format!("must not exceed {ANNOTATION_BYTES_MAX} bytes in length"));
+            } else if let Err(why) = compile(trimmed, &self.whole, &[Type::String, Type::Null]) {
+                value.invalid(errors, why);
+            }
+            if !seen.insert(key.text().to_owned()) {
+                key.duplicate(errors);
+            }
+        }
+    }
+}
+
+/// Whether a name can be used in an expression.
+fn is_identifier(name: &str) -> bool {
+    const WORDS: [&str; 21] = [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ];
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !WORDS.contains(&name)
+}
