@@ -76,7 +76,8 @@ async fn expressions_decide() {
     let one = |expression: &str| json!({"validations": [{"expression": expression}]});
     check(one("int(object.data.n) < 6"), deny(), "").await;
     check(one("int(object.data.n) < 5"), deny(), "failed expression: int(object.data.n) < 5").await;
-    check(one("object.data.x == 'y'"), deny(), "expression 'object.data.x == 'y'' resulted in error: no such key: x").await;
+    check(one("object.data.x == 'y'"), deny(), "expression 'object.data.x == 'y'' resulted in error: no such key: x")
+        .await;
     check(one("object.data.n != '5'"), json!({"validationActions": ["Audit"]}), "").await;
     let ignored = json!({"failurePolicy": "Ignore", "validations": [{"expression": "object.data.x == 'y'"}]});
     check(ignored, deny(), "").await;
@@ -102,7 +103,8 @@ async fn expressions_decide() {
     check(one("namespaceObject.metadata.name == 'default' && request.userInfo.username == 'admin'"), deny(), "").await;
     let rights = "authorizer.group('').resource('secrets').namespace('default').check('get').allowed() && authorizer.requestResource.check('create').allowed()";
     check(one(rights), deny(), "").await;
-    let account = "!authorizer.serviceAccount('default', 'default').group('').resource('secrets').check('delete').allowed()";
+    let account =
+        "!authorizer.serviceAccount('default', 'default').group('').resource('secrets').check('delete').allowed()";
     check(one(account), deny(), "").await;
     check(
         json!({"validations": [{"expression": "[1, 2, 3].all(a, lists.range(1000).all(b, lists.range(1000).all(c, a + b + c >= 0)))"}]}),
@@ -114,7 +116,8 @@ async fn expressions_decide() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_has_the_reason_of_the_validation() {
-    for (reason, code) in [("Forbidden", 403), ("Unauthorized", 401), ("Invalid", 422), ("RequestEntityTooLarge", 413)] {
+    for (reason, code) in [("Forbidden", 403), ("Unauthorized", 401), ("Invalid", 422), ("RequestEntityTooLarge", 413)]
+    {
         let spec = json!({"validations": [{"expression": "false", "reason": reason, "message": "no"}]});
         let (admin, _server) = world(spec, deny()).await;
         let made = admin.namespaced::<ConfigMap>(NAMESPACE).create(&config_map("c", json!({}), json!({}))).await;
@@ -128,7 +131,8 @@ async fn the_answer_has_the_reason_of_the_validation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deletions_are_decided_by_what_is_deleted() {
-    let spec = json!({"validations": [{"expression": "request.operation != 'DELETE' || oldObject.metadata.name != 'kept'"}]});
+    let spec =
+        json!({"validations": [{"expression": "request.operation != 'DELETE' || oldObject.metadata.name != 'kept'"}]});
     let (admin, _server) = world(spec, deny()).await;
     let maps = admin.namespaced::<ConfigMap>(NAMESPACE);
     for name in ["kept", "free"] {
@@ -155,7 +159,8 @@ async fn parameters_are_objects_of_the_cluster() {
     maps.create(&config_map("listed", json!({}), json!({}))).await.expect("it is listed");
     let refused = maps.create(&config_map("c", json!({}), json!({}))).await.expect_err("not listed");
     assert!(refused.to_string().contains("not listed"), "{refused}");
-    let selected = json!({"validationActions": ["Deny"], "paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"}});
+    let selected =
+        json!({"validationActions": ["Deny"], "paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"}});
     assert_eq!(answer(spec, selected, config_map("c", json!({}), json!({}))).await, "");
 }
 
@@ -185,18 +190,24 @@ async fn what_does_not_compile_is_refused_when_it_is_written() {
     };
     let one = |expression: &str| json!({"validations": [{"expression": expression}]});
     check(one("object."), "spec.validations[0].expression: Invalid value: \"object.\": compilation failed: ERROR: <input>:1:8: Syntax error: no viable alternative at input '.'").await;
-    check(one("1 + 1"), "spec.validations[0].expression: Invalid value: \"1 + 1\": must evaluate to bool but got int").await;
+    check(one("1 + 1"), "spec.validations[0].expression: Invalid value: \"1 + 1\": must evaluate to bool but got int")
+        .await;
     check(one("params.x"), "undeclared reference to 'params' (in container '')").await;
     check(one("variables.x == 1"), "undefined field 'x'").await;
     let twice = json!({"matchConditions": [{"name": "a", "expression": "true"}, {"name": "a", "expression": "1"}], "validations": [{"expression": "true"}]});
-    check(twice.clone(), "spec.matchConditions[1].expression: Invalid value: \"1\": must evaluate to bool but got int").await;
+    check(twice.clone(), "spec.matchConditions[1].expression: Invalid value: \"1\": must evaluate to bool but got int")
+        .await;
     check(twice, "spec.matchConditions[1].name: Duplicate value: \"a\"").await;
     let audit = json!({"auditAnnotations": [{"key": "k", "valueExpression": "1"}]});
     check(audit, "spec.auditAnnotations[0].valueExpression: Invalid value: \"1\": must evaluate to one of [string null_type] but got int").await;
     let bad = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Deny", "Warn"], "paramRef": {}}});
     let made = admin.all::<ValidatingAdmissionPolicyBinding>().create(&typed(bad)).await;
     let error = made.expect_err("it is wrong").to_string();
-    for part in ["spec.validationActions: Invalid value", "spec.paramRef: Required value: one of name or selector must be specified", "spec.paramRef.parameterNotFoundAction: Required value"] {
+    for part in [
+        "spec.validationActions: Invalid value",
+        "spec.paramRef: Required value: one of name or selector must be specified",
+        "spec.paramRef.parameterNotFoundAction: Required value",
+    ] {
         assert!(error.contains(part), "{part}: {error}");
     }
 }
