@@ -6,6 +6,34 @@ use crate::registry::{Registry, is_storage};
 use crate::resource::HistoryClass;
 use crate::table::storage_prefix;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The revision below which each class's history is old. A prefix that has not changed keeps its history, since there is
+/// none to drop; a list that was begun below its class's revision is over all the same, as in Kubernetes.
+#[derive(Default)]
+pub(crate) struct Floors {
+    scant: AtomicU64,
+    usual: AtomicU64,
+    ample: AtomicU64,
+}
+
+impl Floors {
+    fn of(&self, class: HistoryClass) -> &AtomicU64 {
+        match class {
+            HistoryClass::Scant => &self.scant,
+            HistoryClass::Usual => &self.usual,
+            HistoryClass::Ample => &self.ample,
+        }
+    }
+
+    pub(crate) fn get(&self, class: HistoryClass) -> u64 {
+        self.of(class).load(Ordering::Relaxed)
+    }
+
+    fn raise(&self, class: HistoryClass, revision: u64) {
+        self.of(class).fetch_max(revision, Ordering::Relaxed);
+    }
+}
 
 impl Registry {
     /// Drops history that is older than its class keeps, once a period, for ever: to be spawned by the owner. Ages come
@@ -29,6 +57,7 @@ impl Registry {
                     continue;
                 }
             };
+            self.inner.floors.raise(class, revision);
             for (prefix, changed) in self.prefixes(class) {
                 let floor = done.get(&prefix).copied().unwrap_or(0);
                 // A prefix that has not changed since its last compaction has no history to drop.
@@ -65,7 +94,9 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::allocate::Allocator;
+    use crate::error::Error;
     use crate::kinds::ServiceAllocator;
+    use crate::options::ListOptions;
     use crate::{Config, Resource, ResourceTable, Strategy};
     use sampan_env::{Env, Tasks};
     use sampan_store::memory::MemoryStore;
@@ -112,5 +143,45 @@ mod tests {
             assert_eq!(store.floor(prefix).await, Ok(expected), "{prefix}");
         }
         assert_eq!(store.floor(ALLOCATIONS).await, Ok(last));
+    }
+
+    /// A list that was begun before what its class keeps is over, though nothing of its kind has changed: a client sees an
+    /// inconsistent rest, and that it is one.
+    #[tokio::test(start_paused = true)]
+    async fn a_list_goes_on_as_long_as_its_class_keeps_history() {
+        let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
+        let row = Resource::new("", "v1", "usuals", "Usual").history(HistoryClass::Usual);
+        let table = Arc::new(ResourceTable::new([row.clone()]).expect("a table"));
+        let put = async |key: &str| {
+            let value = r#"{"apiVersion":"v1","kind":"Usual","metadata":{}}"#;
+            let ops = vec![Op::put(format!("/registry/core/usuals/{key}"), value)];
+            store.txn(Txn { compares: Vec::new(), ops, writer: Writer::default() }).await.expect("nothing to refuse");
+        };
+        for name in ["n/a", "n/b", "n/c"] {
+            put(name).await;
+        }
+        let registry = Registry::open(Config::new(store.clone(), env.clone(), table)).await.expect("opens");
+        let page = async |token: &str| {
+            let options = ListOptions { limit: 1, continue_token: token.to_owned(), ..ListOptions::default() };
+            registry.list(&row, "n", &options).await
+        };
+        let first = page("").await.expect("a page").continue_token.expect("more");
+        tokio::time::advance(HistoryClass::Usual.retention() + Duration::from_secs(1)).await;
+        registry.compact(&mut HashMap::new()).await;
+        page(&first).await.expect("nothing was written since");
+        store
+            .txn(Txn {
+                compares: Vec::new(),
+                ops: vec![Op::put("/registry/core/others/x", "{}")],
+                writer: Writer::default(),
+            })
+            .await
+            .expect("nothing to refuse");
+        tokio::time::advance(HistoryClass::Usual.retention() + Duration::from_secs(1)).await;
+        registry.compact(&mut HashMap::new()).await;
+        let Err(Error::ContinueExpired { token }) = page(&first).await else { panic!("it goes on") };
+        let rest = page(&token).await.expect("the rest");
+        assert_eq!((&*rest.items[0].key.name, rest.remaining), ("b", Some(1)));
     }
 }

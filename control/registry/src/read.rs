@@ -114,6 +114,11 @@ impl Registry {
         let limit = limit(options);
         let after = token.as_ref().map(|token| format!("{}{}", place.prefix, token.after));
         let left = token.as_ref().and_then(|token| token.left);
+        if let (Some(token), Wanted::Exact(revision)) = (&token, wanted)
+            && revision < self.inner.floors.get(place.storage.history)
+        {
+            return Err(Error::ContinueExpired { token: token.inconsistent().encode() });
+        }
         let snapshot = match wanted {
             Wanted::Latest => {
                 self.catch_up().await?;

@@ -2,6 +2,7 @@
 
 use crate::allocate::Pools;
 use crate::codec::{Codec, Plain};
+use crate::compaction::Floors;
 use crate::encode::{self, Refusal, Revisions, StoredDecoder};
 use crate::error::Error;
 use crate::options::Caller;
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) decoder: Arc<StoredDecoder>,
     pub(crate) watch: Watch,
     pub(crate) seal: Seal,
+    pub(crate) floors: Floors,
 }
 
 /// One call's place: the row that was named, the row that is stored (errors name it, as Kubernetes' do), the key.
@@ -104,9 +106,20 @@ impl Registry {
         let stored = table.iter().filter(|row| is_storage(row));
         let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
         let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
-        let seal = Seal::new(&env);
-        let inner =
-            Inner { store, env, table: Current::new(table), codec, pools, capabilities, gates, decoder, watch, seal };
+        let (seal, floors) = (Seal::new(&env), Floors::default());
+        let inner = Inner {
+            store,
+            env,
+            table: Current::new(table),
+            codec,
+            pools,
+            capabilities,
+            gates,
+            decoder,
+            watch,
+            seal,
+            floors,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
