@@ -74,7 +74,9 @@ const PLUGINS: &[Registration] = &[
     built("TaintNodesByCondition", On::Always, |_| Ok(Arc::new(plugins::TaintNodesByCondition))),
     built("AlwaysPullImages", On::WhenEnabled, |_| Ok(Arc::new(plugins::AlwaysPullImages))),
     unbuilt("ImagePolicyWebhook", On::WhenEnabled),
-    unbuilt("PodSecurity", On::Always),
+    built("PodSecurity", On::Always, |parts| {
+        Ok(Arc::new(plugins::PodSecurity::new(parts.informers.of::<Namespace>()?, parts.client.clone())))
+    }),
     unbuilt("PodNodeSelector", On::WhenEnabled),
     built("Priority", On::Always, |parts| {
         Ok(Arc::new(plugins::Priority::new(parts.informers.of::<PriorityClass>()?, parts.client.clone())))

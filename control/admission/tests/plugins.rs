@@ -167,3 +167,24 @@ async fn ingresses_get_the_default_class_and_pods_their_place() {
     let bound = world.send("GET", &format!("{PODS}/p"), &Value::Null).await.expect("there");
     assert_eq!(bound["metadata"]["labels"], json!({"topology.kubernetes.io/zone": "z"}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespaces_labels_say_what_its_pods_may() {
+    let world = world().await;
+    let shared = |name: &str| pod(name, json!({"hostPID": true}));
+    world.make(PODS, shared("old")).await;
+    let label = |level: &str| json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": level}}});
+    let wrong = world.send("PATCH", "/api/v1/namespaces/default", &label("strict")).await.expect_err("no level");
+    let text = "Namespace \"default\" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"strict\": must be one of privileged, baseline, restricted";
+    assert!(wrong.contains(text), "{wrong}");
+    world.send("PATCH", "/api/v1/namespaces/default", &label("baseline")).await.expect("labelled");
+    world.until(PODS, &shared("dry"), |made| made.is_err()).await;
+    let refused = world.send("POST", PODS, &shared("new")).await.expect_err("forbidden");
+    let text = "pods \"new\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostPID=true)";
+    assert!(refused.contains(text), "{refused}");
+    world.make(PODS, pod("plain", json!({}))).await;
+    // Who writes a template is only told.
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"hostPID": true, "containers": [{"name": "c", "image": "i"}]}});
+    let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
+    world.make("/apis/apps/v1/namespaces/default/deployments", json!({"metadata": {"name": "d"}, "spec": spec})).await;
+}

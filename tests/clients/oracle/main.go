@@ -23,6 +23,7 @@ type answer struct {
 // The functions by name. Each gets its input undecoded.
 var functions = map[string]func(json.RawMessage) (any, error){
 	"quantity":       quantity,
+	"pod-security":   podSecurity,
 	"label-selector": labelSelector,
 	"field-selector": fieldSelector,
 	"name":           name,

@@ -5,6 +5,7 @@
 //! anything, or one that never gives an error that it is known for.
 
 mod codec;
+mod pods;
 mod words;
 
 use sampan_testing::Dice;
@@ -152,4 +153,9 @@ fn json_of_all_kinds() {
 fn protobuf_of_all_kinds() {
     codec::PROTOBUF.check();
     codec::PROTOBUF_OF_GO.check();
+}
+
+#[test]
+fn pod_security() {
+    pods::POD_SECURITY.check();
 }
