@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that is done to this repository, by one command each.
 
 mod command;
+mod conformance;
 mod ratchet;
 mod source;
 mod test;
@@ -32,6 +33,8 @@ enum Task {
     },
     /// Build or install the outside programs that the tests use
     Tools,
+    /// Run Kubernetes' own conformance suite, a verdict for each test
+    Conformance(conformance::Options),
     /// Print the figures, against peers that run in the same call
     Bench {
         #[arg(trailing_var_arg = true)]
@@ -50,6 +53,7 @@ fn main() -> anyhow::Result<()> {
             tools::interpreted(&root, &tools)?;
             tools::clients(&root, &tools)
         }),
+        Task::Conformance(options) => conformance::run(&root, &options),
         Task::Bench { arguments } => bench(&root, &arguments),
     }
 }

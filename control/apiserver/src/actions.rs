@@ -2,6 +2,7 @@
 
 mod batch;
 mod binding;
+mod changes;
 mod eviction;
 mod review;
 mod scale;
@@ -52,6 +53,7 @@ pub(crate) fn builtin() -> HashMap<String, Arc<dyn Action>> {
     add("tokenreview", Arc::new(NotServed("tokenreviews")));
     add("token", Arc::new(NotServed("serviceaccounts/token")));
     add("componentstatus", Arc::new(NotServed("componentstatuses")));
+    add("changes", Arc::new(changes::Changes));
     add("decisionbatch", Arc::new(batch::CreateBatch));
     add("scheduling", Arc::new(NotServed("the explanation of a scheduling decision")));
     all

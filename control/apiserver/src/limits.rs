@@ -74,6 +74,13 @@ pub const WEBSOCKET_MESSAGE_MAX: usize = 4 * 1024;
 /// What a WebSocket holds of messages that its peer has not taken, bytes: the largest event, twice.
 pub const WEBSOCKET_WRITE_BUFFER: usize = 4 * 1024 * 1024;
 
+/// Changes of one page of a history, where the caller says no other number.
+pub const CHANGES_PAGE: u64 = 100;
+/// The most changes of one page.
+pub const CHANGES_PAGE_MAX: usize = 500;
+/// Bytes of objects after which a page of an object's history ends.
+pub const HISTORY_ANSWER_BYTES: usize = 1024 * 1024;
+
 /// Events that one chunk of a watch may carry, so that a burst is one write and not a hundred.
 pub const WATCH_EVENTS_PER_CHUNK: usize = 128;
 /// A chunk of a watch is sent when it has grown to this, bytes. One that is computed is made of [`COMPUTED_BYTES_MIN`].

@@ -7,6 +7,7 @@ mod delete;
 mod get;
 mod history;
 mod list;
+pub(crate) mod past;
 pub(crate) mod patch;
 mod update;
 mod watch;

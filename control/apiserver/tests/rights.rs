@@ -220,3 +220,22 @@ async fn a_budget_is_asked_before_a_pod_goes() {
     assert_eq!(answer.code, 500, "{}", answer.text());
     assert!(answer.message().contains("more than one PodDisruptionBudget"), "{}", answer.message());
 }
+
+/// The changes of an object of the namespace before are left out of its history, unless the right over all namespaces is
+/// held.
+#[tokio::test]
+async fn what_became_of_anothers_object_is_shown_to_nobody_else() {
+    for (allows, shown) in [
+        (
+            (|attributes| attributes.group != "history.sampan.dev" || attributes.namespace == "tenant")
+                as fn(&Attributes) -> bool,
+            0,
+        ),
+        (|_| true, 2),
+    ] {
+        let (server, _, _) = made_again(allows).await;
+        let answer = server.get(&format!("{TENANT}/c?history=true")).await;
+        let count = answer.json()["items"].as_array().map_or(0, Vec::len);
+        assert_eq!((answer.code, count), (if shown == 0 { 404 } else { 200 }, shown), "{}", answer.text());
+    }
+}

@@ -39,7 +39,7 @@ pub(crate) struct Tenancies {
 
 impl Tenancies {
     /// Whether the state of `revision` under that key was its present namespace's.
-    fn cover(&self, key: &RecordKey, revision: u64) -> bool {
+    pub(crate) fn cover(&self, key: &RecordKey, revision: u64) -> bool {
         let Some(namespaces) = &self.namespaces else { return true };
         // Nothing about namespaces has changed since: all are who they were.
         if namespaces.changed <= revision {

@@ -26,6 +26,7 @@ mod error;
 mod history;
 pub mod kinds;
 pub mod limits;
+mod log;
 mod metadata;
 pub mod options;
 mod read;
@@ -46,6 +47,7 @@ pub use allocate::{Pool, Pools};
 pub use codec::Codec;
 pub use delete::Deleted;
 pub use error::Error;
+pub use log::{Change, Changes, Span};
 pub use metadata::{check_name, settle_namespace};
 pub use options::{
     Caller, CreateValidation, Creation, DeleteOptions, GetOptions, HistoryRight, ListOptions, Managers, OfferedRight,

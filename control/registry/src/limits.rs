@@ -37,3 +37,5 @@ pub const HISTORY_SCANT: Duration = Duration::from_secs(60);
 pub const HISTORY_USUAL: Duration = Duration::from_secs(5 * 60);
 /// Age up to which history is kept that people ask about afterwards.
 pub const HISTORY_AMPLE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Rows of the log that are looked at for one page of changes.
+pub const CHANGES_EXAMINED_MAX: usize = 20_000;

@@ -13,7 +13,7 @@ use crate::table::{Current, Index, ResourceTable, TableChanges, storage_prefix};
 use bytes::Bytes;
 use sampan_api::limits::{NESTING_MAX, OBJECT_MAX};
 use sampan_api::object::Object;
-use sampan_api::record::{Record, Writer};
+use sampan_api::record::{Record, RecordKey, Writer};
 use sampan_api::status::Status;
 use sampan_env::Env;
 use sampan_schema::gates::Gates;
@@ -83,6 +83,13 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Namespace and name out of a key.
+    pub(crate) fn record_key(&self, key: &str) -> RecordKey {
+        let rest = key.strip_prefix(self.prefix.as_str()).unwrap_or(key);
+        let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
+        RecordKey::new(namespace, name)
+    }
+
     pub(crate) fn key(&self, name: &str) -> String {
         if self.row.namespaced {
             format!("{}{}/{name}", self.prefix, self.namespace)

@@ -3,9 +3,8 @@
 use crate::ask::Ask;
 use crate::chain::{attributes, forbidden};
 use crate::core::Core;
-use crate::exchange::Exchange;
 use async_trait::async_trait;
-use sampan_api::{Attributes, Status, UserInfo};
+use sampan_api::{Attributes, Status};
 use sampan_registry::{HistoryRight, OfferedRight, Past};
 use std::sync::Arc;
 
@@ -15,37 +14,34 @@ const VERSION: &str = "v1alpha1";
 
 /// The caller's right to the history of what it reads, where the request names a revision.
 pub(super) fn right(ask: &Ask, names_revision: bool) -> OfferedRight {
-    names_revision.then(|| -> Arc<dyn HistoryRight> {
-        Arc::new(Asked {
-            core: ask.core.clone(),
-            exchange: ask.exchange.clone(),
-            user: ask.user.clone(),
-            query: ask.parts.uri.query().map(str::to_owned),
-        })
-    })
+    names_revision.then(|| asked(ask, attributes(&ask.exchange, &ask.user, ask.parts.uri.query())))
+}
+
+/// The caller's right to the history of what the attributes name.
+pub(super) fn right_to(ask: &Ask, attributes: Attributes) -> OfferedRight {
+    Some(asked(ask, attributes))
+}
+
+fn asked(ask: &Ask, attributes: Attributes) -> Arc<dyn HistoryRight> {
+    let attributes = Attributes { group: GROUP.to_owned(), version: VERSION.to_owned(), ..attributes };
+    Arc::new(Asked { core: ask.core.clone(), attributes })
 }
 
 struct Asked {
     core: Arc<Core>,
-    exchange: Arc<Exchange>,
-    user: Arc<UserInfo>,
-    query: Option<String>,
+    attributes: Attributes,
 }
 
 impl std::fmt::Debug for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asked").field("user", &self.user.name).field("path", &self.exchange.info.path()).finish()
+        f.debug_struct("Asked").field("attributes", &self.attributes).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl HistoryRight for Asked {
     async fn check(&self, past: Past) -> Result<(), Status> {
-        let mut attributes = Attributes {
-            group: GROUP.to_owned(),
-            version: VERSION.to_owned(),
-            ..attributes(&self.exchange, &self.user, self.query.as_deref())
-        };
+        let mut attributes = self.attributes.clone();
         if past == Past::OfAnother {
             attributes.namespace.clear();
         }
