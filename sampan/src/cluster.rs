@@ -453,7 +453,12 @@ async fn guard(
     let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
     let nodes = NodeAuthorizer::new(own.clone(), &informers)?;
     let authorizers: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
-    let parts = sampan_admission::Parts { client: own.clone(), informers, authorizer: authorizers.clone() };
+    let parts = sampan_admission::Parts {
+        client: own.clone(),
+        informers,
+        authorizer: authorizers.clone(),
+        webhooks: Arc::new(sampan_client::WebhookClient::new(own.clone(), tasks)),
+    };
     let chain = sampan_admission::chain(&parts, plugins)?;
     guards.tokens.look_up(own.clone(), &parts.informers)?;
     rbac.wait_synced().await?;

@@ -3,13 +3,16 @@
 use crate::chain::{Chain, Plugin};
 use crate::plugins;
 use sampan_api::Authorizer;
-use sampan_api::k8s::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use sampan_api::k8s::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    ValidatingWebhookConfiguration,
+};
 use sampan_api::k8s::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
 use sampan_api::k8s::api::networking::v1::IngressClass;
 use sampan_api::k8s::api::node::v1::RuntimeClass;
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::k8s::api::storage::v1::StorageClass;
-use sampan_client::{Client, Informers, Result};
+use sampan_client::{Client, Informer, Informers, Result, WebhookClient};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -21,6 +24,8 @@ pub struct Parts {
     pub informers: Informers,
     /// Whether somebody may do what a plugin makes depend on it.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Calls webhooks.
+    pub webhooks: Arc<WebhookClient>,
 }
 
 type Make = fn(&Parts) -> Result<Arc<dyn Plugin>>;
@@ -110,7 +115,10 @@ const PLUGINS: &[Registration] = &[
     unbuilt("NodeDeclaredFeatureValidator", On::Always),
     // New plugins stand above: webhooks, quota and deny are last.
     unbuilt("MutatingAdmissionPolicy", On::Always),
-    unbuilt("MutatingAdmissionWebhook", On::Always),
+    built("MutatingAdmissionWebhook", On::Always, |parts| {
+        let hooks = webhook_parts(parts, parts.informers.of::<MutatingWebhookConfiguration>()?)?;
+        Ok(Arc::new(plugins::MutatingAdmissionWebhook::new(hooks)))
+    }),
     built("ValidatingAdmissionPolicy", On::Always, |parts| {
         Ok(Arc::new(plugins::ValidatingAdmissionPolicy::new(
             parts.informers.of::<ValidatingAdmissionPolicy>()?,
@@ -120,12 +128,26 @@ const PLUGINS: &[Registration] = &[
             parts.authorizer.clone(),
         )))
     }),
-    unbuilt("ValidatingAdmissionWebhook", On::Always),
+    built("ValidatingAdmissionWebhook", On::Always, |parts| {
+        let hooks = webhook_parts(parts, parts.informers.of::<ValidatingWebhookConfiguration>()?)?;
+        Ok(Arc::new(plugins::ValidatingAdmissionWebhook::new(hooks)))
+    }),
     built("ResourceQuota", On::Always, |parts| {
         Ok(Arc::new(plugins::ResourceQuota::new(parts.informers.of::<ResourceQuota>()?, parts.client.clone())))
     }),
     built("AlwaysDeny", On::WhenEnabled, |_| Ok(Arc::new(plugins::AlwaysDeny))),
 ];
+
+/// What the plugins of webhooks are made of.
+fn webhook_parts(parts: &Parts, configurations: Informer) -> Result<plugins::WebhookParts> {
+    Ok(plugins::WebhookParts {
+        configurations,
+        namespaces: parts.informers.of::<Namespace>()?,
+        client: parts.client.clone(),
+        authorizer: parts.authorizer.clone(),
+        caller: parts.webhooks.clone(),
+    })
+}
 
 /// The plugins that act: those that v1.35 turns on, and NodeRestriction, with the changes that the configuration makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

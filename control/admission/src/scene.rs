@@ -53,6 +53,16 @@ impl Scene {
         }
     }
 
+    /// The request of an AdmissionReview, with its objects.
+    pub(crate) fn review_request(&self, uid: &str) -> Json {
+        let mut request = self.request.as_object().cloned().unwrap_or_default();
+        request.insert("uid".into(), uid.into());
+        request.insert("object".into(), self.object.clone());
+        request.insert("oldObject".into(), self.old.clone());
+        request.entry("options").or_insert(Json::Null);
+        Json::Object(request)
+    }
+
     /// The variables, with these parameters.
     pub(crate) fn inputs<'a>(&'a self, params: &'a Json, decisions: &'a Decisions) -> Inputs<'a> {
         let authorization = |state| Value::Library(Library::Authorization(Arc::new(state)));

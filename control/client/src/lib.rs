@@ -28,6 +28,7 @@ mod testing;
 mod tests;
 mod tls;
 mod watch;
+mod webhook;
 
 pub use api::{Api, Deleted, List, RecordList};
 pub use blob::{Blob, BlobError, BlobSource, Reference, ReferenceError};
@@ -44,5 +45,6 @@ pub use queue::{Backoff, Work, WorkQueue};
 pub use sampan_api::RecordEvent as WatchEvent;
 pub use tls::{CertificateAuthority, Credentials, RemoteConfig};
 pub use watch::WatchStream;
+pub use webhook::WebhookClient;
 
 pub type Result<T> = std::result::Result<T, Error>;

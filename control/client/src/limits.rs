@@ -80,3 +80,10 @@ pub const REFERENCE_MAX: usize = 512;
 
 const _: () = assert!(REQUEST_TIMEOUT.as_secs() > CONNECT_TIMEOUT.as_secs());
 const _: () = assert!(KEEP_ALIVE_TIMEOUT.as_secs() < KEEP_ALIVE_INTERVAL.as_secs());
+
+/// Largest answer of a webhook, bytes: a patch of the largest object, in base64, with room for the rest.
+pub const WEBHOOK_ANSWER_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of a webhook's refusal that are read.
+pub const WEBHOOK_REFUSAL_MAX: usize = 64 * 1024;
+/// Webhooks whose connections are kept.
+pub const WEBHOOKS_MAX: usize = 256;

@@ -103,6 +103,7 @@ impl Registry {
         let resource = row.gvr();
         let attributes = attributes(caller, place, &resource, &name);
         if caller.admission.mutate(&attributes, object).await? == Mutated::Yes {
+            shapes::reread(row, object)?;
             shapes::apply_defaults(row, object)?;
         }
         Ok(())

@@ -28,6 +28,19 @@ pub fn apply_defaults(row: &Resource, object: &mut Object) -> Result<(), Status>
     applied.map_err(|_| Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))
 }
 
+/// Reads an object that admission has changed as if it had come so: what the type does not have is dropped. Errors: 500,
+/// where a field is of another type than its own.
+pub fn reread(row: &Resource, object: &mut Object) -> Result<(), Status> {
+    let Some(ty) = &row.ty else { return Ok(()) };
+    let read = sampan_schema::json::from_value(ty.schema(), ty.id(), &object.to_value());
+    let read = read.map_err(|error| Status::internal(&error.to_string()))?;
+    match Object::from_value(read.value) {
+        Some(read) => *object = read,
+        None => return Err(Status::internal("admission made no object of the object")),
+    }
+    Ok(())
+}
+
 /// What the plain facts of its type's fields say of an object that is written over `old`, or new, as a whole (`""`) or
 /// through a view: see [`facts`]. Of a row with a status the status is a part of its own.
 pub fn check_facts(row: &Resource, object: &Object, old: Option<&Object>, view: &str) -> Found {

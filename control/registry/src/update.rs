@@ -164,6 +164,7 @@ impl Registry {
             warnings: caller.warnings,
         };
         if caller.admission.mutate(&attributes, &mut object).await? == Mutated::Yes {
+            shapes::reread(row, &mut object)?;
             shapes::apply_defaults(row, &mut object)?;
         }
         if let Some(stored_as) = &row.stored_as {

@@ -169,7 +169,8 @@ pub async fn guarded_through(env: Env, around: impl FnOnce(Arc<dyn Authorizer>) 
     let rbac = RbacAuthorizer::start(&informers, &server.tasks).expect("an authorizer");
     let nodes = NodeAuthorizer::new(own.clone(), &informers).expect("an authorizer of nodes");
     let both: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
-    let parts = sampan_admission::Parts { client: own, informers, authorizer: both.clone() };
+    let webhooks = Arc::new(sampan_client::WebhookClient::new(own.clone(), &server.tasks));
+    let parts = sampan_admission::Parts { client: own, informers, authorizer: both.clone(), webhooks };
     let chain = sampan_admission::chain(&parts, &Selection::default()).expect("admission plugins");
     rbac.wait_synced().await.expect("roles are read");
     parts.informers.wait_synced().await.expect("what admission looks at is read");

@@ -18,6 +18,7 @@ mod storage;
 mod taint_nodes_by_condition;
 mod tolerations;
 mod validating_admission_policy;
+mod webhooks;
 
 pub use always::{AlwaysAdmit, AlwaysDeny};
 pub use default_class::{DefaultIngressClass, DefaultStorageClass};
@@ -36,3 +37,5 @@ pub use runtime_class::RuntimeClass;
 pub use storage::{PersistentVolumeClaimResize, StorageObjectInUseProtection};
 pub use taint_nodes_by_condition::TaintNodesByCondition;
 pub use validating_admission_policy::ValidatingAdmissionPolicy;
+pub(crate) use webhooks::Parts as WebhookParts;
+pub use webhooks::{MutatingAdmissionWebhook, ValidatingAdmissionWebhook};

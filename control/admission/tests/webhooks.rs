@@ -1,0 +1,221 @@
+//! Admission webhooks over TLS, in this process.
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use sampan_api::k8s::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use sampan_api::k8s::api::core::v1::ConfigMap;
+use sampan_api::user::{GROUP_MASTERS, UserInfo};
+use sampan_client::{Client, WriteParams};
+use sampan_env::Env;
+use sampan_testing::server::{Server, guarded};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+const NAMESPACE: &str = "default";
+
+/// What a webhook answers to a review: a code, and a body.
+type Answer = fn(&Value) -> (u16, String);
+
+fn typed<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("of its kind")
+}
+
+fn config_map(name: &str) -> ConfigMap {
+    typed(json!({"metadata": {"name": name}, "data": {"a": "b"}}))
+}
+
+/// The response of a review, with these fields.
+fn response(review: &Value, mut fields: Value) -> (u16, String) {
+    fields["uid"] = review["request"]["uid"].clone();
+    let body = json!({"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": fields});
+    (200, body.to_string())
+}
+
+fn patch(operations: &Value) -> String {
+    base64::engine::general_purpose::STANDARD.encode(operations.to_string())
+}
+
+/// Serves a webhook, and gives its `clientConfig`.
+async fn serve(server: &Server, answer: Answer) -> Value {
+    let pair = sampan_testing::tls::pair();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(pair.server));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    server.tasks.spawn_until_cancelled(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(tls) = acceptor.accept(tcp).await else { continue };
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| async move {
+                let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                let review: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let (code, body) = answer(&review);
+                if code == 0 {
+                    std::future::pending::<()>().await;
+                }
+                let answer = Response::builder().status(code).header("location", "https://localhost:1/");
+                Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(body))).expect("a response"))
+            });
+            // A client that goes away ends its connection, and nothing else.
+            drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tls), service).await);
+        }
+    });
+    let bundle = base64::engine::general_purpose::STANDARD.encode(pair.certificate_pem);
+    json!({"url": format!("https://localhost:{port}/review"), "caBundle": bundle})
+}
+
+fn webhook(config: &Value, more: &Value) -> Value {
+    let mut hook = json!({
+        "name": "hook.example.com", "clientConfig": config, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}],
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        hook[name] = value.clone();
+    }
+    hook
+}
+
+/// A server with one webhook in both sorts of configurations, or in one of them, which it has heard of.
+async fn world(answer: Answer, more: Value, mutating: bool) -> (Client, Server) {
+    let server = guarded(Env::system()).await;
+    let admin = server.client(UserInfo::new("admin", [GROUP_MASTERS]));
+    let hook = webhook(&serve(&server, answer).await, &more);
+    // The marker stands behind the hook, and its own refusal tells that both are known.
+    let marked = |name: &str| json!({"clientConfig": {"url": "https://localhost:1/marker", "caBundle": hook["clientConfig"]["caBundle"]}, "name": "marker.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"], "matchConditions": [{"name": "marked", "expression": "object.metadata.name == 'marker'"}], "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [name]}]});
+    let body = json!({"metadata": {"name": "hooks"}, "webhooks": [hook, marked("secrets")]});
+    if mutating {
+        admin.all::<MutatingWebhookConfiguration>().create(&typed(body)).await.expect("a configuration");
+    } else {
+        admin.all::<ValidatingWebhookConfiguration>().create(&typed(body)).await.expect("a configuration");
+    }
+    let dry = WriteParams { dry_run: true, ..WriteParams::default() };
+    let secret: sampan_api::k8s::api::core::v1::Secret = typed(json!({"metadata": {"name": "marker"}}));
+    while admin.namespaced(NAMESPACE).create_with(&secret, &dry).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    (admin, server)
+}
+
+async fn outcome(answer: Answer, more: Value, mutating: bool) -> Result<ConfigMap, String> {
+    let (admin, _server) = world(answer, more, mutating).await;
+    admin.namespaced::<ConfigMap>(NAMESPACE).create(&config_map("c")).await.map_err(|error| error.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_refuse_and_let_pass() {
+    let check = async |answer: Answer, more: Value, expected: &str| {
+        let found = outcome(answer, more.clone(), false).await.err().unwrap_or_default();
+        assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{more}: {found}");
+    };
+    check(|review| response(review, json!({"allowed": true})), json!({}), "").await;
+    check(
+        |review| response(review, json!({"allowed": false, "status": {"message": "no", "code": 403}})),
+        json!({}),
+        "admission webhook \"hook.example.com\" denied the request: no",
+    )
+    .await;
+    check(
+        |review| response(review, json!({"allowed": false})),
+        json!({}),
+        "admission webhook \"hook.example.com\" denied the request without explanation",
+    )
+    .await;
+    let refuses: Answer = |review| response(review, json!({"allowed": false}));
+    check(refuses, json!({"matchConditions": [{"name": "a", "expression": "object.metadata.name != 'c'"}]}), "").await;
+    check(refuses, json!({"objectSelector": {"matchLabels": {"a": "b"}}}), "").await;
+    check(refuses, json!({"failurePolicy": "Ignore"}), "denied the request").await;
+    check(refuses, json!({"admissionReviewVersions": ["v1beta1"]}), "denied the request").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_none_fail_closed_or_open() {
+    let check = async |answer: Answer, more: Value, expected: &str| {
+        let found = outcome(answer, more.clone(), false).await.expect_err(expected);
+        let before = "failed calling webhook \"hook.example.com\": ";
+        assert!(found.contains(before) && found.contains(expected), "{found}");
+        let mut open = more;
+        open["failurePolicy"] = "Ignore".into();
+        outcome(answer, open, false).await.expect("it goes on without an answer");
+    };
+    check(|_| (500, "ouch".into()), json!({}), "failed to call webhook: an error on the server (\"ouch\")").await;
+    check(|_| (302, String::new()), json!({}), "the server responded with the status code 302").await;
+    check(|_| (200, "{}".into()), json!({}), "received invalid webhook response: webhook response was absent").await;
+    check(|_| (200, "not json".into()), json!({}), "couldn't decode the response").await;
+    check(
+        |_| (200, json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {"uid": "x", "allowed": true}}).to_string()),
+        json!({}),
+        "expected response.uid=",
+    )
+    .await;
+    check(
+        |review| response(review, json!({"allowed": true, "patch": "W10=", "patchType": "JSONPatch"})),
+        json!({}),
+        "validating webhook may not return response.patch",
+    )
+    .await;
+    check(|_| (200, "x".repeat(9 << 20)), json!({}), "is larger than").await;
+    check(|_| (0, String::new()), json!({"timeoutSeconds": 1}), "context deadline exceeded").await;
+    check(
+        |_| (200, String::new()),
+        json!({"clientConfig": {"service": {"name": "nobody", "namespace": "default"}}}),
+        "service \"nobody\" not found",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_change_objects() {
+    let made = outcome(
+        |review| {
+            let patch =
+                patch(&json!([{"op": "add", "path": "/data/by", "value": review["request"]["userInfo"]["username"]}]));
+            response(
+                review,
+                json!({"allowed": true, "patchType": "JSONPatch", "patch": patch, "warnings": ["careful"]}),
+            )
+        },
+        json!({}),
+        true,
+    )
+    .await
+    .expect("made");
+    assert_eq!(json!(made.data), json!({"a": "b", "by": "admin"}));
+    let check = async |operations: Answer, expected: &str| {
+        let found = outcome(operations, json!({}), true).await.expect_err(expected);
+        assert!(found.contains(expected), "{found}");
+    };
+    check(
+        |review| response(review, json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&json!([{"op": "add", "path": "/data", "value": 7}]))})),
+        "cannot unmarshal number into Go struct field ConfigMap.data",
+    )
+    .await;
+    check(
+        |review| response(review, json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&json!([{"op": "replace", "path": "/kind", "value": "Secret"}]))})),
+        "made another kind of the object",
+    )
+    .await;
+    check(
+        |review| response(review, json!({"allowed": true, "patch": patch(&json!([]))})),
+        "webhook returned response.patch but not response.patchType",
+    )
+    .await;
+    check(
+        |review| response(review, json!({"allowed": true, "patchType": "JSONPatch", "patch": "!"})),
+        "received undecodable patch in webhook response",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_runs_ask_only_those_without_side_effects() {
+    let (admin, _server) =
+        world(|review| response(review, json!({"allowed": review["request"]["dryRun"]})), json!({}), false).await;
+    let maps = admin.namespaced::<ConfigMap>(NAMESPACE);
+    let dry = WriteParams { dry_run: true, ..WriteParams::default() };
+    maps.create_with(&config_map("c"), &dry).await.expect("a dry run is told to the webhook");
+    maps.create(&config_map("c")).await.expect_err("and the write too");
+}

@@ -1,0 +1,161 @@
+//! The one client of webhooks: posts a JSON body to a URL or a Service, checks the certificate against the configured bundle,
+//! follows no redirect, and bounds the time and the answer.
+
+use crate::body::collect;
+use crate::error::Error;
+use crate::remote::Remote;
+use crate::tls::{CertificateAuthority, Credentials, RemoteConfig};
+use crate::{Client, limits};
+use base64::Engine as _;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{Method, Request, StatusCode, Uri};
+use parking_lot::Mutex;
+use sampan_api::k8s::api::core::v1::Service;
+use sampan_env::{Env, Tasks};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Calls webhooks, over connections that it keeps.
+pub struct WebhookClient {
+    /// Reads the Services that webhooks are behind.
+    client: Client,
+    env: Env,
+    tasks: Tasks,
+    remotes: Mutex<HashMap<RemoteKey, Arc<Remote>>>,
+}
+
+/// A server, the name that its certificate must have, and the bundle that it is checked against.
+type RemoteKey = (String, Option<String>, Vec<u8>);
+
+/// Where a webhook is.
+struct Endpoint {
+    server: String,
+    tls_server_name: Option<String>,
+    path: String,
+}
+
+const DEFAULT_PORT: u64 = 443;
+
+impl WebhookClient {
+    /// `client` reads Services; `tasks` own the connections.
+    pub fn new(client: Client, tasks: &Tasks) -> Self {
+        let env = client.env().clone();
+        Self { client, env, tasks: tasks.clone(), remotes: Mutex::default() }
+    }
+
+    /// Posts `body` to the webhook of a `clientConfig` (`url` or `service`, and `caBundle`), and gives its answer.
+    ///
+    /// # Errors
+    /// What kept it from answering with success in time, as the reference says it where it can be told.
+    pub async fn call(&self, config: &Value, body: Bytes, timeout: Duration) -> Result<Bytes, String> {
+        let endpoint = self.endpoint(config).await?;
+        let path = format!("{}{}timeout={}s", endpoint.path, separator(&endpoint.path), timeout.as_secs());
+        let told = |why: String| format!("Post \"{}{path}\": {why}", endpoint.server);
+        let remote = self.remote(&endpoint, config)?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(&path)
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, */*")
+            .body(body)
+            .map_err(|error| told(error.to_string()))?;
+        let answer = async {
+            let response = remote.send(request).await.map_err(|error| told(cause(error)))?;
+            let code = response.status();
+            let max = if code.is_success() { limits::WEBHOOK_ANSWER_MAX } else { limits::WEBHOOK_REFUSAL_MAX };
+            let body = collect(response.into_body(), max).await.map_err(|error| told(cause(error)))?;
+            if code.is_success() { Ok(body) } else { Err(refusal(code, &body)) }
+        };
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(told("context deadline exceeded".into())),
+        }
+    }
+
+    async fn endpoint(&self, config: &Value) -> Result<Endpoint, String> {
+        if let Some(url) = config["url"].as_str() {
+            let uri: Uri = url.parse().map_err(|error| format!("Unparsable webhook URL: {error}"))?;
+            let authority = uri.authority().ok_or("Unparsable webhook URL: it names no host")?;
+            if uri.scheme_str() != Some("https") {
+                return Err("webhook URL must be https".into());
+            }
+            let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
+            return Ok(Endpoint { server: format!("https://{authority}"), tls_server_name: None, path });
+        }
+        let service = &config["service"];
+        let text = |name: &str| service[name].as_str().unwrap_or_default();
+        let (name, namespace) = (text("name"), text("namespace"));
+        if name.is_empty() {
+            return Err("webhook configuration must have either service or URL".into());
+        }
+        let port = service["port"].as_u64().unwrap_or(DEFAULT_PORT);
+        let found =
+            self.client.namespaced::<Service>(namespace).get_opt(name).await.map_err(|error| error.to_string())?;
+        let found = found.ok_or_else(|| format!("service {name:?} not found"))?;
+        let spec = found.spec.unwrap_or_default();
+        let host = match spec.type_.as_deref() {
+            Some("ExternalName") => spec.external_name.unwrap_or_default(),
+            _ => return Err(format!("service {name:?}: only Services of type ExternalName are reached yet")),
+        };
+        let path = format!("/{}", text("path").trim_start_matches('/'));
+        Ok(Endpoint {
+            server: format!("https://{host}:{port}"),
+            tls_server_name: Some(format!("{name}.{namespace}.svc")),
+            path,
+        })
+    }
+
+    /// The connections to a webhook; made where there are none yet.
+    fn remote(&self, endpoint: &Endpoint, config: &Value) -> Result<Arc<Remote>, String> {
+        let bundle = config["caBundle"].as_str().unwrap_or_default();
+        let bundle = base64::engine::general_purpose::STANDARD.decode(bundle);
+        let bundle = bundle.map_err(|error| format!("unable to load root certificates: {error}"))?;
+        if bundle.is_empty() {
+            return Err("there is no caBundle, and no other authority is trusted yet".into());
+        }
+        let key = (endpoint.server.clone(), endpoint.tls_server_name.clone(), bundle);
+        let mut remotes = self.remotes.lock();
+        if let Some(known) = remotes.get(&key) {
+            return Ok(known.clone());
+        }
+        let made = RemoteConfig {
+            server: endpoint.server.clone(),
+            ca: Some(CertificateAuthority::Pem(key.2.clone())),
+            credentials: Credentials::None,
+            tls_server_name: endpoint.tls_server_name.clone(),
+        };
+        let made = Arc::new(Remote::new(made, &self.env, &self.tasks).map_err(|error| error.to_string())?);
+        // Webhooks that are no longer called are forgotten with the rest.
+        if remotes.len() >= limits::WEBHOOKS_MAX {
+            remotes.clear();
+        }
+        remotes.insert(key, made.clone());
+        Ok(made)
+    }
+}
+
+fn separator(path: &str) -> char {
+    if path.contains('?') { '&' } else { '?' }
+}
+
+/// What happened, without the layers around it.
+fn cause(error: Error) -> String {
+    match error {
+        Error::Connect { source, .. } | Error::Transport(source) => source.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A refusal in the words of the reference's client.
+fn refusal(code: StatusCode, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    match code.as_u16() {
+        404 => "the server could not find the requested resource".into(),
+        401 => "the server has asked for the client to provide credentials".into(),
+        500.. => format!("an error on the server ({:?}) has prevented the request from succeeding", text.trim()),
+        code => format!("the server responded with the status code {code} but did not return more information"),
+    }
+}
