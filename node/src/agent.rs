@@ -5,9 +5,11 @@ use crate::kubelet_api;
 use crate::ledger::{Ledger, LedgerEntry, LedgerError};
 use crate::limits::{DRAIN, PODS_MAX};
 use crate::observed::Observed;
+use crate::projected::Volumes;
 use crate::register::{NodeFacts, heartbeat, register};
 use crate::runtime::{PodCapacity, PodRuntime};
 use crate::supervise::supervise;
+use crate::volumes;
 use crate::worker::{PodFeed, Shared};
 use sampan_api::k8s::api::core::v1::Pod;
 use sampan_client::{ApiService, Change, Client, EventRecorder, InformerSpec, Informers};
@@ -74,8 +76,10 @@ impl Agent {
             addresses,
             ledger,
             host_ip: config.host_ip,
+            volumes: Volumes::default(),
             logs: parking_lot::Mutex::default(),
         });
+        tasks.spawn_until_cancelled(volumes::keep_fresh(shared.clone()));
         tasks.spawn_until_cancelled(heartbeat(config.client.clone(), facts, env.clone()));
         let informers = Informers::new(config.client, env, &tasks);
         let own = InformerSpec::of::<Pod>().fields(format!("spec.nodeName={}", config.node_name));

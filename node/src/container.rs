@@ -4,6 +4,7 @@
 
 use crate::environment::Environment;
 use crate::limits::HTTP_PORT_DEFAULT;
+use crate::projected;
 use sampan_api::Quantity;
 use sampan_api::k8s::api::core::v1::{Container, Pod, PodSpec};
 use std::net::Ipv4Addr;
@@ -60,7 +61,10 @@ fn not_served(spec: &PodSpec) -> Vec<String> {
         }
     };
     check(some(spec.init_containers.as_ref()), "spec.initContainers".into());
-    check(some(spec.volumes.as_ref()), "spec.volumes".into());
+    let volumes = spec.volumes.as_deref().unwrap_or_default();
+    for (i, volume) in volumes.iter().enumerate() {
+        check(!projected::is_served(volume), format!("spec.volumes[{i}]"));
+    }
     check(spec.host_network == Some(true), "spec.hostNetwork".into());
     check(spec.host_pid == Some(true), "spec.hostPID".into());
     check(spec.host_ipc == Some(true), "spec.hostIPC".into());
@@ -75,7 +79,9 @@ fn not_served(spec: &PodSpec) -> Vec<String> {
     check(some(sysctls), "spec.securityContext.sysctls".into());
     for (i, one) in spec.containers.iter().enumerate() {
         let field = |name: &str| format!("spec.containers[{i}].{name}");
-        check(some(one.volume_mounts.as_ref()), field("volumeMounts"));
+        for mount in projected::unserved_mounts(one, volumes, &format!("spec.containers[{i}]")) {
+            check(true, mount);
+        }
         check(some(one.volume_devices.as_ref()), field("volumeDevices"));
         check(one.liveness_probe.is_some(), field("livenessProbe"));
         check(one.readiness_probe.is_some(), field("readinessProbe"));

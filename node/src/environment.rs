@@ -130,7 +130,11 @@ fn too_large() -> Refusal {
 fn value_from(pod: &Pod, variable: &EnvVar, ip: Ipv4Addr, host_ip: &str) -> Result<String, Refusal> {
     let unserved = || refuse(format!("env {}: this node serves no source but value and fieldRef", variable.name));
     let field = variable.value_from.as_ref().and_then(|from| from.field_ref.as_ref()).ok_or_else(unserved)?;
-    let path = field.field_path.as_str();
+    field_of(pod, &field.field_path, ip, host_ip).map_err(|why| refuse(format!("env {}: {why}", variable.name)))
+}
+
+/// The text of a field of a pod (`fieldRef`). Error: there is no such field, or none that is served.
+pub(crate) fn field_of(pod: &Pod, path: &str, ip: Ipv4Addr, host_ip: &str) -> Result<String, String> {
     let metadata = &pod.metadata;
     let spec = pod.spec.as_ref();
     let keyed = |prefix: &str| path.strip_prefix(prefix)?.strip_suffix("']").map(str::to_owned);
@@ -146,7 +150,7 @@ fn value_from(pod: &Pod, variable: &EnvVar, ip: Ipv4Addr, host_ip: &str) -> Resu
             let (map, key) = match (keyed("metadata.labels['"), keyed("metadata.annotations['")) {
                 (Some(key), _) => (metadata.labels.as_ref(), key),
                 (_, Some(key)) => (metadata.annotations.as_ref(), key),
-                _ => return Err(refuse(format!("env {}: unsupported fieldPath: {path}", variable.name))),
+                _ => return Err(format!("unsupported fieldPath: {path}")),
             };
             map.and_then(|map| map.get(&key)).cloned()
         }

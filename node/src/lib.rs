@@ -30,6 +30,7 @@ pub mod logs;
 mod observed;
 mod patch;
 pub mod plan;
+mod projected;
 mod register;
 mod report;
 mod runtime;
@@ -41,6 +42,7 @@ mod step;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod volumes;
 mod worker;
 
 pub use agent::{Agent, AgentConfig, StartError};

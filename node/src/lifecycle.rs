@@ -2,14 +2,19 @@
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-use crate::container::{self, ContainerPlan};
+use crate::container;
 use crate::image::{self, ERR_IMAGE_PULL, IMAGE_PULL_BACK_OFF};
-use crate::limits::{START_BACKOFF_FIRST, START_BACKOFF_MAX, TERMINATION_LOG_BYTES_MAX, TERMINATION_LOG_LINES_MAX};
+use crate::limits::{
+    START_BACKOFF_FIRST, START_BACKOFF_MAX, TERMINATION_LOG_BYTES_MAX, TERMINATION_LOG_LINES_MAX, VOLUME_BACKOFF_FIRST,
+    VOLUME_BACKOFF_MAX,
+};
 use crate::logs::RunLog;
 use crate::observed::{CONTAINER_CREATING, ContainerName, ContainerState, Terminated};
 use crate::plan::{StopCause, doubled, quick_ends_after};
-use crate::runtime::{ContainerExit, Launch, LaunchError, PodSandbox, PulledImage, Running};
-use crate::step::{Done, NotPrepared};
+use crate::projected::NotMounted;
+use crate::runtime::{ContainerExit, Launch, LaunchError, PodSandbox, Running};
+use crate::step::{Done, NotPrepared, Prepared};
+use crate::volumes;
 use crate::worker::{Shared, Worker};
 use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
 use sampan_api::k8s::api::core::v1::{Container, Pod};
@@ -79,7 +84,8 @@ impl Worker {
     }
 
     /// Its image is there: it is started, once the ledger knows.
-    async fn launch(&mut self, name: &ContainerName, image: PulledImage, plan: ContainerPlan) {
+    async fn launch(&mut self, name: &ContainerName, prepared: Prepared) {
+        let Prepared { plan, image, mounts } = prepared;
         let (now, id) = (self.shared.env.now(), self.shared.env.uuid().replace('-', ""));
         let Some(sandbox) = self.sandbox() else { return };
         let notices = self.spec_of(name).map(container::notices).unwrap_or_default();
@@ -107,7 +113,7 @@ impl Worker {
             events.events.event(pod, EventType::Normal, "Compiling", message.clone());
         });
         let launch = async move {
-            let launch = Launch { image, plan, sandbox, log: log.clone(), waits_for_compiler };
+            let launch = Launch { image, plan, mounts, sandbox, log: log.clone(), waits_for_compiler };
             let result = shared.runtime.start(launch).await;
             Done::Launched { container, log, result }
         };
@@ -122,11 +128,23 @@ impl Worker {
         self.wait_again(name, reason, message);
     }
 
+    /// A volume of it could not be made: a kubelet says so in an event, and the container is being created still.
+    fn not_mounted(&mut self, name: &ContainerName, error: &NotMounted) {
+        let NotMounted { volume, why } = error;
+        let message = format!("MountVolume.SetUp failed for volume {volume:?} : {why}");
+        self.event(EventType::Warning, "FailedMount", message);
+        self.wait_from(name, (CONTAINER_CREATING, String::new()), VOLUME_BACKOFF_FIRST, VOLUME_BACKOFF_MAX);
+    }
+
     /// Not started: it waits, longer each time, and is tried again.
     fn wait_again(&mut self, name: &ContainerName, reason: &str, message: String) {
+        self.wait_from(name, (reason, message), START_BACKOFF_FIRST, START_BACKOFF_MAX);
+    }
+
+    fn wait_from(&mut self, name: &ContainerName, (reason, message): (&str, String), first: Duration, most: Duration) {
         let now = self.shared.env.now();
         let Some(one) = self.observed.get_mut(name) else { return };
-        let delay = doubled(START_BACKOFF_FIRST, one.failed_starts, START_BACKOFF_MAX);
+        let delay = doubled(first, one.failed_starts, most);
         one.failed_starts = one.failed_starts.saturating_add(1);
         one.pull_failed_at = (reason == ERR_IMAGE_PULL).then_some(now);
         let until = Some(later(now, delay));
@@ -195,13 +213,13 @@ impl Worker {
                 self.starting.remove(&container);
                 match result {
                     Ok(prepared) => {
-                        let (plan, image) = *prepared;
-                        return self.launch(&container, image, plan).await;
+                        return self.launch(&container, *prepared).await;
                     }
                     Err(NotPrepared::Refused(refusal)) => {
                         self.event(EventType::Warning, "Failed", format!("Error: {}", refusal.message));
                         self.wait_again(&container, refusal.reason, refusal.message);
                     }
+                    Err(NotPrepared::NoVolume(error)) => self.not_mounted(&container, &error),
                     Err(NotPrepared::NoImage(error)) => self.wait_again(&container, error.reason, error.message),
                     Err(NotPrepared::NoPod(error)) => {
                         let message = format!("Failed to create pod sandbox: {error}");
@@ -316,7 +334,7 @@ async fn prepare(
     pod: &Arc<Pod>,
     spec: &Container,
     sandbox: &PodSandbox,
-) -> Result<Box<(ContainerPlan, PulledImage)>, NotPrepared> {
+) -> Result<Box<Prepared>, NotPrepared> {
     shared.runtime.prepare_pod(sandbox).await.map_err(NotPrepared::NoPod)?;
     let planned = container::plan(pod, spec, sandbox.ip, &shared.host_ip).await.map_err(NotPrepared::Refused)?;
     let event = |kind: EventType, reason: &str, message: String| {
@@ -325,7 +343,8 @@ async fn prepare(
     let image = image::ensure(shared.runtime.as_ref(), &shared.env, &planned.image, &planned.pull_policy, &event)
         .await
         .map_err(NotPrepared::NoImage)?;
-    Ok(Box::new((planned, image)))
+    let mounts = volumes::mount(shared, pod, spec, sandbox.ip).await.map_err(NotPrepared::NoVolume)?;
+    Ok(Box::new(Prepared { plan: planned, image, mounts }))
 }
 
 /// Whole seconds as Go prints a duration: `10s`, `1m20s`, `5m0s`.

@@ -46,3 +46,21 @@ pub const DRAIN: Duration = Duration::from_secs(5);
 /// The port that a Node names as its kubelet's: Kubernetes' own. Nothing of this process listens there, since the API server
 /// reaches the node inside the process; a port of 0 is one that scrapers cannot even try.
 pub const KUBELET_PORT: u16 = 10250;
+
+/// First and longest wait after a volume could not be made (a kubelet: 500 ms to about 2 min). The first is short: a
+/// namespace that has just been made gets its CA in a moment.
+pub const VOLUME_BACKOFF_FIRST: Duration = Duration::from_millis(50);
+/// See [`VOLUME_BACKOFF_FIRST`].
+pub const VOLUME_BACKOFF_MAX: Duration = Duration::from_secs(122);
+/// Files of one volume.
+pub const VOLUME_FILES_MAX: usize = 128;
+/// Bytes of one volume: those of a ConfigMap.
+pub const VOLUME_BYTES_MAX: usize = 1024 * 1024;
+/// A token is renewed at this age at the latest, however long it holds.
+pub const TOKEN_RENEWAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Renewals of many tokens of one age are spread over this time.
+pub const TOKEN_RENEWAL_JITTER: Duration = Duration::from_secs(10);
+/// Period in which tokens to renew are looked for. No token holds for less than ten minutes.
+pub const TOKEN_RENEWAL_PERIOD: Duration = Duration::from_secs(30);
+/// Tokens asked for at one time.
+pub const TOKENS_RENEWED_AT_ONCE: usize = 16;

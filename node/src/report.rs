@@ -131,6 +131,7 @@ impl Worker {
         self.work.clear();
         self.running.end().await;
         self.shared.runtime.remove_pod(&self.uid).await;
+        self.shared.volumes.remove(&self.uid);
         let key = self.logs_key();
         {
             let mut logs = self.shared.logs.lock();

@@ -3,6 +3,7 @@
 use crate::container::ContainerPlan;
 use crate::logs::RunLog;
 use async_trait::async_trait;
+use sampan_wasm_runtime::Mount;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,8 @@ pub struct Launch {
     pub image: PulledImage,
     /// The component, its variables and its limits.
     pub plan: ContainerPlan,
+    /// Its directories.
+    pub mounts: Vec<Mount>,
     /// The pod that it is a container of, prepared before.
     pub sandbox: PodSandbox,
     /// Takes what the container writes. The worker ends it.

@@ -167,7 +167,7 @@ impl PodRuntime for SharedProcess {
     }
 
     async fn start(&self, launch: Launch) -> Result<Arc<dyn Running>, LaunchError> {
-        let Launch { image, plan, sandbox, log, waits_for_compiler } = launch;
+        let Launch { image, plan, mounts, sandbox, log, waits_for_compiler } = launch;
         let pod_ip = sandbox.ip;
         let present = self.present.lock().values().find(|present| present.digest == image.digest).cloned();
         let blobs = self.blobs.clone();
@@ -185,7 +185,7 @@ impl PodRuntime for SharedProcess {
             cpu_millis: plan.cpu_limit_millis,
             cpu_request_millis: plan.cpu_request_millis,
         });
-        let container = container.in_namespace(&sandbox.namespace);
+        let container = container.in_namespace(&sandbox.namespace).with_files(mounts);
         let sink = |stream| -> Arc<dyn wasm::LogSink> { Arc::new(Sink(log.clone(), stream)) };
         if artifact.role() == wasm::Role::Service {
             let listen = SocketAddr::from((pod_ip, plan.port));
@@ -308,7 +308,8 @@ mod tests {
         let sandbox =
             PodSandbox { uid: "u".into(), namespace: "ns".into(), name: "p".into(), ip: std::net::Ipv4Addr::LOCALHOST };
         let waits_for_compiler = Arc::new(|| {});
-        let launch = Launch { image, plan: ContainerPlan::default(), sandbox, log, waits_for_compiler };
+        let plan = ContainerPlan::default();
+        let launch = Launch { image, plan, mounts: Vec::new(), sandbox, log, waits_for_compiler };
         let error = shared.start(launch).await.err().expect("it exports nothing");
         assert!(matches!(&error, LaunchError::Failed(why) if why.contains("wasi:cli/run")), "{error}");
         // The tag may have moved: by its digest.

@@ -348,6 +348,7 @@ fn world(seed: u64, panics: Option<u64>) -> World {
         addresses: Addresses::new(Counted::new(24, u32::MAX)),
         ledger: Ledger::open(&folder.path().join("ledger")).expect("a ledger"),
         host_ip: "127.0.0.1".into(),
+        volumes: crate::projected::Volumes::default(),
         logs: Mutex::default(),
     };
     World { env, tasks, api, held, shared: Arc::new(shared), heard, _folder: folder }

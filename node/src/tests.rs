@@ -208,6 +208,7 @@ impl World {
             addresses: Addresses::new(Counted::new(24, u32::MAX)),
             ledger: Ledger::open(&folder.path().join("ledger")).expect("a ledger"),
             host_ip: "127.0.0.1".into(),
+            volumes: crate::projected::Volumes::default(),
             logs: Mutex::default(),
         };
         Self { shared: Arc::new(shared), tasks, runtime, api, folder }

@@ -8,6 +8,7 @@ use crate::limits::{DELETION_GRACE_DEFAULT, STATUS_RETRY};
 use crate::logs::ContainerLogs;
 use crate::observed::{ContainerName, Observed};
 use crate::plan::{Action, RestartPolicy, Wanted, plan};
+use crate::projected::Volumes;
 use crate::runtime::{PodRuntime, PodSandbox, Running};
 use crate::step::Done;
 use futures::future::{AbortHandle, BoxFuture};
@@ -39,6 +40,8 @@ pub struct Shared {
     pub ledger: Ledger,
     /// The machine's own address.
     pub host_ip: String,
+    /// The volumes of its pods.
+    pub volumes: Volumes,
     /// Logs by pod (namespace, name) and container.
     pub logs: Mutex<HashMap<(String, String), PodLogs>>,
 }

@@ -15,6 +15,7 @@ use crate::scheduling;
 use anyhow::{Context, bail};
 use sampan_api::{Authorizer, UserInfo};
 use sampan_apiserver::{Action, Anonymous, ApiServer, ApiService, Metrics, documents, of_tokens, serve};
+use sampan_auth::bootstrap_tokens::BootstrapTokens;
 use sampan_auth::certificates::ClientCertificates;
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::service_account::{Ref, ServiceAccountTokens};
@@ -79,13 +80,13 @@ impl Cluster {
         // Once the directory is ours alone: it says which addresses the cluster had.
         let addresses = ClusterAddresses::open(config, &data_dir)?;
         let (pki, tokens) = identity(config, &data_dir, env).await?;
-        let bearers = bearers(config, &tokens)?;
+        let guards = Guards::of(&tokens, env);
+        let bearers = bearers(config, &guards)?;
         let table = Arc::new(ResourceTable::builtin().context("the built-in resource table")?);
         let registry =
             Registry::open(registry_config(config, address, &addresses, (&store, env), table.clone())).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());
 
-        let guards = Guards::of(&tokens);
         let node_connector = OwnNode::default();
         let (ready, explain) = (Ready::default(), scheduling::Explain::default());
         let apiserver = ApiServer::new(sampan_apiserver::Config {
@@ -161,18 +162,7 @@ impl Cluster {
     ) -> anyhow::Result<()> {
         let components = config.components;
         if components.controllers {
-            let (service, env, tokens) = (self.service.clone(), self.env.clone(), self.tokens.clone());
-            sampan_controllers::start(sampan_controllers::Config {
-                client_of: Arc::new(move |user| Ok(Client::in_process(service.clone(), user, "sampan", &env))),
-                env: self.env.clone(),
-                tasks: self.parts.clone(),
-                root_ca_pem: self.pki.ca_pem().to_owned(),
-                secret_token: Arc::new(move |namespace, account, uid, secret| {
-                    let account = Ref { name: account.to_owned(), uid: uid.to_owned() };
-                    tokens.issue_for_secret(namespace, &account, secret).map_err(|error| error.to_string())
-                }),
-                settings: sampan_controllers::Settings::default(),
-            })?;
+            self.start_controllers()?;
             progress("controllers started");
         }
         if !components.scheduler && !components.node {
@@ -220,6 +210,23 @@ impl Cluster {
             self.node = Some(agent);
             progress(&format!("node registered, with room for {} pods ({})", capacity.pods_max, capacity.bound_by));
         }
+        Ok(())
+    }
+
+    fn start_controllers(&self) -> anyhow::Result<()> {
+        let (service, env, tokens) = (self.service.clone(), self.env.clone(), self.tokens.clone());
+        sampan_controllers::start(sampan_controllers::Config {
+            client_of: Arc::new(move |user| Ok(Client::in_process(service.clone(), user, "sampan", &env))),
+            env: self.env.clone(),
+            tasks: self.parts.clone(),
+            root_ca_pem: self.pki.ca_pem().to_owned(),
+            authority: self.pki.clone(),
+            secret_token: Arc::new(move |namespace, account, uid, secret| {
+                let account = Ref { name: account.to_owned(), uid: uid.to_owned() };
+                tokens.issue_for_secret(namespace, &account, secret).map_err(|error| error.to_string())
+            }),
+            settings: sampan_controllers::Settings::default(),
+        })?;
         Ok(())
     }
 
@@ -404,13 +411,14 @@ async fn identity(
 }
 
 /// Who is told by a bearer token.
-fn bearers(config: &Config, tokens: &Arc<ServiceAccountTokens>) -> anyhow::Result<Arc<BearerTokens>> {
+fn bearers(config: &Config, guards: &Guards) -> anyhow::Result<Arc<BearerTokens>> {
     let mut all: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
-    let audiences = tokens.audiences().to_vec();
+    let audiences = guards.tokens.audiences().to_vec();
     if let Some(path) = &config.authentication.static_token_file {
         all.push(Arc::new(StaticTokens::from_file(path)?.for_audiences(audiences.clone())));
     }
-    all.push(tokens.clone());
+    all.push(guards.tokens.clone());
+    all.push(guards.bootstrap_tokens.clone());
     Ok(Arc::new(BearerTokens::new(all, audiences)))
 }
 
@@ -429,15 +437,17 @@ fn actions(
 /// What is in force only once the API can be read.
 struct Guards {
     tokens: Arc<ServiceAccountTokens>,
+    bootstrap_tokens: Arc<BootstrapTokens>,
     authorizer: DeferredAuthorizer,
     admission: DeferredAdmission,
     rules: RbacRules,
 }
 
 impl Guards {
-    fn of(tokens: &Arc<ServiceAccountTokens>) -> Self {
+    fn of(tokens: &Arc<ServiceAccountTokens>, env: &Env) -> Self {
         let (authorizer, admission) = (DeferredAuthorizer::default(), DeferredAdmission::default());
-        Self { tokens: tokens.clone(), authorizer, admission, rules: RbacRules::default() }
+        let bootstrap_tokens = Arc::new(BootstrapTokens::new(tokens.audiences().to_vec(), env.clone()));
+        Self { tokens: tokens.clone(), bootstrap_tokens, authorizer, admission, rules: RbacRules::default() }
     }
 }
 
@@ -457,10 +467,12 @@ async fn guard(
         client: own.clone(),
         informers,
         authorizer: authorizers.clone(),
+        rbac: rbac.clone(),
         webhooks: Arc::new(sampan_client::WebhookClient::new(own.clone(), tasks)),
     };
     let chain = sampan_admission::chain(&parts, plugins)?;
     guards.tokens.look_up(own.clone(), &parts.informers)?;
+    guards.bootstrap_tokens.look_up(&parts.informers)?;
     rbac.wait_synced().await?;
     parts.informers.wait_synced().await?;
     guards.rules.set(rbac);

@@ -3,7 +3,7 @@ use crate::host::{Host, Lane};
 use crate::memory::PodMem;
 use crate::metered::Meter;
 use crate::net::SocketBudget;
-use crate::wasi::LogAccount;
+use crate::wasi::{LogAccount, Mount};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -31,6 +31,7 @@ pub struct Container {
     pub(crate) log: Arc<LogAccount>,
     pub(crate) requests: Arc<AtomicU64>,
     pub(crate) request_errors: Arc<AtomicU64>,
+    pub(crate) mounts: Arc<[Mount]>,
 }
 
 /// A container's use so far.
@@ -67,6 +68,7 @@ impl Container {
             sockets: host.sockets.budget(),
             requests: Arc::default(),
             request_errors: Arc::default(),
+            mounts: Arc::default(),
         }
     }
 
@@ -75,6 +77,17 @@ impl Container {
     pub fn in_namespace(mut self, namespace: &str) -> Self {
         self.namespace = namespace.into();
         self
+    }
+
+    /// The container with files. Each of its stores is charged for them.
+    #[must_use]
+    pub fn with_files(mut self, mounts: Vec<Mount>) -> Self {
+        self.mounts = mounts.into();
+        self
+    }
+
+    pub(crate) fn files_bytes(&self) -> u64 {
+        self.mounts.iter().map(|mount| mount.path.len() as u64 + mount.volume.bytes()).sum()
     }
 
     /// Its use so far.

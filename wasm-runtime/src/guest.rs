@@ -9,7 +9,7 @@ use crate::metered::Meter;
 use crate::net::{OutgoingHttp, PodNet, PodSocketsView, SocketBudget, SocketPermit};
 use crate::paid::{HttpAccount, PaidHttpView, PaidState, PaidView};
 use crate::prices;
-use crate::wasi::{GuestClock, GuestLog, LifecycleView, LogSink, Termination};
+use crate::wasi::{FilesView, GuestClock, GuestLog, LifecycleView, LogSink, Mount, Termination};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +52,7 @@ pub(crate) struct GuestState {
     /// One for each socket that is open.
     sockets: Vec<SocketPermit>,
     termination: Termination,
+    mounts: Arc<[Mount]>,
     http_account: HttpAccount,
     pub(crate) mem: StoreMem,
     /// Set when the tick cuts the guest off; the meter reads it.
@@ -85,6 +86,11 @@ impl GuestState {
             mem: &mut self.mem,
             account: &mut self.http_account,
         }
+    }
+
+    pub(crate) fn files(&mut self) -> FilesView<'_> {
+        let paid = PaidView { ctx: &mut self.wasi, table: &mut self.table, mem: &mut self.mem };
+        FilesView { paid, mounts: &self.mounts }
     }
 
     pub(crate) fn lifecycle(&mut self) -> LifecycleView<'_> {
@@ -126,7 +132,7 @@ pub(crate) fn store(
     meter: &Meter,
 ) -> Result<Store<GuestState>, OutOfMemory> {
     let mut mem = StoreMem::new(container.mem.clone());
-    mem.charge(prices::STORE + surroundings.bytes())?;
+    mem.charge(prices::STORE + surroundings.bytes() + container.files_bytes())?;
     let net = PodNet::new(surroundings.pod_ip, host.egress.clone());
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(limits::HTTP_FIELDS_BYTES_MAX);
@@ -144,6 +150,7 @@ pub(crate) fn store(
         budget: container.sockets.clone(),
         sockets: Vec::new(),
         termination,
+        mounts: container.mounts.clone(),
         http_account: HttpAccount::default(),
         mem,
         cut_off: meter.cut_off.clone(),

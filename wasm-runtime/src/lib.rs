@@ -66,4 +66,4 @@ pub use net::{Cidr, EgressRules};
 pub use runtime::{Capacity, Runtime, RuntimeConfig};
 pub use service::{ServiceHandle, ServiceSpec};
 pub use ticker::Tick;
-pub use wasi::LogSink;
+pub use wasi::{LogSink, Mount, Volume};

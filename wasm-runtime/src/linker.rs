@@ -4,7 +4,7 @@
 use crate::guest::GuestState;
 use crate::net::PodSockets;
 use crate::paid::{Paid, PaidHttp, PaidState};
-use crate::wasi::{NoPoll, NoPollView, add_lifecycle_to_linker};
+use crate::wasi::{Files, NoPoll, NoPollView, add_lifecycle_to_linker};
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
@@ -17,6 +17,9 @@ use wasmtime_wasi_io::bindings::wasi::io::poll;
 /// The interfaces that a policy may import. `wasi:io/poll` traps.
 pub(crate) fn add_inert_to_linker<T: PaidState>(l: &mut Linker<T>) -> wasmtime::Result<()> {
     poll::add_to_linker::<T, NoPoll>(l, |s| NoPollView(s.paid()))?;
+    // No directory is opened for a policy, so that none of these makes a descriptor.
+    filesystem::types::add_to_linker::<T, WasiFilesystem>(l, T::filesystem)?;
+    filesystem::preopens::add_to_linker::<T, WasiFilesystem>(l, T::filesystem)?;
     add_common_to_linker(l)
 }
 
@@ -24,6 +27,8 @@ pub(crate) fn add_inert_to_linker<T: PaidState>(l: &mut Linker<T>) -> wasmtime::
 pub(crate) fn add_workload_to_linker(l: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     use wasmtime_wasi_io::bindings::wasi::io;
     io::poll::add_to_linker::<GuestState, Paid>(l, GuestState::paid)?;
+    filesystem::types::add_to_linker::<GuestState, Files>(l, GuestState::files)?;
+    filesystem::preopens::add_to_linker::<GuestState, Files>(l, GuestState::files)?;
     add_common_to_linker(l)?;
     let network = sockets::network::LinkOptions::default();
     sockets::instance_network::add_to_linker::<GuestState, PodSockets>(l, GuestState::pod_sockets)?;
@@ -42,7 +47,8 @@ pub(crate) fn add_workload_to_linker(l: &mut Linker<GuestState>) -> wasmtime::Re
     add_lifecycle_to_linker(l, GuestState::lifecycle)
 }
 
-/// The interfaces that every guest may import, a policy too. `wasi:io/poll` is not in it: policies have one that traps.
+/// The interfaces that every guest may import, a policy too. `wasi:io/poll` is not in it, for policies have one that traps,
+/// nor is `wasi:filesystem`, for policies have no files.
 fn add_common_to_linker<T: PaidState>(l: &mut Linker<T>) -> wasmtime::Result<()> {
     use wasmtime_wasi_io::bindings::wasi::io;
     io::error::add_to_linker::<T, Paid>(l, T::paid)?;
@@ -52,9 +58,6 @@ fn add_common_to_linker<T: PaidState>(l: &mut Linker<T>) -> wasmtime::Result<()>
     random::random::add_to_linker::<T, WasiRandom>(l, |s| s.ctx().ctx.random())?;
     random::insecure::add_to_linker::<T, WasiRandom>(l, |s| s.ctx().ctx.random())?;
     random::insecure_seed::add_to_linker::<T, WasiRandom>(l, |s| s.ctx().ctx.random())?;
-    // No directory is opened for a guest, so that none of these makes a descriptor.
-    filesystem::types::add_to_linker::<T, WasiFilesystem>(l, T::filesystem)?;
-    filesystem::preopens::add_to_linker::<T, WasiFilesystem>(l, T::filesystem)?;
     cli::exit::add_to_linker::<T, WasiCli>(l, T::cli)?;
     cli::environment::add_to_linker::<T, WasiCli>(l, T::cli)?;
     cli::stdin::add_to_linker::<T, Paid>(l, T::paid)?;

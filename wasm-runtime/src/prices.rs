@@ -99,8 +99,9 @@ impl Kind {
             Kind::IncomingDatagramStream | Kind::OutgoingDatagramStream => ENTRY + (64 << 10),
             // With the addresses of a name.
             Kind::ResolveAddressStream => ENTRY + (8 << 10),
-            // With a buffered read.
-            Kind::Descriptor | Kind::DirectoryEntryStream => ENTRY + (64 << 10),
+            // Files are shared: a descriptor holds a reference and a name, a reading of a directory its names.
+            Kind::Descriptor => ENTRY + 512,
+            Kind::DirectoryEntryStream => ENTRY + (4 << 10),
         }
     }
 

@@ -200,3 +200,32 @@ async fn memories_are_counted_together_and_64_bit_ones_are_refused() {
     let loaded = runtime.load(Role::Command, &digest_of(&wide), || async { Ok(wide.clone()) }).await;
     assert!(matches!(loaded, Err(Error::Compile { .. })), "{loaded:?}");
 }
+
+#[tokio::test]
+async fn files_are_read_and_nothing_else_is_done_to_them() {
+    let runtime = runtime();
+    let artifact = load(&runtime, Role::Command, &FIXTURES).await;
+    let file = |text: &'static str| bytes::Bytes::from_static(text.as_bytes());
+    let files = [("token".to_owned(), file("first")), ("ca.crt".to_owned(), file("pem"))];
+    let volume = Arc::new(Volume::new(files.into()));
+    let dir = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let check = async |args: &[&str], expected: &str| {
+        let mount = Mount { path: dir.into(), volume: volume.clone() };
+        let container = runtime.container(mebibytes(32)).with_files(vec![mount]);
+        let log = Arc::new(Log::default());
+        let handle = runtime.start_command(&artifact, &container, spec(args, &log)).expect("started");
+        let exit = tokio::time::timeout(Duration::from_secs(5), handle.wait()).await.expect("it ends");
+        assert_eq!((exit.code, log.text().trim_end()), (0, expected), "{args:?}");
+        assert_eq!(container.usage().memory_bytes, 0, "{args:?}: memory is given back");
+    };
+    let at = |name: &str| format!("{dir}/{name}");
+    check(&["read", &at("token")], "Ok(\"first\")").await;
+    check(&["read", &at("none")], "Err(NotFound)").await;
+    check(&["read", "/etc/passwd"], "Err(NotFound)").await;
+    check(&["read", &at("../serviceaccount/token")], "Err(PermissionDenied)").await;
+    check(&["list", dir], "Ok([\"ca.crt\", \"token\"])").await;
+    check(&["write", &at("token")], "Err(ReadOnlyFilesystem)").await;
+    check(&["write", &at("new")], "Err(ReadOnlyFilesystem)").await;
+    volume.replace([("token".to_owned(), file("second"))].into());
+    check(&["read", &at("token")], "Ok(\"second\")").await;
+}

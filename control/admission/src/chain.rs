@@ -1,3 +1,4 @@
+use crate::escalation::Escalation;
 use async_trait::async_trait;
 use sampan_api::admission::{Admission, Attributes, Charges, Mutated};
 use sampan_api::{Object, Status};
@@ -34,12 +35,18 @@ pub trait Plugin: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Chain {
     plugins: Vec<Arc<dyn Plugin>>,
+    escalation: Option<Arc<Escalation>>,
 }
 
 impl Chain {
     /// A chain that asks `plugins` in this order.
     pub fn new(plugins: Vec<Arc<dyn Plugin>>) -> Self {
-        Self { plugins }
+        Self { plugins, escalation: None }
+    }
+
+    /// The chain, with the check of roles and bindings after what changes objects.
+    pub(crate) fn with_escalation(self, escalation: Escalation) -> Self {
+        Self { escalation: Some(Arc::new(escalation)), ..self }
     }
 
     /// The names of the plugins, in their order.
@@ -58,6 +65,9 @@ impl Admission for Chain {
         let mut changed = Mutated::No;
         for plugin in self.concerned(attributes) {
             changed = changed.or(plugin.mutate(attributes, object).await?);
+        }
+        if let Some(escalation) = &self.escalation {
+            escalation.check(attributes, object).await?;
         }
         Ok(changed)
     }

@@ -9,6 +9,7 @@
 //! - It fails closed: what a plugin cannot find out is a refusal.
 
 mod chain;
+mod escalation;
 pub mod limits;
 mod matching;
 pub mod plugins;

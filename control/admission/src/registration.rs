@@ -1,17 +1,19 @@
 //! The plugins by name, in the order in which they are asked, and the choice of those that are.
 
 use crate::chain::{Chain, Plugin};
+use crate::escalation::Escalation;
 use crate::plugins;
 use sampan_api::Authorizer;
 use sampan_api::k8s::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
     ValidatingWebhookConfiguration,
 };
-use sampan_api::k8s::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
+use sampan_api::k8s::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota, ServiceAccount};
 use sampan_api::k8s::api::networking::v1::IngressClass;
 use sampan_api::k8s::api::node::v1::RuntimeClass;
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::k8s::api::storage::v1::StorageClass;
+use sampan_auth::rbac::RbacAuthorizer;
 use sampan_client::{Client, Informer, Informers, Result, WebhookClient};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ pub struct Parts {
     pub authorizer: Arc<dyn Authorizer>,
     /// Calls webhooks.
     pub webhooks: Arc<WebhookClient>,
+    /// The rights that everybody holds, for the check that nobody gives away others.
+    pub rbac: Arc<RbacAuthorizer>,
 }
 
 type Make = fn(&Parts) -> Result<Arc<dyn Plugin>>;
@@ -72,7 +76,10 @@ const PLUGINS: &[Registration] = &[
     built("LimitRanger", On::Always, |parts| {
         Ok(Arc::new(plugins::LimitRanger::new(parts.informers.of::<LimitRange>()?)))
     }),
-    unbuilt("ServiceAccount", On::Always),
+    built("ServiceAccount", On::Always, |parts| {
+        let accounts = parts.informers.of::<ServiceAccount>()?;
+        Ok(Arc::new(plugins::ServiceAccounts::new(accounts, parts.client.clone())))
+    }),
     built("NodeRestriction", On::Always, |parts| {
         Ok(Arc::new(plugins::NodeRestriction::new(parts.client.clone(), parts.authorizer.clone())))
     }),
@@ -101,10 +108,14 @@ const PLUGINS: &[Registration] = &[
     built("RuntimeClass", On::Always, |parts| {
         Ok(Arc::new(plugins::RuntimeClass::new(parts.informers.of::<RuntimeClass>()?, parts.client.clone())))
     }),
-    unbuilt("CertificateApproval", On::Always),
-    unbuilt("CertificateSigning", On::Always),
+    built("CertificateApproval", On::Always, |parts| {
+        Ok(Arc::new(plugins::CertificateApproval::new(parts.authorizer.clone())))
+    }),
+    built("CertificateSigning", On::Always, |parts| {
+        Ok(Arc::new(plugins::CertificateSigning::new(parts.authorizer.clone())))
+    }),
     unbuilt("ClusterTrustBundleAttest", On::Always),
-    unbuilt("CertificateSubjectRestriction", On::Always),
+    built("CertificateSubjectRestriction", On::Always, |_| Ok(Arc::new(plugins::CertificateSubjectRestriction))),
     built("DefaultIngressClass", On::Always, |parts| {
         Ok(Arc::new(plugins::DefaultIngressClass::new(parts.informers.of::<IngressClass>()?)))
     }),
@@ -195,7 +206,8 @@ impl Selection {
 /// When there are too many informers.
 pub fn chain(parts: &Parts, selection: &Selection) -> Result<Chain> {
     let makes = PLUGINS.iter().filter(|one| selection.has(one)).filter_map(|one| one.make);
-    Ok(Chain::new(makes.map(|make| make(parts)).collect::<Result<_>>()?))
+    let escalation = Escalation::new(parts.client.clone(), parts.authorizer.clone(), parts.rbac.clone());
+    Ok(Chain::new(makes.map(|make| make(parts)).collect::<Result<_>>()?).with_escalation(escalation))
 }
 
 #[cfg(test)]

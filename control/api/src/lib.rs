@@ -7,6 +7,7 @@
 //! Invariant: small. Every other crate is rebuilt when this one changes, so what only one room needs lives there.
 
 pub mod admission;
+pub mod certificate;
 pub mod condition;
 pub mod field;
 pub mod limits;

@@ -10,12 +10,14 @@
 
 pub mod authenticator;
 pub mod bootstrap;
+pub mod bootstrap_tokens;
 pub mod certificates;
 pub mod limits;
 pub mod node;
 pub mod pki;
 pub mod rbac;
 pub mod service_account;
+pub mod signing;
 pub mod tokens;
 pub mod union;
 

@@ -1,5 +1,7 @@
 //! Named limits of authentication and authorization.
 
+use std::time::Duration;
+
 /// Validity of the cluster's own certificate authority, years (kubeadm's default).
 pub const CA_VALIDITY_YEARS: i32 = 10;
 /// Validity of the certificates that it signs, years.
@@ -37,3 +39,13 @@ pub const TOKEN_CLOCK_LEEWAY_SECONDS: i64 = 60;
 pub const VERIFIED_TOKENS_MAX: usize = 8_192;
 /// Of these, of one account: a pod has a token of its own.
 pub const VERIFIED_TOKENS_OF_ONE_MAX: usize = 1_024;
+
+/// Comparisons of texts for the question whether somebody holds what he gives away: about 5 ms.
+pub const ESCALATION_COMPARISONS_MAX: usize = 1_000_000;
+/// Rights that a refusal names because they are not held.
+pub const MISSING_RIGHTS_TOLD_MAX: usize = 1_000;
+
+/// How far back certificates hold that are signed for others: clocks differ (kube-controller-manager's).
+pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(5 * 60);
+/// Certificates that hold for less keep their whole time after now.
+pub const CERTIFICATE_SHORT: Duration = Duration::from_secs(8 * 60 * 60);

@@ -98,6 +98,11 @@ impl Pki {
         &self.ca.certificate_pem
     }
 
+    /// The authority's key, for who signs in this process.
+    pub(crate) fn ca_key_pem(&self) -> &str {
+        &self.ca.key_pem
+    }
+
     fn issuer(&self) -> Result<Issuer<'static, KeyPair>, PkiError> {
         let key = KeyPair::from_pem(&self.ca.key_pem)?;
         Ok(Issuer::from_ca_cert_pem(&self.ca.certificate_pem, key)?)

@@ -7,6 +7,8 @@
 //! - One shape: read listers, call a pure `plan(objects, now)`, apply its actions, write the status.
 //! - Reads go to shared informers of one identity (`system:kube-controller-manager`), writes are each controller's own.
 
+pub mod bootstrap_token;
+pub mod certificates;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
@@ -23,6 +25,7 @@ pub mod protection;
 pub mod published;
 pub mod replicaset;
 pub mod resource_quota;
+pub mod role_aggregation;
 mod served;
 mod service;
 pub mod token_secret;
@@ -54,6 +57,8 @@ pub struct Config {
     pub tasks: Tasks,
     /// The certificates in `kube-root-ca.crt` of each namespace.
     pub root_ca_pem: String,
+    /// Reads and signs certificate requests.
+    pub authority: Arc<dyn sampan_api::certificate::CertificateAuthority>,
     /// Makes the tokens that stand in Secrets.
     pub secret_token: SecretToken,
     /// Settings for which Kubernetes has flags.
@@ -111,6 +116,9 @@ pub fn start(config: Config) -> Result<(), Error> {
     published::start(&context)?;
     protection::start(&context)?;
     token_secret::start(&context)?;
+    role_aggregation::start(&context)?;
+    certificates::start(&context)?;
+    bootstrap_token::start(&context)?;
     namespace::start(&context)?;
     replicaset::start(&context)?;
     endpoints::start(&context)?;

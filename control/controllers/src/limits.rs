@@ -73,3 +73,14 @@ pub const POD_GC_BATCH_MAX: usize = 500;
 pub const QUOTA_RESYNC: Duration = Duration::from_secs(300);
 /// Time after which a quota that limits something new is counted once more.
 pub const QUOTA_RECOUNT: Duration = Duration::from_secs(1);
+
+/// Lifetime of certificates that are signed (`--cluster-signing-duration`), and the shortest that may be asked for.
+pub const CERTIFICATE_LIFETIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// See [`CERTIFICATE_LIFETIME_MAX`].
+pub const CERTIFICATE_LIFETIME_MIN: Duration = Duration::from_secs(10 * 60);
+/// Time for which an open certificate request stays, and one that is approved and not signed.
+pub const REQUEST_OPEN_STAYS: Duration = Duration::from_secs(24 * 60 * 60);
+/// Time for which a certificate request stays that is signed, denied or failed.
+pub const REQUEST_DONE_STAYS: Duration = Duration::from_secs(60 * 60);
+/// Period in which certificate requests are looked at for their age.
+pub const REQUEST_CHECKED_AGAIN: Duration = Duration::from_secs(60 * 60);

@@ -2,6 +2,7 @@
 //! each pod ready at once.
 
 use sampan_api::k8s::api::apps::v1::{Deployment, ReplicaSet};
+use sampan_api::k8s::api::certificates::v1::CertificateSigningRequest;
 use sampan_api::k8s::api::core::v1::{
     ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota,
     Secret, Service, ServiceAccount,
@@ -9,8 +10,10 @@ use sampan_api::k8s::api::core::v1::{
 use sampan_api::k8s::api::discovery::v1::EndpointSlice;
 use sampan_api::k8s::api::networking::v1::IPAddress;
 use sampan_api::k8s::api::policy::v1::PodDisruptionBudget;
+use sampan_api::k8s::api::rbac::v1::ClusterRole;
 use sampan_api::user::{GROUP_MASTERS, UserInfo};
 use sampan_api::{Authorizer, Object};
+use sampan_auth::Pki;
 use sampan_auth::rbac::RbacAuthorizer;
 use sampan_client::{Change, Client, DeleteParams, Informers, ListParams, Patch, Propagation};
 use sampan_controllers::Settings;
@@ -23,6 +26,7 @@ use tokio::sync::watch;
 
 struct World {
     admin: Client,
+    service: sampan_client::ApiService,
     changes: watch::Receiver<u64>,
     tasks: Tasks,
 }
@@ -49,19 +53,22 @@ async fn world() -> World {
         let (service, env) = (service.clone(), env.clone());
         move |user: UserInfo| Ok(Client::in_process(service.clone(), user, "test", &env))
     };
+    let pki = tempfile::tempdir().expect("a folder");
+    let authority = Arc::new(Pki::open(pki.path(), &env).expect("certificates"));
     sampan_controllers::start(sampan_controllers::Config {
         client_of: Arc::new(client_of),
         env: env.clone(),
         tasks: tasks.clone(),
         root_ca_pem: "pem".into(),
+        authority: authority.clone(),
         secret_token: Arc::new(|namespace, account, _, secret| Ok(format!("{namespace}.{account}.{secret}"))),
         settings: Settings { node_grace: Duration::from_secs(1), ..Settings::default() },
     })
     .expect("controllers");
-    let admin = Client::in_process(service, UserInfo::new("admin", [GROUP_MASTERS]), "test", &env);
+    let admin = Client::in_process(service.clone(), UserInfo::new("admin", [GROUP_MASTERS]), "test", &env);
     kubelet(&admin, &env, &tasks);
     let changes = changes(&admin, &env, &tasks);
-    World { admin, changes, tasks }
+    World { admin, service, changes, tasks }
 }
 
 /// Makes each pod ready, but for those of the image `broken`.
@@ -107,6 +114,8 @@ fn changes(admin: &Client, env: &Env, tasks: &Tasks) -> watch::Receiver<u64> {
     let (sender, receiver) = watch::channel(0);
     let (sender, informers) = (Arc::new(sender), Informers::new(admin.clone(), env, tasks));
     let all = [
+        informers.of::<CertificateSigningRequest>(),
+        informers.of::<ClusterRole>(),
         informers.of::<ConfigMap>(),
         informers.of::<Deployment>(),
         informers.of::<EndpointSlice>(),
@@ -556,7 +565,7 @@ async fn a_secret_of_tokens_is_filled_and_goes_with_its_account() {
     assert_eq!(filled.metadata.annotations.expect("annotated").get("kubernetes.io/service-account.uid").cloned(), uid);
     accounts.delete("bot", &DeleteParams::default()).await.expect("deleted");
     world.becomes(true, async || secrets.get("s").await.is_err()).await;
-    world.tasks.drain(Duration::from_secs(5)).await.expect("drained");
+    world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -713,5 +722,76 @@ async fn a_claim_stays_as_long_as_a_pod_uses_it() {
     let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     pods.delete("p", &now).await.expect("deleted");
     world.becomes(None, finalizers).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kubelets_certificate_is_approved_and_signed() {
+    let world = world().await;
+    let bindings = sampan_api::GroupVersionResource::new("rbac.authorization.k8s.io", "v1", "clusterrolebindings");
+    let roles = ["system:node-bootstrapper", "system:certificates.k8s.io:certificatesigningrequests:nodeclient"];
+    for (i, role) in roles.into_iter().enumerate() {
+        let bind = Object::from_value(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": format!("join-{i}")},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "Group", "name": "system:bootstrappers", "apiGroup": "rbac.authorization.k8s.io"}],
+        }));
+        world.admin.dynamic(&bindings, None).create(&bind.expect("an object")).await.expect("bound");
+    }
+    let request = |name: &str, group: &str| -> CertificateSigningRequest {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, group);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "system:node:n1");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let pem = params.serialize_request(&key).expect("a request").pem().expect("PEM");
+        let spec = json!({
+            "signerName": "kubernetes.io/kube-apiserver-client-kubelet", "usages": ["digital signature", "client auth"],
+            "request": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem),
+        });
+        serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).expect("a request")
+    };
+    let joining = UserInfo::new("system:bootstrap:abcdef", ["system:bootstrappers"]);
+    let env = Env::system();
+    let client = Client::in_process(world.service.clone(), joining, "test", &env);
+    let requests = world.admin.all::<CertificateSigningRequest>();
+    client.all::<CertificateSigningRequest>().create(&request("good", "system:nodes")).await.expect("asked");
+    client.all::<CertificateSigningRequest>().create(&request("bad", "dev")).await.expect("asked");
+    let state = async |name: &str| {
+        let status = requests.get(name).await.expect("there").status.unwrap_or_default();
+        let conditions: Vec<String> = status.conditions.into_iter().flatten().map(|one| one.type_).collect();
+        (conditions.join(","), status.certificate.is_some())
+    };
+    world.becomes(("Approved".to_owned(), true), async || state("good").await).await;
+    assert_eq!(state("bad").await, (String::new(), false), "no kubelet: a person decides");
+    let mut approved = requests.get("bad").await.expect("there");
+    approved.status = serde_json::from_value(json!({"conditions": [{"type": "Approved", "status": "True"}]})).ok();
+    let approved: sampan_client::Result<CertificateSigningRequest> =
+        requests.update_subresource("bad", "approval", &approved).await;
+    approved.expect("approved");
+    world.becomes(("Approved,Failed".to_owned(), false), async || state("bad").await).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_aggregated_role_gets_the_rules_that_it_selects() {
+    let world = world().await;
+    let roles = world.admin.all::<ClusterRole>();
+    let verbs = async |name: &str| {
+        let rules = roles.get(name).await.expect("there").rules.unwrap_or_default();
+        rules.iter().flat_map(|rule| rule.verbs.clone()).collect::<Vec<_>>()
+    };
+    let role = |name: &str, labels: Value, verb: &str| -> ClusterRole {
+        let rules = json!([{"apiGroups": ["x.io"], "resources": ["things"], "verbs": [verb]}]);
+        of(json!({"metadata": {"name": name, "labels": labels}, "rules": rules}))
+    };
+    let selector = json!({"clusterRoleSelectors": [{"matchLabels": {"to": "all"}}]});
+    roles.create(&of(json!({"metadata": {"name": "all"}, "aggregationRule": selector}))).await.expect("made");
+    roles.create(&role("one", json!({"to": "all"}), "get")).await.expect("made");
+    roles.create(&role("two", json!({"to": "all"}), "list")).await.expect("made");
+    world.becomes(vec!["get".to_owned(), "list".to_owned()], async || verbs("all").await).await;
+    roles.delete("one", &DeleteParams::default()).await.expect("deleted");
+    world.becomes(vec!["list".to_owned()], async || verbs("all").await).await;
     world.end().await;
 }

@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use sampan_admission::{Chain, Selection};
 use sampan_api::admission::{self, Admission, AdmitAll, Charges, Mutated, Warnings};
+use sampan_api::k8s::api::core::v1::{Namespace, ServiceAccount};
+use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sampan_api::user::{
     Attributes, Authorizer, Decision, GROUP_AUTHENTICATED, GROUP_MASTERS, USER_APISERVER, UserInfo,
 };
@@ -15,7 +17,7 @@ use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::rbac::RbacAuthorizer;
 use sampan_auth::union::Authorizers;
-use sampan_client::{Client, Informers};
+use sampan_client::{Client, Informers, ListParams};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::options::Caller;
 use sampan_registry::{Registry, ResourceTable};
@@ -165,18 +167,34 @@ pub async fn guarded_through(env: Env, around: impl FnOnce(Arc<dyn Authorizer>) 
     let server = server.start().await;
     let own = server.client(UserInfo::apiserver());
     first_roles(&own).await;
+    first_accounts(&own).await;
     let informers = Informers::new(own.clone(), &server.env, &server.tasks);
     let rbac = RbacAuthorizer::start(&informers, &server.tasks).expect("an authorizer");
     let nodes = NodeAuthorizer::new(own.clone(), &informers).expect("an authorizer of nodes");
     let both: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
     let webhooks = Arc::new(sampan_client::WebhookClient::new(own.clone(), &server.tasks));
-    let parts = sampan_admission::Parts { client: own, informers, authorizer: both.clone(), webhooks };
+    let parts =
+        sampan_admission::Parts { client: own, informers, authorizer: both.clone(), rbac: rbac.clone(), webhooks };
     let chain = sampan_admission::chain(&parts, &Selection::default()).expect("admission plugins");
     rbac.wait_synced().await.expect("roles are read");
     parts.informers.wait_synced().await.expect("what admission looks at is read");
     authorizer.set(around(both));
     admission.set(chain);
     server
+}
+
+/// Makes the account that pods have which name none, in each namespace: no controller does.
+///
+/// # Panics
+/// When one is refused.
+pub async fn first_accounts(own: &Client) {
+    let namespaces = own.all::<Namespace>().list_all(&ListParams::default()).await.expect("namespaces");
+    for namespace in namespaces.items {
+        let metadata = ObjectMeta { name: Some("default".into()), ..ObjectMeta::default() };
+        let account = ServiceAccount { metadata, ..ServiceAccount::default() };
+        let api = own.namespaced::<ServiceAccount>(namespace.metadata.name.as_deref().unwrap_or_default());
+        api.create(&account).await.expect("an account");
+    }
 }
 
 /// Makes the roles and bindings of a first start, but for those of namespaces that are not there.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Functions that are linked as the engine has them and make no resource here. Anything else that returns one must be
 /// charged by a view of this module or of `net::tcp`.
-const NEVER: [(&str, &str); 6] = [
+const NEVER: [(&str, &str); 5] = [
     // The context allows neither UDP nor names.
     ("wasi:sockets/udp-create-socket", "create-udp-socket"),
     ("wasi:sockets/ip-name-lookup", "resolve-addresses"),
@@ -15,15 +15,13 @@ const NEVER: [(&str, &str); 6] = [
     ("wasi:cli/terminal-stdin", "get-terminal-stdin"),
     ("wasi:cli/terminal-stdout", "get-terminal-stdout"),
     ("wasi:cli/terminal-stderr", "get-terminal-stderr"),
-    // No directory is opened.
-    ("wasi:filesystem/preopens", "get-directories"),
 ];
 
 /// Interfaces whose functions only work on resources that [`NEVER`] makes.
-const BEHIND: [&str; 3] = ["wasi:sockets/udp", "wasi:sockets/ip-name-lookup", "wasi:filesystem/types"];
+const BEHIND: [&str; 2] = ["wasi:sockets/udp", "wasi:sockets/ip-name-lookup"];
 
 /// The files that charge.
-const VIEWS: [&str; 7] = [
+const VIEWS: [&str; 8] = [
     include_str!("io.rs"),
     include_str!("http/mod.rs"),
     include_str!("http/fields.rs"),
@@ -31,6 +29,7 @@ const VIEWS: [&str; 7] = [
     include_str!("http/outgoing.rs"),
     include_str!("../net/tcp.rs"),
     include_str!("../wasi/lifecycle.rs"),
+    include_str!("../wasi/files.rs"),
 ];
 
 /// The files with the engine's own definitions of the interfaces.

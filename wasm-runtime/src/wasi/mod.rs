@@ -1,9 +1,12 @@
 //! A guest's view of its host beside network and HTTP: clocks, standard streams, their end.
 
+mod files;
 mod inert;
 mod lifecycle;
 mod stdio;
 
+pub(crate) use files::{Files, FilesView};
+pub use files::{Mount, Volume};
 pub(crate) use inert::{NoPoll, NoPollView, inert};
 pub(crate) use lifecycle::{LifecycleView, Termination, add_to_linker as add_lifecycle_to_linker};
 pub use stdio::LogSink;

@@ -1,6 +1,7 @@
 //! The built-in plugins, under Kubernetes' names.
 
 mod always;
+mod certificates;
 mod default_class;
 mod default_toleration_seconds;
 mod deny_service_external_ips;
@@ -22,6 +23,9 @@ mod webhooks;
 
 pub use always::{AlwaysAdmit, AlwaysDeny};
 pub use default_class::{DefaultIngressClass, DefaultStorageClass};
+mod service_account;
+
+pub use certificates::{CertificateApproval, CertificateSigning, CertificateSubjectRestriction};
 pub use default_toleration_seconds::DefaultTolerationSeconds;
 pub use deny_service_external_ips::DenyServiceExternalIPs;
 pub use limit_ranger::LimitRanger;
@@ -34,6 +38,7 @@ pub use pods::{AlwaysPullImages, ExtendedResourceToleration, LimitPodHardAntiAff
 pub use priority::Priority;
 pub use resource_quota::ResourceQuota;
 pub use runtime_class::RuntimeClass;
+pub use service_account::ServiceAccounts;
 pub use storage::{PersistentVolumeClaimResize, StorageObjectInUseProtection};
 pub use taint_nodes_by_condition::TaintNodesByCondition;
 pub use validating_admission_policy::ValidatingAdmissionPolicy;

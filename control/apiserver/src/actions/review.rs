@@ -7,7 +7,7 @@ use crate::respond;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::field::{FieldError, FieldErrors, Path};
-use sampan_api::{Attributes, GroupKind, Object, Status, UserInfo, Verdict};
+use sampan_api::{Attributes, GroupKind, Object, Status, UserInfo, Verdict, names};
 use serde_json::{Map, Value, json};
 
 /// The three reviews that ask about one action.
@@ -100,7 +100,8 @@ fn check_selectors(errors: &mut FieldErrors, path: &Path, resource: &Value) {
     for name in ["fieldSelector", "labelSelector"] {
         let Some(selector) = resource.get(name) else { continue };
         let raw = selector.get("rawSelector").and_then(Value::as_str).unwrap_or("");
-        let requirements = selector.get("requirements").and_then(Value::as_array).map_or(0, Vec::len);
+        let asked = selector.get("requirements").and_then(Value::as_array);
+        let requirements = asked.map_or(0, Vec::len);
         if !raw.is_empty() && requirements > 0 {
             let path = path.child(name).child("rawSelector");
             errors.push(FieldError::invalid(&path, raw, "may not specified at the same time as requirements"));
@@ -108,10 +109,68 @@ fn check_selectors(errors: &mut FieldErrors, path: &Path, resource: &Value) {
         if raw.is_empty() && requirements == 0 {
             errors.push(FieldError::required(
                 &path.child(name).child("requirements"),
-                "when specifying a selector, requirements or rawSelector is required",
+                format!("when {} is specified, requirements or rawSelector is required", path.child(name)),
             ));
         }
+        for (i, requirement) in asked.into_iter().flatten().enumerate() {
+            check_requirement(errors, &path.child(name).child("requirements").index(i), name, requirement);
+        }
     }
+}
+
+/// One requirement of a selector. Operators that are not known are taken: a client may be newer than the server.
+fn check_requirement(errors: &mut FieldErrors, path: &Path, selector: &str, requirement: &Value) {
+    let text = |field: &str| requirement.get(field).and_then(Value::as_str).unwrap_or("");
+    let listed = requirement.get("values").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if selector == "fieldSelector" && text("key").is_empty() {
+        errors.push(FieldError::required(&path.child("key"), "must be specified"));
+    }
+    match text("operator") {
+        "In" | "NotIn" if listed.is_empty() => {
+            errors.push(FieldError::required(
+                &path.child("values"),
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            ));
+        }
+        "Exists" | "DoesNotExist" if !listed.is_empty() => {
+            errors.push(FieldError::forbidden(
+                &path.child("values"),
+                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+            ));
+        }
+        _ => {}
+    }
+    if selector != "labelSelector" {
+        return;
+    }
+    for problem in names::qualified_name(text("key")) {
+        errors.push(FieldError::invalid(&path.child("key"), text("key"), problem));
+    }
+    for (i, value) in listed.iter().filter_map(Value::as_str).enumerate() {
+        for problem in names::label_value(value) {
+            errors.push(FieldError::invalid(&path.child("values").index(i), value, problem));
+        }
+    }
+}
+
+/// The requirements of a review's selector as a list or a watch would name them. Those that have no such form are left
+/// out: then more is asked for than is meant, and nothing is allowed for it that should not be.
+fn raw_selector(of: &Value) -> String {
+    let requirement = |one: &Value| {
+        let key = one.get("key").and_then(Value::as_str)?;
+        let values = one.get("values").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        match (one.get("operator").and_then(Value::as_str)?, values) {
+            ("In", [value]) => Some(format!("{key}={}", value.as_str()?)),
+            ("NotIn", [value]) => Some(format!("{key}!={}", value.as_str()?)),
+            _ => None,
+        }
+    };
+    let raw = of.get("rawSelector").and_then(Value::as_str).unwrap_or("");
+    if !raw.is_empty() {
+        return raw.to_owned();
+    }
+    let all = of.get("requirements").and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(requirement).collect::<Vec<_>>().join(",")
 }
 
 /// The user of `spec`, with exactly the groups that it names.
@@ -135,10 +194,7 @@ fn attributes(review: &Object, user: UserInfo) -> Attributes {
     let resource = review.get(&["spec", "resourceAttributes"]).filter(|value| value.is_object());
     let of = resource.or_else(|| review.get(&["spec", "nonResourceAttributes"]));
     let text = |name: &str| of.and_then(|of| of.get(name)).and_then(Value::as_str).unwrap_or("").to_owned();
-    let selector = |name: &str| {
-        let raw = of.and_then(|of| of.get(name)).and_then(|of| of.get("rawSelector"));
-        raw.and_then(Value::as_str).unwrap_or("").to_owned()
-    };
+    let selector = |name: &str| of.and_then(|of| of.get(name)).map(raw_selector).unwrap_or_default();
     Attributes {
         user: user.into(),
         verb: text("verb"),
@@ -203,5 +259,47 @@ impl Action for RulesReview {
             review.into_value()
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_of_reviews_are_checked_and_read() {
+        let check = |name: &str, selector: Value, raw: &str, expected: &[&str]| {
+            let mut errors = FieldErrors::new();
+            let resource = Value::Object(Map::from_iter([(name.to_owned(), selector.clone())]));
+            check_selectors(&mut errors, &Path::new("r"), &resource);
+            let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(told, expected, "{selector}");
+            assert_eq!(raw_selector(&selector), raw, "{selector}");
+        };
+        check("fieldSelector", json!({"rawSelector": "a=b"}), "a=b", &[]);
+        let one = json!({"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n"]}]});
+        check("fieldSelector", one, "spec.nodeName=n", &[]);
+        let two = json!({"requirements": [
+            {"key": "a", "operator": "NotIn", "values": ["b"]}, {"key": "c", "operator": "Newer", "values": ["d"]},
+        ]});
+        check("labelSelector", two, "a!=b", &[]);
+        check(
+            "fieldSelector",
+            json!({}),
+            "",
+            &[
+                "r.fieldSelector.requirements: Required value: when r.fieldSelector is specified, requirements or rawSelector is required",
+            ],
+        );
+        check(
+            "fieldSelector",
+            json!({"requirements": [{"operator": "In"}, {"key": "k", "operator": "Exists", "values": ["v"]}]}),
+            "",
+            &[
+                "r.fieldSelector.requirements[0].key: Required value: must be specified",
+                "r.fieldSelector.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+                "r.fieldSelector.requirements[1].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+            ],
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod compiled;
+mod escalation;
 mod grants;
 mod index;
 mod model;

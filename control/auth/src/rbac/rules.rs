@@ -75,15 +75,10 @@ impl PolicyRule {
 /// Whether `rules` together allow all that `wanted` does: each combination that it names is within one of them
 /// (k8s.io/component-helpers' `Covers`).
 pub(crate) fn cover(rules: &[PolicyRule], wanted: &PolicyRule) -> bool {
-    let paths = wanted.verbs.iter().all(|verb| {
-        wanted.non_resource_urls.iter().all(|url| {
-            rules.iter().any(|rule| {
-                let within =
-                    |own: &String| own == url || own.strip_suffix('*').is_some_and(|part| url.starts_with(part));
-                lists(&rule.verbs, verb) && rule.non_resource_urls.iter().any(within)
-            })
-        })
-    });
+    let paths = wanted
+        .verbs
+        .iter()
+        .all(|verb| wanted.non_resource_urls.iter().all(|url| rules.iter().any(|rule| rule.covers_path(verb, url))));
     let names: Vec<Option<&String>> = match wanted.resource_names.as_slice() {
         [] => vec![None],
         names => names.iter().map(Some).collect(),
@@ -99,6 +94,38 @@ pub(crate) fn cover(rules: &[PolicyRule], wanted: &PolicyRule) -> bool {
 }
 
 impl PolicyRule {
+    /// Texts that it lists.
+    pub(super) fn length(&self) -> usize {
+        let lists = [&self.verbs, &self.api_groups, &self.resources, &self.resource_names, &self.non_resource_urls];
+        lists.into_iter().map(Vec::len).sum()
+    }
+
+    /// Whether it is a rule of everything, of resources or of paths as `wanted` is.
+    pub(super) fn is_all_of(&self, wanted: &PolicyRule) -> bool {
+        let all = |list: &[String]| list.iter().any(|one| one == ALL);
+        let paths = wanted.non_resource_urls.is_empty() || all(&self.non_resource_urls);
+        let resources = wanted.resources.is_empty()
+            || (all(&self.api_groups) && all(&self.resources) && self.resource_names.is_empty());
+        all(&self.verbs) && paths && resources
+    }
+
+    /// Whether it allows the single right that `single` is: one verb, and one resource or one path.
+    pub(super) fn covers(&self, single: &PolicyRule) -> bool {
+        let Some(verb) = single.verbs.first() else { return true };
+        match (single.non_resource_urls.first(), single.api_groups.first(), single.resources.first()) {
+            (Some(url), ..) => self.covers_path(verb, url),
+            (None, Some(group), Some(resource)) => {
+                self.covers_one(verb, group, resource, single.resource_names.first())
+            }
+            _ => true,
+        }
+    }
+
+    fn covers_path(&self, verb: &str, url: &str) -> bool {
+        let within = |own: &String| own == url || (own.ends_with('*') && url.starts_with(own.trim_end_matches('*')));
+        lists(&self.verbs, verb) && self.non_resource_urls.iter().any(within)
+    }
+
     fn covers_one(&self, verb: &str, group: &str, resource: &str, name: Option<&String>) -> bool {
         let of_any = resource.split_once('/').map(|(_, subresource)| format!("*/{subresource}"));
         let covers_resource =

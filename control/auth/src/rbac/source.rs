@@ -100,6 +100,11 @@ impl RbacAuthorizer {
         self.sources.index.review(user, namespace)
     }
 
+    /// Why a user may not give rights away: see [`Index::escalation`].
+    pub fn escalation(&self, user: &UserInfo, namespace: &str, rules: &[PolicyRule]) -> Option<String> {
+        self.sources.index.escalation(user, namespace, rules)
+    }
+
     /// As [`Index::compiled`].
     pub fn compiled(&self) -> u64 {
         self.sources.index.compiled()
