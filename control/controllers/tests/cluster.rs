@@ -722,6 +722,29 @@ async fn a_claim_stays_as_long_as_a_pod_uses_it() {
     let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     pods.delete("p", &now).await.expect("deleted");
     world.becomes(None, finalizers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_in_another_namespace_is_none_and_that_is_told() {
+    let world = world().await;
+    let maps = |namespace: &str| world.admin.namespaced::<ConfigMap>(namespace);
+    let owner = maps("kube-system").create(&of(json!({"metadata": {"name": "owner"}}))).await.expect("created");
+    let uid = owner.metadata.uid.expect("a UID");
+    let owned = json!({"metadata": {"name": "owned", "ownerReferences": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}]}});
+    maps("default").create(&of(owned)).await.expect("created");
+    let events = world.admin.namespaced::<Event>("default");
+    let told = async || {
+        let all = events.list(&ListParams::default()).await.expect("events").items;
+        let found = all.into_iter().find(|one| one.reason.as_deref() == Some("OwnerRefInvalidNamespace"));
+        found.and_then(|one| one.message)
+    };
+    let text = format!(
+        "ownerRef [v1/ConfigMap, namespace: default, name: owner, uid: {uid}] does not exist in namespace \"default\""
+    );
+    world.becomes(Some(text), told).await;
+    world.becomes(true, async || maps("default").get_opt("owned").await.expect("an answer").is_none()).await;
+    assert!(maps("kube-system").get_opt("owner").await.expect("an answer").is_some());
     world.end().await;
 }
 

@@ -240,7 +240,8 @@ impl Registry {
             let value = self.seal(&place, draft.json.clone())?;
             let payload: Payload = Arc::new(draft);
             txn.compares.push(Compare::absent(key.clone()));
-            txn.ops.push(Op::Put { key, value, payload: Some(payload), lease: None });
+            let lease = self.lease_of(place.storage).await?;
+            txn.ops.push(Op::Put { key, value, payload: Some(payload), lease });
         }
         if caller.dry_run || txn.ops.is_empty() {
             return Ok(prepared);

@@ -25,6 +25,7 @@ mod encode;
 mod error;
 mod history;
 pub mod kinds;
+mod lifetime;
 pub mod limits;
 mod log;
 mod metadata;

@@ -39,3 +39,10 @@ pub const HISTORY_USUAL: Duration = Duration::from_secs(5 * 60);
 pub const HISTORY_AMPLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Rows of the log that are looked at for one page of changes.
 pub const CHANGES_EXAMINED_MAX: usize = 20_000;
+
+/// Time for which an event stays after its last write (`--event-ttl`).
+pub const EVENT_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// Time for which writes of objects that live for a time share a lease (etcd3's `defaultLeaseReuseDurationSeconds`).
+pub const LEASE_SHARED_FOR: Duration = Duration::from_secs(60);
+/// Objects that share a lease, at the most (etcd3's `defaultLeaseMaxObjectCount`).
+pub const LEASE_OBJECTS_MAX: usize = 1000;

@@ -5,6 +5,7 @@ use crate::codec::{Codec, Plain};
 use crate::compaction::Floors;
 use crate::encode::{self, Refusal, Revisions, StoredDecoder};
 use crate::error::Error;
+use crate::lifetime::Lifetimes;
 use crate::options::Caller;
 use crate::resource::Resource;
 use crate::seal::Seal;
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) watch: Watch,
     pub(crate) seal: Seal,
     pub(crate) floors: Floors,
+    pub(crate) lifetimes: Lifetimes,
 }
 
 /// One call's place: the row that was named, the row that is stored (errors name it, as Kubernetes' do), the key.
@@ -126,6 +128,7 @@ impl Registry {
             watch,
             seal,
             floors,
+            lifetimes: Lifetimes::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

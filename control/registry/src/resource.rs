@@ -36,6 +36,8 @@ pub struct Resource {
     pub subresources: Vec<Subresource>,
     pub strategy: Arc<dyn Strategy>,
     pub history: HistoryClass,
+    /// Time for which an object stays after its last write; `None`: until it is deleted.
+    pub lifetime: Option<Duration>,
     /// Whether a read may ask for what an object was.
     pub old_values: OldValues,
     /// The objects are the namespaces that namespaced rows' objects are in.
@@ -204,6 +206,7 @@ impl Resource {
             subresources: Vec::new(),
             strategy: Arc::new(Nothing),
             history: HistoryClass::Usual,
+            lifetime: None,
             old_values: OldValues::Shown,
             names_namespaces: false,
             selectable: Vec::new(),
@@ -253,6 +256,12 @@ impl Resource {
     #[must_use]
     pub fn history(mut self, class: HistoryClass) -> Self {
         self.history = class;
+        self
+    }
+    /// Objects go by themselves so long after their last write.
+    #[must_use]
+    pub fn lives_for(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
         self
     }
     /// Old values of the objects are never shown (secrets).

@@ -47,7 +47,8 @@ impl Registry {
         let draft = Arc::new(draft);
         let payload: Payload = draft.clone();
         let key: Arc<str> = key.into();
-        let put = Op::Put { key: key.clone(), value: sealed, payload: Some(payload), lease: None };
+        let lease = self.lease_of(place.storage).await?;
+        let put = Op::Put { key: key.clone(), value: sealed, payload: Some(payload), lease };
         self.commit(caller, place, key, expected, put, with).await
     }
 

@@ -13,8 +13,15 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+fn simulated() -> Env {
+    Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600))
+}
+
 async fn registry() -> Registry {
-    let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
+    registry_of(simulated()).await
+}
+
+async fn registry_of(env: Env) -> Registry {
     let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
     let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
     Registry::open(Config::new(store, env, table)).await.expect("opens")
@@ -548,4 +555,40 @@ async fn an_object_is_checked_by_the_rules_of_the_version_that_it_is_sent_in() {
         let options = UpdateOptions::default();
         registry.update(&client.caller(), row, "default", "a", &options, &transform).await.expect("labelled");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_goes_an_hour_after_its_last_write() {
+    let env = simulated();
+    let registry = registry_of(env.clone()).await;
+    let table = registry.table();
+    let events = table.lookup("", "v1", "events").expect("a row");
+    let client = Client::new();
+    let event = |name: &str| {
+        let about = json!({"kind": "Pod", "namespace": "default", "name": "p"});
+        let value = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": "default"},
+            "involvedObject": about, "reason": "Pulled", "message": "m", "type": "Normal"});
+        decode("", "v1", "Event", value)
+    };
+    let names = async || {
+        let list = registry.list(events, "default", &ListOptions::default()).await.expect("a list");
+        list.items.iter().map(|one| one.key.name.to_string()).collect::<Vec<_>>()
+    };
+    for name in ["left", "told"] {
+        registry.create(&client.caller(), events, "default", event(name)).await.expect("created");
+    }
+    env.sleep(Duration::from_secs(50 * 60)).await;
+    let again = |current: Option<&Object>| {
+        let mut object = current.cloned().unwrap_or_default();
+        object.set(&["count"], 2);
+        Ok(object)
+    };
+    let how = UpdateOptions::default();
+    registry.update(&client.caller(), events, "default", "told", &how, &again).await.expect("updated");
+    env.sleep(Duration::from_secs(9 * 60)).await;
+    assert_eq!(names().await, ["left", "told"], "the hour is not over");
+    env.sleep(Duration::from_secs(3 * 60)).await;
+    assert_eq!(names().await, ["told"]);
+    env.sleep(Duration::from_secs(60 * 60)).await;
+    assert!(names().await.is_empty());
 }

@@ -12,12 +12,14 @@ pub use plan::{Action, Dependent, OwnerState, plan};
 
 use crate::{Context, Error, limits};
 use parking_lot::{Mutex, RwLock};
+use sampan_api::k8s::api::core::v1::ObjectReference;
 use sampan_api::object::OwnerReference;
 use sampan_api::record::Deletion;
 use sampan_api::{GroupVersionKind, GroupVersionResource, Object, Record, RecordKey, UserInfo};
 use sampan_client::informer::by_owner_uid;
 use sampan_client::{
-    ApiResource, Change, Client, DeleteParams, Informer, InformerSpec, Informers, Patch, Propagation, WorkQueue,
+    ApiResource, Change, Client, DeleteParams, EventRecorder, EventType, Informer, InformerSpec, Informers, Patch,
+    Propagation, WorkQueue,
 };
 use sampan_env::{Env, Tasks};
 use sampan_reconcile::{Reconcile, Requeue, Runtime};
@@ -137,11 +139,13 @@ impl Graph {
 struct Collector {
     graph: Arc<Graph>,
     client: Client,
+    events: EventRecorder,
 }
 
 pub(crate) fn start(context: &Context) -> Result<(), Error> {
     let user = UserInfo::service_account("kube-system", "generic-garbage-collector");
     let client = context.client(user, "generic-garbage-collector")?;
+    let events = context.recorder(&client, "garbage-collector-controller");
     let runtime: Runtime<ObjectKey> = Runtime::new("garbage", &context.config.env, &context.config.tasks);
     let graph = Arc::new(Graph::default());
     let watcher = Watcher {
@@ -152,7 +156,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
         env: context.config.env.clone(),
     };
     let tasks: &Tasks = &context.config.tasks;
-    let start = move || runtime.start(Collector { graph, client }, limits::GARBAGE_WORKERS);
+    let start = move || runtime.start(Collector { graph, client, events }, limits::GARBAGE_WORKERS);
     tasks.spawn_until_cancelled(watcher.run(start));
     Ok(())
 }
@@ -267,6 +271,17 @@ impl Graph {
     }
 }
 
+impl Graph {
+    /// Whether another namespace has the owner that was looked for: nobody is owned across namespaces.
+    fn is_elsewhere(&self, watched: &Watched, owner: &OwnerReference) -> bool {
+        let Some(namespaces) = self.of_kind(&GroupVersionKind::new("", "v1", "Namespace")) else { return false };
+        let store = watched.informer.store();
+        let in_namespace = |name: &Arc<str>| store.get(&RecordKey::new(name.clone(), owner.name.as_str()));
+        let all = namespaces.informer.store().list();
+        watched.namespaced && all.iter().filter_map(|one| in_namespace(&one.key.name)).any(|one| *one.uid == owner.uid)
+    }
+}
+
 fn is_collectable(one: &ApiResource) -> bool {
     let has_all = ["list", "watch", "delete"].iter().all(|verb| one.has_verb(verb));
     has_all && one.resource.resource != "events"
@@ -292,6 +307,25 @@ impl Reconcile<ObjectKey> for Collector {
 }
 
 impl Collector {
+    fn tell_of_wrong_namespace(&self, owner: &OwnerReference, dependent: &Record) {
+        let namespace = &*dependent.key.namespace;
+        let object = dependent.object();
+        let about = ObjectReference {
+            api_version: Some(object.api_version().to_owned()),
+            kind: Some(object.kind().to_owned()),
+            name: Some(dependent.key.name.to_string()),
+            namespace: Some(namespace.to_owned()),
+            uid: Some(dependent.uid.to_string()),
+            ..ObjectReference::default()
+        };
+        let OwnerReference { api_version, kind, name, uid, .. } = owner;
+        let text = format!(
+            "ownerRef [{api_version}/{kind}, namespace: {namespace}, name: {name}, uid: {uid}] does not exist in \
+             namespace {namespace:?}"
+        );
+        self.events.event(about, EventType::Warning, "OwnerRefInvalidNamespace", text);
+    }
+
     fn api(&self, resource: &GroupVersionResource, namespaced: bool, namespace: &str) -> sampan_client::Api<Object> {
         self.client.dynamic(resource, namespaced.then_some(namespace))
     }
@@ -332,6 +366,9 @@ impl Collector {
                         Deletion::of(object.deletion_timestamp().is_some(), object.finalizers())
                     }
                     _ => {
+                        if self.graph.is_elsewhere(&watched, owner) {
+                            self.tell_of_wrong_namespace(owner, dependent);
+                        }
                         self.graph.absent.lock().note(reference);
                         return Ok(OwnerState::Absent);
                     }

@@ -3,6 +3,7 @@
 use super::super::columns::{Cell, Tabled, age};
 use super::super::rules::Rules;
 use super::super::validation::{At, FieldErrors};
+use crate::limits::EVENT_LIFETIME;
 use crate::resource::{HistoryClass, Resource};
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -24,6 +25,7 @@ pub(super) fn row() -> Resource {
         .selectable_fn("source", |event| first(&[component(event), reporter(event)]).to_owned())
         .selectable("type")
         .history(HistoryClass::Scant)
+        .lives_for(EVENT_LIFETIME)
         .strategy(RULES)
         .table(CELLS)
 }
