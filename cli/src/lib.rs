@@ -7,7 +7,13 @@
 
 pub mod apply;
 pub mod commands;
+pub mod get;
+pub mod jsonpath;
 pub mod kstatus;
 pub mod limits;
+pub mod logs;
 pub mod manifest;
+pub mod session;
+pub mod status;
+pub mod table;
 pub mod wait;

@@ -6,8 +6,12 @@ use std::time::Duration;
 pub const MANIFEST_MAX: u64 = 16 * 1024 * 1024;
 /// Objects in one manifest.
 pub const OBJECTS_MAX: usize = 10_000;
-/// Attempts of an apply that meets conflicts with other writers.
-pub const APPLY_TRIES: usize = 5;
+/// Longest event of a watch, bytes.
+pub const WATCH_LINE_MAX: usize = 64 * 1024 * 1024;
+/// Period in which a wait looks for an event that explains it.
+pub const EVENTS_EVERY: Duration = Duration::from_secs(1);
+/// Events of one object's namespace that are looked at for that.
+pub const EVENTS_MAX: u32 = 500;
 /// A watch that ended is begun anew after a pause that doubles between these, until something was seen.
 pub const WATCH_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between two watches.

@@ -4,10 +4,22 @@ use crate::limits::{MANIFEST_MAX, OBJECTS_MAX};
 use anyhow::{Context, bail};
 use sampan_api::Object;
 use serde_json::Value;
+use std::io::Read;
 use std::path::Path;
 
-/// Reads a file, or every `.yaml`, `.yml` and `.json` of a folder in the order of their names.
+/// Reads a file, every `.yaml`, `.yml` and `.json` of a folder in the order of their names, or, of `-`, standard input.
+///
+/// # Errors
+/// It cannot be read, is too large, or holds something that is no object.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Object>> {
+    if path.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().take(MANIFEST_MAX + 1).read_to_string(&mut text).context("standard input")?;
+        if text.len() as u64 > MANIFEST_MAX {
+            bail!("standard input has more than {MANIFEST_MAX} bytes");
+        }
+        return parse(&text).context("standard input");
+    }
     if path.is_dir() {
         let mut files: Vec<_> = std::fs::read_dir(path)
             .with_context(|| path.display().to_string())?

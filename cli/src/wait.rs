@@ -2,17 +2,18 @@
 
 use crate::apply::api_of;
 use crate::kstatus::{Progress, progress};
-use crate::limits::{WATCH_PAUSE_MAX, WATCH_PAUSE_MIN};
+use crate::limits::{EVENTS_EVERY, EVENTS_MAX, WATCH_PAUSE_MAX, WATCH_PAUSE_MIN};
 use anyhow::{Context, bail};
 use futures::StreamExt;
 use sampan_api::Object;
-use sampan_client::{Client, Discovery, WatchEvent, WatchParams};
+use sampan_api::k8s::api::core::v1::Event;
+use sampan_client::{Client, Discovery, ListParams, WatchEvent, WatchParams};
 use std::time::Duration;
 
 /// The reason why an object did not become ready, for people.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NotReady(String);
+pub struct NotReady(pub String);
 
 /// Follows one object until it is Current. `tell` hears what is still missing, each time that it changes. The error is a
 /// [`NotReady`] where the object is what did not come to be.
@@ -35,7 +36,20 @@ pub async fn until_current(
                 ..WatchParams::default()
             };
             let mut events = api.watch(&params).await.with_context(|| what.clone())?;
-            while let Some(event) = events.next().await {
+            loop {
+                let event = tokio::select! {
+                    event = events.next() => event,
+                    () = client.env().sleep(EVENTS_EVERY) => {
+                        let told = explanation(client, object).await.filter(|told| !last.ends_with(told.as_str()));
+                        if let Some(told) = told.filter(|_| !last.is_empty()) {
+                            let missing = last.split(EXPLAINED).next().unwrap_or_default();
+                            last = format!("{missing}{EXPLAINED}{told}");
+                            tell(&last);
+                        }
+                        continue;
+                    }
+                };
+                let Some(event) = event else { break };
                 let record = match event {
                     Ok(WatchEvent::Added(record) | WatchEvent::Modified(record)) => record,
                     Ok(WatchEvent::Deleted(_)) => bail!(NotReady(format!("{what} was deleted"))),
@@ -50,7 +64,7 @@ pub async fn until_current(
                     Progress::Failed(why) => bail!(NotReady(format!("{what} failed: {why}"))),
                     Progress::Terminating => bail!(NotReady(format!("{what} is being deleted"))),
                     Progress::InProgress(missing) => {
-                        if missing != last {
+                        if last.split(EXPLAINED).next() != Some(&missing) {
                             tell(&missing);
                             last = missing;
                         }
@@ -66,6 +80,36 @@ pub async fn until_current(
         Ok(found) => found,
         Err(_) => bail!(NotReady(format!("{what} was not ready after {} s: {last}", deadline.as_secs()))),
     }
+}
+
+/// Between what is missing and the event that explains it.
+const EXPLAINED: &str = " - ";
+
+/// The newest warning about the object or about something of its name, as its pods are. It is a help to people: where it
+/// cannot be had, there is none.
+async fn explanation(client: &Client, object: &Object) -> Option<String> {
+    let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+    let warnings = ListParams { limit: Some(EVENTS_MAX), ..ListParams::fields("type=Warning") };
+    let found = client.namespaced::<Event>(namespace).list(&warnings).await.ok()?.items;
+    newest(found, object.name())
+}
+
+fn newest(events: Vec<Event>, name: &str) -> Option<String> {
+    let about = |event: &&Event| {
+        let told = event.involved_object.name.as_deref().unwrap_or_default();
+        told.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let time = |event: &&Event| {
+        let last = event.last_timestamp.as_ref().map(|time| time.0);
+        last.or(event.event_time.as_ref().map(|time| time.0)).or(event
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map(|time| time.0))
+    };
+    let newest = events.iter().filter(about).max_by_key(time)?;
+    let message = newest.message.as_deref().unwrap_or_default();
+    Some(format!("{}: {message}", newest.reason.as_deref().unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -109,6 +153,19 @@ mod tests {
             future
         }));
         (Client::in_process(service, UserInfo::apiserver(), "test", &Env::system()), watches)
+    }
+
+    #[test]
+    fn the_newest_warning_about_an_object_or_its_pods_explains_it() {
+        let event = |name: &str, minute: u32, message: &str| -> Event {
+            let time = format!("2026-01-01T00:{minute:02}:00Z");
+            let value = json!({"metadata": {}, "involvedObject": {"name": name}, "reason": "Failed", "message": message,
+                "lastTimestamp": time});
+            serde_json::from_value(value).expect("an event")
+        };
+        let all = vec![event("web-1-a", 1, "old"), event("web-1-b", 3, "new"), event("website", 9, "another's")];
+        assert_eq!(newest(all.clone(), "web").as_deref(), Some("Failed: new"));
+        assert_eq!(newest(all, "db"), None);
     }
 
     #[tokio::test(start_paused = true)]

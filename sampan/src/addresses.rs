@@ -82,6 +82,9 @@ impl ClusterAddresses {
 
 fn services(config: &Config, former: Option<Block>) -> anyhow::Result<ClaimedBlock> {
     const WHAT: &str = "addresses for Services";
+    if let Some(block) = config.service_network.filter(|_| config.shares_addresses) {
+        return Ok(ClaimedBlock::shared(block));
+    }
     if let Some(block) = config.service_network {
         let Some(claimed) = ranges::claim(block).context(WHAT)? else {
             bail!(

@@ -1,7 +1,7 @@
 //! The wiring: every part of a cluster started in its order, and ended in the reverse one.
 
 use crate::addresses::ClusterAddresses;
-use crate::config::{Config, PORT_DEFAULT, host_name};
+use crate::config::{Config, PORT_DEFAULT, TlsFiles, host_name};
 use crate::data_dir::DataDir;
 use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start;
@@ -130,18 +130,20 @@ impl Cluster {
             store,
             store_tasks,
         };
-        cluster.listen(listener)?;
+        cluster.listen(listener, config.tls.as_ref())?;
         ready.set();
         progress("API server ready");
         cluster.start_parts(config, &node_connector, &explain, progress).await?;
         Ok(cluster)
     }
 
-    fn listen(&self, listener: std::net::TcpListener) -> anyhow::Result<()> {
+    fn listen(&self, listener: std::net::TcpListener, given: Option<&TlsFiles>) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (names, addresses) = subjects(self.address.ip(), &host_name(), self.addresses.first_service_ip());
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let tls = serve::tls_config(self.pki.server_config(&names, &addresses)?);
+        let pair = given.and_then(|given| given.pair.as_ref());
+        let client_ca = given.and_then(|given| given.client_ca.as_deref());
+        let tls = serve::tls_config(self.pki.server_config_with(pair, client_ca, &names, &addresses)?);
         let connections = serve::connections_max(process::files_max());
         let (service, env, tasks) = (self.service.clone(), self.env.clone(), self.parts.clone());
         self.parts.spawn(async move { serve::serve(listener, Some(tls), service, connections, &env, &tasks).await });
@@ -399,10 +401,13 @@ async fn identity(
     data_dir: &DataDir,
     env: &Env,
 ) -> anyhow::Result<(Arc<Pki>, Arc<ServiceAccountTokens>)> {
-    let (folder, pki_env) = (data_dir.pki(), env.clone());
+    let (folder, pki_env, given) = (data_dir.pki(), env.clone(), config.token_key.clone());
     let (pki, key) = sampan_env::blocking(move || {
         let pki = Pki::open(&folder, &pki_env)?;
-        let key = pki.token_key()?;
+        let key = match given {
+            Some(path) => Pki::token_key_of(&path)?,
+            None => pki.token_key()?,
+        };
         Ok::<_, sampan_auth::pki::PkiError>((Arc::new(pki), key))
     })
     .await??;
@@ -542,6 +547,9 @@ mod tests {
             allow_privileged: true,
             admission: Default::default(),
             gates: Default::default(),
+            tls: None,
+            token_key: None,
+            shares_addresses: false,
         };
         let (env, tasks) = (Env::system(), Tasks::new("test"));
         let cluster = Cluster::start(&config, &env, &|_| ()).await.expect("it starts");

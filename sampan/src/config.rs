@@ -161,6 +161,21 @@ pub struct Config {
     pub admission: sampan_admission::Selection,
     /// The features that are on.
     pub gates: Gates,
+    /// The server's certificate and the authority of clients' ones, where others made them.
+    pub tls: Option<TlsFiles>,
+    /// The key that signs service accounts' tokens, where others made it.
+    pub token_key: Option<PathBuf>,
+    /// Other clusters of this host may have the same addresses: nothing of this one has any.
+    pub shares_addresses: bool,
+}
+
+/// Certificates that others made.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The server's certificate and its key; `None`: the cluster's own.
+    pub pair: Option<(PathBuf, PathBuf)>,
+    /// Authorities of clients' certificates, beside the cluster's own.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// The flags that `up` shares with a server.
@@ -264,6 +279,9 @@ impl Config {
             allow_privileged: file.allow_privileged,
             admission,
             gates,
+            tls: None,
+            token_key: None,
+            shares_addresses: false,
         })
     }
 }

@@ -68,5 +68,5 @@ pub fn run(command: &ImageCommand) -> anyhow::Result<()> {
             text
         }
     };
-    sampan_cli::commands::say(&text)
+    sampan_cli::session::say(&text)
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod config;
 mod data_dir;
 mod deferred;
+mod envtest;
 mod first_start;
 mod health;
 mod image;
@@ -35,12 +36,30 @@ struct Cli {
 enum Command {
     /// Start everything in one process, apply files, and wait until they are ready
     Up(up::UpFlags),
+    /// Write kube-apiserver, etcd and kubectl for tests of operators into a folder (KUBEBUILDER_ASSETS)
+    Envtest(envtest::EnvtestFlags),
     /// Components of the embedded store
     #[command(subcommand)]
     Image(image::ImageCommand),
     #[command(flatten)]
     Client(sampan_cli::commands::Command),
 }
+
+/// What the process is for.
+enum Work {
+    Command(Command),
+    /// Under another program's name.
+    As(envtest::Role, Vec<std::ffi::OsString>),
+}
+
+/// This program, as `sampan version` shows it. Whoever packages it says the commit when it is built.
+const BUILD: sampan_cli::status::Build = sampan_cli::status::Build {
+    version: cluster::VERSION,
+    commit: match option_env!("SAMPAN_COMMIT") {
+        Some(commit) => commit,
+        None => "unknown",
+    },
+};
 
 fn log(filter: &str) {
     let filter =
@@ -60,10 +79,16 @@ fn main() -> ExitCode {
     sampan_wasm_runtime::compile_child_main();
     process::prepare();
     allocator::prepare();
-    let cli = Cli::parse();
-    let filter = match &cli.command {
-        Command::Up(flags) => flags.server.log.clone(),
-        Command::Image(_) | Command::Client(_) => "warn".to_owned(),
+    let mut arguments = std::env::args_os();
+    let role = arguments.next().and_then(|program| envtest::Role::of(std::path::Path::new(&program)));
+    let cli = match role {
+        Some(role) => Work::As(role, arguments.collect()),
+        None => Work::Command(Cli::parse().command),
+    };
+    let json = matches!(&cli, Work::Command(Command::Up(flags)) if flags.output == "json");
+    let filter = match &cli {
+        Work::Command(Command::Up(flags)) => flags.server.log.clone(),
+        Work::Command(_) | Work::As(..) => "warn".to_owned(),
     };
     log(&filter);
     let memory = FreedMemory::new(allocator::give_back);
@@ -88,12 +113,14 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         let threads = vec![(runtime.handle().clone(), workers)];
         rounds.spawn_until_cancelled(memory.run(env.clone(), rounds.clone(), threads));
-        match cli.command {
-            Command::Up(flags) => up::up(flags, &env).await,
-            Command::Image(command) => image::run(&command),
-            Command::Client(command) => {
+        match cli {
+            Work::As(role, arguments) => envtest::run(role, arguments, &env).await,
+            Work::Command(Command::Up(flags)) => up::up(flags, &env).await,
+            Work::Command(Command::Envtest(flags)) => envtest::write(&flags),
+            Work::Command(Command::Image(command)) => image::run(&command),
+            Work::Command(Command::Client(command)) => {
                 let tasks = Tasks::new("cli");
-                sampan_cli::commands::run(command, &env, &tasks).await
+                sampan_cli::commands::run(command, BUILD, &env, &tasks).await
             }
         }
     });
@@ -102,7 +129,12 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sampan: {error:#}");
+            let text = format!("{error:#}");
+            if json {
+                eprintln!("{}", serde_json::json!({"event": "error", "message": text}));
+            } else {
+                eprintln!("sampan: {text}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -49,7 +49,14 @@ impl Claim {
 pub struct ClaimedBlock {
     /// The part.
     pub block: Block,
-    _claim: Claim,
+    _claim: Option<Claim>,
+}
+
+impl ClaimedBlock {
+    /// A part that nobody is kept from: nothing is bound to its addresses.
+    pub fn shared(block: Block) -> Self {
+        Self { block, _claim: None }
+    }
 }
 
 /// The parts that are taken, by whomever, in their order. They do not overlap but for the moment in which one is given up.
@@ -76,7 +83,7 @@ pub fn claim(block: Block) -> std::io::Result<Option<ClaimedBlock>> {
     let Some(claim) = Claim::of_name(&format!("{NAME}{block}"))? else { return Ok(None) };
     // Looked at after it was taken: of two that take overlapping parts at once, one at least sees the other.
     let others = taken()?.into_iter().filter(|one| *one != block).any(|one| one.overlaps(&block));
-    Ok((!others).then_some(ClaimedBlock { block, _claim: claim }))
+    Ok((!others).then_some(ClaimedBlock { block, _claim: Some(claim) }))
 }
 
 /// Takes the first free part with that prefix, beginning with part number `first` and going round. None: there is none.

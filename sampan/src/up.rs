@@ -6,6 +6,7 @@ use crate::ranges::Claim;
 use crate::tell::{self, Counts};
 use anyhow::{Context, bail};
 use sampan_api::{Object, UserInfo};
+use sampan_cli::apply::Conflicts;
 use sampan_cli::wait::NotReady;
 use sampan_cli::{apply, manifest, wait};
 use sampan_client::{Client, kubeconfig};
@@ -13,6 +14,7 @@ use sampan_env::Env;
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct UpFlags {
-    /// Manifest to apply once the cluster is up; may be given several times
+    /// Manifest, folder of manifests, or - for standard input, to apply once the cluster is up; may be given several times
     #[arg(short, long = "filename", value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// text for people, json for machines
@@ -43,11 +45,13 @@ struct Report {
 }
 
 impl Report {
-    /// One step, with the time since the start, for people.
+    /// One step, with the time since the start: a line for people, or an object for machines.
     fn step(&self, what: &str) {
+        let elapsed = self.env.instant().duration_since(self.began).as_secs_f64() * 1000.0;
         if self.text {
-            let elapsed = self.env.instant().duration_since(self.began);
-            eprintln!("{:>7.1} ms  {what}", elapsed.as_secs_f64() * 1000.0);
+            eprintln!("{elapsed:>7.1} ms  {what}");
+        } else {
+            eprintln!("{}", json!({"event": "step", "message": what, "afterMs": elapsed}));
         }
     }
 }
@@ -62,16 +66,19 @@ pub async fn up(flags: UpFlags, env: &Env) -> anyhow::Result<()> {
     }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // Of a terminal that is closed.
+    let mut hangup = signal(SignalKind::hangup())?;
     let cluster = Cluster::start(&config, env, &|what| report.step(what)).await?;
-    let unready = AtomicBool::new(false);
+    let (unready, written) = (AtomicBool::new(false), OnceLock::new());
     let work = async {
         // Held until the end: no other cluster of this host's user takes the context meanwhile.
         let context = ClusterContext::take(&config)?;
         let merged = write_kubeconfig(&config, &context.name, &cluster, env).await?;
+        written.get_or_init(|| (merged.file.clone(), context.name.clone(), merged.previous_context.clone()));
         let admin = cluster.client(UserInfo::new("sampan-admin", ["system:masters"]), "sampan");
         let waited = apply_all(&admin, &objects, &report).await?;
         unready.store(!waited.is_empty(), Ordering::Relaxed);
-        for why in &waited {
+        for why in waited.iter().filter(|_| report.text) {
             eprintln!("sampan: {why}");
         }
         if report.text {
@@ -97,10 +104,15 @@ pub async fn up(flags: UpFlags, env: &Env) -> anyhow::Result<()> {
     let result = tokio::select! {
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
         result = work => result,
     };
     report.step("ending");
     cluster.drain().await;
+    if let Some((file, context, Some(previous))) = written.get() {
+        let back = kubeconfig::leave(file, context, previous, env).await;
+        back.with_context(|| format!("the current context could not go back to {previous}"))?;
+    }
     report.step("ended; the next `sampan up` finds everything as it was");
     result?;
     if unready.into_inner() {
@@ -173,11 +185,22 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
     if objects.is_empty() {
         return Ok(unready);
     }
-    let discovery = admin.discover().await?;
+    let mut discovery = admin.discover().await?;
     let mut made = Vec::new();
     let mut counts = Counts::default();
     for object in objects {
-        let (applied, live) = apply::apply(admin, &discovery, object).await?;
+        // What a manifest defines may be served by the time that the next object of it comes.
+        if object.gvk().is_some_and(|gvk| discovery.by_kind(&gvk).is_none()) {
+            discovery = admin.discover().await?;
+        }
+        let (applied, live) = match apply::apply(admin, &discovery, object, Conflicts::TakeOver).await {
+            Ok(done) => done,
+            // One that is refused does not keep the others from running.
+            Err(error) => {
+                unready.push(NotReady(format!("{error:#}")));
+                continue;
+            }
+        };
         counts.add(live.kind(), applied);
         if made.len() < tell::SHOWN_MAX {
             report.step(&format!("{} {} {}", live.kind().to_lowercase(), live.name(), applied.as_str()));

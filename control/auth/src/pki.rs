@@ -89,7 +89,15 @@ impl Pki {
     /// # Errors
     /// When the file is gone, or holds no key that can sign.
     pub fn token_key(&self) -> Result<SigningKey, PkiError> {
-        let path = self.sa.key.clone();
+        Self::token_key_of(&self.sa.key)
+    }
+
+    /// As [`Pki::token_key`], of a file that others made.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn token_key_of(path: &Path) -> Result<SigningKey, PkiError> {
+        let path = path.to_owned();
         let pem = std::fs::read(&path).map_err(|error| PkiError::File { path: path.clone(), error })?;
         SigningKey::from_pem(&pem).map_err(|error| PkiError::Damaged { path, problem: error.to_string() })
     }
@@ -139,27 +147,71 @@ impl Pki {
     /// The server's TLS: a certificate for `names` and `addresses`, and client certificates of this CA, if shown. Which
     /// protocols are spoken over it is the listener's to say.
     pub fn server_config(&self, names: &[&str], addresses: &[IpAddr]) -> Result<rustls::ServerConfig, PkiError> {
+        self.server_config_with(None, None, names, addresses)
+    }
+
+    fn server_leaf(&self, names: &[&str], addresses: &[IpAddr]) -> Result<KeyedCertificate, PkiError> {
         let mut subjects = Vec::new();
         for name in names {
             subjects.push(SanType::DnsName((*name).try_into()?));
         }
         subjects.extend(addresses.iter().copied().map(SanType::IpAddress));
-        let server = self.leaf("sampan-apiserver", None, subjects, ExtendedKeyUsagePurpose::ServerAuth)?;
+        self.leaf("sampan-apiserver", None, subjects, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// As [`Pki::server_config`], with a certificate, its chain and its key out of files that others made; `client_ca`:
+    /// authorities of clients' certificates beside this one. `None`: the cluster's own certificate, as there.
+    ///
+    /// # Errors
+    /// A file cannot be read, or holds no certificate or key.
+    pub fn server_config_with(
+        &self,
+        pair: Option<&(PathBuf, PathBuf)>,
+        client_ca: Option<&Path>,
+        names: &[&str],
+        addresses: &[IpAddr],
+    ) -> Result<rustls::ServerConfig, PkiError> {
+        let damaged = |path: &Path, problem: String| PkiError::Damaged { path: path.to_owned(), problem };
+        let read = |path: &Path| std::fs::read(path).map_err(|error| PkiError::File { path: path.to_owned(), error });
+        let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>, PkiError> {
+            let pem = read(path)?;
+            let all = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+            match all.map_err(|error| damaged(path, error.to_string()))? {
+                none if none.is_empty() => Err(damaged(path, "it holds no certificate".into())),
+                all => Ok(all),
+            }
+        };
+        let more = client_ca.map(certificates).transpose()?.unwrap_or_default();
+        if let Some((certificate, key)) = pair {
+            let der = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| damaged(key, error.to_string()))?;
+            return self.server_config_of(certificates(certificate)?, der, more);
+        }
+        let server = self.server_leaf(names, addresses)?;
+        let key = KeyPair::from_pem(&server.key_pem)?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        self.server_config_of(vec![self.certificate(&server.certificate_pem)?], key, more)
+    }
+
+    fn server_config_of(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        more_authorities: Vec<CertificateDer<'static>>,
+    ) -> Result<rustls::ServerConfig, PkiError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate(&self.ca.certificate_pem)?)?;
+        for authority in more_authorities {
+            roots.add(authority)?;
+        }
         let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .allow_unauthenticated()
             .build()
             .map_err(|error| rustls::Error::General(error.to_string()))?;
-        let key = KeyPair::from_pem(&server.key_pem)?;
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(
-                vec![self.certificate(&server.certificate_pem)?],
-                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-            )?;
+            .with_single_cert(chain, key)?;
         Ok(config)
     }
 

@@ -113,6 +113,8 @@ pub struct WriteParams {
     pub dry_run: bool,
     pub field_manager: Option<String>,
     pub field_validation: Option<FieldValidation>,
+    /// Of an apply: takes over fields that others own.
+    pub force: bool,
 }
 
 impl WriteParams {
@@ -120,6 +122,9 @@ impl WriteParams {
         let mut query = Query::default();
         if self.dry_run {
             query.add("dryRun", "All");
+        }
+        if self.force {
+            query.add("force", "true");
         }
         query.add_opt("fieldManager", self.field_manager.as_deref());
         if let Some(validation) = self.field_validation {
@@ -136,7 +141,7 @@ impl WriteParams {
     }
 }
 
-/// A patch, in one of the three forms that need no field manager.
+/// A patch. All but an apply need no field manager.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Patch {
     /// RFC 6902: a list of operations.
@@ -145,6 +150,8 @@ pub enum Patch {
     Merge(Value),
     /// Kubernetes' own: lists are merged by the keys that the schema declares.
     Strategic(Value),
+    /// Server-side apply: the fields that the manager wants, whole.
+    Apply(Value),
 }
 
 impl Patch {
@@ -153,12 +160,13 @@ impl Patch {
             Self::Json(_) => "application/json-patch+json",
             Self::Merge(_) => "application/merge-patch+json",
             Self::Strategic(_) => "application/strategic-merge-patch+json",
+            Self::Apply(_) => "application/apply-patch+yaml",
         }
     }
 
     pub fn body(&self) -> &Value {
         match self {
-            Self::Json(body) | Self::Merge(body) | Self::Strategic(body) => body,
+            Self::Json(body) | Self::Merge(body) | Self::Strategic(body) | Self::Apply(body) => body,
         }
     }
 }
@@ -254,8 +262,9 @@ mod tests {
             dry_run: true,
             field_manager: Some("a b".into()),
             field_validation: Some(FieldValidation::Strict),
+            force: true,
         };
-        check(write.query(), "?dryRun=All&fieldManager=a%20b&fieldValidation=Strict");
+        check(write.query(), "?dryRun=All&force=true&fieldManager=a%20b&fieldValidation=Strict");
     }
 
     #[test]

@@ -78,6 +78,24 @@ pub async fn remove(file: &Path, name: &str, previous: Option<&str>, env: &Env) 
     write(file, &config)
 }
 
+/// Makes `previous` the current context again if `name` still is.
+///
+/// # Errors
+/// As [`merge`].
+pub async fn leave(file: &Path, name: &str, previous: &str, env: &Env) -> Result<()> {
+    let _lock = Lock::take(file, &[], env).await?;
+    let mut config = match read_file(file) {
+        Ok(bytes) => parse(file, &bytes)?,
+        Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if config["current-context"].as_str() != Some(name) {
+        return Ok(());
+    }
+    config["current-context"] = previous.into();
+    write(file, &config)
+}
+
 /// A configuration of the entry alone, as YAML.
 ///
 /// # Errors
@@ -240,6 +258,12 @@ mod tests {
         assert_eq!(config["current-context"], "sampan");
         let again = merge(&target, &entry("https://new"), &env()).await.expect("merged");
         assert_eq!(again.previous_context, None);
+        let current = || Kubeconfig::load_file(&file).expect("it is one").current_context().map(str::to_owned);
+        leave(&file, "another", "prod", &env()).await.expect("left");
+        assert_eq!(current().as_deref(), Some("sampan"), "it is another's context");
+        leave(&file, "sampan", "prod", &env()).await.expect("left");
+        assert_eq!(current().as_deref(), Some("prod"));
+        leave(&file, "prod", "sampan", &env()).await.expect("left");
         remove(&file, "sampan", Some("prod"), &env()).await.expect("removed");
         let config = read(&file);
         assert_eq!(

@@ -1,0 +1,293 @@
+//! `sampan get`.
+
+use crate::jsonpath::Template;
+use crate::limits::WATCH_LINE_MAX;
+use crate::session::{Session, Target, find, say};
+use crate::table::{Shown, Table};
+use anyhow::{Context, bail};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use sampan_client::{ApiResource, Discovery};
+use serde_json::{Value, json};
+
+const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+
+/// The form in which objects are shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// As a table, with columns of lower priority where `wide`.
+    Table {
+        wide: bool,
+    },
+    /// `KIND/NAME`, a line each.
+    Name,
+    Json,
+    Yaml,
+    /// A template that is filled with the object, or with the List of them.
+    JsonPath(Template),
+}
+
+impl Output {
+    /// Reads `-o`.
+    ///
+    /// # Errors
+    /// There is no such form, or its template cannot be read.
+    pub fn parse(text: Option<&str>) -> anyhow::Result<Self> {
+        Ok(match text {
+            None | Some("") => Self::Table { wide: false },
+            Some("wide") => Self::Table { wide: true },
+            Some("name") => Self::Name,
+            Some("json") => Self::Json,
+            Some("yaml") => Self::Yaml,
+            Some(other) => match other.strip_prefix("jsonpath=") {
+                Some(template) => Self::JsonPath(Template::parse(template).context("-o jsonpath")?),
+                None => bail!("-o {other}: choose wide, name, json, yaml or jsonpath=TEMPLATE"),
+            },
+        })
+    }
+}
+
+/// What is shown, and how.
+#[derive(Clone, Debug)]
+pub struct Get {
+    /// What is asked for.
+    pub targets: Vec<Target>,
+    /// Of every namespace.
+    pub all_namespaces: bool,
+    /// Only objects with such labels.
+    pub selector: Option<String>,
+    /// Only objects with such fields.
+    pub field_selector: Option<String>,
+    /// The form.
+    pub output: Output,
+    /// Goes on with what changes.
+    pub watch: bool,
+}
+
+/// One request of a `get`.
+struct Request<'a> {
+    resource: &'a ApiResource,
+    name: Option<&'a str>,
+}
+
+impl Request<'_> {
+    /// `pod/a`, `deployment.apps/web`.
+    fn prefix(&self) -> String {
+        let of = &self.resource.resource;
+        let group = if of.group.is_empty() { String::new() } else { format!(".{}", of.group) };
+        format!("{}{group}/", self.resource.singular)
+    }
+
+    fn path(&self, session: &Session, get: &Get, watch: bool) -> String {
+        let of = &self.resource.resource;
+        let mut path = of.base_path();
+        if self.resource.namespaced && !get.all_namespaces {
+            path.push_str(&format!("/namespaces/{}", session.namespace));
+        }
+        path.push_str(&format!("/{}", of.resource));
+        let mut query = Vec::new();
+        let mut fields: Vec<String> = get.field_selector.clone().into_iter().collect();
+        match self.name {
+            Some(name) if watch => fields.push(format!("metadata.name={name}")),
+            Some(name) => path.push_str(&format!("/{name}")),
+            None => {}
+        }
+        if watch {
+            query.push("watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned());
+        }
+        let encode = sampan_api::percent::encode;
+        query.extend(get.selector.as_ref().map(|text| format!("labelSelector={}", encode(text))));
+        query.extend((!fields.is_empty()).then(|| format!("fieldSelector={}", encode(&fields.join(",")))));
+        if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
+    }
+}
+
+/// Shows what was asked for.
+///
+/// # Errors
+/// Something of it is not there, or the server refuses.
+pub async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
+    let discovery = session.discover().await?;
+    let requests = requests(&discovery, get)?;
+    if get.watch {
+        let [only] = requests.as_slice() else { bail!("-w follows one resource, or one object, at a time") };
+        return watch(session, get, only).await;
+    }
+    if get.all_namespaces && requests.iter().any(|one| one.name.is_some()) {
+        bail!("a resource cannot be retrieved by name across all namespaces");
+    }
+    match &get.output {
+        Output::Table { wide } => tables(session, get, &requests, *wide).await,
+        output => {
+            let (mut items, mut single) = (Vec::new(), requests.len() == 1);
+            for request in &requests {
+                let answer = ask(session, get, request, "application/json").await?;
+                single &= request.name.is_some();
+                items.extend(objects(answer).into_iter().map(|object| (request.prefix(), object)));
+            }
+            say(&shown(output, items, single)?)
+        }
+    }
+}
+
+fn requests<'a>(discovery: &'a Discovery, get: &'a Get) -> anyhow::Result<Vec<Request<'a>>> {
+    let mut all = Vec::new();
+    for target in &get.targets {
+        let resource = find(discovery, &target.resource)?;
+        if target.names.is_empty() {
+            all.push(Request { resource, name: None });
+        }
+        all.extend(target.names.iter().map(|name| Request { resource, name: Some(name.as_str()) }));
+    }
+    Ok(all)
+}
+
+async fn ask(session: &Session, get: &Get, request: &Request<'_>, accept: &str) -> anyhow::Result<Value> {
+    let path = request.path(session, get, false);
+    let asked = http::Request::get(path).header(http::header::ACCEPT, accept).body(Bytes::new())?;
+    Ok(session.client.request(asked).await?)
+}
+
+/// A table for each kind; objects that were named one by one share that of their kind.
+async fn tables(session: &Session, get: &Get, requests: &[Request<'_>], wide: bool) -> anyhow::Result<()> {
+    let several = requests.windows(2).any(|two| two[0].resource.resource != two[1].resource.resource);
+    let mut at = 0;
+    let mut found = false;
+    while at < requests.len() {
+        let resource = requests[at].resource;
+        let count = requests[at..].iter().take_while(|one| one.resource.resource == resource.resource).count();
+        let mut whole = Value::Null;
+        for request in &requests[at..at + count] {
+            let answer = ask(session, get, request, AS_TABLE).await?;
+            match whole.get_mut("rows").and_then(Value::as_array_mut) {
+                Some(rows) => rows.extend(answer["rows"].as_array().cloned().unwrap_or_default()),
+                None => whole = answer,
+            }
+        }
+        let rows = whole["rows"].as_array().map_or(0, Vec::len);
+        if rows > 0 {
+            let shown = Shown {
+                wide,
+                namespaces: resource.namespaced && get.all_namespaces,
+                prefix: if several { requests[at].prefix() } else { String::new() },
+            };
+            let gap = if found { "\n" } else { "" };
+            say(&format!("{gap}{}", Table::new(shown).lines(&whole)))?;
+            found = true;
+        }
+        at += count;
+    }
+    if !found {
+        let namespaced = requests.iter().any(|one| one.resource.namespaced) && !get.all_namespaces;
+        let place = if namespaced { format!(" in namespace {}", session.namespace) } else { String::new() };
+        eprintln!("no resources found{place}");
+    }
+    Ok(())
+}
+
+/// The objects of an answer: itself, or the items of a list, which name neither their kind nor their version there.
+fn objects(answer: Value) -> Vec<Value> {
+    let kind = answer["kind"].as_str().unwrap_or_default().to_owned();
+    let (Some(kind), true) = (kind.strip_suffix("List"), answer["items"].is_array()) else { return vec![answer] };
+    let version = answer["apiVersion"].clone();
+    let items = answer["items"].as_array().cloned().unwrap_or_default();
+    let named = items.into_iter().map(|mut item| {
+        item["kind"] = kind.into();
+        item["apiVersion"] = version.clone();
+        item
+    });
+    named.collect()
+}
+
+/// `items`: each with what stands before its name. `single`: one object was asked for by its name.
+fn shown(output: &Output, items: Vec<(String, Value)>, single: bool) -> anyhow::Result<String> {
+    if *output == Output::Name {
+        let line = |(prefix, object): &(String, Value)| {
+            format!("{prefix}{}\n", object["metadata"]["name"].as_str().unwrap_or_default())
+        };
+        return Ok(items.iter().map(line).collect());
+    }
+    let mut objects: Vec<Value> = items.into_iter().map(|(_, object)| object).collect();
+    let whole = match objects.pop() {
+        Some(only) if single && objects.is_empty() => only,
+        last => {
+            objects.extend(last);
+            json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects})
+        }
+    };
+    Ok(match output {
+        Output::Yaml => serde_saphyr::to_string(&whole).context("YAML")?,
+        Output::JsonPath(template) => template.print(&whole),
+        _ => format!("{}\n", serde_json::to_string_pretty(&whole)?),
+    })
+}
+
+/// Shows what there is, and each change of it.
+async fn watch(session: &Session, get: &Get, request: &Request<'_>) -> anyhow::Result<()> {
+    let wide = get.output == Output::Table { wide: true };
+    let is_table = matches!(get.output, Output::Table { .. });
+    let namespaces = request.resource.namespaced && get.all_namespaces;
+    let mut table = Table::new(Shown { wide, namespaces, prefix: String::new() });
+    let accept = if is_table { AS_TABLE } else { "application/json" };
+    let path = request.path(session, get, true);
+    let asked = http::Request::get(path).header(http::header::ACCEPT, accept).body(Bytes::new())?;
+    let mut body = session.client.stream(asked).await?;
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| anyhow::anyhow!("the watch was cut off: {error}"))?;
+        read.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
+        while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+            let line = read.split_to(end + 1);
+            let event: Value = serde_json::from_slice(&line).context("an event of the watch")?;
+            let object = &event["object"];
+            match event["type"].as_str() {
+                Some("BOOKMARK") => {}
+                Some("ERROR") => bail!("{}", object["message"].as_str().unwrap_or("the watch has ended")),
+                _ if is_table => say(&table.lines(object))?,
+                _ => say(&shown(&get.output, vec![(request.prefix(), object.clone())], true)?)?,
+            }
+        }
+        if read.len() > WATCH_LINE_MAX {
+            bail!("an event of more than {WATCH_LINE_MAX} bytes");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_told_by_name() {
+        let check = |text: &str, expected: Option<Output>| {
+            assert_eq!(Output::parse(Some(text)).ok(), expected, "{text}");
+        };
+        check("", Some(Output::Table { wide: false }));
+        check("wide", Some(Output::Table { wide: true }));
+        check("name", Some(Output::Name));
+        check("yaml", Some(Output::Yaml));
+        check("jsonpath={.kind}", Template::parse("{.kind}").ok().map(Output::JsonPath));
+        check("jsonpath={.kind", None);
+        check("xml", None);
+    }
+
+    #[test]
+    fn one_object_is_itself_and_several_are_a_list() {
+        let pods = json!({"kind": "PodList", "apiVersion": "v1", "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]});
+        let items = |answer: &Value| -> Vec<(String, Value)> {
+            objects(answer.clone()).into_iter().map(|object| ("pod/".to_owned(), object)).collect()
+        };
+        let check = |output: Output, answer: &Value, single: bool, expected: &str| {
+            assert_eq!(shown(&output, items(answer), single).expect("shown"), expected);
+        };
+        let path = |text: &str| Output::JsonPath(Template::parse(text).expect(text));
+        check(Output::Name, &pods, false, "pod/a\npod/b\n");
+        check(path("{.items[*].kind}"), &pods, false, "Pod Pod");
+        let one = json!({"kind": "Pod", "metadata": {"name": "a"}});
+        check(path("{.kind}"), &one, true, "Pod");
+        check(path("{.kind}"), &one, false, "List");
+        check(Output::Yaml, &json!({"kind": "Pod"}), true, "kind: Pod\n");
+        check(path("{.kind}"), &json!({"kind": "PodList", "items": []}), false, "List");
+    }
+}

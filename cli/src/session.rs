@@ -1,0 +1,154 @@
+//! The cluster that a command speaks to, the things that it names, and its standard output.
+
+use anyhow::{Context, bail};
+use sampan_client::{ApiResource, Client, Discovery, Kubeconfig};
+use sampan_env::{Env, Tasks};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Which cluster, and where in it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ClientFlags {
+    /// Kubeconfig to use instead of $KUBECONFIG or ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Namespace to work in [default: the context's, else default]
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+/// A client of the cluster that flags name, and the namespace to work in.
+pub struct Session {
+    /// Speaks as the kubeconfig's user.
+    pub client: Client,
+    /// For objects that name none.
+    pub namespace: String,
+}
+
+const NONE_RUNS: &str = "is a cluster running? `sampan up` starts one";
+
+impl Session {
+    /// # Errors
+    /// There is no configuration, or it cannot be used.
+    pub fn open(flags: &ClientFlags, env: &Env, tasks: &Tasks) -> anyhow::Result<Self> {
+        let config = match &flags.kubeconfig {
+            Some(path) => Kubeconfig::load_file(path)?,
+            None => Kubeconfig::load()?,
+        };
+        let context = flags.context.as_deref();
+        let remote = config.remote_config(context).context(NONE_RUNS)?;
+        let namespace = match &flags.namespace {
+            Some(namespace) => namespace.clone(),
+            None => config.namespace(context)?,
+        };
+        Ok(Self { client: Client::remote(remote, "sampan", env, tasks)?, namespace })
+    }
+
+    /// What the cluster serves.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub async fn discover(&self) -> anyhow::Result<Discovery> {
+        self.client.discover().await.context(NONE_RUNS)
+    }
+}
+
+/// A resource and names of objects of it; no names: all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// As the user wrote it: `pods`, `deploy`, `deployments.apps`.
+    pub resource: String,
+    /// Names of objects.
+    pub names: Vec<String>,
+}
+
+/// Reads `pods`, `pods,services`, `pod NAME...` and `pod/NAME service/NAME...`.
+///
+/// # Errors
+/// The two forms are mixed, or a name is missing.
+pub fn targets(words: &[String]) -> anyhow::Result<Vec<Target>> {
+    if words.iter().any(|word| word.contains('/')) {
+        let pair = |word: &String| match word.split_once('/') {
+            Some((resource, name)) if !resource.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(Target { resource: resource.to_owned(), names: vec![name.to_owned()] })
+            }
+            _ => bail!(
+                "{word:?}: there is no need to specify a resource type as a separate argument: name all as KIND/NAME"
+            ),
+        };
+        return words.iter().map(pair).collect();
+    }
+    let Some((resources, names)) = words.split_first() else { bail!("name a resource, such as pods") };
+    let resources = resources.split(',').filter(|one| !one.is_empty());
+    Ok(resources.map(|one| Target { resource: one.to_owned(), names: names.to_vec() }).collect())
+}
+
+/// The resource of that name, short name or kind.
+///
+/// # Errors
+/// The cluster serves none; the text says how to see what it serves.
+pub fn find<'a>(discovery: &'a Discovery, name: &str) -> anyhow::Result<&'a ApiResource> {
+    discovery.by_name(name).with_context(|| {
+        format!("the server doesn't have a resource type {name:?}; `kubectl api-resources` lists those that it has")
+    })
+}
+
+/// Writes to standard output. That a reader went away is no failure: what the command does, it does to its end.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn say(text: &str) -> anyhow::Result<()> {
+    write(&mut std::io::stdout(), text.as_bytes()).map(drop)
+}
+
+/// Writes all of it, at once. `false`: nobody reads it any more, as in `sampan get pods | head -1`.
+pub(crate) fn write(out: &mut impl Write, bytes: &[u8]) -> anyhow::Result<bool> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("standard output"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
+        struct Refuses(std::io::ErrorKind);
+        impl Write for Refuses {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        assert!(!write(&mut Refuses(std::io::ErrorKind::BrokenPipe), b"x").expect("no failure"));
+        assert!(write(&mut Refuses(std::io::ErrorKind::StorageFull), b"x").is_err());
+        assert!(write(&mut Vec::new(), b"x").expect("written"));
+    }
+
+    #[test]
+    fn things_are_named_as_kubectl_names_them() {
+        let check = |text: &str, expected: Option<&str>| {
+            let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            let shown = |all: Vec<Target>| {
+                let one = |target: &Target| format!("{}:{}", target.resource, target.names.join("+"));
+                all.iter().map(one).collect::<Vec<_>>().join(" ")
+            };
+            assert_eq!(targets(&words).ok().map(shown).as_deref(), expected, "{text}");
+        };
+        check("pods", Some("pods:"));
+        check("pods,svc", Some("pods: svc:"));
+        check("pod a b", Some("pod:a+b"));
+        check("pod/a svc/b", Some("pod:a svc:b"));
+        check("pod/a svc", None);
+        check("pod/", None);
+        check("", None);
+    }
+}

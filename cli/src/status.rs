@@ -1,0 +1,81 @@
+//! `sampan version` and `sampan status`.
+
+use crate::session::{Session, say};
+use anyhow::Context;
+use bytes::Bytes;
+use sampan_api::k8s::api::core::v1::{Node, Pod};
+use sampan_client::ListParams;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The program's own version, and the commit it was built from.
+#[derive(Clone, Copy, Debug)]
+pub struct Build {
+    /// As `/version` says it.
+    pub version: &'static str,
+    /// `unknown` where the build was not told.
+    pub commit: &'static str,
+}
+
+/// Says which program this is, and which server answers, if one does.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub async fn version(session: anyhow::Result<Session>, build: Build, as_json: bool) -> anyhow::Result<()> {
+    let server = async {
+        let asked = http::Request::get("/version").body(Bytes::new())?;
+        session?.client.request::<Value>(asked).await.map_err(anyhow::Error::from)
+    };
+    let server = server.await;
+    if as_json {
+        let client = json!({"version": build.version, "gitCommit": build.commit});
+        let mut all = json!({"client": client});
+        if let Ok(server) = &server {
+            all["server"] = server.clone();
+        }
+        return say(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+    }
+    let mut text = format!("sampan  {} (commit {})\n", build.version, build.commit);
+    match server {
+        Ok(server) => {
+            let version = server["gitVersion"].as_str().unwrap_or("unknown");
+            text.push_str(&format!("server  {version}\n"));
+        }
+        Err(_) => text.push_str("server  none answers; `sampan up` starts one\n"),
+    }
+    say(&text)
+}
+
+/// Says whether the cluster is ready, and counts its nodes and pods.
+///
+/// # Errors
+/// The cluster does not answer or is not ready.
+pub async fn status(session: &Session, as_json: bool) -> anyhow::Result<()> {
+    let asked = http::Request::get("/readyz").body(Bytes::new())?;
+    let answer = session.client.send(asked).await.context("is a cluster running? `sampan up` starts one")?;
+    let ready = answer.status().is_success();
+    let nodes = session.client.all::<Node>().list_all(&ListParams::default()).await?.items;
+    let is_ready = |node: &&Node| {
+        let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.any(|one| one.type_ == "Ready" && one.status == "True")
+    };
+    let ready_nodes = nodes.iter().filter(is_ready).count();
+    let mut phases: BTreeMap<String, usize> = BTreeMap::new();
+    for pod in session.client.all::<Pod>().list_all(&ListParams::default()).await?.items {
+        let phase = pod.status.and_then(|status| status.phase).unwrap_or_else(|| "Pending".into());
+        *phases.entry(phase).or_default() += 1;
+    }
+    let word = if ready { "ready" } else { "not ready" };
+    if as_json {
+        let all = json!({"ready": ready, "nodes": {"all": nodes.len(), "ready": ready_nodes}, "pods": phases});
+        say(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+    } else {
+        let pods: Vec<String> = phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
+        let pods = if pods.is_empty() { "none".to_owned() } else { pods.join(", ") };
+        say(&format!("API    {word}\nnodes  {ready_nodes} of {} ready\npods   {pods}\n", nodes.len()))?;
+    }
+    if !ready {
+        anyhow::bail!("the API server is not ready: `kubectl get --raw '/readyz?verbose'` says what it waits for");
+    }
+    Ok(())
+}
