@@ -5,7 +5,7 @@ use crate::get::{Get, Output, get};
 use crate::logs::logs;
 use crate::manifest;
 use crate::session::{ClientFlags, Session, find, say, targets};
-use crate::status::{Build, status, version};
+use crate::status::{Build, Form, status, version};
 use anyhow::bail;
 use bytes::Bytes;
 use sampan_api::Object;
@@ -97,16 +97,16 @@ pub enum Command {
     /// Say whether the cluster is ready, and count its nodes and pods
     Status {
         /// text for people, json for machines
-        #[arg(short, long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
-        output: String,
+        #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Form::Text)]
+        output: Form,
         #[command(flatten)]
         flags: ClientFlags,
     },
     /// Say which sampan this is, and which server answers
     Version {
         /// text for people, json for machines
-        #[arg(short, long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
-        output: String,
+        #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Form::Text)]
+        output: Form,
         #[command(flatten)]
         flags: ClientFlags,
     },
@@ -139,8 +139,8 @@ pub async fn run(command: Command, build: Build, env: &Env, tasks: &Tasks) -> an
         Command::Explain { resource: _, name, output, flags } => {
             explain(&open(&flags)?, &name, output.as_deref()).await
         }
-        Command::Status { output, flags } => status(&open(&flags)?, output == "json").await,
-        Command::Version { output, flags } => version(open(&flags), build, output == "json").await,
+        Command::Status { output, flags } => status(&open(&flags)?, output).await,
+        Command::Version { output, flags } => version(open(&flags), build, output).await,
     }
 }
 

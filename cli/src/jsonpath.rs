@@ -13,6 +13,8 @@ enum Node {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
+    /// `$`: begins at the whole, not at the element of a range.
+    Root,
     Field(String),
     Every,
     Index(i64),
@@ -122,6 +124,9 @@ fn literal(text: &str) -> anyhow::Result<String> {
 
 fn steps(path: &str) -> anyhow::Result<Vec<Step>> {
     let mut all = Vec::new();
+    if path.starts_with('$') {
+        all.push(Step::Root);
+    }
     let mut rest = path.strip_prefix(['$', '@']).unwrap_or(path);
     while let Some(first) = rest.chars().next() {
         if first == '[' {
@@ -226,11 +231,11 @@ fn print(nodes: &[Node], root: &Value, here: &Value, out: &mut String) {
         match node {
             Node::Text(text) => out.push_str(text),
             Node::Path(steps) => {
-                let texts: Vec<String> = walk(steps, here).into_iter().map(shown).collect();
+                let texts: Vec<String> = walk(steps, root, here).into_iter().map(shown).collect();
                 out.push_str(&texts.join(" "));
             }
             Node::Range(steps, inside) => {
-                for one in walk(steps, here) {
+                for one in walk(steps, root, here) {
                     print(inside, root, one, out);
                 }
             }
@@ -247,10 +252,10 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn walk<'a>(steps: &[Step], from: &'a Value) -> Vec<&'a Value> {
+fn walk<'a>(steps: &[Step], root: &'a Value, from: &'a Value) -> Vec<&'a Value> {
     let mut here = vec![from];
     for step in steps {
-        here = here.into_iter().flat_map(|value| take(step, value)).collect();
+        here = here.into_iter().flat_map(|value| take(step, root, value)).collect();
     }
     here
 }
@@ -263,13 +268,14 @@ fn children(value: &Value) -> Vec<&Value> {
     }
 }
 
-fn take<'a>(step: &Step, value: &'a Value) -> Vec<&'a Value> {
+fn take<'a>(step: &Step, root: &'a Value, value: &'a Value) -> Vec<&'a Value> {
     let list = || value.as_array().map(Vec::as_slice).unwrap_or_default();
     let place = |index: i64| {
         let length = i64::try_from(list().len()).unwrap_or(i64::MAX);
         usize::try_from(if index < 0 { length.saturating_add(index) } else { index }).ok()
     };
     match step {
+        Step::Root => vec![root],
         Step::Field(name) => value.get(name).into_iter().collect(),
         Step::Every => children(value),
         Step::Index(index) => place(*index).and_then(|at| list().get(at)).into_iter().collect(),
@@ -287,7 +293,7 @@ fn take<'a>(step: &Step, value: &'a Value) -> Vec<&'a Value> {
             all
         }
         Step::Filter(path, wanted) => {
-            let keeps = |one: &&Value| match (walk(path, one).first(), wanted) {
+            let keeps = |one: &&Value| match (walk(path, root, one).first(), wanted) {
                 (found, None) => found.is_some(),
                 (None, Some(_)) => false,
                 (Some(found), Some((operator, wanted))) => compare(found, operator, wanted),
@@ -341,6 +347,7 @@ mod tests {
         check("{.items[0].metadata.labels['app.io/x']}", "1");
         check("{.items[0].status.ips}", "[\"1\",\"2\"]");
         check("{..name}", "a b");
+        check("{range .items[*]}{$.kind}{.metadata.name} {end}", "Lista Listb ");
         check("names: {.items[*].status.n}!", "names: 3 5!");
     }
 

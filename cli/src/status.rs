@@ -17,17 +17,26 @@ pub struct Build {
     pub commit: &'static str,
 }
 
+/// For whom an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
 /// Says which program this is, and which server answers, if one does.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub async fn version(session: anyhow::Result<Session>, build: Build, as_json: bool) -> anyhow::Result<()> {
+pub async fn version(session: anyhow::Result<Session>, build: Build, form: Form) -> anyhow::Result<()> {
     let server = async {
         let asked = http::Request::get("/version").body(Bytes::new())?;
         session?.client.request::<Value>(asked).await.map_err(anyhow::Error::from)
     };
     let server = server.await;
-    if as_json {
+    if form == Form::Json {
         let client = json!({"version": build.version, "gitCommit": build.commit});
         let mut all = json!({"client": client});
         if let Ok(server) = &server {
@@ -50,7 +59,7 @@ pub async fn version(session: anyhow::Result<Session>, build: Build, as_json: bo
 ///
 /// # Errors
 /// The cluster does not answer or is not ready.
-pub async fn status(session: &Session, as_json: bool) -> anyhow::Result<()> {
+pub async fn status(session: &Session, form: Form) -> anyhow::Result<()> {
     let asked = http::Request::get("/readyz").body(Bytes::new())?;
     let answer = session.client.send(asked).await.context("is a cluster running? `sampan up` starts one")?;
     let ready = answer.status().is_success();
@@ -66,7 +75,7 @@ pub async fn status(session: &Session, as_json: bool) -> anyhow::Result<()> {
         *phases.entry(phase).or_default() += 1;
     }
     let word = if ready { "ready" } else { "not ready" };
-    if as_json {
+    if form == Form::Json {
         let all = json!({"ready": ready, "nodes": {"all": nodes.len(), "ready": ready_nodes}, "pods": phases});
         say(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
     } else {

@@ -47,7 +47,7 @@ enum Command {
 
 /// What the process is for.
 enum Work {
-    Command(Command),
+    Command(Box<Command>),
     /// Under another program's name.
     As(envtest::Role, Vec<std::ffi::OsString>),
 }
@@ -83,13 +83,17 @@ fn main() -> ExitCode {
     let role = arguments.next().and_then(|program| envtest::Role::of(std::path::Path::new(&program)));
     let cli = match role {
         Some(role) => Work::As(role, arguments.collect()),
-        None => Work::Command(Cli::parse().command),
+        None => Work::Command(Box::new(Cli::parse().command)),
     };
-    let json = matches!(&cli, Work::Command(Command::Up(flags)) if flags.output == "json");
-    let filter = match &cli {
-        Work::Command(Command::Up(flags)) => flags.server.log.clone(),
-        Work::Command(_) | Work::As(..) => "warn".to_owned(),
+    let up = match &cli {
+        Work::Command(command) => match &**command {
+            Command::Up(flags) => Some(flags),
+            _ => None,
+        },
+        Work::As(..) => None,
     };
+    let json = up.is_some_and(|flags| flags.output == "json");
+    let filter = up.map_or_else(|| "warn".to_owned(), |flags| flags.server.log.clone());
     log(&filter);
     let memory = FreedMemory::new(allocator::give_back);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -115,13 +119,7 @@ fn main() -> ExitCode {
         rounds.spawn_until_cancelled(memory.run(env.clone(), rounds.clone(), threads));
         match cli {
             Work::As(role, arguments) => envtest::run(role, arguments, &env).await,
-            Work::Command(Command::Up(flags)) => up::up(flags, &env).await,
-            Work::Command(Command::Envtest(flags)) => envtest::write(&flags),
-            Work::Command(Command::Image(command)) => image::run(&command),
-            Work::Command(Command::Client(command)) => {
-                let tasks = Tasks::new("cli");
-                sampan_cli::commands::run(command, BUILD, &env, &tasks).await
-            }
+            Work::Command(command) => run(*command, &env).await,
         }
     });
     // Threads that still block (in a read that nobody waits for) do not hold the exit up.
@@ -136,6 +134,18 @@ fn main() -> ExitCode {
                 eprintln!("sampan: {text}");
             }
             ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command, env: &Env) -> anyhow::Result<()> {
+    match command {
+        Command::Up(flags) => up::up(flags, env).await,
+        Command::Envtest(flags) => envtest::write(&flags),
+        Command::Image(command) => image::run(&command),
+        Command::Client(command) => {
+            let tasks = Tasks::new("cli");
+            sampan_cli::commands::run(command, BUILD, env, &tasks).await
         }
     }
 }

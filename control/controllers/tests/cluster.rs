@@ -722,6 +722,7 @@ async fn a_claim_stays_as_long_as_a_pod_uses_it() {
     let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     pods.delete("p", &now).await.expect("deleted");
     world.becomes(None, finalizers).await;
+    world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

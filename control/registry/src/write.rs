@@ -10,7 +10,7 @@ use crate::strategy::Generation;
 use sampan_api::admission::Charge;
 use sampan_api::object::Object;
 use sampan_api::record::{Record, Writer};
-use sampan_store::{Compare, Op, Payload, Txn};
+use sampan_store::{Compare, LeaseId, Op, Payload, Txn};
 use sampan_watch::Draft;
 use std::sync::Arc;
 
@@ -122,6 +122,19 @@ impl Registry {
             Err(sampan_store::Error::Conflict { key: at, .. }) => Ok(Commit::Taken(at)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The lease that a write of the row's objects hangs on; `None`: they stay until they are deleted. It lives by as much
+    /// longer as it is shared, so that no object goes before its time.
+    pub(crate) async fn lease_of(&self, row: &Resource) -> Result<Option<LeaseId>, Error> {
+        let Some(lifetime) = row.lifetime else { return Ok(None) };
+        let now = self.inner.env.instant();
+        if let Some(id) = self.inner.lifetimes.take(lifetime, now) {
+            return Ok(Some(id));
+        }
+        let id = self.inner.store.lease_grant(lifetime + crate::limits::LEASE_SHARED_FOR, None).await?;
+        self.inner.lifetimes.share(lifetime, id, now);
+        Ok(Some(id))
     }
 
     /// Waits until reads show the write that won.

@@ -49,6 +49,7 @@ const KNOWN: &[Known] = &[
     truth("logtostderr", "taken, and not needed"),
 ];
 
+/// Runs the API server until it is told to end.
 pub async fn run(arguments: &[String], env: &Env) -> anyhow::Result<()> {
     if arguments.iter().any(|one| matches!(one.as_str(), "--help" | "-h")) {
         return sampan_cli::session::say(&help("kube-apiserver", KNOWN));

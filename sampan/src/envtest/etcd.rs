@@ -28,6 +28,7 @@ const KNOWN: &[Known] = &[
     Known { name: "log-level", help: "taken, and not needed", truth: false },
 ];
 
+/// Answers until it is told to end.
 pub async fn run(arguments: &[String], env: &Env) -> anyhow::Result<()> {
     if arguments.iter().any(|one| matches!(one.as_str(), "--help" | "-h")) {
         return sampan_cli::session::say(&help("etcd", KNOWN));

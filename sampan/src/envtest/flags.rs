@@ -9,6 +9,7 @@ pub struct Flags(BTreeMap<String, Vec<String>>);
 
 /// A flag that is known.
 pub struct Known {
+    /// Without its dashes.
     pub name: &'static str,
     /// What it does here, for `--help`.
     pub help: &'static str,

@@ -13,6 +13,7 @@ struct Kubectl {
     command: sampan_cli::commands::Command,
 }
 
+/// Runs one command.
 pub async fn run(arguments: Vec<String>, env: &Env) -> anyhow::Result<()> {
     let cli = Kubectl::try_parse_from(std::iter::once("kubectl".to_owned()).chain(reordered(arguments)));
     let command = match cli {

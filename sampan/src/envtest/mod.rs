@@ -12,6 +12,7 @@ use sampan_env::Env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+/// The flags of `sampan envtest`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct EnvtestFlags {
     /// Folder to write to; made where it is not there
@@ -22,8 +23,11 @@ pub struct EnvtestFlags {
 /// What this program is called as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
+    /// `kube-apiserver`.
     ApiServer,
+    /// `etcd`.
     Etcd,
+    /// `kubectl`.
     Kubectl,
 }
 

@@ -308,8 +308,7 @@ impl Reconcile<ObjectKey> for Collector {
 
 impl Collector {
     fn tell_of_wrong_namespace(&self, owner: &OwnerReference, dependent: &Record) {
-        let namespace = &*dependent.key.namespace;
-        let object = dependent.object();
+        let (namespace, object) = (&*dependent.key.namespace, dependent.object());
         let about = ObjectReference {
             api_version: Some(object.api_version().to_owned()),
             kind: Some(object.kind().to_owned()),
@@ -319,10 +318,8 @@ impl Collector {
             ..ObjectReference::default()
         };
         let OwnerReference { api_version, kind, name, uid, .. } = owner;
-        let text = format!(
-            "ownerRef [{api_version}/{kind}, namespace: {namespace}, name: {name}, uid: {uid}] does not exist in \
-             namespace {namespace:?}"
-        );
+        let named = format!("[{api_version}/{kind}, namespace: {namespace}, name: {name}, uid: {uid}]");
+        let text = format!("ownerRef {named} does not exist in namespace {namespace:?}");
         self.events.event(about, EventType::Warning, "OwnerRefInvalidNamespace", text);
     }
 
