@@ -23,10 +23,11 @@ use crate::respond;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::admission::{self, AdmitAll, Operation};
-use sampan_api::{Attributes, GroupVersionResource, Object, Status};
+use sampan_api::{Attributes, GroupVersionResource, Object, Status, time};
 use sampan_registry::ResourceTable;
 use sampan_registry::options::Caller;
 use sampan_registry::resource::{Body as RowBody, SubresourceBody};
+use sampan_schema::managed::{self, Writer};
 use sampan_schema::meta;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -133,6 +134,13 @@ impl Ask {
         let options = options::write(&self.query(), "CreateOptions")?;
         let decoded = decode::object(expected, format, &bytes)?;
         let mut object = decoded.check_fields(options.field_validation, &self.exchange.warnings, expected)?;
+        if let Some(ty) = &expected.ty {
+            // Of what is made by a call its maker is told too, though nothing of it is stored.
+            let now = time::rfc3339(self.env().now());
+            let manager = self.caller(&options).field_manager;
+            let writer = Writer { manager, subresource: self.subresource(), time: &now };
+            managed::update(ty.schema(), ty.id(), None, object.fields_mut(), writer, &[]);
+        }
         let resource = self.row.gvr();
         let name = self.call_name(&object);
         let attributes = self.call_attributes(&resource, &name, &options);

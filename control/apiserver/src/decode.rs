@@ -190,14 +190,24 @@ pub fn warn(problems: &[Problem], warnings: &Warnings) {
     }
 }
 
-/// The result of a patch, brought into its kind's form. `shown`: how Go prints what is at fault.
+/// What errors of a patched object tell of the patch itself.
+#[derive(Clone, Debug, Default)]
+pub struct PatchText<'a> {
+    /// Unknown and duplicate fields of the patch, which come before those of the object.
+    pub problems: &'a [String],
+    /// What Go prints as being at fault; `None`: the patched object.
+    pub shown: Option<String>,
+}
+
+/// The result of a patch, brought into its kind's form.
 pub fn patched(
     expected: &Expected,
     value: Value,
     validation: FieldValidation,
     warnings: &Warnings,
-    shown: fn(&Value) -> String,
+    own: &PatchText<'_>,
 ) -> Result<Object, Status> {
+    let shown = |value: &Value| own.shown.clone().unwrap_or_else(|| value.to_string());
     let invalid = |value: &Value, why: String| {
         let error = FieldError::invalid(&Path::new("patch"), shown(value), why);
         Status::invalid(&GroupKind::default(), "", &FieldErrors::from_iter([error]))
@@ -212,11 +222,15 @@ pub fn patched(
         Some(ty) => {
             let decoded = json::from_value(ty.schema(), ty.id(), &value);
             let decoded = decoded.map_err(|error| invalid(&value, error.to_string()))?;
-            if !decoded.problems.is_empty() {
+            let texts: Vec<String> =
+                own.problems.iter().cloned().chain(decoded.problems.iter().map(ToString::to_string)).collect();
+            if !texts.is_empty() {
                 match validation {
                     FieldValidation::Ignore => {}
-                    FieldValidation::Warn => warn(&decoded.problems, warnings),
-                    FieldValidation::Strict => return Err(invalid(&value, problems::strict_error(&decoded.problems))),
+                    FieldValidation::Warn => texts.into_iter().for_each(|text| warnings.add(text)),
+                    FieldValidation::Strict => {
+                        return Err(invalid(&value, format!("strict decoding error: {}", texts.join(", "))));
+                    }
                 }
             }
             decoded.value

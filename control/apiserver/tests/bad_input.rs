@@ -212,6 +212,72 @@ async fn configurations_that_cannot_be_applied() {
 }
 
 #[tokio::test]
+async fn patches_are_read_strictly_before_they_are_applied() {
+    let server = server().await;
+    server.create(CONFIG_MAPS, &config_map("a")).await;
+    let patch = async |kind: &str, query: &str, body: &str| {
+        let media_type = format!("application/{kind}+json");
+        let headers = [("content-type", media_type.as_str())];
+        server.call_with("PATCH", &format!("{CONFIG_MAPS}/a{query}"), &headers, body.to_owned()).await
+    };
+    let check = async |kind: &str, query: &str, body: &str, code: u16, message: &str| {
+        let answer = patch(kind, query, body).await;
+        assert_eq!((answer.code, answer.message().as_str()), (code, message), "{kind} {query} {body}");
+    };
+    let (json, merge, strategic) = ("json-patch", "merge-patch", "strategic-merge-patch");
+    let ignore = "?fieldValidation=Ignore";
+    let of = "json: cannot unmarshal";
+    let object = "map[string]interface {}";
+    let op = "Go struct field jsonPatchOp";
+    check(
+        json,
+        "",
+        "[1]",
+        400,
+        &format!("error decoding patch: {of} number into Go value of type handlers.jsonPatchOp"),
+    )
+    .await;
+    check(json, "", r#"[{"op":5}]"#, 400, &format!("error decoding patch: {of} number into {op}.op of type string"))
+        .await;
+    check(
+        json,
+        "",
+        r#"[{"from":{}}]"#,
+        400,
+        &format!("error decoding patch: {of} object into {op}.from of type string"),
+    )
+    .await;
+    check(
+        json,
+        "",
+        r#"{"op":5}"#,
+        400,
+        &format!("error decoding patch: {of} object into Go value of type []handlers.jsonPatchOp"),
+    )
+    .await;
+    check(json, ignore, "[1]", 400, &format!("{of} number into Go value of type jsonpatch.Operation")).await;
+    check(json, ignore, r#"{"op":5}"#, 400, &format!("{of} object into Go value of type jsonpatch.Patch")).await;
+    check(json, "", "[null]", 422, "the server rejected our request due to an error in our request").await;
+    check(json, "", "[{", 400, "error decoding patch: unexpected end of JSON input").await;
+    check(merge, "", "[1]", 400, &format!("error decoding patch: {of} array into Go value of type {object}")).await;
+    check(merge, "", "null", 400, "Invalid JSON Patch").await;
+    check(strategic, "", "[1]", 400, &format!("{of} array into Go value of type {object}")).await;
+    let strict = "?fieldValidation=Strict";
+    let twice = r#"{"data":{"z":"1","z":"2"},"bogus":1}"#;
+    let told = " \"\" is invalid: patch: Invalid value: \"map[bogus:1 data:map[z:2]]\": strict decoding error: duplicate field \"data.z\", unknown field \"bogus\"";
+    check(strategic, strict, twice, 422, told).await;
+    let answer = patch(merge, strict, twice).await.message();
+    assert!(answer.ends_with("strict decoding error: duplicate field \"data.z\", unknown field \"bogus\""), "{answer}");
+    let odd = r#"[{"op":"test","path":"/metadata/name","value":"a","x":1,"op":"test","Op":2}]"#;
+    let answer = patch(json, strict, odd).await.message();
+    let all = "json patch unknown field \"[0].x\", json patch duplicate field \"[0].op\", json patch unknown field \"[0].Op\"";
+    assert!(answer.ends_with(all), "{answer}");
+    for (kind, body) in [(json, "null"), (strategic, "null"), (json, odd), (merge, twice)] {
+        assert_eq!(patch(kind, "", body).await.code, 200, "{kind} {body}");
+    }
+}
+
+#[tokio::test]
 async fn the_old_path_of_a_watch_names_one_object_and_no_selector_another() {
     let server = server().await;
     for name in ["a", "b"] {

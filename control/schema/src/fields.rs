@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use crate::schema::Schema;
+
 use crate::table::{Field, ListType, Origin, Shape, Text, Type, TypeId};
+use crate::zero;
 
 /// A set of paths, held in the form of `fieldsV1`: reading one and writing one copy nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -414,6 +416,14 @@ pub(crate) fn element_of(schema: &Schema, field: &Field, value: &Value) -> Optio
     element_or_error(schema, field, value).ok()
 }
 
+/// The value of a key that an element does not name: its default, which for what Go writes in any case is what Go writes.
+fn default_of(schema: &Schema, key: &Field) -> Option<String> {
+    if !key.default.is_empty() {
+        return Some(key.default.to_string());
+    }
+    (key.emit_empty && !key.pointer).then(|| zero::field(schema, key).to_string())
+}
+
 /// [`element_of`], with the reason why there is none.
 pub(crate) fn element_or_error<'f>(schema: &Schema, field: &'f Field, value: &Value) -> Result<String, KeyError<'f>> {
     let keys = keys(field).unwrap_or_default();
@@ -435,7 +445,7 @@ pub(crate) fn element_or_error<'f>(schema: &Schema, field: &'f Field, value: &Va
     names.sort();
     for name in names {
         let declared = || match field.ty {
-            Type::Struct(id) => schema.field(id, name).map(|f| &*f.default).filter(|d| !d.is_empty()),
+            Type::Struct(id) => schema.field(id, name).and_then(|key| default_of(schema, key)),
             _ => None,
         };
         let comma = if text.len() > 3 { "," } else { "" };

@@ -1,28 +1,38 @@
-//! Values as Go's `fmt` prints them in errors, once JSON was read into `interface{}`: all numbers are `float64`.
+//! Values as Go's `fmt` prints them in errors, once JSON was read into `interface{}`.
 
 use std::fmt::Write as _;
 
 use sampan_api::field::go_quote;
 use serde_json::{Number, Value};
 
+/// What a number became that Go has read.
+#[derive(Clone, Copy, Debug)]
+pub enum Numbers {
+    /// Each a `float64`, as `encoding/json` reads them.
+    Floats,
+    /// Those without a point an `int64`, as `sigs.k8s.io/json` reads them.
+    Kept,
+}
+
 /// `%v`: `map[a:1 b:[x y]]`.
-pub(crate) fn plain(value: &Value) -> String {
+pub fn plain(value: &Value, numbers: Numbers) -> String {
     let mut out = String::new();
-    write_plain(value, &mut out);
+    write_plain(value, numbers, &mut out);
     out
 }
 
-fn write_plain(value: &Value, out: &mut String) {
+fn write_plain(value: &Value, numbers: Numbers, out: &mut String) {
     match value {
         Value::Null => out.push_str("<nil>"),
         Value::Bool(on) => out.push_str(if *on { "true" } else { "false" }),
-        Value::Number(number) => out.push_str(&float(number)),
+        Value::Number(number) if number.is_f64() || matches!(numbers, Numbers::Floats) => out.push_str(&float(number)),
+        Value::Number(number) => out.push_str(&number.to_string()),
         Value::String(text) => out.push_str(text),
         Value::Array(list) => {
             out.push('[');
             for (at, inner) in list.iter().enumerate() {
                 out.push_str(if at > 0 { " " } else { "" });
-                write_plain(inner, out);
+                write_plain(inner, numbers, out);
             }
             out.push(']');
         }
@@ -32,14 +42,14 @@ fn write_plain(value: &Value, out: &mut String) {
                 out.push_str(if at > 0 { " " } else { "" });
                 out.push_str(key);
                 out.push(':');
-                write_plain(inner, out);
+                write_plain(inner, numbers, out);
             }
             out.push(']');
         }
     }
 }
 
-/// `%#v`: `map[string]interface {}{"a":1}`.
+/// `%#v`: `map[string]interface {}{"a":1}`, of numbers that are all `float64`.
 pub(crate) fn syntax(value: &Value) -> String {
     let mut out = String::new();
     write_syntax(value, &mut out);
@@ -68,7 +78,7 @@ fn write_syntax(value: &Value, out: &mut String) {
             }
             out.push('}');
         }
-        Value::Bool(_) | Value::Number(_) => write_plain(value, out),
+        Value::Bool(_) | Value::Number(_) => write_plain(value, Numbers::Floats, out),
     }
 }
 
@@ -84,18 +94,19 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// A number as Go prints a `float64`: the shortest digits, with an exponent from 1e+06 and below 1e-04.
+/// A number as Go prints a `float64`.
 pub(crate) fn float(number: &Number) -> String {
     let value = number.as_f64().unwrap_or_default();
-    if value == 0.0 {
-        return if value.is_sign_negative() { "-0".to_owned() } else { "0".to_owned() };
-    }
-    // Rust's `{:e}` has the shortest digits too: `1.5e-7`.
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    shortest(&value.to_string(), &format!("{value:e}"))
+}
+
+/// `%g` in the shortest digits: with an exponent from 1e+06 and below 1e-04. Both texts are Rust's, whose digits are the
+/// shortest too.
+pub(crate) fn shortest(plain: &str, scientific: &str) -> String {
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
     if (-4..6).contains(&exponent) {
-        return value.to_string();
+        return plain.to_owned();
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())
@@ -109,7 +120,7 @@ mod tests {
     #[test]
     fn values_are_printed_as_go_prints_them() {
         let check = |value: Value, v: &str, sharp: &str| {
-            assert_eq!((plain(&value).as_str(), syntax(&value).as_str()), (v, sharp));
+            assert_eq!((plain(&value, Numbers::Floats).as_str(), syntax(&value).as_str()), (v, sharp));
         };
         check(json!({"b": [1, "x"], "a": null}), "map[a:<nil> b:[1 x]]", PRINTED);
         check(json!("a\"b"), "a\"b", "\"a\\\"b\"");
@@ -125,6 +136,11 @@ mod tests {
         ] {
             check(number, text, text);
         }
+    }
+
+    #[test]
+    fn integers_are_kept_where_go_keeps_them() {
+        assert_eq!(plain(&json!([1_234_567, 1.5]), Numbers::Kept), "[1234567 1.5]");
     }
 
     const PRINTED: &str = r#"map[string]interface {}{"a":interface {}(nil), "b":[]interface {}{1, "x"}}"#;

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sampan_api::time::{Fraction, UnixTime};
+use serde_json::Number;
 
 /// The text of a quantity as an object shows it.
 pub(crate) fn quantity(text: &str) -> Result<String, String> {
@@ -35,6 +36,16 @@ pub(crate) fn micro_time(text: &str) -> Result<Option<String>, String> {
 
 /// Go's `time.Time{}`: the first second of the year 1.
 const ZERO_TIME: i64 = -62_135_596_800;
+
+/// The number as which Go writes a float in JSON: without a point where it has no fraction. `None`: JSON has none for it.
+pub(crate) fn number(float: f64) -> Option<Number> {
+    // Every float below is whole, and fits.
+    const WHOLE: f64 = 9_223_372_036_854_774_784.0;
+    if float.fract() == 0.0 && float.abs() <= WHOLE && !(float == 0.0 && float.is_sign_negative()) {
+        return Some(Number::from(float as i64));
+    }
+    Number::from_f64(float)
+}
 
 const UNITS: &[(&str, i128)] = &[
     ("ns", 1),

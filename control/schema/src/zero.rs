@@ -13,6 +13,7 @@ pub(crate) fn field(schema: &Schema, field: &Field) -> Value {
     match field.ty {
         Type::Struct(_) if !field.by_value => Value::Null,
         _ if !field.by_value && !is_plain(field.ty) => Value::Null,
+        Type::Bytes => Value::Null,
         ty => element(schema, ty),
     }
 }
@@ -22,13 +23,14 @@ pub(crate) fn element(schema: &Schema, ty: Type) -> Value {
     match ty {
         Type::String => Value::String(String::new()),
         Type::Bool => Value::Bool(false),
-        Type::Int32 | Type::Int64 | Type::IntOrString => Value::from(0),
-        Type::Double => Value::from(0.0),
+        Type::Int32 | Type::Int64 | Type::IntOrString | Type::Double => Value::from(0),
+        // As it is read back from the protobuf in which Go stores it.
+        Type::Bytes => Value::String(String::new()),
         Type::Struct(id) => Value::Object(struct_of(schema, id)),
         Type::Quantity => Value::from("0"),
         Type::Duration => Value::from("0s"),
         Type::FieldsV1 => Value::Object(Map::new()),
-        Type::Bytes | Type::Time | Type::MicroTime | Type::Raw | Type::Json | Type::Strings => Value::Null,
+        Type::Time | Type::MicroTime | Type::Raw | Type::Json | Type::Strings => Value::Null,
         Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) | Type::Nested(_) => Value::Null,
     }
 }

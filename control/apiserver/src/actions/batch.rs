@@ -3,7 +3,7 @@
 use super::Action;
 use crate::ask::Ask;
 use crate::body::Body;
-use crate::decode::{self, Expected};
+use crate::decode::{self, Expected, PatchText};
 use crate::options::FieldValidation;
 use async_trait::async_trait;
 use http::Response;
@@ -25,9 +25,9 @@ impl Action for CreateBatch {
             return Err(Status::bad_request("a batch has a list of items"));
         };
         let mut objects = Vec::with_capacity(items.len());
+        let text = PatchText { shown: Some("{...}".to_owned()), ..PatchText::default() };
         for item in items {
-            let mut object =
-                decode::patched(&expected, item, FieldValidation::Ignore, &ask.exchange.warnings, |_| "{...}".into())?;
+            let mut object = decode::patched(&expected, item, FieldValidation::Ignore, &ask.exchange.warnings, &text)?;
             object.set_gvk(&expected.gvk);
             objects.push(object);
         }

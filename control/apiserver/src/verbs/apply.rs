@@ -8,7 +8,7 @@ use sampan_api::{Object, Reason, Status, StatusDetails, time};
 use sampan_registry::versions;
 use sampan_schema::apply::{self, Applier, ApplyError, Conflict, OnConflict};
 use sampan_schema::managed::Writer;
-use sampan_schema::{ProblemKind, json, yaml};
+use sampan_schema::{json, yaml};
 use serde_json::{Map, Value};
 
 /// A configuration on its way through the loop.
@@ -42,7 +42,12 @@ impl Configuration<'_> {
         let value = Value::Object(applied);
         let decoded = json::from_value(ty.schema(), ty.id(), &value).map_err(|error| {
             let version = self.expected.gvk.api_version();
-            plain(format!("failed to convert new object ({}) to proper version ({version}): {error}", named(&value)))
+            let named = apply::named(&config);
+            plain(format!(
+                "failed to convert new object ({named}) to proper version: unable to convert unstructured object to {version}, \
+                 Kind={}: {error}",
+                self.expected.gvk.kind
+            ))
         })?;
         self.tell_duplicates(ask, options.write.field_validation, &duplicates)?;
         match decoded.value {
@@ -56,20 +61,12 @@ impl Configuration<'_> {
         self.expected.gvk == ask.row.gvk()
     }
 
-    /// The configuration, and the error of the keys that stand in it twice.
-    fn read(&self) -> Result<(Map<String, Value>, String), Status> {
+    /// The configuration, and the texts of the keys that stand in it twice.
+    fn read(&self) -> Result<(Map<String, Value>, Vec<String>), Status> {
         let refuse = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
         let (value, problems) =
             yaml::to_json(self.bytes).map_err(|error| refuse(format!("error converting YAML to JSON: {error}")))?;
-        let duplicates: Vec<String> = problems
-            .iter()
-            .filter(|problem| matches!(problem.kind, ProblemKind::DuplicateYamlKey { .. }))
-            .map(|problem| format!("\n  {problem}"))
-            .collect();
-        let duplicates = match duplicates.is_empty() {
-            true => String::new(),
-            false => format!("error converting YAML to JSON: yaml: unmarshal errors:{}", duplicates.concat()),
-        };
+        let duplicates = problems.iter().map(ToString::to_string).collect();
         match value {
             Value::Object(map) => Ok((map, duplicates)),
             Value::Null => Ok((Map::new(), duplicates)),
@@ -98,27 +95,18 @@ impl Configuration<'_> {
     }
 
     /// Does with keys that stand twice what `fieldValidation` says.
-    fn tell_duplicates(&self, ask: &Ask, validation: FieldValidation, error: &str) -> Result<(), Status> {
+    fn tell_duplicates(&self, ask: &Ask, validation: FieldValidation, texts: &[String]) -> Result<(), Status> {
         match validation {
-            FieldValidation::Strict if !error.is_empty() => {
-                Err(Status::bad_request(format!("error strict decoding YAML: {error}")))
+            FieldValidation::Strict if !texts.is_empty() => {
+                let lines: Vec<String> = texts.iter().map(|text| format!("\n  {text}")).collect();
+                let error = format!("error converting YAML to JSON: yaml: unmarshal errors:{}", lines.concat());
+                return Err(Status::bad_request(format!("error strict decoding YAML: {error}")));
             }
-            FieldValidation::Warn if !error.is_empty() => {
-                ask.warn(error);
-                Ok(())
-            }
-            _ => Ok(()),
+            FieldValidation::Warn => texts.iter().for_each(|text| ask.warn(text)),
+            FieldValidation::Strict | FieldValidation::Ignore => {}
         }
+        Ok(())
     }
-}
-
-/// Namespace, name and kind of an object, as Go prints them.
-fn named(value: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let version = text(&value["apiVersion"]);
-    let slash = if version.contains('/') { "" } else { "/" };
-    let (namespace, name) = (text(&value["metadata"]["namespace"]), text(&value["metadata"]["name"]));
-    format!("{namespace}/{name}; {slash}{version}, Kind={}", text(&value["kind"]))
 }
 
 /// An error for which Go has a message and nothing else.

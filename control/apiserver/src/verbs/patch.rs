@@ -4,15 +4,17 @@ use super::apply::Configuration;
 use super::update::RightToCreate;
 use crate::ask::Ask;
 use crate::body::Body;
-use crate::decode::{self, Expected};
+use crate::decode::{self, Expected, PatchText};
 use crate::negotiate::{self, Endpoint};
 use crate::options::{self, FieldValidation, PatchOptions};
 use http::Response;
 use sampan_api::limits::JSON_PATCH_OPERATIONS_MAX;
 use sampan_api::{Object, Reason, Status, StatusDetails};
 use sampan_registry::options::{Creation, Managers, UpdateOptions};
-use sampan_schema::{Origin, patch as patches};
-use serde_json::Value;
+use sampan_schema::go_print::{self, Numbers};
+use sampan_schema::json::strict::{self, PatchForm};
+use sampan_schema::{Origin, json, patch as patches};
+use serde_json::{Map, Value};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -112,27 +114,53 @@ impl Patch<'_> {
     /// The result of the patch on `current`, in the form of its kind.
     fn object(&self, ask: &Ask, validation: FieldValidation, current: &Object) -> Result<Object, Status> {
         // Read anew where the write is tried again: a tree is many times as large as its text, and the merge keeps parts of it.
+        let problems = match validation {
+            FieldValidation::Ignore => Vec::new(),
+            FieldValidation::Warn | FieldValidation::Strict => self.problems()?,
+        };
         let patch = self.parse()?;
         let current = current.to_value();
+        let shown = (self.media_type == STRATEGIC_PATCH).then(|| go_print::plain(&patch, Numbers::Kept));
         let patched = match (self.media_type, &self.expected.ty) {
             (JSON_PATCH, _) => patches::json(current, &patch),
             (STRATEGIC_PATCH, Some(ty)) => patches::strategic(ty.schema(), ty.id(), current, patch),
             _ => Ok(patches::merge(current, &patch)),
         };
         let value = patched.map_err(|error| self.refused(&error))?;
-        decode::patched(&self.expected, value, validation, &ask.exchange.warnings, Value::to_string)
+        let text = PatchText { problems: &problems, shown };
+        decode::patched(&self.expected, value, validation, &ask.exchange.warnings, &text)
+    }
+
+    /// Unknown and duplicate fields of the patch itself, as Kubernetes tells of them.
+    fn problems(&self) -> Result<Vec<String>, Status> {
+        let (form, before) = match self.media_type {
+            JSON_PATCH => (PatchForm::Operations, "json patch "),
+            _ => (PatchForm::Object, ""),
+        };
+        let found = match self.syntax() {
+            Some(error) => Err(error),
+            None => strict::patch_problems(self.bytes, form),
+        };
+        match found {
+            Ok(problems) => Ok(problems.iter().map(|problem| format!("{before}{problem}")).collect()),
+            Err(error) if self.media_type == STRATEGIC_PATCH => Err(Status::bad_request(error)),
+            Err(error) => Err(Status::bad_request(format!("error decoding patch: {error}"))),
+        }
+    }
+
+    /// Go's words for what is wrong with the patch's JSON.
+    fn syntax(&self) -> Option<String> {
+        serde_json::from_slice::<serde::de::IgnoredAny>(self.bytes).err()?;
+        let text = sampan_schema::json::type_meta(self.bytes).err().map(|error| error.to_string());
+        let text = text.unwrap_or_else(|| "the patch is no JSON".to_owned());
+        Some(text.strip_prefix("couldn't get version/kind; json parse error: ").unwrap_or(&text).to_owned())
     }
 
     fn parse(&self) -> Result<Value, Status> {
         let value: Value = match serde_json::from_slice(self.bytes) {
             Ok(value) => value,
-            // The reader that knows how Go words what is wrong with JSON.
-            Err(_) => {
-                let text = sampan_schema::json::type_meta(self.bytes).err().map(|error| error.to_string());
-                let text = text.unwrap_or_else(|| "the patch is no JSON".to_owned());
-                let text = text.strip_prefix("couldn't get version/kind; json parse error: ").unwrap_or(&text);
-                return Err(Status::bad_request(text));
-            }
+            Err(_) if self.media_type == MERGE_PATCH => return Err(Status::bad_request("Invalid JSON Patch")),
+            Err(error) => return Err(Status::bad_request(self.syntax().unwrap_or_else(|| error.to_string()))),
         };
         match (self.media_type, &value) {
             (JSON_PATCH, Value::Array(operations)) if operations.len() > JSON_PATCH_OPERATIONS_MAX => {
@@ -141,25 +169,35 @@ impl Patch<'_> {
                     operations.len()
                 )))
             }
-            (JSON_PATCH, Value::Array(_)) => Ok(value),
-            (JSON_PATCH, _) => {
-                Err(Status::bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch"))
-            }
-            (_, Value::Object(_)) => Ok(value),
-            (STRATEGIC_PATCH, _) => Err(Status::bad_request("Invalid JSON document")),
+            // What it is that cannot be operations the patch's own reader says.
+            (JSON_PATCH, _) | (_, Value::Object(_)) => Ok(value),
+            (STRATEGIC_PATCH, Value::Null) => Ok(Value::Object(Map::new())),
+            (STRATEGIC_PATCH, other) => Err(Status::bad_request(format!(
+                "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                json::name_of(other)
+            ))),
+            // A list takes the object's place, which is then said not to be one.
+            (_, Value::Array(_)) => Ok(value),
             _ => Err(Status::bad_request("Invalid JSON Patch")),
         }
     }
 
-    /// The answer to a patch that cannot be applied: of a JSON patch always 422, of a strategic one by its error.
+    /// The answer to a patch that cannot be applied: of a JSON patch 422 once it is one, of a strategic one by its error.
     fn refused(&self, error: &patches::PatchError) -> Status {
-        if self.media_type == JSON_PATCH {
-            return Status {
-                details: Some(Box::<StatusDetails>::default()),
-                ..Status::failure(Reason::Invalid, "the server rejected our request due to an error in our request")
-            };
+        match error {
+            patches::PatchError::BadRequest(text) => Status::bad_request(text.clone()),
+            patches::PatchError::Unprocessable(_) => unprocessable(),
+            _ if self.media_type == JSON_PATCH => unprocessable(),
+            _ => patch_status(error),
         }
-        patch_status(error)
+    }
+}
+
+/// The answer whose message names nothing.
+fn unprocessable() -> Status {
+    Status {
+        details: Some(Box::<StatusDetails>::default()),
+        ..Status::failure(Reason::Invalid, "the server rejected our request due to an error in our request")
     }
 }
 

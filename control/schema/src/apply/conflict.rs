@@ -109,6 +109,8 @@ fn value_text(value: &Value) -> String {
         Value::Null => "null".to_owned(),
         Value::String(text) => go_quote(text),
         Value::Number(number) if number.is_f64() => go_print::float(number),
+        Value::Array(list) => format!("[{}]", list.iter().map(value_text).collect::<Vec<_>>().join(",")),
+        Value::Object(map) => map.iter().map(|(name, value)| format!("{name}={}", value_text(value))).collect(),
         other => other.to_string(),
     }
 }

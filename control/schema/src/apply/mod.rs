@@ -146,7 +146,7 @@ fn nothing(schema: &Schema, id: TypeId, config: &Map<String, Value>) -> Map<Stri
 }
 
 /// Namespace, name and kind of an object, as Go prints them: `default/web; apps/v1, Kind=Deployment`.
-fn named(object: &Map<String, Value>) -> String {
+pub fn named(object: &Map<String, Value>) -> String {
     let of = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     let meta = |name: &str| of(object.get("metadata").and_then(|metadata| metadata.get(name)));
     let version = of(object.get("apiVersion"));

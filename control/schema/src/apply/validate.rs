@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::conflict::shown;
 use crate::fields::{KeyError, element_or_error, is_keyed};
-use crate::go_print::{plain, syntax, type_name};
+use crate::go_print::{Numbers, plain, syntax, type_name};
 use crate::limits::PROBLEMS_MAX;
 use crate::schema::Schema;
 use crate::table::{Field, Shape, Type, TypeId};
@@ -77,8 +77,8 @@ impl Check<'_> {
                     self.at(format!(".{key}"), |check| check.element(field.ty, inner));
                 }
             }
-            (Shape::List, other) => self.error(&format!("expected list, got &{{{}}}", plain(other))),
-            (Shape::Map, other) => self.error(&format!("expected map, got &{{{}}}", plain(other))),
+            (Shape::List, other) => self.error(&format!("expected list, got &{{{}}}", plain(other, Numbers::Floats))),
+            (Shape::Map, other) => self.error(&format!("expected map, got &{{{}}}", plain(other, Numbers::Floats))),
         }
     }
 
@@ -108,7 +108,7 @@ impl Check<'_> {
         match ty {
             Type::Struct(id) => match value {
                 Value::Object(object) => self.members(id, object),
-                other => self.error(&format!("expected map, got &{{{}}}", plain(other))),
+                other => self.error(&format!("expected map, got &{{{}}}", plain(other, Numbers::Floats))),
             },
             Type::Strings => match value {
                 Value::Array(list) => {
@@ -116,9 +116,11 @@ impl Check<'_> {
                         self.at(format!("[{at}]"), |check| check.scalar(Scalar::Text, inner));
                     }
                 }
-                other => self.error(&format!("expected list, got &{{{}}}", plain(other))),
+                other => self.error(&format!("expected list, got &{{{}}}", plain(other, Numbers::Floats))),
             },
-            Type::FieldsV1 if !value.is_object() => self.error(&format!("expected map, got &{{{}}}", plain(value))),
+            Type::FieldsV1 if !value.is_object() => {
+                self.error(&format!("expected map, got &{{{}}}", plain(value, Numbers::Floats)))
+            }
             Type::FieldsV1 | Type::Raw | Type::Json => {}
             Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => {}
             Type::Nested(id) => {
@@ -146,8 +148,12 @@ impl Check<'_> {
             (Scalar::Text, other) => {
                 self.error(&format!("expected string, got &value.valueUnstructured{{Value:{}}}", syntax(other)));
             }
-            (Scalar::Boolean, other) => self.error(&format!("expected boolean, got &{{{}}}", plain(other))),
-            (Scalar::Any, other) => self.error(&format!("expected any scalar, got &{{{}}}", plain(other))),
+            (Scalar::Boolean, other) => {
+                self.error(&format!("expected boolean, got &{{{}}}", plain(other, Numbers::Floats)))
+            }
+            (Scalar::Any, other) => {
+                self.error(&format!("expected any scalar, got &{{{}}}", plain(other, Numbers::Floats)))
+            }
         }
     }
 }

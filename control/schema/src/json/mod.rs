@@ -5,13 +5,14 @@
 mod kind;
 mod lenient;
 mod source;
+pub mod strict;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
 use sampan_api::limits::NESTING_MAX;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 pub(crate) use self::kind::type_meta_of;
 pub use self::kind::{TypeMeta, type_meta};
@@ -249,7 +250,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             (Type::Int32 | Type::Int64, b'-' | b'0'..=b'9') => return self.integer(field),
             (Type::Double, b'-' | b'0'..=b'9') => {
                 let number = self.source.number()?;
-                match number.parse::<f64>().ok().and_then(Number::from_f64) {
+                match number.parse::<f64>().ok().and_then(scalar::number) {
                     Some(number) => Value::Number(number),
                     None => return self.wrong(field, &format!("number {number}")),
                 }

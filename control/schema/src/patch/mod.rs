@@ -26,8 +26,34 @@ pub enum PatchError {
     Internal(String),
 }
 
-/// RFC 7396: nulls delete, objects merge, all else replaces.
-pub fn merge(mut current: Value, patch: &Value) -> Value {
-    json_patch::merge(&mut current, patch);
-    current
+/// RFC 7396 as `gopkg.in/evanphx/json-patch.v4` reads it: nulls delete, objects merge, all else replaces. What is new has no
+/// nulls in its objects, those within lists included, but where it takes the place of an object.
+pub fn merge(current: Value, patch: &Value) -> Value {
+    match (current, patch) {
+        (Value::Object(mut current), Value::Object(patch)) => {
+            for (name, value) in patch {
+                if value.is_null() {
+                    current.remove(name);
+                    continue;
+                }
+                let merged = merge(current.remove(name).unwrap_or_default(), value);
+                current.insert(name.clone(), merged);
+            }
+            Value::Object(current)
+        }
+        (Value::Object(_), patch) => patch.clone(),
+        (_, patch) => without_nulls(patch),
+    }
+}
+
+/// A value whose objects have no nulls.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let set = map.iter().filter(|(_, value)| !value.is_null());
+            set.map(|(name, value)| (name.clone(), without_nulls(value))).collect()
+        }
+        Value::Array(list) => list.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
 }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::PatchError;
+use crate::go_print::{self, Numbers};
 use crate::limits::STRATEGIC_MERGE_PASSES_MAX;
 use crate::schema::Schema;
 use crate::table::{Field, Shape, Type, TypeId};
@@ -104,7 +105,7 @@ impl<'a> Merge<'a> {
             let (key, deletes) = match key.strip_prefix(DELETE_FROM) {
                 Some(rest) => match rest.strip_prefix('/') {
                     Some(name) => (name.to_string(), true),
-                    None => return fail("invalid patch format of primitive list"),
+                    None => return Err(PatchError::BadRequest("invalid patch format of primitive list".to_string())),
                 },
                 None => (key, false),
             };
@@ -144,7 +145,7 @@ impl<'a> Merge<'a> {
                 return fail(format!("expected a []interface {{}}, but received a {}", go_type(&order)));
             };
             let Some(name) = directive[SET_ORDER.len()..].strip_prefix('/') else {
-                return fail("invalid patch format of setElementOrder list");
+                return Err(PatchError::BadRequest("invalid patch format of setElementOrder list".to_string()));
             };
             let list = |map: &mut Object| match map.remove(name) {
                 None => Ok(None),
@@ -155,6 +156,8 @@ impl<'a> Merge<'a> {
             let how = self.how(scope, name)?;
             validate_order(to.as_deref().unwrap_or_default(), &order, how.key)?;
             let on_server = self.places(from.as_deref().unwrap_or_default(), how.key)?;
+            let empty = |list: &Option<Vec<Value>>| list.as_ref().is_none_or(Vec::is_empty);
+            let nothing = empty(&from) && empty(&to);
             let merged = match (from, to) {
                 (None, None) => continue,
                 (Some(from), None) => from,
@@ -168,6 +171,9 @@ impl<'a> Merge<'a> {
             let in_patch = self.places(&order, how.key)?;
             let (ours, theirs) = self.partition(merged, &in_patch)?;
             all_have_keys(&order, how.key)?;
+            if nothing {
+                return fail("no elements in any of the given slices");
+            }
             let both = in_order(ours, theirs, &in_patch, &on_server);
             original.insert(name.to_string(), Value::Array(both));
         }
@@ -177,7 +183,7 @@ impl<'a> Merge<'a> {
     fn list(&self, original: Vec<Value>, patch: Vec<Value>, how: &How<'_>, deletes: bool) -> Merged<Vec<Value>> {
         let Some(sample) = original.first().or(patch.first()) else { return Ok(original) };
         if sample.is_array() {
-            return fail("lists of lists are not supported");
+            return Err(PatchError::Unprocessable("lists of lists are not supported".to_string()));
         }
         if !sample.is_object() {
             let in_patch = self.places(&patch, "")?;
@@ -303,13 +309,14 @@ fn special_elements(mut original: Vec<Value>, patch: Vec<Value>, key: &str) -> M
 
 fn retain_keys(original: &mut Object, patch: &mut Object) -> Merged<()> {
     let Some(list) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
-    let Value::Array(list) = list else { return fail("invalid patch format of retainKeys") };
+    let bad_format = || Err(PatchError::BadRequest("invalid patch format of retainKeys".to_string()));
+    let Value::Array(list) = list else { return bad_format() };
     let names: HashSet<&str> = list.iter().filter_map(Value::as_str).collect();
     let kept = |name: &String| names.contains(name.as_str());
     for (name, value) in patch.iter() {
         let counts = !value.is_null() && !name.starts_with(DELETE_FROM) && !name.starts_with(SET_ORDER);
         if counts && !kept(name) {
-            return fail("invalid patch format of retainKeys");
+            return bad_format();
         }
     }
     original.retain(|name, _| kept(name));
@@ -441,14 +448,5 @@ fn go_type(value: &Value) -> &'static str {
 
 /// A value as Go's `%v` prints it.
 fn go_text(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_string(),
-        Value::String(text) => text.clone(),
-        Value::Array(list) => format!("[{}]", list.iter().map(go_text).collect::<Vec<_>>().join(" ")),
-        Value::Object(map) => {
-            let pairs = map.iter().map(|(name, value)| format!("{name}:{}", go_text(value)));
-            format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
-        }
-        other => other.to_string(),
-    }
+    go_print::plain(value, Numbers::Kept)
 }

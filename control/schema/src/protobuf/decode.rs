@@ -2,7 +2,7 @@
 
 use sampan_api::limits::NESTING_MAX;
 use sampan_api::time::UnixTime;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::envelope;
 use super::wire::{Item, Reader};
@@ -120,7 +120,7 @@ impl Decoder<'_> {
             (Type::Int32, Item::Varint(n)) => Value::from(*n as i32),
             (Type::Int64, Item::Varint(n)) => Value::from(*n as i64),
             (Type::Double, Item::Fixed64(bits)) => {
-                Value::Number(Number::from_f64(f64::from_bits(*bits)).ok_or("json: unsupported value")?)
+                Value::Number(scalar::number(f64::from_bits(*bits)).ok_or("json: unsupported value")?)
             }
             (Type::Bytes, Item::Bytes(bytes)) => Value::String(scalar::to_base64(bytes)),
             (Type::Struct(id), Item::Bytes(bytes)) => Value::Object(self.object(id, bytes)?),

@@ -206,8 +206,7 @@ fn what_does_not_fit_its_type_is_refused_in_structured_merge_diffs_words() {
     );
     check(
         containers(json!([{"image": 5}])),
-        ".spec.template.spec.containers: element 0: associative list with keys has an element that omits all key \
-         fields [\"name\"] (and doesn't have default values for any key fields)",
+        ".spec.template.spec.containers[name=\"\"].image: expected string, got &value.valueUnstructured{Value:5}",
     );
     check(
         containers(json!([{"name": "a", "image": 5, "command": [1.5]}])),

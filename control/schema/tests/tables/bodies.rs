@@ -2,12 +2,16 @@
 
 use sampan_api::limits::NESTING_MAX;
 use sampan_schema::limits::PROBLEMS_MAX;
-use sampan_schema::{DecodeError, Schema, json, protobuf, yaml};
+use sampan_schema::{DecodeError, Problem, ProblemKind, Schema, json, protobuf, yaml};
 use serde_json::{Value, json as value};
 
 fn decode(kind: &str, body: &str) -> Result<(Value, Vec<String>), String> {
     let schema = Schema::builtin();
-    let group = if kind == "Deployment" { "apps" } else { "" };
+    let group = match kind {
+        "Deployment" => "apps",
+        "CustomResourceDefinition" => "apiextensions.k8s.io",
+        _ => "",
+    };
     let id = schema.find(group, "v1", kind).expect("a kind");
     let decoded = json::decode(schema, id, body.as_bytes()).map_err(|error| error.to_string())?;
     Ok((decoded.value, decoded.problems.iter().map(ToString::to_string).collect()))
@@ -40,6 +44,14 @@ fn values_take_the_form_that_go_gives_them() {
     );
     check_value("ConfigMap", r#"{"data":{"k":null}}"#, "/data", value!({"k": ""}));
     check_value("Secret", r#"{"data":{"k":"AQI="},"type":""}"#, "", value!({"metadata":{},"data":{"k":"AQI="}}));
+    check_value("Secret", r#"{"data":{"k":null}}"#, "/data", value!({"k": ""}));
+    // What has no fraction has no point.
+    let budget =
+        r#"{"spec":{"versions":[{"schema":{"openAPIV3Schema":{"minimum":0,"maximum":1.0,"multipleOf":0.5}}}]}}"#;
+    let schema = "/spec/versions/0/schema/openAPIV3Schema";
+    let decoded = decode("CustomResourceDefinition", budget).expect("numbers").0;
+    let text = decoded.pointer(schema).map(Value::to_string).unwrap_or_default();
+    assert_eq!(text, r#"{"maximum":1,"minimum":0,"multipleOf":0.5}"#);
     check_value("Pod", "{}", "", value!({"metadata":{},"spec":{"containers":null},"status":{}}));
     check_value("Deployment", r#"{"spec":{"replicas":0,"minReadySeconds":0}}"#, "/spec/replicas", value!(0));
     check_value("Deployment", r#"{"spec":{"minReadySeconds":0}}"#, "/spec/minReadySeconds", Value::Null);
@@ -210,7 +222,7 @@ fn yaml_is_read_as_go_reads_it() {
     let table = [
         ("a: yes", value!({"a": true})),
         ("a: 'yes'", value!({"a": "yes"})),
-        ("a: 0x1f\nb: 017\nc: 1_000\nd: 1e+3\ne: 1e3", value!({"a": 31, "b": 15, "c": 1000, "d": 1000.0, "e": "1e3"})),
+        ("a: 0x1f\nb: 017\nc: 1_000\nd: 1e+3\ne: 1e3", value!({"a": 31, "b": 15, "c": 1000, "d": 1000, "e": 1000})),
         ("a: 2001-01-01\nb: 12:30:45", value!({"a": "2001-01-01", "b": "12:30:45"})),
         ("a: ~\nb:\nc: 'null'", value!({"a": null, "b": null, "c": "null"})),
         ("1: x\ntrue: z", value!({"1": "x", "true": "z"})),
@@ -225,6 +237,87 @@ fn yaml_is_read_as_go_reads_it() {
         assert!(problems.is_empty());
     }
     assert_eq!(yaml::to_json(b"x: [").expect_err("unfinished"), "yaml: line 1: did not find expected node content");
+}
+
+/// As go.yaml.in/yaml/v2 resolves them, and sigs.k8s.io/yaml writes them as JSON.
+#[test]
+fn yaml_scalars_are_resolved_as_go_resolves_them() {
+    let check = |text: &str, expected: Value| {
+        assert_eq!(yaml::to_json(text.as_bytes()), Ok((expected, Vec::new())), "{text}");
+    };
+    for (text, number) in [("1E3", 1000), ("-1e3", -1000), ("1e+3", 1000), ("5.", 5), ("1.0", 1), ("0e0", 0), ("+1", 1)]
+    {
+        check(text, value!(number));
+    }
+    for (text, number) in [("0b101", 5), ("-0b11", -3), ("+0b11", 3), ("0x1F", 31), ("-0x1f", -31), ("0o17", 15)] {
+        check(text, value!(number));
+    }
+    for (text, number) in [("017", 15), ("08", 8), ("0b1_0", 2), ("0x_1", 1), ("1__0", 10), (".5e3", 500)] {
+        check(text, value!(number));
+    }
+    for (text, number) in [("1e-3", 0.001), ("09.5", 9.5), ("1_0.5", 10.5), ("+.5", 0.5), (".5", 0.5), ("1e3_0", 1e30)]
+    {
+        check(text, value!(number));
+    }
+    check("18446744073709551615", value!(18_446_744_073_709_551_615_u64));
+    check("18446744073709551616", value!(18_446_744_073_709_551_616.0));
+    check("-9223372036854775808", value!(i64::MIN));
+    for text in ["_1", ".e1", ".", "1e999", ".1e999", "+", "0xg", "0x", "=", "2001-01-01", "2001-1-1T1:2:3Z", "1:2:3"] {
+        check(text, value!(text));
+    }
+    for (text, expected) in [
+        ("!!binary aGVsbG8=", value!("hello")),
+        ("!!int \"5\"", value!(5)),
+        ("!!float 5", value!(5)),
+        ("!!float 5.5", value!(5.5)),
+        ("!!bool yes", value!(true)),
+        ("!!null \"\"", Value::Null),
+        ("!!timestamp 2001-01-01", value!("2001-01-01")),
+        ("!foo 5", value!("5")),
+        ("! 5", value!("5")),
+        (
+            "{1e3: a, .inf: b, true: c, 0x10: d, 1.5: e, 1e10: f, 5.0: g}",
+            value!({
+            "1000": "a", ".inf": "b", "true": "c", "16": "d", "1.5": "e", "1e+10": "f", "5": "g"}),
+        ),
+    ] {
+        check(text, expected);
+    }
+    for (text, error) in [
+        (".inf", "json: unsupported value: +Inf"),
+        ("a: [-.Inf]", "json: unsupported value: -Inf"),
+        (".nan", "json: unsupported value: NaN"),
+        ("!!binary x", "yaml: !!binary value contains invalid base64 data"),
+        ("!!int 5.5", "yaml: cannot decode !!float `5.5` as a !!int"),
+        ("!!bool x", "yaml: cannot decode !!str `x` as a !!bool"),
+        ("!!timestamp x", "yaml: cannot decode !!str `x` as a !!timestamp"),
+        ("{[1]: a}", "yaml: invalid map key: []interface {}{1}"),
+        ("{{a: 1}: b}", "yaml: invalid map key: map[interface {}]interface {}{\"a\":1}"),
+    ] {
+        assert_eq!(yaml::to_json(text.as_bytes()), Err(error.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn the_line_of_a_key_that_stands_twice_is_that_of_its_value() {
+    for (text, lines) in [
+        ("a: 1\na: 2\n", &[2][..]),
+        ("\na: 1\na: 2\n", &[3]),
+        ("# c\n\n# d\na: 1\nb:\n  c: 1\n  c: 2\n", &[7]),
+        ("\n\n---\na: 1\na: 2\n", &[5]),
+        ("a: 1\na:\n  b: 2\n", &[3]),
+        ("{\"a\":1,\n\"a\":2}", &[2]),
+        ("# x\na:\n- b: 1\n  b: 2\n", &[4]),
+        ("\n\n\na: 1\nb: 1\n\nb: 2\nb: 3\n", &[7, 8]),
+        ("%YAML 1.1\n---\na: 1\na: 2\n", &[4]),
+    ] {
+        let (_, problems) = yaml::to_json(text.as_bytes()).expect("YAML");
+        let line = |problem: &Problem| match problem.kind {
+            ProblemKind::DuplicateYamlKey { line } => line,
+            _ => 0,
+        };
+        assert_eq!(problems.iter().map(line).collect::<Vec<_>>(), lines, "{text}");
+    }
 }
 
 #[test]

@@ -83,10 +83,15 @@ fn what_cannot_be_merged_is_said_as_kubernetes_says_it() {
             value!({"containers": [{"name": "c", "image": "n"}], "$setElementOrder/containers": [{"name": "d"}]}),
             "The order in patch list:\n[map[image:n name:c]]\n doesn't match $setElementOrder list:\n[map[name:d]]\n",
         ),
-        (value!({"$retainKeys": ["x"], "nodeName": "n"}), "invalid patch format of retainKeys"),
     ];
     for (change, expected) in table {
         assert_eq!(strategic(one.clone(), change.clone()), Err(PatchError::Internal(expected.into())), "{change}");
+    }
+    for (change, expected) in [
+        (value!({"$retainKeys": ["x"], "nodeName": "n"}), "invalid patch format of retainKeys"),
+        (value!({"$retainKeys": "x"}), "invalid patch format of retainKeys"),
+    ] {
+        assert_eq!(strategic(one.clone(), change.clone()), Err(PatchError::BadRequest(expected.into())), "{change}");
     }
 }
 

@@ -3,17 +3,21 @@
 //! The parser is serde-saphyr's own; scalars are resolved here, because the rules that clients rely on are Go's
 //! (`yes` is a boolean, `0x1f` a number, dates are strings). Aliases are expanded within [`crate::limits`].
 
+mod resolve;
+
 use std::collections::HashMap;
 
 use sampan_api::limits::NESTING_MAX;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
 
+use self::resolve::{CORE_TAGS, Scalar, float_key, resolve, tagged};
 use crate::json::{self, TypeMeta};
 use crate::limits::{PROBLEMS_MAX, YAML_ALIAS_BYTES_MAX, YAML_ALIAS_NODES_MAX, YAML_NODES_MAX};
 use crate::problems::{DecodeError, Decoded, Problem, ProblemKind};
 use crate::schema::Schema;
 use crate::table::TypeId;
+use crate::{go_print, scalar};
 
 /// Decodes a body of a known type. Keys that YAML saw twice come first among the problems.
 ///
@@ -50,13 +54,14 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
         let line = span.start.line();
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let core = tag.as_ref().filter(|t| t.is_yaml_core_schema()).map(|t| t.suffix().to_string());
-                let value = match core.as_deref() {
-                    Some("str") => Value::String(text.into_owned()),
-                    None if style == ScalarStyle::Plain && tag.is_none() => resolve(&text),
-                    Some(_) => resolve(&text),
-                    None => Value::String(text.into_owned()),
+                let core = tag.as_ref().filter(|tag| tag.handle() == CORE_TAGS).map(|tag| tag.suffix().to_string());
+                let plain = style == ScalarStyle::Plain && tag.is_none();
+                let scalar = match core.as_deref() {
+                    Some(tag) => tagged(tag, &text)?,
+                    None if plain => resolve(&text),
+                    None => Scalar::Text(text.into_owned()),
                 };
+                let value = build.value(scalar);
                 let size = Size { nodes: 1, bytes: value.as_str().map_or(0, str::len), depth: 0 };
                 build.add(value, anchor, size, line)?;
             }
@@ -67,6 +72,9 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
             Event::DocumentEnd => break,
             _ => {}
         }
+    }
+    if let Some(value) = build.unsupported {
+        return Err(format!("json: unsupported value: {value}"));
     }
     Ok((build.root.unwrap_or(Value::Null), build.problems))
 }
@@ -106,12 +114,19 @@ impl Size {
 
 struct Open {
     value: Value,
-    /// Of a map: the key whose value comes next, and whether it is the merge key.
-    key: Option<String>,
+    /// Of a map: the key whose value comes next.
+    key: Option<Key>,
     seen: std::collections::HashSet<String>,
     anchor: usize,
     size: Size,
     line: usize,
+}
+
+/// A key of a map.
+struct Key {
+    text: String,
+    /// It stood in the map before.
+    again: bool,
 }
 
 #[derive(Default)]
@@ -124,9 +139,37 @@ struct Build {
     copied_nodes: usize,
     copied_bytes: usize,
     problems: Vec<Problem>,
+    /// The first value that JSON has no number for, as Go names it.
+    unsupported: Option<&'static str>,
 }
 
 impl Build {
+    /// The value of a scalar. A number that JSON has none for is refused at the end, but as a key it is a text like others.
+    fn value(&mut self, scalar: Scalar) -> Value {
+        let is_key = self.stack.last().is_some_and(|open| open.value.is_object() && open.key.is_none());
+        match scalar {
+            Scalar::Null => Value::Null,
+            Scalar::Bool(on) => Value::Bool(on),
+            Scalar::Integer(number) => Value::Number(number),
+            Scalar::Text(text) => Value::String(text),
+            Scalar::Float(float) if is_key => Value::String(float_key(float)),
+            Scalar::Float(float) => match scalar::number(float) {
+                Some(number) => Value::Number(number),
+                None => {
+                    let name = if float.is_nan() {
+                        "NaN"
+                    } else if float > 0.0 {
+                        "+Inf"
+                    } else {
+                        "-Inf"
+                    };
+                    self.unsupported.get_or_insert(name);
+                    Value::Null
+                }
+            },
+        }
+    }
+
     fn open(&mut self, value: Value, anchor: usize, line: usize) -> Result<(), String> {
         let size = Size { nodes: 1, bytes: 0, depth: 1 };
         self.check_depth(size)?;
@@ -186,16 +229,18 @@ impl Build {
             Value::Array(list) => list.push(value),
             Value::Object(map) => match open.key.take() {
                 None => {
-                    let key = key_text(value)?;
-                    if !open.seen.insert(key.clone()) && key != "<<" && self.problems.len() < PROBLEMS_MAX {
-                        let kind = ProblemKind::DuplicateYamlKey { line };
-                        self.problems.push(Problem { path: key.clone(), kind });
-                    }
-                    open.key = Some(key);
+                    let text = key_text(value)?;
+                    let again = !open.seen.insert(text.clone()) && text != "<<";
+                    open.key = Some(Key { text, again });
                 }
-                Some(key) if key == "<<" => merge(map, value, line)?,
+                Some(key) if key.text == "<<" => merge(map, value, line)?,
                 Some(key) => {
-                    map.insert(key, value);
+                    // Go tells of the line on which the value begins.
+                    if key.again && self.problems.len() < PROBLEMS_MAX {
+                        let kind = ProblemKind::DuplicateYamlKey { line };
+                        self.problems.push(Problem { path: key.text.clone(), kind });
+                    }
+                    map.insert(key.text, value);
                 }
             },
             _ => {}
@@ -224,82 +269,12 @@ fn key_text(key: Value) -> Result<String, String> {
         Value::String(text) => Ok(text),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(on) => Ok(on.to_string()),
-        other => Err(format!("unsupported map key of type: {}, key: {other}, value: ", type_name(&other))),
-    }
-}
-
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "%!s(<nil>)",
-        Value::Array(_) => "slice",
-        _ => "map",
-    }
-}
-
-/// A plain scalar, by the rules of YAML 1.1 as Go's library has them.
-fn resolve(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Value::Bool(true),
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            return Value::Bool(false);
-        }
-        _ => {}
-    }
-    let first = text.as_bytes()[0];
-    if first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.') {
-        let plain = text.replace('_', "");
-        if let Some(number) = integer(&plain).or_else(|| float(&plain)) {
-            return Value::Number(number);
+        Value::Null => Err("unsupported map key of type: %!s(<nil>), key: <nil>, value: ".to_string()),
+        other => {
+            let shown = go_print::syntax(&other).replace("map[string]interface {}", "map[interface {}]interface {}");
+            Err(format!("yaml: invalid map key: {shown}"))
         }
     }
-    Value::String(text.to_string())
-}
-
-/// As Go's `ParseInt(text, 0, 64)`: the prefix tells the base.
-fn integer(text: &str) -> Option<Number> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let (digits, base) = if let Some(hex) = lower.strip_prefix("0x") {
-        (hex, 16)
-    } else if let Some(binary) = lower.strip_prefix("0b") {
-        (binary, 2)
-    } else if let Some(octal) = lower.strip_prefix("0o") {
-        (octal, 8)
-    } else if lower.len() > 1 && lower.starts_with('0') {
-        (&lower[1..], 8)
-    } else {
-        (lower.as_str(), 10)
-    };
-    if digits.is_empty() || !digits.bytes().all(|b| char::from(b).is_digit(base)) {
-        return None;
-    }
-    let magnitude = u64::from_str_radix(digits, base).ok()?;
-    if negative {
-        return i64::try_from(-i128::from(magnitude)).ok().map(Number::from);
-    }
-    Some(Number::from(magnitude))
-}
-
-/// `^[-+]?[0-9]*\.?[0-9]+([eE][-+][0-9]+)?$` and what follows a decimal point with nothing after it.
-fn float(text: &str) -> Option<Number> {
-    let unsigned = text.trim_start_matches(['-', '+']);
-    let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
-        Some(at) => (&unsigned[..at], Some(&unsigned[at + 1..])),
-        None => (unsigned, None),
-    };
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
-    let points = mantissa.bytes().filter(|b| *b == b'.').count();
-    let sound = digits > 0 && points <= 1 && digits + points == mantissa.len() && !mantissa.ends_with('.');
-    let exponent = exponent.is_none_or(|e| {
-        let digits = e.trim_start_matches(['-', '+']);
-        e.len() == digits.len() + 1 && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
-    });
-    if sound && exponent { text.parse().ok().and_then(Number::from_f64) } else { None }
 }
 
 /// A value as YAML, in block style, keys in their order.
@@ -429,7 +404,7 @@ fn style(text: &str) -> Style {
     };
     let base_sixty =
         text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'_' | b'+' | b'-'));
-    let other = !matches!(resolve(text), Value::String(_)) || text == "<<" || text == "=";
+    let other = !matches!(resolve(text), Scalar::Text(_)) || text == "<<" || text == "=";
     if special || other || looks_like_time || base_sixty || text.starts_with(['.', '+', '-']) && text.len() > 1 {
         return Style::Double;
     }
