@@ -22,14 +22,18 @@ type answer struct {
 
 // The functions by name. Each gets its input undecoded.
 var functions = map[string]func(json.RawMessage) (any, error){
-	"quantity":       quantity,
-	"pod-security":   podSecurity,
-	"label-selector": labelSelector,
-	"field-selector": fieldSelector,
-	"name":           name,
-	"json":           fromJSON,
-	"protobuf":       fromProtobuf,
-	"protobuf-of-go": toProtobuf,
+	"pod-security":    podSecurity,
+	"quantity":        quantity,
+	"label-selector":  labelSelector,
+	"field-selector":  fieldSelector,
+	"name":            name,
+	"json":            fromJSON,
+	"protobuf":        fromProtobuf,
+	"protobuf-of-go":  toProtobuf,
+	"json-patch":      jsonPatch,
+	"merge-patch":     mergePatch,
+	"strategic-patch": strategicPatch,
+	"apply":           apply,
 }
 
 // text decodes an input that is a string.

@@ -4,7 +4,9 @@
 //! and so does a class in which nothing differs any more, an oracle that takes too few or too many of the inputs to show
 //! anything, or one that never gives an error that it is known for.
 
+mod apply;
 mod codec;
+mod patches;
 mod pods;
 mod words;
 
@@ -158,4 +160,24 @@ fn protobuf_of_all_kinds() {
 #[test]
 fn pod_security() {
     pods::POD_SECURITY.check();
+}
+
+#[test]
+fn applies_of_several_managers() {
+    apply::APPLY.check();
+}
+
+#[test]
+fn json_patches() {
+    patches::JSON.check();
+}
+
+#[test]
+fn merge_patches() {
+    patches::MERGE.check();
+}
+
+#[test]
+fn strategic_merge_patches() {
+    patches::STRATEGIC.check();
 }
