@@ -49,6 +49,9 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
         Err(status) => return respond::status(&status, output),
     };
     let ask = Ask { core, parts, exchange, user, row };
+    if let Some(text) = &ask.row.deprecated {
+        ask.warn(text.as_ref());
+    }
     let (heavy, flow, compute) = (is_heavy(&ask, &body), ask.exchange.flow(), ask.core.compute.clone());
     let work = async move {
         match dispatch(&served, &ask, body).await {

@@ -8,7 +8,7 @@ mod pools;
 pub(crate) use pools::{Draws, Taken};
 pub use pools::{Pool, Pools};
 
-use sampan_api::field::{BadValue, Path};
+use sampan_api::field::{BadValue, FieldErrors, Path};
 use sampan_api::object::Object;
 
 /// The prefix of all allocations.
@@ -18,6 +18,10 @@ pub(crate) const ALLOCATIONS: &str = "/allocations/";
 pub trait Allocator: Send + Sync {
     /// The pools that its claims name: a registry opens only where it has them all.
     fn pools(&self) -> &'static [&'static str];
+    /// What is wrong with what the object asks for by name: then nothing is drawn.
+    fn check(&self, _object: &Object) -> FieldErrors {
+        FieldErrors::default()
+    }
     /// The claims of this write: `new` is `None` at a deletion, `old` at a creation.
     fn plan(&self, new: Option<&Object>, old: Option<&Object>) -> Vec<Claim>;
 }

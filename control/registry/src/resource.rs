@@ -47,6 +47,8 @@ pub struct Resource {
     /// `None`: this row's own version is the stored one. Otherwise where it is stored, and how to get there and back.
     pub stored_as: Option<StoredAs>,
     pub columns: Option<Columns>,
+    /// What every request for the row is warned of.
+    pub deprecated: Option<Name>,
     /// The views whose [`Resource::reset_paths`] differ from those of most rows.
     pub resets: Vec<(&'static str, Paths)>,
     /// See [`Resource::unowned`].
@@ -212,6 +214,7 @@ impl Resource {
             selectable: Vec::new(),
             stored_as: None,
             columns: None,
+            deprecated: None,
             resets: Vec::new(),
             unowned: Vec::new(),
         }
@@ -380,6 +383,13 @@ impl Resource {
         if let Some(columns) = &mut self.columns {
             columns.conditions = Some(conditions);
         }
+        self
+    }
+
+    /// Says what every request for the row is warned of.
+    #[must_use]
+    pub fn deprecated(mut self, text: &'static str) -> Self {
+        self.deprecated = Some(text.into());
         self
     }
 

@@ -99,6 +99,10 @@ pub trait Strategy: Send + Sync + 'static {
     fn generation(&self) -> Generation {
         Generation::Uncounted
     }
+    /// Whether a creator's `status` is kept, where others' is dropped.
+    fn keeps_created_status(&self) -> bool {
+        false
+    }
     /// Whether `status` starts as `{}` (kinds whose Go struct always writes it) rather than being absent.
     fn status_starts_empty(&self) -> bool {
         true

@@ -157,6 +157,10 @@ impl Registry {
         refused: &[String],
     ) -> Result<Vec<Taken>, Error> {
         let Some(allocator) = place.storage.strategy.allocator() else { return Ok(Vec::new()) };
+        let errors = allocator.check(object);
+        if !errors.is_empty() {
+            return Err(Error::invalid(place.storage, object.name(), errors));
+        }
         let plan = allocator.plan(Some(object), old);
         let mut taken = Vec::with_capacity(plan.len());
         let mut draws = Draws::default();

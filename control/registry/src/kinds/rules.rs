@@ -22,6 +22,7 @@ pub(super) struct Rules {
     pub create_on_update: bool,
     pub unconditional_update: bool,
     pub generation: Generation,
+    pub keeps_created_status: bool,
     pub status_starts_empty: bool,
     pub name: fn(&str) -> Vec<String>,
     pub prepare_for_create: Option<Prepare>,
@@ -57,6 +58,7 @@ impl Rules {
         create_on_update: false,
         unconditional_update: true,
         generation: Generation::Uncounted,
+        keeps_created_status: false,
         status_starts_empty: true,
         name: names::dns1123_subdomain,
         prepare_for_create: None,
@@ -87,6 +89,9 @@ impl Strategy for Rules {
     }
     fn generation(&self) -> Generation {
         self.generation
+    }
+    fn keeps_created_status(&self) -> bool {
+        self.keeps_created_status
     }
     fn status_starts_empty(&self) -> bool {
         self.status_starts_empty

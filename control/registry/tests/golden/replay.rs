@@ -212,6 +212,8 @@ impl Replay {
         let path = sent["path"].as_str()?;
         let target = self.target(path)?;
         self.warnings.take();
+        // Those of the whole row are the API server's to tell.
+        target.row.deprecated.iter().for_each(|text| self.warnings.add(text.as_ref()));
         let done = self.write(step["method"].as_str()?, path, &target, &sent["body"], step).await?;
         let warnings = self.warnings.take();
         match done {

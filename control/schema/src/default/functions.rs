@@ -62,6 +62,9 @@ pub(super) fn round(value: &mut Value) {
 }
 
 /// `Always` for the tag `latest`, given or implied; `IfNotPresent` otherwise, and for what is no image name.
+/// Longest name of an image's repository with its registry, bytes.
+const IMAGE_NAME_MAX: usize = 255;
+
 fn policy_of(image: &str) -> &'static str {
     let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
     let (path_start, tag) = match name.rfind(':') {
@@ -73,7 +76,11 @@ fn policy_of(image: &str) -> &'static str {
         domain.contains(['.', ':']) || domain == "localhost" || domain.bytes().any(|b| b.is_ascii_uppercase());
     let path = if is_domain { path } else { path_start };
     let sound = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'_' | b'-' | b'/');
-    let is_name = path.split('/').all(|part| !part.is_empty() && part.bytes().all(sound));
+    let is_name = path_start.len() <= IMAGE_NAME_MAX
+        && path.split('/').all(|part| {
+            let edge = |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric());
+            edge(part.bytes().next()) && edge(part.bytes().last()) && part.bytes().all(sound)
+        });
     match (is_name, tag, digest) {
         (true, Some("latest"), _) | (true, None, None) => "Always",
         _ => "IfNotPresent",

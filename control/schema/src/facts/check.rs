@@ -37,9 +37,30 @@ static FORMATS: &[Format] = &[
     format("label-value", names::label_value),
     format("port-name", names::port_name),
     format("config-map-key", names::config_map_key),
+    format("iscsi-name", iscsi_name),
     format("not-empty-key", |key| if key.is_empty() { vec!["field can not be empty.".to_owned()] } else { Vec::new() }),
     format("not-empty", |text| if text.is_empty() { vec!["must not be empty".to_owned()] } else { Vec::new() }),
 ];
+
+/// The name of an iSCSI target or initiator: a date and a domain reversed, or one of two numbers in hexadecimal digits.
+fn iscsi_name(name: &str) -> Vec<String> {
+    let hexadecimal = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+    let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let sound = match name.split_at_checked(3) {
+        Some(("iqn", rest)) => {
+            rest.strip_prefix('.').and_then(|rest| rest.split_once('.')).is_some_and(|(date, rest)| {
+                let date = date.split_once('-').is_some_and(|(year, month)| digits(year, 4) && digits(month, 2));
+                let domain = rest.split(':').next().unwrap_or("");
+                let part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+                date && !domain.is_empty() && domain.bytes().all(part) && !rest.contains(char::is_whitespace)
+            })
+        }
+        Some(("eui", rest)) => rest.strip_prefix('.').is_some_and(|id| id.len() == 16 && hexadecimal(id)),
+        Some(("naa", rest)) => rest.strip_prefix('.').is_some_and(|id| matches!(id.len(), 16 | 32) && hexadecimal(id)),
+        _ => return vec!["must be valid format starting with iqn, eui, or naa".to_owned()],
+    };
+    if sound { Vec::new() } else { vec!["must be valid format".to_owned()] }
+}
 
 pub(super) fn format_named(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)
@@ -87,6 +108,11 @@ impl Each {
             Each::MaxBytes { most, .. } if value.as_str().is_none_or(|text| text.len() <= *most) => {}
             Each::MaxBytes { text: Some(text), .. } => errors.push(FieldError::invalid(&told.path(), value, text)),
             Each::MaxBytes { shown, .. } => errors.push(FieldError::too_long(&told.path(), *shown)),
+            Each::StartsWith(start, example) => {
+                if !value.as_str().unwrap_or("").starts_with(start.as_str()) {
+                    errors.push(FieldError::not_supported(&told.path(), value, &[example]));
+                }
+            }
             Each::Object if value.is_object() => {}
             Each::Object => {
                 errors.push(FieldError::invalid(&told.path(), "<value omitted>", "must be a valid JSON object"));

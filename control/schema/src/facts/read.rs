@@ -23,6 +23,7 @@
 //!     max: 100                    # or "must be between MIN and MAX, inclusive"
 //!     max-bytes: 63               # with `told: TEXT` another error, with `told-max: N` another number in it
 //!     not-negative: true          # of a quantity
+//!     starts-with: "https://"     # otherwise unsupported; the error lists `example: TEXT`
 //!     object: true                # of any JSON
 //!     non-empty: TEXT             # a text that is set has something in it: the text behind `Required value`
 //!     unique: true                # elements; or the member by which they are: `unique: name`
@@ -191,7 +192,7 @@ impl Reader<'_> {
     }
 
     fn read(&mut self) -> Result<Entry, String> {
-        const KEYS: [&str; 35] = [
+        const KEYS: [&str; 37] = [
             "at",
             "called",
             "enum",
@@ -220,6 +221,8 @@ impl Reader<'_> {
             "required",
             "several",
             "skip-repeated",
+            "starts-with",
+            "example",
             "told",
             "told-max",
             "unique",
@@ -318,6 +321,10 @@ impl Reader<'_> {
         if let Some(most) = self.size("max-bytes")? {
             let text = if least.is_none() && told_max.is_none() { self.text("told")? } else { None };
             each.push(Each::MaxBytes { most, shown: told_max.unwrap_or(most), text });
+        }
+        if let Some(start) = self.text("starts-with")? {
+            let example = self.text("example")?.ok_or("what is supported is shown by an example")?;
+            each.push(Each::StartsWith(start, example));
         }
         each.extend(self.text("non-empty")?.map(Each::NonEmpty));
         if self.flag("object")? {

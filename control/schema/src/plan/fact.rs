@@ -135,6 +135,8 @@ pub(crate) enum Each {
     },
     /// An amount that is not negative.
     NotNegative,
+    /// A text that begins so; otherwise it is unsupported, and an example shows what is.
+    StartsWith(String, String),
     /// Any JSON, which is an object.
     Object,
     /// A text that is set has something in it; the error says that it is missing.

@@ -251,6 +251,13 @@ fn scaled(at: At<'_>, errors: &mut FieldErrors) {
     reference(at, errors);
     let version = at.get("apiVersion");
     let grouped = version.text().split_once('/').is_some_and(|(group, _)| !group.is_empty());
+    if version.text().matches('/').count() > 1 {
+        return version.invalid_as(
+            errors,
+            version.text(),
+            format!("unexpected GroupVersion string: {}", version.text()),
+        );
+    }
     if !grouped && at.get("kind").text() != "ReplicationController" {
         version.invalid_as(errors, version.text(), "apiVersion must specify API group");
     }

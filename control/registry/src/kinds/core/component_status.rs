@@ -10,6 +10,7 @@ pub(super) fn row() -> Resource {
         .short_names(["cs"])
         .cluster_scoped()
         .action("componentstatus")
+        .deprecated("v1 ComponentStatus is deprecated in v1.19+")
         .verbs(Verbs::GET.or(Verbs::LIST))
         .table(CELLS)
 }

@@ -15,14 +15,18 @@ use sampan_api::object::Object;
 use serde_json::Value;
 
 pub(super) fn row() -> Resource {
-    Resource::new("", "v1", "endpoints", "Endpoints").short_names(["ep"]).strategy(RULES).table(CELLS)
+    Resource::new("", "v1", "endpoints", "Endpoints")
+        .short_names(["ep"])
+        .deprecated(DEPRECATED)
+        .strategy(RULES)
+        .table(CELLS)
 }
 
 const DEPRECATED: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 
 const RULES: Rules = Rules {
     warnings: Some(|_, object| {
-        let mut all = vec![DEPRECATED.to_owned()];
+        let mut all = Vec::new();
         for subset in At::object(object).get("subsets").items() {
             for list in ["addresses", "notReadyAddresses"] {
                 subset.get(list).items().for_each(|address| ip_warning(address.get("ip"), &mut all));

@@ -50,6 +50,8 @@ const RULES: Rules = Rules {
         taints(at, &mut errors);
         errors
     }),
+    // A node says how it is as it joins.
+    keeps_created_status: true,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(|_, node, _| one_range(node)),
     warnings: Some(|_, node| {

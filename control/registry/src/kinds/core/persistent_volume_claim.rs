@@ -54,6 +54,16 @@ fn sources(ctx: &Context<'_>, claim: &mut Object, old: Option<&Object>) {
     const OLD: [&str; 2] = ["spec", "dataSource"];
     const NEW: [&str; 2] = ["spec", "dataSourceRef"];
     let far = |claim: &Object| claim.get_str(&[NEW[0], NEW[1], "namespace"]).is_some_and(|name| !name.is_empty());
+    let old_has = |path: &[&str]| old.is_some_and(|old| old.get(path).is_some_and(|source| source.is_object()));
+    let text = |claim: &Object, name: &str| claim.get_str(&[OLD[0], OLD[1], name]).unwrap_or("").to_owned();
+    let known = match text(claim, "apiGroup").as_str() {
+        "" => text(claim, "kind") == "PersistentVolumeClaim",
+        group => group == "snapshot.storage.k8s.io" && text(claim, "kind") == "VolumeSnapshot",
+    };
+    // The old field knows two kinds of sources: clients of its time send others, and mean nothing by it.
+    if !known && !old_has(&OLD) && !old_has(&NEW) {
+        claim.remove(&OLD);
+    }
     if far(claim) && !old.is_some_and(far) && !ctx.gates.enabled("CrossNamespaceVolumeDataSource") {
         claim.remove(&NEW);
     }

@@ -253,7 +253,7 @@ fn affinity(spec: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
+pub(super) fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
     let (single, list) = (spec.get("clusterIP"), spec.get("clusterIPs"));
     match (single.is_empty(), list.is_empty()) {
         (false, true) => list.required(errors, ""),

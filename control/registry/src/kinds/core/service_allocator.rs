@@ -1,7 +1,8 @@
 //! The allocator of Services: `spec.clusterIP`, `spec.clusterIPs` and node ports in `spec.ports`.
 
+use super::super::validation::At;
 use crate::allocate::{Allocator, Claim, Pool};
-use sampan_api::field::Path;
+use sampan_api::field::{FieldErrors, Path};
 use sampan_api::object::Object;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -75,6 +76,14 @@ fn node_ports(object: &Object) -> BTreeSet<u64> {
 impl Allocator for ServiceAllocator {
     fn pools(&self) -> &'static [&'static str] {
         &[CLUSTER_IPS, NODE_PORTS]
+    }
+
+    fn check(&self, object: &Object) -> FieldErrors {
+        let mut errors = FieldErrors::default();
+        if type_of(object) != "ExternalName" {
+            super::service::cluster_ips(At::object(object).get("spec"), &mut errors);
+        }
+        errors
     }
 
     fn plan(&self, new: Option<&Object>, old: Option<&Object>) -> Vec<Claim> {

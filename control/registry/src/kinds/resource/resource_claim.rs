@@ -2,7 +2,7 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::{Facts, facts, positive, required_named};
+use super::super::validation::checks::{Facts, facts, named, positive, required_named};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::names;
@@ -114,7 +114,7 @@ fn once(list: At<'_>, field: &str, errors: &mut FieldErrors) {
 }
 
 fn request(request: At<'_>, errors: &mut FieldErrors) {
-    required_named(request.get("name"), errors, names::dns1123_label);
+    named(request.get("name"), errors, names::dns1123_label);
     let (exactly, alternatives) = (request.get("exactly"), request.get("firstAvailable"));
     match (exactly.is_set(), !alternatives.is_empty()) {
         (false, false) => request.required(errors, "exactly one of `exactly` or `firstAvailable` is required"),
@@ -127,7 +127,7 @@ fn request(request: At<'_>, errors: &mut FieldErrors) {
         (false, true) => {
             if fits(alternatives, ALTERNATIVES_MAX, errors) {
                 for alternative in alternatives.items() {
-                    required_named(alternative.get("name"), errors, names::dns1123_label);
+                    named(alternative.get("name"), errors, names::dns1123_label);
                     allocation(alternative, &ALTERNATIVE, errors);
                 }
                 once(alternatives, "name", errors);

@@ -294,7 +294,7 @@ const DRIVER_NAME_MAX: usize = 63;
 
 pub(in crate::kinds) fn driver_name(at: At<'_>, errors: &mut FieldErrors) {
     if at.is_empty() {
-        at.required(errors, "");
+        return at.required(errors, "");
     }
     if at.len() > DRIVER_NAME_MAX {
         at.too_long(errors, DRIVER_NAME_MAX);
