@@ -22,6 +22,7 @@ pub(super) struct Rules {
     pub create_on_update: bool,
     pub unconditional_update: bool,
     pub generation: Generation,
+    /// Whether a creator's status is kept.
     pub keeps_created_status: bool,
     pub status_starts_empty: bool,
     pub name: fn(&str) -> Vec<String>,

@@ -1,6 +1,7 @@
 //! The core group.
 
 mod binding;
+mod cluster_ips;
 mod component_status;
 mod config_map;
 mod endpoints;

@@ -80,8 +80,10 @@ impl Allocator for ServiceAllocator {
 
     fn check(&self, object: &Object) -> FieldErrors {
         let mut errors = FieldErrors::default();
-        if type_of(object) != "ExternalName" {
-            super::service::cluster_ips(At::object(object).get("spec"), &mut errors);
+        let at = At::object(object);
+        let spec = at.get("spec");
+        if type_of(object) != "ExternalName" && !spec.get("clusterIPs").is_empty() {
+            super::cluster_ips::cluster_ips(spec, &mut errors);
         }
         errors
     }
