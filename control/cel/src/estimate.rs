@@ -131,13 +131,7 @@ impl<'a> Estimator<'a> {
                     return operand;
                 }
                 let costs = matches!(self.ty(&select.operand), Type::Map(..) | Type::Object(_) | Type::Library(_));
-                let place = self.place(&select.operand).map(|step| {
-                    step.to(step
-                        .decl
-                        .as_ref()
-                        .and_then(|decl| decl.field(&select.field))
-                        .map(|field| field.decl().clone()))
-                });
+                let place = self.below(&select.operand, |decl| Some(decl.field(&select.field)?.decl().clone()));
                 self.places.insert(expr.id, place);
                 if costs { operand.plus(Range::exactly(1)) } else { operand }
             }
@@ -178,6 +172,15 @@ impl<'a> Estimator<'a> {
             Kind::Ident(name) if self.local(name).is_some() => self.local(name).and_then(|local| local.place.clone()),
             _ => self.places.get(&expr.id).cloned().flatten(),
         }
+    }
+
+    /// The place one step below that of an expression. What leads nowhere leads to the root, as in the reference: it takes
+    /// the first step of a path for the variable's.
+    fn below(&self, expr: &Expr, step: impl Fn(&Arc<Decl>) -> Option<Arc<Decl>>) -> Place {
+        Some(match self.place(expr) {
+            Some(place) => place.to(place.decl.as_ref().and_then(step)),
+            None => Step { decl: self.root.cloned(), depth: 1 },
+        })
     }
 
     /// The size that the schema allows there.
@@ -248,8 +251,7 @@ impl<'a> Estimator<'a> {
             };
             if matches!(overload.id, "index_list" | "index_map") {
                 size = self.entries_of(&call.args[0]).map(|entries| entries.value);
-                let place = self.place(&call.args[0]);
-                let place = place.map(|step| step.to(step.decl.as_ref().and_then(|decl| decl.element()).cloned()));
+                let place = self.below(&call.args[0], |decl| decl.element().cloned());
                 self.places.insert(expr.id, place);
             }
             if size.is_none() {
@@ -548,11 +550,16 @@ impl<'a> Estimator<'a> {
     fn iterate(&mut self, fold: &'a Fold) {
         let entries = self.entries_of(&fold.range);
         let list = entries.map_or_else(|| matches!(self.ty(&fold.range), Type::List(_)), |entries| entries.list);
+        let nowhere = self.place(&fold.range).is_none();
+        let root = self.root.cloned();
         let place = self.place(&fold.range).unwrap_or(Step { decl: None, depth: 0 });
         let element = place.decl.as_ref().and_then(|decl| decl.element());
         // The reference appends both steps to one slice: where that has room, the second overwrites the first.
         let shared = fold.iter2.is_some() && place.depth > 0 && !place.depth.is_power_of_two();
         let inside = |key: bool| -> Place {
+            if nowhere {
+                return Some(Step { decl: root.clone(), depth: 1 });
+            }
             let decl = match element {
                 Some(element) if !key || shared => Some(element.clone()),
                 Some(_) if !list => Some(KEYS.clone()),

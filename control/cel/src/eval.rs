@@ -82,6 +82,15 @@ fn is_path(expr: &Expr) -> bool {
     }
 }
 
+/// Whether a call is made anew for its constant list or pattern, and so does not count where its other argument fails.
+fn specialized(call: &Call) -> bool {
+    match (&*call.function, call.args.last()) {
+        ("@in", Some(list)) => constant(list),
+        ("matches" | "find" | "findAll", Some(pattern)) => matches!(pattern.kind, Kind::Literal(_)),
+        _ => false,
+    }
+}
+
 /// What looking at the whole of a path costs: nothing where it begins with a choice.
 fn root_cost(expr: &Expr) -> u64 {
     match &expr.kind {
@@ -254,6 +263,10 @@ impl<'a> Evaluator<'a> {
         if matches!(&*call.function, "or" | "orValue") {
             return self.alternative(call);
         }
+        if &*call.function == "@in" && matches!(&call.args[1].kind, Kind::List(all) if all.is_empty()) {
+            // Folded into a constant: what is looked for is not evaluated.
+            return Ok(Value::Bool(false));
+        }
         let args = self.arguments(expr, call)?;
         let overload = match &self.checked.overloads[expr.id][..] {
             [only] => only.id,
@@ -284,10 +297,10 @@ impl<'a> Evaluator<'a> {
     /// The values of the arguments. Where one fails the call counts all the same, as in cel-go.
     fn arguments(&mut self, expr: &Expr, call: &'a Call) -> Result<Vec<Value<'a>>, EvalError> {
         let (mut args, mut failed, count) = (Vec::with_capacity(3), None, call.operands().count());
-        for arg in call.operands() {
+        for (at, arg) in call.operands().enumerate() {
             match self.eval(arg) {
                 Ok(value) => args.push(value),
-                Err(EvalError::Failed(text)) if count <= 2 => {
+                Err(EvalError::Failed(text)) if count <= 2 || at + 1 == count => {
                     failed = failed.or(Some(EvalError::Failed(text)));
                     args.push(Value::Null);
                 }
@@ -295,6 +308,9 @@ impl<'a> Evaluator<'a> {
             }
         }
         let Some(failed) = failed else { return Ok(args) };
+        if specialized(call) {
+            return Err(failed);
+        }
         let overload = match &self.checked.overloads[expr.id][..] {
             [only] => only.id,
             _ => "",
@@ -334,7 +350,14 @@ impl<'a> Evaluator<'a> {
     fn list(&mut self, elements: &'a [Element]) -> Eval<'a> {
         let mut all = Vec::with_capacity(elements.len());
         for element in elements {
-            match (self.eval(&element.value)?, element.optional) {
+            let value = match self.eval(&element.value) {
+                Ok(value) => value,
+                Err(error) => {
+                    self.meter.charge(cost::LIST)?;
+                    return Err(error);
+                }
+            };
+            match (value, element.optional) {
                 (Value::Optional(None), true) => {}
                 (Value::Optional(Some(inner)), true) => all.push((*inner).clone()),
                 (_, true) => {
@@ -454,7 +477,7 @@ impl<'a> Evaluator<'a> {
         let decides = match &*step.function {
             "_&&_" => false,
             "_||_" => true,
-            _ => return Err(EvalError::Failed(text)),
+            _ => return self.failed_collection(fold, depth, range, keys, from, text),
         };
         let count = if let Value::List(list) = range { list.len() } else { keys.len() };
         for at in from..count {
@@ -471,6 +494,43 @@ impl<'a> Evaluator<'a> {
         Err(EvalError::Failed(text))
     }
 
+    /// Goes on after a turn of a collection that failed, for what it costs.
+    fn failed_collection(
+        &mut self,
+        fold: &'a Fold,
+        depth: usize,
+        range: &Value<'a>,
+        keys: &[Value<'a>],
+        from: usize,
+        text: String,
+    ) -> Eval<'a> {
+        let count = if let Value::List(list) = range { list.len() } else { keys.len() };
+        for at in from..count {
+            self.locals.truncate(depth + 1);
+            self.turn(fold, range, keys, at)?;
+            let mut step = &fold.step;
+            if let Kind::Call(call) = &step.kind {
+                if &*call.function == "_?_:_" {
+                    match self.eval(&call.args[0]) {
+                        Ok(Value::Bool(true)) => step = &call.args[1],
+                        Ok(_) | Err(EvalError::Failed(_)) => continue,
+                        Err(other) => return Err(other),
+                    }
+                }
+            }
+            let Kind::Call(call) = &step.kind else { continue };
+            for arg in &call.args[1..] {
+                match self.eval(arg) {
+                    Ok(_) | Err(EvalError::Failed(_)) => {}
+                    Err(other) => return Err(other),
+                }
+            }
+            self.meter.charge(2)?;
+        }
+        self.meter.charge(1)?;
+        Err(EvalError::Failed(text))
+    }
+
     /// One step; what is added to a list or a map that is being made is put into it, not into a copy.
     fn step(&mut self, step: &'a Expr, accu: usize) -> Eval<'a> {
         let Kind::Call(call) = &step.kind else { return self.eval(step) };
@@ -482,8 +542,9 @@ impl<'a> Evaluator<'a> {
                 _ => Err(EvalError::no_such_overload()),
             },
             ("_+_", [first, more]) if is_accu(first, &self.locals) && matches!(more.kind, Kind::List(_)) => {
-                let Value::List(List::Made(more)) = self.eval(more)? else { return Err(EvalError::no_such_overload()) };
+                let more = self.eval(more);
                 self.meter.charge(2)?;
+                let Value::List(List::Made(more)) = more? else { return Err(EvalError::no_such_overload()) };
                 match self.locals[accu].value.take() {
                     Some(Value::List(List::Made(mut all))) => {
                         Arc::make_mut(&mut all).extend(more.iter().cloned());

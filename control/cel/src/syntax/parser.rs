@@ -274,7 +274,7 @@ impl<'a> Parser<'a> {
             let first = self.peek().at;
             let mut count = 0;
             while self.is(word) {
-                if word == "-" && matches!(self.second(), Token::Int | Token::Float) {
+                if word == "-" && count == 0 && matches!(self.second(), Token::Int | Token::Float) {
                     break;
                 }
                 self.advance();
