@@ -509,13 +509,13 @@ impl<'a> Evaluator<'a> {
             self.locals.truncate(depth + 1);
             self.turn(fold, range, keys, at)?;
             let mut step = &fold.step;
-            if let Kind::Call(call) = &step.kind {
-                if &*call.function == "_?_:_" {
-                    match self.eval(&call.args[0]) {
-                        Ok(Value::Bool(true)) => step = &call.args[1],
-                        Ok(_) | Err(EvalError::Failed(_)) => continue,
-                        Err(other) => return Err(other),
-                    }
+            if let Kind::Call(call) = &step.kind
+                && &*call.function == "_?_:_"
+            {
+                match self.eval(&call.args[0]) {
+                    Ok(Value::Bool(true)) => step = &call.args[1],
+                    Ok(_) | Err(EvalError::Failed(_)) => continue,
+                    Err(other) => return Err(other),
                 }
             }
             let Kind::Call(call) = &step.kind else { continue };
