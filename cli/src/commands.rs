@@ -2,6 +2,7 @@
 
 use crate::apply::{Conflicts, api_of, apply};
 use crate::get::{Get, Output, get};
+use crate::history;
 use crate::logs::logs;
 use crate::manifest;
 use crate::session::{ClientFlags, Session, find, say, targets};
@@ -81,6 +82,8 @@ pub enum Command {
         #[command(flatten)]
         flags: ClientFlags,
     },
+    #[command(flatten)]
+    Past(history::Command),
     /// Say why a pod is where it is, or why it is nowhere
     Explain {
         /// pod
@@ -136,6 +139,7 @@ pub async fn run(command: Command, build: Build, env: &Env, tasks: &Tasks) -> an
             query.extend(tail.map(|tail| format!("tailLines={tail}")));
             logs(&open(&flags)?, &pod, &query.join("&")).await
         }
+        Command::Past(command) => history::run(command, env, tasks).await,
         Command::Explain { resource: _, name, output, flags } => {
             explain(&open(&flags)?, &name, output.as_deref()).await
         }

@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod commands;
 pub mod get;
+pub mod history;
 pub mod jsonpath;
 pub mod kstatus;
 pub mod limits;
