@@ -85,6 +85,7 @@ impl Cluster {
         let table = Arc::new(ResourceTable::builtin().context("the built-in resource table")?);
         let registry =
             Registry::open(registry_config(config, address, &addresses, (&store, env), table.clone())).await?;
+        sampan_registry::crd::follow(&registry, &api).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());
 
         let node_connector = OwnNode::default();
@@ -112,6 +113,7 @@ impl Cluster {
         first_start::ensure(&own, &table, &things).await.context("what a cluster has from its first start")?;
         guard(&own, env, &api, &config.admission, &guards).await?;
         first_start::keep(own, table, &things, env, &api)?;
+        sampan_controllers::definitions::start(&client_of(&service, env), env, &parts)?;
 
         let mut cluster = Self {
             address,
@@ -339,6 +341,12 @@ fn reached_at(bound: IpAddr) -> IpAddr {
         bound if !bound.is_unspecified() => bound,
         bound => outward_address(bound).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     }
+}
+
+/// Makes clients of this process.
+fn client_of(service: &sampan_apiserver::ApiService, env: &Env) -> sampan_controllers::ClientOf {
+    let (service, env) = (service.clone(), env.clone());
+    Arc::new(move |user| Ok(Client::in_process(service.clone(), user, "sampan", &env)))
 }
 
 fn own_things(bound: SocketAddr, addresses: &ClusterAddresses) -> first_start::OwnThings {

@@ -173,7 +173,7 @@ impl Listing {
         match self.encoder.output.shape {
             Shape::MetadataList(version) => (version.api_version().to_owned(), "PartialObjectMetadataList".to_owned()),
             Shape::Table(version) => (version.api_version().to_owned(), "Table".to_owned()),
-            _ => (self.encoder.row.api_version(), format!("{}List", self.encoder.row.kind)),
+            _ => (self.encoder.row.api_version(), self.encoder.row.list_kind.to_string()),
         }
     }
 
@@ -183,7 +183,7 @@ impl Listing {
             Format::Protobuf => {
                 let (api_version, kind) = match self.encoder.output.shape {
                     // There is no protobuf form of a table: the objects are sent.
-                    Shape::Table(_) => (self.encoder.row.api_version(), format!("{}List", self.encoder.row.kind)),
+                    Shape::Table(_) => (self.encoder.row.api_version(), self.encoder.row.list_kind.to_string()),
                     _ => self.kind(),
                 };
                 let meta: Value = serde_json::from_slice(&meta).map_err(|error| unencodable(&error))?;

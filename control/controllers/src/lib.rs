@@ -9,6 +9,7 @@
 
 pub mod bootstrap_token;
 pub mod certificates;
+pub mod definitions;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;

@@ -77,7 +77,7 @@ impl Registry {
     fn prefixes(&self, class: HistoryClass) -> Vec<(String, u64)> {
         let table = self.table();
         let changed = |prefix: &str| self.inner.watch.snapshot(prefix).map_or(0, |snapshot| snapshot.changed);
-        let rows: Vec<_> = table.iter().filter(|row| is_storage(row)).collect();
+        let rows: Vec<_> = table.all().filter(|row| is_storage(row)).collect();
         let of_class = rows.iter().filter(|row| row.history == class).map(|row| storage_prefix(row));
         let mut prefixes: Vec<(String, u64)> = of_class.map(|prefix| (prefix.clone(), changed(&prefix))).collect();
         if class == HistoryClass::Scant {

@@ -13,12 +13,13 @@ use crate::read::parse_uint;
 use crate::registry::{Place, Registry, store_writer, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
-use crate::update::served;
+use crate::update::{served, stored};
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
 use sampan_api::record::Record;
+use sampan_api::status::Status;
 use sampan_api::time;
 use sampan_store::{Compare, Op, Payload, Txn};
 use serde_json::Value;
@@ -52,6 +53,7 @@ impl Registry {
         managers: Managers,
         validation: Option<&dyn CreateValidation>,
     ) -> Result<Arc<Record>, Error> {
+        refuse_closing(place.row, object.name())?;
         let version = object.resource_version();
         // The store refuses it, which a dry run does not ask.
         if !caller.dry_run && !version.is_empty() && parse_uint(version).map_err(Error::Plain)? != 0 {
@@ -160,12 +162,12 @@ impl Registry {
         refused: &[String],
         validation: Option<&dyn CreateValidation>,
     ) -> Result<(Object, Vec<Taken>), Error> {
-        let (row, storage) = (place.row, place.storage);
+        let (row, storage) = (place.row, place.rules);
         let strategy = &*storage.strategy;
         let now = self.now();
         object.set_meta("creationTimestamp", time::rfc3339(now));
         object.set_meta("uid", self.inner.env.uuid());
-        if let Some(stored_as) = &row.stored_as {
+        if let Some(stored_as) = row.stored_as.as_ref().filter(|stored_as| !stored_as.own_rules) {
             (stored_as.to_storage)(&mut object);
             object.set_gvk(&storage.gvk());
         }
@@ -201,6 +203,7 @@ impl Registry {
         let attributes = attributes(caller, place, &resource, &name);
         let served = served(row, &object);
         caller.admission.validate(&attributes, Some(served.as_ref().unwrap_or(&object))).await?;
+        stored(place, &mut object);
         Ok((object, claims))
     }
 
@@ -260,6 +263,15 @@ impl Registry {
         });
         records.collect()
     }
+}
+
+/// Refuses creations of a kind that is going.
+fn refuse_closing(row: &Resource, name: &str) -> Result<(), Error> {
+    if !row.closing {
+        return Ok(());
+    }
+    let why = "create not allowed while custom resource definition is terminating";
+    Err(Error::Status(Box::new(Status::forbidden(&row.group_resource(), name, why))))
 }
 
 fn attributes<'a>(

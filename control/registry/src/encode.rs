@@ -234,7 +234,7 @@ impl StoredDecoder {
     }
 
     pub(crate) fn use_table(&self, table: &ResourceTable) {
-        let stored = table.iter().filter(|row| row.stored_as.is_none());
+        let stored = table.all().filter(|row| row.stored_as.is_none());
         self.indexes.store(Arc::new(stored.map(|row| (storage_prefix(row), Arc::new(Index::of(row)))).collect()));
     }
 
@@ -245,7 +245,13 @@ impl StoredDecoder {
 
 impl Decoder for StoredDecoder {
     fn decode(&self, prefix: &str, value: &Bytes) -> Result<Draft, String> {
-        let json = self.codec.open(prefix, value.clone()).map_err(|error| error.to_string())?;
+        let mut json = self.codec.open(prefix, value.clone()).map_err(|error| error.to_string())?;
+        if let Some(settle) = self.index(prefix).and_then(|index| index.settle.clone()) {
+            let value: Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+            let mut object = Object::from_value(value).ok_or("it is no object")?;
+            settle(&mut object);
+            json = encode(&object, json.len() + 64).map_err(|error| error.to_string())?.json;
+        }
         let head: Head = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
         let index = self.index(prefix);
         let fields = match index.filter(|index| !index.fields.is_empty()) {

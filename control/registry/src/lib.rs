@@ -19,6 +19,7 @@ mod charge;
 pub mod codec;
 mod compaction;
 mod continuation;
+pub mod crd;
 mod create;
 mod delete;
 mod encode;
@@ -57,8 +58,8 @@ pub use options::{
 pub use read::List;
 pub use registry::{Config, Registry};
 pub use resource::{
-    Body, Column, Columns, Extract, HistoryClass, OldValues, Resource, SelectableField, Subresource, SubresourceBody,
-    Verbs,
+    Body, Column, Columns, Extract, HistoryClass, OldValues, Resource, ScalePaths, SelectableField, Subresource,
+    SubresourceBody, Verbs,
 };
 pub use selection::Selection;
 pub use shapes::ManagedWrite;

@@ -46,3 +46,5 @@ pub const EVENT_LIFETIME: Duration = Duration::from_secs(60 * 60);
 pub const LEASE_SHARED_FOR: Duration = Duration::from_secs(60);
 /// Objects that share a lease, at the most (etcd3's `defaultLeaseMaxObjectCount`).
 pub const LEASE_OBJECTS_MAX: usize = 1000;
+/// Wait after definitions could not be followed, before they are read again.
+pub const DEFINITIONS_RETRY: Duration = Duration::from_secs(1);

@@ -117,6 +117,29 @@ pub(crate) fn validate(row: &Resource, object: &Object) -> FieldErrors {
     errors
 }
 
+/// Everything wrong with the metadata of a resource that is embedded in another: it may have a namespace and need not have a
+/// name.
+pub(crate) fn validate_embedded(metadata: &Map<String, Value>, path: &Path) -> FieldErrors {
+    let object = Object::from_map(Map::from_iter([("metadata".to_owned(), Value::Object(metadata.clone()))]));
+    let mut errors = FieldErrors::default();
+    for name in ["generateName", "name"] {
+        let given = object.metadata().get(name).and_then(Value::as_str).unwrap_or_default();
+        if !given.is_empty() {
+            errors.extend(
+                names::path_segment(given).into_iter().map(|text| FieldError::invalid(&path.child(name), given, text)),
+            );
+        }
+    }
+    let namespace = object.namespace();
+    if !namespace.is_empty() {
+        let wrong = names::dns1123_label(namespace).into_iter();
+        errors.extend(wrong.map(|text| FieldError::invalid(&path.child("namespace"), namespace, text)));
+    }
+    common(&object, path, &mut errors);
+    errors.extend(finalizers(&object, path));
+    errors
+}
+
 /// Names, namespace and generation. `name_errors` checks names.
 fn identity(row: &Resource, object: &Object, path: &Path, name_errors: impl Fn(&str) -> Vec<String>) -> FieldErrors {
     let mut errors = FieldErrors::default();

@@ -79,6 +79,9 @@ pub(crate) struct Inner {
 pub(crate) struct Place<'a> {
     pub(crate) row: &'a Resource,
     pub(crate) storage: &'a Resource,
+    /// The row whose rules hold, and in whose version objects are while they are checked: the stored one, but where versions
+    /// have rules of their own.
+    pub(crate) rules: &'a Resource,
     pub(crate) index: Arc<Index>,
     pub(crate) prefix: String,
     pub(crate) namespace: &'a str,
@@ -112,7 +115,7 @@ impl Registry {
             }
         }
         let decoder = Arc::new(StoredDecoder::new(codec.clone(), &table));
-        let stored = table.iter().filter(|row| is_storage(row));
+        let stored = table.all().filter(|row| is_storage(row));
         let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
         let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
         let (seal, floors) = (Seal::new(&env), Floors::default());
@@ -152,10 +155,10 @@ impl Registry {
     pub async fn use_table(&self, table: ResourceTable) -> Result<(), Error> {
         let before = self.table();
         let former: HashMap<String, &Arc<Resource>> =
-            before.iter().filter(|row| is_storage(row)).map(|row| (storage_prefix(row), row)).collect();
+            before.all().filter(|row| is_storage(row)).map(|row| (storage_prefix(row), row)).collect();
         let mut kept = HashSet::with_capacity(former.len());
         self.inner.decoder.use_table(&table);
-        for row in table.iter().filter(|row| is_storage(row)) {
+        for row in table.all().filter(|row| is_storage(row)) {
             let spec = spec(row, &self.inner.decoder);
             kept.insert(spec.prefix.to_string());
             let taken = match former.get(&*spec.prefix) {
@@ -192,7 +195,9 @@ impl Registry {
         let index = self.inner.decoder.index(&prefix);
         // The row was of a table before.
         let index = index.ok_or_else(|| Error::Status(Box::new(Status::no_such_resource())))?;
-        Ok(Place { row, storage: table.storage_of(row), index, prefix, namespace })
+        let storage = table.storage_of(row);
+        let rules = if row.stored_as.as_ref().is_some_and(|stored_as| stored_as.own_rules) { row } else { storage };
+        Ok(Place { row, storage, rules, index, prefix, namespace })
     }
 
     /// The record in the version of the row that was asked for.

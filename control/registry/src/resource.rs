@@ -42,6 +42,8 @@ pub struct Resource {
     pub old_values: OldValues,
     /// The objects are the namespaces that namespaced rows' objects are in.
     pub names_namespaces: bool,
+    /// The objects define other rows.
+    pub defines_resources: bool,
     /// Field selectors served beside `metadata.name` and (where namespaced) `metadata.namespace`, which every row has.
     pub selectable: Vec<SelectableField>,
     /// `None`: this row's own version is the stored one. Otherwise where it is stored, and how to get there and back.
@@ -49,10 +51,48 @@ pub struct Resource {
     pub columns: Option<Columns>,
     /// What every request for the row is warned of.
     pub deprecated: Option<Name>,
+    /// Whether requests find it: objects may be stored in a version that is not served.
+    pub served: bool,
+    /// Its definition is being deleted: nothing of it is created any more.
+    pub closing: bool,
+    /// The warning that each request to it is answered with: a version that is deprecated.
+    pub warning: Option<Name>,
+    /// What the kind of its lists is called.
+    pub list_kind: Name,
+    /// Where `scale` finds what it shows.
+    pub scale: ScalePaths,
+    /// Brings an object that was stored into the form that the row's type has now. `None`: what was stored has it.
+    pub settle: Option<Convert>,
     /// The views whose [`Resource::reset_paths`] differ from those of most rows.
     pub resets: Vec<(&'static str, Paths)>,
     /// See [`Resource::unowned`].
     pub unowned: Vec<(&'static str, Paths)>,
+}
+
+/// Where `scale` finds replicas and selector of an object.
+#[derive(Clone, Debug)]
+pub struct ScalePaths {
+    /// The wanted number.
+    pub spec: Vec<Name>,
+    /// The number that is there.
+    pub status: Vec<Name>,
+    /// A selector, or its text; `None`: there is none.
+    pub selector: Option<Vec<Name>>,
+    /// Whether a wanted number must be there for the object to have a scale.
+    pub required: bool,
+}
+
+impl Default for ScalePaths {
+    /// As Kubernetes' workloads have them.
+    fn default() -> Self {
+        let path = |names: [&'static str; 2]| names.map(Name::Borrowed).into();
+        Self {
+            spec: path(["spec", "replicas"]),
+            status: path(["status", "replicas"]),
+            selector: Some(path(["spec", "selector"])),
+            required: false,
+        }
+    }
 }
 
 /// Paths of fields: `["metadata", "labels"]`.
@@ -153,6 +193,9 @@ pub struct StoredAs {
     pub storage: GroupVersionResource,
     pub to_storage: Convert,
     pub from_storage: Convert,
+    /// Whether the version has rules of its own in its own fields: objects are prepared and checked in it, and converted when
+    /// they are stored. Otherwise the stored version's rules prepare them, in its fields.
+    pub own_rules: bool,
 }
 
 /// Rewrites an object in place from one version's shape to the other's.
@@ -198,7 +241,6 @@ impl Resource {
             version: version.into(),
             resource: resource.into(),
             singular: kind.to_ascii_lowercase().into(),
-            kind,
             ty: None,
             short_names: Vec::new(),
             categories: Vec::new(),
@@ -211,10 +253,18 @@ impl Resource {
             lifetime: None,
             old_values: OldValues::Shown,
             names_namespaces: false,
+            defines_resources: false,
             selectable: Vec::new(),
             stored_as: None,
             columns: None,
             deprecated: None,
+            served: true,
+            closing: false,
+            warning: None,
+            list_kind: format!("{kind}List").into(),
+            scale: ScalePaths::default(),
+            settle: None,
+            kind,
             resets: Vec::new(),
             unowned: Vec::new(),
         }
@@ -277,6 +327,12 @@ impl Resource {
     #[must_use]
     pub fn names_namespaces(mut self) -> Self {
         self.names_namespaces = true;
+        self
+    }
+    /// The objects define rows of the table.
+    #[must_use]
+    pub fn defines_resources(mut self) -> Self {
+        self.defines_resources = true;
         self
     }
     /// Makes the row a call by name: create only, nothing stored.
@@ -363,8 +419,12 @@ impl Resource {
         to_storage: impl Fn(&mut Object) + Send + Sync + 'static,
         from_storage: impl Fn(&mut Object) + Send + Sync + 'static,
     ) -> Self {
-        self.stored_as =
-            Some(StoredAs { storage, to_storage: Arc::new(to_storage), from_storage: Arc::new(from_storage) });
+        self.stored_as = Some(StoredAs {
+            storage,
+            to_storage: Arc::new(to_storage),
+            from_storage: Arc::new(from_storage),
+            own_rules: false,
+        });
         self
     }
     #[must_use]

@@ -1,7 +1,7 @@
 //! All rows, found by what a URL names and by what a body names.
 
 use crate::Registry;
-use crate::resource::{Body, Extract, Resource};
+use crate::resource::{Body, Convert, Extract, Resource};
 use arc_swap::{ArcSwap, Guard};
 use sampan_api::meta::{GroupVersion, GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
@@ -50,6 +50,9 @@ impl ResourceTable {
             if version.or_default().insert(row.resource.to_string(), index).is_some() {
                 return Err(TableError::Duplicate(format!("{row:?}")));
             }
+            if !row.served {
+                continue;
+            }
             // Rows that are only called (reviews, bindings) may share a kind with a stored one's subresource.
             if row.body == Body::Stored || !table.by_kind.contains_key(&row.gvk()) {
                 table.by_kind.insert(row.gvk(), index);
@@ -58,7 +61,7 @@ impl ResourceTable {
         for row in &table.rows {
             let Some(stored_as) = &row.stored_as else { continue };
             let at = &stored_as.storage;
-            let storage = table.lookup(&at.group, &at.version, &at.resource).filter(|s| s.stored_as.is_none());
+            let storage = table.find(&at.group, &at.version, &at.resource).filter(|s| s.stored_as.is_none());
             let Some(storage) = storage.filter(|s| s.body == Body::Stored && s.namespaced == row.namespaced) else {
                 return Err(TableError::NoStorage { row: format!("{row:?}"), storage: at.to_string() });
             };
@@ -91,7 +94,12 @@ impl ResourceTable {
         self.generation
     }
 
+    /// The row that is served at a place.
     pub fn lookup(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Resource>> {
+        self.find(group, version, resource).filter(|row| row.served)
+    }
+
+    fn find(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Resource>> {
         let index = *self.by_resource.get(group)?.get(version)?.get(resource)?;
         self.rows.get(index)
     }
@@ -108,24 +116,33 @@ impl ResourceTable {
     pub fn storage_of<'a>(&'a self, row: &'a Resource) -> &'a Resource {
         match &row.stored_as {
             None => row,
-            Some(stored_as) => self.of_resource(&stored_as.storage).map_or(row, |storage| storage),
+            Some(stored_as) => {
+                let at = &stored_as.storage;
+                self.find(&at.group, &at.version, &at.resource).map_or(row, |storage| storage)
+            }
         }
     }
 
+    /// The rows that are served.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.rows.iter().filter(|row| row.served)
+    }
+
+    /// All rows, also those in whose version objects are only stored.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.rows.iter()
     }
 
     /// Each served group and version, once, in the order of the rows.
     pub fn group_versions(&self) -> Vec<GroupVersion> {
         let mut seen = BTreeSet::new();
-        let all = self.rows.iter().map(|row| GroupVersion::new(row.group.to_string(), row.version.to_string()));
+        let all = self.iter().map(|row| GroupVersion::new(row.group.to_string(), row.version.to_string()));
         all.filter(|gv| seen.insert((gv.group.clone(), gv.version.clone()))).collect()
     }
 
     /// The rows of one group and version, in their order.
     pub fn of_group_version<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
-        self.rows.iter().filter(move |row| row.group == group && row.version == version)
+        self.iter().filter(move |row| row.group == group && row.version == version)
     }
 }
 
@@ -200,6 +217,8 @@ pub(crate) fn storage_prefix(row: &Resource) -> String {
 pub(crate) struct Index {
     pub(crate) fields: Vec<(&'static str, Extract)>,
     pub(crate) dispatch: Arc<[&'static str]>,
+    /// Brings what is read from the store into the form of the row: [`Resource::settle`].
+    pub(crate) settle: Option<Convert>,
 }
 
 impl Index {
@@ -213,7 +232,7 @@ impl Index {
                 dispatch.push(label);
             }
         }
-        Self { fields, dispatch: dispatch.into() }
+        Self { fields, dispatch: dispatch.into(), settle: row.settle.clone() }
     }
 
     pub(crate) fn values(&self, object: &Object) -> Arc<[(&'static str, String)]> {

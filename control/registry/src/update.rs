@@ -130,7 +130,7 @@ impl Registry {
         current: &Record,
         refused: &[String],
     ) -> Result<Round, Error> {
-        let (row, storage) = (place.row, place.storage);
+        let (row, storage) = (place.row, place.rules);
         if let Some(uid) = options.uid.as_deref().filter(|uid| **uid != *current.uid) {
             return Err(Error::other_uid(storage, place.namespace, name, uid, &current.uid));
         }
@@ -167,40 +167,43 @@ impl Registry {
             shapes::reread(row, &mut object)?;
             shapes::apply_defaults(row, &mut object)?;
         }
-        if let Some(stored_as) = &row.stored_as {
+        if let Some(stored_as) = row.stored_as.as_ref().filter(|stored_as| !stored_as.own_rules) {
             (stored_as.to_storage)(&mut object);
             object.set_gvk(&storage.gvk());
         }
-        shapes::restore_unwritten(storage, &mut object, &old, &options.subresource);
+        let stored_old = &old;
+        let old = if std::ptr::eq(storage, place.storage) { &old } else { old_served };
+        shapes::restore_unwritten(storage, &mut object, old, &options.subresource);
         let strategy = &*storage.strategy;
         let ctx = self.context(caller, now, &options.subresource, place.namespace);
-        keep_deletion(&mut object, &old);
-        shapes::drop_disabled(storage, &mut object, Some(&old), ctx.gates);
-        strategy.prepare_for_update(&ctx, &mut object, &old);
+        keep_deletion(&mut object, old);
+        shapes::drop_disabled(storage, &mut object, Some(old), ctx.gates);
+        strategy.prepare_for_update(&ctx, &mut object, old);
         // Before validation, which looks at what was drawn.
-        let claims = self.claims(place, &mut object, Some(&old), refused).await?;
-        count_update(storage, &mut object, &old, &options.subresource);
-        let mut errors = metadata::settle_update(storage, &mut object, &old);
-        let found = shapes::check_facts(storage, &object, Some(&old), &options.subresource);
+        let claims = self.claims(place, &mut object, Some(old), refused).await?;
+        count_update(storage, &mut object, old, &options.subresource);
+        let mut errors = metadata::settle_update(storage, &mut object, old);
+        let found = shapes::check_facts(storage, &object, Some(old), &options.subresource);
         errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.
-        errors.extend(row.strategy.validate_update(&ctx, &object, &old));
+        errors.extend(row.strategy.validate_update(&ctx, &object, old));
         if !errors.is_empty() {
             return Err(Error::invalid(storage, name, errors));
         }
         // Of what did not change nobody is warned again.
         let counted = object.generation() != old.generation() || matches!(strategy.generation(), Generation::Uncounted);
         let warnings = found.warnings.into_iter().filter(|_| counted);
-        for warning in warnings.chain(row.strategy.warnings_on_update(&ctx, &object, &old)) {
+        for warning in warnings.chain(row.strategy.warnings_on_update(&ctx, &object, old)) {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);
-        metadata::keep_times(&mut object, &old);
+        metadata::keep_times(&mut object, old);
         let new_served = self::served(row, &object);
         caller.admission.validate(&attributes, Some(new_served.as_ref().unwrap_or(&object))).await?;
 
+        stored(place, &mut object);
         let writer = writer(caller);
-        if deletes(storage, &object, &old) {
+        if deletes(storage, &object, old) {
             if !caller.dry_run {
                 match self.remove(caller, place, key, current, &writer).await? {
                     Commit::Done(_) => {}
@@ -212,11 +215,11 @@ impl Registry {
             return Ok(Round::Done(self.unwritten(place, &object, &writer, Revisions::of(current))?));
         }
         object.set_meta("resourceVersion", current.mod_revision.to_string());
-        if object == old {
+        if object == *stored_old {
             return Ok(Round::Done(self.serve(row, Arc::new(same(current)))?));
         }
-        let resource = storage.gvr();
-        let attributes = Attributes { resource: &resource, old: Some(&old), ..attributes };
+        let resource = place.storage.gvr();
+        let attributes = Attributes { resource: &resource, old: Some(stored_old), ..attributes };
         let admitted = Admitted { attributes, object: &object, size: current.json.len() + 256 };
         if caller.dry_run {
             self.chargeable(caller, &admitted).await?;
@@ -268,6 +271,14 @@ pub(crate) fn served(row: &Resource, object: &Object) -> Option<Object> {
     (stored_as.from_storage)(&mut served);
     served.set_gvk(&row.gvk());
     Some(served)
+}
+
+/// Brings an object that was checked in the row's version into the stored one.
+pub(crate) fn stored(place: &Place<'_>, object: &mut Object) {
+    if let Some(stored_as) = place.row.stored_as.as_ref().filter(|stored_as| stored_as.own_rules) {
+        (stored_as.to_storage)(object);
+        object.set_gvk(&place.storage.gvk());
+    }
 }
 
 /// A deletion that has begun cannot be taken back by leaving its marks out; changing them is refused later.

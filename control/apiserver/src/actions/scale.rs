@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use http::Response;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::{LabelSelector, Object, Status, time};
+use sampan_registry::ScalePaths;
 use sampan_registry::options::{Managers, UpdateOptions};
+use sampan_registry::resource::Name;
 use sampan_schema::managed::scale::{Replicas, set_from_scale, to_scale};
 use sampan_schema::managed::{self, Writer};
 use serde_json::{Map, Value, json};
@@ -27,7 +29,7 @@ impl Action for Scale {
                 let registry = ask.registry();
                 let record =
                     registry.get(ask.row(), ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
-                ask.answer(200, &scale_of(&record.object()))
+                ask.answer(200, &shown(ask, &record.object())?)
             }
             "update" => {
                 let format = negotiate::input(&ask.parts.headers)?;
@@ -80,12 +82,14 @@ async fn write(
         ..UpdateOptions::default()
     };
     let version = ask.row().gvk().api_version();
-    let replicas_of = Replicas { api_version: &version, path: &["spec", "replicas"] };
+    let paths = &ask.row().scale;
+    let spec: Vec<&str> = paths.spec.iter().map(AsRef::as_ref).collect();
+    let replicas_of = Replicas { api_version: &version, path: &spec };
     let transform = |current: Option<&Object>| {
         let Some(current) = current else {
             return Err(Status::not_found(&ask.row().group_resource(), ask.name()));
         };
-        let mut before = Object::from_value(scale_of(current)).unwrap_or_default();
+        let mut before = Object::from_value(scale_of(current, paths)).unwrap_or_default();
         let managers = to_scale(managers_of(current), &replicas_of);
         if !managers.is_empty() {
             before.set_meta("managedFields", managers);
@@ -103,7 +107,7 @@ async fn write(
             ));
         }
         let mut object = current.clone();
-        object.set(&["spec", "replicas"], replicas);
+        object.set(&spec, replicas);
         set_from_scale(object.fields_mut(), managers_of(&scale), &replicas_of);
         // Preconditions of the scale (version and UID) hold for the object too.
         if !scale.resource_version().is_empty() {
@@ -117,28 +121,43 @@ async fn write(
     let caller = ask.caller(options);
     let updated = ask.registry().update(&caller, ask.row(), ask.namespace(), ask.name(), &how, &transform).await;
     let updated = updated.map_err(Status::from)?;
-    ask.answer(200, &scale_of(&updated.record.object()))
+    ask.answer(200, &scale_of(&updated.record.object(), paths))
 }
 
 fn managers_of(object: &Object) -> &[Value] {
     object.metadata().get("managedFields").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// The scale of an object as it is answered.
+///
+/// # Errors
+/// 500, as Kubernetes has it, where the object has no replicas and its kind needs some.
+fn shown(ask: &Ask, object: &Object) -> Result<Value, Status> {
+    let paths = &ask.row().scale;
+    let spec: Vec<&str> = paths.spec.iter().map(AsRef::as_ref).collect();
+    if paths.required && object.get(&spec).is_none() {
+        let path = format!(".{}", spec.join("."));
+        return Err(Status::internal(&format!("the spec replicas field {path:?} does not exist")));
+    }
+    Ok(scale_of(object, paths))
+}
+
 /// The scale of an object: its identity, its replicas, and its selector as text.
-fn scale_of(object: &Object) -> Value {
+fn scale_of(object: &Object, paths: &ScalePaths) -> Value {
     let mut metadata = Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object.metadata().get(field) {
             metadata.insert(field.into(), value.clone());
         }
     }
-    let count = |path: &[&str]| object.get(path).and_then(Value::as_i64).unwrap_or(0);
+    let at = |path: &[Name]| object.get(&path.iter().map(AsRef::as_ref).collect::<Vec<&str>>());
+    let count = |path: &[Name]| at(path).and_then(Value::as_i64).unwrap_or(0);
     let mut spec = Map::new();
-    if count(&["spec", "replicas"]) != 0 {
-        spec.insert("replicas".into(), count(&["spec", "replicas"]).into());
+    if count(&paths.spec) != 0 {
+        spec.insert("replicas".into(), count(&paths.spec).into());
     }
-    let mut status = Map::from_iter([("replicas".to_owned(), count(&["status", "replicas"]).into())]);
-    let selector = object.get(&["spec", "selector"]).map(selector_text).unwrap_or_default();
+    let mut status = Map::from_iter([("replicas".to_owned(), count(&paths.status).into())]);
+    let selector = paths.selector.as_deref().and_then(at).map(selector_text).unwrap_or_default();
     if !selector.is_empty() {
         status.insert("selector".into(), selector.into());
     }
@@ -153,7 +172,7 @@ fn scale_of(object: &Object) -> Value {
 
 /// A selector as text: a LabelSelector, or the plain map that the oldest kinds have.
 fn selector_text(selector: &Value) -> String {
-    let Some(map) = selector.as_object() else { return String::new() };
+    let Some(map) = selector.as_object() else { return selector.as_str().unwrap_or_default().to_owned() };
     if map.contains_key("matchLabels") || map.contains_key("matchExpressions") {
         let path = Path::new("spec").child("selector");
         return LabelSelector::from_v1(selector, &path).map(|selector| selector.to_string()).unwrap_or_default();
@@ -171,7 +190,7 @@ mod tests {
         let check = |spec: Value, selector: &str| {
             let object =
                 json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": spec, "status": {"replicas": 2}});
-            let scale = scale_of(&Object::from_value(object).expect("an object"));
+            let scale = scale_of(&Object::from_value(object).expect("an object"), &ScalePaths::default());
             assert_eq!(scale["status"], json!({"replicas": 2, "selector": selector}));
             assert_eq!((&scale["metadata"], &scale["spec"]), (&json!({"name": "a"}), &json!({"replicas": 3})));
         };

@@ -30,6 +30,8 @@ mod scheduling;
 mod storage;
 mod validation;
 
+pub(crate) use columns::age;
+
 use crate::allocate::Pools;
 use crate::resource::Resource;
 use sampan_api::meta::GroupVersionKind;

@@ -194,7 +194,7 @@ impl<'a> Row<'a> {
     /// Adds what the row's operations refer to.
     pub fn new(row: &'a Resource, definitions: &'a mut Definitions) -> Self {
         let gvk = row.gvk();
-        let list_kind = GroupVersionKind { kind: format!("{}List", gvk.kind), ..gvk.clone() };
+        let list_kind = GroupVersionKind { kind: row.list_kind.to_string(), ..gvk.clone() };
         let list_type =
             row.ty.as_ref().and_then(|ty| ObjectType::find(ty.schema(), &gvk.group, &gvk.version, &list_kind.kind));
         let lists = row.verbs.contains(Verbs::LIST) || row.verbs.contains(Verbs::WATCH);

@@ -11,6 +11,7 @@ pub(super) fn row() -> Resource {
         .short_names(["crd", "crds"])
         .categories(["api-extensions"])
         .view("status")
+        .defines_resources()
         .resets("status", &[&["metadata"], &["spec"]])
         .strategy(RULES)
         .table(&[])

@@ -1,0 +1,170 @@
+//! The rules of custom resources: what their schema says, and what holds for all of them.
+
+use crate::metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
+use crate::resource::ScalePaths;
+use crate::shapes;
+use crate::strategy::{Context, Generation, Strategy};
+use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::names;
+use sampan_api::object::Object;
+use sampan_schema::{ObjectType, default, json, values};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// The rules of one version of a custom kind.
+pub(super) struct Custom {
+    pub ty: ObjectType,
+    /// Where the version has a scale.
+    pub scale: Option<ScalePaths>,
+}
+
+impl Strategy for Custom {
+    fn allow_unconditional_update(&self) -> bool {
+        false
+    }
+
+    fn generation(&self) -> Generation {
+        Generation::By(changed)
+    }
+
+    fn status_starts_empty(&self) -> bool {
+        false
+    }
+
+    fn prepare_for_update(&self, ctx: &Context<'_>, object: &mut Object, old: &Object) {
+        if ctx.subresource == "status" {
+            shapes::restore_metadata(object, old);
+        }
+    }
+
+    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> FieldErrors {
+        let mut errors = self.scale_errors(object, false);
+        errors.extend(self.embedded(object));
+        errors.extend(values::repeated(self.ty.schema(), self.ty.id(), object.fields()));
+        errors
+    }
+
+    fn validate_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
+        let status = ctx.subresource == "status";
+        let mut errors = self.scale_errors(object, status);
+        if !status {
+            errors.extend(self.embedded(object));
+        }
+        let repeated = |object: &Object| values::repeated(self.ty.schema(), self.ty.id(), object.fields());
+        // What was repeated before may stay.
+        if repeated(old).is_empty() {
+            errors.extend(repeated(object));
+        }
+        errors
+    }
+
+    fn warnings_on_create(&self, _ctx: &Context<'_>, object: &Object) -> Vec<String> {
+        finalizer_warnings(object, None)
+    }
+
+    fn warnings_on_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> Vec<String> {
+        if ctx.subresource == "status" { Vec::new() } else { finalizer_warnings(object, Some(old)) }
+    }
+}
+
+/// Anything but the metadata counts.
+fn changed(new: &Object, old: &Object) -> bool {
+    let rest = |object: &Object| -> Vec<(String, Value)> {
+        let kept =
+            object.fields().iter().filter(|(name, _)| !matches!(name.as_str(), "metadata" | "apiVersion" | "kind"));
+        kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    rest(new) != rest(old)
+}
+
+impl Custom {
+    fn embedded(&self, object: &Object) -> FieldErrors {
+        let metadata = |metadata: &Map<String, Value>, path: &Path| crate::metadata::validate_embedded(metadata, path);
+        values::embedded(self.ty.schema(), self.ty.id(), object.fields(), &metadata)
+    }
+
+    /// Errors of the fields that a scale shows. `status`: of those in the status alone.
+    fn scale_errors(&self, object: &Object, status: bool) -> FieldErrors {
+        let mut errors = FieldErrors::new();
+        let Some(scale) = &self.scale else { return errors };
+        let counts = [&scale.spec, &scale.status];
+        for path in &counts[usize::from(status)..] {
+            let shown = Path::from_rendered(format!(".{}", path.join(".")));
+            let value = find(object, path);
+            match value.map(|value| (value, value.as_i64())) {
+                None => {}
+                Some((value, None)) => errors.push(FieldError::invalid(&shown, 0, accessor(path, value, "int64"))),
+                Some((_, Some(number))) if number < 0 => {
+                    errors.push(FieldError::invalid(&shown, number, "should be a non-negative integer"));
+                }
+                Some((_, Some(number))) if number > i64::from(i32::MAX) => {
+                    let why = format!("should be less than or equal to {}", i32::MAX);
+                    errors.push(FieldError::invalid(&shown, number, why));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(path) = &scale.selector
+            && let Some(value) = find(object, path).filter(|value| !value.is_string())
+        {
+            let shown = Path::from_rendered(format!(".{}", path.join(".")));
+            errors.push(FieldError::invalid(&shown, "", accessor(path, value, "string")));
+        }
+        errors
+    }
+}
+
+fn find<'o>(object: &'o Object, path: &[crate::resource::Name]) -> Option<&'o Value> {
+    let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+    object.get(&path)
+}
+
+/// As apimachinery's accessors of nested fields say that a value is of another type.
+fn accessor(path: &[crate::resource::Name], value: &Value, wanted: &str) -> String {
+    let (shown, is) = match value {
+        Value::Null => ("<nil>".to_owned(), "<nil>"),
+        Value::Bool(_) => (value.to_string(), "bool"),
+        Value::Number(number) if number.is_i64() => (value.to_string(), "int64"),
+        Value::Number(_) => (value.to_string(), "float64"),
+        Value::String(text) => (text.clone(), "string"),
+        Value::Array(_) => (value.to_string(), "[]interface {}"),
+        Value::Object(_) => (value.to_string(), "map[string]interface {}"),
+    };
+    format!(".{} accessor error: {shown} is of the type {is}, expected {wanted}", path.join("."))
+}
+
+fn finalizer_warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
+    let before: BTreeSet<&str> = old.into_iter().flat_map(Object::finalizers).collect();
+    let added: BTreeSet<&str> = object.finalizers().filter(|one| !before.contains(one)).collect();
+    let mut warnings = Vec::new();
+    for one in added {
+        let warn = |text: &str| format!("metadata.finalizers: {}: {text}", sampan_api::field::go_quote(one));
+        warnings.extend(names::qualified_name(one).iter().map(|text| warn(text)));
+        if !one.contains('/') && ![FINALIZER_ORPHAN, FINALIZER_FOREGROUND, "kubernetes"].contains(&one) {
+            let path = if one.contains('.') { " including a path (/)" } else { "" };
+            warnings.push(warn(&format!(
+                "prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+            )));
+        }
+    }
+    warnings
+}
+
+/// Brings an object that was stored, or that is of another version, into the form of a type: prunes and defaults it.
+pub(super) fn settle(ty: &ObjectType, object: &mut Object) {
+    let value = Value::Object(std::mem::take(object.fields_mut()));
+    let settled = match json::from_value(ty.schema(), ty.id(), &value) {
+        Ok(decoded) => decoded.value,
+        // Of what no version ever was: as it is.
+        Err(_) => value,
+    };
+    let mut map = match settled {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    // What is too long with its defaults is defaulted in part.
+    if default::apply(ty.schema(), ty.id(), &mut map).is_err() {
+        tracing::warn!("the defaults of a stored object are too long");
+    }
+    *object = Object::from_map(map);
+}

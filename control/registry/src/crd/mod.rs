@@ -1,0 +1,13 @@
+//! Definitions of kinds that users add, as rows of the table: what a CustomResourceDefinition says becomes rows like any
+//! other, which come and go while the server runs.
+
+mod columns;
+mod custom;
+mod follow;
+mod jsonpath;
+mod rows;
+mod versions;
+
+pub use follow::follow;
+pub use jsonpath::{JsonPath, PathError};
+pub use versions::compare_versions;
