@@ -6,7 +6,9 @@ use sampan_api::admission::Warnings;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::{GroupKind, GroupVersionKind, Object, Status};
 use sampan_registry::Resource;
-use sampan_schema::{DecodeError, Decoded, ObjectType, Problem, Schema, TypeId, json, problems, protobuf, yaml};
+use sampan_schema::{
+    DecodeError, Decoded, ObjectType, Origin, Problem, Schema, TypeId, json, problems, protobuf, yaml,
+};
 use serde_json::Value;
 
 /// The kind and type that a body is read as.
@@ -109,6 +111,7 @@ fn of_decoded(expected: &Expected, decoded: Decoded) -> Result<Body, Status> {
         );
         return Err(Status::bad_request(text));
     };
+    refuse_other_kind(expected, &object)?;
     check_kind(expected, object.api_version(), object.kind())?;
     let version = version_of(object.api_version(), gvk).to_owned();
     let kind = if object.kind().is_empty() { gvk.kind.clone() } else { object.kind().to_owned() };
@@ -116,6 +119,18 @@ fn of_decoded(expected: &Expected, decoded: Decoded) -> Result<Body, Status> {
         object.set_gvk(gvk);
     }
     Ok(Body { object, problems: decoded.problems, kind, version })
+}
+
+/// A custom resource of another kind than its path's is read all the same, and then not valid.
+fn refuse_other_kind(expected: &Expected, object: &Object) -> Result<(), Status> {
+    let custom = expected.ty.as_ref().is_some_and(|ty| ty.def().origin == Origin::Structural);
+    let (wanted, kind) = (&expected.gvk, object.kind());
+    if !custom || kind.is_empty() || kind == wanted.kind || object.api_version() != wanted.api_version() {
+        return Ok(());
+    }
+    let error = FieldError::invalid(&Path::new("kind"), kind, format!("must be {}", wanted.kind));
+    let of = GroupKind { group: wanted.group.clone(), kind: kind.to_owned() };
+    Err(Status::invalid(&of, object.name(), &FieldErrors::from_iter([error])))
 }
 
 fn version_of<'a>(api_version: &'a str, expected: &'a GroupVersionKind) -> &'a str {

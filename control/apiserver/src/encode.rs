@@ -266,10 +266,12 @@ fn revision_metadata(revision: u64) -> Vec<u8> {
 }
 
 /// The ListMeta of a page.
-pub(crate) fn list_metadata(list: &Selection) -> Vec<u8> {
+pub(crate) fn list_metadata(encoder: &Encoder, list: &Selection) -> Vec<u8> {
     let mut out = revision_metadata(list.revision);
     out.pop();
-    if let Some(token) = &list.continue_token {
+    // Go's lists without a struct of their own name it always.
+    let always = encoder.row.defined && encoder.output.shape == Shape::Whole;
+    if let Some(token) = list.continue_token.as_deref().or(always.then_some("")) {
         out.extend_from_slice(b",\"continue\":");
         serde_json::to_writer(&mut out, token).unwrap_or_default();
     }

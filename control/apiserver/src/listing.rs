@@ -178,7 +178,7 @@ impl Listing {
     }
 
     fn head(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
-        let meta = list_metadata(&self.selection);
+        let meta = list_metadata(&self.encoder, &self.selection);
         match self.encoder.output.format {
             Format::Protobuf => {
                 let (api_version, kind) = match self.encoder.output.shape {
@@ -235,7 +235,8 @@ impl Listing {
         }
         if plain && output.shape == Shape::Whole && record.json.len() > COPIED_OBJECT_MAX {
             out.buffer.push(b'{');
-            for part in record.json_parts(record.type_meta_end as usize) {
+            let from = if self.encoder.row.defined { 1 } else { record.type_meta_end as usize };
+            for part in record.json_parts(from) {
                 out.share(part);
             }
             return Ok(());
@@ -273,6 +274,8 @@ impl Listing {
         match self.encoder.output.shape {
             Shape::Table(version) => self.encoder.tables(version).row(json, record),
             Shape::MetadataList(version) => metadata::write_json(json, record, version),
+            // Lists of custom resources are of whole objects.
+            _ if self.encoder.row.defined => record.write_json(json),
             _ => record.write_item_json(json),
         }
     }
@@ -304,7 +307,7 @@ impl Listing {
 
     /// The text around the items of a list in YAML, whose keys are sorted: the part before them, or the one behind.
     fn yaml_around(&self, out: &mut Vec<u8>, before: bool) -> Result<(), Status> {
-        let mut json = self.json_head(&list_metadata(&self.selection));
+        let mut json = self.json_head(&list_metadata(&self.encoder, &self.selection));
         Tables::end(&mut json);
         let whole: Map<String, Value> = serde_json::from_slice(&json).map_err(|error| unencodable(&error))?;
         let key = self.items_key();

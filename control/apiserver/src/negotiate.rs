@@ -180,6 +180,11 @@ pub fn input(headers: &HeaderMap) -> Result<Format, Status> {
     }
 }
 
+/// The media type of a patch to a custom resource, as [`patch_type`]; the refusal names those that are taken.
+pub fn custom_patch_type(headers: &HeaderMap, accepted: &[&'static str]) -> Result<&'static str, Status> {
+    patch_type(headers, accepted).map_err(|_| Status::unsupported_media_type(accepted))
+}
+
 /// The media type of a patch: lower-case, without parameters. go-restful's refusal when none of `accepted` is it.
 pub fn patch_type(headers: &HeaderMap, accepted: &[&'static str]) -> Result<&'static str, Status> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");

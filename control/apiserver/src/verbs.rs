@@ -46,6 +46,10 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
     let core = served.core.clone();
     let row = match row(&core, &exchange) {
         Ok(row) => row,
+        // Nobody's path, but where the group is this server's own.
+        Err(_) if is_defined(&core, exchange.info.group()) => {
+            return respond::page_not_found();
+        }
         Err(status) => return respond::status(&status, output),
     };
     if let Some(warning) = &row.warning {
@@ -117,6 +121,12 @@ fn row(core: &Core, exchange: &Exchange) -> Result<Arc<Resource>, Status> {
         }
     }
     Ok(row.clone())
+}
+
+/// Whether all that is known of a group is what definitions define.
+fn is_defined(core: &Core, group: &str) -> bool {
+    let table = core.registry.table();
+    !table.iter().any(|row| row.group == group && !row.defined)
 }
 
 type Answer<'a> = BoxFuture<'a, Result<Response<Body>, Status>>;

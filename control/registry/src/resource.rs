@@ -44,6 +44,8 @@ pub struct Resource {
     pub names_namespaces: bool,
     /// The objects define other rows.
     pub defines_resources: bool,
+    /// The row comes of such an object.
+    pub defined: bool,
     /// Field selectors served beside `metadata.name` and (where namespaced) `metadata.namespace`, which every row has.
     pub selectable: Vec<SelectableField>,
     /// `None`: this row's own version is the stored one. Otherwise where it is stored, and how to get there and back.
@@ -254,6 +256,7 @@ impl Resource {
             old_values: OldValues::Shown,
             names_namespaces: false,
             defines_resources: false,
+            defined: false,
             selectable: Vec::new(),
             stored_as: None,
             columns: None,
@@ -484,6 +487,17 @@ impl Resource {
             None if view.is_empty() && self.has_status() => &[&["status"]],
             None => &[],
         }
+    }
+
+    /// The names of the row's verbs, as discovery has them.
+    pub fn verb_names(&self) -> Vec<&'static str> {
+        let mut names: Vec<&str> = self.verbs.names().collect();
+        if self.defined {
+            const ORDER: [&str; 8] =
+                ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+            names.sort_by_key(|name| ORDER.iter().position(|one| one == name));
+        }
+        names
     }
 
     pub fn gvk(&self) -> GroupVersionKind {

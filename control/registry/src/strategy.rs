@@ -123,6 +123,11 @@ pub trait Strategy: Send + Sync + 'static {
     fn validate_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> FieldErrors {
         FieldErrors::default()
     }
+    /// What the expressions of the kind's schema say of an object that is written over `old`, or new. `found`: what is wrong
+    /// with it otherwise.
+    fn validate_rules(&self, _object: &Object, _old: Option<&Object>, _found: &FieldErrors) -> FieldErrors {
+        FieldErrors::default()
+    }
     /// Whether [`Self::validate_update`] asks all of a change that is asked of a creation, its metadata with it.
     fn revalidates(&self) -> bool {
         false

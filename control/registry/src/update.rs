@@ -187,6 +187,7 @@ impl Registry {
         errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.
         errors.extend(row.strategy.validate_update(&ctx, &object, old));
+        errors.extend(row.strategy.validate_rules(&object, Some(old), &errors));
         if !errors.is_empty() {
             return Err(Error::invalid(storage, name, errors));
         }

@@ -40,7 +40,7 @@ fn resource(row: &Resource) -> Value {
     entry.insert("responseKind".into(), kind("", "", &row.kind));
     entry.insert("scope".into(), if row.namespaced { "Namespaced" } else { "Cluster" }.into());
     entry.insert("singularResource".into(), row.singular.to_string().into());
-    entry.insert("verbs".into(), row.verbs.names().collect::<Vec<_>>().into());
+    entry.insert("verbs".into(), row.verb_names().into());
     let list = |names: &[Name]| Value::from(names.iter().map(ToString::to_string).collect::<Vec<_>>());
     if !row.short_names.is_empty() {
         entry.insert("shortNames".into(), list(&row.short_names));

@@ -97,7 +97,7 @@ fn resource(row: &Resource) -> Value {
     entry.insert("singularName".into(), row.singular.to_string().into());
     entry.insert("namespaced".into(), row.namespaced.into());
     entry.insert("kind".into(), row.kind.to_string().into());
-    entry.insert("verbs".into(), row.verbs.names().collect::<Vec<_>>().into());
+    entry.insert("verbs".into(), row.verb_names().into());
     let list = |names: &[sampan_registry::resource::Name]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     if !row.short_names.is_empty() {
         entry.insert("shortNames".into(), list(&row.short_names).into());

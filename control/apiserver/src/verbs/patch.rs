@@ -21,6 +21,8 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
 /// Media types of patches to a kind that the schema knows; others cannot be merged by their schema.
+pub const CUSTOM_PATCHES: [&str; 3] = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH];
+/// All of them.
 pub const PATCHES: [&str; 4] = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH, STRATEGIC_PATCH];
 
 /// Changes an object by a patch, which is applied anew to what is current until the write goes through.
@@ -56,7 +58,10 @@ pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
 /// strategic merge patches are for the others.
 fn media_type(ask: &Ask, expected: &Expected) -> Result<&'static str, Status> {
     let merges = expected.ty.as_ref().is_some_and(|ty| ty.def().origin == Origin::GoStruct);
-    negotiate::patch_type(&ask.parts.headers, if merges { &PATCHES[..] } else { &PATCHES[..3] })
+    if ask.row.defined {
+        return negotiate::custom_patch_type(&ask.parts.headers, if merges { &PATCHES[..] } else { &CUSTOM_PATCHES });
+    }
+    negotiate::patch_type(&ask.parts.headers, if merges { &PATCHES[..] } else { &CUSTOM_PATCHES })
 }
 
 /// Reads what a PATCH of a subresource with a kind of its own asks for: the patch and the options of the write.

@@ -4,9 +4,10 @@ use crate::metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use crate::resource::ScalePaths;
 use crate::shapes;
 use crate::strategy::{Context, Generation, Strategy};
-use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::field::{FieldError, FieldErrorKind, FieldErrors, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
+use sampan_cel::rules::Rules;
 use sampan_schema::{ObjectType, default, json, values};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -16,6 +17,8 @@ pub(super) struct Custom {
     pub ty: ObjectType,
     /// Where the version has a scale.
     pub scale: Option<ScalePaths>,
+    /// The expressions of its schema.
+    pub rules: Option<Rules>,
 }
 
 impl Strategy for Custom {
@@ -56,6 +59,19 @@ impl Strategy for Custom {
             errors.extend(repeated(object));
         }
         errors
+    }
+
+    fn validate_rules(&self, object: &Object, old: Option<&Object>, found: &FieldErrors) -> FieldErrors {
+        let Some(rules) = &self.rules else { return FieldErrors::new() };
+        use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+        // What is of another form than an expression expects is not shown to it.
+        if found.iter().any(|one| matches!(one.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)) {
+            let why = "some validation rules were not checked because the object was invalid; correct the existing errors to \
+                       complete validation";
+            return [FieldError::invalid(&Path::root(), Value::Null, why)].into_iter().collect();
+        }
+        let whole = |object: &Object| Value::Object(object.fields().clone());
+        rules.validate(&whole(object), old.map(whole).as_ref()).errors
     }
 
     fn warnings_on_create(&self, _ctx: &Context<'_>, object: &Object) -> Vec<String> {

@@ -132,6 +132,7 @@ impl Served {
             let by_version = || compare_versions(&a.version, &b.version);
             a.group.cmp(&b.group).then_with(by_version).then_with(|| a.resource.cmp(&b.resource))
         });
+        rows.dedup_by(|b, a| a.group == b.group && a.version == b.version && a.resource == b.resource);
         let table = self.base.with(rows).map_err(|error| Error::Internal(error.to_string()))?;
         self.registry.use_table(table).await
     }

@@ -8,6 +8,7 @@ use crate::resource::{Extract, Name, Resource, ScalePaths, SelectableField, Stor
 use crate::verbs::Verbs;
 use sampan_api::meta::{GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
+use sampan_cel::rules::Rules;
 use sampan_schema::{ObjectType, Schema};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -84,6 +85,7 @@ impl Shared {
         let name = name_of(version);
         let ty = self.ty(version)?;
         let mut row = Resource::new(self.group.clone(), name.to_owned(), self.plural.clone(), self.kind.clone());
+        row.defined = true;
         row.singular = self.singular.clone().into();
         row.list_kind = self.list_kind.clone().into();
         row.short_names = self.short_names.clone();
@@ -117,7 +119,8 @@ impl Shared {
         }
         row.columns = Some(columns::of_version(version));
         let scale = subresources["scale"].is_object().then(|| row.scale.clone());
-        row.strategy = Arc::new(Custom { ty: ty.clone(), scale });
+        let rules = Rules::compile(&version["schema"]["openAPIV3Schema"]);
+        row.strategy = Arc::new(Custom { ty: ty.clone(), scale, rules });
         row.ty = Some(ty);
         Ok(row)
     }

@@ -44,7 +44,7 @@ pub(super) enum Fault {
     /// What it should be.
     Detail(String),
     /// The factor that it should be a multiple of is none.
-    Factor(String),
+    Factor(Value),
 }
 
 /// Everything that is wrong with a number, in kube-openapi's order.
@@ -54,9 +54,9 @@ pub(super) fn faults(checks: &Checks, value: &Value) -> Vec<Fault> {
     let float = value.as_f64().unwrap_or_default();
     if let Some(factor) = checks.multiple_of {
         let fault = match integer {
-            Some(_) if factor as i64 <= 0 => Some(Fault::Factor((factor as i64).to_string())),
+            Some(_) if factor as i64 <= 0 => Some(Fault::Factor((factor as i64).into())),
             Some(number) if number % factor as i64 != 0 => Some(detail("a multiple of", (factor as i64).to_string())),
-            None if factor <= 0.0 => Some(Fault::Factor(go_float(factor))),
+            None if factor <= 0.0 => Some(Fault::Factor(factor.into())),
             None if !is_whole_float(if factor < 1.0 { 1.0 / factor * float } else { float / factor }) => {
                 Some(detail("a multiple of", go_float(factor)))
             }

@@ -186,9 +186,12 @@ impl<'a> Validator<'a> {
         outcome
     }
 
-    fn factor(&self, factor: &str) -> Fault {
+    fn factor(&self, factor: &Value) -> Fault {
         let name = self.name(None);
-        let text = format!("factor MultipleOf declared for {name} must be positive: {factor}");
+        let text = format!(
+            "factor MultipleOf declared for {name} must be positive: {}",
+            factor.as_f64().map_or_else(String::new, numbers::go_float)
+        );
         let path = if name.is_empty() { self.at.clone() } else { self.at.child(&name) };
         Fault { error: FieldError::invalid(&path, factor, text.clone()), text }
     }

@@ -3,7 +3,10 @@
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Context, Generation};
+use sampan_api::object::Object;
+use sampan_api::time;
+use serde_json::{Value, json};
 
 pub(super) fn row() -> Resource {
     Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
@@ -17,4 +20,33 @@ pub(super) fn row() -> Resource {
         .table(&[])
 }
 
-const RULES: Rules = Rules { unconditional_update: false, generation: Generation::Spec, ..Rules::NONE };
+const RULES: Rules = Rules {
+    unconditional_update: false,
+    generation: Generation::Spec,
+    finalizing: Some(|definition| definition.deletion_timestamp().is_none()),
+    prepare_for_deletion: Some(begin_deletion),
+    ..Rules::NONE
+};
+
+/// Keeps a definition until its instances are gone.
+const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// Its instances go first.
+fn begin_deletion(ctx: &Context<'_>, definition: &mut Object) {
+    if !definition.finalizers().any(|one| one == FINALIZER) {
+        let mut finalizers: Vec<Value> = definition.finalizers().map(Value::from).collect();
+        finalizers.push(FINALIZER.into());
+        definition.set_meta("finalizers", finalizers);
+    }
+    let conditions = definition.get(&["status", "conditions"]).and_then(Value::as_array);
+    let mut conditions: Vec<Value> = conditions.cloned().unwrap_or_default();
+    conditions.retain(|one| one["type"] != "Terminating");
+    conditions.push(json!({
+        "type": "Terminating",
+        "status": "True",
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        "lastTransitionTime": time::rfc3339(ctx.now),
+    }));
+    definition.set(&["status", "conditions"], conditions);
+}
