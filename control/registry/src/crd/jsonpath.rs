@@ -60,10 +60,12 @@ impl JsonPath {
 
     /// The names of the fields, where it consists of nothing else.
     pub fn fields(&self) -> Option<Vec<&str>> {
-        let name = |step| match step {
-            &Step::Field(ref name) => Some(name.as_str()),
-            _ => None,
-        };
+        fn name(step: &Step) -> Option<&str> {
+            match step {
+                Step::Field(name) => Some(name),
+                _ => None,
+            }
+        }
         self.0.iter().map(name).collect()
     }
 

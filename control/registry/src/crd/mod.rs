@@ -10,4 +10,5 @@ mod versions;
 
 pub use follow::follow;
 pub use jsonpath::{JsonPath, PathError};
+pub(crate) use rows::is_true;
 pub use versions::compare_versions;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Whether a condition of a definition is true.
-pub(super) fn is_true(definition: &Object, name: &str) -> bool {
+pub(crate) fn is_true(definition: &Object, name: &str) -> bool {
     let conditions = definition.get(&["status", "conditions"]).and_then(Value::as_array);
     conditions.into_iter().flatten().any(|one| one["type"] == name && one["status"] == "True")
 }

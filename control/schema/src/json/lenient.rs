@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use super::source::{Parsed, Source};
+use super::source::{Parsed, Source, Stop};
 use super::{Decoder, Step};
 use crate::problems::{Problem, ProblemKind};
-use crate::table::{Field, Shape, Type};
+use crate::table::{Field, Shape, Type, TypeId};
 
 /// The order of what is dropped from a custom resource: duplicates as they stood, what metadata does not have, then what is
 /// pruned, by path.
@@ -27,12 +27,31 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
     /// null, and may not be.
     pub(super) fn lenient(&mut self, field: &'a Field) -> Parsed<Option<Value>> {
         let type_meta = self.path.len() == 1 && matches!(&*field.json_name, "apiVersion" | "kind");
+        if let (Type::Struct(id), "metadata", 2..) = (field.ty, &*field.json_name, self.path.len()) {
+            return self.embedded_metadata(id).map(Some);
+        }
         let Some(facts) = field.facts.as_deref().filter(|_| !type_meta) else { return self.field(field) };
         if self.source.peek() == Some(b'n') {
             self.source.literal("null")?;
             return Ok((facts.nullable || !field.default.is_empty()).then_some(Value::Null));
         }
         self.lenient_whole(field).map(Some)
+    }
+
+    /// The metadata of a resource that is embedded: of a wrong form, it is told where it stands.
+    pub(super) fn embedded_metadata(&mut self, id: TypeId) -> Parsed<Value> {
+        let value = self.source.tree()?;
+        let mut path = String::new();
+        self.write_path(&mut path);
+        match super::from_value(self.schema, id, &value) {
+            Ok(decoded) => {
+                for problem in decoded.problems {
+                    self.problem(&problem.path, problem.kind);
+                }
+                Ok(decoded.value)
+            }
+            Err(error) => Err(Stop::Invalid(format!("{path}: Invalid value: {value}: {error}"))),
+        }
     }
 
     fn lenient_whole(&mut self, field: &'a Field) -> Parsed<Value> {

@@ -458,16 +458,23 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             return;
         }
         let mut path = String::new();
-        for step in &self.path {
-            match step {
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
-                Step::Field(name) => join(&mut path, name),
-                Step::Key(name) => join(&mut path, name),
-            }
-        }
+        self.write_path(&mut path);
         join(&mut path, key);
         self.problem_bytes += path.len();
         self.problems.push(Problem { path, kind });
+    }
+}
+
+impl<S> Decoder<'_, S> {
+    /// Writes the path of the value that is being read.
+    fn write_path(&self, path: &mut String) {
+        for step in &self.path {
+            match step {
+                Step::Index(index) => path.push_str(&format!("[{index}]")),
+                Step::Field(name) => join(path, name),
+                Step::Key(name) => join(path, name),
+            }
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod read;
 
+pub(crate) use read::value_schema;
+
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
@@ -50,6 +52,7 @@ pub(crate) fn add(
         let mut ty = reader.object(kind, definition)?;
         ty.metadata = read::sub(&definition["properties"], "metadata").map(|meta| Box::new(read::value_schema(meta)));
         ty.facts = Some(Box::new(read::facts(definition)));
+        ty.preserve_unknown = definition["x-kubernetes-preserve-unknown-fields"] == true;
         reader.complete(&mut ty, object_meta, true);
         let id = reader.schema.add_type(ty);
         let mut items = field("items", Type::Struct(id), &Value::Null);

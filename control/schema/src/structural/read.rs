@@ -104,7 +104,7 @@ fn checks(schema: &Value) -> Option<Checks> {
 }
 
 /// A schema that only checks.
-pub(super) fn value_schema(schema: &Value) -> ValueSchema {
+pub(crate) fn value_schema(schema: &Value) -> ValueSchema {
     let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     let boxed = |name: &str| sub(schema, name).map(|inner| Box::new(value_schema(inner)));
     ValueSchema {

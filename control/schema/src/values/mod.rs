@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 pub use self::lists::CheckMetadata;
 use self::node::Node;
 use crate::schema::Schema;
+use crate::structural;
 use crate::table::TypeId;
 
 /// The errors of an object of the type. What is as it was in `old` is no error.
@@ -48,4 +49,10 @@ pub fn repeated(schema: &Schema, id: TypeId, object: &Map<String, Value>) -> Fie
 /// What is wrong with the type and metadata of resources that are embedded in an object.
 pub fn embedded(schema: &Schema, id: TypeId, object: &Map<String, Value>, metadata: CheckMetadata<'_>) -> FieldErrors {
     lists::embedded(schema, schema.get(id), object, metadata)
+}
+
+/// The errors of a value by a schema that is none of a type: a default, where it is declared. `at`: the path of the value.
+pub fn validate_by(definition: &Value, value: &Value, at: &Path) -> FieldErrors {
+    let schema = structural::value_schema(definition);
+    walk::validate(&Schema::default(), Node::of_value(&schema), value, None, at).collect()
 }

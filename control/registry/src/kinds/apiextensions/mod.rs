@@ -1,6 +1,9 @@
 //! `apiextensions.k8s.io`: kinds that users add.
 
 mod custom_resource_definition;
+mod openapi;
+mod spec;
+mod structural;
 
 use crate::resource::Resource;
 

@@ -1,0 +1,337 @@
+//! What a definition says of its kind, in the order of apiextensions' validation.
+//!
+//! Kubernetes moves what all versions have alike to the definition itself before it looks: errors show it there.
+
+use super::super::validation::cursor::At;
+use super::{custom_resource_definition as definition, openapi};
+use crate::crd::JsonPath;
+use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
+use sampan_api::names;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Fields that a selector may name, of one version.
+const SELECTABLE_MAX: usize = 8;
+/// The types of columns.
+const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
+/// The formats of columns.
+const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
+
+/// What all versions have alike.
+pub(super) struct Shared {
+    /// The schema.
+    pub schema: bool,
+    /// The subresources.
+    pub subresources: bool,
+    /// The columns.
+    pub columns: bool,
+    /// The fields that selectors may name.
+    pub selectable: bool,
+}
+
+impl Shared {
+    fn of(versions: &[Value]) -> Self {
+        let alike = |name: &str| versions.iter().all(|version| version[name] == versions[0][name]);
+        Self {
+            schema: alike("schema"),
+            subresources: alike("subresources"),
+            columns: alike("additionalPrinterColumns"),
+            selectable: alike("selectableFields"),
+        }
+    }
+}
+
+/// Everything wrong with a spec.
+pub(super) fn check(spec: At<'_>, errors: &mut FieldErrors) {
+    group_and_scope(spec, errors);
+    let path = spec.path();
+    let none = Vec::new();
+    let versions = spec.get("versions").value().as_array().unwrap_or(&none);
+    let shared = Shared::of(versions);
+    let schema_of = |version: &Value| version["schema"]["openAPIV3Schema"].is_object();
+    for (at, _) in versions.iter().enumerate().filter(|(_, version)| !schema_of(version)) {
+        let at = path.child("versions").index(at).child("schema").child("openAPIV3Schema");
+        errors.push(FieldError::required(&at, ""));
+    }
+    for (at, version) in versions.iter().enumerate() {
+        one_version(version, &shared, &path.child("versions").index(at), errors);
+    }
+    numbers(versions, &shared, &path, errors);
+    for name in ["plural", "singular", "kind", "listKind"] {
+        let at = spec.get("names");
+        let at = at.get(name);
+        if at.text().is_empty() {
+            at.required(errors, "");
+        }
+    }
+    names(spec.get("names"), errors);
+    if let Some(first) = versions.first() {
+        let status = versions.iter().any(|version| version["subresources"]["status"].is_object());
+        parts(first, &shared, true, status, &path, errors);
+    }
+    conversion(spec.get("conversion"), errors);
+}
+
+fn group_and_scope(spec: At<'_>, errors: &mut FieldErrors) {
+    let group = spec.get("group");
+    let wrong = names::dns1123_subdomain(group.text());
+    if group.text().is_empty() {
+        group.required(errors, "");
+    } else if !wrong.is_empty() {
+        group.invalid(errors, wrong.join(","));
+    } else if !group.text().contains('.') {
+        group.invalid(errors, "should be a domain with at least one dot");
+    }
+    let scope = spec.get("scope");
+    match scope.text() {
+        "" => scope.required(errors, ""),
+        "Cluster" | "Namespaced" => {}
+        _ => scope.not_supported(errors, &["Cluster", "Namespaced"]),
+    }
+}
+
+/// A version, but for what all have alike.
+fn one_version(version: &Value, shared: &Shared, path: &Path, errors: &mut FieldErrors) {
+    let name = version["name"].as_str().unwrap_or_default();
+    let wrong = names::dns1035_label(name);
+    if !wrong.is_empty() {
+        errors.push(FieldError::invalid(&path.child("name"), name, wrong.join(",")));
+    }
+    deprecation(version, path, errors);
+    let status = version["subresources"]["status"].is_object();
+    parts(version, shared, false, status, path, errors);
+}
+
+fn deprecation(version: &Value, path: &Path, errors: &mut FieldErrors) {
+    let Some(text) = version["deprecationWarning"].as_str() else { return };
+    let at = path.child("deprecationWarning");
+    let mut wrong = |why: &str| errors.push(FieldError::invalid(&at, text, why));
+    if version["deprecated"] != true {
+        wrong("can only be set for deprecated versions");
+        return;
+    }
+    if text.len() > 256 {
+        wrong("must be <= 256 characters long");
+    }
+    if text.is_empty() {
+        wrong("must not be an empty string");
+    }
+    if let Some((at, _)) = text.char_indices().find(|(_, c)| c.is_control() || (c.is_whitespace() && *c != ' ')) {
+        wrong(&format!("must only contain printable UTF-8 characters; non-printable character found at index {at}"));
+    }
+}
+
+/// Schema, subresources, columns and selectable fields: those that all versions have alike (`alike`), or the others.
+fn parts(version: &Value, shared: &Shared, alike: bool, status: bool, path: &Path, errors: &mut FieldErrors) {
+    let schema = &version["schema"]["openAPIV3Schema"];
+    if shared.schema == alike && schema.is_object() {
+        let of = if alike { path.child("validation") } else { path.child("schema") };
+        openapi::check(schema, status, &of.child("openAPIV3Schema"), errors);
+    }
+    if shared.subresources == alike {
+        scale(&version["subresources"]["scale"], &path.child("subresources"), errors);
+    }
+    if shared.columns == alike {
+        for (at, one) in version["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
+            column(one, &path.child("additionalPrinterColumns").index(at), errors);
+        }
+    }
+    if shared.selectable == alike {
+        selectable(&version["selectableFields"], schema, &path.child("selectableFields"), errors);
+    }
+}
+
+/// What holds for all versions together.
+fn numbers(versions: &[Value], shared: &Shared, path: &Path, errors: &mut FieldErrors) {
+    let mut seen = BTreeSet::new();
+    let at = path.child("versions");
+    let shown = || BadValue::Raw(definition::as_go(versions, shared));
+    if !versions.iter().all(|version| seen.insert(version["name"].as_str())) {
+        errors.push(FieldError::invalid(&at, shown(), "must contain unique version names"));
+    }
+    if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
+        let why = "must have exactly one version marked as storage version";
+        errors.push(FieldError::invalid(&at, shown(), why));
+    }
+    let first = versions.first().and_then(|version| version["name"].as_str()).unwrap_or_default();
+    let wrong = names::dns1035_label(first);
+    if !first.is_empty() && !wrong.is_empty() {
+        errors.push(FieldError::invalid(&path.child("version"), first, wrong.join(",")));
+    }
+}
+
+/// The form of names, as far as they are there.
+pub(super) fn names(given: At<'_>, errors: &mut FieldErrors) {
+    for name in ["plural", "singular"] {
+        let at = given.get(name);
+        let wrong = names::dns1035_label(at.text());
+        if !at.text().is_empty() && !wrong.is_empty() {
+            at.invalid(errors, wrong.join(","));
+        }
+    }
+    for name in ["kind", "listKind"] {
+        let at = given.get(name);
+        let wrong = names::dns1035_label(&at.text().to_lowercase());
+        if !at.text().is_empty() && !wrong.is_empty() {
+            at.invalid(errors, format!("may have mixed case, but should otherwise match: {}", wrong.join(",")));
+        }
+    }
+    each_label(given.get("shortNames"), errors);
+    let list = given.get("listKind");
+    if !list.text().is_empty() && list.text() == given.get("kind").text() {
+        list.invalid(errors, "kind and listKind may not be the same");
+    }
+    each_label(given.get("categories"), errors);
+}
+
+fn each_label(list: At<'_>, errors: &mut FieldErrors) {
+    for one in list.items() {
+        let wrong = names::dns1035_label(one.text());
+        if !wrong.is_empty() {
+            one.invalid(errors, wrong.join(","));
+        }
+    }
+}
+
+fn scale(scale: &Value, path: &Path, errors: &mut FieldErrors) {
+    if !scale.is_object() {
+        return;
+    }
+    let rules: [(&str, &[&str], &str, bool); 3] = [
+        ("specReplicasPath", &[".spec."], "should be a json path under .spec", true),
+        ("statusReplicasPath", &[".status."], "should be a json path under .status", true),
+        ("labelSelectorPath", &[".spec.", ".status."], "should be a json path under either .spec or .status", false),
+    ];
+    for (name, under, why, required) in rules {
+        let (at, given) = (path.child("scale").child(name), scale[name].as_str().unwrap_or_default());
+        if given.is_empty() {
+            if required {
+                errors.push(FieldError::required(&at, ""));
+            }
+        } else if !given.starts_with('.') {
+            errors.push(FieldError::invalid(&at, given, "must be a simple json path starting with ."));
+        } else if !under.iter().any(|prefix| given.starts_with(prefix)) {
+            errors.push(FieldError::invalid(&at, given, why));
+        }
+    }
+}
+
+fn column(column: &Value, path: &Path, errors: &mut FieldErrors) {
+    let text = |name: &str| column[name].as_str().unwrap_or_default();
+    if text("name").is_empty() {
+        errors.push(FieldError::required(&path.child("name"), ""));
+    }
+    let types = format!("must be one of {}", COLUMN_TYPES.join(","));
+    match text("type") {
+        "" => errors.push(FieldError::required(&path.child("type"), types)),
+        ty if !COLUMN_TYPES.contains(&ty) => errors.push(FieldError::invalid(&path.child("type"), ty, types)),
+        _ => {}
+    }
+    let format = text("format");
+    if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
+        let why = format!("must be one of {}", COLUMN_FORMATS.join(","));
+        errors.push(FieldError::invalid(&path.child("format"), format, why));
+    }
+    let at = path.child("JSONPath");
+    match text("jsonPath") {
+        "" => errors.push(FieldError::required(&at, "")),
+        given if !given.starts_with('.') => {
+            errors.push(FieldError::invalid(&at, given, "must be a simple json path starting with ."));
+        }
+        _ => {}
+    }
+}
+
+fn selectable(fields: &Value, schema: &Value, path: &Path, errors: &mut FieldErrors) {
+    let mut seen = BTreeSet::new();
+    for (at, field) in fields.as_array().into_iter().flatten().enumerate() {
+        let (at, given) = (path.index(at).child("jsonPath"), field["jsonPath"].as_str().unwrap_or_default());
+        if given.is_empty() {
+            errors.push(FieldError::required(&at, ""));
+            continue;
+        }
+        let parsed = JsonPath::parse(given);
+        let found = match parsed.as_ref().map(JsonPath::fields) {
+            Ok(Some(names)) => names
+                .iter()
+                .try_fold(schema, |inner, name| inner["properties"].get(*name).ok_or(*name))
+                .map_err(|name| format!("does not refer to a valid field: {name}")),
+            Ok(None) => Err("only names of fields are supported".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        if given.trim_start_matches('.').split('.').next() == Some("metadata") {
+            errors.push(FieldError::invalid(&at, given, "must not point to fields in metadata"));
+            continue;
+        }
+        match found {
+            Err(why) => errors.push(FieldError::invalid(&at, given, format!("is an invalid path: {why}"))),
+            Ok(inner) => {
+                if !matches!(inner["type"].as_str(), Some("string" | "boolean" | "integer")) {
+                    let why = "must point to a field of type string, boolean or integer. Enum string fields and strings \
+                               with formats are allowed.";
+                    errors.push(FieldError::invalid(&at, given, why));
+                }
+                if !seen.insert(given) {
+                    errors.push(FieldError::duplicate(&at, given));
+                }
+            }
+        }
+    }
+    if seen.len() > SELECTABLE_MAX {
+        errors.push(FieldError::too_many(path, seen.len(), SELECTABLE_MAX));
+    }
+}
+
+fn conversion(conversion: At<'_>, errors: &mut FieldErrors) {
+    if !conversion.is_set() {
+        return;
+    }
+    let path = conversion.path();
+    let strategy = conversion.get("strategy");
+    let webhook = conversion.get("webhook");
+    let config = webhook.get("clientConfig");
+    let versions = webhook.get("conversionReviewVersions");
+    match strategy.text() {
+        "" => strategy.required(errors, ""),
+        "None" | "Webhook" => {}
+        _ => strategy.not_supported(errors, &["None", "Webhook"]),
+    }
+    let (at, of) = (path.child("webhookClientConfig"), path.child("conversionReviewVersions"));
+    if strategy.text() != "Webhook" {
+        let why = "should not be set when strategy is not set to Webhook";
+        if config.is_set() {
+            errors.push(FieldError::forbidden(&at, why));
+        }
+        if !versions.is_empty() {
+            errors.push(FieldError::forbidden(&of, why));
+        }
+        return;
+    }
+    if !config.is_set() {
+        errors.push(FieldError::required(&at, "required when strategy is set to Webhook"));
+    } else if config.get("url").is_set() == config.get("service").is_set() {
+        errors.push(FieldError::required(&at, "exactly one of url or service is required"));
+    }
+    review_versions(&versions.texts(), &of, errors);
+}
+
+fn review_versions(versions: &[&str], path: &Path, errors: &mut FieldErrors) {
+    if versions.is_empty() {
+        errors.push(FieldError::required(path, ""));
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for (at, version) in versions.iter().enumerate() {
+        if !seen.insert(version) {
+            errors.push(FieldError::invalid(&path.index(at), *version, "duplicate version"));
+            continue;
+        }
+        for why in names::dns1035_label(version) {
+            errors.push(FieldError::invalid(&path.index(at), *version, why));
+        }
+    }
+    if !versions.iter().any(|version| matches!(*version, "v1" | "v1beta1")) {
+        let shown: Vec<Value> = versions.iter().map(|version| Value::from(*version)).collect();
+        errors.push(FieldError::invalid(path, Value::Array(shown), "must include at least one of v1, v1beta1"));
+    }
+}
