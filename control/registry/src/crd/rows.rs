@@ -50,7 +50,9 @@ pub(super) fn of_definition(definition: &Object) -> Result<Vec<Resource>, String
     let versions = definition.get(&["spec", "versions"]).and_then(Value::as_array);
     let mut versions: Vec<&Value> = versions.into_iter().flatten().collect();
     versions.sort_by(|a, b| compare_versions(name_of(a), name_of(b)));
-    let kept = |version: &&&Value| version["served"] == true || version["storage"] == true;
+    // Objects are not converted by others yet: such a kind is served in the version that it is stored in.
+    let converted = text(&["spec", "conversion", "strategy"]) == "Webhook";
+    let kept = |version: &&&Value| version["storage"] == true || (version["served"] == true && !converted);
     let mut rows: Vec<Resource> = Vec::new();
     for version in versions.iter().filter(kept) {
         rows.push(shared.row(version, &versions)?);

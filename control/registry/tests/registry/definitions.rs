@@ -1,0 +1,224 @@
+//! Definitions of kinds: what they define is served as long as they are there, and their objects go by their schema.
+
+use sampan_api::admission::{AdmitAll, Warnings};
+use sampan_api::object::Object;
+use sampan_api::user::UserInfo;
+use sampan_env::{Env, Tasks};
+use sampan_registry::{Caller, Config, Error, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, crd};
+use sampan_schema::{ObjectType, json as decode};
+use sampan_store::memory::MemoryStore;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+struct World {
+    registry: Registry,
+    store: Arc<MemoryStore>,
+    env: Env,
+    tasks: Tasks,
+    user: UserInfo,
+    warnings: Warnings,
+}
+
+impl World {
+    async fn new() -> Self {
+        let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
+        let tasks = Tasks::new("test");
+        let store = Arc::new(MemoryStore::new(env.clone(), &tasks));
+        let registry = Self::open(&store, &env, &tasks).await;
+        Self { registry, store, env, tasks, user: UserInfo::new("ann", ["people"]), warnings: Warnings::default() }
+    }
+
+    async fn open(store: &Arc<MemoryStore>, env: &Env, tasks: &Tasks) -> Registry {
+        let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
+        let registry = Registry::open(Config::new(store.clone(), env.clone(), table)).await.expect("opens");
+        crd::follow(&registry, tasks).await.expect("the definitions are read");
+        registry
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            user: &self.user,
+            verb: "test",
+            user_agent: "test/1",
+            request_id: "r",
+            field_manager: "test",
+            dry_run: false,
+            options: &Value::Null,
+            admission: &AdmitAll,
+            warnings: &self.warnings,
+        }
+    }
+
+    fn row(&self, group: &str, version: &str, resource: &str) -> Option<Arc<Resource>> {
+        self.registry.table().lookup(group, version, resource).cloned()
+    }
+
+    fn definitions(&self) -> Arc<Resource> {
+        self.row("apiextensions.k8s.io", "v1", "customresourcedefinitions").expect("a row")
+    }
+
+    /// Creates a definition with these versions, accepts its names, and waits until it is served.
+    async fn define(&self, versions: Value) {
+        let names = json!({"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"});
+        let definition = json!({"metadata": {"name": "widgets.example.com"},
+            "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": versions}});
+        let mut changes = self.registry.table_changes();
+        let before = changes.table();
+        let row = self.definitions();
+        let object = object(row.ty.as_ref(), definition);
+        self.registry.create(&self.caller(), &row, "", object).await.expect("a valid definition");
+        self.change("widgets.example.com", "status", |definition| {
+            definition.set(&["status", "acceptedNames"], names.clone());
+            definition.set(&["status", "conditions"], json!([{"type": "NamesAccepted", "status": "True"}]));
+        })
+        .await
+        .expect("accepted");
+        while changes.changed().await.generation() == before.generation() {}
+    }
+
+    async fn change(&self, name: &str, view: &str, change: impl Fn(&mut Object) + Send + Sync) -> Result<(), Error> {
+        let options = UpdateOptions { subresource: view.to_owned(), ..UpdateOptions::default() };
+        let transform = |current: Option<&Object>| {
+            let mut object = current.cloned().unwrap_or_default();
+            change(&mut object);
+            Ok(object)
+        };
+        let row = self.definitions();
+        self.registry.update(&self.caller(), &row, "", name, &options, &transform).await.map(drop)
+    }
+
+    async fn create(&self, version: &str, value: Value) -> Result<Value, String> {
+        let row = self.row("example.com", version, "widgets").ok_or("not served")?;
+        let object = object(row.ty.as_ref(), value);
+        let made = self.registry.create(&self.caller(), &row, "default", object).await;
+        made.map(|record| record.object().fields().clone().into()).map_err(|error| error.status().message)
+    }
+
+    async fn list(&self, version: &str) -> Vec<Value> {
+        let row = self.row("example.com", version, "widgets").expect("served");
+        let list = self.registry.list(&row, "default", &ListOptions::default()).await.expect("lists");
+        list.items.iter().map(|record| record.object().fields()["spec"].clone()).collect()
+    }
+}
+
+fn object(ty: Option<&ObjectType>, value: Value) -> Object {
+    let ty = ty.expect("a type");
+    let decoded = decode::from_value(ty.schema(), ty.id(), &value).expect("decodes");
+    Object::from_value(decoded.value).expect("an object")
+}
+
+fn version(name: &str, storage: bool, spec: Value) -> Value {
+    json!({"name": name, "served": true, "storage": storage,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}})
+}
+
+fn sized(default: i64) -> Value {
+    json!({"type": "object", "properties": {"size": {"type": "integer", "default": default, "maximum": 9},
+        "color": {"type": "string"}}})
+}
+
+#[tokio::test]
+async fn what_is_defined_is_served_by_its_schema() {
+    let world = World::new().await;
+    assert!(world.row("example.com", "v1", "widgets").is_none());
+    world.define(json!([version("v1", true, sized(1))])).await;
+    let made = world.create("v1", json!({"metadata": {"name": "a"}, "spec": {"color": "red", "x": 1}})).await;
+    let made = made.expect("valid");
+    assert_eq!(made["spec"], json!({"color": "red", "size": 1}));
+    assert_eq!((&made["metadata"]["generation"], &made["kind"]), (&json!(1), &json!("Widget")));
+    let wrong = world.create("v1", json!({"metadata": {"name": "b"}, "spec": {"size": 10}})).await;
+    assert_eq!(
+        wrong.expect_err("too large"),
+        "Widget.example.com \"b\" is invalid: spec.size: Invalid value: 10: spec.size in body should be less than or equal to 9"
+    );
+}
+
+#[tokio::test]
+async fn another_schema_is_in_force_for_what_is_stored_too() {
+    let mut world = World::new().await;
+    world.define(json!([version("v1", true, sized(1))])).await;
+    world.create("v1", json!({"metadata": {"name": "a"}, "spec": {"color": "red"}})).await.expect("valid");
+    let mut changes = world.registry.table_changes();
+    let before = changes.table();
+    let versions = json!([
+        version(
+            "v1",
+            true,
+            json!({"type": "object", "properties": {"size": {"type": "integer"},
+            "shape": {"type": "string", "default": "round"}}})
+        ),
+        version("v2", false, sized(5)),
+    ]);
+    world
+        .change("widgets.example.com", "", |definition| definition.set(&["spec", "versions"], versions.clone()))
+        .await
+        .expect("changed");
+    while changes.changed().await.generation() == before.generation() {}
+    assert_eq!(world.list("v1").await, [json!({"size": 1, "shape": "round"})]);
+    assert_eq!(world.list("v2").await, [json!({"size": 1})]);
+    world.create("v2", json!({"metadata": {"name": "b"}, "spec": {}})).await.expect("valid");
+    assert_eq!(world.list("v1").await[1], json!({"size": 5, "shape": "round"}));
+
+    // So it is after a restart.
+    world.registry = World::open(&world.store, &world.env, &world.tasks).await;
+    assert_eq!(world.list("v1").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are_gone() {
+    let world = World::new().await;
+    world.define(json!([version("v1", true, sized(1))])).await;
+    world
+        .change("widgets.example.com", "status", |definition| {
+            definition.set(
+                &["status", "conditions"],
+                json!([{"type": "Established", "status": "True"},
+            {"type": "NamesAccepted", "status": "True"}]),
+            );
+        })
+        .await
+        .expect("established");
+    let mut changes = world.registry.table_changes();
+    let before = changes.table();
+    let row = world.definitions();
+    let gone = world.registry.delete(&world.caller(), &row, "", "widgets.example.com", &Default::default()).await;
+    assert!(!gone.expect("deleted").gone, "it waits for its instances");
+    while changes.changed().await.generation() == before.generation() {}
+    let refused = world.create("v1", json!({"metadata": {"name": "a"}})).await.expect_err("it is going");
+    assert!(refused.ends_with("create not allowed while custom resource definition is terminating"), "{refused}");
+    world
+        .change("widgets.example.com", "", |definition| definition.set_meta("finalizers", json!([])))
+        .await
+        .expect("let go");
+    while world.row("example.com", "v1", "widgets").is_some() {
+        changes.changed().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_structural_schema_is_refused_and_leaves_nothing_behind() {
+    let world = World::new().await;
+    let row = world.definitions();
+    let check = async |schema: Value, expected: &str| {
+        let names = json!({"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"});
+        let definition = json!({"metadata": {"name": "widgets.example.com"},
+            "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [
+                {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}});
+        let object = object(row.ty.as_ref(), definition);
+        let refused = world.registry.create(&world.caller(), &row, "", object).await.expect_err("not structural");
+        let message = refused.status().message;
+        assert!(message.contains(expected), "{message}");
+        assert_eq!(refused.status().code, 422);
+    };
+    let of = |property: Value| json!({"type": "object", "properties": {"a": property}});
+    check(of(json!({})), "properties[a].type: Required value: must not be empty for specified object fields").await;
+    check(of(json!({"type": "array"})), "properties[a].items: Required value: must be specified").await;
+    check(of(json!({"type": "object", "$ref": "#/definitions/x"})), "$ref: Forbidden: $ref is not supported").await;
+    check(of(json!({"type": "string", "pattern": "("})), "must be a valid regular expression").await;
+    check(of(json!({"type": "integer", "default": "x"})), "in body must be of type integer").await;
+    check(of(json!({"type": "string", "uniqueItems": true})), "uniqueItems cannot be set to true").await;
+    let deep = (0..40).fold(json!({"type": "tuple"}), |inner, _| json!({"type": "object", "properties": {"a": inner}}));
+    check(deep, "Unsupported value: \"tuple\"").await;
+    assert!(world.row("example.com", "v1", "widgets").is_none());
+}
