@@ -25,6 +25,7 @@ mod delete;
 mod encode;
 mod error;
 mod history;
+pub mod jsonpath;
 pub mod kinds;
 mod lifetime;
 pub mod limits;
@@ -34,7 +35,9 @@ pub mod options;
 mod read;
 mod registry;
 pub mod resource;
+mod scale;
 mod seal;
+mod selectable;
 mod selection;
 pub mod shapes;
 pub mod strategy;
@@ -43,6 +46,7 @@ mod update;
 mod verbs;
 /// Objects in other versions of their kinds.
 pub mod versions;
+mod word;
 mod write;
 
 pub use allocate::{Pool, Pools};

@@ -63,7 +63,7 @@ pub struct Registry {
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) env: Env,
-    pub(crate) table: Current,
+    pub(crate) table: Arc<Current>,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) pools: Pools,
     pub(crate) capabilities: Capabilities,
@@ -122,7 +122,7 @@ impl Registry {
         let inner = Inner {
             store,
             env,
-            table: Current::new(table),
+            table: Arc::new(Current::new(table)),
             codec,
             pools,
             capabilities,
@@ -143,7 +143,7 @@ impl Registry {
 
     /// The table, and each that takes its place.
     pub fn table_changes(&self) -> TableChanges {
-        TableChanges::of(self.clone())
+        TableChanges::of(&self.inner.table)
     }
 
     /// Takes another table: rows that it adds are served once this returns, those that it has no longer are not, and of a

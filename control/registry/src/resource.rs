@@ -6,14 +6,14 @@ use sampan_api::meta::{GroupKind, GroupResource, GroupVersionKind, GroupVersionR
 use sampan_api::object::Object;
 use sampan_schema::{ObjectType, Schema};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use crate::scale::ScalePaths;
+pub use crate::selectable::{Extract, SelectableField};
 pub use crate::verbs::Verbs;
 
-/// A word of the table: a literal for built-ins, owned for what CRDs add at run time.
-pub type Name = Cow<'static, str>;
+pub use crate::word::Name;
 
 /// A served (group, version, resource). Several rows may share one storage: see [`Resource::stored_as`].
 #[derive(Clone)]
@@ -69,32 +69,6 @@ pub struct Resource {
     pub resets: Vec<(&'static str, Paths)>,
     /// See [`Resource::unowned`].
     pub unowned: Vec<(&'static str, Paths)>,
-}
-
-/// Where `scale` finds replicas and selector of an object.
-#[derive(Clone, Debug)]
-pub struct ScalePaths {
-    /// The wanted number.
-    pub spec: Vec<Name>,
-    /// The number that is there.
-    pub status: Vec<Name>,
-    /// A selector, or its text; `None`: there is none.
-    pub selector: Option<Vec<Name>>,
-    /// Whether a wanted number must be there for the object to have a scale.
-    pub required: bool,
-}
-
-impl Default for ScalePaths {
-    /// As Kubernetes' workloads have them.
-    fn default() -> Self {
-        let path = |names: [&'static str; 2]| names.map(Name::Borrowed).into();
-        Self {
-            spec: path(["spec", "replicas"]),
-            status: path(["status", "replicas"]),
-            selector: Some(path(["spec", "selector"])),
-            required: false,
-        }
-    }
 }
 
 /// Paths of fields: `["metadata", "labels"]`.
@@ -162,30 +136,6 @@ pub enum OldValues {
     Shown,
     /// To nobody.
     Hidden,
-}
-
-/// A field that a field selector may name.
-#[derive(Clone)]
-pub struct SelectableField {
-    /// As it stands in the selector: `spec.nodeName`.
-    pub label: Name,
-    /// The label under which the *stored* version's row indexes it, where that is another (events.k8s.io's
-    /// `regarding.kind` is core's `involvedObject.kind`).
-    pub indexed_as: Option<Name>,
-    /// From the stored object. The answer is the string that the selector is compared with; absent is `""`.
-    pub extract: Extract,
-    /// Watches selected by equality on it are woken only for objects that carry their value.
-    pub dispatch: bool,
-}
-
-#[derive(Clone)]
-pub enum Extract {
-    /// The value at a path, a string as it is, others as JSON, and `absent` where there is none.
-    Path {
-        path: Vec<Name>,
-        absent: Name,
-    },
-    Function(fn(&Object) -> String),
 }
 
 /// The storage that a row shares with another version's (or group's) row, and the conversions there and back.
@@ -530,26 +480,6 @@ impl Resource {
     /// Whether `status` is a stored view of its own: then a write of the object leaves it alone.
     pub fn has_status(&self) -> bool {
         self.find_subresource("status").is_some_and(|s| s.body == SubresourceBody::View)
-    }
-}
-
-impl Extract {
-    /// The value that a selector on this field is compared with, for `object` in the stored version.
-    pub fn value(&self, object: &Object) -> String {
-        match self {
-            Self::Function(function) => function(object),
-            Self::Path { path, absent } => {
-                let mut value = object.get(&[path.first().map_or("", |p| p.as_ref())]);
-                for step in path.iter().skip(1) {
-                    value = value.and_then(|v| v.get(step.as_ref()));
-                }
-                match value {
-                    None | Some(Value::Null) => absent.to_string(),
-                    Some(Value::String(text)) => text.clone(),
-                    Some(other) => other.to_string(),
-                }
-            }
-        }
     }
 }
 

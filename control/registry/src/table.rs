@@ -1,6 +1,5 @@
 //! All rows, found by what a URL names and by what a body names.
 
-use crate::Registry;
 use crate::resource::{Body, Convert, Extract, Resource};
 use arc_swap::{ArcSwap, Guard};
 use sampan_api::meta::{GroupVersion, GroupVersionKind, GroupVersionResource};
@@ -172,29 +171,28 @@ impl Current {
 
 /// Tells of each table that becomes current.
 pub struct TableChanges {
-    registry: Registry,
+    current: Arc<Current>,
     seen: watch::Receiver<u64>,
 }
 
 impl TableChanges {
-    pub(crate) fn of(registry: Registry) -> Self {
-        let seen = registry.inner.table.generation.subscribe();
-        Self { registry, seen }
+    pub(crate) fn of(current: &Arc<Current>) -> Self {
+        Self { seen: current.generation.subscribe(), current: current.clone() }
     }
 
     /// The table that is current now; a later change is still to be told.
     pub fn table(&mut self) -> Arc<ResourceTable> {
         self.seen.mark_unchanged();
-        self.registry.table()
+        Arc::clone(&self.current.load())
     }
 
     /// The next table that becomes current. Of several in a short time only the last is told.
     pub async fn changed(&mut self) -> Arc<ResourceTable> {
-        // The sender lives as long as the registry, which is held here.
+        // The sender lives as long as what is held here.
         if self.seen.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-        self.registry.table()
+        Arc::clone(&self.current.load())
     }
 }
 

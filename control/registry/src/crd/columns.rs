@@ -1,6 +1,6 @@
 //! The columns of custom kinds' tables: `additionalPrinterColumns`, or the age alone.
 
-use super::jsonpath::JsonPath;
+use crate::jsonpath::JsonPath;
 use crate::kinds::age;
 use crate::resource::{Column, Columns, Name};
 use sampan_api::object::Object;

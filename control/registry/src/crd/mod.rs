@@ -4,11 +4,8 @@
 mod columns;
 mod custom;
 mod follow;
-mod jsonpath;
 mod rows;
 mod versions;
 
 pub use follow::follow;
-pub use jsonpath::{JsonPath, PathError};
-pub(crate) use rows::is_true;
 pub use versions::compare_versions;

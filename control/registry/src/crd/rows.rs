@@ -2,8 +2,8 @@
 
 use super::columns;
 use super::custom::{Custom, settle};
-use super::jsonpath::JsonPath;
 use super::versions::compare_versions;
+use crate::jsonpath::JsonPath;
 use crate::resource::{Extract, Name, Resource, ScalePaths, SelectableField, StoredAs, Subresource, SubresourceBody};
 use crate::verbs::Verbs;
 use sampan_api::meta::{GroupVersionKind, GroupVersionResource};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Whether a condition of a definition is true.
-pub(crate) fn is_true(definition: &Object, name: &str) -> bool {
+pub(super) fn is_true(definition: &Object, name: &str) -> bool {
     let conditions = definition.get(&["status", "conditions"]).and_then(Value::as_array);
     conditions.into_iter().flatten().any(|one| one["type"] == name && one["status"] == "True")
 }

@@ -1,6 +1,7 @@
 //! CustomResourceDefinitions: kinds that users add.
 
 use super::super::columns::Tabled;
+use super::super::core::condition_is;
 use super::super::rules::Rules;
 use super::super::validation::cursor::At;
 use super::{openapi, spec};
@@ -120,7 +121,7 @@ fn whole(definition: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(definition);
     spec::check(at.get("spec"), errors);
     if let Some(old) = old {
-        let established = crate::crd::is_true(old, "Established");
+        let established = condition_is(old, "Established", "True");
         let fixed: [(&[&str], bool); 4] = [
             (&["spec", "scope"], established),
             (&["spec", "names", "kind"], established),

@@ -4,7 +4,7 @@
 
 use super::super::validation::cursor::At;
 use super::{custom_resource_definition as definition, openapi};
-use crate::crd::JsonPath;
+use crate::jsonpath::JsonPath;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
 use sampan_api::names;
 use serde_json::Value;
