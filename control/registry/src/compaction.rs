@@ -6,34 +6,6 @@ use crate::registry::{Registry, is_storage};
 use crate::resource::HistoryClass;
 use crate::table::storage_prefix;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// The revision below which each class's history is old. A prefix that has not changed keeps its history, since there is
-/// none to drop; a list that was begun below its class's revision is over all the same, as in Kubernetes.
-#[derive(Default)]
-pub(crate) struct Floors {
-    scant: AtomicU64,
-    usual: AtomicU64,
-    ample: AtomicU64,
-}
-
-impl Floors {
-    fn of(&self, class: HistoryClass) -> &AtomicU64 {
-        match class {
-            HistoryClass::Scant => &self.scant,
-            HistoryClass::Usual => &self.usual,
-            HistoryClass::Ample => &self.ample,
-        }
-    }
-
-    pub(crate) fn get(&self, class: HistoryClass) -> u64 {
-        self.of(class).load(Ordering::Relaxed)
-    }
-
-    fn raise(&self, class: HistoryClass, revision: u64) {
-        self.of(class).fetch_max(revision, Ordering::Relaxed);
-    }
-}
 
 impl Registry {
     /// Drops history that is older than its class keeps, once a period, for ever: to be spawned by the owner. Ages come

@@ -35,6 +35,7 @@ pub mod options;
 mod read;
 mod registry;
 pub mod resource;
+mod retention;
 mod scale;
 mod seal;
 mod selectable;

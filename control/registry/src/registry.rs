@@ -2,12 +2,12 @@
 
 use crate::allocate::Pools;
 use crate::codec::{Codec, Plain};
-use crate::compaction::Floors;
 use crate::encode::{self, Refusal, Revisions, StoredDecoder};
 use crate::error::Error;
 use crate::lifetime::Lifetimes;
 use crate::options::Caller;
 use crate::resource::Resource;
+use crate::retention::Floors;
 use crate::seal::Seal;
 use crate::strategy::{Capabilities, Context};
 use crate::table::{Current, Index, ResourceTable, TableChanges, storage_prefix};

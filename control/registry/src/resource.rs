@@ -1,14 +1,14 @@
 //! One row of the resource table: everything the generic code must know about what a URL names.
 
-use crate::limits;
 use crate::strategy::{Nothing, Strategy};
 use sampan_api::meta::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
 use sampan_schema::{ObjectType, Schema};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+pub use crate::retention::HistoryClass;
 pub use crate::scale::ScalePaths;
 pub use crate::selectable::{Extract, SelectableField};
 pub use crate::verbs::Verbs;
@@ -105,28 +105,6 @@ pub enum SubresourceBody {
     Action(Name),
     /// A stream by name: log, exec, attach, portforward, proxy.
     Connect(Name),
-}
-
-/// The age up to which a kind's history is kept, and so the oldest `resourceVersion` that can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HistoryClass {
-    /// Next to none: written all the time, read once (Leases, Events).
-    Scant,
-    /// The five minutes that clients of Kubernetes expect.
-    Usual,
-    /// History that people ask about afterwards: workloads, configuration.
-    Ample,
-}
-
-impl HistoryClass {
-    /// Age up to which history of the class is kept.
-    pub const fn retention(self) -> Duration {
-        match self {
-            Self::Scant => limits::HISTORY_SCANT,
-            Self::Usual => limits::HISTORY_USUAL,
-            Self::Ample => limits::HISTORY_AMPLE,
-        }
-    }
 }
 
 /// Whether what an object was can be read by its revision. Pages of a list and resumed watches show it in any case.

@@ -224,28 +224,3 @@ fn unknown_formats(definition: &Object) -> Vec<String> {
     }
     found
 }
-
-/// Members of a version as Go's struct prints them.
-pub(super) fn as_go(versions: &[Value], shared: &spec::Shared) -> String {
-    let one = |version: &Value| {
-        let given = |name: &str, is_shared: bool| match version.get(name) {
-            Some(value) if !is_shared => value.to_string(),
-            _ => "null".to_owned(),
-        };
-        let flag = |name: &str| version[name] == true;
-        format!(
-            "{{\"Name\":{},\"Served\":{},\"Storage\":{},\"Deprecated\":{},\"DeprecationWarning\":{},\"Schema\":{},\
-             \"Subresources\":{},\"AdditionalPrinterColumns\":{},\"SelectableFields\":{}}}",
-            version.get("name").unwrap_or(&Value::String(String::new())),
-            flag("served"),
-            flag("storage"),
-            flag("deprecated"),
-            given("deprecationWarning", false),
-            given("schema", shared.schema),
-            given("subresources", shared.subresources),
-            given("additionalPrinterColumns", shared.columns),
-            given("selectableFields", shared.selectable),
-        )
-    };
-    format!("[{}]", versions.iter().map(one).collect::<Vec<_>>().join(","))
-}

@@ -3,7 +3,7 @@
 //! Kubernetes moves what all versions have alike to the definition itself before it looks: errors show it there.
 
 use super::super::validation::cursor::At;
-use super::{custom_resource_definition as definition, openapi};
+use super::openapi;
 use crate::jsonpath::JsonPath;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
 use sampan_api::names;
@@ -145,7 +145,7 @@ fn parts(version: &Value, shared: &Shared, alike: bool, status: bool, path: &Pat
 fn numbers(versions: &[Value], shared: &Shared, path: &Path, errors: &mut FieldErrors) {
     let mut seen = BTreeSet::new();
     let at = path.child("versions");
-    let shown = || BadValue::Raw(definition::as_go(versions, shared));
+    let shown = || BadValue::Raw(as_go(versions, shared));
     if !versions.iter().all(|version| seen.insert(version["name"].as_str())) {
         errors.push(FieldError::invalid(&at, shown(), "must contain unique version names"));
     }
@@ -334,4 +334,29 @@ fn review_versions(versions: &[&str], path: &Path, errors: &mut FieldErrors) {
         let shown: Vec<Value> = versions.iter().map(|version| Value::from(*version)).collect();
         errors.push(FieldError::invalid(path, Value::Array(shown), "must include at least one of v1, v1beta1"));
     }
+}
+
+/// Members of a version as Go's struct prints them.
+fn as_go(versions: &[Value], shared: &Shared) -> String {
+    let one = |version: &Value| {
+        let given = |name: &str, is_shared: bool| match version.get(name) {
+            Some(value) if !is_shared => value.to_string(),
+            _ => "null".to_owned(),
+        };
+        let flag = |name: &str| version[name] == true;
+        format!(
+            "{{\"Name\":{},\"Served\":{},\"Storage\":{},\"Deprecated\":{},\"DeprecationWarning\":{},\"Schema\":{},\
+             \"Subresources\":{},\"AdditionalPrinterColumns\":{},\"SelectableFields\":{}}}",
+            version.get("name").unwrap_or(&Value::String(String::new())),
+            flag("served"),
+            flag("storage"),
+            flag("deprecated"),
+            given("deprecationWarning", false),
+            given("schema", shared.schema),
+            given("subresources", shared.subresources),
+            given("additionalPrinterColumns", shared.columns),
+            given("selectableFields", shared.selectable),
+        )
+    };
+    format!("[{}]", versions.iter().map(one).collect::<Vec<_>>().join(","))
 }
