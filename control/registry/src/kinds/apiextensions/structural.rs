@@ -160,6 +160,9 @@ fn checks(schema: &Value, any: bool, all: bool, level: Level, path: &Path, error
     }
 }
 
+/// Whether a member is there.
+type Is<'a> = &'a dyn Fn(&Value) -> bool;
+
 /// A schema that may only check.
 fn nested(schema: &Value, any: bool, level: Level, path: &Path, errors: &mut FieldErrors) {
     checks(schema, any, false, level, path, errors);
@@ -176,7 +179,7 @@ fn nested(schema: &Value, any: bool, level: Level, path: &Path, errors: &mut Fie
     let is_true = |value: &Value| *value == true;
     let is_list = |value: &Value| value.as_array().is_some_and(|list| !list.is_empty());
     let is_set = |value: &Value| !value.is_null();
-    let forbidden: [(&str, &dyn Fn(&Value) -> bool, &str); 12] = [
+    let forbidden: [(&str, Is<'_>, &str); 12] = [
         ("type", &is_text, EMPTY),
         ("additionalProperties", &is_set, UNDEFINED),
         ("default", &is_set, UNDEFINED),
