@@ -6,7 +6,7 @@ use sampan_api::object::Object;
 use sampan_schema::{ObjectType, Schema};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use crate::retention::HistoryClass;
 pub use crate::scale::ScalePaths;
