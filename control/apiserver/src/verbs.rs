@@ -52,9 +52,6 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
         }
         Err(status) => return respond::status(&status, output),
     };
-    if let Some(warning) = &row.warning {
-        exchange.warnings.add(warning.to_string());
-    }
     let ask = Ask { core, parts, exchange, user, row };
     if let Some(text) = &ask.row.deprecated {
         ask.warn(text.as_ref());

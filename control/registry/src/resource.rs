@@ -57,8 +57,6 @@ pub struct Resource {
     pub served: bool,
     /// Its definition is being deleted: nothing of it is created any more.
     pub closing: bool,
-    /// The warning that each request to it is answered with: a version that is deprecated.
-    pub warning: Option<Name>,
     /// What the kind of its lists is called.
     pub list_kind: Name,
     /// Where `scale` finds what it shows.
@@ -191,7 +189,6 @@ impl Resource {
             deprecated: None,
             served: true,
             closing: false,
-            warning: None,
             list_kind: format!("{kind}List").into(),
             scale: ScalePaths::default(),
             settle: None,

@@ -98,7 +98,7 @@ impl Shared {
             row.verbs = Verbs::ALL.without(Verbs::CREATE).without(Verbs::UPDATE).without(Verbs::PATCH);
         }
         row.served = version["served"] == true;
-        row.warning = (version["deprecated"] == true).then(|| self.warning(version, all).into());
+        row.deprecated = (version["deprecated"] == true).then(|| self.warning(version, all).into());
         let subresources = &version["subresources"];
         if subresources["status"].is_object() {
             row = row.view("status");
