@@ -1,6 +1,6 @@
 //! Pod security standards: pods of all that they look at, in every version.
 
-use crate::{Answer, Compared};
+use crate::Compared;
 use sampan_api::Object;
 use sampan_testing::Dice;
 use serde_json::{Map, Value, json};
