@@ -159,8 +159,7 @@ async fn parameters_are_objects_of_the_cluster() {
     maps.create(&config_map("listed", json!({}), json!({}))).await.expect("it is listed");
     let refused = maps.create(&config_map("c", json!({}), json!({}))).await.expect_err("not listed");
     assert!(refused.to_string().contains("not listed"), "{refused}");
-    let selected =
-        json!({"validationActions": ["Deny"], "paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"}});
+    let selected = json!({"validationActions": ["Deny"], "paramRef": {"selector": {"matchLabels": {"none": "has-it"}}, "parameterNotFoundAction": "Allow"}});
     assert_eq!(answer(spec, selected, config_map("c", json!({}), json!({}))).await, "");
 }
 

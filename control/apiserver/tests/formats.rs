@@ -136,7 +136,12 @@ async fn answers_of_calls_are_shown_as_metadata() {
     let review = r#"{"spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}}"#;
     let ask = async |accept: &str| server.call_with("POST", reviews, &[("accept", accept)], review).await;
     let shown = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {}});
-    assert_eq!(ask(METADATA).await.json(), shown);
+    let mut answer = ask(METADATA).await.json();
+    // Who asked owns what was asked, as of every object that is sent.
+    let owned = answer["metadata"]["managedFields"].take();
+    assert_eq!(owned[0]["operation"], "Update", "{owned}");
+    answer["metadata"] = json!({});
+    assert_eq!(answer, shown);
     let refused = ask(METADATA_LIST).await;
     let text = "you requested PartialObjectMetadataList, but the requested object is not a list (*authorization.SelfSubjectAccessReview)";
     assert_eq!((refused.code, refused.message().as_str()), (406, text));

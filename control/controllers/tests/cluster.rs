@@ -780,7 +780,10 @@ async fn a_kubelets_certificate_is_approved_and_signed() {
     let env = Env::system();
     let client = Client::in_process(world.service.clone(), joining, "test", &env);
     let requests = world.admin.all::<CertificateSigningRequest>();
-    client.all::<CertificateSigningRequest>().create(&request("good", "system:nodes")).await.expect("asked");
+    // Once the authorizer has seen the bindings.
+    let asked =
+        async || client.all::<CertificateSigningRequest>().create(&request("good", "system:nodes")).await.is_ok();
+    world.becomes(true, asked).await;
     client.all::<CertificateSigningRequest>().create(&request("bad", "dev")).await.expect("asked");
     let state = async |name: &str| {
         let status = requests.get(name).await.expect("there").status.unwrap_or_default();

@@ -112,7 +112,7 @@ pub(crate) fn validate(row: &Resource, object: &Object) -> FieldErrors {
     let path = Path::new("metadata");
     let mut errors = identity(row, object, &path, |name| row.strategy.validate_name(name));
     common(object, &path, &mut errors);
-    errors.extend(finalizers(object, &path));
+    errors.extend(finalizers(row, object, &path));
     errors.extend(managers(object, &path));
     errors
 }
@@ -136,7 +136,7 @@ pub(crate) fn validate_embedded(metadata: &Map<String, Value>, path: &Path) -> F
         errors.extend(wrong.map(|text| FieldError::invalid(&path.child("namespace"), namespace, text)));
     }
     common(&object, path, &mut errors);
-    errors.extend(finalizers(&object, path));
+    errors.extend(qualified_finalizers(&object, &path.child("finalizers"), |_, _| None));
     errors
 }
 
@@ -289,26 +289,38 @@ fn managers(object: &Object, path: &Path) -> FieldErrors {
     errors
 }
 
-fn finalizers(object: &Object, path: &Path) -> FieldErrors {
+/// Those of Kubernetes' own kinds name a domain, or are known (pkg/apis/core/validation: validateKubeFinalizerName).
+fn finalizers(row: &Resource, object: &Object, path: &Path) -> FieldErrors {
     let path = path.child("finalizers");
+    let domains = !row.strategy.finalizers_without_domain();
+    qualified_finalizers(object, &path, |index, finalizer| {
+        let known = matches!(finalizer, FINALIZER_ORPHAN | FINALIZER_FOREGROUND | "kubernetes");
+        let text = "name is neither a standard finalizer name nor is it fully qualified";
+        let wrong = domains && !finalizer.contains('/') && !known;
+        wrong.then(|| FieldError::invalid(&path.index(index), finalizer, text))
+    })
+}
+
+/// The rules of every kind (apimachinery, api/validation: ValidateFinalizers); `further` are more of a single one.
+fn qualified_finalizers(
+    object: &Object,
+    path: &Path,
+    further: impl Fn(usize, &str) -> Option<FieldError>,
+) -> FieldErrors {
     let mut errors = FieldErrors::default();
     let (mut orphan, mut foreground) = (false, false);
     for (index, finalizer) in object.finalizers().enumerate() {
         for text in names::qualified_name(finalizer) {
-            errors.push(FieldError::invalid(&path, finalizer, text));
+            errors.push(FieldError::invalid(path, finalizer, text));
         }
         orphan |= finalizer == FINALIZER_ORPHAN;
         foreground |= finalizer == FINALIZER_FOREGROUND;
-        let known = matches!(finalizer, FINALIZER_ORPHAN | FINALIZER_FOREGROUND | "kubernetes");
-        if !finalizer.contains('/') && !known {
-            let text = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid(&path.index(index), finalizer, text));
-        }
+        errors.extend(further(index, finalizer));
     }
     if orphan && foreground {
         let all: Vec<&str> = object.finalizers().collect();
         let text = format!("finalizers {FINALIZER_FOREGROUND} and {FINALIZER_ORPHAN} cannot be both set");
-        errors.push(FieldError::invalid(&path, Value::from(all), text));
+        errors.push(FieldError::invalid(path, Value::from(all), text));
     }
     errors
 }
@@ -346,7 +358,7 @@ pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object) -
     metadata.remove("selfLink");
     let mut shared = FieldErrors::default();
     common(object, &path, &mut shared);
-    let (finalizers, managers) = (finalizers(object, &path), managers(object, &path));
+    let (finalizers, managers) = (finalizers(row, object, &path), managers(object, &path));
     let change = change(object, old, &path);
     // What is stored has such a name: it may be none that the kind's rules allow today.
     let mut errors = identity(row, object, &path, names::path_segment);

@@ -132,6 +132,11 @@ pub trait Strategy: Send + Sync + 'static {
     fn revalidates(&self) -> bool {
         false
     }
+    /// Whether finalizers need no domain: kinds that are not validated by Kubernetes' core rules of metadata, but by those of
+    /// apimachinery alone.
+    fn finalizers_without_domain(&self) -> bool {
+        false
+    }
     /// Checks a name of this kind and returns the errors' texts. The default is a DNS-1123 subdomain.
     fn validate_name(&self, name: &str) -> Vec<String> {
         sampan_api::names::dns1123_subdomain(name)

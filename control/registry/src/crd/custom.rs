@@ -26,6 +26,10 @@ impl Strategy for Custom {
         false
     }
 
+    fn finalizers_without_domain(&self) -> bool {
+        true
+    }
+
     fn generation(&self) -> Generation {
         Generation::By(changed)
     }

@@ -25,6 +25,7 @@ pub(super) struct Rules {
     /// Whether a creator's status is kept.
     pub keeps_created_status: bool,
     pub status_starts_empty: bool,
+    pub finalizers_without_domain: bool,
     pub name: fn(&str) -> Vec<String>,
     pub prepare_for_create: Option<Prepare>,
     pub prepare_for_update: Option<PrepareUpdate>,
@@ -61,6 +62,7 @@ impl Rules {
         generation: Generation::Uncounted,
         keeps_created_status: false,
         status_starts_empty: true,
+        finalizers_without_domain: false,
         name: names::dns1123_subdomain,
         prepare_for_create: None,
         prepare_for_update: None,
@@ -126,6 +128,9 @@ impl Strategy for Rules {
     }
     fn revalidates(&self) -> bool {
         self.workload.is_none() && self.validate_update.is_none()
+    }
+    fn finalizers_without_domain(&self) -> bool {
+        self.finalizers_without_domain
     }
     fn validate_name(&self, name: &str) -> Vec<String> {
         (self.name)(name)

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 mod differences {
     /// Ours, and so not in the reference: (group, resource).
     pub(super) const OURS: &[(&str, &str)] = &[
+        ("history.sampan.dev", "changes"),
         ("scheduling.sampan.dev", "decisionbatches"),
         ("scheduling.sampan.dev", "decisions"),
         ("scheduling.sampan.dev", "schedulingpolicies"),

@@ -22,6 +22,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    finalizers_without_domain: true,
     validate: Some(|ctx, policy| {
         let mut errors = FieldErrors::default();
         if ctx.subresource.is_empty() {

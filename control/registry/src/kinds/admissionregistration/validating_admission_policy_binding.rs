@@ -24,6 +24,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    finalizers_without_domain: true,
     validate: Some(|_, binding| {
         let mut errors = FieldErrors::default();
         let at = At::object(binding);

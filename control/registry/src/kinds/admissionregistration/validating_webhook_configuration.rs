@@ -20,6 +20,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    finalizers_without_domain: true,
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         super::webhooks(At::object(object).get("webhooks"), &mut errors);

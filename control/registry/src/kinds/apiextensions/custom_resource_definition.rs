@@ -25,6 +25,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    finalizers_without_domain: true,
     unconditional_update: false,
     generation: Generation::Spec,
     finalizing: Some(|definition| definition.deletion_timestamp().is_none()),

@@ -17,7 +17,7 @@ pub(super) fn row() -> Resource {
         .table(CELLS)
 }
 
-const RULES: Rules = Rules { ..Rules::NONE };
+const RULES: Rules = Rules { finalizers_without_domain: true, ..Rules::NONE };
 
 const CELLS: &[(&str, Cell)] = &[
     ("service", |object, _| {

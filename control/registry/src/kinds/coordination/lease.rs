@@ -14,6 +14,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    finalizers_without_domain: true,
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         spec(At::object(object).get("spec"), &mut errors);
