@@ -25,6 +25,7 @@ pub(super) struct Rules {
     /// Whether a creator's status is kept.
     pub keeps_created_status: bool,
     pub status_starts_empty: bool,
+    /// As [`Strategy::finalizers_without_domain`].
     pub finalizers_without_domain: bool,
     pub name: fn(&str) -> Vec<String>,
     pub prepare_for_create: Option<Prepare>,
