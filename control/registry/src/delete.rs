@@ -149,6 +149,8 @@ impl Registry {
             }
             set_finalizers(place.storage, &mut object, &options);
             object.set_meta("deletionTimestamp", time::rfc3339(now));
+            // Whoever waits for others knows no grace.
+            object.metadata_mut().remove("deletionGracePeriodSeconds");
             count_deletion(&mut object);
             strategy.prepare_for_deletion(&ctx, &mut object);
             return Plan::Mark { object: Box::new(object), then_delete: false };

@@ -7,7 +7,7 @@ use crate::table::{Field, Shape, Type, TypeDef, TypeId};
 
 /// The value that Go writes for an unset field that it does not omit.
 pub(crate) fn field(schema: &Schema, field: &Field) -> Value {
-    if field.shape != Shape::One || field.pointer {
+    if field.shape != Shape::One || (field.pointer && !field.by_value) {
         return Value::Null;
     }
     match field.ty {
