@@ -4,7 +4,7 @@
 //! with SAMPAN_TIER=nightly the times too: pods of others bound within 100 ms, memory given back within 5 s.
 
 use parking_lot::Mutex;
-use sampan_api::k8s::api::core::v1::{Namespace, Pod};
+use sampan_api::k8s::api::core::v1::{Namespace, Pod, ServiceAccount};
 use sampan_api::scheduling::SchedulingPolicy;
 use sampan_client::{Change, Client, DeleteParams, InformerSpec, Informers, ListParams};
 use sampan_env::{Env, Tasks};
@@ -88,6 +88,9 @@ impl Cluster {
         let client = clients[0].clone();
         for name in ["others", "case"] {
             client.all::<Namespace>().create(&of(json!({"metadata": {"name": name}}))).await.expect("a namespace");
+            // No controller makes it here, and pods are of one.
+            let account = of(json!({"metadata": {"name": "default"}}));
+            client.namespaced::<ServiceAccount>(name).create(&account).await.expect("an account");
         }
         import(&sampan, HOSTILE, "example/hostile:v1");
         import(&sampan, QUIET, "example/quiet-nodes:v1");
