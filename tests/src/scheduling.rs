@@ -45,6 +45,8 @@ pub async fn nodes(clients: &[Client], count: usize) -> anyhow::Result<()> {
     each(clients, count, |client, n| async move {
         let name = format!("node-{n}");
         client.all::<Node>().create(&node(&name)).await?;
+        // New nodes are tainted not-ready; the controller that would take it away does not run here.
+        client.all::<Node>().patch(&name, &Patch::Merge(json!({"spec": {"taints": null}}))).await?;
         let resources = json!({"cpu": "32", "memory": "128Gi", "pods": "110"});
         let status = json!({"status": {
             "capacity": resources, "allocatable": resources,
