@@ -1,27 +1,14 @@
-//! kubectl's JSONPath templates (k8s.io/client-go/util/jsonpath): text, fields, indexes, slices, wildcards, filters by one
-//! comparison, recursive descent, and `range`.
+//! kubectl's JSONPath templates (k8s.io/client-go/util/jsonpath): text, paths in braces, and `range`.
 
 use anyhow::{Context, bail};
+use sampan_api::jsonpath::JsonPath;
 use serde_json::Value;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Node {
     Text(String),
-    Path(Vec<Step>),
-    Range(Vec<Step>, Vec<Node>),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Step {
-    /// `$`: begins at the whole, not at the element of a range.
-    Root,
-    Field(String),
-    Every,
-    Index(i64),
-    Slice(Option<i64>, Option<i64>),
-    Descend,
-    /// A path from the element; what it is compared with, if with anything.
-    Filter(Vec<Step>, Option<(String, Value)>),
+    Path(JsonPath),
+    Range(JsonPath, Vec<Node>),
 }
 
 /// A template that can be printed.
@@ -90,12 +77,12 @@ fn nodes(pieces: &mut impl Iterator<Item = Piece>, in_range: bool) -> anyhow::Re
             Piece::Inside(text) if text == "end" => bail!("not in range, nothing to end"),
             Piece::Inside(text) => {
                 if let Some(path) = text.strip_prefix("range ") {
-                    let steps = steps(path.trim())?;
-                    all.push(Node::Range(steps, nodes(pieces, true)?));
+                    let path = JsonPath::parse(path.trim())?;
+                    all.push(Node::Range(path, nodes(pieces, true)?));
                 } else if text.starts_with(['"', '\'']) {
                     all.push(Node::Text(literal(&text)?));
                 } else {
-                    all.push(Node::Path(steps(&text)?));
+                    all.push(Node::Path(JsonPath::parse(&text)?));
                 }
             }
         }
@@ -122,120 +109,16 @@ fn literal(text: &str) -> anyhow::Result<String> {
     Ok(out)
 }
 
-fn steps(path: &str) -> anyhow::Result<Vec<Step>> {
-    let mut all = Vec::new();
-    if path.starts_with('$') {
-        all.push(Step::Root);
-    }
-    let mut rest = path.strip_prefix(['$', '@']).unwrap_or(path);
-    while let Some(first) = rest.chars().next() {
-        if first == '[' {
-            let end = closing(rest).with_context(|| format!("unterminated array in {path:?}"))?;
-            all.push(bracket(rest[1..end].trim())?);
-            rest = &rest[end + 1..];
-            continue;
-        }
-        if let Some(after) = rest.strip_prefix("..") {
-            all.push(Step::Descend);
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix('.') {
-            rest = after;
-        }
-        // A dot in a field's name is escaped: `metadata.labels.app\.kubernetes\.io/name`.
-        let (mut name, mut used) = (String::new(), 0);
-        let mut letters = rest.char_indices().peekable();
-        while let Some((at, c)) = letters.next() {
-            match c {
-                '\\' => {
-                    if let Some((at, c)) = letters.next() {
-                        name.push(c);
-                        used = at + c.len_utf8();
-                    }
-                }
-                '.' | '[' => break,
-                c => {
-                    name.push(c);
-                    used = at + c.len_utf8();
-                }
-            }
-        }
-        rest = &rest[used..];
-        match name.as_str() {
-            "" if rest.is_empty() || rest.starts_with(['[', '.']) => {}
-            "" => bail!("unexpected {rest:?} in {path:?}"),
-            "*" => all.push(Step::Every),
-            _ => all.push(Step::Field(name)),
-        }
-    }
-    Ok(all)
-}
-
-/// The place of the bracket that closes the first one, quotes passed over.
-fn closing(text: &str) -> Option<usize> {
-    let (mut depth, mut quote) = (0, None);
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(open), c) if c == open => quote = None,
-            (None, '[') => depth += 1,
-            (None, ']') => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-fn bracket(inside: &str) -> anyhow::Result<Step> {
-    if inside == "*" {
-        return Ok(Step::Every);
-    }
-    if inside.starts_with(['"', '\'']) {
-        return Ok(Step::Field(literal(inside)?));
-    }
-    if let Some(filter) = inside.strip_prefix("?(").and_then(|rest| rest.strip_suffix(')')) {
-        return comparison(filter);
-    }
-    let number = |text: &str| -> anyhow::Result<Option<i64>> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        text.trim().parse().map(Some).with_context(|| format!("invalid array index {inside}"))
-    };
-    match inside.split_once(':') {
-        Some((from, to)) => Ok(Step::Slice(number(from)?, number(to)?)),
-        None => Ok(Step::Index(number(inside)?.with_context(|| "an index is missing between [ and ]".to_owned())?)),
-    }
-}
-
-fn comparison(filter: &str) -> anyhow::Result<Step> {
-    for operator in ["==", "!=", "<=", ">=", "<", ">"] {
-        if let Some((left, right)) = filter.split_once(operator) {
-            let right = right.trim();
-            let value = match right.starts_with(['"', '\'']) {
-                true => Value::String(literal(right)?),
-                false => serde_json::from_str(right).with_context(|| format!("cannot compare with {right}"))?,
-            };
-            return Ok(Step::Filter(steps(left.trim())?, Some((operator.to_owned(), value))));
-        }
-    }
-    Ok(Step::Filter(steps(filter.trim())?, None))
-}
-
 fn print(nodes: &[Node], root: &Value, here: &Value, out: &mut String) {
     for node in nodes {
         match node {
             Node::Text(text) => out.push_str(text),
-            Node::Path(steps) => {
-                let texts: Vec<String> = walk(steps, root, here).into_iter().map(shown).collect();
+            Node::Path(path) => {
+                let texts: Vec<String> = path.find_from(root, here).into_iter().map(shown).collect();
                 out.push_str(&texts.join(" "));
             }
-            Node::Range(steps, inside) => {
-                for one in walk(steps, root, here) {
+            Node::Range(path, inside) => {
+                for one in path.find_from(root, here) {
                     print(inside, root, one, out);
                 }
             }
@@ -249,72 +132,6 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
-    }
-}
-
-fn walk<'a>(steps: &[Step], root: &'a Value, from: &'a Value) -> Vec<&'a Value> {
-    let mut here = vec![from];
-    for step in steps {
-        here = here.into_iter().flat_map(|value| take(step, root, value)).collect();
-    }
-    here
-}
-
-fn children(value: &Value) -> Vec<&Value> {
-    match value {
-        Value::Array(list) => list.iter().collect(),
-        Value::Object(map) => map.values().collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn take<'a>(step: &Step, root: &'a Value, value: &'a Value) -> Vec<&'a Value> {
-    let list = || value.as_array().map(Vec::as_slice).unwrap_or_default();
-    let place = |index: i64| {
-        let length = i64::try_from(list().len()).unwrap_or(i64::MAX);
-        usize::try_from(if index < 0 { length.saturating_add(index) } else { index }).ok()
-    };
-    match step {
-        Step::Root => vec![root],
-        Step::Field(name) => value.get(name).into_iter().collect(),
-        Step::Every => children(value),
-        Step::Index(index) => place(*index).and_then(|at| list().get(at)).into_iter().collect(),
-        Step::Slice(from, to) => {
-            let end = to.map_or(Some(list().len()), place).unwrap_or(0).min(list().len());
-            let start = from.map_or(Some(0), place).unwrap_or(0).min(end);
-            list()[start..end].iter().collect()
-        }
-        Step::Descend => {
-            let (mut all, mut left) = (Vec::new(), vec![value]);
-            while let Some(one) = left.pop() {
-                all.push(one);
-                left.extend(children(one).into_iter().rev());
-            }
-            all
-        }
-        Step::Filter(path, wanted) => {
-            let keeps = |one: &&Value| match (walk(path, root, one).first(), wanted) {
-                (found, None) => found.is_some(),
-                (None, Some(_)) => false,
-                (Some(found), Some((operator, wanted))) => compare(found, operator, wanted),
-            };
-            children(value).into_iter().filter(keeps).collect()
-        }
-    }
-}
-
-fn compare(found: &Value, operator: &str, wanted: &Value) -> bool {
-    let order = match (found, wanted) {
-        (Value::String(found), Value::String(wanted)) => Some(found.cmp(wanted)),
-        _ => found.as_f64().zip(wanted.as_f64()).and_then(|(found, wanted)| found.partial_cmp(&wanted)),
-    };
-    match operator {
-        "==" => found == wanted || order.is_some_and(|order| order.is_eq()),
-        "!=" => found != wanted && !order.is_some_and(|order| order.is_eq()),
-        "<" => order.is_some_and(|order| order.is_lt()),
-        ">" => order.is_some_and(|order| order.is_gt()),
-        "<=" => order.is_some_and(|order| order.is_le()),
-        _ => order.is_some_and(|order| order.is_ge()),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod admission;
 pub mod certificate;
 pub mod condition;
 pub mod field;
+pub mod jsonpath;
 pub mod limits;
 pub mod meta;
 pub mod names;

@@ -26,3 +26,8 @@ pub const WARNINGS_MAX: usize = 100;
 
 const _: () = assert!(NESTING_MAX + 5 <= READERS_NESTING_MAX);
 const _: () = assert!(OBJECT_MAX < REQUEST_BODY_MAX);
+
+/// Values that a JSONPath looks at before it ends with what it has found.
+pub const JSONPATH_VISITS_MAX: usize = 100_000;
+/// Filters of a JSONPath within each other.
+pub const JSONPATH_FILTERS_MAX: usize = 8;

@@ -25,7 +25,6 @@ mod delete;
 mod encode;
 mod error;
 mod history;
-pub mod jsonpath;
 pub mod kinds;
 mod lifetime;
 pub mod limits;

@@ -1,8 +1,8 @@
 //! The columns of custom kinds' tables: `additionalPrinterColumns`, or the age alone.
 
-use crate::jsonpath::JsonPath;
 use crate::kinds::age;
 use crate::resource::{Column, Columns, Name};
+use sampan_api::jsonpath::JsonPath;
 use sampan_api::object::Object;
 use sampan_api::time::{Fraction, UnixTime};
 use sampan_schema::Schema;

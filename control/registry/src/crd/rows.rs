@@ -3,9 +3,9 @@
 use super::columns;
 use super::custom::{Custom, settle};
 use super::versions::compare_versions;
-use crate::jsonpath::JsonPath;
 use crate::resource::{Extract, Name, Resource, ScalePaths, SelectableField, StoredAs, Subresource, SubresourceBody};
 use crate::verbs::Verbs;
+use sampan_api::jsonpath::JsonPath;
 use sampan_api::meta::{GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
 use sampan_cel::rules::Rules;

@@ -4,8 +4,8 @@
 
 use super::super::validation::cursor::At;
 use super::openapi;
-use crate::jsonpath::JsonPath;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
+use sampan_api::jsonpath::JsonPath;
 use sampan_api::names;
 use serde_json::Value;
 use std::collections::BTreeSet;

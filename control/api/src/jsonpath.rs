@@ -1,14 +1,17 @@
-//! The simple JSONPaths of definitions, as client-go reads them: fields, indexes, filters of lists.
+//! JSONPath as client-go reads it (`util/jsonpath`), without the templates around it: fields, indexes, slices, wildcards,
+//! filters of lists by one comparison, and fields at any depth.
 
+use crate::limits::{JSONPATH_FILTERS_MAX, JSONPATH_VISITS_MAX};
 use serde_json::Value;
-use std::cmp::Ordering;
 
 /// A path from an object to values in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JsonPath(Vec<Step>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Step {
+    /// `$`: the whole, where the path goes on from a part of it.
+    Root,
     Field(String),
     /// `[*]`, `.*`.
     All,
@@ -22,7 +25,7 @@ enum Step {
     Filter(Vec<Step>, Option<(Comparison, Operand)>),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Comparison {
     Equal,
     Unequal,
@@ -32,7 +35,7 @@ enum Comparison {
     GreaterOrEqual,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Operand {
     Value(Value),
     Path(Vec<Step>),
@@ -49,7 +52,7 @@ impl JsonPath {
     /// # Errors
     /// Where it is not written so.
     pub fn parse(text: &str) -> Result<Self, PathError> {
-        let mut parser = Parser { rest: text };
+        let mut parser = Parser { rest: text, filters: 0 };
         let steps = parser.steps(true)?;
         if parser.rest.is_empty() {
             Ok(Self(steps))
@@ -66,89 +69,127 @@ impl JsonPath {
                 _ => None,
             }
         }
-        self.0.iter().map(name).collect()
+        self.0.iter().filter(|step| !matches!(step, Step::Root)).map(name).collect()
     }
 
-    /// The values that the path leads to.
+    /// The values that the path leads to. Looking ends after [`JSONPATH_VISITS_MAX`] values, with what was found.
     pub fn find<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
-        walk(&self.0, vec![value])
+        self.find_from(value, value)
+    }
+
+    /// As [`JsonPath::find`], from a part of `root`.
+    pub fn find_from<'v>(&self, root: &'v Value, from: &'v Value) -> Vec<&'v Value> {
+        Walk { root, visits: JSONPATH_VISITS_MAX }.steps(&self.0, vec![from])
     }
 }
 
-fn walk<'v>(steps: &[Step], from: Vec<&'v Value>) -> Vec<&'v Value> {
-    steps.iter().fold(from, |values, step| values.into_iter().flat_map(|value| one(step, value)).collect())
+/// A look for values.
+struct Walk<'v> {
+    root: &'v Value,
+    /// Values that may still be looked at: steps to any depth, one after the other, look at the same ones again and again.
+    visits: usize,
 }
 
-fn one<'v>(step: &Step, value: &'v Value) -> Vec<&'v Value> {
-    let list = || value.as_array().map(Vec::as_slice).unwrap_or_default();
-    let at = |index: i64| {
-        let len = i64::try_from(list().len()).unwrap_or(i64::MAX);
-        usize::try_from(if index < 0 { index + len } else { index }).ok()
-    };
-    match step {
-        Step::Field(name) => value.get(name.as_str()).into_iter().collect(),
-        Step::All => match value {
-            Value::Array(list) => list.iter().collect(),
-            Value::Object(map) => map.values().collect(),
-            _ => Vec::new(),
-        },
-        Step::Index(index) => at(*index).and_then(|at| list().get(at)).into_iter().collect(),
-        Step::Slice(start, end, step) => {
-            let bound = |index: Option<i64>, or: usize| index.map_or(Some(or), &at).unwrap_or(0).min(list().len());
-            let (start, end) = (bound(*start, 0), bound(*end, list().len()));
-            let step = usize::try_from(*step).unwrap_or(1).max(1);
-            list().get(start..end.max(start)).unwrap_or_default().iter().step_by(step).collect()
-        }
-        Step::Anywhere(name) => {
-            let mut found = Vec::new();
-            anywhere(name, value, &mut found);
-            found
-        }
-        Step::Filter(left, right) => list().iter().filter(|element| holds(left, right.as_ref(), element)).collect(),
+impl<'v> Walk<'v> {
+    fn steps(&mut self, steps: &[Step], from: Vec<&'v Value>) -> Vec<&'v Value> {
+        steps.iter().fold(from, |values, step| values.into_iter().flat_map(|value| self.step(step, value)).collect())
     }
-}
 
-fn anywhere<'v>(name: &str, value: &'v Value, found: &mut Vec<&'v Value>) {
-    match value {
-        Value::Object(map) => {
-            for (key, inner) in map {
-                if key == name {
-                    found.push(inner);
-                }
-                anywhere(name, inner, found);
+    /// Counts a value; false: it is one too many.
+    fn visits(&mut self) -> bool {
+        self.visits = self.visits.saturating_sub(1);
+        self.visits > 0
+    }
+
+    fn step(&mut self, step: &Step, value: &'v Value) -> Vec<&'v Value> {
+        if !self.visits() {
+            return Vec::new();
+        }
+        let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        let at = |index: i64| {
+            let len = i64::try_from(list.len()).unwrap_or(i64::MAX);
+            usize::try_from(if index < 0 { index.saturating_add(len) } else { index }).ok()
+        };
+        match step {
+            Step::Root => vec![self.root],
+            Step::Field(name) => value.get(name.as_str()).into_iter().collect(),
+            Step::All => match value {
+                Value::Array(list) => list.iter().collect(),
+                Value::Object(map) => map.values().collect(),
+                _ => Vec::new(),
+            },
+            Step::Index(index) => at(*index).and_then(|at| list.get(at)).into_iter().collect(),
+            Step::Slice(start, end, step) => {
+                let bound = |index: Option<i64>, or: usize| index.map_or(Some(or), at).unwrap_or(0).min(list.len());
+                let (start, end) = (bound(*start, 0), bound(*end, list.len()));
+                let step = usize::try_from(*step).unwrap_or(1).max(1);
+                list.get(start..end.max(start)).unwrap_or_default().iter().step_by(step).collect()
+            }
+            Step::Anywhere(name) => {
+                let mut found = Vec::new();
+                self.anywhere(name, value, &mut found);
+                found
+            }
+            Step::Filter(left, right) => {
+                list.iter().filter(|element| self.holds(left, right.as_ref(), element)).collect()
             }
         }
-        Value::Array(list) => list.iter().for_each(|inner| anywhere(name, inner, found)),
-        _ => {}
+    }
+
+    fn anywhere(&mut self, name: &str, value: &'v Value, found: &mut Vec<&'v Value>) {
+        if !self.visits() {
+            return;
+        }
+        match value {
+            Value::Object(map) => {
+                for (key, inner) in map {
+                    if key == name {
+                        found.push(inner);
+                    }
+                    self.anywhere(name, inner, found);
+                }
+            }
+            Value::Array(list) => list.iter().for_each(|inner| self.anywhere(name, inner, found)),
+            _ => {}
+        }
+    }
+
+    fn holds(&mut self, left: &[Step], right: Option<&(Comparison, Operand)>, element: &'v Value) -> bool {
+        let found = self.steps(left, vec![element]);
+        let Some((comparison, operand)) = right else { return !found.is_empty() };
+        match operand {
+            Operand::Value(value) => found.first().is_some_and(|one| comparison.holds(one, value)),
+            Operand::Path(path) => {
+                let other = self.steps(path, vec![element]);
+                found.first().zip(other.first()).is_some_and(|(one, other)| comparison.holds(one, other))
+            }
+        }
     }
 }
 
-fn holds(left: &[Step], right: Option<&(Comparison, Operand)>, element: &Value) -> bool {
-    let found = walk(left, vec![element]);
-    let Some((comparison, operand)) = right else { return !found.is_empty() };
-    let other = match operand {
-        Operand::Value(value) => vec![value],
-        Operand::Path(path) => walk(path, vec![element]),
-    };
-    let (Some(a), Some(b)) = (found.first(), other.first()) else { return false };
-    let order = match (a, b) {
-        (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
-        (Value::Number(a), Value::Number(b)) => a.as_f64().partial_cmp(&b.as_f64()),
-        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
-        _ => None,
-    };
-    match comparison {
-        Comparison::Equal => order == Some(Ordering::Equal),
-        Comparison::Unequal => order.is_some_and(Ordering::is_ne),
-        Comparison::Less => order.is_some_and(Ordering::is_lt),
-        Comparison::LessOrEqual => order.is_some_and(Ordering::is_le),
-        Comparison::Greater => order.is_some_and(Ordering::is_gt),
-        Comparison::GreaterOrEqual => order.is_some_and(Ordering::is_ge),
+impl Comparison {
+    fn holds(self, a: &Value, b: &Value) -> bool {
+        let order = match (a, b) {
+            (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
+            (Value::Number(a), Value::Number(b)) => a.as_f64().partial_cmp(&b.as_f64()),
+            (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+            _ => None,
+        };
+        order.is_some_and(|order| match self {
+            Self::Equal => order.is_eq(),
+            Self::Unequal => order.is_ne(),
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        })
     }
 }
 
 struct Parser<'t> {
     rest: &'t str,
+    /// Filters that the place is within.
+    filters: usize,
 }
 
 impl Parser<'_> {
@@ -172,12 +213,17 @@ impl Parser<'_> {
         if whole && !self.rest.starts_with(['.', '[', '$', '@']) {
             return self.fail("a path begins with a dot");
         }
-        let _ = self.take("$") || self.take("@");
+        if self.take("$") {
+            steps.push(Step::Root);
+        } else {
+            self.take("@");
+        }
+        let begins = steps.len();
         loop {
             if self.take("..") {
                 steps.push(Step::Anywhere(self.name()?));
             } else if self.take(".") {
-                if self.rest.is_empty() && steps.is_empty() {
+                if self.rest.is_empty() && steps.len() == begins {
                     return Ok(steps);
                 }
                 if self.take("*") {
@@ -213,7 +259,12 @@ impl Parser<'_> {
 
     fn bracket(&mut self) -> Result<Step, PathError> {
         let step = if self.take("?(") {
+            self.filters += 1;
+            if self.filters > JSONPATH_FILTERS_MAX {
+                return self.fail("too many filters within each other");
+            }
             let step = self.filter()?;
+            self.filters -= 1;
             if !self.take(")") {
                 return self.fail("unterminated filter");
             }
@@ -278,7 +329,7 @@ impl Parser<'_> {
         };
         self.rest = self.rest.trim_start();
         let operand = match self.rest.chars().next() {
-            Some('@' | '.') => Operand::Path(self.steps(false)?),
+            Some('@' | '.' | '$') => Operand::Path(self.steps(false)?),
             Some('\'' | '"') => Operand::Value(Value::String(self.quoted()?)),
             _ => {
                 let end = self.rest.find([')', ' ']).unwrap_or(self.rest.len());
@@ -320,5 +371,18 @@ mod tests {
         for wrong in ["spec.n", ".spec[", ".spec.list[x]", ".a[?(@.b==]"] {
             assert!(JsonPath::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_looked_at_and_nested_is_bounded() {
+        let mut deep = json!(1);
+        for _ in 0..100 {
+            deep = json!({"a": deep});
+        }
+        // Ways through it: 100 over 20, if each were gone.
+        JsonPath::parse(&"..a".repeat(20)).expect("a path").find(&deep);
+        let nested = "[?(@".repeat(100_000);
+        let error = JsonPath::parse(&nested).expect_err("too deep").to_string();
+        assert!(error.starts_with("too many filters within each other"), "{}", &error[..80]);
     }
 }
