@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
+/// Words that are no names in an expression.
+pub(crate) const RESERVED: [&str; 17] = [
     "as",
     "break",
     "const",
@@ -25,6 +22,18 @@ const RESERVED: [&str; 21] = [
     "void",
     "while",
 ];
+/// Words of the grammar, which are no names either.
+const LITERALS: [&str; 4] = ["true", "false", "null", "in"];
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name) || LITERALS.contains(&name)
+}
+
+/// Whether a name can be used in an expression as it is.
+pub fn is_identifier(name: &str) -> bool {
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    begins && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !is_reserved(name)
+}
 
 /// The identifier under which a property is used; `None` for a name that cannot be one.
 pub fn escape(name: &str) -> Option<Cow<'_, str>> {
@@ -32,7 +41,7 @@ pub fn escape(name: &str) -> Option<Cow<'_, str>> {
     if first.is_ascii_digit() {
         return None;
     }
-    if RESERVED.contains(&name) {
+    if is_reserved(name) {
         return Some(format!("__{name}__").into());
     }
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte)) {

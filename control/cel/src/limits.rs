@@ -20,8 +20,6 @@ pub const RUNTIME_COST_BUDGET: u64 = 10_000_000;
 pub const MATCH_CONDITIONS_COST_BUDGET: u64 = 2_500_000;
 /// Bytes of the largest request that a size is estimated from: `celconfig.MaxRequestSizeBytes`.
 pub const REQUEST_BYTES_MAX: u64 = 3 * 1024 * 1024;
-/// Bytes that a program of a regular expression may take.
-pub const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Bytes that one evaluation may look at and make: cost units leave some of it unbounded.
 pub const WORK_BYTES_MAX: usize = 256 << 20;
 /// Cost units that one rule of a definition may be estimated at: `StaticEstimatedCostLimit`.

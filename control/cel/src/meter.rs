@@ -48,7 +48,7 @@ impl Meter {
             return Ok(known.clone());
         }
         self.work(PATTERN_WORK)?;
-        let made = crate::regex::compile(pattern).map_err(EvalError::failed)?;
+        let made = sampan_schema::pattern::compile(pattern).map_err(EvalError::failed)?;
         if self.patterns.len() < PATTERNS_MAX {
             self.patterns.insert(pattern.to_owned(), made.clone());
         }

@@ -131,7 +131,7 @@ fn argument(id: usize, call: &Call, problems: &mut Problems) {
     let fine = match &*call.function {
         "duration" => crate::library::go_duration(text).is_some(),
         "timestamp" => crate::functions::is_timestamp(text),
-        "matches" => crate::regex::compile(text).is_ok(),
+        "matches" => sampan_schema::pattern::compile(text).is_ok(),
         _ => true,
     };
     if !fine {
@@ -166,7 +166,7 @@ fn fold_constants(root: &Expr) -> Result<(), EvalError> {
                 let Some(Kind::Literal(value)) = call.args.first().map(|arg| &arg.kind) else { continue };
                 match value {
                     Literal::String(pattern) if matches!(&*call.function, "find" | "findAll") => {
-                        crate::regex::compile(pattern).map_err(EvalError::Failed)?;
+                        sampan_schema::pattern::compile(pattern).map_err(EvalError::Failed)?;
                     }
                     value if constant(expr) => {
                         crate::functions::converted(&call.function, &crate::eval::literal(value))?;

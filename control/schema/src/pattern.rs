@@ -252,11 +252,9 @@ fn escape(escaped: char, in_class: bool, chars: &mut Chars<'_>, out: &mut String
         ('s', false) => out.push_str("[\\t\\n\\f\\r ]"),
         ('s', true) => out.push_str("\\t\\n\\f\\r "),
         ('S', _) => out.push_str("[^\\t\\n\\f\\r ]"),
-        ('b' | 'B', false) => {
-            out.push_str("(?-u:\\");
-            out.push(escaped);
-            out.push(')');
-        }
+        ('b', false) => out.push_str("(?-u:\\b)"),
+        // One of bytes could match inside a character, which the engine refuses.
+        ('B', false) => out.push_str("\\B"),
         ('0'..='7', _) => {
             let mut code = escaped.to_digit(8).unwrap_or_default();
             while let Some(digit) = chars.peek().and_then(|(_, c)| c.to_digit(8)).filter(|_| code < 32) {
@@ -316,6 +314,14 @@ mod tests {
         check(r"^a{2,3}$", "aa", true);
         check(r"^(?i)AB(?P<x>c)$", "abC", true);
         check(r"^\.\/\-$", "./-", true);
+        check(r"\bfoo\b", "a foo b", true);
+        check(r"a\Bb", "ab", true);
+    }
+
+    #[test]
+    fn a_pattern_s_program_is_bounded() {
+        assert!(compile("(a){1000}{1000}").is_err());
+        assert!(compile(&"a".repeat(PATTERN_BYTES_MAX + 1)).is_err());
     }
 
     #[test]

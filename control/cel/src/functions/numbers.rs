@@ -74,31 +74,26 @@ fn join<'a>(a: &List<'a>, b: &List<'a>, meter: &mut Meter) -> Eval<'a> {
     Ok(Value::List(List::Made(Arc::new(all))))
 }
 
+/// An operation of two integers of one type, checked.
+macro_rules! integers {
+    ($name:expr, $a:expr, $b:expr, $what:expr) => {
+        match $name {
+            "_-_" => $a.checked_sub(*$b),
+            "_*_" => $a.checked_mul(*$b),
+            "_/_" if *$b == 0 => return Err(EvalError::failed("division by zero")),
+            "_/_" => $a.checked_div(*$b),
+            _ if *$b == 0 => return Err(EvalError::failed("modulus by zero")),
+            _ => $a.checked_rem(*$b),
+        }
+        .ok_or_else(|| overflow($what))?
+    };
+}
+
 /// `-`, `*`, `/`, `%`.
 pub(super) fn binary<'a>(name: &str, a: &Value<'a>, b: &Value<'a>) -> Eval<'a> {
     Ok(match (a, b) {
-        (Value::Int(a), Value::Int(b)) => Value::Int(
-            match name {
-                "_-_" => a.checked_sub(*b),
-                "_*_" => a.checked_mul(*b),
-                "_/_" if *b == 0 => return Err(EvalError::failed("division by zero")),
-                "_/_" => a.checked_div(*b),
-                _ if *b == 0 => return Err(EvalError::failed("modulus by zero")),
-                _ => a.checked_rem(*b),
-            }
-            .ok_or_else(|| overflow("integer"))?,
-        ),
-        (Value::Uint(a), Value::Uint(b)) => Value::Uint(
-            match name {
-                "_-_" => a.checked_sub(*b),
-                "_*_" => a.checked_mul(*b),
-                "_/_" if *b == 0 => return Err(EvalError::failed("division by zero")),
-                "_/_" => a.checked_div(*b),
-                _ if *b == 0 => return Err(EvalError::failed("modulus by zero")),
-                _ => a.checked_rem(*b),
-            }
-            .ok_or_else(|| overflow("unsigned integer"))?,
-        ),
+        (Value::Int(a), Value::Int(b)) => Value::Int(integers!(name, a, b, "integer")),
+        (Value::Uint(a), Value::Uint(b)) => Value::Uint(integers!(name, a, b, "unsigned integer")),
         (Value::Double(a), Value::Double(b)) => Value::Double(match name {
             "_-_" => a - b,
             "_*_" => a * b,

@@ -6,6 +6,7 @@ use super::lexer::{Lexed, Lines, lex};
 use super::token::Token;
 use super::{literal, macros};
 use crate::error::{Issue, Issues};
+use crate::escape::RESERVED;
 use crate::limits::{DEPTH_MAX, EXPRESSION_CHARS_MAX, NODES_MAX, SYNTAX_ERRORS_MAX};
 use std::sync::Arc;
 
@@ -87,27 +88,6 @@ struct Parser<'a> {
 /// The tokens that an expression may begin with, as errors list them.
 const BEGINNINGS: &str =
     "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
-/// Words that are no names.
-const RESERVED: [&str; 17] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
 /// Operators with the names of their functions, from those that bind least.
 const OPERATORS: [&[(&str, &str)]; 5] = [
     &[("||", "_||_")],

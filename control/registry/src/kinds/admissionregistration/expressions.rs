@@ -38,7 +38,7 @@ impl Expressions {
             let (name, expression) = (one.get("name"), one.get("expression"));
             if name.text().trim().is_empty() {
                 name.required(errors, "name is not specified");
-            } else if !is_identifier(name.text()) {
+            } else if !sampan_cel::is_identifier(name.text()) {
                 name.invalid(errors, "must be a valid CEL identifier");
             }
             if expression.text().trim().is_empty() {
@@ -110,33 +110,4 @@ impl Expressions {
             }
         }
     }
-}
-
-/// Whether a name can be used in an expression.
-fn is_identifier(name: &str) -> bool {
-    const WORDS: [&str; 21] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ];
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !WORDS.contains(&name)
 }
