@@ -4,7 +4,7 @@ use crate::measure::{Cost, Measure, connections, each, thread_cpu};
 use crate::{Sampan, now};
 use anyhow::ensure;
 use sampan_api::k8s::api::coordination::v1::Lease;
-use sampan_api::k8s::api::core::v1::{Node, Pod};
+use sampan_api::k8s::api::core::v1::{Node, Pod, ServiceAccount};
 use sampan_client::{Client, ListParams, Patch};
 use sampan_env::Tasks;
 use serde_json::{Value, json};
@@ -40,8 +40,10 @@ fn lease(name: &str) -> Lease {
     of(json!({"metadata": {"name": name}, "spec": {"holderIdentity": name, "leaseDurationSeconds": 40}}))
 }
 
-/// Makes `count` ready nodes `node-0`, ..., each with its lease.
+/// Makes `count` ready nodes `node-0`, ..., each with its lease, and the account of the pods, which no controller makes here.
 pub async fn nodes(clients: &[Client], count: usize) -> anyhow::Result<()> {
+    let account: ServiceAccount = of(json!({"metadata": {"name": "default"}}));
+    clients[0].namespaced::<ServiceAccount>("default").create(&account).await?;
     each(clients, count, |client, n| async move {
         let name = format!("node-{n}");
         client.all::<Node>().create(&node(&name)).await?;

@@ -78,18 +78,21 @@ impl Attributes<'_> {
 }
 
 /// Whether admission changed the object: then defaults are applied again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutated {
-    Yes,
     #[default]
     No,
+    /// By code of this server, which writes fields that the type has, as the type has them.
+    Yes,
+    /// By somebody else, who may have written anything: the object is read again as if it had come so.
+    ByOthers,
 }
 
 impl Mutated {
-    /// `Yes` when either is.
+    /// The more of the two.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        if self == Self::Yes { self } else { other }
+        self.max(other)
     }
 }
 

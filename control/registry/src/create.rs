@@ -15,7 +15,7 @@ use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
 use crate::update::{served, stored};
 use crate::write::{Commit, count_creation, require_stored};
-use sampan_api::admission::{Attributes, Mutated, Operation};
+use sampan_api::admission::{Attributes, Operation};
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
 use sampan_api::record::Record;
@@ -105,11 +105,8 @@ impl Registry {
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, place, &resource, &name);
-        if caller.admission.mutate(&attributes, object).await? == Mutated::Yes {
-            shapes::reread(row, object)?;
-            shapes::apply_defaults(row, object)?;
-        }
-        Ok(())
+        let mutated = caller.admission.mutate(&attributes, object).await?;
+        Ok(shapes::settle_mutated(row, object, mutated)?)
     }
 
     /// The object has its name: prepared, validated, written.

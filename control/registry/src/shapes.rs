@@ -2,6 +2,7 @@
 
 use crate::resource::Resource;
 use sampan_api::Status;
+use sampan_api::admission::Mutated;
 use sampan_api::field::FieldErrors;
 use sampan_api::limits::OBJECT_MAX;
 use sampan_api::object::Object;
@@ -28,9 +29,20 @@ pub fn apply_defaults(row: &Resource, object: &mut Object) -> Result<(), Status>
     applied.map_err(|_| Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))
 }
 
-/// Reads an object that admission has changed as if it had come so: what the type does not have is dropped. Errors: 500,
-/// where a field is of another type than its own.
-pub fn reread(row: &Resource, object: &mut Object) -> Result<(), Status> {
+/// Makes an object of the row's type of one that admission has changed: what others wrote is read as if it had come so,
+/// which drops what the type does not have, and defaults are filled in. Errors: 500, where a field is of another type than
+/// its own; 413 as of [`apply_defaults`].
+pub fn settle_mutated(row: &Resource, object: &mut Object, mutated: Mutated) -> Result<(), Status> {
+    if mutated == Mutated::ByOthers {
+        reread(row, object)?;
+    }
+    if mutated != Mutated::No {
+        apply_defaults(row, object)?;
+    }
+    Ok(())
+}
+
+fn reread(row: &Resource, object: &mut Object) -> Result<(), Status> {
     let Some(ty) = &row.ty else { return Ok(()) };
     let read = sampan_schema::json::from_value(ty.schema(), ty.id(), &object.to_value());
     let read = read.map_err(|error| Status::internal(&error.to_string()))?;

@@ -13,7 +13,7 @@ use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
 use crate::strategy::Generation;
 use crate::write::{Commit, count_update, require_stored};
-use sampan_api::admission::{Attributes, Mutated, Operation};
+use sampan_api::admission::{Attributes, Operation};
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::meta::GroupKind;
 use sampan_api::object::Object;
@@ -163,10 +163,8 @@ impl Registry {
             old: Some(old_served),
             warnings: caller.warnings,
         };
-        if caller.admission.mutate(&attributes, &mut object).await? == Mutated::Yes {
-            shapes::reread(row, &mut object)?;
-            shapes::apply_defaults(row, &mut object)?;
-        }
+        let mutated = caller.admission.mutate(&attributes, &mut object).await?;
+        shapes::settle_mutated(row, &mut object, mutated)?;
         if let Some(stored_as) = row.stored_as.as_ref().filter(|stored_as| !stored_as.own_rules) {
             (stored_as.to_storage)(&mut object);
             object.set_gvk(&storage.gvk());

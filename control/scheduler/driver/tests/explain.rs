@@ -145,6 +145,9 @@ impl Cluster {
             client.all::<Node>().create(&of(json!({"metadata": {"name": name}}))).await.expect("created");
             let status = json!({"status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}}});
             client.all::<Node>().patch_status(name, &Patch::Merge(status)).await.expect("patched");
+            // New nodes are tainted not-ready; the controller that would take it away does not run here.
+            let untainted = Patch::Merge(json!({"spec": {"taints": null}}));
+            client.all::<Node>().patch(name, &untainted).await.expect("patched");
         }
         for at in 0..=PODS {
             let cpu = if at == PODS { "64" } else { "500m" };

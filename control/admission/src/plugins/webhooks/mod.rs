@@ -189,7 +189,7 @@ impl MutatingAdmissionWebhook {
             .ok_or_else(|| Status::internal(&format!("webhook {:?} made another kind of the object", hook.name)))?;
         let changed = patched != *object;
         *object = patched;
-        Ok(if changed { Mutated::Yes } else { Mutated::No })
+        Ok(if changed { Mutated::ByOthers } else { Mutated::No })
     }
 }
 
@@ -210,7 +210,7 @@ impl Plugin for MutatingAdmissionWebhook {
         let (mut asked, mut again): (Vec<&Hook>, Vec<&Hook>) = (Vec::new(), Vec::new());
         for hook in &hooks {
             let own = self.apply(hook, attributes, object).await?;
-            if own == Mutated::Yes {
+            if own != Mutated::No {
                 again.append(&mut asked);
             }
             changed = changed.or(own);
