@@ -172,6 +172,13 @@ impl World {
         counts.iter().map(|(image, count)| format!("{image}={count}")).collect()
     }
 
+    /// Waits for what the kubelet of this test writes once: a status that is written before it would be overwritten.
+    async fn is_running(&self, name: &str) {
+        let pods = self.admin.namespaced::<Pod>("default");
+        let phase = async || pods.get(name).await.expect("there").status.and_then(|status| status.phase);
+        self.becomes(Some("Running".to_owned()), phase).await;
+    }
+
     async fn condition(&self, name: &str, kind: &str) -> String {
         let one: Deployment = self.admin.namespaced("default").get(name).await.expect("there");
         let generation = one.metadata.generation;
@@ -590,6 +597,7 @@ async fn a_quota_tells_what_is_used() {
     quotas.patch("q", &Patch::Merge(json!({"spec": {"hard": {"pods": "6"}}}))).await.expect("patched");
     let some = json!({"pods": "1", "requests.cpu": "250m", "count/secrets": "1"});
     world.becomes(some, async || used().await["used"].clone()).await;
+    world.is_running("p").await;
     let over = Patch::Strategic(json!({"status": {"phase": "Succeeded"}}));
     pods.patch_status("p", &over).await.expect("patched");
     world.admin.namespaced::<Secret>("default").delete("s", &DeleteParams::default()).await.expect("deleted");
