@@ -4,7 +4,7 @@ use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::k8s::api::core::v1::Namespace;
 use sampan_api::meta::GroupResource;
 use sampan_api::status::{Status, StatusCause};
-use sampan_api::{Object, RecordKey};
+use sampan_api::{Object, Record, RecordKey};
 use sampan_client::{Client, Informer};
 
 /// Namespaces that must not go (k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle).
@@ -17,25 +17,28 @@ pub struct NamespaceLifecycle {
 }
 
 impl NamespaceLifecycle {
-    /// `namespaces` answers nearly always; `client` is asked where it has not heard of a namespace yet.
+    /// `namespaces` answers nearly always; `client` is asked where it has not heard of a namespace yet, or hears that it goes.
     pub fn new(namespaces: Informer, client: Client) -> Self {
         Self { namespaces, client }
     }
 
     /// Whether the namespace is going. `None`: there is no such namespace.
     async fn terminating(&self, name: &str) -> Result<Option<bool>, Status> {
-        let going = |object: &Object| object.get_str(&["status", "phase"]) == Some("Terminating");
-        if let Some(record) = self.namespaces.store().get(&RecordKey::new("", name)) {
-            // Terminating is set together with the deletion's time, so the informer's word is only ever late.
-            return match record.typed::<Namespace>() {
-                Ok(namespace) => Ok(Some(
-                    namespace.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Terminating"),
-                )),
-                Err(error) => Err(Status::internal(&error.to_string())),
-            };
+        let going = |namespace: &Namespace| {
+            namespace.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Terminating")
+        };
+        let read = |record: &Record| match record.typed::<Namespace>() {
+            Ok(namespace) => Ok(going(&namespace)),
+            Err(error) => Err(Status::internal(&error.to_string())),
+        };
+        // One that goes may be gone by now, and another of its name be there.
+        if let Some(record) = self.namespaces.store().get(&RecordKey::new("", name))
+            && !read(&record)?
+        {
+            return Ok(Some(false));
         }
         match self.client.all::<Namespace>().get_record(name).await {
-            Ok(record) => Ok(Some(going(&record.object()))),
+            Ok(record) => read(&record).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(Status::internal(&error.to_string())),
         }
