@@ -12,6 +12,10 @@ pub enum Error {
     /// An object that cannot be worked with.
     #[error("{0}")]
     Invalid(String),
+    /// What the key waits for is not there, and no change of what is watched will tell when it is: no failure, and tried
+    /// again as one.
+    #[error("{0}")]
+    NotYet(String),
     /// [`crate::limits::RECONCILE_TIMEOUT`] is over.
     #[error("not done within {} s", .after.as_secs())]
     TimedOut { after: std::time::Duration },

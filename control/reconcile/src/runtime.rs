@@ -134,7 +134,7 @@ impl<K: Key> Runtime<K> {
                     }
                 }
                 Err(error) => {
-                    if error.is_conflict() {
+                    if error.is_conflict() || matches!(error, Error::NotYet(_)) {
                         tracing::debug!(controller = self.name, key = %*key, %error, "reconcile is tried again");
                     } else {
                         tracing::warn!(controller = self.name, key = %*key, %error, "reconcile is tried again");

@@ -72,9 +72,11 @@ fn written(outcome: sampan_client::Result<()>) -> Result<Requeue, Error> {
 }
 
 impl Certificates {
-    /// The request with its approval, where it is of a kubelet that may ask for this certificate.
+    /// The request with its approval, where it is of a kubelet that may ask for this certificate. Errors: `NotYet`, where it
+    /// is a kubelet's that may not: rights may come (approver/sarapprove.go).
     async fn approve(&self, request: &CertificateSigningRequest) -> Result<Option<CertificateSigningRequest>, Error> {
-        for (subresource, message) in approval(request, &*self.authority) {
+        let recognized = approval(request, &*self.authority);
+        for &(subresource, message) in &recognized {
             if self.may(request, subresource).await? {
                 let mut approved = request.clone();
                 let condition = CertificateSigningRequestCondition {
@@ -88,7 +90,12 @@ impl Certificates {
                 return Ok(Some(approved));
             }
         }
-        Ok(None)
+        if recognized.is_empty() {
+            return Ok(None);
+        }
+        let tried: Vec<&str> = recognized.iter().map(|&(subresource, _)| subresource).collect();
+        let name = request.metadata.name.as_deref().unwrap_or_default();
+        Err(Error::NotYet(format!("recognized csr {name:?} as {tried:?} but subject access review was not approved")))
     }
 
     async fn may(&self, request: &CertificateSigningRequest, subresource: &str) -> Result<bool, Error> {
