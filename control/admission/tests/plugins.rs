@@ -6,6 +6,7 @@ use sampan_client::Client;
 use sampan_env::Env;
 use sampan_testing::server::{Server, guarded};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 struct World {
     admin: Client,
@@ -187,4 +188,27 @@ async fn a_namespaces_labels_say_what_its_pods_may() {
     let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"hostPID": true, "containers": [{"name": "c", "image": "i"}]}});
     let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
     world.make("/apis/apps/v1/namespaces/default/deployments", json!({"metadata": {"name": "d"}, "spec": spec})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_account_of_a_new_namespace_is_waited_for() {
+    let world = world().await;
+    world.make("/api/v1/namespaces", json!({"metadata": {"name": "new"}})).await;
+    let pods = "/api/v1/namespaces/new/pods";
+    let began = tokio::time::Instant::now();
+    let refused = world.send("POST", pods, &pod("none", json!({}))).await.expect_err("nobody makes the account");
+    let text = "error looking up service account new/default: serviceaccount \"default\" not found";
+    assert!(refused.contains(text), "{refused}");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let other = pod("other", json!({"serviceAccountName": "other"}));
+    let began = tokio::time::Instant::now();
+    world.send("POST", pods, &other).await.expect_err("nobody waits for another account");
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    let body = pod("p", json!({}));
+    let (made, ()) = tokio::join!(world.send("POST", pods, &body), async {
+        // By then the pod waits: time passes only when nothing else can go on.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.make("/api/v1/namespaces/new/serviceaccounts", json!({"metadata": {"name": "default"}})).await;
+    });
+    assert_eq!(made.expect("waited for")["spec"]["serviceAccountName"], "default");
 }

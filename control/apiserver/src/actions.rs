@@ -22,7 +22,7 @@ use crate::request_info::LONG_RUNNING_SUBRESOURCES;
 use crate::respond;
 use async_trait::async_trait;
 use http::Response;
-use sampan_api::admission::{self, AdmitAll, Operation};
+use sampan_api::admission::{self, Admission, AdmitAll, Operation};
 use sampan_api::{Attributes, GroupVersionResource, Object, Status, time};
 use sampan_registry::ResourceTable;
 use sampan_registry::options::Caller;
@@ -144,7 +144,7 @@ impl Ask {
         let resource = self.row.gvr();
         let name = self.call_name(&object);
         let attributes = self.call_attributes(&resource, &name, &options);
-        self.core.admission.mutate(&attributes, &mut object).await?;
+        self.mutate(&attributes, &mut object).await?;
         Ok((object, options))
     }
 
@@ -152,7 +152,7 @@ impl Ask {
     pub(crate) async fn validate_call(&self, object: &Object, options: &WriteOptions) -> Result<(), Status> {
         let resource = self.row.gvr();
         let name = self.call_name(object);
-        self.core.admission.validate(&self.call_attributes(&resource, &name, options), Some(object)).await
+        self.validate(&self.call_attributes(&resource, &name, options), Some(object)).await
     }
 
     fn call_name(&self, object: &Object) -> String {

@@ -100,7 +100,7 @@ impl Ask {
             field_manager: manager_or_agent(field_manager, self.user_agent()),
             dry_run,
             options,
-            admission: &*self.core.admission,
+            admission: self,
             warnings: &self.exchange.warnings,
         }
     }

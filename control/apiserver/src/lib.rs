@@ -18,6 +18,7 @@
 //! - Every refusal is a `Status` (paths that nobody serves apart), in the format that the caller asked for.
 
 pub mod actions;
+mod admitting;
 mod answer;
 mod arriving;
 mod ask;

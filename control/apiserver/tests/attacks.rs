@@ -64,6 +64,16 @@ fn empty() -> Body {
     sampan_apiserver::body::empty()
 }
 
+/// The object that is changed.
+fn whole() -> Body {
+    sampan_apiserver::body::full(config_map("a").to_string())
+}
+
+fn review() -> Body {
+    let attributes = json!({"verb": "get", "resource": "pods"});
+    sampan_apiserver::body::full(json!({"spec": {"resourceAttributes": attributes}}).to_string())
+}
+
 /// Another user reads and writes within a second.
 async fn others_are_served(server: &Server, name: &str) {
     let body = config_map(name).to_string();
@@ -89,7 +99,7 @@ type Attack = (&'static str, String, fn() -> Body);
 #[tokio::test(start_paused = true)]
 async fn what_waits_holds_no_seat() {
     let future = "999999999";
-    let attacks: [Attack; 11] = [
+    let attacks: [Attack; 16] = [
         ("POST", CONFIG_MAPS.to_owned(), half),
         ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(), half),
         ("PUT", format!("{CONFIG_MAPS}/a"), half),
@@ -101,8 +111,13 @@ async fn what_waits_holds_no_seat() {
         ("GET", format!("{CONFIG_MAPS}?resourceVersion={future}&resourceVersionMatch=Exact"), empty),
         ("DELETE", format!("{CONFIG_MAPS}?resourceVersion={future}"), empty),
         ("GET", format!("{CONFIG_MAPS}?watch=1&resourceVersion={future}"), empty),
+        ("POST", CONFIG_MAPS.to_owned(), whole),
+        ("PUT", format!("{CONFIG_MAPS}/a"), whole),
+        ("PATCH", format!("{CONFIG_MAPS}/a"), whole),
+        ("DELETE", format!("{CONFIG_MAPS}/a"), empty),
+        ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(), review),
     ];
-    let server = server_in(world(), Arc::new(All)).await;
+    let server = support::server_of(world(), Arc::new(All), Arc::new(Silent)).await;
     server.create(CONFIG_MAPS, &config_map("a")).await;
     for (at, (method, path, body)) in attacks.iter().enumerate() {
         let mut asked: FuturesUnordered<_> = (0..405)
@@ -115,6 +130,29 @@ async fn what_waits_holds_no_seat() {
         }
         assert_eq!(server.seats.counts(), (0, 0), "{method} {path}");
         others_are_served(&server, &format!("o{at}")).await;
+    }
+}
+
+/// Admission that waits for ever, for `bad`.
+struct Silent;
+
+impl Silent {
+    async fn answer(&self, attributes: &admission::Attributes<'_>) {
+        if attributes.user.name == "bad" {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Admission for Silent {
+    async fn mutate(&self, attributes: &admission::Attributes<'_>, _: &mut Object) -> Result<Mutated, Status> {
+        self.answer(attributes).await;
+        Ok(Mutated::No)
+    }
+    async fn validate(&self, attributes: &admission::Attributes<'_>, _: Option<&Object>) -> Result<(), Status> {
+        self.answer(attributes).await;
+        Ok(())
     }
 }
 

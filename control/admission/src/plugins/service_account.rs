@@ -3,7 +3,6 @@
 
 use crate::chain::Plugin;
 use async_trait::async_trait;
-use futures::future::{Either, select};
 use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::field::go_quote;
 use sampan_api::k8s::api::core::v1::ServiceAccount;
@@ -12,7 +11,6 @@ use sampan_auth::node::{MIRROR_POD, Referred, references};
 use sampan_client::{Client, Informer};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +23,8 @@ const VOLUME: &str = "kube-api-access-";
 const SUFFIX: usize = 5;
 /// How long the account `default` of a new namespace is waited for: ten times 150 ms there.
 const DEFAULT_WAIT: Duration = Duration::from_millis(1_500);
+/// When it is looked for first.
+const DEFAULT_LOOK: Duration = Duration::from_millis(5);
 const ENFORCE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
 
 /// Kubernetes' ServiceAccount plugin.
@@ -54,19 +54,20 @@ impl ServiceAccounts {
             Err(error) => return Err(refused(error.to_string())),
         }
         if name == DEFAULT {
-            // A namespace that has just been made gets its account in a moment.
-            let mut changes = self.accounts.subscribe();
-            let made = pin!(async {
-                loop {
-                    if let Some(account) = known() {
-                        return account;
-                    }
-                    changes.next().await;
+            // A namespace that has just been made gets its account in a moment. Each pause is as long as all before it:
+            // however many wait, each looks a few times.
+            let (env, mut waited) = (self.client.env(), DEFAULT_LOOK);
+            env.sleep(waited).await;
+            loop {
+                if let Some(account) = known() {
+                    return Ok(account);
                 }
-            });
-            let waited = pin!(self.client.env().sleep(DEFAULT_WAIT));
-            if let Either::Left((account, _)) = select(made, waited).await {
-                return Ok(account);
+                let pause = waited.min(DEFAULT_WAIT.saturating_sub(waited));
+                if pause.is_zero() {
+                    break;
+                }
+                env.sleep(pause).await;
+                waited += pause;
             }
         }
         Err(refused(format!("serviceaccount {} not found", go_quote(name))))

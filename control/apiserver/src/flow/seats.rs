@@ -1,5 +1,5 @@
 //! Seats: how many requests are worked on at once. A request holds one only while the server works on it; while it waits
-//! for its client, for a revision or for a node it gives it back ([`Seat::aside`]).
+//! for its client, for a revision, for a node or for admission it gives it back ([`Seat::aside`]).
 //!
 //! Each level has seats that nobody else gets, and what a level does not use it lends. Within a level the flow with the
 //! fewest seats is next, no flow gets so many that nothing is left for the next one to come, and whoever waits for a seat
