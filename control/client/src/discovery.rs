@@ -10,6 +10,7 @@ use http::Request;
 use http::header::ACCEPT;
 use sampan_api::{GroupVersionKind, GroupVersionResource};
 use serde::Deserialize;
+use std::collections::HashSet;
 
 /// One resource of one version. Subresources are not in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,12 +64,8 @@ impl Discovery {
 
     /// Each resource once, in the most preferred version of its group.
     pub fn preferred(&self) -> impl Iterator<Item = &ApiResource> {
-        self.resources.iter().enumerate().filter_map(|(at, one)| {
-            let seen = self.resources[..at].iter().any(|earlier| {
-                earlier.resource.group == one.resource.group && earlier.resource.resource == one.resource.resource
-            });
-            (!seen).then_some(one)
-        })
+        let mut seen = HashSet::new();
+        self.resources.iter().filter(move |one| seen.insert((&one.resource.group, &one.resource.resource)))
     }
 }
 

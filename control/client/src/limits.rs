@@ -32,8 +32,8 @@ pub const TOKEN_FILE_MAX_AGE: Duration = Duration::from_secs(60);
 /// Largest token or kubeconfig file, bytes.
 pub const CONFIG_FILE_MAX: u64 = 4 * 1024 * 1024;
 
-/// Informers of one factory.
-pub const INFORMERS_MAX: usize = 256;
+/// Informers of one factory: each built-in and custom resource, and parts of some.
+pub const INFORMERS_MAX: usize = 12_000;
 /// Changes that wait for a subscriber before it is told `Lost` and given the state anew.
 pub const SUBSCRIPTION_BUFFER: usize = 4096;
 /// A watch asks the server to end it after this long, and up to twice as long (client-go: 5 to 10 minutes).

@@ -30,6 +30,7 @@ pub const ABSENT_OWNERS_MAX: usize = 1000;
 /// Resources that the garbage collector watches; each beyond it is named in the log as an error at each look at what is
 /// served. A watch costs pointers to what the server holds anyway.
 pub const GARBAGE_RESOURCES_MAX: usize = 10_000;
+const _: () = assert!(GARBAGE_RESOURCES_MAX < sampan_client::limits::INFORMERS_MAX);
 /// Period in which the garbage collector looks for new resources.
 pub const GARBAGE_RESYNC: Duration = Duration::from_secs(30);
 

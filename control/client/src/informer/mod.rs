@@ -16,7 +16,7 @@ use sampan_api::{GroupVersionResource, Record};
 use sampan_env::{CancellationToken, Env, Tasks};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use store::IndexFn;
 use tokio::sync::watch;
 
@@ -110,6 +110,20 @@ impl Informers {
         Ok(informer)
     }
 
+    /// Ends the informers of resources that are served no more: those of which `gone` says so, and the server said it when
+    /// it was last asked. Their copies are empty then. Who asks for one of them again gets a new one.
+    pub fn retire(&self, gone: impl Fn(&GroupVersionResource) -> bool) {
+        let retired: Vec<Informer> = {
+            let mut informers = self.shared.informers.lock();
+            let of_gone =
+                informers.extract_if(|spec, one| one.shared.refused.load(Ordering::Acquire) && gone(&spec.resource));
+            of_gone.map(|(_, informer)| informer).collect()
+        };
+        for informer in retired {
+            informer.shared.end();
+        }
+    }
+
     /// Waits until every informer made so far is complete.
     ///
     /// # Errors
@@ -136,6 +150,8 @@ pub(crate) struct Shared {
     handlers: Mutex<Vec<Handler>>,
     synced: watch::Sender<bool>,
     revision: AtomicU64,
+    /// The server said at the last try that there is no such resource.
+    refused: AtomicBool,
     closed: CancellationToken,
 }
 
@@ -147,9 +163,13 @@ impl Informer {
             handlers: Mutex::default(),
             synced: watch::Sender::new(false),
             revision: AtomicU64::new(0),
-            closed: tasks.token().clone(),
+            refused: AtomicBool::new(false),
+            closed: tasks.token().child_token(),
         });
-        tasks.spawn_until_cancelled(reflector::run(client.clone(), shared.clone(), env.clone()));
+        let (closed, follow) = (shared.closed.clone(), reflector::run(client.clone(), shared.clone(), env.clone()));
+        tasks.spawn_until_cancelled(async move {
+            closed.run_until_cancelled(follow).await;
+        });
         Self { shared }
     }
 
@@ -189,6 +209,11 @@ impl Informer {
 
     pub fn is_synced(&self) -> bool {
         *self.shared.synced.borrow()
+    }
+
+    /// Whether it has ended: with its tasks, or because what it watched is served no more.
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.is_cancelled()
     }
 
     /// Waits until the copy is complete.
@@ -266,6 +291,17 @@ impl Shared {
         if !self.synced.send_replace(true) {
             tell(&handlers, &Change::Synced);
         }
+    }
+
+    /// Nothing is followed, held or told any more.
+    fn end(&self) {
+        self.closed.cancel();
+        let mut handlers = self.handlers.lock();
+        for last in self.store.list() {
+            self.store.remove(&last.key);
+            tell(&handlers, &Change::Deleted { last });
+        }
+        handlers.clear();
     }
 
     fn reached(&self, revision: u64) {

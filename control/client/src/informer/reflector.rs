@@ -13,6 +13,7 @@ use sampan_api::{Object, Record, RecordEvent, RecordKey};
 use sampan_env::Env;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Runs until its task is cancelled.
@@ -26,6 +27,8 @@ pub(super) async fn run(client: Client, informer: Arc<Shared>, env: Env) {
         if env.instant().duration_since(started) >= limits::REFLECTOR_BACKOFF_RESET {
             failures = 0;
         }
+        let refused = outcome.as_ref().is_err_and(|error| error.code() == 404);
+        informer.refused.store(refused, Ordering::Release);
         match outcome {
             // The server ended the watch, as it was asked to: go on from the revision reached.
             Ok(events) => {

@@ -1,14 +1,15 @@
-use super::{Change, Informer};
+use super::{Change, Handler, Informer};
 use crate::limits;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// A reader's own bounded queue of an informer's changes.
 pub struct Subscription {
     informer: Informer,
     queue: Arc<Queue>,
+    handler: Handler,
 }
 
 #[derive(Default)]
@@ -44,17 +45,14 @@ impl Queue {
 impl Subscription {
     pub(super) fn new(informer: Informer) -> Self {
         let queue = Arc::new(Queue::default());
+        let pushed = queue.clone();
+        let handler: Handler = Arc::new(move |change| pushed.push(change));
         {
             let mut handlers = informer.shared.handlers.lock();
             fill(&informer, &queue);
-            let weak: Weak<Queue> = Arc::downgrade(&queue);
-            handlers.push(Arc::new(move |change| {
-                if let Some(queue) = weak.upgrade() {
-                    queue.push(change);
-                }
-            }));
+            handlers.push(handler.clone());
         }
-        Self { informer, queue }
+        Self { informer, queue, handler }
     }
 
     /// The next change; waits for one.
@@ -77,6 +75,12 @@ impl Subscription {
             }
             more.await;
         }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.informer.shared.handlers.lock().retain(|one| !Arc::ptr_eq(one, &self.handler));
     }
 }
 

@@ -166,6 +166,9 @@ async fn a_subscriber_that_falls_behind_is_given_the_state_anew() {
     assert_eq!(told(&subscription.next().await), "synced");
     world.fake.put(MAPS, config_map("a", "end"));
     assert_eq!(told(&subscription.next().await), format!("{last}->a=end"));
+    let of_others = world.informer.shared.handlers.lock().len() - 1;
+    drop(subscription);
+    assert_eq!(world.informer.shared.handlers.lock().len(), of_others, "nothing is told to who is gone");
     world.end().await;
 }
 
@@ -181,4 +184,39 @@ async fn who_asks_for_the_same_shares_one_informer() {
     tasks.drain(Duration::from_secs(1)).await.expect("ends");
     let three = informers.select(InformerSpec::of::<ConfigMap>().namespace("x")).expect("an informer");
     assert!(matches!(three.wait_synced().await, Err(Error::Closed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_served_no_more_is_let_go_and_may_come_back() {
+    let fake = Fake::new(true);
+    fake.put(MAPS, config_map("a", "1"));
+    let tasks = Tasks::new("test");
+    let informers = Informers::new(fake.client(), &env(), &tasks);
+    let first = informers.of::<ConfigMap>().expect("an informer");
+    first.wait_synced().await.expect("synced");
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let sink = log.clone();
+    first.add_handler(move |change| sink.lock().push(told(change)));
+    informers.retire(|_| true);
+    assert!(!first.is_closed(), "the server has it");
+
+    fake.state().refusals = vec![(404, None); 1000];
+    fake.drop_watches();
+    let retired = async {
+        while !first.is_closed() {
+            informers.retire(|resource| resource.resource == "configmaps");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), retired).await.expect("it is let go");
+    assert_eq!(*log.lock(), ["->a=1", "synced", "-a=1"]);
+    while !tasks.is_empty() {
+        tokio::task::yield_now().await;
+    }
+
+    fake.state().refusals.clear();
+    let second = informers.of::<ConfigMap>().expect("an informer");
+    second.wait_synced().await.expect("synced");
+    assert_eq!((first.store().list().len(), second.store().list().len()), (0, 1));
+    tasks.drain(Duration::from_secs(1)).await.expect("ends");
 }

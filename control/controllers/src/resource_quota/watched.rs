@@ -16,13 +16,19 @@ pub(super) struct Counted {
     pub(super) evaluator: Evaluator,
 }
 
+/// A resource under watch.
+struct Followed {
+    counted: Counted,
+    informer: Informer,
+}
+
 /// The resources under watch. One is watched from the first quota on that limits it.
 pub(super) struct Watched {
     quotas: Informer,
     informers: Informers,
     queue: WorkQueue<RecordKey>,
     env: Env,
-    known: Mutex<HashMap<GroupResource, Counted>>,
+    known: Mutex<HashMap<GroupResource, Followed>>,
 }
 
 impl Watched {
@@ -33,7 +39,9 @@ impl Watched {
     /// Those of `wanted` that are served and can be counted.
     pub(super) async fn counted(&self, client: &Client, wanted: &[GroupResource]) -> Result<Vec<Counted>, Error> {
         let missing = {
-            let known = self.known.lock();
+            let mut known = self.known.lock();
+            // What is served no more may be served anew.
+            known.retain(|_, one| !one.informer.is_closed());
             wanted.iter().any(|resource| !known.contains_key(resource))
         };
         if missing {
@@ -47,16 +55,16 @@ impl Watched {
             }
         }
         let known = self.known.lock();
-        Ok(wanted.iter().filter_map(|resource| known.get(resource).cloned()).collect())
+        Ok(wanted.iter().filter_map(|resource| known.get(resource).map(|one| one.counted.clone())).collect())
     }
 
     fn watch(&self, resource: GroupResource, served: &GroupVersionResource) -> Result<(), Error> {
         let Some(evaluator) = Evaluator::of(&resource) else { return Ok(()) };
+        let informer = self.informers.select(InformerSpec::dynamic(served.clone()))?;
         let counted = Counted { resource: served.clone(), evaluator: evaluator.clone() };
-        if self.known.lock().insert(resource, counted).is_some() {
+        if self.known.lock().insert(resource, Followed { counted, informer: informer.clone() }).is_some() {
             return Ok(());
         }
-        let informer = self.informers.select(InformerSpec::dynamic(served.clone()))?;
         let (quotas, queue, env) = (self.quotas.clone(), self.queue.clone(), self.env.clone());
         informer.add_handler(move |change| {
             let (record, old) = match change {
