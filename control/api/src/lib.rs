@@ -22,6 +22,7 @@ pub mod scheduling;
 pub mod selector;
 pub mod status;
 pub mod time;
+pub mod typed;
 pub mod user;
 
 pub use field::{FieldError, FieldErrors, Path};

@@ -2,6 +2,7 @@
 
 use crate::object::{Object, OwnerReference};
 use crate::status::Status;
+use crate::typed;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
@@ -224,7 +225,7 @@ impl Record {
         if let Some(shared) = self.typed.get().cloned().and_then(|any| any.downcast::<T>().ok()) {
             return Ok(shared);
         }
-        let decoded: Arc<T> = Arc::new(serde_json::from_slice(&self.to_json())?);
+        let decoded: Arc<T> = Arc::new(typed::from_slice(&self.to_json())?);
         if self.json.len() > TYPED_KEPT_MAX {
             return Ok(decoded);
         }

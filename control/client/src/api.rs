@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request};
 use sampan_api::k8s::Resource;
-use sampan_api::{GroupVersionResource, Object, Record, Records, Status, percent};
+use sampan_api::{GroupVersionResource, Object, Record, Records, Status, percent, typed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -307,8 +307,10 @@ impl<K: Serialize + DeserializeOwned> Api<K> {
         let items = list.items.iter().map(|item| {
             // Items of a list leave out what the list says; a value tree has nowhere else to take it from.
             let whole = match (self.type_meta, item.get().strip_prefix('{')) {
-                (None, Some(rest)) if rest.trim_start() != "}" => serde_json::from_str(&format!("{prefix}{rest}")),
-                _ => serde_json::from_str(item.get()),
+                (None, Some(rest)) if rest.trim_start() != "}" => {
+                    typed::from_slice(format!("{prefix}{rest}").as_bytes())
+                }
+                _ => typed::from_slice(item.get().as_bytes()),
             };
             whole.map_err(what())
         });

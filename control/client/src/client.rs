@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode};
 use sampan_api::k8s::Resource;
-use sampan_api::{GroupVersionResource, Object, Reason, Status, UserInfo, WantRecords};
+use sampan_api::{GroupVersionResource, Object, Reason, Status, UserInfo, WantRecords, typed};
 use sampan_env::{Env, Tasks};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ impl Client {
     pub async fn request<T: DeserializeOwned>(&self, request: Request<Bytes>) -> Result<T> {
         let what = format!("the answer to {} {}", request.method(), request.uri().path());
         let bytes = self.request_bytes(request).await?;
-        serde_json::from_slice(&bytes).map_err(Error::decode(what))
+        typed::from_slice(&bytes).map_err(Error::decode(what))
     }
 
     /// Sends a request and reads the answer whole, however it is encoded.
