@@ -5,25 +5,51 @@ use crate::limits::COMPACTION_PERIOD;
 use crate::registry::{Registry, is_storage};
 use crate::resource::HistoryClass;
 use crate::table::storage_prefix;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::time::SystemTime;
+
+/// What one round of compaction leaves for the next.
+#[derive(Default)]
+struct Rounds {
+    /// The revision up to which each prefix has been compacted.
+    done: HashMap<String, u64>,
+    /// The newest revision at each round, as far back as history is kept. Most revisions of a quiet cluster are those of
+    /// Leases, of which the log soon knows no time any more.
+    newest: VecDeque<(SystemTime, u64)>,
+}
+
+impl Rounds {
+    fn note(&mut self, now: SystemTime, newest: u64) {
+        self.newest.push_back((now, newest));
+        let kept = now.checked_sub(HistoryClass::Ample.retention()).unwrap_or(SystemTime::UNIX_EPOCH);
+        while self.newest.get(1).is_some_and(|(time, _)| *time <= kept) {
+            self.newest.pop_front();
+        }
+    }
+
+    /// The newest revision of the last round by that time; 0: there was none.
+    fn newest_at(&self, time: SystemTime) -> u64 {
+        self.newest.iter().rev().find(|(at, _)| *at <= time).map_or(0, |(_, revision)| *revision)
+    }
+}
 
 impl Registry {
     /// Drops history that is older than its class keeps, once a period, for ever: to be spawned by the owner. Ages come
     /// from the times in the log, so that restarts do not count.
     pub async fn compact_forever(self) {
-        let mut done = HashMap::new();
+        let mut rounds = Rounds::default();
         loop {
-            self.compact(&mut done).await;
+            self.compact(&mut rounds).await;
             self.env().sleep(COMPACTION_PERIOD).await;
         }
     }
 
-    /// `done`: the revision up to which each prefix has been compacted.
-    async fn compact(&self, done: &mut HashMap<String, u64>) {
+    async fn compact(&self, rounds: &mut Rounds) {
+        rounds.note(self.now(), self.revision());
         for class in [HistoryClass::Scant, HistoryClass::Usual, HistoryClass::Ample] {
             let Some(time) = self.now().checked_sub(class.retention()) else { continue };
             let revision = match self.inner.store.revision_at(time).await {
-                Ok(revision) => revision,
+                Ok(revision) => revision.max(rounds.newest_at(time)),
                 Err(error) => {
                     tracing::warn!(?class, %error, "how far history goes back could not be read");
                     continue;
@@ -31,13 +57,13 @@ impl Registry {
             };
             self.inner.floors.raise(class, revision);
             for (prefix, changed) in self.prefixes(class) {
-                let floor = done.get(&prefix).copied().unwrap_or(0);
+                let floor = rounds.done.get(&prefix).copied().unwrap_or(0);
                 // A prefix that has not changed since its last compaction has no history to drop.
                 if revision <= floor || changed <= floor {
                     continue;
                 }
                 match self.inner.store.compact(&prefix, revision).await {
-                    Ok(floor) => drop(done.insert(prefix, floor)),
+                    Ok(floor) => drop(rounds.done.insert(prefix, floor)),
                     // Nothing is lost by keeping more: the next round tries again.
                     Err(error) => tracing::warn!(prefix, revision, %error, "history could not be compacted"),
                 }
@@ -74,7 +100,7 @@ mod tests {
     use sampan_store::memory::MemoryStore;
     use sampan_store::{Op, Store, Txn, Writer};
     use std::sync::Arc;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     struct Doors;
 
@@ -108,7 +134,7 @@ mod tests {
             tokio::time::advance(HOUR).await;
             let config = Config::new(store.clone(), env.clone(), table.clone());
             let registry = Registry::open(config).await.expect("opens");
-            registry.compact(&mut HashMap::new()).await;
+            registry.compact(&mut Rounds::default()).await;
         }
         let (last, day) = (revisions[29], revisions[30 - 24]);
         for (prefix, expected) in prefixes.iter().zip([last, last, day, day]) {
@@ -140,7 +166,7 @@ mod tests {
         };
         let first = page("").await.expect("a page").continue_token.expect("more");
         tokio::time::advance(HistoryClass::Usual.retention() + Duration::from_secs(1)).await;
-        registry.compact(&mut HashMap::new()).await;
+        registry.compact(&mut Rounds::default()).await;
         page(&first).await.expect("nothing was written since");
         store
             .txn(Txn {
@@ -151,9 +177,46 @@ mod tests {
             .await
             .expect("nothing to refuse");
         tokio::time::advance(HistoryClass::Usual.retention() + Duration::from_secs(1)).await;
-        registry.compact(&mut HashMap::new()).await;
+        registry.compact(&mut Rounds::default()).await;
         let Err(Error::ContinueExpired { token }) = page(&first).await else { panic!("it goes on") };
         let rest = page(&token).await.expect("the rest");
         assert_eq!((&*rest.items[0].key.name, rest.remaining), ("b", Some(1)));
+    }
+    /// What keeps the log going in a quiet cluster is soon compacted itself: a list is over all the same.
+    #[tokio::test(start_paused = true)]
+    async fn a_list_is_over_where_little_but_leases_is_written() {
+        let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
+        let usual = Resource::new("", "v1", "usuals", "Usual").history(HistoryClass::Usual);
+        let scant = Resource::new("", "v1", "scants", "Scant").history(HistoryClass::Scant);
+        let table = Arc::new(ResourceTable::new([usual.clone(), scant]).expect("a table"));
+        let put = async |key: &str| {
+            let value = r#"{"apiVersion":"v1","kind":"K","metadata":{}}"#;
+            let ops = vec![Op::put(format!("/registry/core/{key}"), value)];
+            store.txn(Txn { compares: Vec::new(), ops, writer: Writer::default() }).await.expect("nothing to refuse");
+        };
+        for key in ["usuals/n/a", "usuals/n/b", "scants/n/a"] {
+            put(key).await;
+        }
+        let registry = Registry::open(Config::new(store.clone(), env.clone(), table)).await.expect("opens");
+        let page = async |token: &str| {
+            let options = ListOptions { limit: 1, continue_token: token.to_owned(), ..ListOptions::default() };
+            registry.list(&usual, "n", &options).await
+        };
+        let first = page("").await.expect("a page").continue_token.expect("more");
+        let mut rounds = Rounds::default();
+        let minutes = HistoryClass::Usual.retention().as_secs() / COMPACTION_PERIOD.as_secs();
+        for _ in 0..minutes {
+            registry.compact(&mut rounds).await;
+            page(&first).await.expect("it is not old yet");
+            put("scants/n/a").await;
+            tokio::time::advance(COMPACTION_PERIOD).await;
+        }
+        for _ in 0..2 {
+            registry.compact(&mut rounds).await;
+            put("scants/n/a").await;
+            tokio::time::advance(COMPACTION_PERIOD).await;
+        }
+        assert!(matches!(page(&first).await, Err(Error::ContinueExpired { .. })));
     }
 }
