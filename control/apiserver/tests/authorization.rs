@@ -194,6 +194,81 @@ async fn acting_as_another_needs_the_right_to() {
     .await;
 }
 
+#[tokio::test]
+async fn another_identity_is_taken_whole_and_each_part_of_it_needs_a_right() {
+    const SELF: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let server = guarded().await;
+    let ask = async |token: &str, headers: &[(&str, &str)]| {
+        let bearer = format!("Bearer {token}");
+        let mut all = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        let review = r#"{"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}"#;
+        server.call_with("POST", SELF, &all, review).await
+    };
+    let whole = [
+        ("impersonate-user", "jane"),
+        ("impersonate-user", "eve"),
+        ("impersonate-group", "system:masters"),
+        ("impersonate-uid", "u-1"),
+        ("impersonate-extra-scopes", "view"),
+        ("impersonate-extra-scopes", "development"),
+        ("impersonate-extra-acme.com%2Fproject", "p"),
+    ];
+    let answer = ask("admin", &whole).await;
+    assert_eq!(answer.code, 201, "{}", answer.text());
+    let expected = json!({"username": "jane", "uid": "u-1", "groups": ["system:masters", "system:authenticated"],
+        "extra": {"scopes": ["view", "development"], "acme.com/project": ["p"]}});
+    assert_eq!(answer.json()["status"]["userInfo"], expected);
+
+    let refused = async |token: &str, headers: &[(&str, &str)], code: u16, message: &str| {
+        let answer = ask(token, headers).await;
+        assert_eq!((answer.code, answer.message()), (code, message.to_owned()));
+    };
+    refused(
+        "admin",
+        &[("impersonate-group", "g"), ("impersonate-uid", "u-1"), ("impersonate-extra-scopes", "view")],
+        400,
+        "requested [{Group  g    } {UserExtra  view  authentication.k8s.io/v1  scopes} {UID  u-1  authentication.k8s.io/v1  }] without impersonating a user",
+    )
+    .await;
+    // May act as jane and as the group, and as nothing else of an identity.
+    let metadata = json!({"name": "acts"});
+    let api = "rbac.authorization.k8s.io/v1";
+    let rules = json!([{"apiGroups": [""], "resources": ["users", "groups"], "verbs": ["impersonate"]}]);
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    server
+        .create(roles, &json!({"apiVersion": api, "kind": "ClusterRole", "metadata": metadata, "rules": rules}))
+        .await;
+    let role = json!({"kind": "ClusterRole", "apiGroup": "rbac.authorization.k8s.io", "name": "acts"});
+    let subjects = json!([{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "user"}]);
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    server
+        .create(bindings, &json!({"apiVersion": api, "kind": "ClusterRoleBinding", "metadata": metadata, "subjects": subjects, "roleRef": role}))
+        .await;
+    let jane = [("impersonate-user", "jane"), ("impersonate-group", "g")];
+    let asked = async {
+        while ask("user", &jane).await.code != 201 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.expect("the binding is in force");
+    let with = |more: (&'static str, &'static str)| [jane[0], jane[1], more];
+    let cannot = |what: &str, resource: &str| {
+        format!(
+            "{what} is forbidden: User \"user\" cannot impersonate resource \"{resource}\" in API group \"authentication.k8s.io\" at the cluster scope"
+        )
+    };
+    refused("user", &with(("impersonate-uid", "u-1")), 403, &cannot("uids.authentication.k8s.io \"u-1\"", "uids"))
+        .await;
+    refused(
+        "user",
+        &with(("impersonate-extra-scopes", "view")),
+        403,
+        &cannot("userextras.authentication.k8s.io \"view\"", "userextras/scopes"),
+    )
+    .await;
+}
+
 /// Longest that anything takes to be in force.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 

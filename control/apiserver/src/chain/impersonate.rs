@@ -69,8 +69,10 @@ fn wanted(headers: &HeaderMap) -> Result<Option<UserInfo>, Status> {
             return Err(Status::bad_request("too many impersonation headers"));
         }
         match name {
-            USER => wanted.name = text,
-            UID => wanted.uid = text,
+            // Of several the first counts.
+            USER if wanted.name.is_empty() => wanted.name = text,
+            UID if wanted.uid.is_empty() => wanted.uid = text,
+            USER | UID => {}
             GROUP => wanted.groups.push(text),
             _ => {
                 let Some(key) = name.strip_prefix(EXTRA) else { continue };
@@ -85,7 +87,19 @@ fn wanted(headers: &HeaderMap) -> Result<Option<UserInfo>, Status> {
     if wanted.groups.is_empty() && wanted.uid.is_empty() && wanted.extra.is_empty() {
         return Ok(None);
     }
-    Err(Status::internal("groups, uid or extra fields are to be impersonated without a user"))
+    Err(Status::bad_request(format!("requested [{}] without impersonating a user", shown(&wanted).join(" "))))
+}
+
+/// The parts of an identity as Go prints the references to them.
+fn shown(wanted: &UserInfo) -> Vec<String> {
+    let mut all: Vec<String> = wanted.groups.iter().map(|group| format!("{{Group  {group}    }}")).collect();
+    for (key, values) in &wanted.extra {
+        all.extend(values.iter().map(|value| format!("{{UserExtra  {value}  {AUTHENTICATION}/v1  {key}}}")));
+    }
+    if !wanted.uid.is_empty() {
+        all.push(format!("{{UID  {}  {AUTHENTICATION}/v1  }}", wanted.uid));
+    }
+    all
 }
 
 /// The groups that come with the name, as they would at a real log-in.
@@ -135,11 +149,11 @@ impl Impersonate {
             None => attributes("", "users", "", "", &wanted.name),
         }];
         all.extend(wanted.groups.iter().map(|group| attributes("", "groups", "", "", group)));
-        if !wanted.uid.is_empty() {
-            all.push(attributes(AUTHENTICATION, "uids", "", "", &wanted.uid));
-        }
         for (key, values) in &wanted.extra {
             all.extend(values.iter().map(|value| attributes(AUTHENTICATION, "userextras", key, "", value)));
+        }
+        if !wanted.uid.is_empty() {
+            all.push(attributes(AUTHENTICATION, "uids", "", "", &wanted.uid));
         }
         for one in &all {
             let decision = self.authorizer.authorize(one).await;
