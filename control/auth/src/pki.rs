@@ -2,7 +2,7 @@
 //! will sign ServiceAccount tokens, and a server certificate made anew at each start.
 
 use crate::limits::{CA_VALIDITY_YEARS, CERTIFICATE_RENEWAL_DAYS, CERTIFICATE_VALIDITY_YEARS};
-use crate::service_account::SigningKey;
+use crate::service_account::{PublicKey, SigningKey};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData, SanType,
@@ -100,6 +100,16 @@ impl Pki {
         let path = path.to_owned();
         let pem = std::fs::read(&path).map_err(|error| PkiError::File { path: path.clone(), error })?;
         SigningKey::from_pem(&pem).map_err(|error| PkiError::Damaged { path, problem: error.to_string() })
+    }
+
+    /// Reads the public keys of a file that others made: see [`PublicKey::all_from_pem`].
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds none.
+    pub fn public_keys_of(path: &Path) -> Result<Vec<PublicKey>, PkiError> {
+        let pem = std::fs::read(path).map_err(|error| PkiError::File { path: path.to_owned(), error })?;
+        let keys = PublicKey::all_from_pem(&pem);
+        keys.map_err(|error| PkiError::Damaged { path: path.to_owned(), problem: error.to_string() })
     }
 
     pub fn ca_pem(&self) -> &str {

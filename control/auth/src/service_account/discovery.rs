@@ -2,7 +2,9 @@
 //! (k8s.io/kubernetes/pkg/serviceaccount/openidmetadata.go, pkg/routes/openidmetadata.go).
 
 use super::ServiceAccountTokens;
+use super::keys::PublicKey;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Where the issuer describes itself.
 pub const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
@@ -28,15 +30,15 @@ impl ServiceAccountTokens {
         if !issuer.starts_with("https://") || issuer.contains(['?', '#']) {
             return Vec::new();
         }
-        let public = self.key.public();
+        let algorithms: BTreeSet<&str> = self.keys().map(|key| key.algorithm.name()).collect();
         let configuration = json!({
             "issuer": issuer,
             "jwks_uri": format!("{server}{KEYS_PATH}"),
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": [public.algorithm.name()],
+            "id_token_signing_alg_values_supported": algorithms,
         });
-        let keys = json!({"keys": [public.jwk()]});
+        let keys = json!({"keys": self.keys().map(PublicKey::jwk).collect::<Vec<_>>()});
         vec![
             Document { path: CONFIGURATION_PATH, content_type: "application/json", json: configuration.to_string() },
             Document { path: KEYS_PATH, content_type: "application/jwk-set+json", json: keys.to_string() },

@@ -13,6 +13,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value, json};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -72,6 +74,9 @@ pub enum KeyError {
     /// The text is no key.
     #[error("it holds no PEM of a private key: {0}")]
     Pem(String),
+    /// The text has no key.
+    #[error("data does not contain any valid RSA or ECDSA public keys")]
+    None,
     /// It is a key of another kind.
     #[error("it is neither an RSA key of 2048 bits or more nor a key of the curves P-256, P-384 and P-521")]
     Kind,
@@ -143,6 +148,31 @@ impl PublicKey {
         Ok(Self { id, algorithm, key, jwk })
     }
 
+    /// All keys of a PEM file: public ones, those of certificates, and of private ones the public part. Other blocks are passed
+    /// over, as kube-apiserver does.
+    ///
+    /// # Errors
+    /// [`KeyError::None`].
+    pub fn all_from_pem(pem: &[u8]) -> Result<Vec<Self>, KeyError> {
+        let blocks = Pem::iter_from_buffer(pem).filter_map(Result::ok);
+        let keys: Vec<Self> = blocks.filter_map(|block| Self::from_block(&block.label, &block.contents).ok()).collect();
+        if keys.is_empty() { Err(KeyError::None) } else { Ok(keys) }
+    }
+
+    fn from_block(label: &str, der: &[u8]) -> Result<Self, KeyError> {
+        match label {
+            "PUBLIC KEY" => Self::from_spki(der),
+            "CERTIFICATE" => {
+                let (_, certificate) = X509Certificate::from_der(der).map_err(|_| KeyError::Kind)?;
+                Self::from_spki(certificate.public_key().raw)
+            }
+            _ => {
+                let key = PrivateKeyDer::try_from(der).map_err(|error| KeyError::Pem(error.to_owned()))?;
+                SigningKey::from_der(&key).map(|key| key.public)
+            }
+        }
+    }
+
     /// Whether the signature of the message is by this key.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.key.verify_sig(message, signature).is_ok()
@@ -178,9 +208,12 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::Pem`], [`KeyError::Kind`].
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
-        let der = PrivateKeyDer::from_pem_slice(pem).map_err(|error| KeyError::Pem(error.to_string()))?;
+        Self::from_der(&PrivateKeyDer::from_pem_slice(pem).map_err(|error| KeyError::Pem(error.to_string()))?)
+    }
+
+    fn from_der(der: &PrivateKeyDer<'_>) -> Result<Self, KeyError> {
         let bytes = der.secret_der();
-        let rsa = match &der {
+        let rsa = match der {
             PrivateKeyDer::Pkcs1(_) => rsa::KeyPair::from_der(bytes),
             _ => rsa::KeyPair::from_pkcs8(bytes),
         };
@@ -247,6 +280,27 @@ mod tests {
         check(made(&rcgen::PKCS_ECDSA_P384_SHA384), Algorithm::Es384);
         check(made(&rcgen::PKCS_ECDSA_P521_SHA512), Algorithm::Es512);
         check(made(&rcgen::PKCS_RSA_SHA256), Algorithm::Rs256);
+    }
+
+    #[test]
+    fn a_file_may_hold_several_keys_in_several_forms() {
+        let made = |algorithm| rcgen::KeyPair::generate_for(algorithm).expect("a key");
+        let (one, two, three) =
+            (made(&rcgen::PKCS_ECDSA_P256_SHA256), made(&rcgen::PKCS_RSA_SHA256), made(&rcgen::PKCS_ECDSA_P384_SHA384));
+        let certificate = rcgen::CertificateParams::new(Vec::new()).and_then(|params| params.self_signed(&three));
+        let text = format!(
+            "{}-----BEGIN OTHER-----\nAAAA\n-----END OTHER-----\n{}{}",
+            one.public_key_pem(),
+            two.serialize_pem(),
+            certificate.expect("a certificate").pem()
+        );
+        let ids: Vec<String> =
+            PublicKey::all_from_pem(text.as_bytes()).expect("keys").into_iter().map(|key| key.id).collect();
+        let id = |pair: &rcgen::KeyPair| {
+            PublicKey::from_spki(&rcgen::PublicKeyData::subject_public_key_info(pair)).expect("a public key").id
+        };
+        assert_eq!(ids, [id(&one), id(&two), id(&three)]);
+        assert!(matches!(PublicKey::all_from_pem(b"nonsense"), Err(KeyError::None)));
     }
 
     #[test]

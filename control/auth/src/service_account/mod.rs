@@ -40,6 +40,8 @@ pub struct ServiceAccountTokens {
     issuer: String,
     audiences: Vec<String>,
     key: SigningKey,
+    /// Further keys, of tokens that others signed or that were signed before.
+    others: Vec<PublicKey>,
     env: Env,
     live: OnceLock<Live>,
     verified: VerifiedTokens,
@@ -67,7 +69,24 @@ impl ServiceAccountTokens {
     /// `issuer`: as tokens name it, and the audience of those that are for the API server.
     pub fn new(issuer: String, key: SigningKey, env: Env) -> Self {
         let audiences = vec![issuer.clone()];
-        Self { issuer, audiences, key, env, live: OnceLock::new(), verified: VerifiedTokens::default() }
+        let (others, live, verified) = (Vec::new(), OnceLock::new(), VerifiedTokens::default());
+        Self { issuer, audiences, key, others, env, live, verified }
+    }
+
+    /// Verifies by these keys too.
+    #[must_use]
+    pub fn verified_by(mut self, keys: Vec<PublicKey>) -> Self {
+        for key in keys {
+            if self.keys().all(|known| known.id != key.id) {
+                self.others.push(key);
+            }
+        }
+        self
+    }
+
+    /// The keys that verify, the one that signs first.
+    fn keys(&self) -> impl Iterator<Item = &PublicKey> {
+        std::iter::once(self.key.public()).chain(&self.others)
     }
 
     /// Verifies tokens from now on, by what `client` and `informers` read as `system:apiserver`.
@@ -166,7 +185,7 @@ impl ServiceAccountTokens {
             Some(issuer) if issuer == self.issuer || issuer == LEGACY_ISSUER => {}
             _ => return Ok(None),
         }
-        if !unverified.is_signed_by([self.key.public()]) {
+        if !unverified.is_signed_by(self.keys()) {
             return Err(Refused("invalid signature, no keys found".into()));
         }
         let mut claims: Claims = serde_json::from_slice(&unverified.payload)

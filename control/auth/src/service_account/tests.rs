@@ -13,6 +13,8 @@ const ISSUER: &str = "https://issuer";
 struct World {
     server: Server,
     tokens: Arc<ServiceAccountTokens>,
+    /// The issuer with a key by which it signed before, and which is still known.
+    former: ServiceAccountTokens,
     bearers: BearerTokens,
 }
 
@@ -20,15 +22,20 @@ impl World {
     async fn new() -> Self {
         let env = Env::system();
         let server = Parts::new(env.clone()).start().await;
-        let pem = rcgen::KeyPair::generate().expect("a key").serialize_pem();
-        let key = SigningKey::from_pem(pem.as_bytes()).expect("a key");
-        let tokens = Arc::new(ServiceAccountTokens::new(ISSUER.into(), key, env.clone()));
+        let former = rcgen::KeyPair::generate().expect("a key");
+        let known = PublicKey::all_from_pem(former.public_key_pem().as_bytes()).expect("a public key");
+        let issuer = |pair: &rcgen::KeyPair| {
+            let key = SigningKey::from_pem(pair.serialize_pem().as_bytes()).expect("a key");
+            ServiceAccountTokens::new(ISSUER.into(), key, env.clone())
+        };
+        let tokens = Arc::new(issuer(&rcgen::KeyPair::generate().expect("a key")).verified_by(known));
+        let former = issuer(&former);
         let own = server.client(UserInfo::apiserver());
         let informers = Informers::new(own.clone(), &env, &server.tasks);
         tokens.look_up(own, &informers).expect("informers");
         informers.wait_synced().await.expect("read");
         let bearers = BearerTokens::new(vec![tokens.clone()], vec![ISSUER.into()]);
-        Self { server, tokens, bearers }
+        Self { server, tokens, former, bearers }
     }
 
     async fn make(&self, value: Value) -> Ref {
@@ -86,6 +93,19 @@ async fn a_token_proves_its_account_to_those_whom_it_names() {
     let (head, tail) = token.split_at(token.len() - 4);
     let forged = format!("{head}{}", if tail == "AAAA" { "BBBB" } else { "AAAA" });
     assert!(world.review(&forged, &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn tokens_of_further_keys_hold() {
+    let world = World::new().await;
+    let account = world.account("bot").await;
+    let token = world.former.issue(world.order(&account)).expect("a token");
+    assert_eq!(world.review(&token, &[]).await.expect("its key is known").0.uid, account.uid);
+    let unknown = World::new().await.tokens.issue(world.order(&account)).expect("a token");
+    assert_eq!(world.review(&unknown, &[]).await.expect_err("its key is not"), "invalid signature, no keys found");
+    let keys = world.tokens.documents("https://server").pop().expect("the key set").json;
+    let keys: Value = serde_json::from_str(&keys).expect("JSON");
+    assert_eq!(keys["keys"].as_array().map(Vec::len), Some(2), "relying parties find both: {keys}");
 }
 
 #[tokio::test]
