@@ -35,15 +35,18 @@ mod read;
 mod registry;
 pub mod resource;
 mod retention;
+pub mod runtime;
 mod scale;
 mod seal;
 mod selectable;
 mod selection;
 pub mod shapes;
+mod stage;
 pub mod strategy;
 mod table;
 mod update;
 mod verbs;
+mod versioned;
 /// Objects in other versions of their kinds.
 pub mod versions;
 mod word;
@@ -65,6 +68,7 @@ pub use resource::{
     Body, Column, Columns, Extract, HistoryClass, OldValues, Resource, ScalePaths, SelectableField, Subresource,
     SubresourceBody, Verbs,
 };
+pub use runtime::RuntimeConfig;
 pub use selection::Selection;
 pub use shapes::ManagedWrite;
 pub use strategy::{Capabilities, Context, Generation, OwnAddresses, Strategy};

@@ -1,5 +1,6 @@
 //! One row of the resource table: everything the generic code must know about what a URL names.
 
+use crate::stage::Stage;
 use crate::strategy::{Nothing, Strategy};
 use sampan_api::meta::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
@@ -55,6 +56,10 @@ pub struct Resource {
     pub deprecated: Option<Name>,
     /// Whether requests find it: objects may be stored in a version that is not served.
     pub served: bool,
+    /// Whether it is served where the configuration says nothing of it: see [`crate::runtime`].
+    pub by_default: bool,
+    /// The feature that it is of: where that is off, it is not served.
+    pub gate: Option<Name>,
     /// Its definition is being deleted: nothing of it is created any more.
     pub closing: bool,
     /// What the kind of its lists is called.
@@ -163,10 +168,12 @@ impl Resource {
         resource: impl Into<Name>,
         kind: impl Into<Name>,
     ) -> Self {
-        let kind = kind.into();
+        let (version, kind) = (version.into(), kind.into());
         Self {
             group: group.into(),
-            version: version.into(),
+            by_default: Stage::of(&version) == Stage::Stable,
+            gate: None,
+            version,
             resource: resource.into(),
             singular: kind.to_ascii_lowercase().into(),
             ty: None,
@@ -376,7 +383,7 @@ impl Resource {
 
     /// Says what every request for the row is warned of.
     #[must_use]
-    pub fn deprecated(mut self, text: &'static str) -> Self {
+    pub fn deprecated(mut self, text: impl Into<Name>) -> Self {
         self.deprecated = Some(text.into());
         self
     }

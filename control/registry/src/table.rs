@@ -31,10 +31,12 @@ pub enum TableError {
 }
 
 impl ResourceTable {
-    /// All built-in rows, with their types out of the built-in schema.
+    /// The built-in rows that are served where the configuration says nothing ([`crate::RuntimeConfig`]), with their types out
+    /// of the built-in schema.
     pub fn builtin() -> Result<Self, TableError> {
         let schema = Schema::builtin();
-        Self::new(crate::kinds::all().into_iter().map(|row| row.typed(schema)))
+        let rows = crate::kinds::all().into_iter().filter(|row| row.by_default);
+        Self::new(rows.map(|row| row.typed(schema)))
     }
 
     /// In the order of discovery.

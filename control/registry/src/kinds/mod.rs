@@ -7,6 +7,7 @@
 mod admissionregistration;
 mod apiextensions;
 mod apiregistration;
+mod apiserverinternal;
 mod apps;
 mod authentication;
 mod authorization;
@@ -28,6 +29,7 @@ mod rules;
 mod sampan;
 mod scheduling;
 mod storage;
+mod storagemigration;
 mod validation;
 
 pub(crate) use columns::age;
@@ -61,6 +63,8 @@ pub fn all() -> Vec<Resource> {
         discovery::rows,
         resource::rows,
         flowcontrol::rows,
+        apiserverinternal::rows,
+        storagemigration::rows,
         sampan::rows,
     ];
     groups.into_iter().flat_map(|rows| rows()).collect()

@@ -37,10 +37,28 @@ static FORMATS: &[Format] = &[
     format("label-value", names::label_value),
     format("port-name", names::port_name),
     format("config-map-key", names::config_map_key),
+    format("condition-reason", condition_reason),
     format("iscsi-name", iscsi_name),
     format("not-empty-key", |key| if key.is_empty() { vec!["field can not be empty.".to_owned()] } else { Vec::new() }),
     format("not-empty", |text| if text.is_empty() { vec!["must not be empty".to_owned()] } else { Vec::new() }),
 ];
+
+/// The reason of a condition of meta/v1.
+fn condition_reason(reason: &str) -> Vec<String> {
+    let mut bytes = reason.bytes();
+    let first = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
+    let last = bytes.next_back().is_none_or(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if first && last && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b',' | b':')) {
+        return Vec::new();
+    }
+    vec![
+        "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric \
+         characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or \
+         'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is \
+         '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')"
+            .to_owned(),
+    ]
+}
 
 /// The name of an iSCSI target or initiator: a date and a domain reversed, or one of two numbers in hexadecimal digits.
 fn iscsi_name(name: &str) -> Vec<String> {

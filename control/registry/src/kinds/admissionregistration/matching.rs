@@ -7,6 +7,8 @@ use sampan_cel::Type;
 use sampan_cel::admission::{Authorizer, Params, compile, environment};
 use std::collections::HashSet;
 
+/// Operations that leave an object which could be changed.
+const MUTABLE: [&str; 2] = ["CREATE", "UPDATE"];
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 /// Match conditions of a webhook or a policy.
 const CONDITIONS_MAX: usize = 64;
@@ -27,6 +29,18 @@ pub(super) fn resources(at: At<'_>, errors: &mut FieldErrors) {
                 }
             }
             rule(one, errors);
+        }
+    }
+}
+
+/// What a policy that changes objects may be asked about: Kubernetes tells of the rules together.
+pub(super) fn mutable(list: At<'_>, errors: &mut FieldErrors) {
+    let operations = list.get("operations");
+    for rule in list.items() {
+        for operation in rule.get("operations").texts() {
+            if !MUTABLE.contains(&operation) {
+                operations.not_supported_as(errors, operation, &MUTABLE);
+            }
         }
     }
 }

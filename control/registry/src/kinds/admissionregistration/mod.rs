@@ -2,6 +2,8 @@
 
 mod expressions;
 mod matching;
+mod mutating_admission_policy;
+mod mutating_admission_policy_binding;
 mod mutating_webhook_configuration;
 mod validating_admission_policy;
 mod validating_admission_policy_binding;
@@ -15,12 +17,18 @@ use sampan_cel::admission::Params;
 use std::collections::HashSet;
 
 pub(super) fn rows() -> Vec<Resource> {
-    vec![
+    let (policy, binding) = (mutating_admission_policy::row(), mutating_admission_policy_binding::row());
+    let alpha = [&policy, &binding].map(|row| row.also_in("v1alpha1").deprecated_since(35, 38, None));
+    let mut rows = vec![
         mutating_webhook_configuration::row(),
         validating_admission_policy::row(),
         validating_admission_policy_binding::row(),
         validating_webhook_configuration::row(),
-    ]
+        binding,
+        policy,
+    ];
+    rows.extend(alpha.into_iter().rev());
+    rows
 }
 
 const SECONDS_MAX: i64 = 30;

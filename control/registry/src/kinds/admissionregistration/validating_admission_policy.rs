@@ -66,7 +66,7 @@ fn spec(name: &str, spec: At<'_>, errors: &mut FieldErrors) {
 }
 
 /// The kind of the parameters.
-fn param_kind(at: At<'_>, errors: &mut FieldErrors) {
+pub(super) fn param_kind(at: At<'_>, errors: &mut FieldErrors) {
     let (version, kind) = (at.get("apiVersion"), at.get("kind"));
     let text = version.text();
     let (group, name) = text.split_once('/').unwrap_or(("", text));
@@ -96,7 +96,7 @@ fn param_kind(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-const CELLS: &[(&str, Cell)] = &[("param-kind", |policy, _| {
+pub(super) const CELLS: &[(&str, Cell)] = &[("param-kind", |policy, _| {
     let field = |name: &str| policy.get_str(&["spec", "paramKind", name]);
     match (field("apiVersion"), field("kind")) {
         (None, None) => "<unset>".into(),

@@ -29,18 +29,7 @@ const RULES: Rules = Rules {
         let mut errors = FieldErrors::default();
         let at = At::object(binding);
         let spec = at.get("spec");
-        let policy = spec.get("policyName");
-        if policy.is_empty() {
-            policy.required(&mut errors, "");
-        } else {
-            policy.invalid_each(&mut errors, names::dns1123_subdomain(policy.text()));
-        }
-        if spec.get("paramRef").is_set() {
-            param_ref(spec.get("paramRef"), &mut errors);
-        }
-        if spec.get("matchResources").is_set() {
-            matching::resources(spec.get("matchResources"), &mut errors);
-        }
+        scope(spec, &mut errors);
         actions(spec.get("validationActions"), &mut errors);
         errors
     }),
@@ -48,6 +37,22 @@ const RULES: Rules = Rules {
     generation: Generation::Spec,
     ..Rules::NONE
 };
+
+/// The policy, its parameters, and what it is for: of a binding of either sort of policy.
+pub(super) fn scope(spec: At<'_>, errors: &mut FieldErrors) {
+    let policy = spec.get("policyName");
+    if policy.is_empty() {
+        policy.required(errors, "");
+    } else {
+        policy.invalid_each(errors, names::dns1123_subdomain(policy.text()));
+    }
+    if spec.get("paramRef").is_set() {
+        param_ref(spec.get("paramRef"), errors);
+    }
+    if spec.get("matchResources").is_set() {
+        matching::resources(spec.get("matchResources"), errors);
+    }
+}
 
 fn param_ref(at: At<'_>, errors: &mut FieldErrors) {
     const BOTH: &str = "name and selector are mutually exclusive";
@@ -91,7 +96,7 @@ fn actions(list: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-const CELLS: &[(&str, Cell)] = &[("param-ref", |binding, _| {
+pub(super) const CELLS: &[(&str, Cell)] = &[("param-ref", |binding, _| {
     let field = |name: &str| binding.get_str(&["spec", "paramRef", name]).unwrap_or("");
     match (field("name"), field("namespace")) {
         ("", _) => match binding.get(&["spec", "paramRef", "selector"]) {

@@ -1,9 +1,12 @@
 //! `certificates.k8s.io`.
 
 mod certificate_signing_request;
+mod cluster_trust_bundle;
 
 use crate::resource::Resource;
 
 pub(super) fn rows() -> Vec<Resource> {
-    vec![certificate_signing_request::row()]
+    let bundle = cluster_trust_bundle::row();
+    let alpha = bundle.also_in("v1alpha1").deprecated_since(34, 37, None);
+    vec![certificate_signing_request::row(), bundle, alpha]
 }

@@ -12,7 +12,11 @@ use crate::resource::Resource;
 use sampan_api::names;
 
 pub(super) fn rows() -> Vec<Resource> {
-    vec![ingress_class::row(), ingress::row(), ip_address::row(), network_policy::row(), service_cidr::row()]
+    let (address, range) = (ip_address::row(), service_cidr::row());
+    let beta = [&address, &range].map(|row| row.also_in("v1beta1").deprecated_since(34, 37, None));
+    let mut rows = vec![ingress_class::row(), ingress::row(), address, network_policy::row(), range];
+    rows.extend(beta);
+    rows
 }
 
 /// A reference to an object of any kind, where one is set.

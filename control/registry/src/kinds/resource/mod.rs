@@ -1,6 +1,8 @@
 //! `resource.k8s.io`: devices.
 
 mod device_class;
+mod device_taint_rule;
+mod earlier;
 mod resource_claim;
 mod resource_claim_template;
 mod resource_slice;
@@ -10,7 +12,14 @@ use crate::resource::Resource;
 use sampan_api::names;
 
 pub(super) fn rows() -> Vec<Resource> {
-    vec![device_class::row(), resource_claim::row(), resource_claim_template::row(), resource_slice::row()]
+    let mut rows =
+        vec![device_class::row(), resource_claim::row(), resource_claim_template::row(), resource_slice::row()];
+    let second = rows.iter().map(|row| row.also_in("v1beta2")).collect::<Vec<_>>();
+    let first = earlier::rows(&rows);
+    rows.extend(second);
+    rows.extend(first);
+    rows.push(device_taint_rule::row());
+    rows
 }
 
 /// Longest C identifier of an attribute or a capacity, bytes.

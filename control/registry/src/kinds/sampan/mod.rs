@@ -7,5 +7,6 @@ mod scheduling_policy;
 use crate::resource::Resource;
 
 pub(super) fn rows() -> Vec<Resource> {
-    vec![change::row(), decision::batch_row(), decision::row(), scheduling_policy::row()]
+    let rows = [change::row(), decision::batch_row(), decision::row(), scheduling_policy::row()];
+    rows.into_iter().map(Resource::by_default).collect()
 }

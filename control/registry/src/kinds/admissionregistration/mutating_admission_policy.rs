@@ -1,0 +1,92 @@
+//! MutatingAdmissionPolicies: changes of objects on their way in, as expressions.
+
+use super::super::columns::Tabled;
+use super::super::rules::Rules;
+use super::super::validation::checks::{one_of, required_one_of};
+use super::super::validation::{At, FieldErrors};
+use super::expressions::Expressions;
+use super::matching;
+use super::validating_admission_policy::{CELLS, param_kind};
+use crate::resource::Resource;
+use crate::strategy::Generation;
+use sampan_cel::admission::Params;
+
+pub(super) fn row() -> Resource {
+    Resource::new("admissionregistration.k8s.io", "v1beta1", "mutatingadmissionpolicies", "MutatingAdmissionPolicy")
+        .cluster_scoped()
+        .categories(["api-extensions"])
+        .strategy(RULES)
+        .table(CELLS)
+}
+
+const RULES: Rules = Rules {
+    finalizers_without_domain: true,
+    validate: Some(|_, policy| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(policy).get("spec"), &mut errors);
+        errors
+    }),
+    unconditional_update: false,
+    generation: Generation::Spec,
+    ..Rules::NONE
+};
+
+/// Reasons and words of `validateMutatingAdmissionPolicySpec`.
+fn spec(spec: At<'_>, errors: &mut FieldErrors) {
+    one_of(spec.get("failurePolicy"), errors, &["Fail", "Ignore"]);
+    let kind = spec.get("paramKind");
+    let params = if kind.is_set() { Params::Declared } else { Params::None };
+    if kind.is_set() {
+        param_kind(kind, errors);
+    }
+    let constraints = spec.get("matchConstraints");
+    if constraints.is_set() {
+        matching::resources(constraints, errors);
+        let rules = constraints.get("resourceRules");
+        if rules.is_empty() {
+            rules.required(errors, "");
+        }
+        matching::mutable(rules, errors);
+    } else {
+        constraints.required(errors, "");
+    }
+    matching::conditions(spec.get("matchConditions"), params, errors);
+    let mut expressions = Expressions::new(params);
+    expressions.variables(spec.get("variables"), errors);
+    let mutations = spec.get("mutations");
+    if mutations.is_empty() {
+        mutations.required(errors, "mutations must contain at least one item");
+    }
+    for one in mutations.items() {
+        mutation(one, errors);
+    }
+    required_one_of(spec.get("reinvocationPolicy"), errors, &["IfNeeded", "Never"]);
+}
+
+/// The sorts of mutation: the patch type, its field, and what an error shows of the field where it is of another type.
+const PATCHES: [(&str, &str, &str); 2] =
+    [("ApplyConfiguration", "applyConfiguration", "{applyConfiguration}"), ("JSONPatch", "jsonPatch", "{jsonPatch}")];
+
+/// The expressions themselves are compiled by who evaluates them.
+fn mutation(mutation: At<'_>, errors: &mut FieldErrors) {
+    let wanted = mutation.get("patchType");
+    let known = PATCHES.map(|(name, ..)| name);
+    if !known.contains(&wanted.text()) {
+        return required_one_of(wanted, errors, &known);
+    }
+    for (name, field, _) in PATCHES.into_iter().filter(|(name, ..)| *name == wanted.text()) {
+        let patch = mutation.get(field);
+        let expression = patch.get("expression");
+        if patch.is_set() && expression.text().trim().is_empty() {
+            expression.required(errors, "");
+        } else if !patch.is_set() {
+            patch.required(errors, &format!("must be specified when patchType is {name}"));
+        }
+    }
+    for (_, field, shown) in PATCHES.into_iter().filter(|(name, ..)| *name != wanted.text()) {
+        let patch = mutation.get(field);
+        if patch.is_set() {
+            patch.invalid_as(errors, shown, format!("must not be specified when patchType is {}", wanted.text()));
+        }
+    }
+}

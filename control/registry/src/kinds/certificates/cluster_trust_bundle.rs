@@ -1,0 +1,150 @@
+//! ClusterTrustBundles: certificates of authorities that all of a cluster may trust.
+
+use super::super::columns::Tabled;
+use super::super::rules::Rules;
+use super::super::validation::checks::immutable;
+use super::super::validation::{At, FieldErrors};
+use crate::resource::Resource;
+use sampan_api::field::go_quote;
+use sampan_api::names;
+use sampan_api::object::Object;
+use std::collections::BTreeMap;
+use x509_parser::pem::Pem;
+
+pub(super) fn row() -> Resource {
+    Resource::new("certificates.k8s.io", "v1beta1", "clustertrustbundles", "ClusterTrustBundle")
+        .cluster_scoped()
+        .selectable("spec.signerName")
+        .gated("ClusterTrustBundle")
+        .strategy(RULES)
+        .table(&[])
+}
+
+const RULES: Rules = Rules {
+    // The signer's name, which is not at hand here, says which names are allowed.
+    name: |_| Vec::new(),
+    validate: Some(|_, bundle| {
+        let mut errors = FieldErrors::default();
+        let at = At::object(bundle);
+        named(bundle, &mut errors);
+        trust_bundle(at.get("spec").get("trustBundle"), &mut errors);
+        errors
+    }),
+    validate_update: Some(|_, bundle, old| {
+        let mut errors = FieldErrors::default();
+        let (at, old) = (At::object(bundle), At::object(old));
+        let (spec, before) = (at.get("spec"), old.get("spec"));
+        named(bundle, &mut errors);
+        if spec.get("trustBundle").value() != before.get("trustBundle").value() {
+            trust_bundle(spec.get("trustBundle"), &mut errors);
+        }
+        immutable(spec.get("signerName"), before.get("signerName"), &mut errors);
+        errors
+    }),
+    unconditional_update: false,
+    ..Rules::NONE
+};
+
+/// The name, which begins with the signer's where there is one, and the signer's.
+fn named(bundle: &Object, errors: &mut FieldErrors) {
+    let at = At::object(bundle);
+    let (metadata, spec) = (at.get("metadata"), at.get("spec"));
+    let (name, signer) = (metadata.get("name"), spec.get("signerName"));
+    if signer.is_empty() {
+        let wrong = match name.text().contains(':') {
+            true => vec!["ClusterTrustBundle without signer name must not have \":\" in its name".to_owned()],
+            false => names::dns1123_subdomain(name.text()),
+        };
+        return name.invalid_each(errors, wrong);
+    }
+    let prefix = format!("{}:", signer.text().replace('/', ":"));
+    let wrong = match name.text().strip_prefix(&prefix) {
+        Some(rest) => names::dns1123_subdomain(rest),
+        None => {
+            let signer = signer.text();
+            vec![format!("ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}")]
+        }
+    };
+    name.invalid_each(errors, wrong);
+    signer_name(signer, errors);
+}
+
+/// A domain and a path: words of `ValidateSignerName`.
+fn signer_name(at: At<'_>, errors: &mut FieldErrors) {
+    let text = at.text();
+    let (Some((domain, path)), 1) = (text.split_once('/'), text.matches('/').count()) else {
+        return at.invalid(errors, "must be a fully qualified domain and path of the form 'example.com/signer-name'");
+    };
+    if domain.len() > DOMAIN_MAX {
+        at.too_long(errors, DOMAIN_MAX);
+    }
+    labels(at, domain, names::dns1123_label, errors);
+    if !domain.contains('.') {
+        at.invalid_as(errors, domain, "should be a domain with at least two segments separated by dots");
+    }
+    labels(at, path, names::dns1123_subdomain, errors);
+    if text.len() > SIGNER_MAX {
+        at.too_long(errors, SIGNER_MAX);
+    }
+}
+
+/// The first of the text's labels that is wrong is told.
+fn labels(at: At<'_>, text: &str, rule: fn(&str) -> Vec<String>, errors: &mut FieldErrors) {
+    let wrong = text.split('.').map(|label| (label, rule(label))).find(|(_, wrong)| !wrong.is_empty());
+    for (label, why) in wrong.into_iter().flat_map(|(label, all)| all.into_iter().map(move |why| (label, why))) {
+        at.invalid_as(errors, text, format!("validating label {}: {why}", go_quote(label)));
+    }
+}
+
+/// Bytes of a signer's domain.
+const DOMAIN_MAX: usize = 253;
+/// Bytes of a signer's name: the domain, and a path that holds a label and a subdomain.
+const SIGNER_MAX: usize = DOMAIN_MAX + 1 + 253 + 63 + 1;
+/// Bytes of a bundle.
+const BUNDLE_MAX: usize = 1024 * 1024;
+/// What an error shows in place of a bundle.
+const OMITTED: &str = "<value omitted>";
+
+/// Certificates of authorities, each once, and at least one.
+fn trust_bundle(at: At<'_>, errors: &mut FieldErrors) {
+    if at.len() > BUNDLE_MAX {
+        return at.too_long(errors, BUNDLE_MAX);
+    }
+    let mut seen: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
+    let mut sound = true;
+    // Text that is no block is passed over, as Go does.
+    let blocks = Pem::iter_from_buffer(at.text().as_bytes()).filter_map(Result::ok);
+    for (index, block) in blocks.enumerate() {
+        match anchor(&block) {
+            Ok(()) => seen.entry(block.contents).or_default().push(index),
+            Err(why) => {
+                sound = false;
+                at.invalid_as(errors, OMITTED, format!("entry {index} {why}"));
+            }
+        }
+    }
+    if !sound {
+        return;
+    }
+    if seen.is_empty() {
+        at.invalid_as(errors, OMITTED, "at least one trust anchor must be provided");
+    }
+    for indices in seen.values().filter(|indices| indices.len() > 1) {
+        let shown: Vec<String> = indices.iter().map(usize::to_string).collect();
+        at.invalid_as(errors, OMITTED, format!("duplicate trust anchor (indices [{}])", shown.join(" ")));
+    }
+}
+
+/// Why a block is no certificate of an authority.
+fn anchor(block: &Pem) -> Result<(), String> {
+    if block.label != "CERTIFICATE" {
+        return Err(format!("has bad block type: {}", block.label));
+    }
+    let Ok(certificate) = block.parse_x509() else {
+        return Err("does not parse as X.509".to_owned());
+    };
+    if !certificate.is_ca() {
+        return Err("does not have the CA bit set".to_owned());
+    }
+    Ok(())
+}
