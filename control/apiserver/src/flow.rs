@@ -10,6 +10,7 @@ pub mod seats;
 pub mod suggested;
 
 use crate::request_info::RequestInfo;
+use http::HeaderValue;
 use sampan_api::UserInfo;
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
@@ -19,6 +20,8 @@ use std::hash::{BuildHasher, RandomState};
 pub struct Level {
     /// Its name.
     pub name: Cow<'static, str>,
+    /// The UID of its object, where it is one.
+    pub uid: Option<HeaderValue>,
     /// Whether it is limited.
     pub kind: LevelKind,
 }
@@ -77,15 +80,24 @@ impl Queuing {
 pub struct FlowSchema {
     /// Its name.
     pub name: Cow<'static, str>,
+    /// The UID of its object, where it is one.
+    pub uid: Option<HeaderValue>,
     /// The name of its level.
     pub level: Cow<'static, str>,
     /// The matching schema with the lowest is a request's.
     pub precedence: u32,
     /// `None`: all its requests are one flow.
     pub distinguisher: Option<Distinguisher>,
+    /// The schema applies to a request that one of these applies to.
+    pub policies: Vec<Policy>,
+}
+
+/// A PolicyRulesWithSubjects.
+#[derive(Clone, Debug)]
+pub struct Policy {
     /// The users that it applies to: any of them.
     pub subjects: Vec<Subject>,
-    /// The schema applies to a request that matches one of these.
+    /// It applies to a request that matches one of these.
     pub rules: Vec<Rule>,
 }
 
@@ -127,6 +139,8 @@ pub enum Rule {
 pub struct Placement {
     /// Index of the level.
     pub level: usize,
+    /// Index of the schema; `None`: no schema matches.
+    pub schema: Option<usize>,
     /// The flow, as a hash of the schema and of what distinguishes its flows.
     pub flow: u64,
 }
@@ -159,16 +173,26 @@ impl Classifier {
 
     /// The level and flow of a request of `user`.
     pub fn place(&self, user: &UserInfo, info: &RequestInfo) -> Placement {
-        let found = self.schemas.iter().find(|(schema, _)| schema.matches(user, info));
-        let Some((schema, level)) = found else {
-            return Placement { level: self.otherwise, flow: self.hasher.hash_one(&user.name) };
+        let found = self.schemas.iter().position(|(schema, _)| schema.matches(user, info));
+        let Some((at, (schema, level))) = found.map(|at| (at, &self.schemas[at])) else {
+            return Placement { level: self.otherwise, schema: None, flow: self.hasher.hash_one(&user.name) };
         };
         let flow = match schema.distinguisher {
             Some(Distinguisher::ByUser) => self.hasher.hash_one((&*schema.name, &*user.name)),
             Some(Distinguisher::ByNamespace) => self.hasher.hash_one((&*schema.name, info.namespace())),
             None => self.hasher.hash_one(&*schema.name),
         };
-        Placement { level: *level, flow }
+        Placement { level: *level, schema: Some(at), flow }
+    }
+
+    /// The schemas, by precedence.
+    pub fn schemas(&self) -> impl Iterator<Item = &FlowSchema> {
+        self.schemas.iter().map(|(schema, _)| schema)
+    }
+
+    /// The schema of a placement that this classifier made.
+    pub fn schema(&self, placement: &Placement) -> Option<&FlowSchema> {
+        Some(&self.schemas.get(placement.schema?)?.0)
     }
 }
 
@@ -178,7 +202,11 @@ fn holds(list: &[Cow<'static, str>], wanted: &str) -> bool {
 
 impl FlowSchema {
     fn matches(&self, user: &UserInfo, info: &RequestInfo) -> bool {
-        self.subjects.iter().any(|subject| subject.matches(user)) && self.rules.iter().any(|rule| rule.matches(info))
+        let applies = |policy: &Policy| {
+            let subject = policy.subjects.iter().any(|subject| subject.matches(user));
+            subject && policy.rules.iter().any(|rule| rule.matches(info))
+        };
+        self.policies.iter().any(applies)
     }
 }
 

@@ -176,3 +176,7 @@ pub const DOCUMENT_MAX_AGE_SECONDS: u32 = 3600;
 pub const EVICTION_TRIES_MAX: usize = 20;
 /// Disruptions of one budget that its controller has not seen; with more, none is allowed (Go's `MaxDisruptedPodSize`).
 pub const DISRUPTED_PODS_MAX: usize = 2000;
+/// Priority levels in force: each request that waits is weighed against all of them. Kubernetes has no bound.
+pub const LEVELS_MAX: usize = 256;
+/// Flow schemas in force: each request is held against them in their order. Kubernetes has no bound.
+pub const SCHEMAS_MAX: usize = 1024;

@@ -9,8 +9,11 @@ use super::{Classifier, LevelKind, LimitResponse, Placement};
 use crate::limits::{RETRY_AFTER_SECONDS, SEAT_WAIT_MAX, SEATS_MAX};
 use crate::metrics::{Metrics, Up};
 use crate::request_info::RequestInfo;
+use arc_swap::ArcSwap;
+use http::HeaderValue;
 use parking_lot::Mutex;
 use sampan_api::{Status, UserInfo};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -25,17 +28,21 @@ pub struct Seats {
 }
 
 struct Inner {
-    classifier: Classifier,
-    /// Of each level, in the classifier's order.
-    rules: Vec<LevelRule>,
+    plan: ArcSwap<Plan>,
     state: Mutex<State>,
     metrics: Arc<Metrics>,
 }
 
+/// The levels and schemas that are in force.
+struct Plan {
+    classifier: Classifier,
+    /// The place in [`State::levels`] of each of the classifier's levels.
+    places: Vec<usize>,
+}
+
 /// Seats and waiting places of a level.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct LevelRule {
-    exempt: bool,
     /// Seats that no other level gets.
     guaranteed: usize,
     /// Seats that it has when every other level uses no more than is guaranteed to it.
@@ -48,6 +55,7 @@ struct LevelRule {
 struct State {
     /// Seats taken.
     taken: usize,
+    /// A level keeps its place as long as there is one of its name. One that has gone keeps it until its requests are done.
     levels: Vec<LevelState>,
     /// Counts waiters and turns: who waits is known by it, and who had the last turn.
     clock: u64,
@@ -55,6 +63,9 @@ struct State {
 
 #[derive(Default)]
 struct LevelState {
+    /// `None`: there is no such level any more.
+    name: Option<Cow<'static, str>>,
+    rule: LevelRule,
     taken: usize,
     waiting: usize,
     /// Those that hold a seat or wait for one.
@@ -99,7 +110,8 @@ impl LevelState {
 impl Inner {
     /// Whether one more request of `flow` may begin.
     fn may_begin(&self, state: &State, level: usize, flow: u64) -> bool {
-        let (rule, of_level) = (self.rules[level], &state.levels[level]);
+        let of_level = &state.levels[level];
+        let rule = of_level.rule;
         // One part is left for the next flow to come.
         let known = usize::from(of_level.flows.contains_key(&flow));
         let flows = of_level.flows.len() + 1 - known;
@@ -110,14 +122,13 @@ impl Inner {
         if of_level.taken < rule.guaranteed {
             return true;
         }
-        let reserved = |at: usize| self.rules[at].guaranteed.saturating_sub(state.levels[at].taken);
-        let reserved: usize = (0..self.rules.len()).map(reserved).sum();
+        let reserved: usize = state.levels.iter().map(|level| level.rule.guaranteed.saturating_sub(level.taken)).sum();
         state.taken + reserved < SEATS_MAX
     }
 
     /// Gives seats to those who wait for them, as long as there are any.
     fn dispatch(&self, state: &mut State) {
-        for level in 0..self.rules.len() {
+        for level in 0..state.levels.len() {
             while let Some((_, _, flow)) = state.levels[level].next.first().copied() {
                 if !self.may_begin(state, level, flow) {
                     break;
@@ -144,9 +155,9 @@ impl Inner {
     }
 }
 
-impl Seats {
-    /// As many seats as [`SEATS_MAX`] says, divided by the shares of the levels.
-    pub fn new(classifier: Classifier, metrics: Arc<Metrics>) -> Self {
+impl State {
+    /// Gives each of the classifier's levels its place and its rule.
+    fn settle(&mut self, classifier: Classifier) -> Plan {
         let shares = |kind: &LevelKind| match kind {
             LevelKind::Exempt => 0,
             LevelKind::Limited(limited) => limited.shares as usize,
@@ -169,19 +180,86 @@ impl Seats {
                 },
                 LevelKind::Exempt => (0, 0),
             };
-            let exempt = matches!(kind, LevelKind::Exempt);
-            LevelRule { exempt, guaranteed, most: SEATS_MAX - (reserved - guaranteed), waiting_of_flow, waiting }
+            LevelRule { guaranteed, most: SEATS_MAX - (reserved - guaranteed), waiting_of_flow, waiting }
         };
-        let rules: Vec<LevelRule> = classifier.levels().iter().map(|level| rule(&level.kind)).collect();
-        let levels = rules.iter().map(|_| LevelState::default()).collect();
-        let state = Mutex::new(State { levels, ..State::default() });
-        Self { inner: Arc::new(Inner { classifier, rules, state, metrics }) }
+        let known: HashMap<&str, usize> =
+            classifier.levels().iter().enumerate().map(|(at, level)| (level.name.as_ref(), at)).collect();
+        let mut places = vec![None; classifier.levels().len()];
+        for (place, level) in self.levels.iter_mut().enumerate() {
+            match level.name.as_deref().and_then(|name| known.get(name)) {
+                Some(at) => places[*at] = Some(place),
+                None => {
+                    level.name = None;
+                    level.rule = LevelRule { most: SEATS_MAX - reserved, ..LevelRule::default() };
+                }
+            }
+        }
+        let mut free = self.free_places().into_iter();
+        let mut settled = Vec::with_capacity(places.len());
+        for (level, place) in classifier.levels().iter().zip(places) {
+            let place = place.or_else(|| free.next()).unwrap_or_else(|| {
+                self.levels.push(LevelState::default());
+                self.levels.len() - 1
+            });
+            let state = &mut self.levels[place];
+            (state.name, state.rule) = (Some(level.name.clone()), rule(&level.kind));
+            settled.push(place);
+        }
+        Plan { classifier, places: settled }
+    }
+
+    /// Places of levels that have gone and whose requests are done.
+    fn free_places(&self) -> Vec<usize> {
+        let free = self.levels.iter().enumerate().filter(|(_, level)| level.name.is_none() && level.flows.is_empty());
+        free.map(|(place, _)| place).collect()
+    }
+}
+
+/// Where a request belongs.
+pub struct Placed {
+    /// The level and flow.
+    pub placement: Placement,
+    /// Whether it needs no seat there.
+    pub exempt: bool,
+    /// The objects that say so, where objects do.
+    pub by: Option<By>,
+}
+
+/// The UIDs of a FlowSchema and of its PriorityLevelConfiguration.
+#[derive(Clone)]
+pub struct By {
+    /// Of the schema that the request matches.
+    pub schema: HeaderValue,
+    /// Of its level.
+    pub level: HeaderValue,
+}
+
+impl Seats {
+    /// As many seats as [`SEATS_MAX`] says, divided by the shares of the levels.
+    pub fn new(classifier: Classifier, metrics: Arc<Metrics>) -> Self {
+        let mut state = State::default();
+        let plan = state.settle(classifier);
+        Self { inner: Arc::new(Inner { plan: ArcSwap::from_pointee(plan), state: Mutex::new(state), metrics }) }
+    }
+
+    /// Puts other levels and schemas in force. Who holds a seat keeps it; who waits goes on by what its level is now, and
+    /// where that has gone, as one of a level to which nothing is guaranteed.
+    pub fn configure(&self, classifier: Classifier) {
+        let mut state = self.inner.state.lock();
+        let plan = state.settle(classifier);
+        self.inner.plan.store(Arc::new(plan));
+        self.inner.dispatch(&mut state);
     }
 
     /// The level and flow of a request, and whether it needs no seat there.
-    pub fn place(&self, user: &UserInfo, info: &RequestInfo) -> (Placement, bool) {
-        let placement = self.inner.classifier.place(user, info);
-        (placement, self.inner.rules[placement.level].exempt)
+    pub fn place(&self, user: &UserInfo, info: &RequestInfo) -> Placed {
+        let plan = self.inner.plan.load();
+        let found = plan.classifier.place(user, info);
+        let level = &plan.classifier.levels()[found.level];
+        let placement = Placement { level: plan.places[found.level], ..found };
+        let by = plan.classifier.schema(&found).zip(level.uid.clone());
+        let by = by.and_then(|(schema, level)| Some(By { schema: schema.uid.clone()?, level }));
+        Placed { placement, exempt: matches!(level.kind, LevelKind::Exempt), by }
     }
 
     /// Takes a seat, or waits for one: at most [`SEAT_WAIT_MAX`]. Error: 429.
@@ -200,10 +278,10 @@ impl Seats {
 
     /// A place in the queue; `None`: a seat at once.
     fn enqueue(&self, placement: Placement) -> Result<Option<Waiting>, ()> {
-        let Placement { level, flow } = placement;
+        let Placement { level, flow, .. } = placement;
         let mut guard = self.inner.state.lock();
         let state = &mut *guard;
-        let rule = self.inner.rules[level];
+        let rule = state.levels[level].rule;
         if self.inner.may_begin(state, level, flow) {
             state.clock += 1;
             state.taken += 1;
@@ -266,7 +344,7 @@ impl Drop for Waiting {
         }
         let inner = &self.seats.inner;
         let mut state = inner.state.lock();
-        let Placement { level, flow } = self.placement;
+        let Placement { level, flow, .. } = self.placement;
         // Under the lock nobody gives it a seat any more.
         let given = self.turn.try_recv().is_ok();
         state.taken -= usize::from(given);
@@ -341,4 +419,83 @@ impl Seat {
 /// The refusal of a request for which there is no room now.
 pub fn too_many_requests() -> Status {
     Status::too_many_requests("Too many requests, please try again later.", RETRY_AFTER_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::objects::{classifier, objects};
+    use http::Method;
+    use sampan_api::Object;
+    use serde_json::json;
+
+    fn info() -> RequestInfo {
+        RequestInfo::read(&Method::GET, &"/api/v1/namespaces/a/pods".parse().expect("a URI")).expect("a path")
+    }
+
+    /// The suggested objects, and a level of one seat's share and no queue with a schema for one user.
+    fn with_level(shares: u32) -> Vec<Object> {
+        let api = crate::flow::objects::API_VERSION;
+        let level = json!({"apiVersion": api, "kind": "PriorityLevelConfiguration",
+            "metadata": {"name": "mine", "uid": "level-uid"}, "spec": {"type": "Limited", "limited": {
+                "nominalConcurrencyShares": shares, "limitResponse": {"type": "Reject"}}}});
+        let rule = json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]});
+        let schema = json!({"apiVersion": api, "kind": "FlowSchema",
+            "metadata": {"name": "mine", "uid": "schema-uid"}, "spec": {"matchingPrecedence": 50,
+                "priorityLevelConfiguration": {"name": "mine"},
+                "rules": [{"subjects": [{"kind": "User", "user": {"name": "ann"}}], "resourceRules": [rule]}]}});
+        let mut all = objects();
+        all.extend([level, schema].into_iter().filter_map(Object::from_value));
+        all
+    }
+
+    #[tokio::test]
+    async fn objects_take_the_place_of_what_was_in_force() {
+        let seats = Seats::new(classifier(&objects()), Arc::new(Metrics::default()));
+        let (ann, info) = (UserInfo::new("ann", ["system:authenticated"]), info());
+        let before = seats.place(&ann, &info);
+        assert!(before.by.is_none(), "objects without a UID are none");
+        let held = seats.take(before.placement, &info).await.expect("a seat");
+        seats.configure(classifier(&with_level(1)));
+        let placed = seats.place(&ann, &info);
+        let by = placed.by.clone().expect("the objects");
+        assert_eq!((by.schema.as_bytes(), by.level.as_bytes()), (&b"schema-uid"[..], &b"level-uid"[..]));
+        assert_ne!(placed.placement.level, before.placement.level);
+        assert_eq!(seats.counts(), (1, 0), "who holds a seat keeps it");
+        let own = seats.take(placed.placement, &info).await.expect("a seat of its level");
+        // The level goes while a request is in it: its place is kept until that is done, and then given to another.
+        seats.configure(classifier(&objects()));
+        assert_eq!(seats.place(&ann, &info).placement.level, before.placement.level);
+        let places = seats.inner.state.lock().levels.len();
+        seats.configure(classifier(&with_level(2)));
+        assert_eq!(seats.inner.state.lock().levels.len(), places + 1, "the place is not free yet");
+        drop((held, own));
+        assert_eq!(seats.counts(), (0, 0));
+        for _ in 0..10 {
+            seats.configure(classifier(&objects()));
+            seats.configure(classifier(&with_level(2)));
+        }
+        assert_eq!(seats.inner.state.lock().levels.len(), places + 1, "places are used again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_goes_on_when_levels_change() {
+        let seats = Seats::new(classifier(&with_level(1)), Arc::new(Metrics::default()));
+        let (ann, info) = (UserInfo::new("bob", ["system:authenticated"]), info());
+        let placement = seats.place(&ann, &info).placement;
+        let mut held = Vec::new();
+        // One flow of a level gets half of what there is for it.
+        while let Ok(None) = seats.enqueue(placement) {
+            held.push(());
+        }
+        assert_eq!(seats.counts().1, 0, "the one that was made last has left");
+        let waiting = seats.enqueue(placement).expect("a place").expect("no seat");
+        seats.configure(classifier(&objects()));
+        for () in held.drain(..) {
+            seats.inner.release(placement);
+        }
+        waiting.turn().await.expect("it has its turn");
+        seats.inner.release(placement);
+        assert_eq!(seats.counts(), (0, 0));
+    }
 }

@@ -1,7 +1,9 @@
 //! Kubernetes' mandatory and suggested levels and schemas (k8s.io/apiserver,
 //! `pkg/apis/flowcontrol/bootstrap/default.go`).
 
-use super::{Classifier, Distinguisher, FlowSchema, Level, LevelKind, LimitResponse, Limited, Queuing, Rule, Subject};
+use super::{
+    Classifier, Distinguisher, FlowSchema, Level, LevelKind, LimitResponse, Limited, Policy, Queuing, Rule, Subject,
+};
 use sampan_api::user::{
     GROUP_AUTHENTICATED, GROUP_MASTERS, GROUP_NODES, GROUP_SERVICE_ACCOUNTS, GROUP_UNAUTHENTICATED,
 };
@@ -20,6 +22,7 @@ pub fn classifier() -> Classifier {
 pub(super) fn levels() -> Vec<Level> {
     let level = |name: &'static str, shares: u32, lendable_percent: u32, queues: u32, hand_size: u32| Level {
         name: name.into(),
+        uid: None,
         kind: LevelKind::Limited(Limited {
             shares,
             lendable_percent,
@@ -27,7 +30,7 @@ pub(super) fn levels() -> Vec<Level> {
         }),
     };
     vec![
-        Level { name: "exempt".into(), kind: LevelKind::Exempt },
+        Level { name: "exempt".into(), uid: None, kind: LevelKind::Exempt },
         level("node-high", 40, 25, 64, 6),
         level("system", 30, 33, 64, 6),
         level("leader-election", 10, 0, 16, 4),
@@ -36,6 +39,7 @@ pub(super) fn levels() -> Vec<Level> {
         level("global-default", 20, 50, 128, 6),
         Level {
             name: "catch-all".into(),
+            uid: None,
             kind: LevelKind::Limited(Limited { shares: 5, lendable_percent: 0, response: LimitResponse::Reject }),
         },
     ]
@@ -85,7 +89,14 @@ type Rules = (Option<Distinguisher>, Vec<Subject>, Vec<Rule>);
 
 fn schema(name: &'static str, level: &'static str, precedence: u32, rules: Rules) -> FlowSchema {
     let (distinguisher, subjects, rules) = rules;
-    FlowSchema { name: name.into(), level: level.into(), precedence, distinguisher, subjects, rules }
+    FlowSchema {
+        name: name.into(),
+        uid: None,
+        level: level.into(),
+        precedence,
+        distinguisher,
+        policies: vec![Policy { subjects, rules }],
+    }
 }
 
 const CHANGE: &[&str] = &["get", "create", "update"];
