@@ -29,6 +29,7 @@ pub mod resource_quota;
 pub mod role_aggregation;
 mod served;
 mod service;
+pub mod service_cidrs;
 pub mod token_secret;
 mod trigger;
 
@@ -126,6 +127,7 @@ pub fn start(config: Config) -> Result<(), Error> {
     endpointslice::start(&context)?;
     endpointslice_mirroring::start(&context)?;
     ip_addresses::start(&context)?;
+    service_cidrs::start(&context)?;
     disruption::start(&context)?;
     deployment::start(&context)?;
     garbage::start(&context)?;

@@ -11,6 +11,7 @@ use crate::retention::Floors;
 use crate::seal::Seal;
 use crate::strategy::{Capabilities, Context};
 use crate::table::{Current, Index, ResourceTable, TableChanges, storage_prefix};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use sampan_api::limits::{NESTING_MAX, OBJECT_MAX};
 use sampan_api::object::Object;
@@ -65,7 +66,7 @@ pub(crate) struct Inner {
     pub(crate) env: Env,
     pub(crate) table: Arc<Current>,
     pub(crate) codec: Arc<dyn Codec>,
-    pub(crate) pools: Pools,
+    pub(crate) pools: ArcSwap<Pools>,
     pub(crate) capabilities: Capabilities,
     pub(crate) gates: Gates,
     pub(crate) decoder: Arc<StoredDecoder>,
@@ -124,7 +125,7 @@ impl Registry {
             env,
             table: Arc::new(Current::new(table)),
             codec,
-            pools,
+            pools: ArcSwap::from_pointee(pools),
             capabilities,
             gates,
             decoder,

@@ -168,7 +168,7 @@ impl Registry {
             match claim {
                 Claim::Release { pool, item } => taken.push(Taken::release(pool, &item)),
                 Claim::Take { pool, item, path, shown } => {
-                    let claim = Taken::item(self.pool(pool)?, pool, &item, &path, shown);
+                    let claim = Taken::item(&self.pool(pool)?, pool, &item, &path, shown);
                     let claim = claim.map_err(|error| Error::invalid(place.storage, object.name(), error))?;
                     if let Taken::Take { key, refusal: Some(refusal) } = &claim
                         && (!draws.insert(key.clone()) || refused.iter().any(|refused| **refused == **key))

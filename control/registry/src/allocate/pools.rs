@@ -10,14 +10,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// A range of items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A range of items, or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pool {
     /// The addresses of a network; its own, its broadcast and its first (the API's own) are not drawn, but the first may
     /// be asked for.
     Addresses { network: Ipv4Addr, prefix: u8 },
     /// Ports from `first` to `last`, both included.
     Ports { first: u16, last: u16 },
+    /// The items of all of these; none where there are none.
+    All(Arc<[Pool]>),
 }
 
 /// The pools of a cluster, by name.
@@ -45,37 +47,55 @@ pub(crate) enum Taken {
 
 impl Pool {
     /// Number of items that may be drawn.
-    fn size(self) -> u64 {
+    fn size(&self) -> u64 {
         match self {
-            Self::Addresses { prefix, .. } => (1u64 << (32 - u32::from(prefix.min(32)))).saturating_sub(3).max(1),
-            Self::Ports { first, last } => u64::from(last.saturating_sub(first)) + 1,
+            Self::Addresses { prefix, .. } => (1u64 << (32 - u32::from(*prefix.min(&32)))).saturating_sub(3).max(1),
+            Self::Ports { first, last } => u64::from(last.saturating_sub(*first)) + 1,
+            Self::All(pools) => pools.iter().map(Self::size).sum(),
         }
     }
 
-    fn item(self, index: u64) -> String {
+    /// An item by its index; `None`: there are not so many.
+    fn item(&self, index: u64) -> Option<String> {
+        if index >= self.size() {
+            return None;
+        }
         match self {
             Self::Addresses { network, .. } => {
-                Ipv4Addr::from(u32::from(network).wrapping_add(index as u32 + 2)).to_string()
+                Some(Ipv4Addr::from(u32::from(*network).wrapping_add(index as u32 + 2)).to_string())
             }
-            Self::Ports { first, .. } => (u64::from(first) + index).to_string(),
+            Self::Ports { first, .. } => Some((u64::from(*first) + index).to_string()),
+            Self::All(pools) => {
+                let mut index = index;
+                for pool in pools.iter() {
+                    match index.checked_sub(pool.size()) {
+                        Some(rest) => index = rest,
+                        None => return pool.item(index),
+                    }
+                }
+                None
+            }
         }
     }
 
     /// The reason why an item is none of this pool, in Kubernetes' words.
-    fn refuse(self, item: &str) -> Option<String> {
+    fn refuse(&self, item: &str) -> Option<String> {
         match self {
             Self::Addresses { network, prefix } => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
-                let inside = item.parse::<Ipv4Addr>().is_ok_and(|ip| u32::from(ip) & mask == u32::from(network) & mask);
+                let mask = u32::MAX.checked_shl(32 - u32::from(*prefix.min(&32))).unwrap_or(0);
+                let inside =
+                    item.parse::<Ipv4Addr>().is_ok_and(|ip| u32::from(ip) & mask == u32::from(*network) & mask);
                 let edge = item
                     .parse::<Ipv4Addr>()
                     .is_ok_and(|ip| matches!(u32::from(ip) & !mask, 0) || u32::from(ip) | mask == u32::MAX);
-                (!inside || edge).then(|| {
-                    format!("failed to allocate IP {item}: the provided network does not match the current range")
-                })
+                (!inside || edge).then(|| outside(item))
+            }
+            Self::All(pools) => {
+                let fits = pools.iter().any(|pool| pool.refuse(item).is_none());
+                (!fits).then(|| pools.iter().find_map(|pool| pool.refuse(item)).unwrap_or_else(|| outside(item)))
             }
             Self::Ports { first, last } => {
-                let inside = item.parse::<u16>().is_ok_and(|port| (first..=last).contains(&port));
+                let inside = item.parse::<u16>().is_ok_and(|port| (first..=last).contains(&&port));
                 (!inside).then(|| {
                     format!("provided port is not in the valid range. The range of valid ports is {first}-{last}")
                 })
@@ -83,12 +103,18 @@ impl Pool {
         }
     }
 
-    fn taken(self, item: &str) -> String {
+    fn taken(&self, item: &str) -> String {
         match self {
-            Self::Addresses { .. } => format!("failed to allocate IP {item}: provided IP is already allocated"),
+            Self::Addresses { .. } | Self::All(_) => {
+                format!("failed to allocate IP {item}: provided IP is already allocated")
+            }
             Self::Ports { .. } => "provided port is already allocated".into(),
         }
     }
+}
+
+fn outside(item: &str) -> String {
+    format!("failed to allocate IP {item}: the provided network does not match the current range")
 }
 
 impl Pools {
@@ -98,13 +124,13 @@ impl Pools {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Pool> {
-        self.0.get(name).copied()
+        self.0.get(name).cloned()
     }
 }
 
 impl Taken {
     /// The claim on this very item of a range; the error where it is none of it.
-    pub(crate) fn item(kind: Pool, pool: &str, item: &str, path: &Path, shown: BadValue) -> Result<Self, FieldErrors> {
+    pub(crate) fn item(kind: &Pool, pool: &str, item: &str, path: &Path, shown: BadValue) -> Result<Self, FieldErrors> {
         if let Some(why) = kind.refuse(item) {
             return Err([FieldError::invalid(path, shown, why)].into_iter().collect());
         }
@@ -165,8 +191,17 @@ impl Draws {
 }
 
 impl Registry {
+    /// Gives a pool another range; what is held stays so.
+    pub fn set_pool(&self, name: &'static str, pool: Pool) {
+        self.inner.pools.rcu(|pools| {
+            let mut pools = Pools::clone(pools);
+            pools.set(name, pool.clone());
+            pools
+        });
+    }
+
     pub(crate) fn pool(&self, name: &str) -> Result<Pool, Error> {
-        self.inner.pools.get(name).ok_or_else(|| Error::Internal(format!("there is no pool {name}")))
+        self.inner.pools.load().get(name).ok_or_else(|| Error::Internal(format!("there is no pool {name}")))
     }
 
     /// An item that is probably free: at random, and by search once that has failed often. `refused`: keys found taken
@@ -178,9 +213,11 @@ impl Registry {
         draws: &mut Draws,
     ) -> Result<String, Error> {
         let kind = self.pool(pool)?;
+        // Of nothing there is no index; a search finds nothing then.
+        let size = kind.size().max(1);
         if refused.len() < ALLOCATE_DRAWS_MAX && !draws.searches.contains_key(pool) {
             for _ in 0..ALLOCATE_DRAWS_MAX {
-                let item = kind.item(self.inner.env.random_u64() % kind.size());
+                let Some(item) = kind.item(self.inner.env.random_u64() % size) else { break };
                 let key = key(pool, &item);
                 if !refused.iter().any(|refused| **refused == *key) && draws.own.insert(key) {
                     return Ok(item);
@@ -192,12 +229,12 @@ impl Registry {
             let found = self.inner.store.range(Range::prefix(prefix.clone()), None).await?;
             let items = found.entries.iter().filter_map(|entry| entry.key.strip_prefix(&*prefix));
             let held = items.map(str::to_owned).collect();
-            draws.searches.insert(pool, Search { held, start: self.inner.env.random_u64() % kind.size(), seen: 0 });
+            draws.searches.insert(pool, Search { held, start: self.inner.env.random_u64() % size, seen: 0 });
         }
         let Draws { own, searches } = draws;
         if let Some(search) = searches.get_mut(pool) {
             while search.seen < kind.size() {
-                let item = kind.item((search.start + search.seen) % kind.size());
+                let Some(item) = kind.item((search.start + search.seen) % size) else { break };
                 search.seen += 1;
                 if !search.held.contains(&item) && own.insert(key(pool, &item)) {
                     return Ok(item);
@@ -205,7 +242,7 @@ impl Registry {
             }
         }
         Err(Error::Internal(match kind {
-            Pool::Addresses { .. } => "failed to allocate a serviceIP: range is full".into(),
+            Pool::Addresses { .. } | Pool::All(_) => "failed to allocate a serviceIP: range is full".into(),
             Pool::Ports { .. } => "failed to allocate a nodePort: range is full".into(),
         }))
     }
@@ -219,7 +256,7 @@ mod tests {
     fn pools_know_their_items() {
         let cluster_ips = Pool::Addresses { network: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 };
         let node_ports = Pool::Ports { first: 30000, last: 32767 };
-        let check = |pool: Pool, item: &str, inside: bool| assert_eq!(pool.refuse(item).is_none(), inside, "{item}");
+        let check = |pool: &Pool, item: &str, inside: bool| assert_eq!(pool.refuse(item).is_none(), inside, "{item}");
         for (item, inside) in [
             ("10.96.0.1", true),
             ("10.96.255.254", true),
@@ -228,13 +265,24 @@ mod tests {
             ("10.96.255.255", false),
             ("x", false),
         ] {
-            check(cluster_ips, item, inside);
+            check(&cluster_ips, item, inside);
         }
         for (item, inside) in [("30000", true), ("32767", true), ("32768", false), ("80", false)] {
-            check(node_ports, item, inside);
+            check(&node_ports, item, inside);
         }
-        assert_eq!(cluster_ips.item(0), "10.96.0.2");
-        assert_eq!(cluster_ips.item(cluster_ips.size() - 1), "10.96.255.254");
-        assert_eq!(node_ports.item(node_ports.size() - 1), "32767");
+        assert_eq!(cluster_ips.item(0).as_deref(), Some("10.96.0.2"));
+        assert_eq!(cluster_ips.item(cluster_ips.size() - 1).as_deref(), Some("10.96.255.254"));
+        assert_eq!(node_ports.item(node_ports.size() - 1).as_deref(), Some("32767"));
+        let second = Pool::Addresses { network: Ipv4Addr::new(10, 97, 0, 0), prefix: 29 };
+        let both = Pool::All([cluster_ips.clone(), second].into());
+        check(&both, "10.96.0.9", true);
+        check(&both, "10.97.0.6", true);
+        check(&both, "10.97.0.9", false);
+        assert_eq!(both.size(), cluster_ips.size() + 5);
+        assert_eq!(both.item(cluster_ips.size()).as_deref(), Some("10.97.0.2"));
+        assert_eq!(both.item(both.size()), None);
+        let none = Pool::All([].into());
+        assert_eq!((none.size(), none.item(0)), (0, None));
+        check(&none, "10.96.0.9", false);
     }
 }
