@@ -5,6 +5,7 @@ use crate::config::{Config, PORT_DEFAULT, TlsFiles, host_name};
 use crate::data_dir::DataDir;
 use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start;
+use crate::followed;
 use crate::health::{Ready, StoreCheck};
 use crate::metrics;
 use crate::nodes::{self, OwnNode};
@@ -82,18 +83,17 @@ impl Cluster {
         let (pki, tokens) = identity(config, &data_dir, env).await?;
         let guards = Guards::of(&tokens, env);
         let bearers = bearers(config, &guards)?;
-        let table = Arc::new(ResourceTable::builtin().context("the built-in resource table")?);
+        let table = Arc::new(config.runtime.table(&config.gates).context("the built-in resource table")?);
         let registry =
             Registry::open(registry_config(config, address, &addresses, (&store, env), table.clone())).await?;
         sampan_registry::crd::follow(&registry, &api).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());
 
-        let node_connector = OwnNode::default();
-        let (ready, explain) = (Ready::default(), scheduling::Explain::default());
+        let (node_connector, ready, explain) = (OwnNode::default(), Ready::default(), scheduling::Explain::default());
         let apiserver = ApiServer::new(sampan_apiserver::Config {
             env: env.clone(),
             tasks: api.clone(),
-            registry,
+            registry: registry.clone(),
             authenticator: Arc::new(Authenticators(vec![Arc::new(ClientCertificates), bearers.clone()])),
             authorizer: Arc::new(guards.authorizer.clone()),
             admission: Arc::new(guards.admission.clone()),
@@ -111,7 +111,8 @@ impl Cluster {
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
         let things = own_things(address, &addresses);
         first_start::ensure(&own, &table, &things).await.context("what a cluster has from its first start")?;
-        guard(&own, env, &api, &config.admission, &guards).await?;
+        guard(&own, env, &api, config, &guards).await?;
+        followed::follow(&own, &apiserver, registry, env, &api)?;
         first_start::keep(own, table, &things, env, &api)?;
         sampan_controllers::definitions::start(&client_of(&service, env), env, &parts)?;
 
@@ -410,17 +411,19 @@ async fn identity(
     env: &Env,
 ) -> anyhow::Result<(Arc<Pki>, Arc<ServiceAccountTokens>)> {
     let (folder, pki_env, given) = (data_dir.pki(), env.clone(), config.token_key.clone());
-    let (pki, key) = sampan_env::blocking(move || {
+    let files = config.authentication.service_account_key_files.clone();
+    let (pki, key, others) = sampan_env::blocking(move || {
         let pki = Pki::open(&folder, &pki_env)?;
         let key = match given {
             Some(path) => Pki::token_key_of(&path)?,
             None => pki.token_key()?,
         };
-        Ok::<_, sampan_auth::pki::PkiError>((Arc::new(pki), key))
+        let others: Vec<Vec<_>> = files.iter().map(|path| Pki::public_keys_of(path)).collect::<Result<_, _>>()?;
+        Ok::<_, sampan_auth::pki::PkiError>((Arc::new(pki), key, others.into_iter().flatten().collect()))
     })
     .await??;
     let tokens = ServiceAccountTokens::new(config.service_account_issuer.clone(), key, env.clone());
-    Ok((pki, Arc::new(tokens)))
+    Ok((pki, Arc::new(tokens.verified_by(others))))
 }
 
 /// Who is told by a bearer token.
@@ -465,13 +468,7 @@ impl Guards {
 }
 
 /// Puts authentication by tokens, authorization and admission in force, once what they read has been read whole.
-async fn guard(
-    own: &Client,
-    env: &Env,
-    tasks: &Tasks,
-    plugins: &sampan_admission::Selection,
-    guards: &Guards,
-) -> anyhow::Result<()> {
+async fn guard(own: &Client, env: &Env, tasks: &Tasks, config: &Config, guards: &Guards) -> anyhow::Result<()> {
     let informers = Informers::new(own.clone(), env, tasks);
     let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
     let nodes = NodeAuthorizer::new(own.clone(), &informers)?;
@@ -482,8 +479,10 @@ async fn guard(
         authorizer: authorizers.clone(),
         rbac: rbac.clone(),
         webhooks: Arc::new(sampan_client::WebhookClient::new(own.clone(), tasks)),
+        configurations: config.admission_plugins.clone(),
+        tasks: tasks.clone(),
     };
-    let chain = sampan_admission::chain(&parts, plugins)?;
+    let chain = sampan_admission::chain(&parts, &config.admission)?;
     guards.tokens.look_up(own.clone(), &parts.informers)?;
     guards.bootstrap_tokens.look_up(&parts.informers)?;
     rbac.wait_synced().await?;
@@ -497,7 +496,6 @@ async fn guard(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Authentication, Components};
     use futures::StreamExt;
     use sampan_api::k8s::api::core::v1::Namespace;
     use sampan_client::{CertificateAuthority, Credentials, RemoteConfig, WatchParams};
@@ -538,27 +536,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_open_watch_does_not_hold_the_end_up() {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = Config {
-            name: Default::default(),
-            data_dir: folder.path().to_owned(),
-            bind: Ipv4Addr::LOCALHOST.into(),
-            port: Some(0),
-            kubeconfig: None,
-            components: Components { controllers: false, scheduler: false, node: false },
-            node_name: "n".into(),
-            service_network: None,
-            node_ports: (30000, 32767),
-            node_prefix: 24,
-            authentication: Authentication::default(),
-            service_account_issuer: sampan_auth::service_account::ISSUER_DEFAULT.into(),
-            image_aliases: Default::default(),
-            allow_privileged: true,
-            admission: Default::default(),
-            gates: Default::default(),
-            tls: None,
-            token_key: None,
-            shares_addresses: false,
-        };
+        let config = Config::of_tests(folder.path());
         let (env, tasks) = (Env::system(), Tasks::new("test"));
         let cluster = Cluster::start(&config, &env, &|_| ()).await.expect("it starts");
         let remote = RemoteConfig {

@@ -1,8 +1,10 @@
 //! The configuration of a server: flags over the file over the defaults. Validated whole, read once, passed down.
 
 use crate::ranges;
+use sampan_admission::{Configurations, PluginConfiguration};
 use sampan_auth::service_account::ISSUER_DEFAULT;
 use sampan_node::address::Block;
+use sampan_registry::RuntimeConfig;
 use sampan_schema::gates::Gates;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
@@ -68,6 +70,8 @@ pub struct FileConfig {
     pub admission: Admission,
     /// Kubernetes' features by their names, on or off; v1.35's defaults for those that are not named.
     pub feature_gates: BTreeMap<String, bool>,
+    /// Versions and resources that are served or not, as kube-apiserver's `--runtime-config` has them.
+    pub runtime_config: BTreeMap<String, bool>,
 }
 
 /// Admission plugins by their names, as kube-apiserver's `--enable-admission-plugins` and its counterpart have them.
@@ -78,14 +82,21 @@ pub struct Admission {
     pub enable: Vec<String>,
     /// Plugins that do not act.
     pub disable: Vec<String>,
+    /// What plugins are told, in the form of Kubernetes' AdmissionConfiguration.
+    pub plugins: Vec<PluginConfiguration>,
 }
 
 impl Admission {
-    fn select(&self, problems: &mut Vec<String>) -> sampan_admission::Selection {
-        sampan_admission::Selection::new(&self.enable, &self.disable).unwrap_or_else(|wrong| {
+    fn select(&self, problems: &mut Vec<String>) -> (sampan_admission::Selection, Configurations) {
+        let chosen = sampan_admission::Selection::new(&self.enable, &self.disable).unwrap_or_else(|wrong| {
             problems.extend(wrong);
             Default::default()
-        })
+        });
+        let told = chosen.configured(&self.plugins).unwrap_or_else(|wrong| {
+            problems.extend(wrong.iter().map(|problem| format!("admission.plugins: {problem}")));
+            Configurations::default()
+        });
+        (chosen, told)
     }
 }
 
@@ -94,11 +105,26 @@ impl Admission {
 pub struct Authentication {
     /// kube-apiserver's format: `token,user,uid,"group,group"` a line.
     pub static_token_file: Option<PathBuf>,
+    /// Further keys by which service accounts' tokens are verified: PEM files of public keys, private ones or certificates.
+    pub service_account_key_files: Vec<PathBuf>,
     /// Requests without credentials go on as `system:anonymous`, and authorization decides; otherwise only health is open.
     pub anonymous: bool,
 }
 
 impl FileConfig {
+    /// The features that are on, and the versions and resources that are served.
+    fn served(&self, problems: &mut Vec<String>) -> (Gates, RuntimeConfig) {
+        let gates = Gates::with(&self.feature_gates).unwrap_or_else(|errors| {
+            problems.extend(errors.iter().map(|error| format!("featureGates: {error}")));
+            Gates::default()
+        });
+        let runtime = RuntimeConfig::new(&self.runtime_config).unwrap_or_else(|wrong| {
+            problems.extend(wrong.iter().map(|problem| format!("runtimeConfig: {problem}")));
+            RuntimeConfig::default()
+        });
+        (gates, runtime)
+    }
+
     fn read(path: &Path) -> Result<Self, ConfigError> {
         let problem = |error: String| ConfigError(vec![format!("{}: {error}", path.display())]);
         let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
@@ -118,6 +144,7 @@ impl Default for FileConfig {
             allow_privileged: true,
             admission: Admission::default(),
             feature_gates: BTreeMap::new(),
+            runtime_config: BTreeMap::new(),
         }
     }
 }
@@ -159,8 +186,12 @@ pub struct Config {
     pub allow_privileged: bool,
     /// The admission plugins that act.
     pub admission: sampan_admission::Selection,
+    /// What they are told.
+    pub admission_plugins: Configurations,
     /// The features that are on.
     pub gates: Gates,
+    /// The versions and resources that are served.
+    pub runtime: RuntimeConfig,
     /// The server's certificate and the authority of clients' ones, where others made them.
     pub tls: Option<TlsFiles>,
     /// The key that signs service accounts' tokens, where others made it.
@@ -250,11 +281,8 @@ impl Config {
         if !(13..=28).contains(&file.node_cidr_mask_size) {
             problems.push(format!("nodeCIDRMaskSize: {} is not between 13 and 28", file.node_cidr_mask_size));
         }
-        let admission = file.admission.select(&mut problems);
-        let gates = Gates::with(&file.feature_gates).unwrap_or_else(|errors| {
-            problems.extend(errors.iter().map(|error| format!("featureGates: {error}")));
-            Gates::default()
-        });
+        let (admission, admission_plugins) = file.admission.select(&mut problems);
+        let (gates, runtime) = file.served(&mut problems);
         let node_name = flags.node_name.clone().unwrap_or_else(host_name);
         let bad_name = sampan_api::names::dns1123_subdomain(&node_name);
         problems.extend(bad_name.into_iter().map(|problem| format!("--node-name: {node_name:?}: {problem}")));
@@ -278,11 +306,43 @@ impl Config {
             image_aliases: file.image_aliases,
             allow_privileged: file.allow_privileged,
             admission,
+            admission_plugins,
             gates,
+            runtime,
             tls: None,
             token_key: None,
             shares_addresses: false,
         })
+    }
+}
+
+#[cfg(test)]
+impl Config {
+    /// The API server alone, on a free port, with its state in `folder`.
+    pub fn of_tests(folder: &Path) -> Self {
+        Self {
+            name: Default::default(),
+            data_dir: folder.to_owned(),
+            bind: std::net::Ipv4Addr::LOCALHOST.into(),
+            port: Some(0),
+            kubeconfig: None,
+            components: Components { controllers: false, scheduler: false, node: false },
+            node_name: "n".into(),
+            service_network: None,
+            node_ports: (30000, 32767),
+            node_prefix: 24,
+            authentication: Authentication::default(),
+            service_account_issuer: ISSUER_DEFAULT.into(),
+            image_aliases: Default::default(),
+            allow_privileged: true,
+            admission: Default::default(),
+            admission_plugins: Default::default(),
+            gates: Default::default(),
+            runtime: Default::default(),
+            tls: None,
+            token_key: None,
+            shares_addresses: false,
+        }
     }
 }
 

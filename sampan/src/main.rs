@@ -8,6 +8,7 @@ mod data_dir;
 mod deferred;
 mod envtest;
 mod first_start;
+mod followed;
 mod health;
 mod image;
 mod metrics;

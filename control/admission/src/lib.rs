@@ -9,12 +9,15 @@
 //! - It fails closed: what a plugin cannot find out is a refusal.
 
 mod chain;
+mod configuration;
 mod escalation;
 pub mod limits;
+mod lru;
 mod matching;
 pub mod plugins;
 mod registration;
 mod scene;
 
 pub use chain::{Chain, Plugin};
+pub use configuration::{Configurations, PluginConfiguration};
 pub use registration::{Parts, Selection, chain};

@@ -1,7 +1,9 @@
 //! The plugins by name, in the order in which they are asked, and the choice of those that are.
 
 use crate::chain::{Chain, Plugin};
+use crate::configuration::{Configurations, PluginConfiguration};
 use crate::escalation::Escalation;
+use crate::matching::Namespaces;
 use crate::plugins;
 use sampan_api::Authorizer;
 use sampan_api::k8s::api::admissionregistration::v1::{
@@ -15,6 +17,7 @@ use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::k8s::api::storage::v1::StorageClass;
 use sampan_auth::rbac::RbacAuthorizer;
 use sampan_client::{Client, Informer, Informers, Result, WebhookClient};
+use sampan_env::Tasks;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -30,6 +33,10 @@ pub struct Parts {
     pub webhooks: Arc<WebhookClient>,
     /// The rights that everybody holds, for the check that nobody gives away others.
     pub rbac: Arc<RbacAuthorizer>,
+    /// What plugins are told by the configuration.
+    pub configurations: Configurations,
+    /// Own the connections of plugins that ask others.
+    pub tasks: Tasks,
 }
 
 type Make = fn(&Parts) -> Result<Arc<dyn Plugin>>;
@@ -85,23 +92,43 @@ const PLUGINS: &[Registration] = &[
     }),
     built("TaintNodesByCondition", On::Always, |_| Ok(Arc::new(plugins::TaintNodesByCondition))),
     built("AlwaysPullImages", On::WhenEnabled, |_| Ok(Arc::new(plugins::AlwaysPullImages))),
-    unbuilt("ImagePolicyWebhook", On::WhenEnabled),
-    built("PodSecurity", On::Always, |parts| {
-        Ok(Arc::new(plugins::PodSecurity::new(parts.informers.of::<Namespace>()?, parts.client.clone())))
+    built("ImagePolicyWebhook", On::WhenEnabled, |parts| {
+        Ok(Arc::new(plugins::ImagePolicyWebhook::new(
+            parts.configurations.image_policy.as_ref(),
+            &parts.client,
+            &parts.tasks,
+        )?))
     }),
-    unbuilt("PodNodeSelector", On::WhenEnabled),
+    built("PodSecurity", On::Always, |parts| {
+        let configuration = parts.configurations.pod_security.clone();
+        let namespaces = parts.informers.of::<Namespace>()?;
+        Ok(Arc::new(plugins::PodSecurity::new(namespaces, parts.client.clone(), configuration)))
+    }),
+    built("PodNodeSelector", On::WhenEnabled, |parts| {
+        let configuration = parts.configurations.pod_node_selector.clone();
+        Ok(Arc::new(plugins::PodNodeSelector::new(namespaces(parts)?, configuration)))
+    }),
     built("Priority", On::Always, |parts| {
         Ok(Arc::new(plugins::Priority::new(parts.informers.of::<PriorityClass>()?, parts.client.clone())))
     }),
     built("DefaultTolerationSeconds", On::Always, |_| Ok(Arc::new(plugins::DefaultTolerationSeconds))),
-    unbuilt("PodTolerationRestriction", On::WhenEnabled),
-    unbuilt("EventRateLimit", On::WhenEnabled),
+    built("PodTolerationRestriction", On::WhenEnabled, |parts| {
+        let configuration = parts.configurations.pod_toleration_restriction.clone();
+        Ok(Arc::new(plugins::PodTolerationRestriction::new(namespaces(parts)?, configuration)))
+    }),
+    built("EventRateLimit", On::WhenEnabled, |parts| {
+        let env = parts.client.env().clone();
+        Ok(Arc::new(plugins::EventRateLimit::new(&parts.configurations.event_rate_limit, env)))
+    }),
     built("ExtendedResourceToleration", On::WhenEnabled, |_| Ok(Arc::new(plugins::ExtendedResourceToleration))),
     built("DefaultStorageClass", On::Always, |parts| {
         Ok(Arc::new(plugins::DefaultStorageClass::new(parts.informers.of::<StorageClass>()?)))
     }),
     built("StorageObjectInUseProtection", On::Always, |_| Ok(Arc::new(plugins::StorageObjectInUseProtection))),
-    unbuilt("OwnerReferencesPermissionEnforcement", On::WhenEnabled),
+    built("OwnerReferencesPermissionEnforcement", On::WhenEnabled, |parts| {
+        let (authorizer, client) = (parts.authorizer.clone(), parts.client.clone());
+        Ok(Arc::new(plugins::OwnerReferencesPermissionEnforcement::new(authorizer, client)))
+    }),
     built("PersistentVolumeClaimResize", On::Always, |parts| {
         Ok(Arc::new(plugins::PersistentVolumeClaimResize::new(parts.informers.of::<StorageClass>()?)))
     }),
@@ -114,7 +141,9 @@ const PLUGINS: &[Registration] = &[
     built("CertificateSigning", On::Always, |parts| {
         Ok(Arc::new(plugins::CertificateSigning::new(parts.authorizer.clone())))
     }),
-    unbuilt("ClusterTrustBundleAttest", On::Always),
+    built("ClusterTrustBundleAttest", On::Always, |parts| {
+        Ok(Arc::new(plugins::ClusterTrustBundleAttest::new(parts.authorizer.clone())))
+    }),
     built("CertificateSubjectRestriction", On::Always, |_| Ok(Arc::new(plugins::CertificateSubjectRestriction))),
     built("DefaultIngressClass", On::Always, |parts| {
         Ok(Arc::new(plugins::DefaultIngressClass::new(parts.informers.of::<IngressClass>()?)))
@@ -149,6 +178,10 @@ const PLUGINS: &[Registration] = &[
     built("AlwaysDeny", On::WhenEnabled, |_| Ok(Arc::new(plugins::AlwaysDeny))),
 ];
 
+fn namespaces(parts: &Parts) -> Result<Namespaces> {
+    Ok(Namespaces::new(parts.informers.of::<Namespace>()?, parts.client.clone()))
+}
+
 /// What the plugins of webhooks are made of.
 fn webhook_parts(parts: &Parts, configurations: Informer) -> Result<plugins::WebhookParts> {
     Ok(plugins::WebhookParts {
@@ -159,6 +192,9 @@ fn webhook_parts(parts: &Parts, configurations: Informer) -> Result<plugins::Web
         caller: parts.webhooks.clone(),
     })
 }
+
+/// Plugins that can do nothing without a configuration.
+const NEEDED: [&str; 2] = ["EventRateLimit", "ImagePolicyWebhook"];
 
 /// The plugins that act: those that v1.35 turns on, and NodeRestriction, with the changes that the configuration makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -192,6 +228,23 @@ impl Selection {
         }
         let set = |names: &[String]| names.iter().cloned().collect();
         Ok(Self { enabled: set(enable), disabled: set(disable) })
+    }
+
+    /// What the plugins are told.
+    ///
+    /// # Errors
+    /// All that is wrong with it, and each plugin that acts and is not told what it needs.
+    pub fn configured(&self, plugins: &[PluginConfiguration]) -> std::result::Result<Configurations, Vec<String>> {
+        let told = |name: &str| plugins.iter().any(|one| one.name == name);
+        let acting = PLUGINS.iter().filter(|one| self.has(one)).map(|one| one.name);
+        let lacking = acting.filter(|name| NEEDED.contains(name) && !told(name));
+        let mut problems: Vec<String> = lacking.map(|name| format!("{name}: no config specified")).collect();
+        match Configurations::new(plugins) {
+            Ok(configurations) if problems.is_empty() => return Ok(configurations),
+            Ok(_) => {}
+            Err(wrong) => problems.extend(wrong),
+        }
+        Err(problems)
     }
 
     fn has(&self, one: &Registration) -> bool {
@@ -249,21 +302,29 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_a_configuration_does_not_act_without() {
+        let acts = Selection::new(&names(&["EventRateLimit", "ImagePolicyWebhook"]), &[]).expect("known");
+        let problems = acts.configured(&[]).expect_err("nothing is told");
+        assert_eq!(problems, ["ImagePolicyWebhook: no config specified", "EventRateLimit: no config specified"]);
+        assert!(Selection::default().configured(&[]).is_ok());
+    }
+
+    #[test]
     fn names_that_cannot_be_are_told_all_at_once() {
         let check = |enable: &[&str], disable: &[&str], expected: &[&str]| {
             let problems = Selection::new(&names(enable), &names(disable)).expect_err("refused");
             assert_eq!(problems, expected);
         };
         check(
-            &["Priorty", "ImagePolicyWebhook"],
+            &["Priorty", "NodeDeclaredFeatureValidator"],
             &["priority"],
             &[
                 "admission.enable: there is no plugin \"Priorty\"",
-                "admission.enable: ImagePolicyWebhook is not built yet",
+                "admission.enable: NodeDeclaredFeatureValidator is not built yet",
                 "admission.disable: there is no plugin \"priority\"",
             ],
         );
         check(&["Priority"], &["Priority"], &["admission: Priority is both enabled and disabled"]);
-        assert!(Selection::new(&[], &names(&["ImagePolicyWebhook"])).is_ok(), "what is not built can be off");
+        assert!(Selection::new(&[], &names(&["NodeDeclaredFeatureValidator"])).is_ok(), "what is not built can be off");
     }
 }

@@ -6,12 +6,13 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use sampan_admission::{PluginConfiguration, Selection};
 use sampan_api::k8s::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use sampan_api::k8s::api::core::v1::ConfigMap;
 use sampan_api::user::{GROUP_MASTERS, UserInfo};
 use sampan_client::{Client, WriteParams};
-use sampan_env::Env;
-use sampan_testing::server::{Server, guarded};
+use sampan_env::{Env, Tasks};
+use sampan_testing::server::{Choice, Server, guarded, guarded_by};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -43,11 +44,17 @@ fn patch(operations: &Value) -> String {
 
 /// Serves a webhook, and gives its `clientConfig`.
 async fn serve(server: &Server, answer: Answer) -> Value {
+    serve_on(&server.tasks, answer).await
+}
+
+/// As above, of these tasks.
+async fn serve_on(tasks: &Tasks, answer: Answer) -> Value {
     let pair = sampan_testing::tls::pair();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(pair.server));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    server.tasks.spawn_until_cancelled(async move {
+    let connections = tasks.clone();
+    tasks.spawn_until_cancelled(async move {
         while let Ok((tcp, _)) = listener.accept().await {
             let Ok(tls) = acceptor.accept(tcp).await else { continue };
             let service = hyper::service::service_fn(move |request: Request<Incoming>| async move {
@@ -61,7 +68,9 @@ async fn serve(server: &Server, answer: Answer) -> Value {
                 Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(body))).expect("a response"))
             });
             // A client that goes away ends its connection, and nothing else.
-            drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tls), service).await);
+            connections.spawn_until_cancelled(async move {
+                drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tls), service).await);
+            });
         }
     });
     let bundle = base64::engine::general_purpose::STANDARD.encode(pair.certificate_pem);
@@ -218,4 +227,64 @@ async fn dry_runs_ask_only_those_without_side_effects() {
     let dry = WriteParams { dry_run: true, ..WriteParams::default() };
     maps.create_with(&config_map("c"), &dry).await.expect("a dry run is told to the webhook");
     maps.create(&config_map("c")).await.expect_err("and the write too");
+}
+
+/// Refuses images that say so, and is broken by those that say so.
+fn reviewed(review: &Value) -> (u16, String) {
+    let image = review["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+    let noted = review["spec"]["annotations"]["mykind.image-policy.k8s.io/ticket"] == "1";
+    let status = match image {
+        "bad" => json!({"allowed": false, "reason": "it is bad"}),
+        "mute" => json!({"allowed": false}),
+        "noted" => json!({"allowed": noted}),
+        _ => json!({"allowed": true}),
+    };
+    let mut answer = review.clone();
+    answer["status"] = status;
+    (if image == "broken" { 418 } else { 200 }, answer.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_says_which_images_may_run() {
+    let tasks = Tasks::new("image policy");
+    let config = serve_on(&tasks, reviewed).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let kubeconfig = folder.path().join("kubeconfig");
+    let text = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": config["url"], "certificate-authority-data": config["caBundle"]}}],
+        "users": [{"name": "u", "user": {}}], "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]});
+    std::fs::write(&kubeconfig, text.to_string()).expect("written");
+    let check = async |default_allow: bool, cases: &[(&str, Option<&str>)]| {
+        let policy = json!({"kubeConfigFile": kubeconfig, "retryBackoff": 1, "defaultAllow": default_allow});
+        let told: Vec<PluginConfiguration> =
+            serde_json::from_value(json!([{"name": "ImagePolicyWebhook", "configuration": {"imagePolicy": policy}}]))
+                .expect("a configuration");
+        let selection = Selection::new(&["ImagePolicyWebhook".to_owned()], &[]).expect("known");
+        let configurations = selection.configured(&told).expect("sound");
+        let choice = Choice { selection, configurations };
+        let server = guarded_by(Env::system(), choice).await;
+        let admin = server.client(UserInfo::new("admin", [GROUP_MASTERS]));
+        for (image, refused) in cases {
+            let annotations = json!({"mykind.image-policy.k8s.io/ticket": "1", "other": "2"});
+            let pod: sampan_api::k8s::api::core::v1::Pod = typed(json!({
+                "metadata": {"name": image, "annotations": annotations},
+                "spec": {"containers": [{"name": "c", "image": image}]}}));
+            let found = admin.namespaced(NAMESPACE).create(&pod).await.map(|_| ()).map_err(|error| error.to_string());
+            match (refused, found) {
+                (None, Ok(())) => {}
+                (Some(text), Err(told)) => assert!(told.contains(text), "{image}: {told}"),
+                (_, found) => panic!("{image}: {found:?}"),
+            }
+        }
+    };
+    let cases = [
+        ("good", None),
+        ("noted", None),
+        ("bad", Some("pods \"bad\" is forbidden: image policy webhook backend denied one or more images: it is bad")),
+        ("mute", Some("pods \"mute\" is forbidden: one or more images rejected by webhook backend")),
+        ("broken", Some("pods \"broken\" is forbidden: Error contacting webhook: 418")),
+    ];
+    check(false, &cases).await;
+    check(true, &[("broken", None), ("bad", Some("it is bad"))]).await;
+    tasks.drain(std::time::Duration::from_secs(5)).await.expect("the webhook ends");
 }

@@ -239,7 +239,7 @@ mod tests {
         let gone = range("a", "10.1.0.0/24", going.clone());
         let wide = range("b", "10.1.0.0/16", Value::Null);
         let beside = range("c", "10.2.0.0/24", Value::Null);
-        check(&gone, &[gone.clone()], &[], &["let go"]);
+        check(&gone, std::slice::from_ref(&gone), &[], &["let go"]);
         check(&gone, &[gone.clone(), beside.clone()], &["10.1.0.9"], &["False Terminating"]);
         check(&gone, &[beside], &["10.2.0.9"], &["let go"]);
         check(&gone, &[wide], &["10.1.0.9"], &["let go"]);

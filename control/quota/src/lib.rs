@@ -18,3 +18,4 @@ pub use amounts::Amounts;
 pub use charge::{Quota, Write, charge, count};
 pub use evaluator::{Evaluator, count_name};
 pub use item::Item;
+pub use scope::is_best_effort;

@@ -77,7 +77,7 @@ pub(crate) fn is_terminating(pod: &Pod) -> bool {
 
 /// Whether neither the pod nor a container of it requests or is limited in cpu or memory (`qos.GetPodQOS`). The class of
 /// the status is believed, once it is there.
-fn is_best_effort(pod: &Pod) -> bool {
+pub fn is_best_effort(pod: &Pod) -> bool {
     if let Some(class) = pod.status.as_ref().and_then(|status| status.qos_class.as_deref())
         && !class.is_empty()
     {

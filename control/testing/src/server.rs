@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use sampan_admission::{Chain, Selection};
+use sampan_admission::{Chain, Configurations, Selection};
 use sampan_api::admission::{self, Admission, AdmitAll, Charges, Mutated, Warnings};
 use sampan_api::k8s::api::core::v1::{Namespace, ServiceAccount};
 use sampan_api::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -152,11 +152,36 @@ pub async fn guarded(env: Env) -> Server {
     guarded_through(env, |authorizer| authorizer).await
 }
 
+/// The admission plugins that act, and what they are told.
+#[derive(Default)]
+pub struct Choice {
+    /// Which ones.
+    pub selection: Selection,
+    /// What they are told.
+    pub configurations: Configurations,
+}
+
+/// As [`guarded`], with these admission plugins.
+///
+/// # Panics
+/// When one of these cannot be had.
+pub async fn guarded_by(env: Env, choice: Choice) -> Server {
+    start_guarded(env, choice, |authorizer| authorizer).await
+}
+
 /// As [`guarded`], with what `around` makes of the authorizer.
 ///
 /// # Panics
 /// When one of these cannot be had.
 pub async fn guarded_through(env: Env, around: impl FnOnce(Arc<dyn Authorizer>) -> Arc<dyn Authorizer>) -> Server {
+    start_guarded(env, Choice::default(), around).await
+}
+
+async fn start_guarded(
+    env: Env,
+    choice: Choice,
+    around: impl FnOnce(Arc<dyn Authorizer>) -> Arc<dyn Authorizer>,
+) -> Server {
     let (authorizer, admission) = (Later::<Arc<dyn Authorizer>>::default(), Later::<Chain>::default());
     let server = Parts {
         authorizer: Arc::new(authorizer.clone()),
@@ -173,9 +198,16 @@ pub async fn guarded_through(env: Env, around: impl FnOnce(Arc<dyn Authorizer>) 
     let nodes = NodeAuthorizer::new(own.clone(), &informers).expect("an authorizer of nodes");
     let both: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
     let webhooks = Arc::new(sampan_client::WebhookClient::new(own.clone(), &server.tasks));
-    let parts =
-        sampan_admission::Parts { client: own, informers, authorizer: both.clone(), rbac: rbac.clone(), webhooks };
-    let chain = sampan_admission::chain(&parts, &Selection::default()).expect("admission plugins");
+    let parts = sampan_admission::Parts {
+        client: own,
+        informers,
+        authorizer: both.clone(),
+        rbac: rbac.clone(),
+        webhooks,
+        configurations: choice.configurations,
+        tasks: server.tasks.clone(),
+    };
+    let chain = sampan_admission::chain(&parts, &choice.selection).expect("admission plugins");
     rbac.wait_synced().await.expect("roles are read");
     parts.informers.wait_synced().await.expect("what admission looks at is read");
     authorizer.set(around(both));

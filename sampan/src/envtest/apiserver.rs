@@ -4,9 +4,10 @@ use super::flags::{Flags, Known, help};
 use crate::cluster::Cluster;
 use crate::config::{Config, ServerFlags, TlsFiles};
 use anyhow::{Context, bail};
-use sampan_admission::Selection;
+use sampan_admission::{PluginConfiguration, Selection};
 use sampan_env::Env;
 use sampan_node::address::Block;
+use sampan_registry::RuntimeConfig;
 use sampan_schema::gates::Gates;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -34,14 +35,16 @@ const KNOWN: &[Known] = &[
     value("authorization-mode", "Node and RBAC; both always act"),
     value("service-account-issuer", "issuer of service accounts' tokens"),
     value("service-account-signing-key-file", "key that signs them"),
-    value("service-account-key-file", "taken: tokens are verified with the signing key"),
+    value("service-account-key-file", "further keys by which they are verified"),
     value("api-audiences", "taken, and not needed: the audience is the issuer"),
     value("service-cluster-ip-range", "addresses of Services"),
     value("service-node-port-range", "ports of Services on nodes"),
     truth("allow-privileged", "whether containers may be privileged"),
     value("enable-admission-plugins", "plugins beside those that act by default"),
     value("disable-admission-plugins", "plugins that do not act"),
+    value("admission-control-config-file", "what plugins are told, as an AdmissionConfiguration"),
     value("feature-gates", "features, on or off"),
+    value("runtime-config", "versions and resources that are served or not: api/beta=true"),
     value("etcd-servers", "taken, and not needed: the log is kept in --cert-dir"),
     value("etcd-prefix", "taken, and not needed"),
     value("storage-backend", "taken, and not needed"),
@@ -101,15 +104,10 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
     config.allow_privileged = flags.get("allow-privileged") != Some("false");
     config.authentication.anonymous = flags.get("anonymous-auth") != Some("false");
     config.authentication.static_token_file = flags.get("token-auth-file").map(PathBuf::from);
-    config.admission =
-        Selection::new(&flags.list("enable-admission-plugins"), &flags.list("disable-admission-plugins"))
-            .map_err(|problems| anyhow::anyhow!("{}", problems.join("; ")))?;
-    let mut gates = BTreeMap::new();
-    for one in flags.list("feature-gates") {
-        let (name, on) = one.split_once('=').with_context(|| format!("--feature-gates: {one}: NAME=true"))?;
-        gates.insert(name.to_owned(), on.eq_ignore_ascii_case("true"));
-    }
-    config.gates = Gates::with(&gates).map_err(|errors| {
+    admission(&mut config, flags)?;
+    config.runtime = RuntimeConfig::new(&truths(flags, "runtime-config", Some(true))?)
+        .map_err(|problems| anyhow::anyhow!("--runtime-config: {}", problems.join("; ")))?;
+    config.gates = Gates::with(&truths(flags, "feature-gates", None)?).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("--feature-gates: {}", texts.join("; "))
     })?;
@@ -117,8 +115,51 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
         config.service_account_issuer = issuer.to_owned();
     }
     config.token_key = flags.get("service-account-signing-key-file").map(PathBuf::from);
+    let key_files = flags.list("service-account-key-file").into_iter().map(PathBuf::from);
+    config.authentication.service_account_key_files = key_files.collect();
     config.tls = Some(tls(flags, &folder)?);
     Ok(config)
+}
+
+/// `apiserver.config.k8s.io/v1` AdmissionConfiguration.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AdmissionConfiguration {
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    #[serde(rename = "kind")]
+    _kind: String,
+    plugins: Vec<PluginConfiguration>,
+}
+
+fn admission(config: &mut Config, flags: &Flags) -> anyhow::Result<()> {
+    let all = |problems: Vec<String>| anyhow::Error::msg(problems.join("; "));
+    config.admission =
+        Selection::new(&flags.list("enable-admission-plugins"), &flags.list("disable-admission-plugins"))
+            .map_err(all)?;
+    let mut plugins = Vec::new();
+    if let Some(path) = flags.get("admission-control-config-file") {
+        let text = std::fs::read_to_string(path).with_context(|| path.to_owned())?;
+        let file: AdmissionConfiguration = serde_saphyr::from_str(&text).with_context(|| path.to_owned())?;
+        plugins = file.plugins;
+    }
+    config.admission_plugins = config.admission.configured(&plugins).map_err(all)?;
+    Ok(())
+}
+
+/// A list of `NAME=true`, of which a name alone may stand for one.
+fn truths(flags: &Flags, flag: &str, alone: Option<bool>) -> anyhow::Result<BTreeMap<String, bool>> {
+    let read = |one: &String| {
+        let (name, text) = one.split_once('=').unwrap_or((one, ""));
+        let on = match text.to_ascii_lowercase().as_str() {
+            "true" | "t" | "1" => Some(true),
+            "false" | "f" | "0" => Some(false),
+            "" => alone,
+            _ => None,
+        };
+        Ok((name.to_owned(), on.with_context(|| format!("--{flag}: {one}: it is NAME=true or NAME=false"))?))
+    };
+    flags.list(flag).iter().map(read).collect()
 }
 
 fn tls(flags: &Flags, folder: &Path) -> anyhow::Result<TlsFiles> {
@@ -154,9 +195,12 @@ mod tests {
              --client-ca-file={dir}/client-cert-auth-ca.crt --disable-admission-plugins=ServiceAccount \
              --etcd-servers=http://127.0.0.1:2379 --secure-port=45123 --service-account-issuer=https://127.0.0.1:45123/ \
              --service-account-key-file={dir}/sa-signer.crt --service-account-signing-key-file={dir}/sa-signer.key \
-             --service-cluster-ip-range=10.0.0.0/24 --feature-gates=AllBeta=false"
+             --service-cluster-ip-range=10.0.0.0/24 --feature-gates=AllBeta=false \
+             --runtime-config=api/alpha=false,networking.k8s.io/v1beta1"
         ))
         .expect("understood");
+        let served = [("api/alpha".to_owned(), false), ("networking.k8s.io/v1beta1".to_owned(), true)];
+        assert_eq!(config.runtime, RuntimeConfig::new(&served.into()).expect("known"));
         assert_eq!((config.port, config.bind.to_string()), (Some(45123), "127.0.0.1".to_owned()));
         assert_eq!(config.service_network.map(|block| block.to_string()).as_deref(), Some("10.0.0.0/24"));
         assert!(config.shares_addresses && !config.components.controllers && !config.components.node);
@@ -176,6 +220,9 @@ mod tests {
         check("--service-cluster-ip-range=fd00::/108", "--service-cluster-ip-range");
         check("--disable-admission-plugins=Nope", "Nope");
         check("--feature-gates=Nope=true", "Nope");
+        check("--feature-gates=AllBeta=maybe", "NAME=true or NAME=false");
+        check("--runtime-config=nope.k8s.io/v1=true", "unknown api groups nope.k8s.io");
         check("--tls-cert-file=/no/such", "both must be there");
+        check("--admission-control-config-file=/no/such", "/no/such");
     }
 }

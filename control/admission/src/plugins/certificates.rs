@@ -80,6 +80,56 @@ impl Plugin for CertificateApproval {
     }
 }
 
+/// Kubernetes' ClusterTrustBundleAttest plugin.
+pub struct ClusterTrustBundleAttest {
+    authorizer: Arc<dyn Authorizer>,
+}
+
+impl ClusterTrustBundleAttest {
+    /// `authorizer` decides who may `attest` for a signer.
+    pub fn new(authorizer: Arc<dyn Authorizer>) -> Self {
+        Self { authorizer }
+    }
+}
+
+/// Whether nothing but finalizers, owners and their bookkeeping differ: a garbage collector's write.
+fn only_collects(new: &Object, old: &Object) -> bool {
+    let rest = |object: &Object| {
+        let mut rest = object.clone();
+        for name in ["finalizers", "ownerReferences", "managedFields", "resourceVersion"] {
+            rest.remove(&["metadata", name]);
+        }
+        rest.to_value()
+    };
+    rest(new) == rest(old)
+}
+
+#[async_trait]
+impl Plugin for ClusterTrustBundleAttest {
+    fn name(&self) -> &'static str {
+        "ClusterTrustBundleAttest"
+    }
+
+    fn concerns(&self, attributes: &Attributes<'_>) -> bool {
+        let resource = (attributes.resource.group.as_str(), attributes.resource.resource.as_str());
+        let written = matches!(attributes.operation, Operation::Create | Operation::Update);
+        written && resource == (GROUP, "clustertrustbundles")
+    }
+
+    async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status> {
+        // A change of the signer is refused by the kind's own rules: the new object says which one it is.
+        let Some(bundle) = object.filter(|bundle| !signer(bundle).is_empty()) else { return Ok(()) };
+        if attributes.old.is_some_and(|old| only_collects(bundle, old)) {
+            return Ok(());
+        }
+        let signer = signer(bundle);
+        if may(&*self.authorizer, attributes, "attest", signer).await {
+            return Ok(());
+        }
+        Err(attributes.forbidden(&format!("user not permitted to attest for signerName {}", go_quote(signer))))
+    }
+}
+
 /// Kubernetes' CertificateSigning plugin.
 pub struct CertificateSigning {
     authorizer: Arc<dyn Authorizer>,

@@ -13,7 +13,7 @@ fn equal(one: &Value, other: &Value) -> bool {
 }
 
 /// Whether `wide` tolerates all that `narrow` does.
-fn covers(wide: &Value, narrow: &Value) -> bool {
+pub(super) fn covers(wide: &Value, narrow: &Value) -> bool {
     if equal(wide, narrow) {
         return true;
     }

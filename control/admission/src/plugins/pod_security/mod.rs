@@ -2,11 +2,14 @@
 
 mod baseline;
 mod checks;
+mod configuration;
 mod policy;
 mod restricted;
 #[cfg(test)]
 mod tests;
 mod view;
+
+pub(crate) use configuration::PodSecurityConfiguration;
 
 use crate::chain::Plugin;
 use crate::limits::{POD_SECURITY_PODS_MAX, POD_SECURITY_TIME_MAX};
@@ -15,7 +18,7 @@ use policy::{Level, Policy, Standard};
 use sampan_api::admission::{Attributes, Operation};
 use sampan_api::field::go_quote;
 use sampan_api::k8s::api::core::v1::{Namespace, Pod};
-use sampan_api::{GroupKind, Object, Record, RecordKey, Status};
+use sampan_api::{FieldErrors, GroupKind, Object, Record, RecordKey, Status};
 use sampan_client::{Client, Informer, ListParams};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -26,6 +29,7 @@ use view::View;
 pub struct PodSecurity {
     namespaces: Informer,
     client: Client,
+    configuration: PodSecurityConfiguration,
 }
 
 /// Resources with a template of pods, and where it is.
@@ -56,8 +60,24 @@ fn is_of_pods(attributes: &Attributes<'_>) -> bool {
 impl PodSecurity {
     /// `namespaces` answers nearly always; `client` is asked where it has not heard of a namespace yet, and lists the pods of
     /// one whose labels change.
-    pub fn new(namespaces: Informer, client: Client) -> Self {
-        Self { namespaces, client }
+    pub(crate) fn new(namespaces: Informer, client: Client, configuration: PodSecurityConfiguration) -> Self {
+        Self { namespaces, client, configuration }
+    }
+
+    fn policy(&self, labels: &BTreeMap<String, String>) -> (Policy, FieldErrors) {
+        Policy::of(labels, self.configuration.defaults.policy())
+    }
+
+    /// Whether nothing of the request's pods is looked at, whoever they are of.
+    fn is_exempt(&self, attributes: &Attributes<'_>) -> bool {
+        let exemptions = &self.configuration.exemptions;
+        exemptions.namespaces.contains(attributes.namespace) || exemptions.usernames.contains(&attributes.user.name)
+    }
+
+    /// Whether a pod's runtime class exempts it.
+    fn is_free(&self, spec: &Value) -> bool {
+        let class = spec["runtimeClassName"].as_str();
+        class.is_some_and(|class| self.configuration.exemptions.runtime_classes.contains(class))
     }
 
     async fn labels(&self, name: &str) -> Result<Arc<BTreeMap<String, String>>, Status> {
@@ -70,8 +90,11 @@ impl PodSecurity {
     }
 
     async fn pod(&self, attributes: &Attributes<'_>, pod: &Object) -> Result<(), Status> {
+        if self.is_exempt(attributes) || self.is_free(view_of(pod).spec) {
+            return Ok(());
+        }
         let labels = self.labels(attributes.namespace).await?;
-        let (policy, _) = Policy::of(&labels);
+        let (policy, _) = self.policy(&labels);
         if policy.is_privileged() || attributes.old.is_some_and(|old| !has_new_images(pod, old)) {
             return Ok(());
         }
@@ -86,26 +109,51 @@ impl PodSecurity {
 
     /// Who writes a template is told what will become of its pods.
     async fn template(&self, attributes: &Attributes<'_>, object: &Object, path: &[&str]) -> Result<(), Status> {
+        if self.is_exempt(attributes) {
+            return Ok(());
+        }
         // A namespace that cannot be found is told to who makes the pods.
         let Ok(labels) = self.labels(attributes.namespace).await else { return Ok(()) };
-        let (policy, _) = Policy::of(&labels);
-        if let Some(template) = object.get(path).filter(|template| !template.is_null()) {
+        let (policy, _) = self.policy(&labels);
+        let template = object.get(path).filter(|template| !template.is_null() && !self.is_free(&template["spec"]));
+        if let Some(template) = template {
             warn(attributes, policy.warn, View { metadata: &template["metadata"], spec: &template["spec"] });
         }
         Ok(())
     }
 
     async fn namespace(&self, attributes: &Attributes<'_>, namespace: &Object) -> Result<(), Status> {
-        let policy_of = |namespace: &Object| {
-            Policy::of(&namespace.labels().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+        let labels = |namespace: &Object| -> BTreeMap<String, String> {
+            namespace.labels().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
         };
-        let (new, errors) = policy_of(namespace);
-        let old = attributes.old.map(policy_of);
+        let own = labels(namespace);
+        let (new, errors) = self.policy(&own);
+        let old = attributes.old.map(|old| self.policy(&labels(old)));
         let same = old.as_ref().is_some_and(|(_, old)| !old.is_empty() && told(old) == told(&errors));
         if !errors.is_empty() && !same {
             return Err(Status::invalid(&GroupKind::new("", "Namespace"), attributes.name, &errors));
         }
-        let Some((old, _)) = old.filter(|(old, _)| is_stricter(new.enforce, old.enforce)) else { return Ok(()) };
+        let exempt = self.configuration.exemptions.namespaces.contains(attributes.name);
+        let ignored = exempt && !new.is_fully_privileged() && new != self.configuration.defaults.policy();
+        let warning = || {
+            let (name, policy) = (go_quote(attributes.name), new.set_by(&own));
+            format!("namespace {name} is exempt from Pod Security, and the policy ({policy}) will be ignored")
+        };
+        let Some((old, _)) = old else {
+            if ignored {
+                attributes.warnings.add(warning());
+            }
+            return Ok(());
+        };
+        if !is_stricter(new.enforce, old.enforce) {
+            return Ok(());
+        }
+        if exempt {
+            if ignored {
+                attributes.warnings.add(warning());
+            }
+            return Ok(());
+        }
         tracing::debug!(namespace = attributes.name, from = %old.enforce, to = %new.enforce, "pods are looked at");
         for text in self.violations_in(attributes.name, new.enforce).await {
             attributes.warnings.add(text);
@@ -125,7 +173,9 @@ impl PodSecurity {
         let mut found: BTreeMap<String, (Arc<str>, usize)> = BTreeMap::new();
         let mut checked = 0;
         for record in pods.iter().take(POD_SECURITY_PODS_MAX) {
-            let violations = checks::violations(standard, view_of(&record.object()));
+            let object = record.object();
+            let view = view_of(&object);
+            let violations = if self.is_free(view.spec) { Vec::new() } else { checks::violations(standard, view) };
             if !violations.is_empty() {
                 let seen = found.entry(checks::reasons(&violations)).or_insert_with(|| (record.key.name.clone(), 0));
                 seen.0 = seen.0.clone().min(record.key.name.clone());
@@ -177,7 +227,7 @@ fn prioritized(pods: &[Arc<Record>]) -> Vec<&Arc<Record>> {
     first
 }
 
-fn told(errors: &sampan_api::FieldErrors) -> Vec<String> {
+fn told(errors: &FieldErrors) -> Vec<String> {
     errors.iter().map(|error| error.to_string()).collect()
 }
 

@@ -26,14 +26,16 @@ pub(super) struct Standard {
     pub(super) version: Version,
 }
 
-/// What is refused, and what is told to the writer. (Standards of the audit log are read for their errors alone.)
+/// What is refused, and what is told to the writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Policy {
     pub(super) enforce: Standard,
+    /// What an audit log would be told; nothing looks at pods by it.
+    pub(super) audit: Standard,
     pub(super) warn: Standard,
 }
 
-const PRIVILEGED: Standard = Standard { level: Level::Privileged, version: Version::Latest };
+pub(super) const PRIVILEGED: Standard = Standard { level: Level::Privileged, version: Version::Latest };
 const PREFIX: &str = "pod-security.kubernetes.io/";
 
 impl fmt::Display for Standard {
@@ -59,7 +61,7 @@ impl Standard {
     }
 }
 
-fn level(text: &str) -> Option<Level> {
+pub(super) fn level(text: &str) -> Option<Level> {
     match text {
         "privileged" => Some(Level::Privileged),
         "baseline" => Some(Level::Baseline),
@@ -68,7 +70,7 @@ fn level(text: &str) -> Option<Level> {
     }
 }
 
-fn version(text: &str) -> Option<Version> {
+pub(super) fn version(text: &str) -> Option<Version> {
     if text == "latest" {
         return Some(Version::Latest);
     }
@@ -79,11 +81,21 @@ fn version(text: &str) -> Option<Version> {
     Some(Version::Minor(u32::try_from(minor).unwrap_or(u32::MAX)))
 }
 
+/// What is wrong with a level.
+pub(super) const NO_LEVEL: &str = "must be one of privileged, baseline, restricted";
+/// What is wrong with a version.
+pub(super) const NO_VERSION: &str = "must be \"latest\" or \"v1.x\"";
+
 /// A level and version as the labels of one mode have them, by the given ones where they say nothing. `strict`: what
 /// counts where the level is none.
-fn mode(labels: &BTreeMap<String, String>, name: &str, strict: Level, errors: &mut FieldErrors) -> (Standard, Said) {
+fn mode(
+    labels: &BTreeMap<String, String>,
+    name: &str,
+    (default, strict): (Standard, Level),
+    errors: &mut FieldErrors,
+) -> (Standard, Said) {
     let path = |label: &str| Path::new("metadata").child("labels").key(label);
-    let mut standard = PRIVILEGED;
+    let mut standard = default;
     let mut said = Said { level: None, version: false };
     let label = format!("{PREFIX}{name}");
     if let Some(text) = labels.get(&label) {
@@ -91,8 +103,7 @@ fn mode(labels: &BTreeMap<String, String>, name: &str, strict: Level, errors: &m
         standard.level = parsed.unwrap_or(strict);
         said.level = Some(parsed.is_some());
         if parsed.is_none() {
-            let why = "must be one of privileged, baseline, restricted";
-            errors.push(FieldError::invalid(&path(&label), text.as_str(), why));
+            errors.push(FieldError::invalid(&path(&label), text.as_str(), NO_LEVEL));
         }
     }
     let label = format!("{PREFIX}{name}-version");
@@ -100,7 +111,7 @@ fn mode(labels: &BTreeMap<String, String>, name: &str, strict: Level, errors: &m
         said.version = true;
         match version(text) {
             Some(version) => standard.version = version,
-            None => errors.push(FieldError::invalid(&path(&label), text.as_str(), "must be \"latest\" or \"v1.x\"")),
+            None => errors.push(FieldError::invalid(&path(&label), text.as_str(), NO_VERSION)),
         }
     }
     (standard, said)
@@ -114,16 +125,16 @@ struct Said {
 }
 
 impl Policy {
-    /// Out of a namespace's labels; what is wrong with them counts as the strictest where pods are refused, and as nothing
-    /// where they are only told of.
-    pub(super) fn of(labels: &BTreeMap<String, String>) -> (Self, FieldErrors) {
+    /// Out of a namespace's labels over the defaults; what is wrong with them counts as the strictest where pods are refused,
+    /// and as nothing where they are only told of.
+    pub(super) fn of(labels: &BTreeMap<String, String>, defaults: Self) -> (Self, FieldErrors) {
         let mut errors = FieldErrors::new();
         if !labels.keys().any(|key| key.starts_with(PREFIX)) {
-            return (Self { enforce: PRIVILEGED, warn: PRIVILEGED }, errors);
+            return (defaults, errors);
         }
-        let (enforce, said) = mode(labels, "enforce", Level::Restricted, &mut errors);
-        mode(labels, "audit", Level::Privileged, &mut errors);
-        let (mut warn, warned) = mode(labels, "warn", Level::Privileged, &mut errors);
+        let (enforce, said) = mode(labels, "enforce", (defaults.enforce, Level::Restricted), &mut errors);
+        let (audit, _) = mode(labels, "audit", (defaults.audit, Level::Privileged), &mut errors);
+        let (mut warn, warned) = mode(labels, "warn", (defaults.warn, Level::Privileged), &mut errors);
         // What is going to be refused is told to who writes a Deployment.
         if warned.level.is_none() && said.level == Some(true) && enforce.level > warn.level {
             warn.level = enforce.level;
@@ -131,7 +142,23 @@ impl Policy {
                 warn.version = enforce.version;
             }
         }
-        (Self { enforce, warn }, errors)
+        (Self { enforce, audit, warn }, errors)
+    }
+
+    /// The standards that a namespace's labels set which are not `privileged`, as a warning tells them.
+    pub(super) fn set_by(&self, labels: &BTreeMap<String, String>) -> String {
+        let set = |name: &str| {
+            let label = format!("{PREFIX}{name}");
+            labels.contains_key(&label) || labels.contains_key(&format!("{label}-version"))
+        };
+        let modes = [("enforce", self.enforce), ("audit", self.audit), ("warn", self.warn)];
+        let told = modes.into_iter().filter(|(name, standard)| standard.level != Level::Privileged && set(name));
+        told.map(|(name, standard)| format!("{name}={standard}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether nothing is refused, told or noted.
+    pub(super) fn is_fully_privileged(&self) -> bool {
+        self.is_privileged() && self.audit.level == Level::Privileged
     }
 
     /// Whether nothing is refused and nothing told.
@@ -142,13 +169,14 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use super::super::configuration::Defaults;
     use super::*;
 
     #[test]
     fn labels_name_a_policy() {
         let check = |labels: &[(&str, &str)], enforce: &str, warn: &str, errors: &[&str]| {
             let labels = labels.iter().map(|(name, value)| (format!("{PREFIX}{name}"), (*value).to_owned())).collect();
-            let (policy, found) = Policy::of(&labels);
+            let (policy, found) = Policy::of(&labels, Defaults::default().policy());
             assert_eq!(
                 (policy.enforce.to_string(), policy.warn.to_string()),
                 (enforce.into(), warn.into()),

@@ -102,7 +102,7 @@ const CELLS: &[(&str, Cell)] = &[
     ("status", |migration, _| {
         let conditions = migration.get(&["status", "conditions"]).and_then(Value::as_array);
         let held = conditions.into_iter().flatten().filter(|condition| condition["status"] == "True");
-        let last = held.filter_map(|condition| condition["type"].as_str());
-        last.filter(|type_| [RUNNING, SUCCEEDED, FAILED].contains(type_)).next_back().unwrap_or("Unknown").into()
+        let mut types = held.filter_map(|condition| condition["type"].as_str());
+        types.rfind(|type_| [RUNNING, SUCCEEDED, FAILED].contains(type_)).unwrap_or("Unknown").into()
     }),
 ];
