@@ -34,8 +34,7 @@ fn recorded_exchanges() {
     };
     let token = format!("@{}", folder.path().join("token").display());
     let server = sampan.server.as_str();
-    let text =
-        replay(&["--server", server, "--insecure", "--ignore-managed-fields", "--patience", "5", "--token", &token]);
+    let text = replay(&["--server", server, "--insecure", "--patience", "5", "--token", &token]);
     let failed: BTreeMap<&str, &str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("FAIL "))

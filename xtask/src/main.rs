@@ -2,6 +2,7 @@
 
 mod command;
 mod conformance;
+mod envtest;
 mod ratchet;
 mod source;
 mod test;
@@ -51,7 +52,8 @@ fn main() -> anyhow::Result<()> {
         }
         Task::Tools => tools::prepare(&root).and_then(|tools| {
             tools::interpreted(&root, &tools)?;
-            tools::clients(&root, &tools)
+            tools::clients(&root, &tools)?;
+            envtest::prepare(&root, &tools)
         }),
         Task::Conformance(options) => conformance::run(&root, &options),
         Task::Bench { arguments } => bench(&root, &arguments),

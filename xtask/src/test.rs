@@ -2,7 +2,7 @@
 
 use crate::command::{self, run_with};
 use crate::ratchet::Counting;
-use crate::{tidy, tools};
+use crate::{envtest, tidy, tools};
 use std::path::Path;
 
 pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
@@ -12,6 +12,7 @@ pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     if tier == "nightly" {
         tools::interpreted(root, &tools)?;
         tools::clients(root, &tools)?;
+        envtest::prepare(root, &tools)?;
     }
     let deny = tools.join(tools::DENY).to_string_lossy().into_owned();
     command::run(root, &deny, &["deny", "check", "bans", "licenses", "sources"])?;

@@ -87,6 +87,17 @@ pub fn clients(root: &Path, tools: &Path) -> anyhow::Result<()> {
     operators(root, tools)
 }
 
+/// Fetches a Go module: the folder that it was put into.
+pub fn module(folder: &Path, module: &str) -> anyhow::Result<PathBuf> {
+    println!("+ go mod download -json {module}");
+    let output = Command::new("go").args(["mod", "download", "-json", module]).current_dir(folder).output()?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    match answer["Dir"].as_str().filter(|_| output.status.success()) {
+        Some(found) => Ok(PathBuf::from(found)),
+        None => bail!("{module} could not be fetched: {}", answer["Error"]),
+    }
+}
+
 /// The Go modules of operators whose definitions the tests serve, as `tests/tests/operators.tsv` names them: where each
 /// was put, in `operators.json`.
 fn operators(root: &Path, tools: &Path) -> anyhow::Result<()> {
@@ -94,13 +105,8 @@ fn operators(root: &Path, tools: &Path) -> anyhow::Result<()> {
     let mut found = serde_json::Map::new();
     for line in list.lines().filter_map(|line| line.strip_prefix("operator\t")) {
         let module = line.split('\t').next().unwrap_or_default();
-        println!("+ go mod download -json {module}");
-        let output = Command::new("go").args(["mod", "download", "-json", module]).current_dir(tools).output()?;
-        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let Some(folder) = answer["Dir"].as_str().filter(|_| output.status.success()) else {
-            bail!("{module} could not be fetched: {}", answer["Error"]);
-        };
-        found.insert(module.to_owned(), folder.into());
+        let folder = self::module(tools, module)?;
+        found.insert(module.to_owned(), folder.to_string_lossy().into());
     }
     std::fs::write(tools.join("operators.json"), serde_json::to_vec_pretty(&found)?)?;
     Ok(())

@@ -139,7 +139,7 @@ impl Ask {
             let now = time::rfc3339(self.env().now());
             let manager = self.caller(&options).field_manager;
             let writer = Writer { manager, subresource: self.subresource(), time: &now };
-            managed::update(ty.schema(), ty.id(), None, object.fields_mut(), writer, &[]);
+            managed::update(ty.schema(), ty.id(), None, object.fields_mut(), writer, &[], &managed::one_version);
         }
         let resource = self.row.gvr();
         let name = self.call_name(&object);

@@ -73,6 +73,12 @@ impl Tables<'_> {
         };
         out.extend_from_slice(b"{\"cells\":");
         write(out, &Value::Array(cells));
+        let conditions = self.row.columns.as_ref().and_then(|columns| columns.conditions);
+        let conditions = conditions.map_or_else(Vec::new, |conditions| conditions(&object));
+        if !conditions.is_empty() {
+            out.extend_from_slice(b",\"conditions\":");
+            write(out, &Value::Array(conditions));
+        }
         match self.include {
             Include::Nothing => out.extend_from_slice(b",\"object\":null"),
             Include::Metadata => {

@@ -3,13 +3,17 @@
 use crate::error::Error;
 use crate::{Result, limits};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 /// The authority that must have signed a server's certificate.
 #[derive(Clone)]
@@ -75,11 +79,8 @@ pub(crate) fn client_config(ca: &CertificateAuthority, credentials: &Credentials
         .map_err(|error| Error::Config(format!("TLS: {error}")))?;
     let builder = match ca {
         CertificateAuthority::Pem(pem) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(pem, "certificate authority")? {
-                roots.add(certificate).map_err(|error| Error::Config(format!("certificate authority: {error}")))?;
-            }
-            builder.with_root_certificates(roots)
+            let verifier = Trusting::new(certificates(pem, "certificate authority")?, &provider)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
         CertificateAuthority::Insecure => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyone(provider)))
@@ -120,6 +121,87 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Trusts what a bundle holds: authorities, and servers' own certificates, as Go takes both from one.
+#[derive(Debug)]
+struct Trusting {
+    authorities: Arc<WebPkiServerVerifier>,
+    bundle: Vec<CertificateDer<'static>>,
+}
+
+impl Trusting {
+    fn new(bundle: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Result<Self> {
+        let wrong = |error: &dyn std::fmt::Display| Error::Config(format!("certificate authority: {error}"));
+        let mut roots = RootCertStore::empty();
+        for certificate in &bundle {
+            roots.add(certificate.clone()).map_err(|error| wrong(&error))?;
+        }
+        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .build()
+            .map_err(|error| wrong(&error))?;
+        Ok(Self { authorities, bundle })
+    }
+}
+
+/// Whether a certificate that the bundle holds itself may be this server's now: nobody else vouches for it.
+fn verify_own(
+    der: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> std::result::Result<(), rustls::Error> {
+    verify_server_name(&ParsedCertificate::try_from(der)?, name)?;
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| CertificateError::BadEncoding)?;
+    let (seconds, validity) = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), certificate.validity());
+    if seconds < validity.not_before.timestamp() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if seconds > validity.not_after.timestamp() {
+        return Err(CertificateError::Expired.into());
+    }
+    let usage = certificate.extended_key_usage().map_err(|_| CertificateError::BadEncoding)?;
+    match usage.is_none_or(|usage| usage.value.any || usage.value.server_auth) {
+        true => Ok(()),
+        false => Err(CertificateError::InvalidPurpose.into()),
+    }
+}
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        if self.bundle.iter().any(|one| one == end_entity) {
+            return verify_own(end_entity, server_name, now).map(|()| ServerCertVerified::assertion());
+        }
+        self.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
+}
+
 /// `insecure-skip-tls-verify`: the user asked for it by name.
 #[derive(Debug)]
 struct AcceptAnyone(Arc<CryptoProvider>);
@@ -156,5 +238,56 @@ impl ServerCertVerifier for AcceptAnyone {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
+    use std::time::Duration;
+
+    /// A certificate for `localhost` of an authority, and that authority's own.
+    fn issued(change: impl FnOnce(&mut CertificateParams)) -> [CertificateDer<'static>; 2] {
+        let (authority_key, key) = (KeyPair::generate().expect("a key"), KeyPair::generate().expect("a key"));
+        let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let own = authority.self_signed(&authority_key).expect("a certificate").der().clone();
+        let issuer = Issuer::new(authority, authority_key);
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        change(&mut params);
+        [params.signed_by(&key, &issuer).expect("a certificate").der().clone(), own]
+    }
+
+    fn verify(bundle: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &str, day: u64) -> String {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let trusting = Trusting::new(vec![bundle.clone()], &provider).expect("a bundle");
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        // Days since 2020-01-01.
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_577_836_800 + day * 86_400));
+        let verified = trusting.verify_server_cert(shown, &[], &name, &[], now);
+        verified.map_or_else(|error| error.to_string(), |_| "trusted".to_owned())
+    }
+
+    #[test]
+    fn a_bundle_has_authorities_and_servers_own_certificates() {
+        let [own, authority] = issued(|_| ());
+        let [other, _] = issued(|_| ());
+        let check = |found: String, part: &str| assert!(found.contains(part), "{found}: not {part}");
+        check(verify(&authority, &own, "localhost", 9), "trusted");
+        check(verify(&own, &own, "localhost", 9), "trusted");
+        check(verify(&own, &other, "localhost", 9), "invalid peer certificate");
+        check(verify(&own, &own, "example.com", 9), "not valid for name");
+        check(verify(&own, &own, "localhost", 400), "Expired");
+        let [client, _] = issued(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
+        check(verify(&client, &client, "localhost", 9), "InvalidPurpose");
+        let [server, _] = issued(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+        check(verify(&server, &server, "localhost", 9), "trusted");
+        let [late, _] = issued(|params| params.not_before = date_time_ymd(2020, 2, 1));
+        check(verify(&late, &late, "localhost", 9), "NotValidYet");
+        // An authority may be a server too.
+        let [both, _] = issued(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+        check(verify(&both, &both, "localhost", 9), "trusted");
     }
 }

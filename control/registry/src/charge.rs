@@ -6,6 +6,7 @@ use crate::limits::UPDATE_ATTEMPTS_MAX;
 use crate::options::Caller;
 use crate::registry::{Place, Registry, writer};
 use crate::shapes::{self, ManagedWrite};
+use crate::versions;
 use crate::write::{Commit, Put};
 use sampan_api::admission::{Attributes, Charge};
 use sampan_api::object::Object;
@@ -71,7 +72,13 @@ impl Registry {
         object.metadata_mut().remove("resourceVersion");
         let time = time::rfc3339(self.now());
         let write = ManagedWrite { manager: MANAGER, subresource: "status", time: &time };
-        shapes::track_managers(row, Some(&charge.current.object()), &mut object, &write);
+        shapes::track_managers(
+            row,
+            Some(&charge.current.object()),
+            &mut object,
+            &write,
+            &*versions::of_row(&table, row),
+        );
         let draft = self.draft(&place, &object, &writer(caller), charge.current.json.len() + 64)?;
         let key: Arc<str> = place.key(&charge.current.key.name).into();
         let value = self.seal(&place, draft.json.clone())?;

@@ -14,6 +14,7 @@ use crate::registry::{Place, Registry, store_writer, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
 use crate::update::{served, stored};
+use crate::versions;
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Operation};
 use sampan_api::meta::GroupVersionResource;
@@ -100,7 +101,7 @@ impl Registry {
         if managers == Managers::Track {
             let now = time::rfc3339(self.now());
             let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
-            shapes::track_managers(row, None, object, &write);
+            shapes::track_managers(row, None, object, &write, &*versions::of_row(&self.inner.table.load(), row));
         }
         let name = object.name().to_owned();
         let resource = row.gvr();

@@ -54,6 +54,7 @@ impl Registry {
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
         let key = place.key(name);
+        warn(caller, row, options);
         self.catch_up().await?;
         for _ in 0..UPDATE_ATTEMPTS_MAX {
             let current =
@@ -124,7 +125,7 @@ impl Registry {
                     return Ok(Some(going(self.serve(place.row, marked)?)));
                 }
                 match self.remove(caller, place, key, &marked, &writer).await? {
-                    Commit::Done(_) => Ok(Some(gone(self.serve(place.row, marked)?))),
+                    Commit::Done(record) => Ok(Some(gone(self.serve(place.row, record)?))),
                     // Another caller deleted it between the two writes: the outcome is the same.
                     Commit::Lost(0) => Ok(Some(gone(self.serve(place.row, marked)?))),
                     Commit::Lost(winner) => self.see(winner).await.map(|()| None),
@@ -209,6 +210,7 @@ impl Registry {
         list: &ListOptions,
         options: &DeleteOptions,
     ) -> Result<List, Error> {
+        warn(caller, row, options);
         let found = self.list(row, namespace, list).await?;
         for record in &found.items {
             match self.delete(caller, row, &record.key.namespace, &record.key.name, options).await {
@@ -217,6 +219,13 @@ impl Registry {
             }
         }
         Ok(found)
+    }
+}
+
+/// Tells what becomes of the dependents where the options do not say it.
+fn warn(caller: &Caller<'_>, row: &Resource, options: &DeleteOptions) {
+    if options.propagation.is_none() && options.orphan_dependents.is_none() {
+        row.strategy.warning_on_delete().into_iter().for_each(|text| caller.warnings.add(text));
     }
 }
 

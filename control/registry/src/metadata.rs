@@ -319,7 +319,7 @@ fn qualified_finalizers(
     }
     if orphan && foreground {
         let all: Vec<&str> = object.finalizers().collect();
-        let text = format!("finalizers {FINALIZER_FOREGROUND} and {FINALIZER_ORPHAN} cannot be both set");
+        let text = format!("finalizer {FINALIZER_ORPHAN} and {FINALIZER_FOREGROUND} cannot be both set");
         errors.push(FieldError::invalid(path, Value::from(all), text));
     }
     errors
@@ -460,7 +460,7 @@ mod tests {
             &[
                 "metadata.finalizers: Invalid value: \"bad name\": name part must consist",
                 "metadata.finalizers[0]: Invalid value: \"bad name\": name is neither a standard finalizer name",
-                "metadata.finalizers: Invalid value: [\"bad name\",\"orphan\",\"foregroundDeletion\"]: finalizers",
+                "metadata.finalizers: Invalid value: [\"bad name\",\"orphan\",\"foregroundDeletion\"]: finalizer orphan and",
             ],
         );
     }

@@ -51,6 +51,8 @@ pub struct Resource {
     pub selectable: Vec<SelectableField>,
     /// `None`: this row's own version is the stored one. Otherwise where it is stored, and how to get there and back.
     pub stored_as: Option<StoredAs>,
+    /// The version whose hash discovery tells as that of the storage, where Kubernetes stores another than the row's.
+    pub storage_version: Option<Name>,
     pub columns: Option<Columns>,
     /// What every request for the row is warned of.
     pub deprecated: Option<Name>,
@@ -192,6 +194,7 @@ impl Resource {
             defined: false,
             selectable: Vec::new(),
             stored_as: None,
+            storage_version: None,
             columns: None,
             deprecated: None,
             served: true,
@@ -360,6 +363,12 @@ impl Resource {
             from_storage: Arc::new(from_storage),
             own_rules: false,
         });
+        self
+    }
+    /// Names the version that Kubernetes stores: clients know by its hash in discovery whether a kind is stored otherwise.
+    #[must_use]
+    pub fn storage_version(mut self, version: &'static str) -> Self {
+        self.storage_version = Some(version.into());
         self
     }
     #[must_use]

@@ -8,7 +8,7 @@ use sampan_api::limits::OBJECT_MAX;
 use sampan_api::object::Object;
 use sampan_schema::facts::{self, Found, Part};
 use sampan_schema::gates::Gates;
-use sampan_schema::managed::{self, Writer};
+use sampan_schema::managed::{self, Versions, Writer};
 use sampan_schema::{ObjectType, Origin, values};
 use std::collections::BTreeSet;
 
@@ -121,8 +121,15 @@ pub fn restore(object: &mut Object, old: &Object, path: &[&str]) {
 }
 
 /// Sets `metadata.managedFields` of `new` for an update (or, without `old`, a creation) by this manager. Both are in the
-/// row's version. Entries that do not change keep their time. Of a row without a type they stay as they were.
-pub fn track_managers(row: &Resource, old: Option<&Object>, new: &mut Object, write: &ManagedWrite<'_>) {
+/// row's version; `versions` gives them in others. Entries that do not change keep their time. Of a row without a type they stay
+/// as they were.
+pub fn track_managers(
+    row: &Resource,
+    old: Option<&Object>,
+    new: &mut Object,
+    write: &ManagedWrite<'_>,
+    versions: &Versions<'_>,
+) {
     let Some(ty) = &row.ty else {
         if let Some(kept) = old.and_then(|old| old.metadata().get("managedFields")) {
             new.set_meta("managedFields", kept.clone());
@@ -131,5 +138,5 @@ pub fn track_managers(row: &Resource, old: Option<&Object>, new: &mut Object, wr
     };
     let writer = Writer { manager: write.manager, subresource: write.subresource, time: write.time };
     let reset = row.unowned_paths(write.subresource);
-    managed::update(ty.schema(), ty.id(), old.map(Object::fields), new.fields_mut(), writer, &reset);
+    managed::update(ty.schema(), ty.id(), old.map(Object::fields), new.fields_mut(), writer, &reset, versions);
 }

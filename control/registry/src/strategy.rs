@@ -153,6 +153,11 @@ pub trait Strategy: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What a deletion is warned of that does not say what becomes of the dependents.
+    fn warning_on_delete(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether and how long a deletion waits: `None`: the kind knows no grace and goes at once (finalizers aside);
     /// `Some(seconds)`: the object is marked with `deletionTimestamp` = now + seconds, and with 0 seconds deleted right
     /// after that, with more when somebody deletes it again with 0. Asked only for objects that are not being deleted.

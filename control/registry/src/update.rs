@@ -12,6 +12,7 @@ use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
 use crate::strategy::Generation;
+use crate::versions;
 use crate::write::{Commit, count_update, require_stored};
 use sampan_api::admission::{Attributes, Operation};
 use sampan_api::field::{FieldError, FieldErrors, Path};
@@ -148,7 +149,13 @@ impl Registry {
         if options.managers == Managers::Track {
             let time = time::rfc3339(now);
             let write = ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
-            shapes::track_managers(row, Some(old_served), &mut object, &write);
+            shapes::track_managers(
+                row,
+                Some(old_served),
+                &mut object,
+                &write,
+                &*versions::of_row(&self.inner.table.load(), row),
+            );
         }
         let resource = row.gvr();
         let attributes = Attributes {

@@ -5,6 +5,7 @@ use crate::table::ResourceTable;
 use sampan_api::meta::GroupVersion;
 use sampan_api::object::Object;
 use sampan_schema::ObjectType;
+use sampan_schema::managed::Versions;
 
 /// The object, which is in the version of `row`, in another one that shares its storage, with the type that it has there.
 /// `None`: the kind is not served in that version.
@@ -28,4 +29,13 @@ pub fn in_version(
     }
     object.set_gvk(&other.gvk());
     Some((other.ty.clone()?, object))
+}
+
+/// [`in_version`] of objects as field managers hold them, which ask for versions that others wrote in.
+pub fn of_row<'a>(table: &'a ResourceTable, row: &'a Resource) -> Box<Versions<'a>> {
+    Box::new(|object, version| {
+        let object = Object::from_map(object.clone());
+        let (ty, object) = in_version(table, row, &object, version)?;
+        Some((ty, object.fields().clone()))
+    })
 }

@@ -4,6 +4,7 @@ use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
+use sampan_registry::versions;
 use sampan_registry::{
     Caller, Config, DeleteOptions, ListOptions, ManagedWrite, Registry, ResourceTable, SubresourceBody, UpdateOptions,
 };
@@ -198,7 +199,13 @@ fn fields_that_an_endpoint_does_not_write_are_not_owned_by_it() {
         let object = |value: Value| Object::from_value(value).expect("an object");
         let mut written = object(merged);
         let write = ManagedWrite { manager: "me", subresource: view, time: "2026-01-01T00:00:00Z" };
-        sampan_registry::shapes::track_managers(row, Some(&object(old)), &mut written, &write);
+        sampan_registry::shapes::track_managers(
+            row,
+            Some(&object(old)),
+            &mut written,
+            &write,
+            &*versions::of_row(&table, row),
+        );
         let entries = written.metadata()["managedFields"].as_array().cloned().unwrap_or_default();
         let mine =
             entries.iter().find(|entry| entry["manager"] == "me").and_then(|entry| entry["fieldsV1"].as_object());
@@ -281,7 +288,7 @@ fn fields_that_an_endpoint_does_not_write_stay_as_they_were() {
                 checked += 1;
             }
             let write = ManagedWrite { manager: "me", subresource: view, time: "2026-01-01T00:00:00Z" };
-            sampan_registry::shapes::track_managers(row, Some(&old), &mut new, &write);
+            sampan_registry::shapes::track_managers(row, Some(&old), &mut new, &write, &*versions::of_row(&table, row));
             let entries = new.metadata()["managedFields"].as_array().cloned().unwrap_or_default();
             let mine = entries.iter().find(|entry| entry["manager"] == "me").map(|entry| entry["fieldsV1"].clone());
             for path in row.unowned_paths(view) {

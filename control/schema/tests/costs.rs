@@ -366,7 +366,7 @@ fn managed_fields() {
     };
     let run = |(old, mut new): (Value, Value)| {
         let fields = new.as_object_mut().expect("an object");
-        managed::update(Schema::builtin(), kind, old.as_object(), fields, writer, &[]);
+        managed::update(Schema::builtin(), kind, old.as_object(), fields, writer, &[], &managed::one_version);
         new
     };
     let entry = |manager: String, fields: Value| {

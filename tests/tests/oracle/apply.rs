@@ -394,6 +394,14 @@ fn updated(ty: &ObjectType, live: Option<&Value>, step: &Value) -> Result<Value,
     let decoded = codec::from_value(ty.schema(), ty.id(), &step["object"]).map_err(|error| error.to_string())?;
     let mut next = decoded.value;
     let fields = next.as_object_mut().expect("an object");
-    managed::update(ty.schema(), ty.id(), live.and_then(Value::as_object), fields, writer(step), &[]);
+    managed::update(
+        ty.schema(),
+        ty.id(),
+        live.and_then(Value::as_object),
+        fields,
+        writer(step),
+        &[],
+        &managed::one_version,
+    );
     Ok(next)
 }

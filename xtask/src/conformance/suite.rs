@@ -1,10 +1,7 @@
 //! The suite's programs, built from the published modules of Kubernetes.
 
-use crate::command;
-use anyhow::Context;
-use serde_json::Value;
+use crate::{command, tools};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const VERSION: &str = "v1.35.0";
 /// The version of the modules that Kubernetes' repository holds.
@@ -26,9 +23,7 @@ pub(super) fn build(root: &Path) -> anyhow::Result<Suite> {
         return Ok(suite);
     }
     let module = format!("k8s.io/kubernetes@{VERSION}");
-    let output = Command::new("go").args(["mod", "download", "-json", &module]).current_dir(&suite.folder).output()?;
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let source = PathBuf::from(answer["Dir"].as_str().with_context(|| format!("{module}: {}", answer["Error"]))?);
+    let source = tools::module(&suite.folder, &module)?;
     let upstream = std::fs::read_to_string(source.join("go.mod"))?;
     std::fs::write(suite.folder.join("go.mod"), manifest(&upstream))?;
     std::fs::write(suite.folder.join("go.sum"), std::fs::read(source.join("go.sum"))?)?;

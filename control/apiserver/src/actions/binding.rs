@@ -10,7 +10,7 @@ use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::time::rfc3339;
 use sampan_api::{GroupKind, GroupResource, Object, Status};
 use sampan_registry::Resource;
-use sampan_registry::options::UpdateOptions;
+use sampan_registry::options::{Managers, UpdateOptions};
 use sampan_registry::resource::SubresourceBody;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -32,7 +32,9 @@ impl Action for Bind {
         let node = target(&binding)?;
         let row = bound_row(ask)?;
         let uid = Some(binding.uid().to_owned()).filter(|uid| !uid.is_empty());
-        let how = UpdateOptions { subresource: ACTION.into(), uid, ..UpdateOptions::default() };
+        // Kubernetes' binding writes past the field managers: nobody comes to own what it sets.
+        let how =
+            UpdateOptions { subresource: ACTION.into(), uid, managers: Managers::Told, ..UpdateOptions::default() };
         let now = ask.env().now();
         let transform = |current: Option<&Object>| match current {
             None => Err(Status::not_found(&row.group_resource(), name)),

@@ -67,7 +67,15 @@ fn note_manager(ask: &Ask, options: &options::WriteOptions, before: &Object, sca
     let now = time::rfc3339(ask.env().now());
     let caller = ask.caller(options);
     let writer = Writer { manager: caller.field_manager, subresource: ask.subresource(), time: &now };
-    managed::update(ty.schema(), ty.id(), Some(before.fields()), scale.fields_mut(), writer, &[]);
+    managed::update(
+        ty.schema(),
+        ty.id(),
+        Some(before.fields()),
+        scale.fields_mut(),
+        writer,
+        &[],
+        &managed::one_version,
+    );
 }
 
 /// Writes the replicas of the scale that `make` returns for the current one, which says who owns them.

@@ -116,9 +116,10 @@ fn resource(row: &Resource) -> Value {
 fn storage_version_hash(row: &Resource) -> String {
     use base64::Engine as _;
     use sha2::{Digest, Sha256};
-    let (group, version) = match &row.stored_as {
-        Some(stored) => (stored.storage.group.clone(), stored.storage.version.clone()),
-        None => (row.group.to_string(), row.version.to_string()),
+    let (group, version) = match (&row.stored_as, &row.storage_version) {
+        (Some(stored), _) => (stored.storage.group.as_str(), stored.storage.version.as_str()),
+        (None, Some(version)) => (row.group.as_ref(), version.as_ref()),
+        (None, None) => (row.group.as_ref(), row.version.as_ref()),
     };
     let digest = Sha256::digest(format!("{group}/{version}/{}", row.kind));
     base64::engine::general_purpose::STANDARD.encode(&digest[..8])
@@ -137,5 +138,7 @@ mod tests {
         check("apps", "Deployment", "8aSe+NMegvE=");
         check("apps", "ControllerRevision", "85nkx63pcBU=");
         check("networking.k8s.io", "IPAddress", "3f/plJFChNE=");
+        let classes = Resource::new("storage.k8s.io", "v1", "x", "VolumeAttributesClass").storage_version("v1beta1");
+        assert_eq!(storage_version_hash(&classes), "Bl3MtjZ/n/s=");
     }
 }

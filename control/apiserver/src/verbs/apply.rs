@@ -33,12 +33,8 @@ impl Configuration<'_> {
             reset: &reset,
         };
         let table = ask.core.registry.table();
-        let versions = |object: &Map<String, Value>, version: &str| {
-            let object = Object::from_map(object.clone());
-            let (ty, object) = versions::in_version(&table, &ask.row, &object, version)?;
-            Some((ty, object.fields().clone()))
-        };
-        let applied = apply::apply(ty, current.map(Object::fields), &config, &applier, &versions).map_err(refused)?;
+        let versions = versions::of_row(&table, &ask.row);
+        let applied = apply::apply(ty, current.map(Object::fields), &config, &applier, &*versions).map_err(refused)?;
         let value = Value::Object(applied);
         let decoded = json::from_value(ty.schema(), ty.id(), &value).map_err(|error| {
             let version = self.expected.gvk.api_version();

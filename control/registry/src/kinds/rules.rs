@@ -45,6 +45,8 @@ pub(super) struct Rules {
     pub warnings_on_update: Option<WarnUpdate>,
     pub graceful_deletion: Option<Grace>,
     pub orphan_by_default: bool,
+    /// As [`Strategy::warning_on_delete`].
+    pub warning_on_delete: Option<&'static str>,
     pub returns_deleted_object: bool,
     pub finalizing: Option<fn(&Object) -> bool>,
     pub prepare_for_deletion: Option<Prepare>,
@@ -77,6 +79,7 @@ impl Rules {
         warnings_on_update: None,
         graceful_deletion: None,
         orphan_by_default: false,
+        warning_on_delete: None,
         returns_deleted_object: false,
         finalizing: None,
         prepare_for_deletion: None,
@@ -157,6 +160,9 @@ impl Strategy for Rules {
             all.extend(template.into_iter().flat_map(|way| warnings::pod(object, way)));
         }
         all
+    }
+    fn warning_on_delete(&self) -> Option<&'static str> {
+        self.warning_on_delete
     }
     fn graceful_deletion(&self, ctx: &Context<'_>, object: &Object, options: &DeleteOptions) -> Option<i64> {
         self.graceful_deletion.and_then(|grace| grace(ctx, object, options))

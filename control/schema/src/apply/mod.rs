@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 pub use self::conflict::{Conflict, message};
 use crate::fields::{FieldSet, Node};
+pub use crate::managed::Versions;
 use crate::managed::compare::{Changes, compare_objects};
 use crate::managed::entries::{Operation, entry, fields_of, is_of, set_entries, text, with_fields, without_empty};
 use crate::managed::{self, UNOWNED_METADATA, Writer};
@@ -60,9 +61,6 @@ pub enum ApplyError {
     Conflicts(Vec<Conflict>),
 }
 
-/// Gives an object in another version of its kind; `None` when the kind has no such version.
-pub type Versions<'a> = dyn Fn(&Map<String, Value>, &str) -> Option<(ObjectType, Map<String, Value>)> + 'a;
-
 /// Merges `config` into `live` (`None`: there is nothing yet), and answers the object with its `managedFields`, before
 /// defaults and not yet in canonical form.
 ///
@@ -91,7 +89,8 @@ pub fn apply(
     };
     if entries.is_empty() {
         let writer = Writer { manager: BEFORE_FIRST, ..applier.writer };
-        managed::track(ty.schema(), ty.id(), None, &live, &mut entries, writer, applier.reset);
+        let update = managed::Update { writer, reset: applier.reset, versions };
+        managed::track(ty.schema(), ty.id(), None, &live, &mut entries, &update);
     }
     let run = Run { ty, live: &live, config, applier, versions };
     let mut object = match run.apply(entries.clone(), applier.conflicts) {
@@ -270,10 +269,7 @@ impl Run<'_> {
             let (_, new) = (self.versions)(merged, version)?;
             compare_objects(ty.schema(), ty.id(), &old, &new)
         };
-        for path in self.applier.reset {
-            changes.taken.remove_below(path);
-            changes.removed.remove_below(path);
-        }
+        changes.leave_out(self.applier.reset);
         Some(changes)
     }
 }

@@ -20,6 +20,8 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("limit-range-defaults", limit_range),
     ("load-balancer-ip-mode", ip_mode),
     ("namespace-label", namespace_label),
+    ("node-ranges", node_ranges),
+    ("pod-addresses", pod_addresses),
     ("pod-level-resources", pod_level_resources),
     ("requests-from-limits", requests_from_limits),
     ("selector-and-labels-from-template", selector_and_labels),
@@ -27,6 +29,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("service-ports", service_ports),
     ("stored-versions", stored_versions),
     ("string-data", string_data),
+    ("template-generation", template_generation),
     ("volume-source", volume_source),
 ];
 
@@ -276,6 +279,35 @@ fn namespace_label(namespace: &mut Object) {
     if let Value::Object(labels) = labels {
         labels.insert("kubernetes.io/metadata.name".into(), name.into());
     }
+}
+
+/// A field of the type that Kubernetes converts to, shown as an annotation.
+fn template_generation(daemons: &mut Object) {
+    let Some(metadata) = object(daemons, "metadata") else { return };
+    let annotations = metadata.entry("annotations").or_insert_with(|| Value::Object(Object::new()));
+    if let Value::Object(annotations) = annotations {
+        annotations.entry("deprecated.daemonset.template.generation").or_insert_with(|| "0".into());
+    }
+}
+
+/// The field that old clients know, and the list that begins with it: the field wins.
+fn first_of(map: &mut Object, single: &str, list: &str, value: fn(&Value) -> Option<&str>, entry: fn(&str) -> Value) {
+    let first = map.get(list).and_then(|list| value(list.get(0)?)).map(str::to_owned);
+    match (text(map, single).to_owned(), first) {
+        (one, first) if !one.is_empty() && first.as_ref() != Some(&one) => {
+            map.insert(list.into(), Value::Array(vec![entry(&one)]));
+        }
+        (one, Some(first)) if one.is_empty() => drop(map.insert(single.into(), first.into())),
+        _ => {}
+    }
+}
+
+fn node_ranges(spec: &mut Object) {
+    first_of(spec, "podCIDR", "podCIDRs", Value::as_str, |range| range.into());
+}
+
+fn pod_addresses(status: &mut Object) {
+    first_of(status, "podIP", "podIPs", |first| first.get("ip")?.as_str(), |ip| serde_json::json!({ "ip": ip }));
 }
 
 fn allocatable(status: &mut Object) {

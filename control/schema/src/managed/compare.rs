@@ -18,6 +18,14 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
+    /// Leaves out what stands at and below these paths.
+    pub(crate) fn leave_out(&mut self, paths: &[&[&str]]) {
+        for path in paths {
+            self.taken.remove_below(path);
+            self.removed.remove_below(path);
+        }
+    }
+
     fn put(&mut self, element: impl FnOnce() -> String, inner: Changes) {
         match (inner.taken.is_empty(), inner.removed.is_empty()) {
             (true, true) => {}

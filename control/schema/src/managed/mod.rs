@@ -9,9 +9,9 @@ pub mod scale;
 
 use serde_json::{Map, Value};
 
-use self::compare::compare_objects;
+use self::compare::{Changes, compare_objects};
 use self::entries::{Operation, cap, is_of, set_entries, text, without_empty};
-use crate::schema::Schema;
+use crate::schema::{ObjectType, Schema};
 use crate::table::TypeId;
 use crate::zero;
 
@@ -24,6 +24,14 @@ pub struct Writer<'a> {
     pub subresource: &'a str,
     /// RFC 3339, seconds.
     pub time: &'a str,
+}
+
+/// Gives an object in another version of its kind; `None` when the kind has no such version.
+pub type Versions<'a> = dyn Fn(&Map<String, Value>, &str) -> Option<(ObjectType, Map<String, Value>)> + 'a;
+
+/// The [`Versions`] of kinds that have one.
+pub fn one_version(_: &Map<String, Value>, _: &str) -> Option<(ObjectType, Map<String, Value>)> {
+    None
 }
 
 /// Fields of `metadata` that nobody owns.
@@ -42,7 +50,8 @@ pub(crate) const UNOWNED_METADATA: &[&str] = &[
 /// Sets `metadata.managedFields` of `new` after an update of `old` (`None` for a create).
 ///
 /// `reset` lists paths that this endpoint does not write, such as `["status"]`: with what is below them they are
-/// left out. When nothing changed that anybody owns, the entries stay as they were, time included.
+/// left out. When nothing changed that anybody owns, the entries stay as they were, time included. `versions`: what other
+/// managers wrote in another version is compared there.
 pub fn update(
     schema: &Schema,
     id: TypeId,
@@ -50,14 +59,23 @@ pub fn update(
     new: &mut Map<String, Value>,
     writer: Writer<'_>,
     reset: &[&[&str]],
+    versions: &Versions<'_>,
 ) {
     let mut list = starting_entries(old, new, writer.subresource);
     if old.is_some() && list.is_empty() {
         // Nobody tracks it, or the request asked to forget: tracking begins at a create only.
         return;
     }
-    track(schema, id, old, new, &mut list, writer, reset);
+    track(schema, id, old, new, &mut list, &Update { writer, reset, versions });
     set_entries(new, list);
+}
+
+/// An update, as it is noted.
+pub(crate) struct Update<'a> {
+    pub(crate) writer: Writer<'a>,
+    /// Paths that the endpoint does not write.
+    pub(crate) reset: &'a [&'a [&'a str]],
+    pub(crate) versions: &'a Versions<'a>,
 }
 
 /// Notes in a list of entries what an update changed.
@@ -67,33 +85,41 @@ pub(crate) fn track(
     old: Option<&Map<String, Value>>,
     new: &Map<String, Value>,
     list: &mut Vec<Value>,
-    writer: Writer<'_>,
-    reset: &[&[&str]],
+    update: &Update<'_>,
 ) {
+    let Update { writer, reset, versions } = *update;
     let api_version = new.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
     let mut changes = match old {
         Some(old) => compare_objects(schema, id, old, new),
         None => compare_objects(schema, id, &zero::struct_of(schema, id), new),
     };
-    for path in reset {
-        changes.taken.remove_below(path);
-        changes.removed.remove_below(path);
-    }
+    changes.leave_out(reset);
     let manager = if writer.manager.is_empty() { "unknown" } else { writer.manager };
     let is_own = |entry: &Value| {
         is_of(entry, manager, Operation::Update, writer.subresource) && text(entry, "apiVersion") == api_version
     };
     // Without any change there is nothing to take from anybody.
     if !changes.taken.has_no_children() || !changes.removed.has_no_children() {
+        let mut others = Vec::new();
         for entry in list.iter_mut() {
             // The writer's own keep what is changed; nobody keeps what is removed.
-            let own = is_own(entry);
-            entries::with_fields(entry, |fields| {
-                fields.subtract(&changes.removed);
-                if !own {
-                    fields.subtract(&changes.taken);
-                }
-            });
+            if is_own(entry) {
+                entries::with_fields(entry, |fields| fields.subtract(&changes.removed));
+                continue;
+            }
+            let version = text(entry, "apiVersion");
+            let there = match old.filter(|_| version != api_version) {
+                Some(old) => in_version(&mut others, version, old, new, reset, versions),
+                None => Some(&changes),
+            };
+            match there {
+                Some(there) => entries::with_fields(entry, |fields| {
+                    fields.subtract(&there.removed);
+                    fields.subtract(&there.taken);
+                }),
+                // A version that is gone: so is who wrote in it.
+                None => entry["fieldsV1"] = Value::Object(Map::new()),
+            }
         }
         without_empty(list);
     }
@@ -114,6 +140,31 @@ pub(crate) fn track(
         }
     }
     cap(list);
+}
+
+/// The changes as another version has them, each version's found once; `None`: the kind has no such version.
+fn in_version<'c>(
+    found: &'c mut Vec<(String, Option<Changes>)>,
+    version: &str,
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+    reset: &[&[&str]],
+    versions: &Versions<'_>,
+) -> Option<&'c Changes> {
+    let at = match found.iter().position(|(known, _)| known == version) {
+        Some(at) => at,
+        None => {
+            let both = versions(old, version).zip(versions(new, version));
+            let changes = both.map(|((ty, old), (_, new))| {
+                let mut changes = compare_objects(ty.schema(), ty.id(), &old, &new);
+                changes.leave_out(reset);
+                changes
+            });
+            found.push((version.to_owned(), changes));
+            found.len() - 1
+        }
+    };
+    found[at].1.as_ref()
 }
 
 /// The entries to start from, taken out of the object: those that the request brings, so that they can be edited, unless it brings none; an

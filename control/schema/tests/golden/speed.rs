@@ -77,16 +77,24 @@ fn the_write_path_of_a_pod() {
     let writer = managed::Writer { manager: "test", subresource: "", time: "2026-01-02T03:04:05Z" };
     measure("managed::update of a create, with a clone", || {
         let mut value = full.clone();
-        managed::update(schema, id, None, fields(&mut value), writer, &[&["status"]]);
+        managed::update(schema, id, None, fields(&mut value), writer, &[&["status"]], &managed::one_version);
         value
     });
     let mut stored = full.clone();
-    managed::update(schema, id, None, fields(&mut stored), writer, &[&["status"]]);
+    managed::update(schema, id, None, fields(&mut stored), writer, &[&["status"]], &managed::one_version);
     let mut changed = stored.clone();
     changed["metadata"]["labels"]["tier"] = "back".into();
     measure("managed::update of an update, with a clone", || {
         let mut value = changed.clone();
-        managed::update(schema, id, stored.as_object(), fields(&mut value), writer, &[&["status"]]);
+        managed::update(
+            schema,
+            id,
+            stored.as_object(),
+            fields(&mut value),
+            writer,
+            &[&["status"]],
+            &managed::one_version,
+        );
         value
     });
     measure("json::from_value", || json::from_value(schema, id, &stored).expect("decodes"));

@@ -47,7 +47,15 @@ impl World {
         change(&mut new);
         let writer = Writer { manager, subresource: "", time: &time };
         let fields = new.as_object_mut().expect("an object");
-        managed::update(self.ty.schema(), self.ty.id(), old.as_ref().and_then(Value::as_object), fields, writer, &[]);
+        managed::update(
+            self.ty.schema(),
+            self.ty.id(),
+            old.as_ref().and_then(Value::as_object),
+            fields,
+            writer,
+            &[],
+            &managed::one_version,
+        );
         self.live = Some(new);
     }
 
@@ -168,7 +176,15 @@ fn a_clients_last_applied_annotation_lets_kubectl_take_its_fields_over() {
     world.live = Some(object);
     let writer = Writer { manager: "kubectl-client-side-apply", subresource: "", time: "2026-01-01T00:00:00Z" };
     let (schema, id) = (world.ty.schema().clone(), world.ty.id());
-    managed::update(&schema, id, None, world.live.as_mut().and_then(Value::as_object_mut).expect("one"), writer, &[]);
+    managed::update(
+        &schema,
+        id,
+        None,
+        world.live.as_mut().and_then(Value::as_object_mut).expect("one"),
+        writer,
+        &[],
+        &managed::one_version,
+    );
     world.update("hpa", |object| object["data"]["b"] = "7".into());
     // What is still as it was applied goes over; what another changed since does not.
     let refused = world.try_apply("kubectl", OnConflict::Refuse, &config_map(json!({"a": "2", "b": "2"})));

@@ -270,7 +270,7 @@ fn managers_share_take_and_lose_fields() {
     let write = |old: Option<&Value>, mut new: Value, manager: &str, time: &str| {
         let writer = managed::Writer { manager, subresource: "", time };
         let fields = new.as_object_mut().expect("an object");
-        managed::update(schema, id, old.and_then(Value::as_object), fields, writer, &[]);
+        managed::update(schema, id, old.and_then(Value::as_object), fields, writer, &[], &managed::one_version);
         new
     };
     let of = |object: &Value| -> Vec<(String, Value, String)> {

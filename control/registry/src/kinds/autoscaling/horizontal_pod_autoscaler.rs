@@ -1,11 +1,11 @@
-//! HorizontalPodAutoscalers. `autoscaling/v2` is stored; `v1` knows one metric, the cpu utilisation, as a field of its own
-//! and carries the rest in annotations.
+//! HorizontalPodAutoscalers. `autoscaling/v2` is stored.
 
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;
 use super::super::validation::checks::{not_negative, required_named};
 use super::super::validation::resources::{container_resource_name, quantity};
 use super::super::validation::{At, FieldErrors};
+use super::v1;
 use crate::resource::Resource;
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
@@ -14,16 +14,6 @@ use serde_json::{Value, json};
 const GROUP: &str = "autoscaling";
 const RESOURCE: &str = "horizontalpodautoscalers";
 const KIND: &str = "HorizontalPodAutoscaler";
-/// Fields that v1 cannot express, carried in annotations as JSON in v2's form: (annotation, path in v2).
-const CARRIED: [(&str, [&str; 2]); 4] = [
-    ("autoscaling.alpha.kubernetes.io/metrics", ["spec", "metrics"]),
-    ("autoscaling.alpha.kubernetes.io/behavior", ["spec", "behavior"]),
-    ("autoscaling.alpha.kubernetes.io/current-metrics", ["status", "currentMetrics"]),
-    ("autoscaling.alpha.kubernetes.io/conditions", ["status", "conditions"]),
-];
-/// The utilisation that is aimed at where no metric is given, percent.
-const DEFAULT_UTILIZATION: i64 = 80;
-
 pub(super) fn row() -> Resource {
     Resource::new(GROUP, "v2", RESOURCE, KIND)
         .short_names(["hpa"])
@@ -39,7 +29,7 @@ pub(super) fn v1_row() -> Resource {
         .categories(["all"])
         .view("status")
         .strategy(RULES)
-        .stored_as(GroupVersionResource::new(GROUP, "v2", RESOURCE), to_v2, to_v1)
+        .stored_as(GroupVersionResource::new(GROUP, "v2", RESOURCE), v1::to_v2, v1::from_v2)
         .table(CELLS)
 }
 
@@ -55,82 +45,6 @@ const RULES: Rules = Rules {
     ..Rules::NONE
 };
 
-fn is_cpu_utilization(metric: &Value) -> bool {
-    metric["type"] == "Resource"
-        && metric["resource"]["name"] == "cpu"
-        && metric["resource"]["target"].get("averageUtilization").is_some()
-}
-
-/// v1's form of an object in v2's.
-fn to_v1(object: &mut Object) {
-    drop_carried(object);
-    let mut carried = Vec::new();
-    for (annotation, path) in CARRIED {
-        let Some(mut value) = object.remove(&path) else { continue };
-        if path == ["spec", "metrics"] {
-            let metrics = value.as_array().cloned().unwrap_or_default();
-            let (cpu, others): (Vec<Value>, Vec<Value>) = metrics.into_iter().partition(is_cpu_utilization);
-            if let Some(cpu) = cpu.first() {
-                object.set(
-                    &["spec", "targetCPUUtilizationPercentage"],
-                    cpu["resource"]["target"]["averageUtilization"].clone(),
-                );
-            }
-            value = others.into();
-        }
-        if path == ["status", "currentMetrics"] {
-            let metrics = value.as_array().cloned().unwrap_or_default();
-            let current = metrics.iter().find(|m| m["type"] == "Resource" && m["resource"]["name"] == "cpu");
-            let current = current.and_then(|metric| metric["resource"]["current"].get("averageUtilization"));
-            if let Some(current) = current {
-                object.set(&["status", "currentCPUUtilizationPercentage"], current.clone());
-            }
-        }
-        let empty = value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|map| map.is_empty());
-        if !empty && !value.is_null() {
-            carried.push((annotation, value.to_string()));
-        }
-    }
-    for (annotation, text) in carried {
-        object.set_annotation(annotation, text);
-    }
-    if object.get(&["status", "currentReplicas"]).is_none() {
-        object.set(&["status", "currentReplicas"], 0);
-    }
-    if object.get(&["status", "desiredReplicas"]).is_none() {
-        object.set(&["status", "desiredReplicas"], 0);
-    }
-}
-
-/// v2's form of an object in v1's.
-fn to_v2(object: &mut Object) {
-    let utilization = object.remove(&["spec", "targetCPUUtilizationPercentage"]).filter(|value| !value.is_null());
-    object.remove(&["status", "currentCPUUtilizationPercentage"]);
-    for (annotation, path) in CARRIED {
-        let value = object.annotation(annotation).and_then(|text| serde_json::from_str::<Value>(text).ok());
-        if let Some(value) = value.filter(|value| value.is_array() || value.is_object()) {
-            object.set(&path, value);
-        }
-    }
-    drop_carried(object);
-    let mut metrics = object.get(&["spec", "metrics"]).and_then(Value::as_array).cloned().unwrap_or_default();
-    let utilization = utilization.or_else(|| metrics.is_empty().then(|| DEFAULT_UTILIZATION.into()));
-    if let Some(utilization) = utilization {
-        metrics.push(json!({"type": "Resource", "resource": {"name": "cpu",
-            "target": {"type": "Utilization", "averageUtilization": utilization}}}));
-    }
-    object.set(&["spec", "metrics"], metrics);
-}
-
-fn drop_carried(object: &mut Object) {
-    for (annotation, _) in CARRIED {
-        object.remove(&["metadata", "annotations", annotation]);
-    }
-    if object.annotations().next().is_none() {
-        object.remove(&["metadata", "annotations"]);
-    }
-}
-
 const CELLS: &[(&str, Cell)] = &[
     ("reference", |object, _| {
         let field = |name: &str| object.get_str(&["spec", "scaleTargetRef", name]).unwrap_or("");
@@ -139,7 +53,7 @@ const CELLS: &[(&str, Cell)] = &[
     ("targets", |object, _| {
         if object.api_version().ends_with("/v1") {
             let mut object = object.clone();
-            to_v2(&mut object);
+            v1::to_v2(&mut object);
             return targets(&object).into();
         }
         targets(object).into()

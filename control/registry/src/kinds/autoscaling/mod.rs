@@ -1,6 +1,7 @@
 //! `autoscaling`.
 
 mod horizontal_pod_autoscaler;
+mod v1;
 
 use crate::resource::Resource;
 

@@ -50,6 +50,7 @@ const RULES: Rules = Rules {
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
     orphan_by_default: true,
+    warning_on_delete: Some(super::PODS_PRESERVED),
     ..Rules::NONE
 };
 

@@ -53,7 +53,6 @@ const RULES: Rules = Rules {
     // A node says how it is as it joins.
     keeps_created_status: true,
     prepare_for_create: Some(prepare_for_create),
-    prepare_for_update: Some(|_, node, _| one_range(node)),
     warnings: Some(|_, node| {
         let mut all = Vec::new();
         let at = At::object(node);
@@ -68,7 +67,6 @@ const RULES: Rules = Rules {
 fn prepare_for_create(_: &Context<'_>, node: &mut Object) {
     // A feature that is gone.
     node.remove(&["spec", "configSource"]);
-    one_range(node);
     const INFO: [&str; 10] = [
         "architecture",
         "bootID",
@@ -90,16 +88,6 @@ fn prepare_for_create(_: &Context<'_>, node: &mut Object) {
     let path = ["status", "daemonEndpoints", "kubeletEndpoint", "Port"];
     if node.get(&path).is_none() {
         node.set(&path, 0);
-    }
-}
-
-/// A node's block of addresses: old clients know one, the list begins with it.
-fn one_range(node: &mut Object) {
-    let first = |node: &Object| node.get(&["spec", "podCIDRs"]).and_then(|list| list.get(0)).cloned();
-    match (node.get(&["spec", "podCIDR"]).cloned(), first(node)) {
-        (Some(one), None) if one.as_str() != Some("") => node.set(&["spec", "podCIDRs"], vec![one]),
-        (None, Some(first)) => node.set(&["spec", "podCIDR"], first),
-        _ => {}
     }
 }
 

@@ -119,9 +119,7 @@ fn profiles(pod: &mut Object) {
 fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
     match ctx.subresource {
         "status" => {
-            for (single, list) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
-                one_address(pod, single, list);
-            }
+            one_address(pod, "hostIP", "hostIPs");
             if pod.get(&["status", "qosClass"]).is_none() {
                 shapes::restore(pod, old, &["status", "qosClass"]);
             }

@@ -8,6 +8,8 @@ pub(super) fn row() -> Resource {
     Resource::new("storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass")
         .cluster_scoped()
         .short_names(["vac"])
+        // So that the server before v1.34 can read it after a downgrade.
+        .storage_version("v1beta1")
         .strategy(RULES)
         .table(&[])
 }

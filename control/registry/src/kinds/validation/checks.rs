@@ -159,9 +159,14 @@ pub(in crate::kinds) fn selector_as_go(selector: &Value) -> BadValue {
 
 /// A value as JSON with the keys of its objects in this order, those that are not named last.
 pub(in crate::kinds) fn ordered(value: &Value, order: &[&str]) -> BadValue {
+    BadValue::Raw(in_order(value, order))
+}
+
+/// The same as a text.
+pub(in crate::kinds) fn in_order(value: &Value, order: &[&str]) -> String {
     let mut text = String::new();
     write_ordered(value, order, &mut text);
-    BadValue::Raw(text)
+    text
 }
 
 fn write_ordered(value: &Value, order: &[&str], text: &mut String) {
