@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sampan_client::{Blob, BlobError, BlobSource, Reference};
 use sampan_env::files::{self, Durability};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +37,26 @@ pub struct ImageInfo {
     pub embedded: bool,
 }
 
+/// The outcome of a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The name is gone, and so many bytes that no other name needs.
+    Removed { bytes: u64 },
+    /// The binary carries it: it cannot be removed.
+    Embedded,
+    /// There was no such name.
+    Absent,
+}
+
+/// The exclusiveness of a lock of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// For reading: others may read too.
+    Shared,
+    /// For changing what is there.
+    Alone,
+}
+
 /// Components by name. A name on disk goes before the binary's own.
 #[derive(Clone)]
 pub struct Images {
@@ -63,12 +83,13 @@ impl Images {
         if size > COMPONENT_MAX {
             return Err(ImageError::TooLarge { size });
         }
+        // Before the blobs are there: a removal would take them for what nobody needs.
+        let _one_at_a_time = self.inner.lock(Hold::Alone)?;
         let layer = self.inner.put(component)?;
         let (config, manifest) = describe(&layer, size);
         self.inner.put(&config)?;
         let manifest_digest = self.inner.put(&manifest)?;
         let name = reference.to_string();
-        let _one_at_a_time = self.inner.lock()?;
         let mut index = self.inner.index()?;
         index.manifests.retain(|one| one.annotations.get(REF_NAME) != Some(&name));
         index.manifests.push(Descriptor {
@@ -77,9 +98,27 @@ impl Images {
             size: manifest.len() as u64,
             annotations: BTreeMap::from([(REF_NAME.to_owned(), name)]),
         });
-        let bytes = serde_json::to_vec_pretty(&index).unwrap_or_default();
-        self.inner.replace(&self.inner.folder.join("index.json"), &bytes)?;
+        self.inner.put_index(&index)?;
         Ok(manifest_digest)
+    }
+
+    /// Removes a name, and the blobs that no other name needs. What the binary has under that name is there again.
+    ///
+    /// # Errors
+    /// Files cannot be read or removed. The name is gone before the first blob is: what was left over goes with the next
+    /// removal.
+    pub fn remove(&self, reference: &Reference) -> Result<Removal, ImageError> {
+        let name = reference.to_string();
+        let _one_at_a_time = self.inner.lock(Hold::Alone)?;
+        let mut index = self.inner.index()?;
+        let before = index.manifests.len();
+        index.manifests.retain(|one| one.annotations.get(REF_NAME) != Some(&name));
+        if index.manifests.len() == before {
+            let embedded = self.inner.seeds.contains_key(name.as_str());
+            return Ok(if embedded { Removal::Embedded } else { Removal::Absent });
+        }
+        self.inner.put_index(&index)?;
+        Ok(Removal::Removed { bytes: self.inner.sweep(&index)? })
     }
 
     /// All names, sorted.
@@ -102,13 +141,54 @@ impl Images {
 }
 
 impl Inner {
-    /// The index is read and replaced by one at a time, whichever process it is in; freed when dropped.
-    fn lock(&self) -> Result<std::fs::File, ImageError> {
+    /// The store is changed by one at a time, and by nobody while it is read, whichever process they are in; freed when
+    /// dropped.
+    fn lock(&self, hold: Hold) -> Result<std::fs::File, ImageError> {
         let path = self.folder.join("index.lock");
         let fail = |error| ImageError::File { path: path.clone(), error };
         let file = files::open_lock(&path).map_err(fail)?;
-        file.lock().map_err(fail)?;
+        match hold {
+            Hold::Shared => file.lock_shared().map_err(fail)?,
+            Hold::Alone => file.lock().map_err(fail)?,
+        }
         Ok(file)
+    }
+
+    fn put_index(&self, index: &Index) -> Result<(), ImageError> {
+        let path = self.folder.join("index.json");
+        let bytes = serde_json::to_vec_pretty(index)
+            .map_err(|error| ImageError::Damaged { path: path.clone(), why: error.to_string() })?;
+        self.replace(&path, &bytes)
+    }
+
+    /// Removes the blobs that no manifest of the index names. Returns their bytes. Of a manifest that cannot be read it is not
+    /// known what it names: then all blobs stay.
+    fn sweep(&self, index: &Index) -> Result<u64, ImageError> {
+        let mut needed = BTreeSet::new();
+        for one in &index.manifests {
+            let Some(path) = self.blob_path(&one.digest) else { continue };
+            let manifest = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+            let Some(manifest) = manifest else { return Ok(0) };
+            let named = manifest.layers.iter().chain([&manifest.config]).map(|blob| &blob.digest).chain([&one.digest]);
+            needed.extend(named.filter_map(|digest| self.blob_path(digest)));
+        }
+        let folder = self.folder.join("sha256");
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            move |error| ImageError::File { path, error }
+        };
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(&folder).map_err(fail(&folder))? {
+            let entry = entry.map_err(fail(&folder))?;
+            let path = entry.path();
+            if needed.contains(&path) {
+                continue;
+            }
+            let size = entry.metadata().map_err(fail(&path))?.len();
+            std::fs::remove_file(&path).map_err(fail(&path))?;
+            bytes += size;
+        }
+        Ok(bytes)
     }
 
     fn blob_path(&self, digest: &str) -> Option<PathBuf> {
@@ -175,9 +255,10 @@ impl Inner {
         if named.tag.is_none() {
             named.tag = Some("latest".into());
         }
-        let index = self
-            .index()
-            .map_err(|error| BlobError::Unavailable { reference: reference.to_string(), why: error.to_string() })?;
+        let unavailable =
+            |error: ImageError| BlobError::Unavailable { reference: reference.to_string(), why: error.to_string() };
+        let _whole = self.lock(Hold::Shared).map_err(unavailable)?;
+        let index = self.index().map_err(unavailable)?;
         let on_disk = match &reference.digest {
             // A digest may be a seed's as well: it is the disk's where its manifest is there.
             Some(digest) => self.blob_path(digest).is_some_and(|path| path.exists()).then(|| digest.clone()),
@@ -284,6 +365,32 @@ mod tests {
         // Another process finds the same.
         let again = Images::open(folder.path(), &[]).expect("opens");
         assert_eq!(&again.fetch(&reference("team/app:v2")).await.expect("found").bytes[..], b"\0asm-app");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_removed_takes_with_it_what_no_other_needs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let images = images(folder.path());
+        let blobs = || std::fs::read_dir(folder.path().join("sha256")).expect("a folder").count();
+        for name in ["team/app:v1", "team/app:v2"] {
+            images.import(&reference(name), b"\0asm-app").expect("imported");
+        }
+        images.import(&reference("sampan/hello:v1"), b"\0asm-own").expect("imported");
+        let check = |name: &str, left: usize, removed: bool| {
+            let found = images.remove(&reference(name)).expect(name);
+            assert_eq!(matches!(found, Removal::Removed { bytes: 1.. }), removed, "{name}: {found:?}");
+            assert_eq!(blobs(), left, "{name}");
+            found
+        };
+        assert_eq!(check("team/app:v1", 6, false), Removal::Removed { bytes: 0 });
+        check("team/app:v2", 3, true);
+        assert_eq!(check("team/app:v2", 3, false), Removal::Absent);
+        let error = images.fetch(&reference("team/app:v2")).await.expect_err("it is gone").to_string();
+        assert!(error.contains("not found"), "{error}");
+        // The binary's own is there again, and stays.
+        check("sampan/hello:v1", 0, true);
+        assert_eq!(check("sampan/hello:v1", 0, false), Removal::Embedded);
+        assert_eq!(&images.fetch(&reference("sampan/hello:v1")).await.expect("there").bytes[..], SEED);
     }
 
     #[tokio::test]

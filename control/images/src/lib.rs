@@ -11,4 +11,4 @@ mod layout;
 pub mod limits;
 mod manifest;
 
-pub use layout::{ImageError, ImageInfo, Images, Seed};
+pub use layout::{ImageError, ImageInfo, Images, Removal, Seed};
