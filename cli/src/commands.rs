@@ -1,11 +1,11 @@
 //! The commands over the API, as the command line has them.
 
 use crate::apply::{Conflicts, api_of, apply};
-use crate::get::{Get, Output, get};
+use crate::get::{Get, Managers, Output, get};
 use crate::history;
 use crate::logs::logs;
-use crate::manifest;
-use crate::session::{ClientFlags, Session, find, say, targets};
+use crate::manifest::Files;
+use crate::session::{ClientFlags, Session, find, hinted, say, targets, told};
 use crate::status::{Build, Form, status, version};
 use anyhow::bail;
 use bytes::Bytes;
@@ -13,7 +13,6 @@ use sampan_api::Object;
 use sampan_client::{DeleteParams, Discovery};
 use sampan_env::{Env, Tasks};
 use serde_json::Value;
-use std::path::PathBuf;
 
 /// The commands over the API.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -38,14 +37,19 @@ pub enum Command {
         /// Go on with what changes
         #[arg(short, long)]
         watch: bool,
+        /// As it was at a revision, at a time (RFC 3339), or that long ago (10m, 2h, 1d)
+        #[arg(long, value_name = "REV|TIME", conflicts_with = "watch")]
+        at: Option<String>,
+        /// In json and yaml, who owns which field too
+        #[arg(long)]
+        show_managed_fields: bool,
         #[command(flatten)]
         flags: ClientFlags,
     },
     /// Create objects, or change them to what a manifest says (server-side apply)
     Apply {
-        /// Manifest, folder of manifests, or - for standard input; may be given several times
-        #[arg(short, long = "filename", value_name = "FILE", required = true)]
-        files: Vec<PathBuf>,
+        #[command(flatten)]
+        files: Files,
         /// Take over fields that others own and the manifest says otherwise
         #[arg(long)]
         force_conflicts: bool,
@@ -55,17 +59,17 @@ pub enum Command {
     /// Delete objects by name or by manifest
     Delete {
         /// pod NAME... | pod/NAME service/NAME...
-        #[arg(value_name = "WHAT")]
+        #[arg(value_name = "WHAT", conflicts_with_all = ["files", "kustomize"])]
         what: Vec<String>,
-        /// Manifest, folder of manifests, or - for standard input; may be given several times
-        #[arg(short, long = "filename", value_name = "FILE", conflicts_with = "what")]
-        files: Vec<PathBuf>,
+        #[command(flatten)]
+        files: Files,
         #[command(flatten)]
         flags: ClientFlags,
     },
     /// Print what a pod's container has written
     Logs {
         /// POD | KIND/NAME of something that has pods, such as deployment/web
+        #[arg(value_name = "POD")]
         pod: String,
         /// Container of the pod [default: its only one]
         #[arg(short, long, value_name = "NAME")]
@@ -87,9 +91,10 @@ pub enum Command {
     /// Say why a pod is where it is, or why it is nowhere
     Explain {
         /// pod
-        #[arg(value_parser = ["pod", "pods", "po"])]
+        #[arg(value_name = "KIND", value_parser = ["pod", "pods", "po"])]
         resource: String,
         /// Name of the pod
+        #[arg(value_name = "NAME")]
         name: String,
         /// json for machines, yaml
         #[arg(short, long, value_name = "FORMAT", value_parser = ["text", "json", "yaml"])]
@@ -120,12 +125,27 @@ pub enum Command {
 /// # Errors
 /// For people, with what to do next where that is known.
 pub async fn run(command: Command, build: Build, env: &Env, tasks: &Tasks) -> anyhow::Result<()> {
+    run_one(command, build, env, tasks).await.map_err(hinted)
+}
+
+async fn run_one(command: Command, build: Build, env: &Env, tasks: &Tasks) -> anyhow::Result<()> {
     let open = |flags: &ClientFlags| Session::open(flags, env, tasks);
     match command {
-        Command::Get { what, all_namespaces, selector, field_selector, output, watch, flags } => {
+        Command::Get {
+            what,
+            all_namespaces,
+            selector,
+            field_selector,
+            output,
+            watch,
+            at,
+            show_managed_fields,
+            flags,
+        } => {
             let output = Output::parse(output.as_deref())?;
             let targets = targets(&what)?;
-            let wanted = Get { targets, all_namespaces, selector, field_selector, output, watch };
+            let managers = if show_managed_fields { Managers::Shown } else { Managers::Hidden };
+            let wanted = Get { targets, all_namespaces, selector, field_selector, output, watch, at, managers };
             get(&open(&flags)?, &wanted).await
         }
         Command::Apply { files, force_conflicts, flags } => {
@@ -156,13 +176,13 @@ fn place(discovery: &Discovery, object: &mut Object, namespace: &str) {
     }
 }
 
-fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Object>> {
-    Ok(files.iter().map(|file| manifest::read(file)).collect::<anyhow::Result<Vec<_>>>()?.concat())
-}
-
 /// Each object is tried, whatever becomes of the others.
-async fn apply_files(session: &Session, files: &[PathBuf], conflicts: Conflicts) -> anyhow::Result<()> {
-    let objects = read(files)?;
+async fn apply_files(session: &Session, files: &Files, conflicts: Conflicts) -> anyhow::Result<()> {
+    if files.is_empty() {
+        bail!("what is to be applied? Give a manifest, a folder of them, or - for standard input with -f");
+    }
+    let objects = files.read()?;
+    let count = objects.len();
     let mut discovery = session.discover().await?;
     let mut failed = 0;
     for mut object in objects {
@@ -176,22 +196,22 @@ async fn apply_files(session: &Session, files: &[PathBuf], conflicts: Conflicts)
                 say(&format!("{}/{} {}\n", made.kind().to_lowercase(), made.name(), applied.as_str()))?;
             }
             Err(error) => {
-                eprintln!("sampan: {error:#}");
+                eprintln!("sampan: {}", told(&error));
                 failed += 1;
             }
         }
     }
     if failed > 0 {
-        bail!("{failed} of the objects were not applied");
+        bail!("{failed} of {count} objects were not applied");
     }
     Ok(())
 }
 
-async fn delete(session: &Session, what: &[String], files: &[PathBuf]) -> anyhow::Result<()> {
+async fn delete(session: &Session, what: &[String], files: &Files) -> anyhow::Result<()> {
     if what.is_empty() && files.is_empty() {
         bail!("what is to be deleted? Give a resource and a name, KIND/NAME, or -f FILE");
     }
-    let objects = read(files)?;
+    let objects = files.read()?;
     let discovery = session.discover().await?;
     if !what.is_empty() {
         for target in targets(what)? {

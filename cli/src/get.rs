@@ -1,8 +1,9 @@
 //! `sampan get`.
 
+use crate::history::{self, Place};
 use crate::jsonpath::Template;
 use crate::limits::WATCH_LINE_MAX;
-use crate::session::{Session, Target, find, say};
+use crate::session::{Session, Target, find, find_all, say};
 use crate::table::{Shown, Table};
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
@@ -62,6 +63,38 @@ pub struct Get {
     pub output: Output,
     /// Goes on with what changes.
     pub watch: bool,
+    /// As it was: a revision, or a time.
+    pub at: Option<String>,
+    /// Whether it is shown who owns which field.
+    pub managers: Managers,
+}
+
+/// Whether `metadata.managedFields` is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Managers {
+    /// With everything else.
+    Shown,
+    /// Left out, as kubectl does.
+    Hidden,
+}
+
+impl Managers {
+    fn of(self, mut object: Value) -> Value {
+        if let (Self::Hidden, Some(metadata)) = (self, object["metadata"].as_object_mut()) {
+            metadata.remove("managedFields");
+        }
+        object
+    }
+}
+
+/// The time of which objects are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    Now,
+    /// What there is, and what becomes of it.
+    Watch,
+    /// As of a revision.
+    At(u64),
 }
 
 /// One request of a `get`.
@@ -78,7 +111,8 @@ impl Request<'_> {
         format!("{}{group}/", self.resource.singular)
     }
 
-    fn path(&self, session: &Session, get: &Get, watch: bool) -> String {
+    fn path(&self, session: &Session, get: &Get, read: Read) -> String {
+        let watch = read == Read::Watch;
         let of = &self.resource.resource;
         let mut path = of.base_path();
         if self.resource.namespaced && !get.all_namespaces {
@@ -92,8 +126,12 @@ impl Request<'_> {
             Some(name) => path.push_str(&format!("/{name}")),
             None => {}
         }
-        if watch {
-            query.push("watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned());
+        match read {
+            Read::Watch => {
+                query.push("watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned());
+            }
+            Read::At(revision) => query.push(history::exactly(revision)),
+            Read::Now => {}
         }
         let encode = sampan_api::percent::encode;
         query.extend(get.selector.as_ref().map(|text| format!("labelSelector={}", encode(text))));
@@ -116,14 +154,19 @@ pub async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
     if get.all_namespaces && requests.iter().any(|one| one.name.is_some()) {
         bail!("a resource cannot be retrieved by name across all namespaces");
     }
+    let read = match &get.at {
+        Some(at) => Read::At(revision(session, get, &requests, at).await?),
+        None => Read::Now,
+    };
     match &get.output {
-        Output::Table { wide } => tables(session, get, &requests, *wide).await,
+        Output::Table { wide } => tables(session, get, &requests, read, *wide).await,
         output => {
             let (mut items, mut single) = (Vec::new(), requests.len() == 1);
             for request in &requests {
-                let answer = ask(session, get, request, "application/json").await?;
+                let answer = ask(session, get, request, read, "application/json").await?;
                 single &= request.name.is_some();
-                items.extend(objects(answer).into_iter().map(|object| (request.prefix(), object)));
+                let objects = objects(answer).into_iter().map(|object| get.managers.of(object));
+                items.extend(objects.map(|object| (request.prefix(), object)));
             }
             say(&shown(output, items, single)?)
         }
@@ -133,23 +176,38 @@ pub async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
 fn requests<'a>(discovery: &'a Discovery, get: &'a Get) -> anyhow::Result<Vec<Request<'a>>> {
     let mut all = Vec::new();
     for target in &get.targets {
-        let resource = find(discovery, &target.resource)?;
         if target.names.is_empty() {
-            all.push(Request { resource, name: None });
+            let resources = find_all(discovery, &target.resource)?.into_iter();
+            all.extend(resources.map(|resource| Request { resource, name: None }));
+            continue;
         }
+        let resource = find(discovery, &target.resource)?;
         all.extend(target.names.iter().map(|name| Request { resource, name: Some(name.as_str()) }));
     }
     Ok(all)
 }
 
-async fn ask(session: &Session, get: &Get, request: &Request<'_>, accept: &str) -> anyhow::Result<Value> {
-    let path = request.path(session, get, false);
+/// The revision that all is read as of. Who names each object needs no right to others' history.
+async fn revision(session: &Session, get: &Get, requests: &[Request<'_>], at: &str) -> anyhow::Result<u64> {
+    if let [Request { resource, name: Some(name) }] = requests {
+        return Place::of(session, resource, name).revision(session, at).await;
+    }
+    let namespaced = requests.iter().all(|one| one.resource.namespaced) && !get.all_namespaces;
+    history::revision(session, namespaced.then_some(session.namespace.as_str()), at).await
+}
+
+async fn ask(session: &Session, get: &Get, request: &Request<'_>, read: Read, accept: &str) -> anyhow::Result<Value> {
+    let path = request.path(session, get, read);
     let asked = http::Request::get(path).header(http::header::ACCEPT, accept).body(Bytes::new())?;
-    Ok(session.client.request(asked).await?)
+    let answer = session.client.request(asked).await;
+    match read {
+        Read::At(revision) => answer.with_context(|| format!("at revision {revision}")),
+        Read::Now | Read::Watch => Ok(answer?),
+    }
 }
 
 /// A table for each kind; objects that were named one by one share that of their kind.
-async fn tables(session: &Session, get: &Get, requests: &[Request<'_>], wide: bool) -> anyhow::Result<()> {
+async fn tables(session: &Session, get: &Get, requests: &[Request<'_>], read: Read, wide: bool) -> anyhow::Result<()> {
     let several = requests.windows(2).any(|two| two[0].resource.resource != two[1].resource.resource);
     let mut at = 0;
     let mut found = false;
@@ -158,7 +216,7 @@ async fn tables(session: &Session, get: &Get, requests: &[Request<'_>], wide: bo
         let count = requests[at..].iter().take_while(|one| one.resource.resource == resource.resource).count();
         let mut whole = Value::Null;
         for request in &requests[at..at + count] {
-            let answer = ask(session, get, request, AS_TABLE).await?;
+            let answer = ask(session, get, request, read, AS_TABLE).await?;
             match whole.get_mut("rows").and_then(Value::as_array_mut) {
                 Some(rows) => rows.extend(answer["rows"].as_array().cloned().unwrap_or_default()),
                 None => whole = answer,
@@ -229,7 +287,7 @@ async fn watch(session: &Session, get: &Get, request: &Request<'_>) -> anyhow::R
     let namespaces = request.resource.namespaced && get.all_namespaces;
     let mut table = Table::new(Shown { wide, namespaces, prefix: String::new() });
     let accept = if is_table { AS_TABLE } else { "application/json" };
-    let path = request.path(session, get, true);
+    let path = request.path(session, get, Read::Watch);
     let asked = http::Request::get(path).header(http::header::ACCEPT, accept).body(Bytes::new())?;
     let mut body = session.client.stream(asked).await?;
     let mut read = BytesMut::new();
@@ -244,7 +302,10 @@ async fn watch(session: &Session, get: &Get, request: &Request<'_>) -> anyhow::R
                 Some("BOOKMARK") => {}
                 Some("ERROR") => bail!("{}", object["message"].as_str().unwrap_or("the watch has ended")),
                 _ if is_table => say(&table.lines(object))?,
-                _ => say(&shown(&get.output, vec![(request.prefix(), object.clone())], true)?)?,
+                _ => {
+                    let object = get.managers.of(object.clone());
+                    say(&shown(&get.output, vec![(request.prefix(), object)], true)?)?;
+                }
             }
         }
         if read.len() > WATCH_LINE_MAX {

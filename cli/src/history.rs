@@ -1,10 +1,11 @@
 //! `sampan history`, `changes` and `restore`: what was, and who made it so.
 
-use crate::session::{ClientFlags, Session, say};
+use crate::session::{ClientFlags, Session, find, say};
+use crate::status::Form;
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use sampan_api::{Object, percent};
-use sampan_client::{Client, Discovery};
+use sampan_api::{GroupVersionKind, Object, percent};
+use sampan_client::ApiResource;
 use sampan_env::{Env, Tasks};
 use serde_json::{Map, Value};
 
@@ -22,9 +23,9 @@ pub enum Command {
         /// Only changes since a time (RFC 3339) or an age (10m, 2h, 1d)
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
-        /// json for machines
-        #[arg(short, long, value_name = "FORMAT")]
-        output: Option<String>,
+        /// text for people, json for machines
+        #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Form::Text)]
+        output: Form,
         #[command(flatten)]
         flags: ClientFlags,
     },
@@ -45,9 +46,9 @@ pub enum Command {
         /// Of all namespaces, and of what is in none
         #[arg(short = 'A', long)]
         all_namespaces: bool,
-        /// json for machines
-        #[arg(short, long, value_name = "FORMAT")]
-        output: Option<String>,
+        /// text for people, json for machines
+        #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Form::Text)]
+        output: Form,
         #[command(flatten)]
         flags: ClientFlags,
     },
@@ -69,87 +70,152 @@ pub(crate) async fn run(command: Command, env: &Env, tasks: &Tasks) -> anyhow::R
     match command {
         Command::History { object, diff, since, output, flags } => {
             let session = Session::open(&flags, env, tasks)?;
-            let (kind, name) = named(&object)?;
-            let place = Place::find(&session, kind, name).await?;
-            let items = place.history(&session.client, &[("since", since.as_deref())]).await?;
-            show(&items, diff, output.as_deref())
+            let place = Place::find(&session, &object).await?;
+            let items = place.history(&session, since.as_deref()).await?;
+            match (output, diff) {
+                (Form::Json, _) => say(&format!("{}\n", serde_json::to_string_pretty(&items)?)),
+                (Form::Text, false) => say(&rows(&items)),
+                (Form::Text, true) => {
+                    let before = place.before(&session, &items).await?;
+                    say(&diffs(before, &items))
+                }
+            }
         }
         Command::Changes { since, until, user, kind, all_namespaces, output, flags } => {
             let session = Session::open(&flags, env, tasks)?;
-            let namespace = if all_namespaces { String::new() } else { format!("/namespaces/{}", session.namespace) };
-            let path = format!("/apis/history.sampan.dev/v1alpha1{namespace}/changes");
+            let path = changes_path(if all_namespaces { None } else { Some(&session.namespace) });
             let query = [
                 ("since", Some(since.as_str())),
                 ("until", until.as_deref()),
                 ("user", user.as_deref()),
                 ("kind", kind.as_deref()),
             ];
-            let items = pages(&session.client, &path, &query).await?;
-            show(&items, false, output.as_deref())
+            let items = pages(&session, &path, &query).await?;
+            match output {
+                Form::Json => say(&format!("{}\n", serde_json::to_string_pretty(&items)?)),
+                Form::Text => say(&rows(&items)),
+            }
         }
         Command::Restore { object, at, flags } => {
             let session = Session::open(&flags, env, tasks)?;
-            let (kind, name) = named(&object)?;
-            restore(&session, kind, name, &at).await
+            restore(&session, &Place::find(&session, &object).await?, &at).await
         }
     }
 }
 
-fn named(object: &str) -> anyhow::Result<(&str, &str)> {
-    object.split_once('/').with_context(|| format!("which object? {object:?} is not KIND/NAME, as deploy/web"))
+/// `changes` of a namespace, or of all.
+fn changes_path(namespace: Option<&str>) -> String {
+    let namespace = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
+    format!("/apis/history.sampan.dev/v1alpha1{namespace}/changes")
 }
 
 /// The place of one object.
-struct Place {
-    discovery: Discovery,
-    kind: String,
-    name: String,
-    namespace: String,
+pub(crate) struct Place {
+    /// What it is an object of.
+    pub resource: ApiResource,
+    /// Its name.
+    pub name: String,
     path: String,
 }
 
 impl Place {
-    async fn find(session: &Session, kind: &str, name: &str) -> anyhow::Result<Self> {
-        let discovery = session.client.discover().await?;
-        let found = discovery.by_name(kind);
-        let found = found.with_context(|| format!("the server doesn't have a resource type {kind:?}"))?;
-        let mut path = found.resource.base_path();
-        if found.namespaced {
+    /// The place of `KIND/NAME`.
+    async fn find(session: &Session, object: &str) -> anyhow::Result<Self> {
+        let (kind, name) = named(object)?;
+        let discovery = session.discover().await?;
+        Ok(Self::of(session, find(&discovery, kind)?, name))
+    }
+
+    /// The place of an object with that name, in the session's namespace.
+    pub(crate) fn of(session: &Session, resource: &ApiResource, name: &str) -> Self {
+        let mut path = resource.resource.base_path();
+        if resource.namespaced {
             path.push_str(&format!("/namespaces/{}", session.namespace));
         }
-        path.push_str(&format!("/{}/{name}", found.resource.resource));
-        let (kind, name, namespace) = (kind.to_owned(), name.to_owned(), session.namespace.clone());
-        Ok(Self { discovery, kind, name, namespace, path })
+        path.push_str(&format!("/{}/{name}", resource.resource.resource));
+        Self { resource: resource.clone(), name: name.to_owned(), path }
     }
 
-    async fn history(&self, client: &Client, query: &[(&str, Option<&str>)]) -> anyhow::Result<Vec<Value>> {
-        pages(client, &self.path, &[&[("history", Some("true"))], query].concat()).await
+    async fn history(&self, session: &Session, since: Option<&str>) -> anyhow::Result<Vec<Value>> {
+        pages(session, &self.path, &[("history", Some("true")), ("since", since)]).await
     }
 
-    async fn at(&self, client: &Client, at: &str) -> anyhow::Result<Value> {
-        if at.bytes().all(|byte| byte.is_ascii_digit()) {
-            let path = format!("{}?resourceVersion={at}&resourceVersionMatch=Exact", self.path);
-            return Ok(client.request(http::Request::get(path).body(Bytes::new())?).await?);
+    /// The state before the first of some changes; Null: none, or it is not kept or not shown.
+    async fn before(&self, session: &Session, items: &[Value]) -> anyhow::Result<Value> {
+        let first = items.first().filter(|first| first["action"] == "Modified" && first.get("object").is_some());
+        let Some(revision) = first.and_then(|first| first["revision"].as_u64()) else { return Ok(Value::Null) };
+        match self.at(session, revision.saturating_sub(1)).await {
+            Ok(before) => Ok(before),
+            Err(error) if error.is_not_found() || error.is_expired() || error.is_forbidden() => Ok(Value::Null),
+            Err(error) => Err(error.into()),
         }
-        let before = self.history(client, &[("until", Some(at))]).await?;
-        let Some(last) = before.last() else { bail!("{}/{} was not there at {at}", self.kind, self.name) };
-        if last["action"] == "Deleted" {
-            bail!("{}/{} had been deleted by {}", self.kind, self.name, last["time"].as_str().unwrap_or_default());
+    }
+
+    /// The object as of a revision.
+    async fn at(&self, session: &Session, revision: u64) -> Result<Value, sampan_client::Error> {
+        let path = format!("{}?{}", self.path, exactly(revision));
+        let request = http::Request::get(path).body(Bytes::new());
+        session.client.request(request.map_err(|error| sampan_client::Error::Config(error.to_string()))?).await
+    }
+
+    /// The revision that a time, or a number, stands for, as far as the object's history tells it.
+    pub(crate) async fn revision(&self, session: &Session, at: &str) -> anyhow::Result<u64> {
+        match number(at) {
+            Some(revision) => Ok(revision),
+            None => {
+                let path = format!("{}?history=true&limit=1&until={}", self.path, percent::encode(at));
+                let what = || format!("{} {:?} at {at}", self.resource.singular, self.name);
+                revision_of(&session.ask(&path).await.with_context(what)?)
+            }
         }
-        let object = last.get("object").cloned();
-        object.with_context(|| format!("old values of {} are not shown", self.kind))
     }
 }
 
+/// The query of a read of exactly one revision.
+pub(crate) fn exactly(revision: u64) -> String {
+    format!("resourceVersion={revision}&resourceVersionMatch=Exact")
+}
+
+/// The revision that a time, or a number, stands for. `namespace`: whose changes may be read; `None`: all.
+pub(crate) async fn revision(session: &Session, namespace: Option<&str>, at: &str) -> anyhow::Result<u64> {
+    match number(at) {
+        Some(revision) => Ok(revision),
+        None => {
+            let time = percent::encode(at);
+            let path = format!("{}?limit=1&since={time}&until={time}", changes_path(namespace));
+            revision_of(&session.ask(&path).await?)
+        }
+    }
+}
+
+/// A revision is digits alone; an age has a unit, a time dashes.
+fn number(at: &str) -> Option<u64> {
+    at.parse().ok().filter(|_| at.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The revision until which a list of changes tells what happened.
+fn revision_of(list: &Value) -> anyhow::Result<u64> {
+    let revision = list["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok());
+    match revision.context("the server keeps no history")? {
+        0 => bail!("the cluster's history begins later than that"),
+        revision => Ok(revision),
+    }
+}
+
+fn named(object: &str) -> anyhow::Result<(&str, &str)> {
+    let pair =
+        object.split_once('/').filter(|(kind, name)| !kind.is_empty() && !name.is_empty() && !name.contains('/'));
+    pair.with_context(|| format!("which object? {object:?} is not KIND/NAME, as deploy/web"))
+}
+
 /// All items of a list in pages.
-async fn pages(client: &Client, path: &str, query: &[(&str, Option<&str>)]) -> anyhow::Result<Vec<Value>> {
+async fn pages(session: &Session, path: &str, query: &[(&str, Option<&str>)]) -> anyhow::Result<Vec<Value>> {
     let (mut items, mut token) = (Vec::new(), None::<String>);
     loop {
         let given = query.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
         let pairs = given.chain(token.as_deref().map(|token| ("continue", token)));
         let text: Vec<String> = pairs.map(|(name, value)| format!("{name}={}", percent::encode(value))).collect();
-        let request = http::Request::get(format!("{path}?{}", text.join("&"))).body(Bytes::new())?;
-        let mut page: Value = client.request(request).await?;
+        let mut page = session.ask(&format!("{path}?{}", text.join("&"))).await?;
         if let Value::Array(more) = page["items"].take() {
             items.extend(more);
         }
@@ -160,24 +226,25 @@ async fn pages(client: &Client, path: &str, query: &[(&str, Option<&str>)]) -> a
     }
 }
 
-fn show(items: &[Value], diff: bool, output: Option<&str>) -> anyhow::Result<()> {
-    if output == Some("json") {
-        return say(&format!("{}\n", serde_json::to_string_pretty(items)?));
-    }
-    if !diff {
-        return say(&rows(items));
-    }
-    let mut before = Value::Null;
+/// Each change with what it did to the object, which was `before` before the first.
+fn diffs(mut before: Value, items: &[Value]) -> String {
+    let mut out = String::new();
     for item in items {
         let text = |name: &str| item[name].as_str().unwrap_or_default();
-        let head = format!("{} {} {} by {}\n", item["revision"], text("time"), text("action"), text("user"));
-        let after = if item["action"] == "Deleted" { Value::Null } else { item["object"].clone() };
-        let mut lines = Vec::new();
-        differences("", &before, &after, &mut lines);
-        say(&(head + &lines.concat()))?;
-        before = after;
+        out.push_str(&format!("{} {} {} by {}\n", item["revision"], text("time"), text("action"), text("user")));
+        let gone = item["action"] == "Deleted";
+        match item.get("object") {
+            Some(_) if gone => before = Value::Null,
+            Some(after) => {
+                let mut lines = Vec::new();
+                differences("", &before, after, &mut lines);
+                out.extend(lines);
+                before = after.clone();
+            }
+            None => out.push_str("  (its values are not shown)\n"),
+        }
     }
-    Ok(())
+    out
 }
 
 /// The changes as a table.
@@ -211,15 +278,20 @@ fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String
     if before == after || SILENT.contains(&path) {
         return;
     }
-    let nothing = Map::new();
+    let (nothing, old_items, new_items) = (Map::new(), by_name(before), by_name(after));
     let members = |value: &Value| value.as_object().is_some_and(|map| !map.is_empty());
-    if members(before) || members(after) {
-        let (old, new) = (before.as_object().unwrap_or(&nothing), after.as_object().unwrap_or(&nothing));
+    if old_items.is_some() || new_items.is_some() || members(before) || members(after) {
+        let old = old_items.as_ref().or(before.as_object()).unwrap_or(&nothing);
+        let new = new_items.as_ref().or(after.as_object()).unwrap_or(&nothing);
         let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
         names.sort_unstable();
         names.dedup();
         for name in names {
-            let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let inner = match path {
+                _ if name.starts_with('[') => format!("{path}{name}"),
+                "" => name.clone(),
+                _ => format!("{path}.{name}"),
+            };
             let member = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
             differences(&inner, &member(old), &member(new), lines);
         }
@@ -230,6 +302,14 @@ fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String
             lines.push(format!("  {sign} {path}: {value}\n"));
         }
     }
+}
+
+/// The items of a list that have names, each its own, as containers have: by `[NAME]`.
+fn by_name(list: &Value) -> Option<Map<String, Value>> {
+    let items = list.as_array().filter(|items| !items.is_empty())?;
+    let name = |item: &Value| Some((format!("[{}]", item.as_object()?.get("name")?.as_str()?), item.clone()));
+    let named: Map<String, Value> = items.iter().map(name).collect::<Option<_>>()?;
+    (named.len() == items.len()).then_some(named)
 }
 
 /// Members of metadata that the server sets.
@@ -243,31 +323,93 @@ const SERVERS_OWN: [&str; 7] = [
     "uid",
 ];
 
-async fn restore(session: &Session, kind: &str, name: &str, at: &str) -> anyhow::Result<()> {
-    let place = Place::find(session, kind, name).await?;
-    let mut value = place.at(&session.client, at).await?;
-    if let Some(map) = value.as_object_mut() {
-        map.remove("status");
-    }
-    if let Some(metadata) = value["metadata"].as_object_mut() {
-        SERVERS_OWN.iter().for_each(|name| drop(metadata.remove(*name)));
-    }
-    let mut object = Object::from_value(value).context("the server did not answer with an object")?;
-    let found = place.discovery.by_name(&place.kind).context("the kind is gone")?;
-    let namespace = found.namespaced.then_some(place.namespace.as_str());
-    let api = session.client.dynamic(&found.resource, namespace);
-    let said = match api.get_opt(name).await? {
+async fn restore(session: &Session, place: &Place, at: &str) -> anyhow::Result<()> {
+    let what = format!("{}/{}", place.resource.singular, place.name);
+    let revision = place.revision(session, at).await?;
+    let old = place.at(session, revision).await.with_context(|| format!("{what} at revision {revision}"))?;
+    let namespace = place.resource.namespaced.then_some(session.namespace.as_str());
+    let api = session.client.dynamic(&place.resource.resource, namespace);
+    let current = api.get_opt(&place.name).await?;
+    let mut wanted = wanted(&old).context("the server did not answer with an object")?;
+    let refused = || format!("{what} cannot be restored as it was at revision {revision}");
+    let said = match &current {
         Some(current) => {
-            object.set_meta("resourceVersion", current.resource_version());
-            api.update(name, &object).await?;
-            "restored"
+            wanted.set_meta("resourceVersion", current.resource_version());
+            let made = api.update(&place.name, &wanted).await.with_context(refused)?;
+            if made.resource_version() == current.resource_version() { "unchanged" } else { "restored" }
         }
         None => {
-            api.create(&object).await?;
+            let orphaned = keep_owners(session, &mut wanted).await?;
+            for owner in orphaned {
+                eprintln!("not restored: its owner {owner}, which is gone");
+            }
+            api.create(&wanted).await.with_context(refused)?;
             "created again"
         }
     };
-    say(&format!("{}/{name} {said}\n", found.singular))
+    say(&format!("{what} {said}\n"))?;
+    for part in lost(&old, current.as_ref()) {
+        eprintln!("not restored: {part}");
+    }
+    Ok(())
+}
+
+/// The old object as a client writes it.
+fn wanted(old: &Value) -> Option<Object> {
+    let mut value = old.clone();
+    value.as_object_mut()?.remove("status");
+    let metadata = value["metadata"].as_object_mut()?;
+    SERVERS_OWN.iter().for_each(|name| drop(metadata.remove(*name)));
+    Object::from_value(value)
+}
+
+/// Takes off the owners that are not there any more: with them, the object would be collected at once. Returns them.
+async fn keep_owners(session: &Session, object: &mut Object) -> anyhow::Result<Vec<String>> {
+    let owners = object.get(&["metadata", "ownerReferences"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    let discovery = if owners.is_empty() { None } else { Some(session.discover().await?) };
+    for owner in owners {
+        let text = |name: &str| owner[name].as_str().unwrap_or_default();
+        let gvk = GroupVersionKind::parse(text("apiVersion"), text("kind"));
+        let found = discovery.as_ref().zip(gvk).and_then(|(discovery, gvk)| discovery.by_kind(&gvk));
+        let there = match found {
+            Some(found) => {
+                let namespace = found.namespaced.then_some(object.namespace());
+                session.client.dynamic(&found.resource, namespace).get_opt(text("name")).await?
+            }
+            None => None,
+        };
+        if there.is_some_and(|there| there.uid() == text("uid")) {
+            kept.push(owner);
+        } else {
+            gone.push(format!("{}/{}", text("kind").to_lowercase(), text("name")));
+        }
+    }
+    if !gone.is_empty() {
+        object.set_meta("ownerReferences", kept);
+    }
+    Ok(gone)
+}
+
+/// Kinds of which other objects are a part that is not theirs to bring back.
+const HOLDERS: [(&str, &str); 2] = [
+    ("Namespace", "the objects that were in it: each has a history of its own"),
+    ("CustomResourceDefinition", "the objects of its kind: each has a history of its own"),
+];
+
+/// What the object had and has not again.
+fn lost(old: &Value, current: Option<&Object>) -> Vec<&'static str> {
+    let mut parts = Vec::new();
+    if current.is_none_or(|current| old["metadata"]["uid"] != current.uid()) {
+        parts.push("its UID and its age: it is another object of that name");
+    }
+    if current.is_none() {
+        parts.extend(HOLDERS.iter().filter(|(kind, _)| old["kind"] == *kind).map(|(_, what)| *what));
+    }
+    if old.get("status").is_some() {
+        parts.push("its status, which is as what acts on it says");
+    }
+    parts
 }
 
 #[cfg(test)]
@@ -284,6 +426,35 @@ mod tests {
         let expected =
             ["  + spec.list: [1]\n", "  - spec.old.a: 1\n", "  - spec.replicas: 2\n", "  + spec.replicas: 3\n"];
         assert_eq!(lines, expected);
+        let containers =
+            |image: &str| json!({"containers": [{"name": "a", "image": "x"}, {"name": "b", "image": image}]});
+        let mut lines = Vec::new();
+        differences("spec", &containers("y"), &containers("z"), &mut lines);
+        assert_eq!(lines, ["  - spec.containers[b].image: \"y\"\n", "  + spec.containers[b].image: \"z\"\n"]);
+        // Items that share a name are no map.
+        let twice = json!([{"name": "a", "v": 1}, {"name": "a", "v": 2}]);
+        let mut lines = Vec::new();
+        differences("l", &twice, &json!([]), &mut lines);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_restored_is_named() {
+        let old = json!({"kind": "Namespace", "metadata": {"uid": "1", "name": "a"}, "status": {}});
+        let current = |uid: &str| Object::from_value(json!({"kind": "Namespace", "metadata": {"uid": uid}}));
+        let count = |current: Option<Object>| lost(&old, current.as_ref()).len();
+        assert_eq!((count(None), count(current("1")), count(current("2"))), (3, 1, 2));
+        let wanted = wanted(&old).expect("an object").to_value();
+        assert_eq!(wanted, json!({"kind": "Namespace", "metadata": {"name": "a"}}));
+    }
+
+    #[test]
+    fn a_moment_is_a_revision_or_a_time() {
+        for (text, expected) in
+            [("12", Some(12)), ("10m", None), ("2026-01-01T00:00:00Z", None), ("+1", None), ("", None)]
+        {
+            assert_eq!(number(text), expected, "{text}");
+        }
     }
 
     #[test]
@@ -300,6 +471,8 @@ mod tests {
     #[test]
     fn an_object_is_named_by_kind_and_name() {
         assert_eq!(named("deploy/web").expect("named"), ("deploy", "web"));
-        assert!(named("deploy").is_err());
+        for bad in ["deploy", "deploy/", "/web", "a/b/c"] {
+            assert!(named(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,8 +1,14 @@
-//! Whether an object has become what it says: the rules of kstatus (sigs.k8s.io/cli-utils), as `kubectl wait` and Helm's
-//! users know them.
+//! Whether an object has become what it says: the rules of kstatus (sigs.k8s.io/cli-utils, pkg/kstatus/status), as Helm's and
+//! Flux's users know them. Where kstatus takes an object that nobody has acted on for ready, or a pod that failed, this does
+//! not: who applies wants to know.
 
 use sampan_api::Object;
+use sampan_api::time;
 use serde_json::Value;
+use std::time::{Duration, SystemTime};
+
+/// Time that a pod has to be scheduled before it counts as one that will not be (kstatus' ScheduleWindow).
+const SCHEDULE_WINDOW: Duration = Duration::from_secs(15);
 
 /// Readiness of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +34,13 @@ fn condition<'a>(object: &'a Object, kind: &str) -> Option<(&'a str, &'a str, &'
     Some((text("status"), text("reason"), text("message")))
 }
 
-/// Readiness of an object, read from its status (the rules of kstatus).
-pub fn progress(object: &Object) -> Progress {
+/// Readiness of an object, read from its status.
+pub fn progress(object: &Object, now: SystemTime) -> Progress {
     if object.deletion_timestamp().is_some() {
         return Progress::Terminating;
     }
     let seen = object.get(&["status", "observedGeneration"]).and_then(Value::as_i64);
-    if seen.is_some_and(|seen| seen < object.generation()) {
+    if seen.is_some_and(|seen| seen != object.generation()) {
         return Progress::InProgress("its latest change has not been taken up".into());
     }
     if let Some(("True", _, message)) = condition(object, "Reconciling") {
@@ -45,12 +51,12 @@ pub fn progress(object: &Object) -> Progress {
     }
     let group = object.api_version().split_once('/').map_or("", |(group, _)| group);
     match (group, object.kind()) {
-        ("apps", "Deployment") => deployment(object, seen),
-        ("apps", "ReplicaSet") => replica_set(object, seen),
+        ("apps" | "extensions", "Deployment") => deployment(object, seen),
+        ("apps" | "extensions", "ReplicaSet") => replica_set(object, seen),
         ("", "ReplicationController") => replica_set(object, seen),
         ("apps", "StatefulSet") => stateful_set(object, seen),
-        ("apps", "DaemonSet") => daemon_set(object, seen),
-        ("", "Pod") => pod(object),
+        ("apps" | "extensions", "DaemonSet") => daemon_set(object, seen),
+        ("", "Pod") => pod(object, now),
         ("batch", "Job") => job(object),
         ("", "PersistentVolumeClaim") => match object.get_str(&["status", "phase"]) {
             Some("Bound") => Progress::Current,
@@ -91,18 +97,33 @@ fn not_taken_up() -> Progress {
 fn deployment(object: &Object, seen: Option<i64>) -> Progress {
     let wanted = wanted(object);
     let status = |name: &str| number(object, &["status", name]);
-    if let Some(("False", "ProgressDeadlineExceeded", message)) = condition(object, "Progressing") {
+    let progressing = condition(object, "Progressing");
+    if let Some((_, "ProgressDeadlineExceeded", message)) = progressing {
         return Progress::Failed(message.to_owned());
     }
-    let (updated, all, available) = (status("updatedReplicas"), status("replicas"), status("availableReplicas"));
-    if seen.is_none() || updated < wanted {
-        Progress::InProgress(format!("{updated} of {wanted} replicas updated"))
-    } else if all > updated {
-        Progress::InProgress(format!("{} old replicas are ending", all - updated))
-    } else if available < wanted {
-        Progress::InProgress(format!("{available} of {wanted} replicas available"))
-    } else {
-        Progress::Current
+    if seen.is_none() {
+        return not_taken_up();
+    }
+    let (all, updated) = (status("replicas"), status("updatedReplicas"));
+    if let Some(missing) = short(&[(all, "replicas made"), (updated, "replicas updated")], wanted) {
+        return missing;
+    }
+    if all > wanted {
+        return Progress::InProgress(format!("{} old replicas are ending", all - wanted));
+    }
+    let counts = [(status("availableReplicas"), "replicas available"), (status("readyReplicas"), "replicas ready")];
+    if let Some(missing) = short(&counts, wanted) {
+        return missing;
+    }
+    // Without a deadline its controller does not say how far it is.
+    let deadline = object.get(&["spec", "progressDeadlineSeconds"]).and_then(Value::as_i64);
+    let has_deadline = deadline.is_some_and(|seconds| seconds != i64::from(i32::MAX));
+    if has_deadline && !matches!(progressing, Some(("True", "NewReplicaSetAvailable", _))) {
+        return Progress::InProgress("its new ReplicaSet is not available yet".into());
+    }
+    match condition(object, "Available") {
+        Some(("True", _, _)) => Progress::Current,
+        other => Progress::InProgress(other.map_or("it is not available yet", |(_, _, message)| message).to_owned()),
     }
 }
 
@@ -114,7 +135,11 @@ fn replica_set(object: &Object, seen: Option<i64>) -> Progress {
         return Progress::InProgress(message.to_owned());
     }
     let (status, wanted) = (|name: &str| number(object, &["status", name]), wanted(object));
-    let counts = [(status("availableReplicas"), "replicas available"), (status("readyReplicas"), "replicas ready")];
+    let counts = [
+        (status("fullyLabeledReplicas"), "replicas labelled"),
+        (status("availableReplicas"), "replicas available"),
+        (status("readyReplicas"), "replicas ready"),
+    ];
     match short(&counts, wanted) {
         Some(missing) => missing,
         None if status("replicas") > wanted => {
@@ -140,8 +165,8 @@ fn stateful_set(object: &Object, seen: Option<i64>) -> Progress {
     if status("replicas") > wanted {
         return Progress::InProgress(format!("{} replicas too many are ending", status("replicas") - wanted));
     }
-    let partition = number(object, &["spec", "updateStrategy", "rollingUpdate", "partition"]);
-    if partition > 0 {
+    let partition = object.get(&["spec", "updateStrategy", "rollingUpdate", "partition"]).and_then(Value::as_i64);
+    if let Some(partition) = partition {
         let updated = [(status("updatedReplicas"), "replicas updated")];
         return short(&updated, wanted - partition).unwrap_or(Progress::Current);
     }
@@ -193,32 +218,50 @@ fn definition(object: &Object) -> Progress {
     }
 }
 
-fn pod(object: &Object) -> Progress {
+fn pod(object: &Object, now: SystemTime) -> Progress {
     let phase = object.get_str(&["status", "phase"]).unwrap_or("Pending");
     match phase {
-        "Succeeded" => Progress::Current,
-        "Failed" => Progress::Failed(object.get_str(&["status", "message"]).unwrap_or("the pod failed").to_owned()),
-        _ if condition(object, "Ready").is_some_and(|(status, _, _)| status == "True") => Progress::Current,
-        _ => {
-            let waiting = object.get(&["status", "containerStatuses"]).and_then(Value::as_array).and_then(|statuses| {
-                statuses.iter().find_map(|one| {
-                    let waiting = one.get("state")?.get("waiting")?;
-                    let text = |name: &str| waiting.get(name).and_then(Value::as_str).unwrap_or_default();
-                    Some(format!("{} {}", text("reason"), text("message")).trim().to_owned())
-                })
-            });
-            let unscheduled = condition(object, "PodScheduled").filter(|(status, _, _)| *status == "False");
-            let why = unscheduled.map(|(_, reason, message)| format!("{reason}: {message}")).or(waiting);
-            Progress::InProgress(why.unwrap_or_else(|| format!("phase {phase}")))
+        "Succeeded" => return Progress::Current,
+        "Failed" => {
+            return Progress::Failed(object.get_str(&["status", "message"]).unwrap_or("the pod failed").to_owned());
         }
+        "Running" if condition(object, "Ready").is_some_and(|(status, _, _)| status == "True") => {
+            return Progress::Current;
+        }
+        _ => {}
     }
+    let waiting = waiting(object);
+    if let Some((name, _, why)) =
+        waiting.iter().find(|(_, reason, _)| *reason == "CrashLoopBackOff" && phase == "Running")
+    {
+        return Progress::Failed(format!("container {name} ends again and again: {why}"));
+    }
+    if let Some(("False", reason, message)) = condition(object, "PodScheduled") {
+        let why = format!("{reason}: {message}");
+        let created = object.get_str(&["metadata", "creationTimestamp"]).and_then(time::parse);
+        let age = created.and_then(|created| now.duration_since(created).ok());
+        let hopeless = reason == "Unschedulable" && age.is_some_and(|age| age > SCHEDULE_WINDOW);
+        return if hopeless { Progress::Failed(why) } else { Progress::InProgress(why) };
+    }
+    let why = waiting.first().map(|(_, reason, message)| format!("{reason} {message}").trim().to_owned());
+    Progress::InProgress(why.unwrap_or_else(|| format!("phase {phase}")))
+}
+
+/// The containers that wait, each with the reason and the message.
+fn waiting(pod: &Object) -> Vec<(&str, &str, &str)> {
+    fn text<'a>(of: &'a Value, name: &str) -> &'a str {
+        of.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+    let statuses = pod.get(&["status", "containerStatuses"]).and_then(Value::as_array).into_iter().flatten();
+    let waiting = statuses.filter_map(|status| Some((status, status.get("state")?.get("waiting")?)));
+    waiting.map(|(status, waiting)| (text(status, "name"), text(waiting, "reason"), text(waiting, "message"))).collect()
 }
 
 /// Kinds without rules of their own say with a Ready condition that they are not there yet, or say nothing.
 fn generic(object: &Object) -> Progress {
     match condition(object, "Ready") {
-        Some(("True", _, _)) | None => Progress::Current,
-        Some((_, reason, message)) => Progress::InProgress(format!("{reason}: {message}")),
+        Some(("False" | "Unknown", reason, message)) => Progress::InProgress(format!("{reason}: {message}")),
+        _ => Progress::Current,
     }
 }
 
@@ -227,15 +270,64 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    #[test]
+    fn a_deployment_is_current_when_its_controller_says_so_too() {
+        let check = |deadline: Value, conditions: Value, expected: Progress| {
+            let status = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
+                "availableReplicas": 1, "conditions": conditions});
+            let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"generation": 1},
+                "spec": {"replicas": 1, "progressDeadlineSeconds": deadline}, "status": status});
+            assert_eq!(progress(&Object::from_value(object).expect("an object"), NOW), expected);
+        };
+        let available = json!({"type": "Available", "status": "True"});
+        let rolled_out = json!({"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"});
+        let rolling = json!({"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"});
+        let late =
+            json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"});
+        let missing = |text: &str| Progress::InProgress(text.to_owned());
+        check(json!(600), json!([available, rolled_out]), Progress::Current);
+        check(json!(i32::MAX), json!([available]), Progress::Current);
+        check(json!(600), json!([available, rolling]), missing("its new ReplicaSet is not available yet"));
+        check(json!(600), json!([rolled_out]), missing("it is not available yet"));
+        check(json!(600), json!([available, late]), Progress::Failed("late".into()));
+    }
+
+    #[test]
+    fn pods_that_will_not_become_ready_by_themselves_have_failed() {
+        let check = |status: Value, age: u64, expected: Progress| {
+            let metadata = json!({"creationTimestamp": "1970-01-01T00:00:00Z"});
+            let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status});
+            let now = NOW + Duration::from_secs(age);
+            assert_eq!(progress(&Object::from_value(object).expect("an object"), now), expected);
+        };
+        let lost = json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]});
+        check(lost.clone(), 15, Progress::InProgress("Unschedulable: 0/1 nodes".into()));
+        check(lost, 16, Progress::Failed("Unschedulable: 0/1 nodes".into()));
+        let waits = |phase: &str, reason: &str| {
+            let waiting = json!({"reason": reason, "message": "why"});
+            json!({"phase": phase, "containerStatuses": [{"name": "c", "state": {"waiting": waiting}}]})
+        };
+        let failed = Progress::Failed("container c ends again and again: why".into());
+        check(waits("Running", "CrashLoopBackOff"), 1, failed);
+        check(waits("Pending", "ErrImagePull"), 99, Progress::InProgress("ErrImagePull why".into()));
+        check(json!({"phase": "Failed", "message": "Evicted"}), 1, Progress::Failed("Evicted".into()));
+        check(json!({}), 1, Progress::InProgress("phase Pending".into()));
+    }
+
     #[test]
     fn kinds_become_current() {
         let check = |object: Value, current: bool| {
-            let found = progress(&Object::from_value(object.clone()).expect("an object"));
+            let found = progress(&Object::from_value(object.clone()).expect("an object"), NOW);
             assert_eq!(found == Progress::Current, current, "{object}: {found:?}");
         };
         let of = |version: &str, kind: &str, status: Value| json!({"apiVersion": version, "kind": kind, "metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status});
         let deployment = |status: Value| of("apps/v1", "Deployment", status);
-        let done = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
+        let available = json!([{"type": "Available", "status": "True"}]);
+        let done = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2,
+            "readyReplicas": 2, "conditions": available});
         check(deployment(done), true);
         check(
             deployment(json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2})),
@@ -246,7 +338,8 @@ mod tests {
             false,
         );
         check(deployment(json!({})), false);
-        let pods = json!({"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "availableReplicas": 2});
+        let pods = json!({"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "availableReplicas": 2,
+            "fullyLabeledReplicas": 2});
         check(of("apps/v1", "ReplicaSet", pods.clone()), true);
         check(of("v1", "ReplicationController", pods), true);
         let failing = json!({"observedGeneration": 2, "conditions": [{"type": "ReplicaFailure", "status": "True"}]});

@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod commands;
+pub mod complete;
 pub mod get;
 pub mod history;
 pub mod jsonpath;

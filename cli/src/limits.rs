@@ -16,3 +16,7 @@ pub const EVENTS_MAX: u32 = 500;
 pub const WATCH_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between two watches.
 pub const WATCH_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Time that a shell which completes a line waits for the cluster.
+pub const COMPLETION_DEADLINE: Duration = Duration::from_secs(2);
+/// Names that are offered to it.
+pub const COMPLETIONS_MAX: u32 = 500;

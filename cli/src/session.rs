@@ -1,16 +1,18 @@
 //! The cluster that a command speaks to, the things that it names, and its standard output.
 
 use anyhow::{Context, bail};
-use sampan_client::{ApiResource, Client, Discovery, Kubeconfig};
+use bytes::Bytes;
+use sampan_client::{ApiResource, Client, Discovery, Error, Kubeconfig};
 use sampan_env::{Env, Tasks};
+use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
 
 /// Which cluster, and where in it.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct ClientFlags {
     /// Kubeconfig to use instead of $KUBECONFIG or ~/.kube/config
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]
     #[arg(long, value_name = "NAME")]
@@ -26,6 +28,8 @@ pub struct Session {
     pub client: Client,
     /// For objects that name none.
     pub namespace: String,
+    /// The URL of the API server.
+    pub server: String,
 }
 
 const NONE_RUNS: &str = "is a cluster running? `sampan up` starts one";
@@ -39,12 +43,18 @@ impl Session {
             None => Kubeconfig::load()?,
         };
         let context = flags.context.as_deref();
-        let remote = config.remote_config(context).context(NONE_RUNS)?;
+        // No configuration at all: nothing has run yet, or it has ended and taken its context away.
+        let remote = config.remote_config(context);
+        let remote = match context {
+            None => remote.context(NONE_RUNS)?,
+            Some(name) => remote.with_context(|| unknown(&config, name))?,
+        };
         let namespace = match &flags.namespace {
             Some(namespace) => namespace.clone(),
             None => config.namespace(context)?,
         };
-        Ok(Self { client: Client::remote(remote, "sampan", env, tasks)?, namespace })
+        let server = remote.server.clone();
+        Ok(Self { client: Client::remote(remote, "sampan", env, tasks)?, namespace, server })
     }
 
     /// What the cluster serves.
@@ -52,8 +62,44 @@ impl Session {
     /// # Errors
     /// The cluster does not answer.
     pub async fn discover(&self) -> anyhow::Result<Discovery> {
-        self.client.discover().await.context(NONE_RUNS)
+        Ok(self.client.discover().await?)
     }
+
+    /// The answer to a GET, JSON.
+    ///
+    /// # Errors
+    /// The cluster does not answer, or refuses.
+    pub async fn ask(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(self.client.request(http::Request::get(path).body(Bytes::new())?).await?)
+    }
+}
+
+/// For who named a context that cannot be used.
+fn unknown(config: &Kubeconfig, name: &str) -> String {
+    let names: Vec<&str> = config.contexts().collect();
+    match names.as_slice() {
+        [] => format!("context {name}: {NONE_RUNS}"),
+        names => format!("context {name} (there are {})", names.join(", ")),
+    }
+}
+
+/// Says what may be done about a cluster that cannot be reached.
+pub(crate) fn hinted(error: anyhow::Error) -> anyhow::Error {
+    let unreachable = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(Error::Connect { .. })));
+    if unreachable { error.context(NONE_RUNS) } else { error }
+}
+
+/// An error with its causes, each said once: some errors' own texts end with their causes'.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// A resource and names of objects of it; no names: all.
@@ -96,6 +142,21 @@ pub fn find<'a>(discovery: &'a Discovery, name: &str) -> anyhow::Result<&'a ApiR
     })
 }
 
+/// The resources of that name, or all of that category: `all`.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn find_all<'a>(discovery: &'a Discovery, name: &str) -> anyhow::Result<Vec<&'a ApiResource>> {
+    let in_category = |one: &&ApiResource| one.categories.iter().any(|category| category == name);
+    match discovery.by_name(name) {
+        Some(one) => Ok(vec![one]),
+        None => match discovery.preferred().filter(in_category).collect::<Vec<_>>() {
+            all if all.is_empty() => find(discovery, name).map(|one| vec![one]),
+            all => Ok(all),
+        },
+    }
+}
+
 /// Writes to standard output. That a reader went away is no failure: what the command does, it does to its end.
 ///
 /// # Errors
@@ -131,6 +192,15 @@ mod tests {
         assert!(!write(&mut Refuses(std::io::ErrorKind::BrokenPipe), b"x").expect("no failure"));
         assert!(write(&mut Refuses(std::io::ErrorKind::StorageFull), b"x").is_err());
         assert!(write(&mut Vec::new(), b"x").expect("written"));
+    }
+
+    #[test]
+    fn a_cause_is_told_once_and_a_cluster_that_is_not_there_with_what_to_do() {
+        let connect = Error::Connect { server: "https://a".into(), source: "refused".into() };
+        let error = hinted(anyhow::Error::from(connect).context("pod \"a\""));
+        assert_eq!(told(&error), format!("{NONE_RUNS}: pod \"a\": cannot reach https://a: refused"));
+        let other = hinted(anyhow::anyhow!("one").context("two"));
+        assert_eq!(told(&other), "two: one");
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! `sampan version` and `sampan status`.
 
-use crate::session::{Session, say};
-use anyhow::Context;
+use crate::session::{Session, hinted, say, told};
 use bytes::Bytes;
 use sampan_api::k8s::api::core::v1::{Node, Pod};
 use sampan_client::ListParams;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The program's own version, and the commit it was built from.
+/// Which program this is.
 #[derive(Clone, Copy, Debug)]
 pub struct Build {
-    /// As `/version` says it.
+    /// Its own version.
     pub version: &'static str,
-    /// `unknown` where the build was not told.
+    /// The commit it was built from; `unknown` where the build was not told.
     pub commit: &'static str,
+    /// The version of Kubernetes' API that it serves, as `/version` says it.
+    pub kubernetes: &'static str,
 }
 
 /// For whom an answer is.
@@ -37,20 +38,21 @@ pub async fn version(session: anyhow::Result<Session>, build: Build, form: Form)
     };
     let server = server.await;
     if form == Form::Json {
-        let client = json!({"version": build.version, "gitCommit": build.commit});
+        let client = json!({"version": build.version, "gitCommit": build.commit, "kubernetes": build.kubernetes});
         let mut all = json!({"client": client});
         if let Ok(server) = &server {
             all["server"] = server.clone();
         }
         return say(&format!("{}\n", serde_json::to_string_pretty(&all)?));
     }
-    let mut text = format!("sampan  {} (commit {})\n", build.version, build.commit);
+    let mut text =
+        format!("sampan      {} (commit {})\nKubernetes  {}\n", build.version, build.commit, build.kubernetes);
     match server {
         Ok(server) => {
             let version = server["gitVersion"].as_str().unwrap_or("unknown");
-            text.push_str(&format!("server  {version}\n"));
+            text.push_str(&format!("server      {version}\n"));
         }
-        Err(_) => text.push_str("server  none answers; `sampan up` starts one\n"),
+        Err(error) => text.push_str(&format!("server      none: {}\n", told(&hinted(error)))),
     }
     say(&text)
 }
@@ -61,7 +63,7 @@ pub async fn version(session: anyhow::Result<Session>, build: Build, form: Form)
 /// The cluster does not answer or is not ready.
 pub async fn status(session: &Session, form: Form) -> anyhow::Result<()> {
     let asked = http::Request::get("/readyz").body(Bytes::new())?;
-    let answer = session.client.send(asked).await.context("is a cluster running? `sampan up` starts one")?;
+    let answer = session.client.send(asked).await?;
     let ready = answer.status().is_success();
     let nodes = session.client.all::<Node>().list_all(&ListParams::default()).await?.items;
     let is_ready = |node: &&Node| {
@@ -76,12 +78,13 @@ pub async fn status(session: &Session, form: Form) -> anyhow::Result<()> {
     }
     let word = if ready { "ready" } else { "not ready" };
     if form == Form::Json {
-        let all = json!({"ready": ready, "nodes": {"all": nodes.len(), "ready": ready_nodes}, "pods": phases});
+        let all = json!({"ready": ready, "server": session.server, "nodes": {"all": nodes.len(), "ready": ready_nodes}, "pods": phases});
         say(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
     } else {
         let pods: Vec<String> = phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
         let pods = if pods.is_empty() { "none".to_owned() } else { pods.join(", ") };
-        say(&format!("API    {word}\nnodes  {ready_nodes} of {} ready\npods   {pods}\n", nodes.len()))?;
+        let (server, all) = (&session.server, nodes.len());
+        say(&format!("API    {word} at {server}\nnodes  {ready_nodes} of {all} ready\npods   {pods}\n"))?;
     }
     if !ready {
         anyhow::bail!("the API server is not ready: `kubectl get --raw '/readyz?verbose'` says what it waits for");

@@ -24,7 +24,7 @@ pub async fn until_current(
     deadline: Duration,
     tell: impl Fn(&str),
 ) -> anyhow::Result<Object> {
-    let mut last = String::new();
+    let (mut last, mut seen) = (String::new(), None::<Object>);
     let what = format!("{} {:?}", object.kind(), object.name());
     let follow = async {
         let api = api_of(client, discovery, object)?;
@@ -40,6 +40,10 @@ pub async fn until_current(
                 let event = tokio::select! {
                     event = events.next() => event,
                     () = client.env().sleep(EVENTS_EVERY) => {
+                        let seen = seen.as_ref().map(|seen| progress(seen, client.env().now()));
+                        if let Some(Progress::Failed(why)) = seen {
+                            bail!(failed(client, object, &why).await);
+                        }
                         let told = explanation(client, object).await.filter(|told| !last.ends_with(told.as_str()));
                         if let Some(told) = told.filter(|_| !last.is_empty()) {
                             let missing = last.split(EXPLAINED).next().unwrap_or_default();
@@ -59,15 +63,16 @@ pub async fn until_current(
                 };
                 pause = WATCH_PAUSE_MIN;
                 let now = record.object();
-                match progress(&now) {
+                match progress(&now, client.env().now()) {
                     Progress::Current => return Ok(now),
-                    Progress::Failed(why) => bail!(NotReady(format!("{what} failed: {why}"))),
+                    Progress::Failed(why) => bail!(failed(client, object, &why).await),
                     Progress::Terminating => bail!(NotReady(format!("{what} is being deleted"))),
                     Progress::InProgress(missing) => {
                         if last.split(EXPLAINED).next() != Some(&missing) {
                             tell(&missing);
                             last = missing;
                         }
+                        seen = Some(now);
                     }
                 }
             }
@@ -80,6 +85,13 @@ pub async fn until_current(
         Ok(found) => found,
         Err(_) => bail!(NotReady(format!("{what} was not ready after {} s: {last}", deadline.as_secs()))),
     }
+}
+
+/// What has failed, with the event that explains it.
+async fn failed(client: &Client, object: &Object, why: &str) -> NotReady {
+    let told = explanation(client, object).await.filter(|told| !why.contains(told.as_str()));
+    let told = told.map(|told| format!("{EXPLAINED}{told}")).unwrap_or_default();
+    NotReady(format!("{} {:?} failed: {why}{told}", object.kind(), object.name()))
 }
 
 /// Between what is missing and the event that explains it.

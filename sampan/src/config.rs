@@ -209,15 +209,41 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+/// Which cluster of this host, by its state.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ClusterFlags {
+    /// Name of the cluster, for several on one host: its context is sampan-NAME, and so is its data directory
+    #[arg(long = "name", id = "cluster", value_name = "NAME", value_parser = cluster_name)]
+    pub name: Option<String>,
+    /// Where the cluster's state lives [default: $XDG_DATA_HOME/sampan, else ~/.local/share/sampan; as root /var/lib/sampan]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl ClusterFlags {
+    /// Its name on this host.
+    pub fn cluster(&self) -> ClusterName {
+        ClusterName::new(self.name.as_deref())
+    }
+
+    /// The directory of its state.
+    pub fn directory(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| default_data_dir(&self.cluster()))
+    }
+
+    /// The flags that name this cluster again, each with a space before it.
+    pub fn repeated(&self) -> String {
+        let name = self.name.iter().map(|name| format!(" --name {name}"));
+        let data_dir = self.data_dir.iter().map(|path| format!(" --data-dir {}", path.display()));
+        name.chain(data_dir).collect()
+    }
+}
+
 /// The flags that `up` shares with a server.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServerFlags {
-    /// Name of the cluster, for several on one host: its context is sampan-NAME, and so is its data directory
-    #[arg(long, value_name = "NAME", value_parser = cluster_name)]
-    pub name: Option<String>,
-    /// Where the cluster's state lives [default: $XDG_DATA_HOME/sampan; as root /var/lib/sampan]
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub bind: IpAddr,
@@ -237,8 +263,14 @@ pub struct ServerFlags {
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
     /// What to log: error, warn, info, debug, or a filter such as sampan_registry=debug
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    #[arg(long, value_name = "LEVEL", default_value = "warn", value_parser = log_filter)]
     pub log: String,
+}
+
+/// A filter that can be read; one that cannot would hide what it was to show.
+fn log_filter(text: &str) -> Result<String, String> {
+    let read = tracing_subscriber::EnvFilter::try_new(text);
+    read.map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// All that is wrong, at once.
@@ -289,10 +321,9 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
-        let name = ClusterName::new(flags.name.as_deref());
         Ok(Self {
-            data_dir: flags.data_dir.clone().unwrap_or_else(|| default_data_dir(&name)),
-            name,
+            data_dir: flags.cluster.directory(),
+            name: flags.cluster.cluster(),
             bind: flags.bind,
             port: flags.port,
             kubeconfig: flags.kubeconfig.clone(),

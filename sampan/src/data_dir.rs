@@ -13,6 +13,8 @@ pub struct DataDir {
     pub root: PathBuf,
 }
 
+/// The folder of the node.
+const NODE: &str = "node";
 /// The rights of everybody but the owner.
 const OTHERS: u32 = 0o077;
 
@@ -40,12 +42,8 @@ impl DataDir {
     /// Files of the node's ledger, the cache and the image store are made anew at each write, and stand in folders that
     /// others cannot enter.
     fn tighten(&self) -> std::io::Result<()> {
-        let mut secret = vec![self.database(), self.pki(), self.blobs(), self.cache(), self.lock(), self.addresses()];
-        secret.extend(["-wal", "-shm"].map(|end| {
-            let mut path = self.database().into_os_string();
-            path.push(end);
-            path.into()
-        }));
+        let mut secret = vec![self.pki(), self.blobs(), self.cache(), self.lock(), self.addresses()];
+        secret.extend(self.database_files());
         secret.extend(["ca", "admin", "sa"].map(|name| self.pki().join(name).with_extension("key")));
         secret.extend(self.ledger().ancestors().take_while(|path| *path != self.root).map(Path::to_owned));
         for path in secret {
@@ -66,6 +64,20 @@ impl DataDir {
     /// The log.
     pub fn database(&self) -> PathBuf {
         self.root.join("sampan.db")
+    }
+    /// The log, and what SQLite keeps beside it.
+    fn database_files(&self) -> [PathBuf; 3] {
+        ["", "-wal", "-shm"].map(|end| {
+            let mut path = self.database().into_os_string();
+            path.push(end);
+            path.into()
+        })
+    }
+    /// All that a cluster keeps in the directory but its lock: files and folders.
+    pub fn content(&self) -> Vec<PathBuf> {
+        let mut all = self.database_files().to_vec();
+        all.extend([self.pki(), self.blobs(), self.cache(), self.root.join(NODE), self.addresses()]);
+        all
     }
     /// Locked by the process that uses the directory.
     pub fn lock(&self) -> PathBuf {
@@ -89,7 +101,7 @@ impl DataDir {
     }
     /// The node's record of started pods.
     pub fn ledger(&self) -> PathBuf {
-        self.root.join("node/ledger")
+        self.root.join(NODE).join("ledger")
     }
 }
 

@@ -4,6 +4,7 @@ mod addresses;
 mod allocator;
 mod cluster;
 mod config;
+mod context;
 mod data_dir;
 mod deferred;
 mod envtest;
@@ -15,19 +16,23 @@ mod metrics;
 mod nodes;
 mod process;
 mod ranges;
+mod report;
+mod reset;
 mod rules;
 mod scheduling;
+mod shell;
 mod tell;
 mod up;
 
 use clap::{Parser, Subcommand};
+use report::{Form, Report};
 use sampan_env::{Env, FreedMemory, Tasks};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Kubernetes' API over WebAssembly: pods and scheduling policies are components
 #[derive(Parser)]
-#[command(name = "sampan", version = cluster::VERSION, propagate_version = true)]
+#[command(name = "sampan", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -42,8 +47,14 @@ enum Command {
     /// Components of the embedded store
     #[command(subcommand)]
     Image(image::ImageCommand),
+    /// Delete a cluster that does not run: its objects, images and keys, and its context
+    Reset(reset::ResetFlags),
     #[command(flatten)]
     Client(sampan_cli::commands::Command),
+    /// Print what makes a shell complete commands, and names of the cluster's objects
+    Completion(shell::CompletionFlags),
+    /// Print a manual page, for `man -l -`
+    Man(shell::ManFlags),
 }
 
 /// What the process is for.
@@ -53,19 +64,22 @@ enum Work {
     As(envtest::Role, Vec<std::ffi::OsString>),
 }
 
-/// This program, as `sampan version` shows it. Whoever packages it says the commit when it is built.
+/// This program, as `sampan version` shows it.
 const BUILD: sampan_cli::status::Build = sampan_cli::status::Build {
-    version: cluster::VERSION,
+    version: env!("CARGO_PKG_VERSION"),
     commit: match option_env!("SAMPAN_COMMIT") {
         Some(commit) => commit,
         None => "unknown",
     },
+    kubernetes: cluster::VERSION,
 };
 
 fn log(filter: &str) {
     let filter =
         tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A terminal that was closed takes no lines: that is no reason to end in the middle of something.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.log_internal_errors(false).init();
 }
 
 /// A thread of the runtime looks for what has arrived after so many turns of tasks. With tokio's 61 a request waits for as
@@ -82,6 +96,9 @@ fn main() -> ExitCode {
     allocator::prepare();
     let mut arguments = std::env::args_os();
     let role = arguments.next().and_then(|program| envtest::Role::of(std::path::Path::new(&program)));
+    if role.is_none() && shell::completed() {
+        return ExitCode::SUCCESS;
+    }
     let cli = match role {
         Some(role) => Work::As(role, arguments.collect()),
         None => Work::Command(Box::new(Cli::parse().command)),
@@ -93,7 +110,7 @@ fn main() -> ExitCode {
         },
         Work::As(..) => None,
     };
-    let json = up.is_some_and(|flags| flags.output == "json");
+    let form = up.map_or(Form::Text, |flags| flags.output);
     let filter = up.map_or_else(|| "warn".to_owned(), |flags| flags.server.log.clone());
     log(&filter);
     let memory = FreedMemory::new(allocator::give_back);
@@ -128,12 +145,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = format!("{error:#}");
-            if json {
-                eprintln!("{}", serde_json::json!({"event": "error", "message": text}));
-            } else {
-                eprintln!("sampan: {text}");
-            }
+            Report::new(form, &env).error(&sampan_cli::session::told(&error));
             ExitCode::FAILURE
         }
     }
@@ -144,6 +156,9 @@ async fn run(command: Command, env: &Env) -> anyhow::Result<()> {
         Command::Up(flags) => up::up(flags, env).await,
         Command::Envtest(flags) => envtest::write(&flags),
         Command::Image(command) => image::run(&command),
+        Command::Reset(flags) => reset::run(&flags, env).await,
+        Command::Completion(flags) => shell::completion(&flags),
+        Command::Man(flags) => shell::man(&flags),
         Command::Client(command) => {
             let tasks = Tasks::new("cli");
             sampan_cli::commands::run(command, BUILD, env, &tasks).await

@@ -2,6 +2,7 @@
 //! commands to try next. It is as long for a cluster of many thousand pods as for a small one.
 
 use crate::cluster::Cluster;
+use crate::context::ClusterContext;
 use sampan_api::k8s::api::core::v1::Pod;
 use sampan_api::{LabelSelector, Object, Path};
 use sampan_cli::apply::Applied;
@@ -104,14 +105,14 @@ fn is_looked_at(file: &std::path::Path) -> bool {
 pub async fn up(
     admin: &Client,
     cluster: &Cluster,
-    context: &str,
-    merged: &kubeconfig::Merged,
+    context: &ClusterContext,
     objects: &[Object],
 ) -> anyhow::Result<String> {
+    let ClusterContext { name, merged, .. } = context;
     let mut text = format!("\nSampan is up at {}\n", cluster.server_url());
     let before = merged.previous_context.as_ref().map(|previous| format!("; before it was {previous}"));
     let file = merged.file.display();
-    text.push_str(&format!("  kubeconfig  {file} (context {context}{})\n", before.unwrap_or_default()));
+    text.push_str(&format!("  kubeconfig  {file} (context {name}{})\n", before.unwrap_or_default()));
     text.push_str(&format!("  data        {}\n", cluster.data_dir.root.display()));
     let addresses = &cluster.addresses;
     let pod_block = addresses.pods().map(|block| format!("pods {block}, ")).unwrap_or_default();
@@ -139,6 +140,6 @@ pub async fn up(
     if let Some(pod) = pods.shown.first().and_then(|pod| pod.metadata.name.as_deref()) {
         text.push_str(&format!("  sampan explain pod {pod}\n"));
     }
-    text.push_str("\nCtrl-C ends it; the next `sampan up` finds everything as it was.\n");
+    text.push_str("\nCtrl-C ends it and takes the context away; the next `sampan up` finds everything as it was.\n");
     Ok(text)
 }

@@ -1,181 +1,153 @@
 //! `sampan up`: everything in one process.
 
 use crate::cluster::Cluster;
-use crate::config::{ClusterName, Config, ServerFlags};
-use crate::ranges::Claim;
+use crate::config::{Config, ServerFlags};
+use crate::context::ClusterContext;
+use crate::report::{Form, Report, State};
 use crate::tell::{self, Counts};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use sampan_api::{Object, UserInfo};
 use sampan_cli::apply::Conflicts;
+use sampan_cli::manifest::Files;
+use sampan_cli::session::told;
 use sampan_cli::wait::NotReady;
-use sampan_cli::{apply, manifest, wait};
-use sampan_client::{Client, kubeconfig};
+use sampan_cli::{apply, wait};
+use sampan_client::Client;
 use sampan_env::Env;
 use serde_json::json;
-use std::io::Write;
-use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Time that the applied objects have to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
-/// Clusters without a name that get a context of their own in one user's configuration.
-const CLUSTERS_MAX: u32 = 64;
 /// Time that each object has after the deadline to show that it is ready already.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// The flags of `sampan up`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct UpFlags {
-    /// Manifest, folder of manifests, or - for standard input, to apply once the cluster is up; may be given several times
-    #[arg(short, long = "filename", value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// text for people, json for machines
-    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
-    pub output: String,
+    #[command(flatten)]
+    pub files: Files,
+    /// text for people, json for machines: an event a line on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Form::Text)]
+    pub output: Form,
     #[command(flatten)]
     pub server: ServerFlags,
 }
 
-struct Report {
-    env: Env,
-    began: tokio::time::Instant,
-    text: bool,
+/// The signals that end it: Ctrl-C, kill, and a terminal that is closed.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
 }
 
-impl Report {
-    /// One step, with the time since the start: a line for people, or an object for machines.
-    fn step(&self, what: &str) {
-        let elapsed = self.env.instant().duration_since(self.began).as_secs_f64() * 1000.0;
-        if self.text {
-            eprintln!("{elapsed:>7.1} ms  {what}");
-        } else {
-            eprintln!("{}", json!({"event": "step", "message": what, "afterMs": elapsed}));
+impl Ends {
+    fn listen() -> std::io::Result<Self> {
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, hangup: signal(SignalKind::hangup())? })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }
 
+/// What became of the applied objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Applied {
+    /// All are ready, or were on their way when it was ended.
+    Well,
+    /// Some are not ready.
+    Unready,
+}
+
+/// Starts everything, applies the files, and goes on until it is told to end.
+///
+/// # Errors
+/// It cannot start or end as it should, or not everything that was applied is ready.
 pub async fn up(flags: UpFlags, env: &Env) -> anyhow::Result<()> {
-    let report = Report { env: env.clone(), began: env.instant(), text: flags.output == "text" };
+    let report = Report::new(flags.output, env);
     let config = Config::resolve(&flags.server)?;
     // Read before anything starts: a mistake in a file should cost nothing.
-    let mut objects = Vec::new();
-    for file in &flags.files {
-        objects.extend(manifest::read(file)?);
-    }
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    // Of a terminal that is closed.
-    let mut hangup = signal(SignalKind::hangup())?;
+    let objects = flags.files.read()?;
+    let mut ends = Ends::listen()?;
     let cluster = Cluster::start(&config, env, &|what| report.step(what)).await?;
-    let (unready, written) = (AtomicBool::new(false), OnceLock::new());
-    let work = async {
-        // Held until the end: no other cluster of this host's user takes the context meanwhile.
-        let context = ClusterContext::take(&config)?;
-        let merged = write_kubeconfig(&config, &context.name, &cluster, env).await?;
-        written.get_or_init(|| (merged.file.clone(), context.name.clone(), merged.previous_context.clone()));
-        let admin = cluster.client(UserInfo::new("sampan-admin", ["system:masters"]), "sampan");
-        let waited = apply_all(&admin, &objects, &report).await?;
-        unready.store(!waited.is_empty(), Ordering::Relaxed);
-        for why in waited.iter().filter(|_| report.text) {
-            eprintln!("sampan: {why}");
-        }
-        if report.text {
-            print(&tell::up(&admin, &cluster, &context.name, &merged, &objects).await?)?;
-        } else if !waited.is_empty() {
-            let why: Vec<String> = waited.iter().map(ToString::to_string).collect();
-            print(&format!("{}\n", json!({"event": "notReady", "server": cluster.server_url(), "why": why})))?;
-        } else {
-            let ready = json!({
-                "event": "ready",
-                "server": cluster.server_url(),
-                "kubeconfig": merged.file,
-                "context": context.name,
-                "serviceCIDR": cluster.addresses.services().to_string(),
-                "podCIDR": cluster.addresses.pods().map(|block| block.to_string()),
-                "dataDir": cluster.data_dir.root,
-                "pid": std::process::id(),
-            });
-            print(&format!("{ready}\n"))?;
-        }
-        std::future::pending::<anyhow::Result<()>>().await
-    };
-    let result = tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-        _ = hangup.recv() => Ok(()),
-        result = work => result,
+    let again = format!("sampan up{}", flags.server.cluster.repeated());
+    let context = ClusterContext::write(&config, &cluster, env).await;
+    let applied = match &context {
+        Ok(context) => serve(&cluster, context, &objects, &report, &mut ends).await,
+        Err(_) => Ok(Applied::Well),
     };
     report.step("ending");
     cluster.drain().await;
-    if let Some((file, context, Some(previous))) = written.get() {
-        let back = kubeconfig::leave(file, context, previous, env).await;
-        back.with_context(|| format!("the current context could not go back to {previous}"))?;
+    let forgotten = match context {
+        Ok(context) => context.forget(env).await,
+        Err(error) => Err(error),
+    };
+    if applied.is_ok() && forgotten.is_ok() {
+        report.step(&format!("ended, and its context is taken away; the next `{again}` finds everything as it was"));
     }
-    report.step("ended; the next `sampan up` finds everything as it was");
-    result?;
-    if unready.into_inner() {
+    let applied = applied?;
+    forgotten?;
+    if applied == Applied::Unready {
         bail!("not everything that was applied has become ready");
     }
     Ok(())
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
-}
-
-/// The cluster's context in a kubeconfig.
-struct ClusterContext {
-    name: String,
-    _claim: Option<Claim>,
-}
-
-impl ClusterContext {
-    /// In the user's own configuration each cluster that runs has one of its own: a second one without a name gets a number.
-    /// In a file that is given for one cluster there is nobody to be kept apart from.
-    fn take(config: &Config) -> anyhow::Result<Self> {
-        if config.kubeconfig.is_some() {
-            return Ok(Self { name: config.name.context(), _claim: None });
-        }
-        let user = rustix::process::getuid().as_raw();
-        let claim = |name: &str| Claim::of_name(&format!("sampan/context/{user}/{name}")).context("the cluster's name");
-        let name = config.name.context();
-        if let Some(claim) = claim(&name)? {
-            return Ok(Self { name, _claim: Some(claim) });
-        }
-        if config.name.is_given() {
-            bail!("a cluster of the context {name} is running: end it first, or choose another --name");
-        }
-        for number in 2..=CLUSTERS_MAX {
-            let name = ClusterName::new(Some(&number.to_string())).context();
-            if let Some(claim) = claim(&name)? {
-                return Ok(Self { name, _claim: Some(claim) });
-            }
-        }
-        bail!("{CLUSTERS_MAX} clusters without a name are running: give this one a --name");
-    }
-}
-
-async fn write_kubeconfig(
-    config: &Config,
-    context: &str,
+/// Applies the objects, tells what came of it, and goes on until something ends it.
+async fn serve(
     cluster: &Cluster,
-    env: &Env,
-) -> anyhow::Result<kubeconfig::Merged> {
-    let entry = kubeconfig::Entry {
-        name: context.to_owned(),
-        server: cluster.server_url(),
-        ca_pem: cluster.pki.ca_pem().as_bytes().to_vec(),
-        client_cert_pem: cluster.pki.admin.certificate_pem.as_bytes().to_vec(),
-        client_key_pem: cluster.pki.admin.key_pem.as_bytes().to_vec(),
+    context: &ClusterContext,
+    objects: &[Object],
+    report: &Report,
+    ends: &mut Ends,
+) -> anyhow::Result<Applied> {
+    let unready = AtomicBool::new(false);
+    let work = async {
+        let admin = cluster.client(UserInfo::new("sampan-admin", ["system:masters"]), "sampan");
+        let waited = apply_all(&admin, objects, report).await?;
+        unready.store(!waited.is_empty(), Ordering::Relaxed);
+        if report.is_text() {
+            waited.iter().for_each(|why| report.error(&why.to_string()));
+            if !waited.is_empty() {
+                report.error("the cluster runs on: `sampan get events` and `sampan explain pod NAME` say more");
+            }
+            report.text(&tell::up(&admin, cluster, context, objects).await?);
+        }
+        report.event(&finished(cluster, context, &waited));
+        std::future::pending::<anyhow::Result<()>>().await
     };
-    let target = match &config.kubeconfig {
-        Some(path) => kubeconfig::Target::File(path.clone()),
-        None => kubeconfig::Target::Default,
-    };
-    kubeconfig::merge(&target, &entry, env).await.context("the kubeconfig")
+    tokio::select! {
+        () = ends.any() => {}
+        result = work => result?,
+    }
+    Ok(if unready.into_inner() { Applied::Unready } else { Applied::Well })
+}
+
+/// The last event of a start.
+fn finished(cluster: &Cluster, context: &ClusterContext, waited: &[NotReady]) -> serde_json::Value {
+    let why: Vec<String> = waited.iter().map(ToString::to_string).collect();
+    let mut event = json!({
+        "event": if why.is_empty() { "ready" } else { "notReady" },
+        "server": cluster.server_url(),
+        "kubeconfig": context.merged.file,
+        "context": context.name,
+        "serviceCIDR": cluster.addresses.services().to_string(),
+        "podCIDR": cluster.addresses.pods().map(|block| block.to_string()),
+        "dataDir": cluster.data_dir.root,
+        "pid": std::process::id(),
+    });
+    if !why.is_empty() {
+        event["why"] = why.into();
+    }
+    event
 }
 
 /// Applies everything and waits for it. What does not become ready is returned: the cluster runs on, so that it can be
@@ -197,13 +169,15 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
             Ok(done) => done,
             // One that is refused does not keep the others from running.
             Err(error) => {
-                unready.push(NotReady(format!("{error:#}")));
+                let why = told(&error);
+                report.object(object, State::Failed, &why);
+                unready.push(NotReady(why));
                 continue;
             }
         };
         counts.add(live.kind(), applied);
         if made.len() < tell::SHOWN_MAX {
-            report.step(&format!("{} {} {}", live.kind().to_lowercase(), live.name(), applied.as_str()));
+            report.object(&live, State::Applied, applied.as_str());
         }
         made.push(live);
     }
@@ -211,19 +185,27 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
         report.step(&format!("applied in all: {counts}"));
     }
     // One deadline for all: what is hopeless does not make the rest wait.
-    let deadline = report.env.instant() + READY_DEADLINE;
+    let deadline = admin.env().instant() + READY_DEADLINE;
+    let mut ready = 0;
     for (index, object) in made.iter().enumerate() {
-        let name = format!("{} {}", object.kind().to_lowercase(), object.name());
-        let tell = |missing: &str| report.step(&format!("{name}: {missing}"));
-        let left = deadline.saturating_duration_since(report.env.instant()).max(LOOK);
+        let tell = |missing: &str| report.object(object, State::Waiting, missing);
+        let left = deadline.saturating_duration_since(admin.env().instant()).max(LOOK);
         match wait::until_current(admin, &discovery, object, left, tell).await {
-            Ok(_) if index < tell::SHOWN_MAX => report.step(&format!("{name} ready")),
-            Ok(_) => {}
-            Err(error) => unready.push(error.downcast::<NotReady>()?),
+            Ok(_) => {
+                ready += 1;
+                if index < tell::SHOWN_MAX {
+                    report.object(object, State::Ready, "ready");
+                }
+            }
+            Err(error) => {
+                let why = error.downcast::<NotReady>()?;
+                report.object(object, State::Failed, &why.0);
+                unready.push(why);
+            }
         }
     }
     if made.len() > tell::SHOWN_MAX {
-        report.step(&format!("{} of {} objects ready", made.len() - unready.len(), made.len()));
+        report.step(&format!("{ready} of {} objects ready", made.len()));
     }
     Ok(unready)
 }

@@ -170,8 +170,8 @@ impl Sampan {
         (sampan, said)
     }
 
-    /// Starts, and waits for the first line of its output. `apart`: with files of its own; otherwise with those that it
-    /// finds in the home.
+    /// Starts, and waits for the last event of the start. `apart`: with files of its own; otherwise with those that it finds in
+    /// the home.
     fn start(folder: &Path, arguments: &[&str], apart: bool) -> (Self, Option<Value>) {
         let kubeconfig = if apart { folder.join("kubeconfig") } else { folder.join(".kube/config") };
         let unique = sampan_env::Env::system().name_suffix(5);
@@ -198,7 +198,7 @@ impl Sampan {
                 }
             }
         });
-        let said = lines.recv_timeout(PATIENCE).ok().and_then(|line| serde_json::from_str::<Value>(&line).ok());
+        let said = last_event(&lines);
         let ready = Value::Null;
         (Self { child, folder: folder.to_owned(), server: String::new(), kubeconfig, ready, log }, said)
     }
@@ -221,15 +221,47 @@ impl Sampan {
     }
 
     /// Ctrl-C, and the wait for the end. Returns the exit status.
-    pub fn interrupt(mut self) -> std::process::ExitStatus {
-        self.signal(rustix::process::Signal::INT);
-        eventually("the end after an interrupt", || self.child.try_wait().expect("a child"))
+    pub fn interrupt(self) -> std::process::ExitStatus {
+        self.end(rustix::process::Signal::INT)
+    }
+
+    /// The terminal is closed. Returns the exit status.
+    pub fn hang_up(self) -> std::process::ExitStatus {
+        self.end(rustix::process::Signal::HUP)
+    }
+
+    fn end(mut self, signal: rustix::process::Signal) -> std::process::ExitStatus {
+        self.signal(signal);
+        eventually("the end after a signal", || self.child.try_wait().expect("a child"))
     }
 
     /// kill -9.
     pub fn kill(mut self) {
         self.child.kill().expect("a running process");
         self.child.wait().expect("a child");
+    }
+
+    /// A command of the binary under test against it.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self::command(&self.folder);
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the binary under test and returns what it printed on its outputs. Fails the test if it failed.
+    pub fn sampan(&self, arguments: &[&str]) -> (String, String) {
+        let output = self.command(arguments).output().expect("it starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "sampan {arguments:?}: {out}{err}");
+        (out, err)
+    }
+
+    /// What it says on standard error when it fails. Fails the test if it does not.
+    pub fn sampan_refused(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("it starts");
+        assert!(!output.status.success(), "sampan {arguments:?} should have failed");
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// Runs a kubectl against it and returns what it printed. Fails the test if it failed.
@@ -281,6 +313,19 @@ impl Sampan {
         arguments.extend(what);
         let output = self.kubectl_output("1.35", &arguments);
         output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+    }
+}
+
+/// The event with which a start ends.
+fn last_event(lines: &mpsc::Receiver<String>) -> Option<Value> {
+    let end = now() + PATIENCE;
+    loop {
+        let line = lines.recv_timeout(end.saturating_duration_since(now())).ok()?;
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        match event["event"].as_str() {
+            Some("ready" | "notReady" | "error") => return Some(event),
+            _ => assert!(event["afterMs"].is_number(), "{event}"),
+        }
     }
 }
 

@@ -54,6 +54,9 @@ fn two_clusters_of_one_user_answer_beside_each_other_and_each_has_its_context() 
     for cluster in [three, two, one] {
         assert!(cluster.interrupt().success());
     }
+    // None leaves a context behind.
+    let left = std::fs::read_to_string(home.path().join(".kube/config")).expect("readable");
+    assert!(!left.contains("sampan"), "{left}");
 }
 
 #[test]

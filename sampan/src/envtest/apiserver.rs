@@ -2,7 +2,7 @@
 
 use super::flags::{Flags, Known, help};
 use crate::cluster::Cluster;
-use crate::config::{Config, ServerFlags, TlsFiles};
+use crate::config::{ClusterFlags, Config, ServerFlags, TlsFiles};
 use anyhow::{Context, bail};
 use sampan_admission::{PluginConfiguration, Selection};
 use sampan_env::Env;
@@ -76,8 +76,7 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
     let bind = flags.get("bind-address").unwrap_or("0.0.0.0");
     // As for any server; what kube-apiserver's flags say differs below.
     let mut config = Config::resolve(&ServerFlags {
-        name: None,
-        data_dir: Some(folder.join("log")),
+        cluster: ClusterFlags { name: None, data_dir: Some(folder.join("log")) },
         bind: bind.parse::<IpAddr>().with_context(|| format!("--bind-address: {bind}"))?,
         port: Some(port.transpose()?.unwrap_or(crate::config::PORT_DEFAULT)),
         kubeconfig: None,

@@ -48,52 +48,79 @@ pub struct Merged {
 /// # Errors
 /// `File` when a file cannot be read or written, or another process keeps it locked; `Config` when it is no kubeconfig.
 pub async fn merge(target: &Target, entry: &Entry, env: &Env) -> Result<Merged> {
-    let files = match target {
-        Target::Default => paths_of_environment()?,
-        Target::File(path) => vec![path.clone()],
-    };
-    merge_into(&files, entry, env).await
+    merge_into(&files_of(target)?, entry, env).await
 }
 
-/// Takes the entries of that name out of the configuration again. The current context goes back to `previous` if it is
-/// still that of the entry.
+/// The clusters that are taken out of a configuration.
+#[derive(Clone, Debug)]
+pub struct Forgotten<'a> {
+    /// Those that are checked against these certificates, PEM.
+    pub ca_pem: &'a [u8],
+    /// Of them the one of this name; `None`: all.
+    pub name: Option<&'a str>,
+    /// The context that becomes the current one where theirs was, if there is such a context.
+    pub previous: Option<&'a str>,
+}
+
+/// Takes clusters out of the configuration again, and the contexts and users of their names. Returns the names.
 ///
 /// # Errors
 /// As [`merge`].
-pub async fn remove(file: &Path, name: &str, previous: Option<&str>, env: &Env) -> Result<()> {
-    let _lock = Lock::take(file, &[], env).await?;
-    let mut config = match read_file(file) {
-        Ok(bytes) => parse(file, &bytes)?,
-        Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for (list, _) in LISTS {
-        if let Some(list) = config[list].as_array_mut() {
-            list.retain(|entry| entry["name"].as_str() != Some(name));
+pub async fn forget(target: &Target, forgotten: &Forgotten<'_>, env: &Env) -> Result<Vec<String>> {
+    forget_in(&files_of(target)?, forgotten, env).await
+}
+
+fn files_of(target: &Target) -> Result<Vec<PathBuf>> {
+    match target {
+        Target::Default => paths_of_environment(),
+        Target::File(path) => Ok(vec![path.clone()]),
+    }
+}
+
+async fn forget_in(files: &[PathBuf], forgotten: &Forgotten<'_>, env: &Env) -> Result<Vec<String>> {
+    let there: Vec<&PathBuf> = files.iter().filter(|file| file.exists()).collect();
+    let _locks = lock_all(&there, env).await?;
+    let mut configs = Vec::new();
+    for file in there {
+        configs.push((file, parse(file, &read_file(file)?)?));
+    }
+    let authority = Value::from(encode_pem(forgotten.ca_pem));
+    let clusters = configs.iter().flat_map(|(_, config)| entries(config, "clusters"));
+    let own = clusters.filter(|entry| entry["cluster"]["certificate-authority-data"] == authority);
+    let own = own.filter_map(|entry| entry["name"].as_str());
+    let names: Vec<String> =
+        own.filter(|name| forgotten.name.is_none_or(|one| one == *name)).map(str::to_owned).collect();
+    let is_own = |value: &Value| value.as_str().is_some_and(|name| names.iter().any(|own| own == name));
+    let contexts = configs.iter().flat_map(|(_, config)| entries(config, "contexts"));
+    let others: Vec<Value> = contexts.map(|entry| entry["name"].clone()).filter(|name| !is_own(name)).collect();
+    let next = forgotten.previous.filter(|previous| others.iter().any(|other| other == *previous)).unwrap_or_default();
+    for (file, mut config) in configs {
+        let before = config.clone();
+        for (list, _) in LISTS {
+            if let Some(list) = config[list].as_array_mut() {
+                list.retain(|entry| !is_own(&entry["name"]));
+            }
+        }
+        if is_own(&config["current-context"]) {
+            config["current-context"] = next.into();
+        }
+        if config != before {
+            write(file, &config)?;
         }
     }
-    if config["current-context"].as_str() == Some(name) {
-        config["current-context"] = previous.unwrap_or("").into();
-    }
-    write(file, &config)
+    Ok(names)
 }
 
-/// Makes `previous` the current context again if `name` still is.
-///
-/// # Errors
-/// As [`merge`].
-pub async fn leave(file: &Path, name: &str, previous: &str, env: &Env) -> Result<()> {
-    let _lock = Lock::take(file, &[], env).await?;
-    let mut config = match read_file(file) {
-        Ok(bytes) => parse(file, &bytes)?,
-        Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if config["current-context"].as_str() != Some(name) {
-        return Ok(());
+/// Locks files, in one order for everyone, since an entry may stand in any of them (clientcmd.ModifyConfig).
+async fn lock_all(files: &[&PathBuf], env: &Env) -> Result<Vec<Lock>> {
+    let mut sorted = files.to_vec();
+    sorted.sort();
+    let mut locks = Vec::new();
+    for file in sorted {
+        let lock = Lock::take(file, &locks, env).await?;
+        locks.push(lock);
     }
-    config["current-context"] = previous.into();
-    write(file, &config)
+    Ok(locks)
 }
 
 /// A configuration of the entry alone, as YAML.
@@ -112,29 +139,24 @@ const LISTS: [(&str, &str); 3] = [("clusters", "cluster"), ("contexts", "context
 
 impl Entry {
     fn member(&self, member: &str) -> Value {
-        let encode = |pem: &[u8]| base64::engine::general_purpose::STANDARD.encode(pem);
         match member {
-            "cluster" => json!({"server": self.server, "certificate-authority-data": encode(&self.ca_pem)}),
+            "cluster" => json!({"server": self.server, "certificate-authority-data": encode_pem(&self.ca_pem)}),
             "context" => json!({"cluster": self.name, "user": self.name}),
             _ => json!({
-                "client-certificate-data": encode(&self.client_cert_pem),
-                "client-key-data": encode(&self.client_key_pem),
+                "client-certificate-data": encode_pem(&self.client_cert_pem),
+                "client-key-data": encode_pem(&self.client_key_pem),
             }),
         }
     }
 }
 
+fn encode_pem(pem: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(pem)
+}
+
 async fn merge_into(files: &[PathBuf], entry: &Entry, env: &Env) -> Result<Merged> {
-    // All are locked, in one order for everyone, since an entry may stand in any of them (clientcmd.ModifyConfig).
-    let mut sorted: Vec<&PathBuf> = files.iter().collect();
-    sorted.sort();
-    let mut locks = Vec::new();
-    for file in sorted {
-        if file.exists() || Some(file) == destination(files) {
-            let lock = Lock::take(file, &locks, env).await?;
-            locks.push(lock);
-        }
-    }
+    let written = |file: &&PathBuf| file.exists() || Some(*file) == destination(files);
+    let locks = lock_all(&files.iter().filter(written).collect::<Vec<_>>(), env).await?;
     let previous_context = Kubeconfig::load_files(files)?.current_context().map(str::to_owned);
     let destination =
         destination(files).ok_or_else(|| Error::Config("there is no kubeconfig to write to".into()))?.clone();
@@ -258,18 +280,44 @@ mod tests {
         assert_eq!(config["current-context"], "sampan");
         let again = merge(&target, &entry("https://new"), &env()).await.expect("merged");
         assert_eq!(again.previous_context, None);
-        let current = || Kubeconfig::load_file(&file).expect("it is one").current_context().map(str::to_owned);
-        leave(&file, "another", "prod", &env()).await.expect("left");
-        assert_eq!(current().as_deref(), Some("sampan"), "it is another's context");
-        leave(&file, "sampan", "prod", &env()).await.expect("left");
-        assert_eq!(current().as_deref(), Some("prod"));
-        leave(&file, "prod", "sampan", &env()).await.expect("left");
-        remove(&file, "sampan", Some("prod"), &env()).await.expect("removed");
-        let config = read(&file);
-        assert_eq!(
-            (&config["current-context"], config["contexts"].as_array().map(Vec::len)),
-            (&"prod".into(), Some(1))
-        );
+    }
+
+    #[tokio::test]
+    async fn a_cluster_is_forgotten_wherever_it_stands_and_others_stay() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files: Vec<PathBuf> =
+            ["absent", "first", "second"].iter().map(|name| directory.path().join(name)).collect();
+        std::fs::write(&files[2], "contexts: [{name: prod, context: {cluster: prod, user: me}}]\n").expect("written");
+        let mut other = entry("https://other");
+        (other.name, other.ca_pem) = ("other".into(), b"another ca".to_vec());
+        let check = async |previous: Option<&str>, current: Option<&str>| {
+            std::fs::write(&files[1], "x-unknown: 1\n").expect("written");
+            merge_into(&files, &other, &env()).await.expect("merged");
+            merge_into(&files, &entry("https://new"), &env()).await.expect("merged");
+            let forgotten = Forgotten { ca_pem: b"ca", name: Some("else"), previous };
+            let names = forget_in(&files, &forgotten, &env()).await.expect("nothing to do");
+            assert!(names.is_empty(), "{names:?}");
+            let forgotten = Forgotten { name: None, ..forgotten };
+            let names = forget_in(&files, &forgotten, &env()).await.expect("forgotten");
+            assert_eq!(names, ["sampan"]);
+            let config = Kubeconfig::load_files(&files).expect("loads");
+            assert_eq!(config.contexts().collect::<Vec<_>>(), ["other", "prod"]);
+            assert_eq!(config.current_context(), current, "{previous:?}");
+            assert_eq!(read(&files[1])["x-unknown"], 1);
+            let again = forget_in(&files, &forgotten, &env()).await.expect("nothing to do");
+            assert!(again.is_empty(), "{again:?}");
+        };
+        check(Some("prod"), Some("prod")).await;
+        check(Some("gone"), None).await;
+        check(Some("sampan"), None).await;
+        check(None, None).await;
+        // The current context of somebody else stays.
+        std::fs::write(&files[1], "").expect("written");
+        merge_into(&files, &entry("https://new"), &env()).await.expect("merged");
+        merge_into(&files, &other, &env()).await.expect("merged");
+        let forgotten = Forgotten { ca_pem: b"ca", name: Some("sampan"), previous: Some("prod") };
+        forget_in(&files, &forgotten, &env()).await.expect("forgotten");
+        assert_eq!(Kubeconfig::load_files(&files).expect("loads").current_context(), Some("other"));
     }
 
     #[tokio::test]
@@ -309,7 +357,8 @@ mod tests {
             merge(&target, &entry(&format!("https://{mode}")), &env()).await.expect("merged");
             let found = std::fs::metadata(path("config")).expect("there").permissions().mode() & 0o777;
             assert_eq!(found, 0o600, "{mode:o}");
-            remove(&path("config"), "other", None, &env()).await.expect("removed");
+            let forgotten = Forgotten { ca_pem: b"ca", name: None, previous: None };
+            forget(&target, &forgotten, &env()).await.expect("forgotten");
             let found = std::fs::metadata(path("config")).expect("there").permissions().mode() & 0o777;
             assert_eq!(found, 0o600, "{mode:o}");
             assert_eq!(std::fs::read(path("victim")).expect("readable"), b"untouched");

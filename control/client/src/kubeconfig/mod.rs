@@ -5,4 +5,4 @@ mod lock;
 mod merge;
 
 pub use load::{Kubeconfig, paths};
-pub use merge::{Entry, Merged, Target, leave, merge, remove, render};
+pub use merge::{Entry, Forgotten, Merged, Target, forget, merge, render};
