@@ -1,6 +1,7 @@
 //! The wiring: every part of a cluster started in its order, and ended in the reverse one.
 
 use crate::addresses::ClusterAddresses;
+use crate::backends::{self, OtherServers};
 use crate::config::{Config, PORT_DEFAULT, TlsFiles, host_name};
 use crate::data_dir::DataDir;
 use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
@@ -10,7 +11,7 @@ use crate::health::{Ready, StoreCheck};
 use crate::metrics;
 use crate::nodes::{self, OwnNode};
 use crate::process;
-use crate::ranges;
+use crate::registry;
 use crate::rules::RbacRules;
 use crate::scheduling;
 use anyhow::{Context, bail};
@@ -26,7 +27,7 @@ use sampan_auth::{Pki, TokenAuthenticator};
 use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_node::address::Block;
-use sampan_registry::{Registry, ResourceTable};
+use sampan_registry::Registry;
 use sampan_store::Store;
 use sampan_store::sqlite::{Options, SqliteStore};
 use sampan_wasm_runtime::{Cidr, EgressRules, Runtime, RuntimeConfig};
@@ -80,15 +81,14 @@ impl Cluster {
         progress("store opened");
         // Once the directory is ours alone: it says which addresses the cluster had.
         let addresses = ClusterAddresses::open(config, &data_dir)?;
-        let (pki, tokens) = identity(config, &data_dir, env).await?;
+        let (pki, tokens, others) = identity(config, &data_dir, env).await?;
         let guards = Guards::of(&tokens, env);
         let bearers = bearers(config, &guards)?;
         let table = Arc::new(config.runtime.table(&config.gates).context("the built-in resource table")?);
-        let registry =
-            Registry::open(registry_config(config, address, &addresses, (&store, env), table.clone())).await?;
+        let settings = registry::settings(config, reached(address), &addresses, (&store, env), table.clone());
+        let registry = Registry::open(settings).await?;
         sampan_registry::crd::follow(&registry, &api).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());
-
         let (node_connector, ready, explain) = (OwnNode::default(), Ready::default(), scheduling::Explain::default());
         let apiserver = ApiServer::new(sampan_apiserver::Config {
             env: env.clone(),
@@ -98,6 +98,7 @@ impl Cluster {
             authorizer: Arc::new(guards.authorizer.clone()),
             admission: Arc::new(guards.admission.clone()),
             nodes: Arc::new(node_connector.clone()),
+            backends: Arc::new(others.clone()),
             actions: actions(&tokens, &bearers, &explain),
             rules: Some(Arc::new(guards.rules.clone())),
             routes: tokens.documents(&server_url(address)).into_iter().map(documents::route).collect(),
@@ -109,12 +110,12 @@ impl Cluster {
         metrics::of_the_store(&metrics, store.clone());
         let service = apiserver.service();
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
-        let things = own_things(address, &addresses);
+        let things = first_start::OwnThings::of(reached(address), &addresses, others.authentication(&pki));
         first_start::ensure(&own, &table, &things).await.context("what a cluster has from its first start")?;
-        guard(&own, env, &api, config, &guards).await?;
+        guard(&own, env, &api, config, &guards, &apiserver).await?;
         followed::follow(&own, &apiserver, registry, env, &api)?;
-        first_start::keep(own, table, &things, env, &api)?;
-        sampan_controllers::definitions::start(&client_of(&service, env), env, &parts)?;
+        first_start::keep(own.clone(), table.clone(), &things, env, &api)?;
+        backends::start_own(&client_of(&service, env), own, &table, &others, env, &parts)?;
 
         let mut cluster = Self {
             address,
@@ -344,18 +345,15 @@ fn reached_at(bound: IpAddr) -> IpAddr {
     }
 }
 
+/// The address and port at which a server that is bound to `bound` is reached.
+fn reached(bound: SocketAddr) -> SocketAddr {
+    SocketAddr::new(reached_at(bound.ip()), bound.port())
+}
+
 /// Makes clients of this process.
 fn client_of(service: &sampan_apiserver::ApiService, env: &Env) -> sampan_controllers::ClientOf {
     let (service, env) = (service.clone(), env.clone());
     Arc::new(move |user| Ok(Client::in_process(service.clone(), user, "sampan", &env)))
-}
-
-fn own_things(bound: SocketAddr, addresses: &ClusterAddresses) -> first_start::OwnThings {
-    first_start::OwnThings {
-        service_ip: addresses.first_service_ip(),
-        service_cidr: addresses.services().to_string(),
-        api: SocketAddr::new(reached_at(bound.ip()), bound.port()),
-    }
 }
 
 async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Result<SqliteStore> {
@@ -379,37 +377,12 @@ async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Res
 /// The process's exit code when a sync has failed (sysexits' EX_IOERR).
 const EXIT_DISK: i32 = 74;
 
-fn registry_config(
-    config: &Config,
-    api: SocketAddr,
-    addresses: &ClusterAddresses,
-    (store, env): (&Arc<SqliteStore>, &Env),
-    table: Arc<ResourceTable>,
-) -> sampan_registry::Config {
-    use sampan_registry::allocate::Pool;
-    use sampan_registry::kinds::{CLUSTER_IPS, NODE_PORTS};
-    let store: Arc<dyn Store> = store.clone();
-    let mut registry = sampan_registry::Config::new(store, env.clone(), table);
-    let services = addresses.services();
-    registry.pools.set(CLUSTER_IPS, Pool::Addresses { network: services.network(), prefix: services.prefix() });
-    registry.pools.set(NODE_PORTS, Pool::Ports { first: config.node_ports.0, last: config.node_ports.1 });
-    registry.capabilities = sampan_registry::Capabilities {
-        allow_privileged: config.allow_privileged,
-        own_addresses: sampan_registry::OwnAddresses {
-            ranges: [Some((services.network(), services.prefix())), Some(ranges::PODS)],
-            api: Some(reached_at(api.ip())),
-        },
-    };
-    registry.gates = config.gates.clone();
-    registry
-}
-
 /// The cluster's certificates, and the tokens of its service accounts.
 async fn identity(
     config: &Config,
     data_dir: &DataDir,
     env: &Env,
-) -> anyhow::Result<(Arc<Pki>, Arc<ServiceAccountTokens>)> {
+) -> anyhow::Result<(Arc<Pki>, Arc<ServiceAccountTokens>, OtherServers)> {
     let (folder, pki_env, given) = (data_dir.pki(), env.clone(), config.token_key.clone());
     let files = config.authentication.service_account_key_files.clone();
     let (pki, key, others) = sampan_env::blocking(move || {
@@ -423,7 +396,8 @@ async fn identity(
     })
     .await??;
     let tokens = ServiceAccountTokens::new(config.service_account_issuer.clone(), key, env.clone());
-    Ok((pki, Arc::new(tokens.verified_by(others))))
+    let tokens = Arc::new(tokens.verified_by(others));
+    Ok((pki, tokens, OtherServers::open(data_dir.pki(), env).await?))
 }
 
 /// Who is told by a bearer token.
@@ -468,17 +442,26 @@ impl Guards {
 }
 
 /// Puts authentication by tokens, authorization and admission in force, once what they read has been read whole.
-async fn guard(own: &Client, env: &Env, tasks: &Tasks, config: &Config, guards: &Guards) -> anyhow::Result<()> {
+async fn guard(
+    own: &Client,
+    env: &Env,
+    tasks: &Tasks,
+    config: &Config,
+    guards: &Guards,
+    apiserver: &ApiServer,
+) -> anyhow::Result<()> {
     let informers = Informers::new(own.clone(), env, tasks);
     let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
     let nodes = NodeAuthorizer::new(own.clone(), &informers)?;
     let authorizers: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
+    let webhooks = Arc::new(sampan_client::WebhookClient::new(own.clone(), tasks));
+    apiserver.call_webhooks_by(webhooks.clone());
     let parts = sampan_admission::Parts {
         client: own.clone(),
         informers,
         authorizer: authorizers.clone(),
         rbac: rbac.clone(),
-        webhooks: Arc::new(sampan_client::WebhookClient::new(own.clone(), tasks)),
+        webhooks,
         configurations: config.admission_plugins.clone(),
         tasks: tasks.clone(),
     };

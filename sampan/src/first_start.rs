@@ -2,11 +2,13 @@
 //! made again, roles and bindings get what a newer version grants, and the API's own Service and its addresses follow where
 //! the API listens. The API server's own are made again also while it runs.
 
+use crate::addresses::ClusterAddresses;
 use anyhow::{Context, bail};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use sampan_api::{GroupVersionKind, Object};
 use sampan_apiserver::flow::objects::{API_VERSION as FLOW_CONTROL, revise};
 use sampan_auth::bootstrap::{Reconciled, reconcile};
+use sampan_auth::pki::FRONT_PROXY_NAME;
 use sampan_client::{Api, Client, DeleteParams, InformerSpec, Informers, Patch};
 use sampan_env::{Env, Tasks};
 use sampan_registry::ResourceTable;
@@ -22,6 +24,8 @@ const AT_ONCE: usize = 64;
 
 /// The name of the API server's own Service, of its addresses, and of the default range of Services.
 const OWN: &str = "kubernetes";
+/// The name of what aggregated servers read of who they believe.
+const AUTHENTICATION: &str = "extension-apiserver-authentication";
 /// Wait after a change of what is kept, before all of it is looked at.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Attempts at an object that somebody else keeps writing.
@@ -36,9 +40,46 @@ pub struct OwnThings {
     pub service_cidr: String,
     /// Where the API is reached, as it is bound.
     pub api: SocketAddr,
+    /// What aggregated servers are to believe.
+    pub authentication: Authentication,
+}
+
+/// The authorities that aggregated servers believe, PEM.
+#[derive(Clone, Debug, Default)]
+pub struct Authentication {
+    /// Of clients' certificates.
+    pub client_ca_pem: String,
+    /// Of the front proxy's certificate.
+    pub front_proxy_ca_pem: String,
+}
+
+impl Authentication {
+    /// The ConfigMap that aggregated servers read (pkg/controlplane/controller/clusterauthenticationtrust).
+    fn object(&self) -> Option<Object> {
+        let list = |one: &str| json!([one]).to_string();
+        Object::from_value(json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": AUTHENTICATION, "namespace": "kube-system"},
+            "data": {
+                "client-ca-file": self.client_ca_pem,
+                "requestheader-allowed-names": list(FRONT_PROXY_NAME),
+                "requestheader-client-ca-file": self.front_proxy_ca_pem,
+                "requestheader-extra-headers-prefix": list("X-Remote-Extra-"),
+                "requestheader-group-headers": list("X-Remote-Group"),
+                "requestheader-uid-headers": list("X-Remote-Uid"),
+                "requestheader-username-headers": list("X-Remote-User"),
+            },
+        }))
+    }
 }
 
 impl OwnThings {
+    /// Of a server that is reached at `api`.
+    pub fn of(api: SocketAddr, addresses: &ClusterAddresses, authentication: Authentication) -> Self {
+        let (service_ip, service_cidr) = (addresses.first_service_ip(), addresses.services().to_string());
+        Self { service_ip, service_cidr, api, authentication }
+    }
+
     fn objects(&self) -> anyhow::Result<Vec<Object>> {
         let family = if self.api.is_ipv4() { "IPv4" } else { "IPv6" };
         let text = DATA
@@ -48,6 +89,7 @@ impl OwnThings {
             .replace("API_FAMILY", family)
             .replace("API_PORT", &self.api.port().to_string());
         let mut objects = sampan_cli::manifest::parse(&text).context("the built-in data")?;
+        objects.extend(self.authentication.object());
         objects.extend(sampan_auth::bootstrap::rbac_objects());
         objects.extend(sampan_apiserver::flow::objects::objects());
         Ok(objects)
@@ -71,7 +113,9 @@ pub async fn ensure(client: &Client, table: &ResourceTable, own: &OwnThings) -> 
 /// Whether Kubernetes' API server makes the object again, and mends it, as long as it runs: the API's own Service and
 /// addresses, the range of Services, and the levels and schemas of priority and fairness.
 fn is_kept(object: &Object) -> bool {
-    object.api_version() == FLOW_CONTROL || (object.name() == OWN && object.kind() != "Namespace")
+    object.api_version() == FLOW_CONTROL
+        || object.name() == AUTHENTICATION
+        || (object.name() == OWN && object.kind() != "Namespace")
 }
 
 /// Makes again what is deleted or changed of the API server's own, for ever.
@@ -92,8 +136,8 @@ pub fn keep(
     for object in &kept {
         let row = object.gvk().and_then(|gvk| table.of_kind(&gvk).cloned()).context("a kind that is served")?;
         let mut spec = InformerSpec::dynamic(row.gvr());
-        if object.name() == OWN {
-            spec = spec.fields(format!("metadata.name={OWN}"));
+        if [OWN, AUTHENTICATION].contains(&object.name()) {
+            spec = spec.fields(format!("metadata.name={}", object.name()));
         }
         if row.namespaced {
             spec = spec.namespace(object.namespace());
@@ -182,6 +226,7 @@ fn ready_condition(live: &Object, wanted: &Object, now: &str) -> Option<Value> {
 
 /// The fields that follow this start, by kind; the rest of an object is its owner's once it is made.
 const FOLLOWED: &[(&str, &[&[&str]])] = &[
+    ("ConfigMap", &[&["data"]]),
     ("Service", &[&["spec", "ports"]]),
     ("Endpoints", &[&["subsets"], &["metadata", "labels"]]),
     ("EndpointSlice", &[&["endpoints"], &["ports"], &["metadata", "labels"]]),
@@ -219,6 +264,7 @@ mod tests {
             service_ip: Ipv4Addr::new(127, 96, 0, 1),
             service_cidr: "127.96.0.0/18".into(),
             api: api.parse().expect("an address"),
+            authentication: Authentication::default(),
         };
         things.objects().expect("the built-in data")
     }
@@ -261,7 +307,8 @@ mod tests {
         let kinds =
             ["Service", "Endpoints", "EndpointSlice", "ServiceCIDR", "FlowSchema", "PriorityLevelConfiguration"];
         assert_eq!(kinds.map(count), [1, 1, 1, 1, 11, 8]);
-        assert_eq!(kept.len(), 23);
+        assert_eq!(count("ConfigMap"), 1);
+        assert_eq!(kept.len(), 24);
     }
 
     #[test]

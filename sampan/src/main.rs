@@ -2,6 +2,7 @@
 
 mod addresses;
 mod allocator;
+mod backends;
 mod cluster;
 mod config;
 mod context;
@@ -16,6 +17,7 @@ mod metrics;
 mod nodes;
 mod process;
 mod ranges;
+mod registry;
 mod report;
 mod reset;
 mod rules;

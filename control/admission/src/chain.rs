@@ -2,7 +2,11 @@ use crate::escalation::Escalation;
 use async_trait::async_trait;
 use sampan_api::admission::{Admission, Attributes, Charges, Mutated};
 use sampan_api::{Object, Status};
+use std::any::Any;
 use std::sync::Arc;
+
+/// What a plugin remembers of its first look at an object, for a second one.
+pub type Remembered = Box<dyn Any + Send>;
 
 /// One concern of admission. Methods do nothing unless overridden.
 #[async_trait]
@@ -18,6 +22,25 @@ pub trait Plugin: Send + Sync {
     /// Changes the object or refuses it. Not called for deletions.
     async fn mutate(&self, _attributes: &Attributes<'_>, _object: &mut Object) -> Result<Mutated, Status> {
         Ok(Mutated::No)
+    }
+
+    /// As [`Self::mutate`], of a plugin that remembers for [`Self::mutate_again`] what it did.
+    async fn mutate_first(
+        &self,
+        attributes: &Attributes<'_>,
+        object: &mut Object,
+    ) -> Result<(Mutated, Option<Remembered>), Status> {
+        Ok((self.mutate(attributes, object).await?, None))
+    }
+
+    /// Once more, after others changed the object (apiserver's reinvocation). `before` is what the first time remembered.
+    async fn mutate_again(
+        &self,
+        attributes: &Attributes<'_>,
+        object: &mut Object,
+        _before: Option<Remembered>,
+    ) -> Result<Mutated, Status> {
+        self.mutate(attributes, object).await
     }
 
     /// Refuses or lets pass what will be written. `object` is `None` for deletions.
@@ -63,8 +86,17 @@ impl Chain {
 impl Admission for Chain {
     async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
         let mut changed = Mutated::No;
+        let mut remembered = Vec::new();
         for plugin in self.concerned(attributes) {
-            changed = changed.or(plugin.mutate(attributes, object).await?);
+            let (own, of) = plugin.mutate_first(attributes, object).await?;
+            changed = changed.or(own);
+            remembered.push(of);
+        }
+        if changed == Mutated::ByOthers {
+            // Plugins before them have not seen what they made of it: all are asked once more.
+            for (plugin, of) in self.concerned(attributes).zip(remembered) {
+                changed = changed.or(plugin.mutate_again(attributes, object, of).await?);
+            }
         }
         if let Some(escalation) = &self.escalation {
             escalation.check(attributes, object).await?;

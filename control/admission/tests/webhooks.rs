@@ -8,7 +8,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use sampan_admission::{PluginConfiguration, Selection};
 use sampan_api::k8s::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
-use sampan_api::k8s::api::core::v1::ConfigMap;
+use sampan_api::k8s::api::core::v1::{ConfigMap, Pod};
+use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::user::{GROUP_MASTERS, UserInfo};
 use sampan_client::{Client, WriteParams};
 use sampan_env::{Env, Tasks};
@@ -287,4 +288,38 @@ async fn a_webhook_says_which_images_may_run() {
     check(false, &cases).await;
     check(true, &[("broken", None), ("bad", Some("it is bad"))]).await;
     tasks.drain(std::time::Duration::from_secs(5)).await.expect("the webhook ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugins_see_what_webhooks_made_of_an_object() {
+    let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]);
+    let (admin, _server) = world(
+        |review| {
+            let operations = json!([{"op": "add", "path": "/spec/priorityClassName", "value": "high"},
+                {"op": "remove", "path": "/spec/priority"}]);
+            let bare = review["request"]["object"]["spec"]["priorityClassName"].is_null();
+            let fields = match bare {
+                true => json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&operations)}),
+                false => json!({"allowed": true}),
+            };
+            response(review, fields)
+        },
+        json!({"rules": rules}),
+        true,
+    )
+    .await;
+    let class = json!({"metadata": {"name": "high"}, "value": 1000});
+    admin.all::<PriorityClass>().create(&typed(class)).await.expect("a class");
+    let pods = admin.namespaced::<Pod>(NAMESPACE);
+    let pod = |name: &str, class: Value| -> Pod {
+        let spec = json!({"containers": [{"name": "c", "image": "i"}], "priorityClassName": class});
+        typed(json!({"metadata": {"name": name}, "spec": spec}))
+    };
+    let dry = WriteParams { dry_run: true, ..WriteParams::default() };
+    while pods.create_with(&pod("known", json!("high")), &dry).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let made = pods.create(&pod("p", Value::Null)).await.expect("made");
+    let spec = made.spec.expect("a spec");
+    assert_eq!((spec.priority_class_name.as_deref(), spec.priority), (Some("high"), Some(1000)));
 }

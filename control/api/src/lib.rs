@@ -24,6 +24,7 @@ pub mod status;
 pub mod time;
 pub mod typed;
 pub mod user;
+pub mod webhook;
 
 pub use field::{FieldError, FieldErrors, Path};
 pub use meta::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};

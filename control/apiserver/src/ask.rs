@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use sampan_api::{Record, Records, Status, UserInfo, WantRecords};
 use sampan_env::Env;
 use sampan_registry::options::{Caller, ListOptions};
-use sampan_registry::{Registry, Resource, Selection};
+use sampan_registry::{Conversions, Registry, Resource, Selection};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ pub struct Ask {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) user: Arc<UserInfo>,
     pub(crate) row: Arc<Resource>,
+    /// Objects of the request in other versions, which webhooks make.
+    pub(crate) conversions: Conversions,
 }
 
 impl Ask {
@@ -211,6 +213,7 @@ impl Ask {
         let media_type = output.format.media_type();
         if let Some(mut rest) = listing.to_measure() {
             while !rest.is_over() {
+                rest.fetch().await?;
                 let step = move || {
                     let measured = listing.measure(&mut rest);
                     (listing, rest, measured)
@@ -227,6 +230,9 @@ impl Ask {
         let least = if gzip { GZIP_MIN_BYTES } else { ANSWER_PIECE_BYTES };
         let (mut first, mut length) = (Vec::new(), 0);
         while !listing.is_over() && length < least {
+            if listing.waits() {
+                listing.fetch().await?;
+            }
             let parts;
             if listing.is_computed() && !first.is_empty() {
                 let wanted = least - length;

@@ -1,5 +1,6 @@
 //! State that all requests share.
 
+use crate::aggregation::Aggregation;
 use crate::compute::Compute;
 use crate::line::Ledgers;
 use crate::metrics::Metrics;
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     pub admission: Arc<dyn Admission>,
     /// Reaches the nodes.
     pub nodes: Arc<dyn NodeConnector>,
+    /// Group versions that other servers have.
+    pub aggregation: Arc<Aggregation>,
     /// Lists what a caller may do.
     pub rules: Option<Arc<dyn RuleResolver>>,
     /// Counts.

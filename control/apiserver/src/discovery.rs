@@ -4,6 +4,7 @@ mod aggregated;
 mod legacy;
 pub(crate) mod openapi;
 
+use crate::aggregation::{Group, Known, Remote};
 use crate::answer::SharedBytes;
 use crate::body::Body;
 use crate::core::Core;
@@ -56,10 +57,22 @@ impl Document {
 /// All documents of one table.
 pub(crate) struct Made {
     table: Arc<ResourceTable>,
+    known: Arc<Known>,
+    remote: Arc<Remote>,
     /// Legacy documents by path: `/api`, `/apis`, `/apis/apps`, `/apis/apps/v1`.
     legacy: BTreeMap<String, Value>,
     /// Aggregated ones: `/api` and `/apis`.
     aggregated: BTreeMap<&'static str, Document>,
+}
+
+/// What documents are made of.
+pub(crate) struct Source<'a> {
+    /// What this server serves.
+    pub table: &'a ResourceTable,
+    /// Who serves a group version.
+    pub known: &'a Known,
+    /// What others serve.
+    pub remote: &'a Remote,
 }
 
 /// The documents of the table that is current: made when first asked for, and again when the table was replaced.
@@ -68,18 +81,26 @@ pub(crate) struct Documents(Mutex<Option<Arc<Made>>>);
 
 impl Documents {
     fn of(&self, core: &Core) -> Arc<Made> {
-        let table = core.registry.table();
+        let (table, known, remote) = (core.registry.table(), core.aggregation.known(), core.aggregation.remote());
         let mut made = self.0.lock();
-        if let Some(made) = made.as_ref().filter(|made| Arc::ptr_eq(&made.table, &table)) {
+        let is_same = |made: &&Arc<Made>| {
+            Arc::ptr_eq(&made.table, &table) && Arc::ptr_eq(&made.known, &known) && Arc::ptr_eq(&made.remote, &remote)
+        };
+        if let Some(made) = made.as_ref().filter(is_same) {
             return made.clone();
         }
+        let groups = known.groups(&table);
+        let source = Source { table: &table, known: &known, remote: &remote };
+        let (core, others): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(|group| group.name.is_empty());
         let fresh = Arc::new(Made {
-            legacy: legacy::documents(&table),
+            legacy: legacy::documents(&table, core.iter().chain(&others)),
             aggregated: BTreeMap::from([
-                ("/api", Document::new(&aggregated::document(&table, true))),
-                ("/apis", Document::new(&aggregated::document(&table, false))),
+                ("/api", Document::new(&aggregated::document(&source, &core))),
+                ("/apis", Document::new(&aggregated::document(&source, &others))),
             ]),
             table,
+            known,
+            remote,
         });
         *made = Some(fresh.clone());
         fresh

@@ -19,6 +19,7 @@
 
 pub mod actions;
 mod admitting;
+mod aggregation;
 mod answer;
 mod arriving;
 mod ask;
@@ -44,6 +45,7 @@ pub mod metrics;
 pub mod negotiate;
 pub mod nodes;
 pub mod options;
+mod outside;
 mod pieces;
 pub mod query;
 pub mod request_info;
@@ -56,6 +58,7 @@ mod verbs;
 mod websocket;
 
 pub use crate::actions::{Action, of_tokens};
+pub use crate::aggregation::{Backend, Backends, NoBackends};
 pub use crate::ask::Ask;
 pub use crate::body::Body;
 pub use crate::chain::Anonymous;
@@ -65,6 +68,7 @@ pub use crate::health::Check;
 pub use crate::metrics::Metrics;
 pub use crate::nodes::{NoNodes, NodeConnector};
 
+use crate::aggregation::Aggregation;
 use crate::chain::{Authenticate, Authorize, FilterLayer, FlowControl, Impersonate, Next, Receive};
 use crate::compute::Compute;
 use crate::core::Core;
@@ -75,6 +79,7 @@ use futures::FutureExt;
 use http::{Request, Response};
 use sampan_api::Authorizer;
 use sampan_api::admission::Admission;
+use sampan_api::webhook::WebhookCaller;
 use sampan_auth::authenticator::Authenticator;
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::Registry;
@@ -103,6 +108,8 @@ pub struct Config {
     pub admission: Arc<dyn Admission>,
     /// Reaches nodes.
     pub nodes: Arc<dyn NodeConnector>,
+    /// Reaches the servers of group versions that others have.
+    pub backends: Arc<dyn Backends>,
     /// Actions of other rooms by the names that rows use; they replace this room's own of that name.
     pub actions: Vec<(String, Arc<dyn Action>)>,
     /// Lists what a caller may do, for those who ask.
@@ -140,6 +147,7 @@ pub struct ApiServer {
     stopping: CancellationToken,
     seats: Seats,
     ledgers: Ledgers,
+    registry: Registry,
 }
 
 impl ApiServer {
@@ -169,6 +177,9 @@ impl ApiServer {
             .layer(FilterLayer::new(Authorize { authorizer: config.authorizer.clone() }));
         let stopping = config.tasks.token().child_token();
         let compute = Compute::new(config.tasks.clone(), config.env.memory().clone());
+        let registry = config.registry.clone();
+        let aggregation = Aggregation::new(config.backends);
+        aggregation.follow(&registry, &config.env, &config.tasks);
         let core = Arc::new(Core {
             env: config.env,
             tasks: config.tasks.clone(),
@@ -178,6 +189,7 @@ impl ApiServer {
             authorizer: config.authorizer,
             admission: config.admission,
             nodes: config.nodes,
+            aggregation,
             rules: config.rules,
             metrics: metrics.clone(),
             version: config.version,
@@ -187,7 +199,12 @@ impl ApiServer {
         let router = routes::router(&core, config.checks, config.routes);
         let served = Arc::new(Served { core, actions, streams, router });
         let verbs = Next::new(move |request| verbs::serve(served.clone(), request).boxed());
-        Ok(Self { service: ApiService::new(chain.service(verbs)), metrics, stopping, seats, ledgers })
+        Ok(Self { service: ApiService::new(chain.service(verbs)), metrics, stopping, seats, ledgers, registry })
+    }
+
+    /// Says who calls the webhooks that convert objects. The first who is named does.
+    pub fn call_webhooks_by(&self, caller: Arc<dyn WebhookCaller>) {
+        self.registry.call_webhooks_by(Arc::new(outside::Aside(caller)));
     }
 
     /// The service that listeners and clients of this process call.

@@ -180,3 +180,16 @@ pub const DISRUPTED_PODS_MAX: usize = 2000;
 pub const LEVELS_MAX: usize = 256;
 /// Flow schemas in force: each request is held against them in their order. Kubernetes has no bound.
 pub const SCHEMAS_MAX: usize = 1024;
+
+/// Wait after the servers of groups could not be followed, before they are read again.
+pub const AGGREGATION_RETRY: Duration = Duration::from_secs(1);
+/// Wait after a change of the servers of groups, before those are asked what they serve.
+pub const AGGREGATION_SETTLE: Duration = Duration::from_millis(50);
+/// Age of what other servers serve at which they are asked again (kube-aggregator's resync of discovery).
+pub const AGGREGATED_PERIOD: Duration = Duration::from_secs(60);
+/// Time that another server has to say what it serves (kube-aggregator's).
+pub const AGGREGATED_TIMEOUT: Duration = Duration::from_secs(5);
+/// Servers that are asked at one time what they serve.
+pub const AGGREGATED_AT_ONCE: usize = 8;
+/// Largest body of a request that is handed through to another server, bytes.
+pub const PROXIED_BODY_MAX: usize = 64 * 1024 * 1024;

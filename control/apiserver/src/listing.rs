@@ -102,6 +102,19 @@ impl Listing {
         }
     }
 
+    /// Whether [`Self::fetch`] is to be called before [`Self::piece`] makes anything.
+    pub fn waits(&self) -> bool {
+        self.pending.len() == 0 && self.selection.waits()
+    }
+
+    /// Has the next objects converted by others, where they are to be.
+    ///
+    /// # Errors
+    /// When they cannot be converted.
+    pub async fn fetch(&mut self) -> Result<(), Status> {
+        Ok(self.selection.fetch().await?)
+    }
+
     /// Everything has been made.
     pub fn is_over(&self) -> bool {
         self.stage == Stage::Over
@@ -158,7 +171,7 @@ impl Listing {
             } else if self.selection.is_over() {
                 self.tail(&mut out.buffer);
                 self.stage = Stage::Over;
-            } else if examined >= LIST_EXAMINED_MAX {
+            } else if examined >= LIST_EXAMINED_MAX || self.selection.waits() {
                 break;
             } else {
                 examined += batch;

@@ -10,6 +10,8 @@ use crate::listing::Listing;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http_body::Frame;
 use sampan_api::Status;
 use std::collections::VecDeque;
@@ -62,6 +64,11 @@ impl Source {
         !matches!(self.packed, Packed::No) || (self.listing.is_computed() && self.first.is_empty())
     }
 
+    /// Whether objects are to be converted by others first.
+    fn waits(&self) -> bool {
+        self.first.is_empty() && self.listing.waits()
+    }
+
     /// The next parts; none where little was selected of what was looked at.
     fn next(&mut self) -> Result<Vec<Bytes>, BoxError> {
         let plain = if self.first.is_empty() {
@@ -87,9 +94,13 @@ impl Source {
 
 type Made = (Box<Source>, Result<Vec<Bytes>, BoxError>);
 
+type Fetching = BoxFuture<'static, (Box<Source>, Result<(), Status>)>;
+
 enum Stage {
     Idle(Box<Source>),
     Working(Driven<Made>),
+    /// Objects are converted by others.
+    Fetching(Fetching),
     Failed,
 }
 
@@ -107,6 +118,23 @@ impl Pieces {
     pub fn new(source: Source, compute: Compute, flow: u64) -> Self {
         let (stage, ready) = (Stage::Idle(Box::new(source)), VecDeque::new());
         Self { stage, ready, compute, flow, making: Making::default() }
+    }
+
+    /// Goes on once objects have been converted.
+    fn poll_fetching(&mut self, mut fetching: Fetching, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let Poll::Ready((source, fetched)) = fetching.as_mut().poll(cx) else {
+            self.stage = Stage::Fetching(fetching);
+            return Poll::Pending;
+        };
+        self.making.ends();
+        // Half a list must not look like a whole one.
+        Poll::Ready(match fetched {
+            Ok(()) => {
+                self.stage = Stage::Idle(source);
+                Ok(())
+            }
+            Err(status) => Err(status.message.into()),
+        })
     }
 
     /// Tells whether the next piece is being made.
@@ -131,6 +159,20 @@ impl http_body::Body for Pieces {
                     this.stage = Stage::Idle(source);
                     return Poll::Ready(None);
                 }
+                Stage::Idle(mut source) if source.waits() => {
+                    let fetching = async move {
+                        let fetched = source.listing.fetch().await;
+                        (source, fetched)
+                    };
+                    this.stage = Stage::Fetching(fetching.boxed());
+                    this.making.begins();
+                    continue;
+                }
+                Stage::Fetching(fetching) => match this.poll_fetching(fetching, cx) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    Poll::Pending => return Poll::Pending,
+                },
                 Stage::Idle(mut source) if source.is_heavy() => {
                     let work = move || {
                         let made = source.next();

@@ -12,6 +12,7 @@ pub(crate) mod patch;
 mod update;
 mod watch;
 
+use crate::aggregation;
 use crate::ask::Ask;
 use crate::body::Body;
 use crate::chain::{attributes, forbidden};
@@ -20,6 +21,7 @@ use crate::exchange::{Exchange, Identity};
 use crate::limits::{COMPUTED_BYTES_MIN, COMPUTED_SELECTION_MIN, COMPUTED_WRITE_BYTES_MIN};
 use crate::negotiate::Output;
 use crate::options;
+use crate::outside;
 use crate::respond;
 use crate::routes;
 use crate::served::Served;
@@ -29,7 +31,7 @@ use sampan_api::limits::REQUEST_BODY_MAX;
 use sampan_api::{Attributes, Status};
 use sampan_registry::options::ListOptions;
 use sampan_registry::resource::{Body as RowBody, Subresource, SubresourceBody};
-use sampan_registry::{Resource, Verbs};
+use sampan_registry::{Conversions, Resource, Verbs};
 use std::sync::Arc;
 
 /// The innermost service: answers a request that was let through.
@@ -40,10 +42,16 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
         return respond::status(&Status::internal("the chain is incomplete"), Output::JSON);
     };
     let output = exchange.refusals;
+    let core = served.core.clone();
+    let known = core.aggregation.known();
+    let elsewhere = aggregation::target(&exchange.info).and_then(|(group, version)| known.elsewhere(group, version));
+    if let Some(other) = elsewhere {
+        let answer = aggregation::forward(&core.aggregation, other, &exchange, &user, &parts, body).await;
+        return answer.unwrap_or_else(|status| respond::status(&status, output));
+    }
     if !exchange.info.is_resource_request() {
         return routes::serve(&served.router, Request::from_parts(parts, body)).await;
     }
-    let core = served.core.clone();
     let row = match row(&core, &exchange) {
         Ok(row) => row,
         // Nobody's path, but where the group is this server's own.
@@ -52,17 +60,17 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
         }
         Err(status) => return respond::status(&status, output),
     };
-    let ask = Ask { core, parts, exchange, user, row };
+    let ask = Ask { core, parts, exchange, user, row, conversions: Conversions::default() };
     if let Some(text) = &ask.row.deprecated {
         ask.warn(text.as_ref());
     }
     let (heavy, flow, compute) = (is_heavy(&ask, &body), ask.exchange.flow(), ask.core.compute.clone());
-    let work = async move {
+    let work = outside::working_on(ask.exchange.clone(), async move {
         match dispatch(&served, &ask, body).await {
             Ok(response) => response,
             Err(status) => respond::status(&status, output),
         }
-    };
+    });
     if heavy { compute.drive(flow, work).await } else { work.await }
 }
 
@@ -81,7 +89,7 @@ fn is_heavy(ask: &Ask, body: &Body) -> bool {
         let stored = || registry.stored_bytes(&ask.row, ask.namespace(), ask.name());
         return match ask.verb() {
             "list" => selects() && registry.count(&ask.row) >= COMPUTED_SELECTION_MIN,
-            "get" => ask.row.stored_as.is_some() && stored() >= COMPUTED_BYTES_MIN,
+            "get" => ask.row.converts_here() && stored() >= COMPUTED_BYTES_MIN,
             _ => false,
         };
     }

@@ -54,14 +54,11 @@ impl Pki {
     /// Reads `folder/{ca,admin,sa}.{crt,key}`, and makes what is missing. Keys are readable by their owner only.
     pub fn open(folder: &Path, env: &Env) -> Result<Self, PkiError> {
         std::fs::create_dir_all(folder).map_err(|error| PkiError::File { path: folder.to_owned(), error })?;
-        let today = jiff::Timestamp::try_from(env.now())
-            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .date();
+        let today = today(env);
         let ca_files = Files::new(folder, "ca");
         let ca = match ca_files.read()? {
             Some(ca) => ca,
-            None => ca_files.write(make_ca(today)?)?,
+            None => ca_files.write(make_ca("sampan-ca", today)?)?,
         };
         let none = KeyedCertificate { certificate_pem: String::new(), key_pem: String::new() };
         let mut pki = Self { ca, admin: none, today, sa: Files::new(folder, "sa") };
@@ -121,11 +118,6 @@ impl Pki {
         &self.ca.key_pem
     }
 
-    fn issuer(&self) -> Result<Issuer<'static, KeyPair>, PkiError> {
-        let key = KeyPair::from_pem(&self.ca.key_pem)?;
-        Ok(Issuer::from_ca_cert_pem(&self.ca.certificate_pem, key)?)
-    }
-
     /// A client certificate: `user` as the common name, `group` as the organization.
     pub fn client(&self, user: &str, group: &str) -> Result<KeyedCertificate, PkiError> {
         self.leaf(user, Some(group), Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)
@@ -138,20 +130,12 @@ impl Pki {
         subjects: Vec<SanType>,
         usage: ExtendedKeyUsagePurpose,
     ) -> Result<KeyedCertificate, PkiError> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
+        let mut subject = DistinguishedName::new();
         if let Some(organization) = organization {
-            params.distinguished_name.push(DnType::OrganizationName, organization);
+            subject.push(DnType::OrganizationName, organization);
         }
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.subject_alt_names = subjects;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
-        params.use_authority_key_identifier_extension = true;
-        valid_for(&mut params, self.today, CERTIFICATE_VALIDITY_YEARS);
-        let certificate = params.signed_by(&key, &self.issuer()?)?;
-        Ok(KeyedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+        subject.push(DnType::CommonName, name);
+        sign(&self.ca, self.today, subject, subjects, usage)
     }
 
     /// The server's TLS: a certificate for `names` and `addresses`, and client certificates of this CA, if shown. Which
@@ -243,6 +227,79 @@ impl Pki {
     }
 }
 
+/// A certificate of an authority, with a new key.
+fn sign(
+    ca: &KeyedCertificate,
+    today: jiff::civil::Date,
+    subject: DistinguishedName,
+    names: Vec<SanType>,
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<KeyedCertificate, PkiError> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = subject;
+    params.subject_alt_names = names;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    valid_for(&mut params, today, CERTIFICATE_VALIDITY_YEARS);
+    let issuer = Issuer::from_ca_cert_pem(&ca.certificate_pem, KeyPair::from_pem(&ca.key_pem)?)?;
+    let certificate = params.signed_by(&key, &issuer)?;
+    Ok(KeyedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+}
+
+/// The authority of the front proxy, which is this API server before aggregated ones, and the certificate that it shows
+/// them: who shows it is believed in what it says of who asks.
+#[derive(Debug)]
+pub struct FrontProxy {
+    ca: KeyedCertificate,
+    client: KeyedCertificate,
+}
+
+/// The common name of the front proxy's certificate, as kubeadm has it.
+pub const FRONT_PROXY_NAME: &str = "front-proxy-client";
+
+impl FrontProxy {
+    /// Reads `folder/front-proxy-{ca,client}.{crt,key}`, and makes both anew where the pair is not whole or its time comes.
+    ///
+    /// # Errors
+    /// When they can be neither read nor made.
+    pub fn open(folder: &Path, env: &Env) -> Result<Self, PkiError> {
+        let (authority, own) = (Files::new(folder, "front-proxy-ca"), Files::new(folder, "front-proxy-client"));
+        let today = today(env);
+        if let (Ok(Some(ca)), Ok(Some(client))) = (authority.read(), own.read()) {
+            let kept = Pki { ca, admin: client, today, sa: Files::new(folder, "sa") };
+            if kept.still_good(&kept.admin.certificate_pem) {
+                return Ok(Self { ca: kept.ca, client: kept.admin });
+            }
+        }
+        let ca = make_ca("front-proxy-ca", today)?;
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::CommonName, FRONT_PROXY_NAME);
+        let client = sign(&ca, today, subject, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)?;
+        // Where they are lost with the power, new ones are made: who trusts them is told.
+        Ok(Self {
+            ca: authority.write_as(ca, Durability::Process)?,
+            client: own.write_as(client, Durability::Process)?,
+        })
+    }
+
+    /// The authority's certificate, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca.certificate_pem
+    }
+
+    /// What is shown to aggregated servers.
+    pub fn client(&self) -> &KeyedCertificate {
+        &self.client
+    }
+}
+
+fn today(env: &Env) -> jiff::civil::Date {
+    let now = jiff::Timestamp::try_from(env.now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    now.to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
 fn valid_for(params: &mut CertificateParams, today: jiff::civil::Date, years: i32) {
     let day = |date: jiff::civil::Date| {
         // Days up to the 28th exist in every month of every year.
@@ -253,11 +310,11 @@ fn valid_for(params: &mut CertificateParams, today: jiff::civil::Date, years: i3
     params.not_after = day(today.saturating_add(jiff::Span::new().years(years)));
 }
 
-fn make_ca(today: jiff::civil::Date) -> Result<KeyedCertificate, PkiError> {
+fn make_ca(name: &str, today: jiff::civil::Date) -> Result<KeyedCertificate, PkiError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "sampan-ca");
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     valid_for(&mut params, today, CA_VALIDITY_YEARS);
@@ -300,21 +357,29 @@ impl Files {
     /// The key first: a certificate without its key would pass for a damaged pair. An old certificate goes before its key
     /// does, or the two would not fit each other.
     fn write(&self, pair: KeyedCertificate) -> Result<KeyedCertificate, PkiError> {
+        self.write_as(pair, Durability::Power)
+    }
+
+    fn write_as(&self, pair: KeyedCertificate, durability: Durability) -> Result<KeyedCertificate, PkiError> {
         match std::fs::remove_file(&self.certificate) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(PkiError::File { path: self.certificate.clone(), error });
             }
             _ => {}
         }
-        write_file(&self.key, pair.key_pem.as_bytes(), 0o600)?;
-        write_file(&self.certificate, pair.certificate_pem.as_bytes(), 0o644)?;
+        write_file_as(&self.key, pair.key_pem.as_bytes(), 0o600, durability)?;
+        write_file_as(&self.certificate, pair.certificate_pem.as_bytes(), 0o644, durability)?;
         Ok(pair)
     }
 }
 
 /// Whole or not at all, and safe from the loss of power.
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
-    files::replace_with_mode(path, bytes, mode, Durability::Power)
+    write_file_as(path, bytes, mode, Durability::Power)
+}
+
+fn write_file_as(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<(), PkiError> {
+    files::replace_with_mode(path, bytes, mode, durability)
         .map_err(|error| PkiError::File { path: path.to_owned(), error })
 }
 

@@ -8,7 +8,7 @@ use crate::limits;
 use bytes::Bytes;
 use http::Request;
 use http::header::ACCEPT;
-use sampan_api::{GroupVersionKind, GroupVersionResource};
+use sampan_api::{GroupVersion, GroupVersionKind, GroupVersionResource};
 use serde::Deserialize;
 use std::collections::HashSet;
 
@@ -40,9 +40,18 @@ impl ApiResource {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Discovery {
     pub resources: Vec<ApiResource>,
+    /// Group versions of other servers, which did not say now what they serve.
+    pub stale: Vec<GroupVersion>,
 }
 
 impl Discovery {
+    /// What is not known, in client-go's words (`ErrGroupDiscoveryFailed`); `None`: all is known.
+    pub fn failure(&self) -> Option<String> {
+        let stale = |gv: &GroupVersion| format!("{0}: stale GroupVersion discovery: {0}", gv.api_version());
+        let all: Vec<String> = self.stale.iter().map(stale).collect();
+        (!all.is_empty()).then(|| format!("unable to retrieve the complete list of server APIs: {}", all.join(", ")))
+    }
+
     /// The resource of exactly this version's kind.
     pub fn by_kind(&self, gvk: &GroupVersionKind) -> Option<&ApiResource> {
         self.resources
@@ -84,6 +93,12 @@ impl Client {
             let body = collect(self.stream(request).await?, limits::BODY_MAX).await?;
             let list: GroupList = serde_json::from_slice(&body).map_err(Error::decode(path))?;
             if list.kind == "APIGroupDiscoveryList" {
+                for group in &list.items {
+                    let stale = group.versions.iter().filter(|version| version.freshness == "Stale");
+                    let name =
+                        |version: &Version| GroupVersion::new(group.metadata.name.clone(), version.version.clone());
+                    found.stale.extend(stale.map(name));
+                }
                 found.resources.extend(list.items.into_iter().flat_map(Group::resources));
             } else {
                 self.discover_old(path, list, &mut found).await?;
@@ -195,6 +210,8 @@ struct GroupMeta {
 #[derive(Deserialize)]
 struct Version {
     version: String,
+    #[serde(default)]
+    freshness: String,
     #[serde(default)]
     resources: Vec<Described>,
 }

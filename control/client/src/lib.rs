@@ -20,8 +20,10 @@ pub mod informer;
 pub mod kubeconfig;
 pub mod limits;
 mod params;
+mod proxy;
 mod queue;
 mod remote;
+mod service;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub use events::{EventRecorder, EventType, reference};
 pub use informer::{Change, Informer, InformerSpec, Informers, Lister, Store, Subscription};
 pub use kubeconfig::Kubeconfig;
 pub use params::{DeleteParams, FieldValidation, ListParams, Patch, Propagation, WatchParams, WriteParams};
+pub use proxy::{ServicePort, ServiceProxy};
 pub use queue::{Backoff, Work, WorkQueue};
 pub use sampan_api::RecordEvent as WatchEvent;
 pub use tls::{CertificateAuthority, Credentials, RemoteConfig};

@@ -85,5 +85,7 @@ const _: () = assert!(KEEP_ALIVE_TIMEOUT.as_secs() < KEEP_ALIVE_INTERVAL.as_secs
 pub const WEBHOOK_ANSWER_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of a webhook's refusal that are read.
 pub const WEBHOOK_REFUSAL_MAX: usize = 64 * 1024;
+/// Aggregated servers whose connections are kept.
+pub const AGGREGATED_SERVERS_MAX: usize = 256;
 /// Webhooks whose connections are kept.
 pub const WEBHOOKS_MAX: usize = 256;

@@ -1,6 +1,6 @@
 //! The remote transport: a pool of HTTP/2 (or HTTP/1.1) connections to one server.
 
-use crate::body::{Body, BoxError};
+use crate::body::{Body, BoxError, full};
 use crate::error::Error;
 use crate::tls::{Credentials, RemoteConfig, client_config, read_file};
 use crate::{Result, limits};
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-type Pool = hyper_util::client::legacy::Client<Connector, Full<Bytes>>;
+type Pool = hyper_util::client::legacy::Client<Connector, Body>;
 
 pub(crate) struct Remote {
     pool: Pool,
@@ -85,6 +85,11 @@ impl Remote {
     }
 
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
+        self.forward(request.map(full)).await
+    }
+
+    /// As [`Self::send`], with a body that comes in pieces.
+    pub(crate) async fn forward(&self, request: Request<Body>) -> Result<Response<Body>> {
         let (mut head, body) = request.into_parts();
         let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         head.uri = format!("{}{path}", self.base)
@@ -93,7 +98,7 @@ impl Remote {
         if let Some(value) = self.authorization()? {
             head.headers.insert(AUTHORIZATION, value);
         }
-        let response = self.pool.request(Request::from_parts(head, Full::new(body))).await.map_err(|error| {
+        let response = self.pool.request(Request::from_parts(head, body)).await.map_err(|error| {
             if error.is_connect() {
                 Error::Connect { server: self.server.clone(), source: innermost(error) }
             } else {

@@ -5,13 +5,14 @@ use crate::body::collect;
 use crate::error::Error;
 use crate::remote::Remote;
 use crate::tls::{CertificateAuthority, Credentials, RemoteConfig};
-use crate::{Client, limits};
+use crate::{Client, limits, service};
+use async_trait::async_trait;
 use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, StatusCode, Uri};
 use parking_lot::Mutex;
-use sampan_api::k8s::api::core::v1::Service;
+use sampan_api::webhook::{CallError, WebhookCaller};
 use sampan_env::{Env, Tasks};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -39,6 +40,13 @@ struct Endpoint {
 
 const DEFAULT_PORT: u64 = 443;
 
+#[async_trait]
+impl WebhookCaller for WebhookClient {
+    async fn call(&self, config: &Value, body: Bytes, timeout: Duration) -> Result<Bytes, CallError> {
+        self.post(config, body, timeout).await.map_err(CallError)
+    }
+}
+
 impl WebhookClient {
     /// `client` reads Services; `tasks` own the connections.
     pub fn new(client: Client, tasks: &Tasks) -> Self {
@@ -50,7 +58,7 @@ impl WebhookClient {
     ///
     /// # Errors
     /// What kept it from answering with success in time, as the reference says it where it can be told.
-    pub async fn call(&self, config: &Value, body: Bytes, timeout: Duration) -> Result<Bytes, String> {
+    pub async fn post(&self, config: &Value, body: Bytes, timeout: Duration) -> Result<Bytes, String> {
         let endpoint = self.endpoint(config).await?;
         let path = format!("{}{}timeout={}s", endpoint.path, separator(&endpoint.path), timeout.as_secs());
         let told = |why: String| format!("Post \"{}{path}\": {why}", endpoint.server);
@@ -92,14 +100,7 @@ impl WebhookClient {
             return Err("webhook configuration must have either service or URL".into());
         }
         let port = service["port"].as_u64().unwrap_or(DEFAULT_PORT);
-        let found =
-            self.client.namespaced::<Service>(namespace).get_opt(name).await.map_err(|error| error.to_string())?;
-        let found = found.ok_or_else(|| format!("service {name:?} not found"))?;
-        let spec = found.spec.unwrap_or_default();
-        let host = match spec.type_.as_deref() {
-            Some("ExternalName") => spec.external_name.unwrap_or_default(),
-            _ => return Err(format!("service {name:?}: only Services of type ExternalName are reached yet")),
-        };
+        let host = service::host(&self.client, namespace, name).await?;
         let path = format!("/{}", text("path").trim_start_matches('/'));
         Ok(Endpoint {
             server: format!("https://{host}:{port}"),

@@ -7,6 +7,7 @@
 //! - One shape: read listers, call a pure `plan(objects, now)`, apply its actions, write the status.
 //! - Reads go to shared informers of one identity (`system:kube-controller-manager`), writes are each controller's own.
 
+pub mod api_services;
 pub mod bootstrap_token;
 pub mod certificates;
 pub mod definitions;

@@ -90,3 +90,10 @@ pub const DEFINITIONS_POLL: Duration = Duration::from_millis(5);
 
 /// Wait between two looks whether a definition's instances are gone.
 pub const INSTANCES_POLL: Duration = Duration::from_millis(100);
+
+/// Age at which it is looked again whether the server of an APIService answers (kube-aggregator's resync).
+pub const API_SERVICE_PERIOD: Duration = Duration::from_secs(30);
+/// Time that the server of an APIService has to answer a check.
+pub const API_SERVICE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Attempts of one check, all at once.
+pub const API_SERVICE_ATTEMPTS: usize = 5;

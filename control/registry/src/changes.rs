@@ -16,6 +16,9 @@ use std::time::Duration;
 impl Registry {
     /// The changes of a selection. Errors that come after the start are the stream's last item.
     pub async fn watch(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Result<RecordStream, Error> {
+        if row.converted_by.is_some() {
+            return self.watch_converted(row, namespace, options).await;
+        }
         let events = self.watch_stored(row, namespace, options).await?;
         if row.stored_as.is_none() {
             return Ok(events);
@@ -25,7 +28,8 @@ impl Registry {
         Ok(events.map(show).boxed())
     }
 
-    /// As [`Self::watch`], with each object as it is stored: [`Self::shown`] makes the row's version of it.
+    /// As [`Self::watch`], with each object as it is stored: [`Self::shown`] makes the row's version of it. Not of rows whose
+    /// objects a webhook converts.
     pub async fn watch_stored(
         &self,
         row: &Resource,
@@ -89,9 +93,9 @@ impl Registry {
     /// When it cannot be converted.
     pub fn shown(&self, row: &Resource, event: RecordEvent) -> Result<RecordEvent, Error> {
         Ok(match event {
-            RecordEvent::Added(record) => RecordEvent::Added(self.serve(row, record)?),
-            RecordEvent::Modified(record) => RecordEvent::Modified(self.serve(row, record)?),
-            RecordEvent::Deleted(record) => RecordEvent::Deleted(self.serve(row, record)?),
+            RecordEvent::Added(record) => RecordEvent::Added(self.serve_here(row, record)?),
+            RecordEvent::Modified(record) => RecordEvent::Modified(self.serve_here(row, record)?),
+            RecordEvent::Deleted(record) => RecordEvent::Deleted(self.serve_here(row, record)?),
             bookmark @ RecordEvent::Bookmark { .. } => bookmark,
         })
     }

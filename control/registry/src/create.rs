@@ -13,8 +13,7 @@ use crate::read::parse_uint;
 use crate::registry::{Place, Registry, store_writer, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
-use crate::update::{served, stored};
-use crate::versions;
+use crate::update::rules_in;
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Operation};
 use sampan_api::meta::GroupVersionResource;
@@ -101,7 +100,7 @@ impl Registry {
         if managers == Managers::Track {
             let now = time::rfc3339(self.now());
             let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
-            shapes::track_managers(row, None, object, &write, &*versions::of_row(&self.inner.table.load(), row));
+            self.track_managers(row, None, object, &write).await?;
         }
         let name = object.name().to_owned();
         let resource = row.gvr();
@@ -135,10 +134,10 @@ impl Registry {
                 if let Some(current) = self.inner.watch.get(&place.prefix, &key)? {
                     return Err(already_exists(place.storage, &name, Some(&current)));
                 }
-                return self.unwritten(place, &prepared, &writer, Revisions::default());
+                return self.unwritten(place, &prepared, &writer, Revisions::default()).await;
             }
             match self.put_charged(caller, place, &admitted, &key, 0, claims).await? {
-                Commit::Done(record) => return self.serve(place.row, record),
+                Commit::Done(record) => return self.serve(place.row, record).await,
                 Commit::Lost(_) | Commit::Uncharged => {
                     let current = self.inner.watch.get(&place.prefix, &key)?;
                     return Err(already_exists(place.storage, &name, current.as_deref()));
@@ -200,9 +199,9 @@ impl Registry {
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, place, &resource, &name);
-        let served = served(row, &object);
+        let served = rules_in(row, &object);
         caller.admission.validate(&attributes, Some(served.as_ref().unwrap_or(&object))).await?;
-        stored(place, &mut object);
+        self.to_storage(place, &mut object).await?;
         Ok((object, claims))
     }
 
@@ -236,7 +235,7 @@ impl Registry {
                 return Err(already_exists(row, object.name(), None));
             }
             if caller.dry_run {
-                prepared.push(self.unwritten(&place, &object, &writer, Revisions::default())?);
+                prepared.push(self.unwritten(&place, &object, &writer, Revisions::default()).await?);
                 continue;
             }
             let draft = self.draft(&place, &object, &writer, 1024)?;
@@ -258,9 +257,9 @@ impl Registry {
         let place = self.place(&table, row, "")?;
         let records = committed.events.iter().map(|event| {
             let record = self.inner.watch.record(&place.prefix, &event.entry)?;
-            self.serve(row, Arc::new(record))
+            Ok::<_, Error>(Arc::new(record))
         });
-        records.collect()
+        self.serve_all(row, records.collect::<Result<_, _>>()?).await
     }
 }
 

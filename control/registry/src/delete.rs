@@ -76,8 +76,8 @@ impl Registry {
     ) -> Result<Option<Deleted>, Error> {
         check_preconditions(place.storage, current, options)?;
         let old = current.object();
-        let served = self.serve(place.row, current.clone())?;
-        let old_served = place.row.stored_as.is_some().then(|| served.object());
+        let served = self.serve(place.row, current.clone()).await?;
+        let old_served = (!Arc::ptr_eq(&served, current)).then(|| served.object());
         let name: &str = &current.key.name;
         let resource = place.row.gvr();
         let attributes = Attributes {
@@ -105,14 +105,14 @@ impl Registry {
                     return Ok(Some(gone(served)));
                 }
                 match self.remove(caller, place, key, current, &writer).await? {
-                    Commit::Done(record) => Ok(Some(gone(self.serve(place.row, record)?))),
+                    Commit::Done(record) => Ok(Some(gone(self.serve(place.row, record).await?))),
                     Commit::Lost(winner) => self.see(winner).await.map(|()| None),
                     Commit::Taken(_) | Commit::Uncharged => Ok(None),
                 }
             }
             Plan::Mark { object, then_delete } => {
                 if caller.dry_run {
-                    let record = self.unwritten(place, &object, &writer, Revisions::of(current))?;
+                    let record = self.unwritten(place, &object, &writer, Revisions::of(current)).await?;
                     return Ok(Some(if then_delete { gone(record) } else { going(record) }));
                 }
                 let draft = self.draft(place, &object, &writer, current.json.len() + 128)?;
@@ -122,12 +122,12 @@ impl Registry {
                     Commit::Taken(_) | Commit::Uncharged => return Ok(None),
                 };
                 if !then_delete {
-                    return Ok(Some(going(self.serve(place.row, marked)?)));
+                    return Ok(Some(going(self.serve(place.row, marked).await?)));
                 }
                 match self.remove(caller, place, key, &marked, &writer).await? {
-                    Commit::Done(record) => Ok(Some(gone(self.serve(place.row, record)?))),
+                    Commit::Done(record) => Ok(Some(gone(self.serve(place.row, record).await?))),
                     // Another caller deleted it between the two writes: the outcome is the same.
-                    Commit::Lost(0) => Ok(Some(gone(self.serve(place.row, marked)?))),
+                    Commit::Lost(0) => Ok(Some(gone(self.serve(place.row, marked).await?))),
                     Commit::Lost(winner) => self.see(winner).await.map(|()| None),
                     Commit::Taken(_) | Commit::Uncharged => Ok(None),
                 }

@@ -157,6 +157,20 @@ pub(crate) fn convert(record: &Record, row: &Resource, stored_as: &StoredAs) -> 
     Ok(Record::new(parts))
 }
 
+/// The record with another version of its object, and what readers of that version select it by.
+pub(crate) fn converted(record: &Record, object: &Object, index: &Index) -> Result<Record, serde_json::Error> {
+    let draft = draft(object, index, None, record.json.len() + 64)?;
+    let mut parts = RecordParts::clone(record);
+    parts.api_version = draft.api_version;
+    parts.kind = draft.kind;
+    parts.labels = draft.labels;
+    parts.fields = draft.fields;
+    parts.json = draft.json;
+    parts.type_meta_end = draft.type_meta_end;
+    parts.rv_offset = draft.rv_offset;
+    Ok(Record::new(parts))
+}
+
 /// Reads stored bytes for watch: what reads need and no more, unless the row indexes fields.
 pub(crate) struct StoredDecoder {
     codec: Arc<dyn Codec>,

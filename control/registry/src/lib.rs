@@ -19,6 +19,8 @@ mod charge;
 pub mod codec;
 mod compaction;
 mod continuation;
+mod conversion;
+mod converted;
 pub mod crd;
 mod create;
 mod delete;
@@ -31,6 +33,8 @@ pub mod limits;
 mod log;
 mod metadata;
 pub mod options;
+/// The order of groups and versions.
+pub mod priorities;
 mod read;
 mod registry;
 pub mod resource;
@@ -54,6 +58,7 @@ mod write;
 
 pub use allocate::{Pool, Pools};
 pub use codec::Codec;
+pub use conversion::{Conversion, Conversions};
 pub use delete::Deleted;
 pub use error::Error;
 pub use log::{Change, Changes, Span};

@@ -48,3 +48,16 @@ pub const LEASE_SHARED_FOR: Duration = Duration::from_secs(60);
 pub const LEASE_OBJECTS_MAX: usize = 1000;
 /// Wait after definitions could not be followed, before they are read again.
 pub const DEFINITIONS_RETRY: Duration = Duration::from_secs(1);
+
+/// Time that a conversion webhook has to answer, the wait for a turn with it (webhooks' default in Kubernetes' clients).
+pub const CONVERSION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Objects that a conversion webhook is asked about at once.
+pub const CONVERSION_BATCH_MAX: usize = 100;
+/// Bytes of objects that a conversion webhook is asked about at once; a larger object goes alone.
+pub const CONVERSION_BATCH_BYTES: usize = 1024 * 1024;
+/// Questions that one definition's webhook is asked at one time.
+pub const CONVERSIONS_MAX: usize = 16;
+/// Requests that wait for one definition's webhook, or for their turn to ask it; others are refused.
+pub const CONVERSIONS_WAITING_MAX: usize = 256;
+/// Conversions that the field managers of one object may make an apply ask for.
+pub const CONVERSIONS_ASKED_MAX: usize = 64;

@@ -131,7 +131,7 @@ impl Registry {
                 };
                 if visible {
                     bytes += event.entry.value.len();
-                    found.items.push(self.change(&place, event, shows_values)?);
+                    found.items.push(self.change(&place, event, shows_values).await?);
                 }
             }
             after = last;
@@ -156,12 +156,12 @@ impl Registry {
         (event.revision() < recent && !is_current()).then_some(Past::Own)
     }
 
-    fn change(&self, place: &Place<'_>, event: Event, shows_values: bool) -> Result<Change, Error> {
+    async fn change(&self, place: &Place<'_>, event: Event, shows_values: bool) -> Result<Change, Error> {
         let entry = &event.entry;
-        let record = shows_values.then(|| {
-            let record = Arc::new(self.inner.watch.record(&place.prefix, entry)?);
-            self.serve(place.row, record)
-        });
+        let record = match shows_values {
+            true => Some(self.serve(place.row, Arc::new(self.inner.watch.record(&place.prefix, entry)?)).await?),
+            false => None,
+        };
         Ok(Change {
             action: match event.kind {
                 EventKind::Delete => "Deleted",
@@ -172,7 +172,7 @@ impl Registry {
             time: entry.time,
             writer: entry.writer.clone(),
             key: place.record_key(&entry.key),
-            record: record.transpose()?,
+            record,
         })
     }
 }

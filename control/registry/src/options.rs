@@ -1,5 +1,6 @@
 //! The options of a call, already parsed from its query or body.
 
+use crate::conversion::Conversions;
 use async_trait::async_trait;
 use sampan_api::admission::{Admission, Warnings};
 use sampan_api::selector::{FieldSelector, LabelSelector};
@@ -127,6 +128,8 @@ pub struct UpdateOptions<'a> {
     pub uid: Option<String>,
     /// The owners of what is changed.
     pub managers: Managers,
+    /// Those that the transform asks for, where it needs objects in other versions.
+    pub conversions: Option<&'a Conversions>,
 }
 
 /// Whether an update of what is absent creates it, by the check of the creation.

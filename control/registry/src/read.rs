@@ -74,12 +74,12 @@ impl Registry {
                 self.inner.watch.get(&place.prefix, &key)?
             }
         };
-        self.serve(row, found.ok_or_else(|| Error::not_found(place.storage, name))?)
+        self.serve(row, found.ok_or_else(|| Error::not_found(place.storage, name))?).await
     }
 
     /// Several objects. Errors: BadRequest for selectors and tokens, Invalid for options that do not fit together.
     pub async fn list(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Result<List, Error> {
-        self.select(row, namespace, options).await?.into_list()
+        self.select(row, namespace, options).await?.into_list().await
     }
 
     /// The revision that a get waits for before it is answered, if it names one.
@@ -106,6 +106,19 @@ impl Registry {
 
     /// Several objects, to be read as they are sent. Errors: as [`Self::list`].
     pub async fn select(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Result<Selection, Error> {
+        if row.converted_by.is_some() {
+            return self.select_converted(row, namespace, options).await;
+        }
+        Ok(self.select_stored(row, namespace, options).await?.converted(self, row))
+    }
+
+    /// As [`Self::select`], with each object as it is stored.
+    pub(crate) async fn select_stored(
+        &self,
+        row: &Resource,
+        namespace: &str,
+        options: &ListOptions,
+    ) -> Result<Selection, Error> {
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
         check(options, false)?;
@@ -157,7 +170,7 @@ impl Registry {
             }
             (None, _) => return Err(Error::Internal("a list has neither a state nor a revision".into())),
         };
-        Ok(page.converted(self, row))
+        Ok(page)
     }
 
     /// Objects of the row's resource at the moment, in all namespaces.
@@ -182,7 +195,12 @@ impl Registry {
     }
 
     /// An object as of a revision that reads have reached.
-    async fn stored(&self, place: &Place<'_>, key: &str, revision: u64) -> Result<Option<Arc<Record>>, Error> {
+    pub(crate) async fn stored(
+        &self,
+        place: &Place<'_>,
+        key: &str,
+        revision: u64,
+    ) -> Result<Option<Arc<Record>>, Error> {
         let entry = self.inner.store.get(key, Some(revision)).await.map_err(|error| gone(error, revision))?;
         entry.map(|entry| Ok(Arc::new(self.inner.watch.record(&place.prefix, &entry)?))).transpose()
     }

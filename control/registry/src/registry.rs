@@ -17,12 +17,13 @@ use sampan_api::limits::{NESTING_MAX, OBJECT_MAX};
 use sampan_api::object::Object;
 use sampan_api::record::{Record, RecordKey, Writer};
 use sampan_api::status::Status;
+use sampan_api::webhook::WebhookCaller;
 use sampan_env::Env;
 use sampan_schema::gates::Gates;
 use sampan_store::Store;
 use sampan_watch::{Draft, Spec, Watch};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// The parts that a registry is made of.
@@ -74,6 +75,8 @@ pub(crate) struct Inner {
     pub(crate) seal: Seal,
     pub(crate) floors: Floors,
     pub(crate) lifetimes: Lifetimes,
+    /// Calls the webhooks of definitions, once it is known.
+    pub(crate) webhooks: OnceLock<Arc<dyn WebhookCaller>>,
 }
 
 /// One call's place: the row that was named, the row that is stored (errors name it, as Kubernetes' do), the key.
@@ -133,6 +136,7 @@ impl Registry {
             seal,
             floors,
             lifetimes: Lifetimes::default(),
+            webhooks: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -201,8 +205,8 @@ impl Registry {
         Ok(Place { row, storage, rules, index, prefix, namespace })
     }
 
-    /// The record in the version of the row that was asked for.
-    pub(crate) fn serve(&self, row: &Resource, record: Arc<Record>) -> Result<Arc<Record>, Error> {
+    /// The record in the version of a row whose objects are converted in this process.
+    pub(crate) fn serve_here(&self, row: &Resource, record: Arc<Record>) -> Result<Arc<Record>, Error> {
         match &row.stored_as {
             None => Ok(record),
             Some(stored_as) => encode::convert(&record, row, stored_as)
@@ -240,7 +244,7 @@ impl Registry {
     }
 
     /// The answer of a call that wrote nothing, or whose write took the object away.
-    pub(crate) fn unwritten(
+    pub(crate) async fn unwritten(
         &self,
         place: &Place<'_>,
         object: &Object,
@@ -248,7 +252,7 @@ impl Registry {
         revisions: Revisions,
     ) -> Result<Arc<Record>, Error> {
         let draft = self.draft(place, object, writer, 1024)?;
-        self.serve(place.row, Arc::new(encode::record(draft, revisions, object)))
+        self.serve(place.row, Arc::new(encode::record(draft, revisions, object))).await
     }
 
     pub(crate) fn now(&self) -> SystemTime {

@@ -1,5 +1,6 @@
 //! One row of the resource table: everything the generic code must know about what a URL names.
 
+use crate::conversion::Conversion;
 use crate::stage::Stage;
 use crate::strategy::{Nothing, Strategy};
 use sampan_api::meta::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
@@ -45,6 +46,8 @@ pub struct Resource {
     pub names_namespaces: bool,
     /// The objects define other rows.
     pub defines_resources: bool,
+    /// The objects name the servers of group versions.
+    pub names_servers: bool,
     /// The row comes of such an object.
     pub defined: bool,
     /// Field selectors served beside `metadata.name` and (where namespaced) `metadata.namespace`, which every row has.
@@ -53,6 +56,8 @@ pub struct Resource {
     pub stored_as: Option<StoredAs>,
     /// The version whose hash discovery tells as that of the storage, where Kubernetes stores another than the row's.
     pub storage_version: Option<Name>,
+    /// Who converts the objects between the versions, where it is not this process: then `stored_as` converts nothing.
+    pub converted_by: Option<Arc<Conversion>>,
     pub columns: Option<Columns>,
     /// What every request for the row is warned of.
     pub deprecated: Option<Name>,
@@ -191,10 +196,12 @@ impl Resource {
             old_values: OldValues::Shown,
             names_namespaces: false,
             defines_resources: false,
+            names_servers: false,
             defined: false,
             selectable: Vec::new(),
             stored_as: None,
             storage_version: None,
+            converted_by: None,
             columns: None,
             deprecated: None,
             served: true,
@@ -271,6 +278,12 @@ impl Resource {
     #[must_use]
     pub fn defines_resources(mut self) -> Self {
         self.defines_resources = true;
+        self
+    }
+    /// The objects name the servers of group versions: requests go there.
+    #[must_use]
+    pub fn names_servers(mut self) -> Self {
+        self.names_servers = true;
         self
     }
     /// Makes the row a call by name: create only, nothing stored.
@@ -428,6 +441,11 @@ impl Resource {
             None if view.is_empty() && self.has_status() => &[&["status"]],
             None => &[],
         }
+    }
+
+    /// Whether its objects are stored in another version, and converted in this process.
+    pub fn converts_here(&self) -> bool {
+        self.stored_as.is_some() && self.converted_by.is_none()
     }
 
     /// The names of the row's verbs, as discovery has them.

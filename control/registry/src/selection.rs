@@ -1,6 +1,7 @@
 //! A list that is read as it is sent: the objects of one revision, a few at a time.
 
 use crate::error::Error;
+use crate::limits::CONVERSION_BATCH_MAX;
 use crate::read::List;
 use crate::registry::Registry;
 use crate::resource::Resource;
@@ -18,8 +19,26 @@ pub struct Selection {
     /// Number of items behind this page, where it is known.
     pub remaining: Option<u64>,
     rest: Rest,
+    convert: Convert,
+}
+
+/// What becomes of an object before it is shown.
+#[derive(Clone)]
+enum Convert {
+    No,
     /// Rows of another version than the stored one convert what they show.
-    convert: Option<Arc<(Registry, Resource)>>,
+    Here(Arc<(Registry, Resource)>),
+    /// A webhook converts it.
+    Elsewhere(Elsewhere),
+}
+
+/// Objects that a webhook converts, a few ahead of those who read them.
+#[derive(Clone)]
+struct Elsewhere {
+    with: Arc<(Registry, Resource)>,
+    /// Those that are wanted once they are converted; `None`: all.
+    chosen: Option<Filter>,
+    fetched: std::vec::IntoIter<Arc<Record>>,
 }
 
 #[derive(Clone)]
@@ -47,27 +66,64 @@ pub(crate) struct Current {
 impl Selection {
     pub(crate) fn held(list: List) -> Self {
         let List { items, revision, continue_token, remaining } = list;
-        Self { revision, continue_token, remaining, rest: Rest::Held(items.into_iter()), convert: None }
+        Self { revision, continue_token, remaining, rest: Rest::Held(items.into_iter()), convert: Convert::No }
     }
 
     /// Everything that `current` selects.
     pub(crate) fn current(current: Current) -> Self {
         let revision = current.snapshot.revision;
-        Self { revision, continue_token: None, remaining: None, rest: Rest::Current(current), convert: None }
+        Self { revision, continue_token: None, remaining: None, rest: Rest::Current(current), convert: Convert::No }
     }
 
     pub(crate) fn converted(self, registry: &Registry, row: &Resource) -> Self {
-        let convert = row.stored_as.is_some().then(|| Arc::new((registry.clone(), row.clone())));
+        let convert = match row.stored_as {
+            Some(_) => Convert::Here(Arc::new((registry.clone(), row.clone()))),
+            None => Convert::No,
+        };
         Self { convert, ..self }
+    }
+
+    /// Of a row whose objects a webhook converts; `chosen` are the wanted ones once they are converted.
+    pub(crate) fn converted_elsewhere(self, registry: &Registry, row: &Resource, chosen: Option<Filter>) -> Self {
+        let with = Arc::new((registry.clone(), row.clone()));
+        Self { convert: Convert::Elsewhere(Elsewhere { with, chosen, fetched: Vec::new().into_iter() }), ..self }
+    }
+
+    /// Whether [`Self::fetch`] is to be called before [`Self::next`] gives anything.
+    pub fn waits(&self) -> bool {
+        matches!(&self.convert, Convert::Elsewhere(elsewhere) if elsewhere.fetched.len() == 0) && !self.is_over()
+    }
+
+    /// Has the next objects converted by others, where they are to be.
+    ///
+    /// # Errors
+    /// When they cannot be converted.
+    pub async fn fetch(&mut self) -> Result<(), Error> {
+        if !self.waits() {
+            return Ok(());
+        }
+        let stored = self.stored(CONVERSION_BATCH_MAX);
+        if let Convert::Elsewhere(elsewhere) = &mut self.convert {
+            let (registry, row) = &*elsewhere.with;
+            let mut fetched = registry.serve_all(row, stored).await?;
+            if let Some(chosen) = &elsewhere.chosen {
+                fetched.retain(|record| chosen.matches(record));
+            }
+            elsewhere.fetched = fetched.into_iter();
+        }
+        Ok(())
     }
 
     /// Whether [`Self::next`] converts what it gives.
     pub fn is_converted(&self) -> bool {
-        self.convert.is_some()
+        matches!(self.convert, Convert::Here(_))
     }
 
     /// Nothing is left.
     pub fn is_over(&self) -> bool {
+        if matches!(&self.convert, Convert::Elsewhere(elsewhere) if elsewhere.fetched.len() > 0) {
+            return false;
+        }
         match &self.rest {
             Rest::Held(items) => items.len() == 0,
             Rest::Current(_) => false,
@@ -80,9 +136,27 @@ impl Selection {
     /// # Errors
     /// When an object cannot be converted to the row's version.
     pub fn next(&mut self, examined: usize) -> Result<Vec<Arc<Record>>, Error> {
-        let items = match &mut self.rest {
-            Rest::Over => return Ok(Vec::new()),
-            Rest::Held(items) => items.by_ref().take(examined).collect(),
+        match &mut self.convert {
+            Convert::No => Ok(self.stored(examined)),
+            Convert::Here(with) => {
+                let with = with.clone();
+                self.stored(examined).into_iter().map(|item| with.0.serve_here(&with.1, item)).collect()
+            }
+            Convert::Elsewhere(elsewhere) => Ok(elsewhere.fetched.by_ref().take(examined).collect()),
+        }
+    }
+
+    /// As [`Self::next`], with each object as it is stored.
+    fn stored(&mut self, examined: usize) -> Vec<Arc<Record>> {
+        match &mut self.rest {
+            Rest::Over => Vec::new(),
+            Rest::Held(items) => {
+                let items: Vec<_> = items.by_ref().take(examined).collect();
+                if items.len() < examined {
+                    self.rest = Rest::Over;
+                }
+                items
+            }
             Rest::Current(current) => {
                 let (items, over) = current.next(examined);
                 if over {
@@ -90,10 +164,6 @@ impl Selection {
                 }
                 items
             }
-        };
-        match &self.convert {
-            None => Ok(items),
-            Some(with) => items.into_iter().map(|item| with.0.serve(&with.1, item)).collect(),
         }
     }
 
@@ -101,9 +171,10 @@ impl Selection {
     ///
     /// # Errors
     /// As [`Self::next`].
-    pub fn into_list(mut self) -> Result<List, Error> {
+    pub async fn into_list(mut self) -> Result<List, Error> {
         let mut items = Vec::new();
         while !self.is_over() {
+            self.fetch().await?;
             items.extend(self.next(usize::MAX)?);
         }
         Ok(List { items, revision: self.revision, continue_token: self.continue_token, remaining: self.remaining })

@@ -66,7 +66,8 @@ impl ResourceTable {
             let Some(storage) = storage.filter(|s| s.body == Body::Stored && s.namespaced == row.namespaced) else {
                 return Err(TableError::NoStorage { row: format!("{row:?}"), storage: at.to_string() });
             };
-            for field in &row.selectable {
+            // What others convert is selected once it is converted.
+            for field in row.selectable.iter().filter(|_| row.converted_by.is_none()) {
                 let indexed_as = field.indexed_as.as_ref().unwrap_or(&field.label);
                 if !storage.selectable.iter().any(|indexed| indexed.label == *indexed_as) {
                     return Err(TableError::NoIndex {
@@ -156,6 +157,10 @@ pub(crate) struct Current {
 impl Current {
     pub(crate) fn new(table: Arc<ResourceTable>) -> Self {
         Self { generation: watch::Sender::new(table.generation), table: ArcSwap::new(table) }
+    }
+
+    pub(crate) fn load_full(&self) -> Arc<ResourceTable> {
+        self.table.load_full()
     }
 
     pub(crate) fn load(&self) -> Guard<Arc<ResourceTable>> {

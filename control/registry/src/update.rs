@@ -12,7 +12,6 @@ use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
 use crate::strategy::Generation;
-use crate::versions;
 use crate::write::{Commit, count_update, require_stored};
 use sampan_api::admission::{Attributes, Operation};
 use sampan_api::field::{FieldError, FieldErrors, Path};
@@ -103,7 +102,7 @@ impl Registry {
             Creation::Always(validation) => Some(validation),
         };
         let Some(validation) = validation else { return Err(Error::not_found(place.storage, name)) };
-        let mut object = transform(None)?;
+        let mut object = self.transformed(place, options, transform, None).await?;
         if matches!(options.create, Creation::Always(_)) && !object.uid().is_empty() {
             let message = format!(
                 "uid mismatch: the provided object specified uid {}, and no existing object was found",
@@ -136,9 +135,9 @@ impl Registry {
             return Err(Error::other_uid(storage, place.namespace, name, uid, &current.uid));
         }
         let old = current.object();
-        let served = served(row, &old);
+        let served = self.object_in(row, &old).await?;
         let old_served = served.as_ref().unwrap_or(&old);
-        let mut object = transform(Some(old_served))?;
+        let mut object = self.transformed(place, options, transform, Some(old_served)).await?;
         self.check_request(place, name, current, &mut object)?;
         object.set_gvk(&row.gvk());
         if let Some(warning) = metadata::dedup_owners(&mut object) {
@@ -149,13 +148,7 @@ impl Registry {
         if options.managers == Managers::Track {
             let time = time::rfc3339(now);
             let write = ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
-            shapes::track_managers(
-                row,
-                Some(old_served),
-                &mut object,
-                &write,
-                &*versions::of_row(&self.inner.table.load(), row),
-            );
+            self.track_managers(row, Some(old_served), &mut object, &write).await?;
         }
         let resource = row.gvr();
         let attributes = Attributes {
@@ -177,7 +170,7 @@ impl Registry {
             object.set_gvk(&storage.gvk());
         }
         let stored_old = &old;
-        let old = if std::ptr::eq(storage, place.storage) { &old } else { old_served };
+        let old = if std::ptr::eq(storage, row) { old_served } else { &old };
         shapes::restore_unwritten(storage, &mut object, old, &options.subresource);
         let strategy = &*storage.strategy;
         let ctx = self.context(caller, now, &options.subresource, place.namespace);
@@ -204,10 +197,10 @@ impl Registry {
         }
         strategy.canonicalize(&mut object);
         metadata::keep_times(&mut object, old);
-        let new_served = self::served(row, &object);
+        let new_served = rules_in(row, &object);
         caller.admission.validate(&attributes, Some(new_served.as_ref().unwrap_or(&object))).await?;
 
-        stored(place, &mut object);
+        self.to_storage(place, &mut object).await?;
         let writer = writer(caller);
         if deletes(storage, &object, old) {
             if !caller.dry_run {
@@ -218,25 +211,57 @@ impl Registry {
                     Commit::Taken(item) => return Ok(Round::Refused(item)),
                 }
             }
-            return Ok(Round::Done(self.unwritten(place, &object, &writer, Revisions::of(current))?));
+            return Ok(Round::Done(self.unwritten(place, &object, &writer, Revisions::of(current)).await?));
         }
         object.set_meta("resourceVersion", current.mod_revision.to_string());
         if object == *stored_old {
-            return Ok(Round::Done(self.serve(row, Arc::new(same(current)))?));
+            return Ok(Round::Done(self.serve(row, Arc::new(same(current))).await?));
         }
         let resource = place.storage.gvr();
         let attributes = Attributes { resource: &resource, old: Some(stored_old), ..attributes };
         let admitted = Admitted { attributes, object: &object, size: current.json.len() + 256 };
         if caller.dry_run {
             self.chargeable(caller, &admitted).await?;
-            return Ok(Round::Done(self.unwritten(place, &object, &writer, Revisions::of(current))?));
+            return Ok(Round::Done(self.unwritten(place, &object, &writer, Revisions::of(current)).await?));
         }
         Ok(match self.put_charged(caller, place, &admitted, key, current.mod_revision, claims).await? {
-            Commit::Done(record) => Round::Done(self.serve(row, record)?),
+            Commit::Done(record) => Round::Done(self.serve(row, record).await?),
             Commit::Lost(winner) => Round::Again { winner },
             Commit::Uncharged => Round::Again { winner: 0 },
             Commit::Taken(item) => Round::Refused(item),
         })
+    }
+
+    /// What the transform makes, with the conversions made that it asks for.
+    async fn transformed(
+        &self,
+        place: &Place<'_>,
+        options: &UpdateOptions<'_>,
+        transform: &Transform<'_>,
+        current: Option<&Object>,
+    ) -> Result<Object, Error> {
+        let table = self.inner.table.load_full();
+        loop {
+            let made = transform(current);
+            match options.conversions {
+                // It was made without them.
+                Some(conversions) if self.make(&table, place.row, conversions).await? => {}
+                _ => return Ok(made?),
+            }
+        }
+    }
+
+    /// Brings an object that was checked in the row's version into the stored one.
+    pub(crate) async fn to_storage(&self, place: &Place<'_>, object: &mut Object) -> Result<(), Error> {
+        if place.storage.converted_by.is_some() {
+            if let Some(stored) = self.object_in(place.storage, object).await? {
+                *object = stored;
+            }
+        } else if let Some(stored_as) = place.row.stored_as.as_ref().filter(|stored_as| stored_as.own_rules) {
+            (stored_as.to_storage)(object);
+            object.set_gvk(&place.storage.gvk());
+        }
+        Ok(())
     }
 
     /// The request's own conditions on the object that it sends.
@@ -279,12 +304,10 @@ pub(crate) fn served(row: &Resource, object: &Object) -> Option<Object> {
     Some(served)
 }
 
-/// Brings an object that was checked in the row's version into the stored one.
-pub(crate) fn stored(place: &Place<'_>, object: &mut Object) {
-    if let Some(stored_as) = place.row.stored_as.as_ref().filter(|stored_as| stored_as.own_rules) {
-        (stored_as.to_storage)(object);
-        object.set_gvk(&place.storage.gvk());
-    }
+/// What was checked by the rules of a row's storage, in the version of the row; `None` where the rules are the row's own.
+pub(crate) fn rules_in(row: &Resource, object: &Object) -> Option<Object> {
+    let own_rules = row.stored_as.as_ref().is_none_or(|stored_as| stored_as.own_rules);
+    if own_rules { None } else { served(row, object) }
 }
 
 /// A deletion that has begun cannot be taken back by leaving its marks out; changing them is refused later.

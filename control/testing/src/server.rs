@@ -12,7 +12,7 @@ use sampan_api::user::{
 use sampan_api::{GroupVersionKind, Object, Status};
 use sampan_apiserver::flow::seats::Seats;
 use sampan_apiserver::line::Ledgers;
-use sampan_apiserver::{Action, Anonymous, ApiServer, ApiService, Config, NoNodes, RuleResolver};
+use sampan_apiserver::{Action, Anonymous, ApiServer, ApiService, Backends, Config, NoBackends, NoNodes, RuleResolver};
 use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::rbac::RbacAuthorizer;
@@ -41,6 +41,8 @@ pub struct Parts {
     pub admission: Arc<dyn Admission>,
     /// Paths that are open without credentials.
     pub anonymous: Anonymous,
+    /// Reaches the servers of group versions that others have.
+    pub backends: Arc<dyn Backends>,
     /// Lists what a caller may do.
     pub rules: Option<Arc<dyn RuleResolver>>,
     /// Actions that are bound besides the API server's own.
@@ -60,6 +62,7 @@ impl Parts {
             authorizer: Arc::new(AllowAll),
             admission: Arc::new(AdmitAll),
             anonymous: Anonymous::Health,
+            backends: Arc::new(NoBackends),
             rules: None,
             actions: Vec::new(),
             namespaces: vec!["default".to_owned()],
@@ -86,6 +89,7 @@ impl Parts {
             authorizer: self.authorizer,
             admission: self.admission,
             nodes: Arc::new(NoNodes),
+            backends: self.backends,
             actions: self.actions,
             rules: self.rules,
             routes: Vec::new(),
@@ -103,6 +107,7 @@ impl Parts {
             stopping: server.stopping(),
             seats: server.seats().clone(),
             ledgers: server.ledgers().clone(),
+            api: server,
         }
     }
 }
@@ -125,6 +130,8 @@ pub struct Server {
     pub ledgers: Ledgers,
     /// What it stores in.
     pub store: Arc<MemoryStore>,
+    /// The server itself.
+    pub api: ApiServer,
 }
 
 impl Server {
@@ -198,6 +205,7 @@ async fn start_guarded(
     let nodes = NodeAuthorizer::new(own.clone(), &informers).expect("an authorizer of nodes");
     let both: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
     let webhooks = Arc::new(sampan_client::WebhookClient::new(own.clone(), &server.tasks));
+    server.api.call_webhooks_by(webhooks.clone());
     let parts = sampan_admission::Parts {
         client: own,
         informers,

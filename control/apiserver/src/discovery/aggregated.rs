@@ -1,28 +1,19 @@
 //! All groups, versions and resources in one document (`apidiscovery.k8s.io/v2`).
 
-use super::legacy::groups;
+use super::Source;
+use crate::aggregation::Group;
+use sampan_registry::Resource;
 use sampan_registry::resource::Name;
-use sampan_registry::{Resource, ResourceTable};
 use serde_json::{Map, Value, json};
 
 /// The document of `/api` (the core group alone) or of `/apis` (all others).
-pub(super) fn document(table: &ResourceTable, core: bool) -> Value {
-    let items: Vec<Value> = groups(table)
+pub(super) fn document(source: &Source<'_>, groups: &[Group]) -> Value {
+    let items: Vec<Value> = groups
         .iter()
-        .filter(|group| group.name.is_empty() == core)
         .map(|group| {
-            let versions: Vec<Value> = group
-                .versions
-                .iter()
-                .map(|version| {
-                    let mut rows: Vec<_> =
-                        table.iter().filter(|row| row.group == group.name && row.version == *version).collect();
-                    rows.sort_by(|a, b| a.resource.cmp(&b.resource));
-                    let resources: Vec<Value> = rows.into_iter().map(|row| resource(row)).collect();
-                    json!({"version": version, "resources": resources, "freshness": "Current"})
-                })
-                .collect();
-            let metadata = if core { json!({}) } else { json!({ "name": group.name }) };
+            let versions: Vec<Value> =
+                group.versions.iter().map(|version| described(source, &group.name, version)).collect();
+            let metadata = if group.name.is_empty() { json!({}) } else { json!({ "name": group.name }) };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
@@ -32,6 +23,18 @@ pub(super) fn document(table: &ResourceTable, core: bool) -> Value {
         "metadata": {},
         "items": items,
     })
+}
+
+/// A version of a group: this server's, or as the server that has it said.
+fn described(source: &Source<'_>, group: &str, version: &str) -> Value {
+    if source.known.elsewhere(group, version).is_some() {
+        let told = source.remote.versions.get(&(group.to_owned(), version.to_owned()));
+        return told.cloned().unwrap_or_else(|| json!({"version": version, "freshness": "Stale"}));
+    }
+    let mut rows: Vec<_> = source.table.of_group_version(group, version).collect();
+    rows.sort_by(|a, b| a.resource.cmp(&b.resource));
+    let resources: Vec<Value> = rows.into_iter().map(|row| resource(row)).collect();
+    json!({"version": version, "resources": resources, "freshness": "Current"})
 }
 
 fn resource(row: &Resource) -> Value {

@@ -1,15 +1,17 @@
 //! The lists that discovery began with: versions, groups, resources.
 
+use crate::aggregation::Group;
 use sampan_registry::resource::SubresourceBody;
 use sampan_registry::{Resource, ResourceTable};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-pub(super) fn documents(table: &ResourceTable) -> BTreeMap<String, Value> {
+/// The documents by their paths. Those of group versions that other servers have are these servers' own.
+pub(super) fn documents<'a>(table: &ResourceTable, groups: impl Iterator<Item = &'a Group>) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     let mut list = Vec::new();
     let mut core = Vec::new();
-    for group in groups(table) {
+    for group in groups {
         for version in &group.versions {
             let gv = sampan_api::GroupVersion::new(group.name.to_string(), version.to_string());
             let base = sampan_api::GroupVersionResource::new(gv.group.clone(), gv.version.clone(), "").base_path();
@@ -35,26 +37,6 @@ pub(super) fn documents(table: &ResourceTable) -> BTreeMap<String, Value> {
     all.insert("/apis".into(), json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list}));
     all.insert("/api".into(), json!({"kind": "APIVersions", "versions": core, "serverAddressByClientCIDRs": []}));
     all
-}
-
-/// A group and its versions, the preferred first.
-pub(super) struct Group {
-    /// `""` for the core group.
-    pub name: String,
-    /// `v1`, `v1beta1`, ...: the preferred one first.
-    pub versions: Vec<String>,
-}
-
-/// The groups in the order of the table's rows.
-pub(super) fn groups(table: &ResourceTable) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for gv in table.group_versions() {
-        match groups.iter_mut().find(|group| group.name == gv.group) {
-            Some(group) => group.versions.push(gv.version),
-            None => groups.push(Group { name: gv.group, versions: vec![gv.version] }),
-        }
-    }
-    groups
 }
 
 fn resource_list(table: &ResourceTable, gv: &sampan_api::GroupVersion) -> Value {

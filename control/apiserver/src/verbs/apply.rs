@@ -33,7 +33,7 @@ impl Configuration<'_> {
             reset: &reset,
         };
         let table = ask.core.registry.table();
-        let versions = versions::of_row(&table, &ask.row);
+        let versions = versions::of_row_with(&table, &ask.row, &ask.conversions);
         let applied = apply::apply(ty, current.map(Object::fields), &config, &applier, &*versions).map_err(refused)?;
         let value = Value::Object(applied);
         let decoded = json::from_value(ty.schema(), ty.id(), &value).map_err(|error| {

@@ -20,7 +20,7 @@ pub async fn list(ask: &Ask) -> Result<Response<Body>, Status> {
     ask.until_readable(&options).await?;
     let selection = registry.select(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
     if ask.wants_records() {
-        let list = selection.into_list().map_err(Status::from)?;
+        let list = selection.into_list().await.map_err(Status::from)?;
         return Ok(Ask::records(Records::List {
             items: Arc::new(list.items),
             revision: list.revision,

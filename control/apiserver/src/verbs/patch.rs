@@ -40,6 +40,7 @@ pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let how = UpdateOptions {
         subresource: ask.subresource().to_owned(),
         create: if change.is_apply() { Creation::Always(&right) } else { Creation::Never },
+        conversions: Some(&ask.conversions),
         managers: if change.is_apply() { Managers::Told } else { Managers::Track },
         ..UpdateOptions::default()
     };

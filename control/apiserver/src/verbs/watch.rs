@@ -56,8 +56,12 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
         let events = Counted { events, _watching: watching }.take_until(stopped).boxed();
         return Ok(Ask::records(Records::Watch(WatchSlot::new(events))));
     }
+    let events = match ask.row.converts_here() {
+        true => registry.watch_stored(&ask.row, ask.namespace(), &options).await,
+        false => registry.watch(&ask.row, ask.namespace(), &options).await,
+    };
     let frames = Frames {
-        events: registry.watch_stored(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?,
+        events: events.map_err(Status::from)?,
         framer: Framer { encoder: ask.encoder(output)?, registry: registry.clone() },
         work: None,
         making: Making::default(),
@@ -162,11 +166,11 @@ struct Framer {
 impl Framer {
     /// Whether that is more work than copying.
     fn is_computed(&self) -> bool {
-        self.encoder.is_computed() || self.encoder.row.stored_as.is_some()
+        self.encoder.is_computed() || self.encoder.row.converts_here()
     }
 
     fn frame(&self, out: &mut Vec<u8>, event: RecordEvent, first: bool) -> Result<(), Status> {
-        if self.encoder.row.stored_as.is_none() {
+        if !self.encoder.row.converts_here() {
             return self.encoder.frame(out, &event, first);
         }
         self.encoder.frame(out, &self.registry.shown(&self.encoder.row, event)?, first)

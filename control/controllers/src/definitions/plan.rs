@@ -164,19 +164,21 @@ pub(super) fn approval(definition: &mut Object, now: &str) {
     set(definition, "KubernetesAPIApprovalPolicyConformant", status, reason, &message, now);
 }
 
-/// The resource of a definition in a version that is served.
+/// The resource of a definition in a version that is served: the stored one where it is, since nothing of it need be
+/// converted.
 pub(super) fn served(definition: &Object) -> Option<GroupVersionResource> {
-    resource(definition, "served")
+    let both = |version: &&Value| version["served"] == true && version["storage"] == true;
+    find(definition, both).or_else(|| find(definition, |version| version["served"] == true))
 }
 
 /// The resource of a definition in the version that is stored.
 pub(super) fn stored(definition: &Object) -> Option<GroupVersionResource> {
-    resource(definition, "storage")
+    find(definition, |version| version["storage"] == true)
 }
 
-fn resource(definition: &Object, how: &str) -> Option<GroupVersionResource> {
+fn find(definition: &Object, which: impl Fn(&&Value) -> bool) -> Option<GroupVersionResource> {
     let versions = definition.get(&["spec", "versions"]).and_then(Value::as_array);
-    let version = versions.into_iter().flatten().find(|version| version[how] == true)?;
+    let version = versions.into_iter().flatten().find(which)?;
     let text = |path: &[&str]| definition.get_str(path).unwrap_or_default().to_owned();
     let plural = text(&["status", "acceptedNames", "plural"]);
     Some(GroupVersionResource::new(text(&["spec", "group"]), version["name"].as_str()?.to_owned(), plural))

@@ -54,9 +54,13 @@ impl Watcher {
 
     /// Lets go of what is served no more.
     fn unwatch(&self, served: &Discovery) {
-        let served: HashSet<&GroupVersionResource> = served.resources.iter().map(|one| &one.resource).collect();
+        let listed: HashSet<&GroupVersionResource> = served.resources.iter().map(|one| &one.resource).collect();
+        // What another server has is not gone while that does not answer.
+        let there = |resource: &&GroupVersionResource| {
+            listed.contains(*resource) || served.stale.contains(&resource.group_version())
+        };
         let gone: HashSet<GroupVersionResource> =
-            self.graph.watched.read().keys().filter(|resource| !served.contains(resource)).cloned().collect();
+            self.graph.watched.read().keys().filter(|resource| !there(resource)).cloned().collect();
         self.informers.retire(|resource| gone.contains(resource));
         self.graph.watched.write().retain(|_, one| !one.informer.is_closed());
     }

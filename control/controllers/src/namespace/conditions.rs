@@ -8,11 +8,26 @@ use sampan_reconcile::condition;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+/// Groups of which it is not known what they serve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Undiscovered {
+    /// How many.
+    pub groups: usize,
+    /// Why not.
+    pub error: String,
+}
+
+impl Undiscovered {
+    fn message(&self) -> String {
+        format!("Discovery failed for some groups, {} failing: {}", self.groups, self.error)
+    }
+}
+
 /// The content that one round left.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remaining {
     /// The reason why it is not known what there is to delete.
-    pub discovery: Option<String>,
+    pub discovery: Option<Undiscovered>,
     /// Resources that could not be emptied, each with the error.
     pub errors: Vec<String>,
     /// Instances by resource.
@@ -52,10 +67,7 @@ pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: System
     let table: [Row<'_>; 5] = [
         (
             "NamespaceDeletionDiscoveryFailure",
-            remaining
-                .discovery
-                .as_ref()
-                .map(|error| ("DiscoveryFailed", format!("Discovery failed for some groups, 1 failing: {error}"))),
+            remaining.discovery.as_ref().map(|failed| ("DiscoveryFailed", failed.message())),
             ("ResourcesDiscovered", "All resources successfully discovered"),
         ),
         (

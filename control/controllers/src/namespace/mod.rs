@@ -2,7 +2,7 @@
 
 mod conditions;
 
-pub use conditions::{Remaining, conditions};
+pub use conditions::{Remaining, Undiscovered, conditions};
 
 use crate::served::Served;
 use crate::{Context, Error, limits, owner};
@@ -70,7 +70,7 @@ impl Reconcile for Namespaces {
         }
         let mut remaining = Remaining::default();
         match self.served.get().await {
-            Err(error) => remaining.discovery = Some(error.to_string()),
+            Err(error) => remaining.discovery = Some(Undiscovered { groups: 1, error: error.to_string() }),
             Ok(served) => {
                 for round in rounds(&served) {
                     self.empty(&key.name, &round, &mut remaining).await;
@@ -78,6 +78,9 @@ impl Reconcile for Namespaces {
                         break;
                     }
                 }
+                // What is known goes; the namespace stays until the rest is known.
+                let failure = |error| Undiscovered { groups: served.stale.len(), error };
+                remaining.discovery = served.failure().map(failure);
             }
         }
         if remaining.is_empty() {
@@ -86,7 +89,10 @@ impl Reconcile for Namespaces {
         self.write_status(&namespace, &remaining).await?;
         match remaining.errors.is_empty() && remaining.discovery.is_none() {
             true => Ok(Requeue::After(limits::NAMESPACE_RETRY)),
-            false => Err(Error::Invalid(remaining.errors.join("; "))),
+            false => {
+                let undiscovered = remaining.discovery.map(|failed| failed.error);
+                Err(Error::Invalid(remaining.errors.into_iter().chain(undiscovered).collect::<Vec<_>>().join("; ")))
+            }
         }
     }
 }
@@ -203,6 +209,7 @@ mod tests {
                 one("", "services", true, &["list", "delete"]),
                 one("metrics.k8s.io", "pods", true, &["get", "list"]),
             ],
+            stale: Vec::new(),
         };
         let names = |round: &[ApiResource]| round.iter().map(|one| one.resource.resource.clone()).collect::<Vec<_>>();
         let [first, second] = rounds(&served);

@@ -3,6 +3,7 @@
 use super::columns;
 use super::custom::{Custom, settle};
 use super::versions::compare_versions;
+use crate::conversion::Conversion;
 use crate::resource::{Extract, Name, Resource, ScalePaths, SelectableField, StoredAs, Subresource, SubresourceBody};
 use crate::verbs::Verbs;
 use sampan_api::jsonpath::JsonPath;
@@ -50,9 +51,9 @@ pub(super) fn of_definition(definition: &Object) -> Result<Vec<Resource>, String
     let versions = definition.get(&["spec", "versions"]).and_then(Value::as_array);
     let mut versions: Vec<&Value> = versions.into_iter().flatten().collect();
     versions.sort_by(|a, b| compare_versions(name_of(a), name_of(b)));
-    // Objects are not converted by others yet: such a kind is served in the version that it is stored in.
-    let converted = text(&["spec", "conversion", "strategy"]) == "Webhook";
-    let kept = |version: &&&Value| version["storage"] == true || (version["served"] == true && !converted);
+    let by_webhook = text(&["spec", "conversion", "strategy"]) == "Webhook";
+    // What is stored of a version that is served no longer is read by its own schema.
+    let kept = |version: &&&Value| version["storage"] == true || version["served"] == true || by_webhook;
     let mut rows: Vec<Resource> = Vec::new();
     for version in versions.iter().filter(kept) {
         rows.push(shared.row(version, &versions)?);
@@ -61,7 +62,13 @@ pub(super) fn of_definition(definition: &Object) -> Result<Vec<Resource>, String
         // What is stored must be deleted by somebody.
         rows.iter_mut().for_each(|row| row.served = true);
     }
-    share_storage(&mut rows, &versions)?;
+    let at = share_storage(&mut rows, &versions)?;
+    if by_webhook {
+        let webhook = definition.get(&["spec", "conversion", "webhook"]).unwrap_or(&Value::Null);
+        convert_by(&mut rows, webhook);
+    } else {
+        index_all(&mut rows, at);
+    }
     Ok(rows)
 }
 
@@ -174,8 +181,8 @@ fn scale_subresource() -> Subresource {
     Subresource { name: "scale".into(), kind: Some(kind), ty, verbs: Verbs::VIEW, body }
 }
 
-/// Lets the versions share the storage of the one that is stored, each converted as the fields are called.
-fn share_storage(rows: &mut [Resource], versions: &[&Value]) -> Result<(), String> {
+/// Lets the versions share the storage of the one that is stored, each converted as the fields are called. Where that is.
+fn share_storage(rows: &mut [Resource], versions: &[&Value]) -> Result<usize, String> {
     let stored = versions.iter().find(|version| version["storage"] == true).map(|version| name_of(version).to_owned());
     let at = rows.iter().position(|row| Some(row.version.as_ref()) == stored.as_deref());
     let at = at.ok_or("no version is stored")?;
@@ -185,15 +192,8 @@ fn share_storage(rows: &mut [Resource], versions: &[&Value]) -> Result<(), Strin
         rows[at].version.to_string(),
         rows[at].resource.to_string(),
     );
-    let mut indexed = Vec::new();
     for (_, row) in rows.iter_mut().enumerate().filter(|(other, _)| *other != at) {
         let Some(own) = row.ty.clone() else { continue };
-        for field in &mut row.selectable {
-            // The stored version's row finds it under a name that nobody can select by.
-            let label = Name::Owned(format!("{}/{}", row.version, field.label));
-            indexed.push(SelectableField { label: label.clone(), ..field.clone() });
-            field.indexed_as = Some(label);
-        }
         let (to, from) = (stored_type.clone(), own);
         row.stored_as = Some(StoredAs {
             storage: storage.clone(),
@@ -202,7 +202,47 @@ fn share_storage(rows: &mut [Resource], versions: &[&Value]) -> Result<(), Strin
             own_rules: true,
         });
     }
+    let gvk = rows[at].gvk();
+    rows[at].settle = Some(Arc::new(move |object| {
+        settle(&stored_type, object);
+        object.set_gvk(&gvk);
+    }));
+    Ok(at)
+}
+
+/// Lets the row of the stored version, which is at `at`, index the fields that the others are selected by.
+fn index_all(rows: &mut [Resource], at: usize) {
+    let mut indexed = Vec::new();
+    for (_, row) in rows.iter_mut().enumerate().filter(|(other, _)| *other != at) {
+        for field in &mut row.selectable {
+            // The stored version's row finds it under a name that nobody can select by.
+            let label = Name::Owned(format!("{}/{}", row.version, field.label));
+            indexed.push(SelectableField { label: label.clone(), ..field.clone() });
+            field.indexed_as = Some(label);
+        }
+    }
     rows[at].selectable.extend(indexed);
-    rows[at].settle = Some(Arc::new(move |object| settle(&stored_type, object)));
-    Ok(())
+}
+
+/// Lets a webhook convert between the versions. What is stored stays in the version that it was written in, and each version
+/// is selected from by its own fields.
+fn convert_by(rows: &mut [Resource], webhook: &Value) {
+    let conversion = Arc::new(Conversion::new(webhook));
+    let types: Vec<(String, ObjectType)> =
+        rows.iter().filter_map(|row| Some((row.api_version(), row.ty.clone()?))).collect();
+    for row in rows {
+        row.converted_by = Some(conversion.clone());
+        if let Some(stored_as) = &mut row.stored_as {
+            stored_as.to_storage = Arc::new(|_| {});
+            stored_as.from_storage = Arc::new(|_| {});
+        } else {
+            let types = types.clone();
+            row.settle = Some(Arc::new(move |object| {
+                let ty = types.iter().find(|(version, _)| version == object.api_version());
+                if let Some((_, ty)) = ty {
+                    settle(ty, object);
+                }
+            }));
+        }
+    }
 }

@@ -11,17 +11,18 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-struct World {
-    registry: Registry,
-    store: Arc<MemoryStore>,
-    env: Env,
-    tasks: Tasks,
+/// A registry that serves what is defined.
+pub struct World {
+    pub registry: Registry,
+    pub store: Arc<MemoryStore>,
+    pub env: Env,
+    pub tasks: Tasks,
     user: UserInfo,
     warnings: Warnings,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
         let tasks = Tasks::new("test");
         let store = Arc::new(MemoryStore::new(env.clone(), &tasks));
@@ -29,14 +30,14 @@ impl World {
         Self { registry, store, env, tasks, user: UserInfo::new("ann", ["people"]), warnings: Warnings::default() }
     }
 
-    async fn open(store: &Arc<MemoryStore>, env: &Env, tasks: &Tasks) -> Registry {
+    pub async fn open(store: &Arc<MemoryStore>, env: &Env, tasks: &Tasks) -> Registry {
         let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
         let registry = Registry::open(Config::new(store.clone(), env.clone(), table)).await.expect("opens");
         crd::follow(&registry, tasks).await.expect("the definitions are read");
         registry
     }
 
-    fn caller(&self) -> Caller<'_> {
+    pub fn caller(&self) -> Caller<'_> {
         Caller {
             user: &self.user,
             verb: "test",
@@ -50,7 +51,7 @@ impl World {
         }
     }
 
-    fn row(&self, group: &str, version: &str, resource: &str) -> Option<Arc<Resource>> {
+    pub fn row(&self, group: &str, version: &str, resource: &str) -> Option<Arc<Resource>> {
         self.registry.table().lookup(group, version, resource).cloned()
     }
 
@@ -60,9 +61,14 @@ impl World {
 
     /// Creates a definition with these versions, accepts its names, and waits until it is served.
     async fn define(&self, versions: Value) {
+        self.define_with(versions, json!({"strategy": "None"})).await;
+    }
+
+    /// As [`Self::define`], with what converts between the versions.
+    pub async fn define_with(&self, versions: Value, conversion: Value) {
         let names = json!({"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"});
         let definition = json!({"metadata": {"name": "widgets.example.com"},
-            "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": versions}});
+            "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": versions, "conversion": conversion}});
         let mut changes = self.registry.table_changes();
         let before = changes.table();
         let row = self.definitions();
@@ -77,7 +83,12 @@ impl World {
         while changes.changed().await.generation() == before.generation() {}
     }
 
-    async fn change(&self, name: &str, view: &str, change: impl Fn(&mut Object) + Send + Sync) -> Result<(), Error> {
+    pub async fn change(
+        &self,
+        name: &str,
+        view: &str,
+        change: impl Fn(&mut Object) + Send + Sync,
+    ) -> Result<(), Error> {
         let options = UpdateOptions { subresource: view.to_owned(), ..UpdateOptions::default() };
         let transform = |current: Option<&Object>| {
             let mut object = current.cloned().unwrap_or_default();
@@ -88,14 +99,14 @@ impl World {
         self.registry.update(&self.caller(), &row, "", name, &options, &transform).await.map(drop)
     }
 
-    async fn create(&self, version: &str, value: Value) -> Result<Value, String> {
+    pub async fn create(&self, version: &str, value: Value) -> Result<Value, String> {
         let row = self.row("example.com", version, "widgets").ok_or("not served")?;
         let object = object(row.ty.as_ref(), value);
         let made = self.registry.create(&self.caller(), &row, "default", object).await;
         made.map(|record| record.object().fields().clone().into()).map_err(|error| error.status().message)
     }
 
-    async fn list(&self, version: &str) -> Vec<Value> {
+    pub async fn list(&self, version: &str) -> Vec<Value> {
         let row = self.row("example.com", version, "widgets").expect("served");
         let list = self.registry.list(&row, "default", &ListOptions::default()).await.expect("lists");
         list.items.iter().map(|record| record.object().fields()["spec"].clone()).collect()
@@ -108,7 +119,7 @@ fn object(ty: Option<&ObjectType>, value: Value) -> Object {
     Object::from_value(decoded.value).expect("an object")
 }
 
-fn version(name: &str, storage: bool, spec: Value) -> Value {
+pub fn version(name: &str, storage: bool, spec: Value) -> Value {
     json!({"name": name, "served": true, "storage": storage,
         "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}})
 }

@@ -1,5 +1,6 @@
 //! What the generic registry promises, on the memory store, with rows made for the tests.
 
+mod conversion;
 mod definitions;
 mod deletion;
 mod pools;

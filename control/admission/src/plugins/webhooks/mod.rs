@@ -3,7 +3,7 @@
 mod hook;
 mod review;
 
-use crate::chain::Plugin;
+use crate::chain::{Plugin, Remembered};
 use crate::limits::POLICY_QUESTIONS_MAX;
 use crate::matching::{Namespaces, Request};
 use crate::scene::Scene;
@@ -15,7 +15,7 @@ use sampan_api::admission::{Attributes, Mutated};
 use sampan_api::{Authorizer, Object, Status};
 use sampan_cel::Decisions;
 use sampan_client::{Client, Informer, WebhookClient};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The webhooks of one sort, and what is needed to call them.
@@ -113,7 +113,7 @@ impl Webhooks {
         };
         let uid = self.client.env().uuid();
         let body = review::question(scene, version, &uid);
-        let answer = self.caller.call(&hook.client_config, body.into(), hook.timeout).await;
+        let answer = self.caller.post(&hook.client_config, body.into(), hook.timeout).await;
         let body = answer.map_err(|why| Failed::NotAnswered(format!("failed to call webhook: {why}")))?;
         let answer = review::answer(&body, version, self.sort, &uid);
         let answer = answer.map_err(|why| Failed::NotAnswered(format!("received invalid webhook response: {why}")))?;
@@ -136,6 +136,20 @@ impl Webhooks {
                 Err(Status::internal(&format!("failed calling webhook {:?}: {why}", hook.name)))
             }
         }
+    }
+}
+
+/// A webhook of a configuration.
+struct Hooked {
+    hooks: Arc<Vec<Hook>>,
+    at: usize,
+}
+
+impl std::ops::Deref for Hooked {
+    type Target = Hook;
+
+    fn deref(&self) -> &Hook {
+        &self.hooks[self.at]
     }
 }
 
@@ -170,6 +184,16 @@ impl MutatingAdmissionWebhook {
         Self(Webhooks::new(Sort::Mutating, parts))
     }
 
+    /// All webhooks in their order.
+    fn all(&self) -> Vec<(HookName, Hooked)> {
+        let of = |(name, hooks): (String, Arc<Vec<Hook>>)| {
+            (0..hooks.len())
+                .map(move |at| ((name.clone(), at), Hooked { hooks: hooks.clone(), at }))
+                .collect::<Vec<_>>()
+        };
+        self.0.hooks().into_iter().flat_map(of).collect()
+    }
+
     /// Asks one webhook, and applies its patch.
     async fn apply(&self, hook: &Hook, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
         let request = Request { attributes, object: Some(object) };
@@ -193,33 +217,81 @@ impl MutatingAdmissionWebhook {
     }
 }
 
+/// What became of the webhooks that want to be asked again (apiserver's `webhookReinvokeContext`).
+#[derive(Default)]
+struct Invoked {
+    /// Asked, and nothing was changed by webhooks since.
+    asked: BTreeSet<HookName>,
+    /// To be asked again.
+    again: BTreeSet<HookName>,
+    /// The object as the last one left it.
+    output: Object,
+}
+
+/// A configuration, and a webhook's place in it.
+type HookName = (String, usize);
+
+impl Invoked {
+    /// All that were asked are asked again.
+    fn require_all(&mut self) {
+        self.again.append(&mut self.asked);
+    }
+}
+
 #[async_trait]
 impl Plugin for MutatingAdmissionWebhook {
     fn name(&self) -> &'static str {
         "MutatingAdmissionWebhook"
     }
 
-    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate_first(
+        &self,
+        attributes: &Attributes<'_>,
+        object: &mut Object,
+    ) -> Result<(Mutated, Option<Remembered>), Status> {
         if !self.0.asked(attributes) {
-            return Ok(Mutated::No);
+            return Ok((Mutated::No, None));
         }
-        let configurations = self.0.hooks();
-        let hooks: Vec<&Hook> = configurations.iter().flat_map(|(_, hooks)| hooks.iter()).collect();
+        let mut invoked = Invoked::default();
         let mut changed = Mutated::No;
-        // Those that were asked before others changed what they had seen, and want to be asked once more.
-        let (mut asked, mut again): (Vec<&Hook>, Vec<&Hook>) = (Vec::new(), Vec::new());
-        for hook in &hooks {
+        for (name, hook) in &self.all() {
             let own = self.apply(hook, attributes, object).await?;
             if own != Mutated::No {
-                again.append(&mut asked);
+                invoked.require_all();
             }
             changed = changed.or(own);
             if hook.reinvoked {
-                asked.push(hook);
+                invoked.asked.insert(name.clone());
             }
         }
-        for hook in again {
-            changed = changed.or(self.apply(hook, attributes, object).await?);
+        invoked.output = object.clone();
+        Ok((changed, Some(Box::new(invoked))))
+    }
+
+    async fn mutate_again(
+        &self,
+        attributes: &Attributes<'_>,
+        object: &mut Object,
+        before: Option<Remembered>,
+    ) -> Result<Mutated, Status> {
+        let Some(mut invoked) = before.and_then(|before| before.downcast::<Invoked>().ok()) else {
+            return Ok(Mutated::No);
+        };
+        if *object != invoked.output {
+            // Plugins of this server changed it when they were asked again.
+            invoked.require_all();
+        }
+        let mut changed = Mutated::No;
+        for (name, hook) in &self.all() {
+            if !invoked.again.contains(name) {
+                continue;
+            }
+            let own = self.apply(hook, attributes, object).await?;
+            if own != Mutated::No {
+                invoked.require_all();
+            }
+            changed = changed.or(own);
+            invoked.asked.insert(name.clone());
         }
         Ok(changed)
     }

@@ -9,9 +9,10 @@ mod operations;
 mod parameters;
 mod write;
 
-use crate::body::Body;
+use crate::aggregation;
+use crate::body::{self, Body};
 use crate::core::Core;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Identity};
 use crate::limits::OPENAPI_KEPT_BYTES;
 use crate::negotiate;
 use crate::query::Query;
@@ -121,6 +122,7 @@ pub(crate) async fn serve(
         "/v2" => documents.clone().v2(core, parts, exchange.flow()).await,
         "/v3" => documents.clone().index(core, parts, exchange.flow()).await,
         rest => match rest.strip_prefix("/v3/") {
+            Some(path) if elsewhere(core, path).is_some() => forward(core, parts, exchange, path).await,
             Some(path) => documents.clone().v3(core, parts, exchange.flow(), path).await,
             None => Ok(respond::page_not_found()),
         },
@@ -143,9 +145,10 @@ impl OpenApi {
     /// The index: each document's address, which changes with its content.
     async fn index(self: Arc<Self>, core: &Arc<Core>, parts: &Parts, flow: u64) -> Result<Response<Body>, Status> {
         let (table, version) = (core.registry.table(), core.version.clone());
+        let (known, remote) = (core.aggregation.known(), core.aggregation.remote());
         let index = self.work(core, flow, move |this| {
             let all = document::parts(&table);
-            let paths: Map<String, Value> = all
+            let mut paths: Map<String, Value> = all
                 .iter()
                 .map(|(path, part)| {
                     let hash = this.hash_of(path, part, &version);
@@ -153,6 +156,13 @@ impl OpenApi {
                 })
                 .collect();
             this.known.lock().hashes.retain(|path, _| all.contains_key(path));
+            for served in known.all_elsewhere() {
+                let path = aggregation::document_path(&served.group, &served.version);
+                match remote.documents.get(&path) {
+                    Some(address) => drop(paths.insert(path, json!({ "serverRelativeURL": address }))),
+                    None => drop(paths.remove(&path)),
+                }
+            }
             Bytes::from(json!({ "paths": paths }).to_string())
         });
         let index = index.await?;
@@ -241,6 +251,29 @@ impl OpenApi {
         let made = respond::packed(write().into(), name.coding);
         self.known.lock().keep(name, made.clone());
         made
+    }
+}
+
+/// The group and version of a document that another server has.
+fn elsewhere(core: &Core, path: &str) -> Option<(String, String)> {
+    let (group, version) = match path.strip_prefix("apis/") {
+        Some(rest) => rest.split_once('/')?,
+        None => ("", path.strip_prefix("api/")?),
+    };
+    core.aggregation.known().elsewhere(group, version)?;
+    Some((group.to_owned(), version.to_owned()))
+}
+
+/// Has a document of another server answered by it.
+async fn forward(core: &Core, parts: &Parts, exchange: &Exchange, path: &str) -> Result<Response<Body>, Status> {
+    let known = core.aggregation.known();
+    let of = elsewhere(core, path).unwrap_or_default();
+    let user = parts.extensions.get::<Identity>();
+    match (known.elsewhere(&of.0, &of.1), user) {
+        (Some(served), Some(Identity(user))) => {
+            aggregation::forward(&core.aggregation, served, exchange, user, parts, body::empty()).await
+        }
+        _ => Ok(respond::page_not_found()),
     }
 }
 
