@@ -90,7 +90,11 @@ impl WebhookClient {
             if uri.scheme_str() != Some("https") {
                 return Err("webhook URL must be https".into());
             }
-            let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
+            let mut path = clean(uri.path());
+            if let Some(query) = uri.query() {
+                path.push('?');
+                path.push_str(query);
+            }
             return Ok(Endpoint { server: format!("https://{authority}"), tls_server_name: None, path });
         }
         let service = &config["service"];
@@ -101,7 +105,7 @@ impl WebhookClient {
         }
         let port = service["port"].as_u64().unwrap_or(DEFAULT_PORT);
         let host = service::host(&self.client, namespace, name).await?;
-        let path = format!("/{}", text("path").trim_start_matches('/'));
+        let path = clean(text("path"));
         Ok(Endpoint {
             server: format!("https://{host}:{port}"),
             tls_server_name: Some(format!("{name}.{namespace}.svc")),
@@ -138,6 +142,19 @@ impl WebhookClient {
     }
 }
 
+/// The path as Go's clients send it (`path.Join`): no empty parts, no `.` and `..`, no slash at its end.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
 fn separator(path: &str) -> char {
     if path.contains('?') { '&' } else { '?' }
 }
@@ -158,5 +175,20 @@ fn refusal(code: StatusCode, body: &[u8]) -> String {
         401 => "the server has asked for the client to provide credentials".into(),
         500.. => format!("an error on the server ({:?}) has prevented the request from succeeding", text.trim()),
         code => format!("the server responded with the status code {code} but did not return more information"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned() {
+        let check = |path: &str, expected: &str| assert_eq!(clean(path), expected, "{path}");
+        check("", "/");
+        check("/validate", "/validate");
+        check("//validate/", "/validate");
+        check("a/./b/../c", "/a/c");
+        check("/../x", "/x");
     }
 }
