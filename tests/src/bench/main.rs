@@ -3,6 +3,7 @@
 //! Absolute figures depend on the machine and on what else runs; the server's CPU per request and its syncs per batch do
 //! so least, and are what to compare. A peer takes the same load in turn with ours, in the same call.
 
+mod api;
 mod http;
 mod pods;
 mod requests;
@@ -32,6 +33,7 @@ struct Cli {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Part {
     Startup,
+    Api,
     Requests,
     Watching,
     Scheduling,
@@ -45,6 +47,7 @@ fn main() -> anyhow::Result<()> {
     for part in parts {
         match part {
             Part::Startup => startup::run()?,
+            Part::Api => on_runtime(async |tasks| api::run(tasks).await)?,
             Part::Requests => on_runtime(async |tasks| requests::run(tasks).await)?,
             Part::Watching => on_runtime(async |tasks| watching::run(tasks).await)?,
             Part::Scheduling => on_runtime(async |tasks| scheduling::run(tasks).await)?,
