@@ -9,6 +9,7 @@ use sampan_api::{GroupVersionResource, Object};
 use sampan_client::{CertificateAuthority, Client, Credentials, DeleteParams, Patch, RemoteConfig};
 use sampan_env::{Env, Tasks};
 use sampan_registry::RuntimeConfig;
+use sampan_schema::gates::Gates;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -178,5 +179,45 @@ async fn versions_are_served_that_the_configuration_asks_for() {
     let document: Value = serde_json::from_slice(&openapi).expect("JSON");
     assert!(document["components"]["schemas"]["io.k8s.api.networking.v1beta1.ServiceCIDR"].is_object());
     world.admin.request_bytes(request("/openapi/v2")).await.expect("the whole");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_versions_can_be_served_at_once() {
+    let all = [("api/all".to_owned(), true)];
+    let gates = ["ClusterTrustBundle", "GenericWorkload", "StorageVersionMigrator"].map(|name| (name.to_owned(), true));
+    let world = world(|config| {
+        config.runtime = RuntimeConfig::new(&all.into()).expect("known");
+        config.gates = Gates::with(&gates.into()).expect("known");
+    })
+    .await;
+    let get = async |path: &str, accept: &str| {
+        let request = Request::get(path).header("accept", accept).body(Default::default()).expect("a request");
+        world.admin.request_bytes(request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let served = world.admin.discover().await.expect("discovery");
+    let mut listed = 0;
+    for one in served.resources.iter().filter(|one| one.has_verb("list") && one.has_verb("watch")) {
+        let (version, plural) = (one.resource.group_version(), &one.resource.resource);
+        let root = if version.group.is_empty() { "api" } else { "apis" };
+        for accept in ["application/json", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"] {
+            get(&format!("/{root}/{version}/{plural}"), accept).await;
+        }
+        listed += 1;
+    }
+    assert!(listed > 70, "{listed}");
+    let index: Value = serde_json::from_slice(&get("/openapi/v3", "application/json").await).expect("JSON");
+    for (path, at) in index["paths"].as_object().expect("paths") {
+        let url = at["serverRelativeURL"].as_str().unwrap_or_else(|| panic!("{path} has a URL"));
+        get(url, "application/json").await;
+        get(url, "application/com.github.proto-openapi.spec.v3@v1.0+protobuf").await;
+    }
+    let whole: Value = serde_json::from_slice(&get("/openapi/v2", "application/json").await).expect("JSON");
+    for kind in
+        ["resource.v1alpha3.DeviceTaintRule", "certificates.v1beta1.ClusterTrustBundle", "scheduling.v1alpha1.Workload"]
+    {
+        assert!(whole["definitions"][format!("io.k8s.api.{kind}")].is_object(), "{kind}");
+    }
+    get("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf").await;
     world.end().await;
 }

@@ -24,10 +24,10 @@ pub(super) fn rows() -> Vec<Resource> {
         validating_admission_policy::row(),
         validating_admission_policy_binding::row(),
         validating_webhook_configuration::row(),
-        binding,
         policy,
+        binding,
     ];
-    rows.extend(alpha.into_iter().rev());
+    rows.extend(alpha);
     rows
 }
 
