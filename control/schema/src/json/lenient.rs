@@ -85,7 +85,10 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 }
                 Ok(Value::Object(map))
             }
-            _ => self.source.tree(),
+            _ => {
+                let kept = field.facts.as_deref().is_some_and(|facts| facts.preserve_unknown);
+                self.stray(kept)
+            }
         }
     }
 
@@ -96,6 +99,37 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 Some(inner) => self.lenient_whole(inner),
                 None => self.source.tree(),
             },
+            (Type::Raw | Type::Json | Type::FieldsV1, _) => self.source.tree(),
+            _ => {
+                let element = field.element.as_deref().map(|element| &element.facts);
+                let facts = if field.shape == Shape::One { field.facts.as_deref() } else { element };
+                self.stray(facts.is_some_and(|facts| facts.preserve_unknown))
+            }
+        }
+    }
+
+    /// A value of another form than its schema's. What stands in it is described by nothing, and pruned unless it is `kept`.
+    fn stray(&mut self, kept: bool) -> Parsed<Value> {
+        let mut first = true;
+        match self.source.peek() {
+            Some(b'{') if !kept => {
+                self.source.enter()?;
+                while let Some(key) = self.source.key(&mut first)? {
+                    self.problem(&key, ProblemKind::UnknownField);
+                    self.source.skip()?;
+                }
+                Ok(Value::Object(Map::new()))
+            }
+            Some(b'[') if !kept => {
+                let mut list = Vec::new();
+                self.source.enter()?;
+                while !self.source.closed(b']', &mut first)? {
+                    self.path.push(Step::Index(list.len()));
+                    list.push(self.stray(false)?);
+                    self.leave();
+                }
+                Ok(Value::Array(list))
+            }
             _ => self.source.tree(),
         }
     }

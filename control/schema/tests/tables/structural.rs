@@ -46,8 +46,11 @@ fn what_is_not_described_is_pruned_and_what_is_kept_stays() {
     check(of_matrix, value!({"m": [[{"a": "x", "b": 1}], []]}), value!({"m": [[{"a": "x"}], []]}), &["spec.m[0][0].b"]);
     let maps = value!({"type": "object", "additionalProperties": {"type": "object", "additionalProperties": object}});
     check(maps, value!({"k": {"l": {"a": "x", "b": 1}}}), value!({"k": {"l": {"a": "x"}}}), &["spec.k.l.b"]);
-    // Of a wrong type: validation's to refuse.
-    check(object, value!({"a": {"b": [1.5]}}), value!({"a": {"b": [1.5]}}), &[]);
+    // Of a wrong type: validation's to refuse, and nothing describes what stands in it.
+    check(object, value!({"a": {"b": [1.5]}}), value!({"a": {}}), &["spec.a.b"]);
+    let list = value!({"type": "object", "properties": {"l": {"type": "array", "items": {"type": "string"}}}});
+    check(list.clone(), value!({"l": {"k": 1}}), value!({"l": {}}), &["spec.l.k"]);
+    check(list, value!({"l": [[{"k": 1}, 2]]}), value!({"l": [[{}, 2]]}), &["spec.l[0][0].k"]);
     check(
         value!({"type": "object", "properties": {"n": {"type": "string", "nullable": true}, "s": {"type": "string"}}}),
         value!({"n": null, "s": null}),
