@@ -126,7 +126,11 @@ impl Kind {
             patch("JSON patch", "application/json-patch+json", operations),
         ];
         if self.strategic {
-            verbs.push(patch("strategic patch", "application/strategic-merge-patch+json", json!({"data": {"other": "v"}})));
+            verbs.push(patch(
+                "strategic patch",
+                "application/strategic-merge-patch+json",
+                json!({"data": {"other": "v"}}),
+            ));
         }
         let mut apply = patch("apply", "application/apply-patch+yaml", applied);
         apply.query = "?fieldManager=bench&force=true";

@@ -38,10 +38,8 @@ async fn over(tasks: &Tasks, size: usize) -> anyhow::Result<()> {
         for verb in kind.verbs("asked") {
             let measure = Measure::begin(pid)?;
             let verb = &verb;
-            each(&clients, REQUESTS, |client, n| async move {
-                client.request_bytes(verb.request(n)).await.map(drop)
-            })
-            .await?;
+            each(&clients, REQUESTS, |client, n| async move { client.request_bytes(verb.request(n)).await.map(drop) })
+                .await?;
             println!("  {} {}, {AT_ONCE} clients: {}", kind.name, verb.name, measure.end(REQUESTS)?);
         }
     }
