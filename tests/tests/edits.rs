@@ -296,7 +296,7 @@ impl Edits<'_> {
     }
 }
 
-/// Takes off what differs between any two objects.
+/// Takes off what differs between any two objects, the order of their managers included.
 fn timeless(value: &mut Value) {
     const OWN: [&str; 8] = [
         "namespace",
@@ -312,6 +312,10 @@ fn timeless(value: &mut Value) {
         Value::Object(members) => {
             OWN.iter().for_each(|name| drop(members.remove(*name)));
             members.values_mut().for_each(timeless);
+            // Which stand in the order of their times, whole seconds, and of their managers within one.
+            if let Some(Value::Array(entries)) = members.get_mut("managedFields") {
+                entries.sort_by_cached_key(Value::to_string);
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(timeless),
         _ => {}
@@ -386,8 +390,11 @@ fn parts_come_together() {
     let both = manifest(&kind, "n", &BTreeMap::from([(1, 0), (2, 1)]));
     let env = both.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array).map(Vec::len);
     assert_eq!((env, both.pointer("/spec/template/spec/containers/1")), (Some(2), None));
-    let mut value = json!({"metadata": {"uid": "1", "name": "n"}, "items": [{"time": "t"}]});
+    let mut value = json!({"metadata": {"uid": "1", "name": "n"}, "items": [{"time": "t"}], "managedFields": [
+        {"manager": "b", "time": "1"}, {"manager": "a", "time": "2"},
+    ]});
     timeless(&mut value);
-    assert_eq!(value, json!({"metadata": {"name": "n"}, "items": [{}]}));
+    let managers = json!([{"manager": "a"}, {"manager": "b"}]);
+    assert_eq!(value, json!({"metadata": {"name": "n"}, "items": [{}], "managedFields": managers}));
     assert!(differing(&json!({"a": 1}), &json!({"a": 2})).contains("theirs"));
 }
