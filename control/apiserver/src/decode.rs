@@ -206,12 +206,12 @@ pub fn warn(problems: &[Problem], warnings: &Warnings) {
 }
 
 /// What errors of a patched object tell of the patch itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct PatchText<'a> {
     /// Unknown and duplicate fields of the patch, which come before those of the object.
     pub problems: &'a [String],
-    /// What Go prints as being at fault; `None`: the patched object.
-    pub shown: Option<String>,
+    /// What Go prints as being at fault, made only for an error; `None`: the patched object.
+    pub shown: Option<&'a (dyn Fn() -> String + Sync)>,
 }
 
 /// The result of a patch, brought into its kind's form.
@@ -222,7 +222,7 @@ pub fn patched(
     warnings: &Warnings,
     own: &PatchText<'_>,
 ) -> Result<Object, Status> {
-    let shown = |value: &Value| own.shown.clone().unwrap_or_else(|| value.to_string());
+    let shown = |value: &Value| own.shown.map_or_else(|| value.to_string(), |shown| shown());
     let invalid = |value: &Value, why: String| {
         let error = FieldError::invalid(&Path::new("patch"), shown(value), why);
         Status::invalid(&GroupKind::default(), "", &FieldErrors::from_iter([error]))

@@ -3,7 +3,7 @@
 use crate::decl::Decl;
 use crate::program::{Environment, Program};
 use crate::types::Type;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Whether expressions may use `params`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,11 @@ pub enum Authorizer {
 
 /// The declaration of `request`.
 pub fn request() -> Arc<Decl> {
+    static DECLARED: LazyLock<Arc<Decl>> = LazyLock::new(declare_request);
+    DECLARED.clone()
+}
+
+fn declare_request() -> Arc<Decl> {
     let text = Decl::text;
     let named =
         |name: &str, last: &'static str| Decl::object(name, [("group", text()), ("version", text()), (last, text())]);
@@ -56,6 +61,11 @@ pub fn request() -> Arc<Decl> {
 
 /// The declaration of `namespaceObject`: the fields of a Namespace that Kubernetes lets expressions see.
 pub fn namespace() -> Arc<Decl> {
+    static DECLARED: LazyLock<Arc<Decl>> = LazyLock::new(declare_namespace);
+    DECLARED.clone()
+}
+
+fn declare_namespace() -> Arc<Decl> {
     let (text, texts) = (Decl::text, || Decl::list(Decl::text()));
     let condition = Decl::object(
         "kubernetes.NamespaceCondition",

@@ -25,7 +25,7 @@ impl Action for CreateBatch {
             return Err(Status::bad_request("a batch has a list of items"));
         };
         let mut objects = Vec::with_capacity(items.len());
-        let text = PatchText { shown: Some("{...}".to_owned()), ..PatchText::default() };
+        let text = PatchText { shown: Some(&|| "{...}".to_owned()), ..PatchText::default() };
         for item in items {
             let mut object = decode::patched(&expected, item, FieldValidation::Ignore, &ask.exchange.warnings, &text)?;
             object.set_gvk(&expected.gvk);

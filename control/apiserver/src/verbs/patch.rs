@@ -120,37 +120,41 @@ impl Patch<'_> {
     /// The result of the patch on `current`, in the form of its kind.
     fn object(&self, ask: &Ask, validation: FieldValidation, current: &Object) -> Result<Object, Status> {
         // Read anew where the write is tried again: a tree is many times as large as its text, and the merge keeps parts of it.
-        let problems = match validation {
-            FieldValidation::Ignore => Vec::new(),
-            FieldValidation::Warn | FieldValidation::Strict => self.problems()?,
+        let (patch, problems) = match validation {
+            FieldValidation::Ignore => (self.parse()?, Vec::new()),
+            FieldValidation::Warn | FieldValidation::Strict => self.read_strictly()?,
         };
-        let patch = self.parse()?;
         let current = current.to_value();
-        let shown = (self.media_type == STRATEGIC_PATCH).then(|| go_print::plain(&patch, Numbers::Kept));
         let patched = match (self.media_type, &self.expected.ty) {
             (JSON_PATCH, _) => patches::json(current, &patch),
             (STRATEGIC_PATCH, Some(ty)) => patches::strategic(ty.schema(), ty.id(), current, patch),
             _ => Ok(patches::merge(current, &patch)),
         };
         let value = patched.map_err(|error| self.refused(&error))?;
+        // Read once more for an error: the merge has taken the patch.
+        let shown = || self.parse().map(|patch| go_print::plain(&patch, Numbers::Kept)).unwrap_or_default();
+        let shown: Option<&(dyn Fn() -> String + Sync)> =
+            if self.media_type == STRATEGIC_PATCH { Some(&shown) } else { None };
         let text = PatchText { problems: &problems, shown };
         decode::patched(&self.expected, value, validation, &ask.exchange.warnings, &text)
     }
 
-    /// Unknown and duplicate fields of the patch itself, as Kubernetes tells of them.
-    fn problems(&self) -> Result<Vec<String>, Status> {
+    /// The patch, and unknown and duplicate fields of the patch itself, as Kubernetes tells of them.
+    fn read_strictly(&self) -> Result<(Value, Vec<String>), Status> {
         let (form, before) = match self.media_type {
             JSON_PATCH => (PatchForm::Operations, "json patch "),
             _ => (PatchForm::Object, ""),
         };
-        let found = match self.syntax() {
-            Some(error) => Err(error),
-            None => strict::patch_problems(self.bytes, form),
-        };
-        match found {
-            Ok(problems) => Ok(problems.iter().map(|problem| format!("{before}{problem}")).collect()),
-            Err(error) if self.media_type == STRATEGIC_PATCH => Err(Status::bad_request(error)),
-            Err(error) => Err(Status::bad_request(format!("error decoding patch: {error}"))),
+        match strict::patch(self.bytes, form) {
+            Ok((patch, problems)) => {
+                let problems = problems.iter().map(|problem| format!("{before}{problem}")).collect();
+                Ok((self.in_form(patch)?, problems))
+            }
+            Err(error) => {
+                let error = self.syntax().unwrap_or(error);
+                let strategic = self.media_type == STRATEGIC_PATCH;
+                Err(Status::bad_request(if strategic { error } else { format!("error decoding patch: {error}") }))
+            }
         }
     }
 
@@ -163,11 +167,15 @@ impl Patch<'_> {
     }
 
     fn parse(&self) -> Result<Value, Status> {
-        let value: Value = match serde_json::from_slice(self.bytes) {
-            Ok(value) => value,
-            Err(_) if self.media_type == MERGE_PATCH => return Err(Status::bad_request("Invalid JSON Patch")),
-            Err(error) => return Err(Status::bad_request(self.syntax().unwrap_or_else(|| error.to_string()))),
-        };
+        match serde_json::from_slice(self.bytes) {
+            Ok(value) => self.in_form(value),
+            Err(_) if self.media_type == MERGE_PATCH => Err(Status::bad_request("Invalid JSON Patch")),
+            Err(error) => Err(Status::bad_request(self.syntax().unwrap_or_else(|| error.to_string()))),
+        }
+    }
+
+    /// The patch where it has the form that its media type wants.
+    fn in_form(&self, value: Value) -> Result<Value, Status> {
         match (self.media_type, &value) {
             (JSON_PATCH, Value::Array(operations)) if operations.len() > JSON_PATCH_OPERATIONS_MAX => {
                 Err(Status::request_entity_too_large(&format!(

@@ -8,7 +8,8 @@
 //!   long costs at most so many times what reading and writing the same text once costs at the same moment, and no more a
 //!   byte than what is an eighth as long. What is over a bar is asked again, and the least counts, since noise only adds.
 //! - `SAMPAN_TIER=nightly` does so at the limits of bodies and objects, with a bar in seconds.
-//! - `SAMPAN_KIND=Pod,Node` looks at every field of these kinds, and at nothing else.
+//! - `SAMPAN_KIND=Pod,Node` looks at every field of these kinds, and at nothing else; `SAMPAN_CASE=ports (short)` at the
+//!   cases of them whose names, as they are printed, contain that text: what a profile is taken of.
 //!
 //! The work is shared out among processes, each of which counts its own CPU time.
 
@@ -49,7 +50,11 @@ fn work() -> Vec<Case> {
     if let Some(chosen) = &chosen {
         targets.retain(|target| chosen.split(',').any(|kind| target.row.kind == kind));
     }
-    cases(&targets, chosen.is_none())
+    let mut cases = cases(&targets, chosen.is_none());
+    if let Ok(text) = std::env::var("SAMPAN_CASE") {
+        cases.retain(|case| case.to_string().contains(&text));
+    }
+    cases
 }
 
 #[test]

@@ -2,10 +2,10 @@
 //! twice, members that an operation does not have, and values of a wrong type.
 
 use std::collections::HashSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::name_of;
 use crate::limits::{PROBLEM_BYTES_MAX, PROBLEMS_MAX};
@@ -23,22 +23,23 @@ pub enum PatchForm {
 /// The members of an operation.
 const MEMBERS: [&str; 4] = ["from", "op", "path", "value"];
 
-/// What is wrong with a patch's text, which is JSON: unknown and duplicate fields in their order.
+/// Reads a patch's text: what it says, and what is wrong with it, unknown and duplicate fields in their order. Of a member
+/// that stands twice the last one counts.
 ///
 /// # Errors
-/// The first value of a wrong type, in Go's words.
-pub fn patch_problems(body: &[u8], form: PatchForm) -> Result<Vec<Problem>, String> {
+/// What is no JSON, in the reader's words; the first value of a wrong type, in Go's.
+pub fn patch(body: &[u8], form: PatchForm) -> Result<(Value, Vec<Problem>), String> {
     let mut found = Found::default();
     let place = match form {
         PatchForm::Operations => Place::Patch,
         PatchForm::Object => Place::Object,
     };
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let scanned = Scan { place, path: &mut String::new(), found: &mut found }.deserialize(&mut reader);
-    scanned.map_err(|error| error.to_string())?;
+    let read = Read { place, path: &mut String::new(), found: &mut found }.deserialize(&mut reader);
+    let read = read.and_then(|value| reader.end().map(|()| value)).map_err(|error| error.to_string())?;
     match found.mismatch {
         Some(text) => Err(text),
-        None => Ok(found.problems),
+        None => Ok((read, found.problems)),
     }
 }
 
@@ -51,11 +52,11 @@ struct Found {
 }
 
 impl Found {
-    fn problem(&mut self, path: String, kind: ProblemKind) {
+    fn problem(&mut self, path: &str, kind: ProblemKind) {
         let fits = self.problems.len() < PROBLEMS_MAX && self.bytes + path.len() <= PROBLEM_BYTES_MAX;
-        if fits && self.told.insert((path.clone(), kind)) {
+        if fits && self.told.insert((path.to_owned(), kind)) {
             self.bytes += path.len();
-            self.problems.push(Problem { path, kind });
+            self.problems.push(Problem { path: path.to_owned(), kind });
         }
     }
 }
@@ -90,13 +91,13 @@ impl Place {
     }
 }
 
-struct Scan<'a> {
+struct Read<'a> {
     place: Place,
     path: &'a mut String,
     found: &'a mut Found,
 }
 
-impl Scan<'_> {
+impl Read<'_> {
     /// Notes a value that may not stand here; whether it may.
     fn takes(&mut self, name: &str) -> bool {
         let refusal = self.place.refuses(name);
@@ -107,94 +108,102 @@ impl Scan<'_> {
         taken
     }
 
-    /// A scan of a value inside of this one.
-    fn inside<R>(&mut self, place: Place, step: &str, scan: impl FnOnce(Scan<'_>) -> R) -> R {
-        let length = self.path.len();
-        self.path.push_str(step);
-        let result = scan(Scan { place, path: self.path, found: self.found });
-        self.path.truncate(length);
-        result
+    /// A scalar.
+    fn scalar(mut self, value: Value) -> Value {
+        self.takes(name_of(&value));
+        value
+    }
+
+    /// A value inside of this one. The path already leads there.
+    fn inside<R>(&mut self, place: Place, read: impl FnOnce(Read<'_>) -> R) -> R {
+        read(Read { place, path: self.path, found: self.found })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Scan<'_> {
-    type Value = ();
+impl<'de> DeserializeSeed<'de> for Read<'_> {
+    type Value = Value;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Scan<'_> {
-    type Value = ();
+impl<'de> Visitor<'de> for Read<'_> {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_bool<E: Error>(mut self, _: bool) -> Result<(), E> {
-        self.takes("bool");
-        Ok(())
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(self.scalar(value.into()))
     }
 
-    fn visit_i64<E: Error>(mut self, _: i64) -> Result<(), E> {
-        self.takes("number");
-        Ok(())
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(self.scalar(value.into()))
     }
 
-    fn visit_u64<E: Error>(mut self, _: u64) -> Result<(), E> {
-        self.takes("number");
-        Ok(())
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(self.scalar(value.into()))
     }
 
-    fn visit_f64<E: Error>(mut self, _: f64) -> Result<(), E> {
-        self.takes("number");
-        Ok(())
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(self.scalar(value.into()))
     }
 
-    fn visit_str<E: Error>(mut self, _: &str) -> Result<(), E> {
-        self.takes(name_of(&Value::String(String::new())));
-        Ok(())
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(self.scalar(value.into()))
     }
 
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(self.scalar(value.into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Value, A::Error> {
         let operations = self.takes("array") && self.place == Place::Patch;
         let place = if operations { Place::Operation } else { Place::Anywhere };
-        let mut at = 0usize;
-        while self.inside(place, &format!("[{at}]"), |scan| list.next_element_seed(scan))?.is_some() {
-            at += 1;
+        let (mut values, above) = (Vec::new(), self.path.len());
+        loop {
+            // Writing to a String cannot fail.
+            let _ = write!(self.path, "[{}]", values.len());
+            let value = self.inside(place, |read| list.next_element_seed(read))?;
+            self.path.truncate(above);
+            match value {
+                Some(value) => values.push(value),
+                None => return Ok(Value::Array(values)),
+            }
         }
-        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
         let operation = self.takes("object") && self.place == Place::Operation;
-        let mut seen: HashSet<String> = HashSet::new();
+        let (mut members, above) = (Map::new(), self.path.len());
         while let Some(key) = map.next_key::<String>()? {
-            let dot = if self.path.is_empty() { "" } else { "." };
-            let step = format!("{dot}{key}");
+            if above > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(&key);
             let member = MEMBERS.iter().copied().find(|member| *member == key);
-            let place = match member.filter(|_| operation) {
-                Some("value") | None => Place::Anywhere,
-                Some(member) => Place::Text(member),
+            let value = if operation && member.is_none() {
+                self.found.problem(self.path, ProblemKind::UnknownField);
+                map.next_value()?
+            } else {
+                if members.contains_key(&key) {
+                    self.found.problem(self.path, ProblemKind::DuplicateField);
+                }
+                let place = match member.filter(|_| operation) {
+                    Some("value") | None => Place::Anywhere,
+                    Some(member) => Place::Text(member),
+                };
+                self.inside(place, |read| map.next_value_seed(read))?
             };
-            let told = |scan: &Scan<'_>| format!("{}{step}", scan.path);
-            if operation && member.is_none() {
-                let path = told(&self);
-                self.found.problem(path, ProblemKind::UnknownField);
-                map.next_value::<serde::de::IgnoredAny>()?;
-                continue;
-            }
-            if !seen.insert(key) {
-                let path = told(&self);
-                self.found.problem(path, ProblemKind::DuplicateField);
-            }
-            self.inside(place, &step, |scan| map.next_value_seed(scan))?;
+            self.path.truncate(above);
+            members.insert(key, value);
         }
-        Ok(())
+        Ok(Value::Object(members))
     }
 }

@@ -116,6 +116,9 @@ fn resource_names(list: At<'_>, errors: &mut FieldErrors) {
 
 /// The match conditions of a webhook or a policy.
 pub(super) fn conditions(list: At<'_>, params: Params, errors: &mut FieldErrors) {
+    if list.is_empty() {
+        return;
+    }
     if list.len() > CONDITIONS_MAX {
         list.too_many(errors, CONDITIONS_MAX);
     }

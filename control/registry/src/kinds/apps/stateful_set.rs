@@ -137,42 +137,41 @@ fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut F
     if pod.get("activeDeadlineSeconds").is_set() {
         pod.get("activeDeadlineSeconds").forbidden(errors, "activeDeadlineSeconds in StatefulSet is not Supported");
     }
-    let fixed = |object: &Object| {
-        let mut spec = object.get(&["spec"]).and_then(Value::as_object).cloned().unwrap_or_default();
-        spec.retain(|field, _| !MUTABLE.contains(&field.as_str()));
-        spec
-    };
-    if old.is_some_and(|old| fixed(object) != fixed(old)) {
+    if old.is_some_and(|old| !fixed(object).eq(fixed(old))) {
         spec.forbidden(errors, FORBIDDEN);
     }
 }
 
-/// The set with a volume a claim template in its pods, as the controller will make them.
+/// The fields of the spec that no update changes.
+fn fixed(object: &Object) -> impl Iterator<Item = (&String, &Value)> {
+    let spec = object.get(&["spec"]).and_then(Value::as_object);
+    spec.into_iter().flatten().filter(|(field, _)| !MUTABLE.contains(&field.as_str()))
+}
+
+/// A set of the same pods, with a volume a claim template in them, as the controller will make them. Nothing else of the
+/// set is in it.
 fn with_claims(object: &Object) -> Object {
-    let mut object = object.clone();
-    let templates = match object.remove(&["spec", "volumeClaimTemplates"]) {
-        Some(Value::Array(templates)) => templates,
-        _ => Vec::new(),
-    };
-    object.remove(&["spec", "template", "spec", "hostname"]);
-    object.remove(&["spec", "template", "spec", "subdomain"]);
-    if templates.is_empty() {
-        return object;
+    let mut set = Object::default();
+    if let Some(template) = object.get(&["spec", "template"]) {
+        set.set(&["spec", "template"], template.clone());
     }
-    let name = |template: &Value| template["metadata"]["name"].as_str().unwrap_or("").to_owned();
-    let mut volumes: Vec<Value> = templates
-        .iter()
-        .map(|template| json!({"name": name(template), "persistentVolumeClaim": {"claimName": name(template)}}))
-        .collect();
-    let claimed: HashSet<String> = templates.iter().map(name).collect();
+    set.remove(&["spec", "template", "spec", "hostname"]);
+    set.remove(&["spec", "template", "spec", "subdomain"]);
+    let templates = object.get(&["spec", "volumeClaimTemplates"]).and_then(Value::as_array);
+    let Some(templates) = templates.filter(|templates| !templates.is_empty()) else { return set };
+    let names: Vec<&str> =
+        templates.iter().map(|template| template["metadata"]["name"].as_str().unwrap_or("")).collect();
+    let volume = |name: &&str| json!({"name": name, "persistentVolumeClaim": {"claimName": name}});
+    let mut volumes: Vec<Value> = names.iter().map(volume).collect();
+    let claimed: HashSet<&str> = names.into_iter().collect();
     let path = ["spec", "template", "spec", "volumes"];
-    for volume in object.get(&path).and_then(Value::as_array).cloned().unwrap_or_default() {
+    for volume in object.get(&path).and_then(Value::as_array).into_iter().flatten() {
         if !volume["name"].as_str().is_some_and(|name| claimed.contains(name)) {
-            volumes.push(volume);
+            volumes.push(volume.clone());
         }
     }
-    object.set(&path, volumes);
-    object
+    set.set(&path, volumes);
+    set
 }
 
 fn update_strategy(at: At<'_>, errors: &mut FieldErrors) {
