@@ -3,6 +3,7 @@
 mod command;
 mod conformance;
 mod envtest;
+mod kubernetes;
 mod ratchet;
 mod source;
 mod test;
@@ -53,7 +54,8 @@ fn main() -> anyhow::Result<()> {
         Task::Tools => tools::prepare(&root).and_then(|tools| {
             tools::interpreted(&root, &tools)?;
             tools::clients(&root, &tools)?;
-            envtest::prepare(&root, &tools)
+            envtest::prepare(&root, &tools)?;
+            kubernetes::servers(&tools)
         }),
         Task::Conformance(options) => conformance::run(&root, &options),
         Task::Bench { arguments } => bench(&root, &arguments),

@@ -2,7 +2,7 @@
 
 use crate::command::{self, run_with};
 use crate::ratchet::Counting;
-use crate::{envtest, tidy, tools};
+use crate::{envtest, kubernetes, tidy, tools};
 use std::path::Path;
 
 pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
@@ -13,6 +13,7 @@ pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
         tools::interpreted(root, &tools)?;
         tools::clients(root, &tools)?;
         envtest::prepare(root, &tools)?;
+        kubernetes::servers(&tools)?;
     }
     let deny = tools.join(tools::DENY).to_string_lossy().into_owned();
     command::run(root, &deny, &["deny", "check", "bans", "licenses", "sources"])?;

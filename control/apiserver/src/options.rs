@@ -128,8 +128,11 @@ fn read_write(query: &Query<'_>, errors: &mut FieldErrors) -> WriteOptions {
     if manager.len() > FIELD_MANAGER_MAX {
         errors.push(FieldError::too_long(&path, FIELD_MANAGER_MAX));
     }
-    if manager.chars().any(char::is_control) {
-        errors.push(FieldError::invalid(&path, manager, "should only contain printable characters"));
+    // As Go's unicode.IsPrint has it: of the spaces, ASCII's alone.
+    let unprintable = |one: &(usize, char)| one.1.is_control() || (one.1.is_whitespace() && one.1 != ' ');
+    for (at, one) in manager.char_indices().filter(unprintable) {
+        let text = format!("invalid character U+{:04X} (at position {at})", u32::from(one));
+        errors.push(FieldError::invalid(&path, manager, text));
     }
     let dry_run = dry_run(query.all("dryRun"), errors);
     let field_validation = match query.get("fieldValidation").unwrap_or("") {
@@ -169,7 +172,12 @@ fn dry_run<'a>(values: impl Iterator<Item = &'a str>, errors: &mut FieldErrors) 
 
 /// The options of a DELETE: out of its body where there is one, else out of the query. Also whether it is a dry run.
 pub fn delete(query: &Query<'_>, headers: &HeaderMap, body: &[u8]) -> Result<(DeleteOptions, bool), Status> {
-    let value = if body.is_empty() { delete_of_query(query)? } else { delete_of_body(headers, body)? };
+    let value = match body {
+        b"" => delete_of_query(query)?,
+        // Go decodes it into options that say nothing.
+        b"null" => delete_of_body(headers, b"{}")?,
+        said => delete_of_body(headers, said)?,
+    };
     read_delete(&value)
 }
 

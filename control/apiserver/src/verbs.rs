@@ -26,7 +26,7 @@ use crate::respond;
 use crate::routes;
 use crate::served::Served;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use sampan_api::limits::REQUEST_BODY_MAX;
 use sampan_api::{Attributes, Status};
 use sampan_registry::options::ListOptions;
@@ -51,6 +51,10 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
     }
     if !exchange.info.is_resource_request() {
         return routes::serve(&served.router, Request::from_parts(parts, body)).await;
+    }
+    // Authorized as the GET that it would be, and no method of the API.
+    if parts.method == Method::HEAD {
+        return respond::status(&respond::method_not_allowed(), output);
     }
     let row = match row(&core, &exchange) {
         Ok(row) => row,
@@ -134,6 +138,11 @@ fn is_defined(core: &Core, group: &str) -> bool {
     !table.iter().any(|row| row.group == group && !row.defined)
 }
 
+/// The verbs at the path of a resource.
+const OF_COLLECTIONS: Verbs = Verbs::CREATE.or(Verbs::LIST).or(Verbs::WATCH).or(Verbs::DELETE_COLLECTION);
+/// The verbs at the path of one object.
+const OF_OBJECTS: Verbs = Verbs::GET.or(Verbs::UPDATE).or(Verbs::PATCH).or(Verbs::DELETE).or(Verbs::WATCH);
+
 type Answer<'a> = BoxFuture<'a, Result<Response<Body>, Status>>;
 
 fn refuse<'a>(status: Status) -> Answer<'a> {
@@ -151,6 +160,11 @@ fn dispatch<'a>(served: &'a Served, ask: &'a Ask, body: Body) -> Answer<'a> {
         RowBody::Action(_) if !ask.name().is_empty() => ask.row.verbs.without(Verbs::CREATE),
         _ => ask.row.verbs,
     };
+    // A path that no verb has is no path.
+    let there = if ask.name().is_empty() { OF_COLLECTIONS } else { OF_OBJECTS };
+    if verbs.without(there) == verbs {
+        return refuse(respond::no_such_resource());
+    }
     if let Err(status) = check(verbs, ask.verb()) {
         return refuse(status);
     }

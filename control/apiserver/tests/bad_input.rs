@@ -306,3 +306,64 @@ async fn the_old_path_of_a_watch_names_one_object_and_no_selector_another() {
     check("metadata.name%3Db", None).await;
     check("metadata.namespace%3Ddefault", None).await;
 }
+
+#[tokio::test]
+async fn refusals_that_random_requests_showed() {
+    let server = server().await;
+    let check = async |method: &str, path: &str, body: &str, code: u16, message: &str| {
+        let answer = server.call(method, path, body).await;
+        assert_eq!((answer.code, answer.message().as_str()), (code, message), "{method} {path} {body}");
+    };
+    let (missing, no_method) = (
+        "the server could not find the requested resource",
+        "the server does not allow this method on the requested resource",
+    );
+    // A resource that is only made has no path below its own.
+    let reviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    check("GET", &format!("{reviews}/a"), "", 404, missing).await;
+    check("PATCH", &format!("{reviews}/a"), "{}", 404, missing).await;
+    check("GET", reviews, "", 405, no_method).await;
+    check("GET", "/api/v1/namespaces/default/bindings/a", "", 404, missing).await;
+    check("PUT", CONFIG_MAPS, "{}", 405, no_method).await;
+    // Options that say nothing.
+    check("DELETE", &format!("{CONFIG_MAPS}/a"), "null", 404, "configmaps \"a\" not found").await;
+    // The version that is asked names itself.
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events/a";
+    check("GET", events, "", 404, "events.events.k8s.io \"a\" not found").await;
+    check("DELETE", events, "", 404, "events.events.k8s.io \"a\" not found").await;
+    check("GET", "/api/v1/namespaces/default/events/a", "", 404, "events \"a\" not found").await;
+    let manager = "CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Invalid value: \"a\\n\": invalid character U+000A (at position 1)";
+    check("POST", &format!("{CONFIG_MAPS}?fieldManager=a%0A"), "{}", 422, manager).await;
+    let matching = "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided, resourceVersionMatch: Unsupported value: \"x\": supported values: \"Exact\", \"NotOlderThan\", \"\"]";
+    check("GET", &format!("{CONFIG_MAPS}?resourceVersionMatch=x"), "", 422, matching).await;
+    let token = "invalid continue token: continue key is not valid: illegal base64 data at input byte 0";
+    check("GET", &format!("{CONFIG_MAPS}?continue=x"), "", 400, token).await;
+    let eviction = r#"{"apiVersion":"policy/v1","kind":"Eviction","metadata":{}}"#;
+    let unnamed = "name in URL does not match name in Eviction object";
+    check("POST", "/api/v1/namespaces/default/pods/a/eviction", eviction, 400, unnamed).await;
+    let answer = server.call("HEAD", CONFIG_MAPS, "").await;
+    assert_eq!((answer.code, answer.text().as_str()), (405, ""));
+}
+
+#[tokio::test]
+async fn reviews_have_no_metadata() {
+    let server = server().await;
+    let check = async |path: &str, kind: &str, spec: &str, code: u16, told: &str| {
+        let body = format!(
+            r#"{{"apiVersion":"authorization.k8s.io/v1","kind":"{kind}","metadata":{{"name":"a"}},"spec":{spec}}}"#
+        );
+        let answer = server.call("POST", &format!("/apis/authorization.k8s.io/v1/{path}"), &body).await;
+        assert_eq!(answer.code, code, "{kind}: {}", answer.text());
+        assert!(answer.text().contains(told), "{kind}: {}", answer.text());
+    };
+    let spec = r#"{"user":"u","resourceAttributes":{"verb":"get","resource":"pods","namespace":"default"}}"#;
+    check("subjectaccessreviews", "SubjectAccessReview", spec, 422, ": must be empty\"").await;
+    check("selfsubjectaccessreviews", "SelfSubjectAccessReview", spec, 422, ": must be empty\"").await;
+    let local = "namespaces/default/localsubjectaccessreviews";
+    check(local, "LocalSubjectAccessReview", spec, 422, ": must be empty except for namespace\"").await;
+    // These answer with what is known of the caller, and nothing that was sent.
+    let body = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview","metadata":{"name":"a","labels":{"b":"c"}}}"#;
+    let answer = server.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body).await;
+    let metadata = answer.json()["metadata"].as_object().map(|it| it.keys().cloned().collect::<Vec<_>>());
+    assert_eq!((answer.code, metadata), (201, Some(vec!["creationTimestamp".to_owned()])), "{}", answer.text());
+}

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 /// As apiserver writes it, with two members more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Token {
-    #[serde(rename = "v")]
+    #[serde(rename = "v", default)]
     version: String,
     /// Of the first page; [`INCONSISTENT`]: of whatever is current.
-    #[serde(rename = "rv")]
+    #[serde(rename = "rv", default)]
     revision: i64,
     /// The last key of the page before, below the resource's prefix.
-    #[serde(rename = "start")]
+    #[serde(rename = "start", default)]
     pub(crate) after: String,
     /// How many items were left behind the page; `None`: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,22 +70,37 @@ impl Token {
     }
 
     pub(crate) fn decode(text: &str) -> Result<Self, Error> {
-        let bad = |why: &str| Error::BadRequest(format!("continue key is not valid: {why}"));
+        let bad = |why: &str| Error::BadRequest(format!("invalid continue token: continue key is not valid: {why}"));
         if text.len() > CONTINUE_TOKEN_MAX {
             return Err(bad("it is too long"));
         }
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| bad(&error.to_string()))?;
+        let text = text.trim_end_matches('=');
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|error| bad(&format!("illegal base64 data at input byte {}", go_position(&error, text.len()))))?;
         let token: Self = serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
         if token.version != VERSION {
-            return Err(bad(&format!("server does not recognize this encoded version \"{}\"", token.version)));
+            return Err(bad(&format!("server does not recognize this encoded version {}", token.version)));
         }
         if token.revision == 0 || token.revision < INCONSISTENT {
             return Err(bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
         }
-        if token.after.is_empty() || token.after.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(bad("encoded start key is not valid"));
+        if token.after.is_empty() {
+            return Err(bad("encoded start key empty (version meta.k8s.io/v1)"));
+        }
+        if token.after.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(bad(&token.after));
         }
         Ok(token)
+    }
+}
+
+/// Where Go's decoder says that a text of so many characters is no Base64: where it stops, of one that breaks off at the last group
+/// of four.
+fn go_position(error: &base64::DecodeError, length: usize) -> usize {
+    match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
+        _ => length - length % 4,
     }
 }
 
@@ -111,6 +126,21 @@ mod tests {
         ] {
             assert!(!made_up.is_of(by, prefix), "{prefix} {made_up:?}");
         }
+        let check = |text: &str, told: &str| {
+            let error = Token::decode(text).expect_err("nonsense").to_string();
+            assert_eq!(error.rsplit_once("not valid: ").map(|(_, told)| told), Some(told), "{text}");
+        };
+        check("x", "illegal base64 data at input byte 0");
+        check("AAAA*", "illegal base64 data at input byte 4");
+        check("e30", "server does not recognize this encoded version ");
+        check(
+            &URL_SAFE_NO_PAD.encode(r#"{"v":"meta.k8s.io/v1"}"#),
+            "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+        );
+        check(
+            &URL_SAFE_NO_PAD.encode(r#"{"v":"meta.k8s.io/v1","rv":1}"#),
+            "encoded start key empty (version meta.k8s.io/v1)",
+        );
         for text in ["x", "", "AAAA", &URL_SAFE_NO_PAD.encode(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../x"}"#)] {
             let error = Token::decode(text).expect_err("nonsense");
             assert!(matches!(error, Error::BadRequest(_)), "{text}: {error}");

@@ -75,7 +75,7 @@ impl Registry {
             }
         }
         Err(Error::GeneratedNamesTaken {
-            resource: place.storage.group_resource(),
+            resource: place.row.group_resource(),
             name: object.generate_name().to_owned(),
         })
     }
@@ -132,7 +132,7 @@ impl Registry {
             if caller.dry_run {
                 self.chargeable(caller, &admitted).await?;
                 if let Some(current) = self.inner.watch.get(&place.prefix, &key)? {
-                    return Err(already_exists(place.storage, &name, Some(&current)));
+                    return Err(already_exists(place.row, &name, Some(&current)));
                 }
                 return self.unwritten(place, &prepared, &writer, Revisions::default()).await;
             }
@@ -140,7 +140,7 @@ impl Registry {
                 Commit::Done(record) => return self.serve(place.row, record).await,
                 Commit::Lost(_) | Commit::Uncharged => {
                     let current = self.inner.watch.get(&place.prefix, &key)?;
-                    return Err(already_exists(place.storage, &name, current.as_deref()));
+                    return Err(already_exists(place.row, &name, current.as_deref()));
                 }
                 Commit::Taken(item) => refused.push(item),
             }

@@ -58,12 +58,12 @@ impl Registry {
         self.catch_up().await?;
         for _ in 0..UPDATE_ATTEMPTS_MAX {
             let current =
-                self.inner.watch.get(&place.prefix, &key)?.ok_or_else(|| Error::not_found(place.storage, name))?;
+                self.inner.watch.get(&place.prefix, &key)?.ok_or_else(|| Error::not_found(place.row, name))?;
             if let Some(deleted) = self.delete_round(caller, &place, &key, &current, options).await? {
                 return Ok(deleted);
             }
         }
-        Err(Error::modified(place.storage, name))
+        Err(Error::modified(place.row, name))
     }
 
     async fn delete_round(

@@ -74,7 +74,7 @@ impl Registry {
                 self.inner.watch.get(&place.prefix, &key)?
             }
         };
-        self.serve(row, found.ok_or_else(|| Error::not_found(place.storage, name))?).await
+        self.serve(row, found.ok_or_else(|| Error::not_found(place.row, name))?).await
     }
 
     /// Several objects. Errors: BadRequest for selectors and tokens, Invalid for options that do not fit together.
@@ -379,25 +379,23 @@ pub(crate) fn check(options: &ListOptions, watch: bool) -> Result<(), Error> {
             errors.push(forbidden("resourceVersionMatch is forbidden when continue is provided"));
         }
     } else {
-        if options.send_initial_events.is_some() {
-            errors.push(FieldError::forbidden(
-                &Path::new("sendInitialEvents"),
-                "sendInitialEvents is forbidden for list",
-            ));
-        }
         if !matching.is_empty() {
-            if !matches!(matching, "Exact" | "NotOlderThan") {
-                errors.push(FieldError::not_supported(&path, matching, &["Exact", "NotOlderThan", ""]));
-            }
             if version.is_empty() {
                 errors.push(forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"));
             }
             if !options.continue_token.is_empty() {
                 errors.push(forbidden("resourceVersionMatch is forbidden when continue is provided"));
             }
+            if !matches!(matching, "Exact" | "NotOlderThan") {
+                errors.push(FieldError::not_supported(&path, matching, &["Exact", "NotOlderThan", ""]));
+            }
             if matching == "Exact" && version == "0" {
                 errors.push(forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
             }
+        }
+        if options.send_initial_events.is_some() {
+            let path = Path::new("sendInitialEvents");
+            errors.push(FieldError::forbidden(&path, "sendInitialEvents is forbidden for list"));
         }
     }
     if errors.is_empty() {

@@ -82,7 +82,7 @@ impl Registry {
                 Round::Refused(item) => refused.push(item),
             }
         }
-        Err(Error::modified(place.storage, name))
+        Err(Error::modified(place.row, name))
     }
 
     async fn create_by_update(
@@ -101,14 +101,14 @@ impl Registry {
             }
             Creation::Always(validation) => Some(validation),
         };
-        let Some(validation) = validation else { return Err(Error::not_found(place.storage, name)) };
+        let Some(validation) = validation else { return Err(Error::not_found(place.row, name)) };
         let mut object = self.transformed(place, options, transform, None).await?;
         if matches!(options.create, Creation::Always(_)) && !object.uid().is_empty() {
             let message = format!(
                 "uid mismatch: the provided object specified uid {}, and no existing object was found",
                 object.uid()
             );
-            return Err(Error::conflict(place.storage, name, message));
+            return Err(Error::conflict(place.row, name, message));
         }
         metadata::settle_namespace(place.row, &mut object, place.namespace)?;
         metadata::check_name(&object, name)?;
@@ -284,7 +284,7 @@ impl Registry {
                 return Err(Error::Invalid { kind, name: name.to_owned(), errors });
             }
         } else if version != current.mod_revision {
-            return Err(Error::modified(place.storage, name));
+            return Err(Error::modified(place.row, name));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A self-signed certificate for `localhost`, and what both ends make of it.
+//! A self-signed certificate for `localhost`, and what both ends make of it; a pair of keys for tokens.
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
@@ -37,4 +37,22 @@ pub fn pair() -> Pair {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Pair { server, client, certificate_pem: made.cert.pem() }
+}
+
+/// The two halves of a key that signs tokens, PEM.
+#[derive(Clone, Debug)]
+pub struct SigningKey {
+    /// PKCS #8.
+    pub private_pem: String,
+    /// SubjectPublicKeyInfo.
+    pub public_pem: String,
+}
+
+/// A fresh key of the curve P-256.
+///
+/// # Panics
+/// When none can be made.
+pub fn signing_key() -> SigningKey {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    SigningKey { private_pem: key.serialize_pem(), public_pem: key.public_key_pem() }
 }

@@ -22,7 +22,7 @@ pub(super) struct Evict;
 impl Action for Evict {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
         let (eviction, mut write) = ask.read_object(body).await?;
-        if !eviction.name().is_empty() && eviction.name() != ask.name() {
+        if eviction.name() != ask.name() {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }
         let (delete, dry_run) = match eviction.get(&["deleteOptions"]) {

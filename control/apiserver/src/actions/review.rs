@@ -75,16 +75,24 @@ impl AccessReview {
         if let Some(resource) = resource {
             check_selectors(&mut errors, &spec.child("resourceAttributes"), resource);
         }
-        if matches!(self, Self::Local) {
-            let namespace = resource.and_then(|it| it.get("namespace")).and_then(Value::as_str).unwrap_or("");
-            if path.is_some() {
-                errors = FieldErrors::new();
-                let at = spec.child("nonResourceAttributes");
-                errors.push(FieldError::invalid(&at, attributes_shown(path), "disallowed on this kind of request"));
-            } else if namespace != ask.namespace() {
-                let path = spec.child("resourceAttributes").child("namespace");
-                errors.push(FieldError::invalid(&path, namespace, "must match metadata.namespace"));
-            }
+        let local = matches!(self, Self::Local);
+        let metadata = review.get(&["metadata"]).and_then(Value::as_object);
+        let own = |name: &str| name == "managedFields" || (local && name == "namespace");
+        if let Some(metadata) = metadata.filter(|it| it.iter().any(|(name, value)| !own(name) && !value.is_null())) {
+            let text = if local { "must be empty except for namespace" } else { "must be empty" };
+            errors.push(FieldError::invalid(&Path::new("metadata"), Value::Object(metadata.clone()), text));
+        }
+        if !local {
+            return errors;
+        }
+        let namespace = resource.map(|it| it.get("namespace").and_then(Value::as_str).unwrap_or(""));
+        if let Some(namespace) = namespace.filter(|namespace| *namespace != ask.namespace()) {
+            let path = spec.child("resourceAttributes").child("namespace");
+            errors.push(FieldError::invalid(&path, namespace, "must match metadata.namespace"));
+        }
+        if path.is_some() {
+            let at = spec.child("nonResourceAttributes");
+            errors.push(FieldError::invalid(&at, attributes_shown(path), "disallowed on this kind of request"));
         }
         errors
     }
@@ -227,13 +235,20 @@ pub(super) fn user_info(user: &UserInfo) -> Value {
     Value::Object(info)
 }
 
+/// A review of the kind that was sent, with nothing else of it.
+fn unsaid(mut review: Object) -> Object {
+    review.fields_mut().retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind"));
+    review
+}
+
 /// SelfSubjectReview: who the server takes the caller for.
 pub(super) struct WhoAmI;
 
 #[async_trait]
 impl Action for WhoAmI {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
-        let (mut review, _) = ask.read_object(body).await?;
+        // Nothing of what was sent comes back.
+        let mut review = unsaid(ask.read_object(body).await?.0);
         review.set_meta("creationTimestamp", sampan_api::time::rfc3339(ask.env().now()));
         review.set(&["status", "userInfo"], user_info(ask.user()));
         ask.answer(201, &review.into_value())
@@ -247,13 +262,15 @@ pub(super) struct RulesReview;
 impl Action for RulesReview {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
         let Some(rules) = ask.core.rules.clone() else { return Err(respond::not_served("selfsubjectrulesreviews")) };
-        let (mut review, _) = ask.read_object(body).await?;
+        let (review, _) = ask.read_object(body).await?;
         let namespace = review.get_str(&["spec", "namespace"]).unwrap_or("").to_owned();
         if namespace.is_empty() {
             return Err(Status::bad_request("no namespace on request"));
         }
         let user = ask.user().clone();
         ask.answer_made(201, move || {
+            let mut review = unsaid(review);
+            review.set(&["spec"], json!({}));
             review.set(&["status"], rules.rules(&user, &namespace));
             review.metadata_mut();
             review.into_value()

@@ -3,7 +3,7 @@
 
 use super::{Filter, Next, refuse};
 use crate::answer::{self, FirstRoom, Length, Making, Sending, SharedBytes};
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::exchange::Exchange;
 use crate::flow::seats::too_many_requests;
 use crate::line::{Ledgers, Line, UnderWay};
@@ -54,6 +54,7 @@ impl Receive {
         // Who calls without a connection and without an identity is bounded as a connection of its own is.
         let line = (!in_process).then(|| line.unwrap_or_else(|| Line::new(&self.env)));
         let under_way = request.extensions_mut().remove::<UnderWay>();
+        let head = request.method() == Method::HEAD;
         let exchange = Arc::new(Exchange::new(info, audit_id, super::refusal_output(&request), line));
         request.extensions_mut().insert(exchange.clone());
         // A panic leaves nothing of ours behind: the request's own state goes with it, and shared state is behind locks
@@ -73,6 +74,10 @@ impl Receive {
                 respond::status(&Status::internal(message), exchange.refusals)
             }
         };
+        // HTTP/2 would carry the body of an answer that has none.
+        if head {
+            response = response.map(|_| body::empty());
+        }
         if let Some(line) = &exchange.line {
             response = self.send(response, &exchange, line, under_way);
         }

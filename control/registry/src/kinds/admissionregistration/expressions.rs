@@ -12,7 +12,7 @@ const ANNOTATIONS_MAX: usize = 20;
 /// Bytes of the expression of an audit annotation.
 const ANNOTATION_BYTES_MAX: usize = 5 * 1024;
 /// The reasons that a validation may give.
-const REASONS: [&str; 4] = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 
 /// The environments of a policy's expressions.
 pub(super) struct Expressions {

@@ -47,7 +47,6 @@ fn webhooks(list: At<'_>, errors: &mut FieldErrors) {
         for rule in rules.items() {
             matching::rule(rule, errors);
         }
-        matching::conditions(hook.get("matchConditions"), Params::None, errors);
         one_of(hook.get("failurePolicy"), errors, &["Fail", "Ignore"]);
         one_of(hook.get("matchPolicy"), errors, &["Equivalent", "Exact"]);
         let effects = hook.get("sideEffects");
@@ -67,14 +66,35 @@ fn webhooks(list: At<'_>, errors: &mut FieldErrors) {
             (true, false) => url(client.get("url"), errors),
             (false, true) => {
                 let service = client.get("service");
-                for field in ["name", "namespace"] {
-                    if service.get(field).is_empty() {
+                // Each is said to lack what the other lacks: Kubernetes takes one for the other.
+                for (field, lacking) in [("name", "namespace"), ("namespace", "name")] {
+                    if service.get(lacking).is_empty() {
                         service.get(field).required(errors, "");
                     }
                 }
             }
             _ => client.required(errors, "exactly one of url or service is required"),
         }
+        matching::conditions(hook.get("matchConditions"), Params::None, errors);
+        review_versions(hook.get("admissionReviewVersions"), errors);
+    }
+}
+
+/// The versions of AdmissionReview that a webhook understands, of which one must be Kubernetes'.
+fn review_versions(list: At<'_>, errors: &mut FieldErrors) {
+    if list.is_empty() {
+        return list.required(errors, "must specify one of v1, v1beta1");
+    }
+    let mut seen = HashSet::new();
+    for version in list.items() {
+        if !seen.insert(version.text()) {
+            version.invalid(errors, "duplicate version");
+            continue;
+        }
+        version.invalid_each(errors, names::dns1035_label(version.text()));
+    }
+    if !seen.iter().any(|version| matches!(*version, "v1" | "v1beta1")) {
+        list.invalid(errors, "must include at least one of v1, v1beta1");
     }
 }
 
@@ -92,17 +112,22 @@ fn qualified(name: At<'_>, errors: &mut FieldErrors) {
 
 fn url(at: At<'_>, errors: &mut FieldErrors) {
     let text = at.text();
-    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
+    let (text, query) = text.split_once('?').unwrap_or((text, ""));
+    let starts = |scheme: &str| scheme.starts_with(|one: char| one.is_ascii_alphabetic());
+    let named = |scheme: &str| scheme.chars().all(|one| one.is_ascii_alphanumeric() || "+-.".contains(one));
+    let split = text.split_once(':').filter(|(scheme, _)| starts(scheme) && named(scheme));
+    let (scheme, rest) = split.unwrap_or(("", text));
     if scheme != "https" {
         at.invalid_as(errors, scheme, format!("'https' is the only allowed URL scheme; {URL_FORMAT}"));
     }
-    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let host = rest.split('/').next().unwrap_or("");
+    // Only what comes after two slashes is an authority.
+    let authority = rest.strip_prefix("//").map_or("", |rest| rest.split('/').next().unwrap_or(""));
+    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
     if host.is_empty() {
         at.invalid_as(errors, host, format!("host must be specified; {URL_FORMAT}"));
     }
-    if let Some((user, _)) = host.split_once('@') {
+    if let Some(user) = user {
         at.invalid_as(errors, user, "user information is not permitted in the URL");
     }
     if !fragment.is_empty() {

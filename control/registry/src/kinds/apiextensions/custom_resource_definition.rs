@@ -47,7 +47,8 @@ const RULES: Rules = Rules {
         let at = At::object(definition);
         let names = at.get("spec");
         let wanted = format!("{}.{}", names.get("names").get("plural").text(), names.get("group").text());
-        if definition.name() != wanted {
+        // Of no name nothing is said but that there is none.
+        if !definition.name().is_empty() && definition.name() != wanted {
             let path = Path::new("metadata").child("name");
             errors.push(FieldError::invalid(&path, definition.name(), "must be spec.names.plural+\".\"+spec.group"));
         }

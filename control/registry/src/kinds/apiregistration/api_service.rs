@@ -72,7 +72,9 @@ fn validate(_: &Context<'_>, object: &Object) -> FieldErrors {
     let (group, version) = (text("group"), text("version"));
     let mut errors = FieldErrors::new();
     let required = format!("{version}.{group}");
-    if names::path_segment(object.name()).is_empty() && object.name() != required {
+    // Of no name nothing is said but that there is none.
+    let name = object.name();
+    if !name.is_empty() && names::path_segment(name).is_empty() && name != required {
         let path = Path::new("metadata").child("name");
         let why = format!("must be `spec.version+\".\"+spec.group`: {}", go_quote(&required));
         errors.push(FieldError::invalid(&path, object.name(), why));

@@ -20,8 +20,11 @@ const RULES: Rules = Rules {
         let mut errors = FieldErrors::default();
         let at = At::object(object);
         not_negative(at.get("revision"), &mut errors);
-        if !at.get("data").is_set() {
-            at.get("data").required(&mut errors, "data is mandatory");
+        let data = at.get("data");
+        match data.is_set() {
+            false => data.required(&mut errors, "data is mandatory"),
+            true if !data.value().is_object() => data.required(&mut errors, "data must be a valid JSON object"),
+            true => {}
         }
         errors
     }),

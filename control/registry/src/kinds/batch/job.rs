@@ -125,21 +125,11 @@ const CELLS: &[(&str, Cell)] = &[
 ];
 
 fn status(job: &Object) -> &'static str {
-    let is = |type_| condition_is(job, type_, "True");
-    if is("Complete") {
-        "Complete"
-    } else if is("Failed") {
-        "Failed"
-    } else if job.deletion_timestamp().is_some() {
-        "Terminating"
-    } else if is("Suspended") {
-        "Suspended"
-    } else if is("FailureTarget") {
-        "FailureTarget"
-    } else if is("SuccessCriteriaMet") {
-        "SuccessCriteriaMet"
-    } else {
-        "Running"
+    let is = |condition: &&str| condition_is(job, condition, "True");
+    match ["Complete", "Failed"].into_iter().find(is) {
+        Some(over) => over,
+        None if job.deletion_timestamp().is_some() => "Terminating",
+        None => ["Suspended", "FailureTarget", "SuccessCriteriaMet"].into_iter().find(is).unwrap_or("Running"),
     }
 }
 
@@ -204,15 +194,16 @@ fn host_names(job: &Object, errors: &mut FieldErrors) {
 fn whole_spec(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
     spec(ctx, at, errors);
     let selector = at.get("selector");
-    if !selector.is_set() {
-        selector.required(errors, "");
-        return;
+    match selector.is_set() {
+        true => label_selector(selector, errors),
+        false => selector.required(errors, ""),
     }
-    label_selector(selector, errors);
     let template = at.get("template");
     let metadata = template.get("metadata");
     let labels = metadata.get("labels");
-    if selector_is_usable(selector.value()) && !selects(selector.value(), labels.value()) {
+    // None selects nothing.
+    let selected = selector.is_set() && selects(selector.value(), labels.value());
+    if selector_is_usable(selector.value()) && !selected {
         labels.invalid(errors, "`selector` does not match template `labels`");
     }
 }
@@ -451,12 +442,18 @@ fn validate_update(ctx: &Context<'_>, job: &Object, old: &Object) -> FieldErrors
         return errors;
     }
     let (spec, old_spec) = (at.get("spec"), old_at.get("spec"));
+    generated_selector(job, &mut errors);
     whole_spec(ctx, spec, &mut errors);
+    host_names(job, &mut errors);
     let (completions, parallelism) = (spec.get("completions"), spec.get("parallelism"));
     // An indexed Job may be resized in both at once.
-    let elastic = spec.get("completionMode").text() == INDEXED && completions.value() == parallelism.value();
-    if !elastic {
+    if spec.get("completionMode").text() != INDEXED {
         fixed(spec, old_spec, &["completions"], &mut errors);
+    } else if completions.is_set()
+        && completions.value() != old_spec.get("completions").value()
+        && completions.value() != parallelism.value()
+    {
+        completions.invalid(&mut errors, "can only be modified in tandem with spec.parallelism");
     }
     selector_immutable(spec, old_spec, &mut errors);
     template_immutable(spec, old_spec, &mut errors);

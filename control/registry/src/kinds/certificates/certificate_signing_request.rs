@@ -27,6 +27,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    name: sampan_api::names::path_segment,
     validate: Some(|_, request| {
         let mut errors = FieldErrors::default();
         spec(At::object(request).get("spec"), &mut errors);

@@ -47,6 +47,11 @@ const RULES: Rules = Rules {
         amounts(at, &mut errors);
         addresses(at, &mut errors);
         assigned_once(at, old, &mut errors);
+        let (spec, old) = (at.get("spec"), old.get("spec"));
+        let outside = spec.get("externalID");
+        if outside.text() != old.get("externalID").text() {
+            outside.forbidden(&mut errors, "may not be updated");
+        }
         taints(at, &mut errors);
         errors
     }),

@@ -78,10 +78,10 @@ const CONFLICTING: [[&str; 2]; 2] = [["BestEffort", "NotBestEffort"], ["Terminat
 
 fn amounts(list: At<'_>, errors: &mut FieldErrors) {
     for (name, amount) in list.entries() {
+        resource_name(amount, name, errors);
         if !name.contains('/') && !is_standard_quota(name) {
             amount.invalid_as(errors, name, "must be a standard resource for quota");
         }
-        resource_name(amount, name, errors);
         resource_quantity(amount, name, errors);
     }
 }

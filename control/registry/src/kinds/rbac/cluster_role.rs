@@ -2,7 +2,7 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use super::super::validation::checks::label_selector;
+use super::super::validation::checks::{label_selector, selector_is_usable};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
 
@@ -34,6 +34,9 @@ const RULES: Rules = Rules {
             }
             for selector in selectors.items() {
                 label_selector(selector, &mut errors);
+                if !selector_is_usable(selector.value()) {
+                    selector.invalid_as(&mut errors, serde_json::Value::Null, "invalid label selector.");
+                }
             }
         }
         errors
