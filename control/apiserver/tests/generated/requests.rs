@@ -129,9 +129,9 @@ impl Run<'_> {
     /// Sends a request. `stored`: the bytes of the object that it is about.
     async fn send(&mut self, what: &str, call: (&str, &str), types: [&str; 2], body: String, stored: usize) -> u16 {
         let ((method, path), [content, accept]) = (call, types);
-        let sent = body.len();
+        let (sent, body) = (body.len(), Bytes::from(body));
         let request = Request::builder().method(method).uri(path).header("content-type", content);
-        let request = request.header("accept", accept).body(Bytes::from(body)).expect("a request");
+        let request = request.header("accept", accept).body(body.clone()).expect("a request");
         let began = cpu();
         let answer = self.world.client.request_bytes(request).await;
         for _ in 0..YIELDS {
@@ -144,6 +144,10 @@ impl Run<'_> {
             Ok(answer) => (200, if creates { stored.max(answer.len()) } else { stored }),
             // Its defaults alone were as long as they may be.
             Err(Error::Api(status)) if status.code == 413 && creates => (413, stored.max(DEFAULTS_BYTES_MAX)),
+            // It is looked at with its defaults, as it would be stored.
+            Err(Error::Api(status)) if status.code == 422 && creates => {
+                (422, stored.max(defaulted(&self.case.target, &body)))
+            }
             Err(Error::Api(status)) => (status.code, stored),
             // The client's own bound for what it reads.
             Err(Error::TooLarge { .. }) => (0, stored),
@@ -203,7 +207,7 @@ impl Run<'_> {
         let text = target.object(place, kept, 1000).to_string();
         let code = self.send("create", ("POST", &collection), json, text.clone(), text.len()).await;
         // A text that is none of its type is refused as it is read: then that is all there is to cost.
-        let Some(mut object) = decoded(target, &text) else { return };
+        let Some(mut object) = decoded(target, text.as_bytes()) else { return };
         if matches!(kept, Long::Text(_)) {
             return self.world.forget(target).await;
         }
@@ -219,7 +223,8 @@ impl Run<'_> {
             part *= 2;
             let Some(shorter) = self.case.of(sizes.object / part) else { return };
             kept = shorter;
-            object = decoded(target, &target.object(place, kept, 1000).to_string()).expect("as the longer one");
+            let shorter = target.object(place, kept, 1000).to_string();
+            object = decoded(target, shorter.as_bytes()).expect("as the longer one");
         };
         let other = target.object(place, kept, 2000);
         // Equal elements differ in what is looked for among them, not in how they are patched.
@@ -248,7 +253,16 @@ impl Run<'_> {
     }
 }
 
-fn decoded(target: &Target, text: &str) -> Option<Object> {
-    let decoded = sampan_schema::json::decode(Schema::builtin(), target.type_id, text.as_bytes()).ok()?;
+/// Bytes of the object that a body is, with its defaults.
+fn defaulted(target: &Target, body: &[u8]) -> usize {
+    let Some(mut object) = decoded(target, body) else { return 0 };
+    match sampan_schema::default::apply(Schema::builtin(), target.type_id, object.fields_mut()) {
+        Ok(()) => object.into_value().to_string().len(),
+        Err(_) => DEFAULTS_BYTES_MAX,
+    }
+}
+
+fn decoded(target: &Target, text: &[u8]) -> Option<Object> {
+    let decoded = sampan_schema::json::decode(Schema::builtin(), target.type_id, text).ok()?;
     Object::from_value(decoded.value)
 }
