@@ -7,7 +7,7 @@ use crate::data_dir::DataDir;
 use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start;
 use crate::followed;
-use crate::health::{Ready, StoreCheck};
+use crate::health::{self, Ready, StoreCheck};
 use crate::metrics;
 use crate::nodes::{self, OwnNode};
 use crate::process;
@@ -16,7 +16,9 @@ use crate::rules::RbacRules;
 use crate::scheduling;
 use anyhow::{Context, bail};
 use sampan_api::{Authorizer, UserInfo};
-use sampan_apiserver::{Action, Anonymous, ApiServer, ApiService, Metrics, documents, of_tokens, serve};
+use sampan_apiserver::{
+    Action, Anonymous, ApiServer, ApiService, Check, Metrics, documents, of_components, of_tokens, serve,
+};
 use sampan_auth::bootstrap_tokens::BootstrapTokens;
 use sampan_auth::certificates::ClientCertificates;
 use sampan_auth::node::NodeAuthorizer;
@@ -99,10 +101,10 @@ impl Cluster {
             admission: Arc::new(guards.admission.clone()),
             nodes: Arc::new(node_connector.clone()),
             backends: Arc::new(others.clone()),
-            actions: actions(&tokens, &bearers, &explain),
+            actions: actions(&tokens, &bearers, &explain, health::components(config, &store)),
             rules: Some(Arc::new(guards.rules.clone())),
             routes: tokens.documents(&server_url(address)).into_iter().map(documents::route).collect(),
-            checks: vec![Arc::new(ready.clone()), Arc::new(StoreCheck(store.clone()))],
+            checks: vec![Arc::new(ready.clone()), Arc::new(StoreCheck { name: "etcd", store: store.clone() })],
             anonymous: if config.authentication.anonymous { Anonymous::All } else { Anonymous::Health },
             version: VERSION.into(),
         })?;
@@ -417,10 +419,12 @@ fn actions(
     tokens: &Arc<ServiceAccountTokens>,
     bearers: &Arc<BearerTokens>,
     explain: &scheduling::Explain,
+    components: Vec<Arc<dyn Check>>,
 ) -> Vec<(String, Arc<dyn Action>)> {
     let explain: Arc<dyn Action> = Arc::new(explain.clone());
     let mut all = vec![(scheduling::EXPLAIN_ACTION.to_owned(), explain)];
     all.extend(of_tokens(tokens.clone(), bearers.clone()));
+    all.push(of_components(components));
     all
 }
 

@@ -105,7 +105,7 @@ pub struct RecordParts {
     pub fields: Arc<[(&'static str, String)]>,
     /// The identity and the request behind this state.
     pub writer: Arc<Writer>,
-    /// The encoded object without `metadata.resourceVersion`. It begins `{"apiVersion":"…","kind":"…","metadata":{`.
+    /// The encoded object without `metadata.resourceVersion`. It begins with its type in either order, and `"metadata":{`.
     pub json: Bytes,
     /// Offset of the members after `apiVersion` and `kind`, bytes: an item of a list is `{` and the rest from here.
     pub type_meta_end: u32,
@@ -132,7 +132,8 @@ impl std::ops::Deref for Record {
 impl Record {
     /// A record of these parts.
     pub fn new(parts: RecordParts) -> Self {
-        debug_assert!(parts.json.starts_with(b"{\"apiVersion\":\""), "the encoding begins with its type");
+        let begin: [&[u8]; 2] = [b"{\"kind\":\"", b"{\"apiVersion\":\""];
+        debug_assert!(begin.iter().any(|one| parts.json.starts_with(one)), "the encoding begins with its type");
         debug_assert!(parts.json[..parts.rv_offset as usize].ends_with(b"\"metadata\":{"));
         Self { parts, protobuf: OnceLock::new(), typed: OnceLock::new() }
     }

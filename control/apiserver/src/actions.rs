@@ -3,11 +3,13 @@
 mod batch;
 mod binding;
 mod changes;
+mod components;
 mod eviction;
 mod review;
 mod scale;
 mod token;
 
+pub use components::of_components;
 pub use token::of_tokens;
 
 use crate::ask::Ask;

@@ -81,7 +81,8 @@ pub(crate) struct Documents(Mutex<Option<Arc<Made>>>);
 
 impl Documents {
     fn of(&self, core: &Core) -> Arc<Made> {
-        let (table, known, remote) = (core.registry.table(), core.aggregation.known(), core.aggregation.remote());
+        let (table, known, remote) =
+            (core.registry.table().announced(), core.aggregation.known(), core.aggregation.remote());
         let mut made = self.0.lock();
         let is_same = |made: &&Arc<Made>| {
             Arc::ptr_eq(&made.table, &table) && Arc::ptr_eq(&made.known, &known) && Arc::ptr_eq(&made.remote, &remote)

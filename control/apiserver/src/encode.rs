@@ -9,6 +9,7 @@ use bytes::Bytes;
 use sampan_api::{Record, RecordEvent, Status};
 use sampan_registry::{Resource, Selection};
 use sampan_schema::{ObjectType, meta, protobuf, yaml};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -257,8 +258,11 @@ pub(crate) fn unencodable(error: &dyn std::error::Error) -> Status {
     Status::internal(&format!("the answer could not be encoded: {error}"))
 }
 
-/// `{"resourceVersion":"N"}`
+/// `{"resourceVersion":"N"}`; of what is in no revision, `{}`.
 fn revision_metadata(revision: u64) -> Vec<u8> {
+    if revision == 0 {
+        return b"{}".to_vec();
+    }
     let mut out = b"{\"resourceVersion\":\"".to_vec();
     out.extend_from_slice(itoa::Buffer::new().format(revision).as_bytes());
     out.extend_from_slice(b"\"}");
@@ -283,9 +287,27 @@ pub(crate) fn list_metadata(encoder: &Encoder, list: &Selection) -> Vec<u8> {
     out
 }
 
+/// An object in Go's order of members: its type before all others, `kind` first.
+struct Typed<'v>(&'v Value);
+
+impl Serialize for Typed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const TYPE: [&str; 2] = ["kind", "apiVersion"];
+        let Value::Object(members) = self.0 else { return self.0.serialize(serializer) };
+        let mut map = serializer.serialize_map(Some(members.len()))?;
+        for (name, value) in TYPE.iter().filter_map(|name| members.get_key_value(*name)) {
+            map.serialize_entry(name, value)?;
+        }
+        for (name, value) in members.iter().filter(|(name, _)| !TYPE.contains(&name.as_str())) {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
 /// Indented by two, without a newline at the end, as Go's encoder leaves it.
 pub fn pretty(value: &Value) -> Vec<u8> {
-    serde_json::to_vec_pretty(value).unwrap_or_default()
+    serde_json::to_vec_pretty(&Typed(value)).unwrap_or_default()
 }
 
 /// Any other object (Status, discovery, a Scale) in the format asked for. What has no type with a protobuf form is written
@@ -296,13 +318,13 @@ pub fn value(output: Output, ty: Option<&ObjectType>, value: &Value) -> (&'stati
             Ok(bytes) => (Format::Protobuf.media_type(), bytes.into()),
             Err(error) => {
                 tracing::error!(%error, "no protobuf form");
-                (Format::Json.media_type(), serde_json::to_vec(value).unwrap_or_default().into())
+                (Format::Json.media_type(), serde_json::to_vec(&Typed(value)).unwrap_or_default().into())
             }
         },
         (Format::Yaml, _) => (Format::Yaml.media_type(), yaml::encode(value).into()),
         _ if output.pretty => (Format::Json.media_type(), pretty(value).into()),
         _ => {
-            let mut bytes = serde_json::to_vec(value).unwrap_or_default();
+            let mut bytes = serde_json::to_vec(&Typed(value)).unwrap_or_default();
             bytes.push(b'\n');
             (Format::Json.media_type(), bytes.into())
         }

@@ -57,7 +57,7 @@ pub mod table;
 mod verbs;
 mod websocket;
 
-pub use crate::actions::{Action, of_tokens};
+pub use crate::actions::{Action, of_components, of_tokens};
 pub use crate::aggregation::{Backend, Backends, NoBackends};
 pub use crate::ask::Ask;
 pub use crate::body::Body;

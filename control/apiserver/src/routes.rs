@@ -181,7 +181,7 @@ fn paths(core: &Core, prefixes: &[String]) -> Vec<String> {
         ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
             .map(str::to_owned)
             .into();
-    for row in core.registry.table().iter() {
+    for row in core.registry.table().announced().iter() {
         let gv = row.gvr().base_path();
         if let Some((group, _)) = gv.rsplit_once('/') {
             paths.push(group.to_owned());

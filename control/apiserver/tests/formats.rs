@@ -2,14 +2,17 @@
 
 mod support;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::Request;
 use http_body_util::BodyExt;
-use sampan_apiserver::body;
+use sampan_apiserver::{Check, body, of_components};
 use sampan_env::Env;
+use sampan_testing::server::Parts;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use support::{CONFIG_MAPS, Masters, config_map, server, server_in};
+use support::{CONFIG_MAPS, Masters, config_map, server, server_in, server_with};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
@@ -78,7 +81,10 @@ async fn objects_are_shown_as_asked() {
     assert_eq!((refused.code, refused.header("content-type")), (404, PROTOBUF));
 
     let pretty = server.get(&format!("{path}?pretty=true")).await.text();
-    assert!(pretty.starts_with("{\n  \"apiVersion\""), "{pretty}");
+    assert!(pretty.starts_with("{\n  \"kind\": \"ConfigMap\",\n  \"apiVersion\": \"v1\",\n  \"metadata\""), "{pretty}");
+    // What no object is begins in the same way.
+    let refused = server.get(&format!("{CONFIG_MAPS}/nope")).await.text();
+    assert!(refused.starts_with("{\"kind\":\"Status\",\"apiVersion\":\"v1\","), "{refused}");
     assert_eq!(get(&path, "application/*").await.code, 406);
 }
 
@@ -207,4 +213,49 @@ async fn ages_in_a_watch_are_those_of_the_moment() {
     tokio::time::sleep(Duration::from_secs(100)).await;
     server.call("PATCH", &format!("{CONFIG_MAPS}/a"), r#"{"data":{"k":"w"}}"#).await;
     assert_eq!(age().await, "100s");
+}
+
+/// A component that is well, or what is wrong with it.
+struct Component(&'static str, Result<(), &'static str>);
+
+impl Check for Component {
+    fn name(&self) -> &str {
+        self.0
+    }
+    fn check(&self) -> BoxFuture<'_, Result<(), String>> {
+        std::future::ready(self.1.map_err(str::to_owned)).boxed()
+    }
+}
+
+/// As v1.35 answers them, but for the words of a connection that is refused there.
+#[tokio::test]
+async fn components_are_asked_when_they_are_read() {
+    let components: Vec<Arc<dyn Check>> =
+        vec![Arc::new(Component("scheduler", Err("it does not run"))), Arc::new(Component("etcd-0", Ok(())))];
+    let parts =
+        Parts { actions: vec![of_components(components)], authorizer: Arc::new(Masters), ..Parts::new(Env::system()) };
+    let server = server_with(parts).await;
+    let get = async |path: &str, accept: &str| server.call_with("GET", path, &[("accept", accept)], "").await;
+    const PATH: &str = "/api/v1/componentstatuses";
+    let scheduler = json!({"metadata": {"name": "scheduler"},
+        "conditions": [{"type": "Healthy", "status": "False", "message": "it does not run"}]});
+    let store =
+        json!({"metadata": {"name": "etcd-0"}, "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}]});
+    let list =
+        |items: Value| json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items});
+    let check = async |query: &str, items: Value| {
+        let answer = get(&format!("{PATH}{query}"), "application/json").await;
+        assert_eq!(answer.json(), list(items), "{query}");
+    };
+    check("", json!([scheduler, store])).await;
+    check("?limit=1", json!([scheduler, store])).await;
+    check("?fieldSelector=metadata.name%3Detcd-0", json!([store])).await;
+    check("?labelSelector=a%3Db", json!([])).await;
+    let mut one = store.clone();
+    (one["kind"], one["apiVersion"]) = (json!("ComponentStatus"), json!("v1"));
+    assert_eq!(get(&format!("{PATH}/etcd-0"), "application/json").await.json(), one);
+    let none = get(&format!("{PATH}/none"), "application/json").await.json();
+    assert_eq!(none["message"], "componentstatus \"none\" not found");
+    let table = get(PATH, TABLE).await.json();
+    assert_eq!(table["rows"][0]["cells"], json!(["scheduler", "Unhealthy", "it does not run", ""]));
 }

@@ -23,14 +23,38 @@ struct Encoded {
     rv_offset: u32,
 }
 
-/// Writes `{"apiVersion":..,"kind":..,"metadata":{` and the rest in lexical order, `metadata.resourceVersion` left out.
-fn encode(object: &Object, size: usize) -> Result<Encoded, serde_json::Error> {
+/// The member that an object begins with, as Go writes it: the type's first of a typed object, the lexically first of a custom
+/// resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    Kind,
+    ApiVersion,
+}
+
+impl First {
+    pub(crate) fn of(row: &Resource) -> Self {
+        if row.defined { Self::ApiVersion } else { Self::Kind }
+    }
+
+    /// Writes the beginning of an object: `{"kind":..,"apiVersion":..,` or the other way around.
+    fn begin(self, out: &mut Vec<u8>, api_version: &str, kind: &str) -> Result<(), serde_json::Error> {
+        let (first, second) = match self {
+            Self::Kind => (("{\"kind\":", kind), (",\"apiVersion\":", api_version)),
+            Self::ApiVersion => (("{\"apiVersion\":", api_version), (",\"kind\":", kind)),
+        };
+        for (name, value) in [first, second] {
+            out.extend_from_slice(name.as_bytes());
+            serde_json::to_writer(&mut *out, value)?;
+        }
+        out.push(b',');
+        Ok(())
+    }
+}
+
+/// Writes the type, `"metadata":{` and the rest in lexical order, `metadata.resourceVersion` left out.
+fn encode(object: &Object, first: First, size: usize) -> Result<Encoded, serde_json::Error> {
     let mut out: Vec<u8> = Vec::with_capacity(size);
-    out.extend_from_slice(b"{\"apiVersion\":");
-    serde_json::to_writer(&mut out, object.api_version())?;
-    out.extend_from_slice(b",\"kind\":");
-    serde_json::to_writer(&mut out, object.kind())?;
-    out.push(b',');
+    first.begin(&mut out, object.api_version(), object.kind())?;
     let type_meta_end = out.len() as u32;
     out.extend_from_slice(b"\"metadata\":{");
     let rv_offset = out.len() as u32;
@@ -91,7 +115,7 @@ pub(crate) fn draft(
     writer: Option<Arc<Writer>>,
     size_hint: usize,
 ) -> Result<Draft, serde_json::Error> {
-    let Encoded { json, type_meta_end, rv_offset } = encode(object, size_hint)?;
+    let Encoded { json, type_meta_end, rv_offset } = encode(object, index.first, size_hint)?;
     Ok(Draft {
         api_version: object.api_version().into(),
         kind: object.kind().into(),
@@ -147,7 +171,7 @@ pub(crate) fn convert(record: &Record, row: &Resource, stored_as: &StoredAs) -> 
     let mut object = record.object();
     (stored_as.from_storage)(&mut object);
     object.set_gvk(&row.gvk());
-    let Encoded { json, type_meta_end, rv_offset } = encode(&object, record.json.len() + 64)?;
+    let Encoded { json, type_meta_end, rv_offset } = encode(&object, First::of(row), record.json.len() + 64)?;
     let mut parts = RecordParts::clone(record);
     parts.api_version = object.api_version().into();
     parts.kind = object.kind().into();
@@ -260,11 +284,12 @@ impl StoredDecoder {
 impl Decoder for StoredDecoder {
     fn decode(&self, prefix: &str, value: &Bytes) -> Result<Draft, String> {
         let mut json = self.codec.open(prefix, value.clone()).map_err(|error| error.to_string())?;
-        if let Some(settle) = self.index(prefix).and_then(|index| index.settle.clone()) {
+        let settled = self.index(prefix).and_then(|index| Some((index.settle.clone()?, index.first)));
+        if let Some((settle, first)) = settled {
             let value: Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
             let mut object = Object::from_value(value).ok_or("it is no object")?;
             settle(&mut object);
-            json = encode(&object, json.len() + 64).map_err(|error| error.to_string())?.json;
+            json = encode(&object, first, json.len() + 64).map_err(|error| error.to_string())?.json;
         }
         let head: Head = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
         let index = self.index(prefix);
@@ -299,17 +324,16 @@ impl Decoder for StoredDecoder {
     }
 }
 
-/// The offsets in bytes that [`encode`] wrote; `None` if it did not write them.
+/// The offsets in bytes that [`encode`] wrote; `None` if it did not write them. What an earlier build stored may begin with the
+/// other member.
 fn offsets(json: &[u8], head: &Head) -> Option<(u32, u32)> {
-    let mut begin = Vec::with_capacity(128);
-    begin.extend_from_slice(b"{\"apiVersion\":");
-    serde_json::to_writer(&mut begin, &head.api_version).ok()?;
-    begin.extend_from_slice(b",\"kind\":");
-    serde_json::to_writer(&mut begin, &head.kind).ok()?;
-    begin.push(b',');
-    let type_meta_end = begin.len();
-    begin.extend_from_slice(b"\"metadata\":{");
-    json.starts_with(&begin).then_some((type_meta_end as u32, begin.len() as u32))
+    [First::Kind, First::ApiVersion].into_iter().find_map(|first| {
+        let mut begin = Vec::with_capacity(128);
+        first.begin(&mut begin, &head.api_version, &head.kind).ok()?;
+        let type_meta_end = begin.len();
+        begin.extend_from_slice(b"\"metadata\":{");
+        json.starts_with(&begin).then_some((type_meta_end as u32, begin.len() as u32))
+    })
 }
 
 #[cfg(test)]
@@ -338,14 +362,36 @@ mod tests {
             json!({"spec": {"color": "red\n"}, "kind": "Thing", "apiVersion": "v1", "aaa": 1,
                 "metadata": {"resourceVersion": "7", "name": "x", "uid": "u", "labels": {"a": "b"},
                 "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "pu"}]}}),
-            r#"{"apiVersion":"v1","kind":"Thing","metadata":{"labels":{"a":"b"},"name":"x","ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"p","uid":"pu"}],"uid":"u"},"aaa":1,"spec":{"color":"red\n"}}"#,
+            r#"{"kind":"Thing","apiVersion":"v1","metadata":{"labels":{"a":"b"},"name":"x","ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"p","uid":"pu"}],"uid":"u"},"aaa":1,"spec":{"color":"red\n"}}"#,
         );
-        check(json!({"kind": "Thing", "apiVersion": "v1"}), r#"{"apiVersion":"v1","kind":"Thing","metadata":{}}"#);
+        check(json!({"kind": "Thing", "apiVersion": "v1"}), r#"{"kind":"Thing","apiVersion":"v1","metadata":{}}"#);
         check(
             json!({"kind": "Thing", "apiVersion": "v1", "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z",
                 "finalizers": ["a/b", "foregroundDeletion"]}}),
-            r#"{"apiVersion":"v1","kind":"Thing","metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["a/b","foregroundDeletion"]}}"#,
+            r#"{"kind":"Thing","apiVersion":"v1","metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["a/b","foregroundDeletion"]}}"#,
         );
+    }
+
+    #[test]
+    fn an_object_begins_as_go_begins_it() {
+        let check = |defined: bool, encoded: &str| {
+            let mut row = Resource::new("", "v1", "things", "Thing");
+            row.defined = defined;
+            let decoder = StoredDecoder::new(Arc::new(Plain), &ResourceTable::new([row]).expect("a table"));
+            let index = decoder.index("/registry/core/things/").expect("indexed");
+            let object = Object::from_value(json!({"apiVersion": "v1", "kind": "Thing"})).expect("an object");
+            let draft = draft(&object, &index, None, 0).expect("encodes");
+            assert_eq!(std::str::from_utf8(&draft.json), Ok(encoded));
+            // What was stored in the other order is read too.
+            for stored in [TYPED, CUSTOM] {
+                let back = decoder.decode("/registry/core/things/", &Bytes::from(stored)).expect("decodes");
+                assert_eq!(&back.json[back.rv_offset as usize..], b"}}");
+            }
+        };
+        const TYPED: &str = r#"{"kind":"Thing","apiVersion":"v1","metadata":{}}"#;
+        const CUSTOM: &str = r#"{"apiVersion":"v1","kind":"Thing","metadata":{}}"#;
+        check(false, TYPED);
+        check(true, CUSTOM);
     }
 
     #[test]

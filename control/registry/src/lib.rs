@@ -18,6 +18,7 @@ mod changes;
 mod charge;
 pub mod codec;
 mod compaction;
+mod computed;
 mod continuation;
 mod conversion;
 mod converted;

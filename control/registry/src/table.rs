@@ -1,5 +1,6 @@
 //! All rows, found by what a URL names and by what a body names.
 
+use crate::encode::First;
 use crate::resource::{Body, Convert, Extract, Resource};
 use arc_swap::{ArcSwap, Guard};
 use sampan_api::meta::{GroupVersion, GroupVersionKind, GroupVersionResource};
@@ -17,6 +18,8 @@ pub struct ResourceTable {
     /// group -> version -> resource -> index into `rows`.
     by_resource: HashMap<String, HashMap<String, HashMap<String, usize>>>,
     by_kind: HashMap<GroupVersionKind, usize>,
+    /// What discovery shows of it; `None`: all.
+    announced: Option<Arc<ResourceTable>>,
 }
 
 /// The reason why rows make no table.
@@ -45,7 +48,8 @@ impl ResourceTable {
     }
 
     fn of(rows: Vec<Arc<Resource>>) -> Result<Self, TableError> {
-        let mut table = Self { generation: 0, rows, by_resource: HashMap::new(), by_kind: HashMap::new() };
+        let (by_resource, by_kind) = (HashMap::new(), HashMap::new());
+        let mut table = Self { generation: 0, rows, by_resource, by_kind, announced: None };
         for (index, row) in table.rows.iter().enumerate() {
             let version = table.by_resource.entry(row.group.to_string()).or_default().entry(row.version.to_string());
             if version.or_default().insert(row.resource.to_string(), index).is_some() {
@@ -89,6 +93,18 @@ impl ResourceTable {
     /// This table without the rows that the closure names.
     pub fn without(&self, gone: impl Fn(&Resource) -> bool) -> Result<Self, TableError> {
         Self::of(self.rows.iter().filter(|row| !gone(row)).cloned().collect())
+    }
+
+    /// This table, of which discovery does not show what the closure names: requests find it.
+    pub fn hiding(self, hidden: impl Fn(&Resource) -> bool) -> Result<Self, TableError> {
+        let announced =
+            if self.rows.iter().any(|row| hidden(row)) { Some(Arc::new(self.without(hidden)?)) } else { None };
+        Ok(Self { announced, ..self })
+    }
+
+    /// What discovery shows of this table.
+    pub fn announced(self: &Arc<Self>) -> Arc<Self> {
+        self.announced.as_ref().unwrap_or(self).clone()
     }
 
     /// The number of tables that were current before this one: what is made of a table stays right while it is the same.
@@ -224,6 +240,8 @@ pub(crate) struct Index {
     pub(crate) dispatch: Arc<[&'static str]>,
     /// Brings what is read from the store into the form of the row: [`Resource::settle`].
     pub(crate) settle: Option<Convert>,
+    /// The member that its records' encodings begin with.
+    pub(crate) first: First,
 }
 
 impl Index {
@@ -237,7 +255,7 @@ impl Index {
                 dispatch.push(label);
             }
         }
-        Self { fields, dispatch: dispatch.into(), settle: row.settle.clone() }
+        Self { fields, dispatch: dispatch.into(), settle: row.settle.clone(), first: First::of(row) }
     }
 
     pub(crate) fn values(&self, object: &Object) -> Arc<[(&'static str, String)]> {

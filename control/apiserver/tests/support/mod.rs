@@ -69,13 +69,17 @@ pub async fn server_in(env: Env, authorizer: Arc<dyn Authorizer>) -> Server {
 
 /// The same with that admission. Whoever shows the token `as:NAME` is NAME, for a few names.
 pub async fn server_of(env: Env, authorizer: Arc<dyn Authorizer>, admission: Arc<dyn Admission>) -> Server {
+    server_with(Parts { authorizer, admission, ..Parts::new(env) }).await
+}
+
+/// The server of these parts, with those users.
+pub async fn server_with(parts: Parts) -> Server {
     let someone = |name: &str| UserInfo::new(name, Vec::<String>::new());
     let mut users = vec![("admin".to_owned(), admin()), ("user".to_owned(), someone("user"))];
     let names = ["bad", "slow", "other", "reader", "reader-0", "reader-1", "reader-2", "reader-3"];
     users.extend(names.map(|name| (format!("as:{name}"), someone(name))));
     let users = users.iter().map(|(token, user)| (token.as_str(), user.clone()));
-    let parts = Parts { authenticator: Arc::new(Tokens::new(users)), authorizer, admission, ..Parts::new(env) };
-    let server = parts.start().await;
+    let server = Parts { authenticator: Arc::new(Tokens::new(users)), ..parts }.start().await;
     Server {
         service: server.service,
         registry: server.registry,

@@ -35,6 +35,8 @@ struct Defined {
     /// Hash of what its rows are made of.
     source: [u8; 32],
     rows: Vec<Arc<Resource>>,
+    /// Whether discovery shows it: whoever finds it there may take for granted that its status is written.
+    announced: bool,
 }
 
 struct Served {
@@ -103,9 +105,10 @@ impl Served {
     /// Takes a definition. Whether its rows are others than before.
     async fn take(&mut self, record: &Arc<Record>) -> bool {
         let definition = record.object();
-        let source = source(&definition);
-        if self.definitions.get(&record.key.name).is_some_and(|known| known.source == source) {
-            return false;
+        let (source, announced) = (source(&definition), rows::is_true(&definition, "Established"));
+        if let Some(known) = self.definitions.get_mut(&record.key.name).filter(|known| known.source == source) {
+            let before = std::mem::replace(&mut known.announced, announced);
+            return before != announced && !known.rows.is_empty();
         }
         // A schema can be long.
         let made = sampan_env::blocking(move || rows::of_definition(&definition)).await;
@@ -116,7 +119,7 @@ impl Served {
                 Vec::new()
             }
         };
-        let before = self.definitions.insert(record.key.name.clone(), Defined { source, rows });
+        let before = self.definitions.insert(record.key.name.clone(), Defined { source, rows, announced });
         let now = self.definitions.get(&record.key.name).is_some_and(|defined| !defined.rows.is_empty());
         now || before.is_some_and(|before| !before.rows.is_empty())
     }
@@ -133,7 +136,14 @@ impl Served {
             a.group.cmp(&b.group).then_with(by_version).then_with(|| a.resource.cmp(&b.resource))
         });
         rows.dedup_by(|b, a| a.group == b.group && a.version == b.version && a.resource == b.resource);
-        let table = self.base.with(rows).map_err(|error| Error::Internal(error.to_string()))?;
+        let hidden: HashSet<(&str, &str)> = {
+            let hidden = self.definitions.values().filter(|defined| !defined.announced);
+            hidden.flat_map(|defined| &defined.rows).map(|row| (row.group.as_ref(), row.resource.as_ref())).collect()
+        };
+        let table = self.base.with(rows).and_then(|table| {
+            table.hiding(|row| row.defined && hidden.contains(&(row.group.as_ref(), row.resource.as_ref())))
+        });
+        let table = table.map_err(|error| Error::Internal(error.to_string()))?;
         self.registry.use_table(table).await
     }
 }

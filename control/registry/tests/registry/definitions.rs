@@ -180,6 +180,10 @@ async fn another_schema_is_in_force_for_what_is_stored_too() {
 async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are_gone() {
     let world = World::new().await;
     world.define(json!([version("v1", true, sized(1))])).await;
+    let mut changes = world.registry.table_changes();
+    // Requests find it by its accepted names; discovery shows it once its status is written to the end.
+    let is_shown = |table: Arc<ResourceTable>| table.announced().lookup("example.com", "v1", "widgets").is_some();
+    assert!(!is_shown(changes.table()));
     world
         .change("widgets.example.com", "status", |definition| {
             definition.set(
@@ -190,7 +194,7 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
         })
         .await
         .expect("established");
-    let mut changes = world.registry.table_changes();
+    while !is_shown(changes.changed().await) {}
     let before = changes.table();
     let row = world.definitions();
     let gone = world.registry.delete(&world.caller(), &row, "", "widgets.example.com", &Default::default()).await;

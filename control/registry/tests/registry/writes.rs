@@ -24,7 +24,7 @@ async fn a_creation_fills_in_what_the_server_sets() {
             "spec": {"color": "red", "size": 1, "warn": "careful"}, "status": {},
         })
     );
-    assert!(record.json.starts_with(br#"{"apiVersion":"toys/v2","kind":"Widget","metadata":{"#));
+    assert!(record.json.starts_with(br#"{"kind":"Widget","apiVersion":"toys/v2","metadata":{"#));
     assert_eq!((record.field("spec.color"), &*record.writer.user), (Some("red"), "ann"));
     assert_eq!(world.warnings.take(), ["careful"]);
     assert_eq!(world.get("v2/widgets", "a").await.expect("there").to_json(), record.to_json());

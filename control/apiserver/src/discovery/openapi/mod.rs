@@ -144,7 +144,7 @@ impl OpenApi {
 
     /// The index: each document's address, which changes with its content.
     async fn index(self: Arc<Self>, core: &Arc<Core>, parts: &Parts, flow: u64) -> Result<Response<Body>, Status> {
-        let (table, version) = (core.registry.table(), core.version.clone());
+        let (table, version) = (core.registry.table().announced(), core.version.clone());
         let (known, remote) = (core.aggregation.known(), core.aggregation.remote());
         let index = self.work(core, flow, move |this| {
             let all = document::parts(&table);
@@ -189,7 +189,7 @@ impl OpenApi {
         flow: u64,
         path: &str,
     ) -> Result<Response<Body>, Status> {
-        let all = document::parts(&core.registry.table());
+        let all = document::parts(&core.registry.table().announced());
         let Some(part) = all.get(path).cloned() else { return Ok(respond::page_not_found()) };
         let Some((encoding, content_type)) = encoding(parts, PROTOBUF_3) else {
             return Ok(respond::bytes(406, respond::TEXT, Bytes::new()));
@@ -228,7 +228,7 @@ impl OpenApi {
         let Some((encoding, content_type)) = encoding(parts, PROTOBUF_2) else {
             return Ok(respond::bytes(406, respond::TEXT, Bytes::new()));
         };
-        let (table, version) = (core.registry.table(), core.version.clone());
+        let (table, version) = (core.registry.table().announced(), core.version.clone());
         let coding = respond::coding(&parts.headers);
         let found = self.work(core, flow, move |this| {
             let all = document::parts(&table);
