@@ -5,6 +5,7 @@
 
 pub mod measure;
 pub mod policies;
+pub mod program;
 pub mod scheduling;
 
 use serde_json::Value;
@@ -69,12 +70,27 @@ fn give(path: &Path) -> std::io::Result<()> {
     }
 }
 
+fn tools() -> PathBuf {
+    std::env::var_os("SAMPAN_TOOLS").map_or_else(|| target().join("tools"), PathBuf::from)
+}
+
 /// A program that `cargo xtask tools` made.
 pub fn tool(name: &str) -> PathBuf {
-    let folder = std::env::var_os("SAMPAN_TOOLS").map_or_else(|| target().join("tools"), PathBuf::from);
-    let path = folder.join(name);
+    let path = tools().join(name);
     assert!(path.exists(), "{} is not there: run `cargo xtask tools` first", path.display());
     path
+}
+
+/// The folder of Kubernetes' own `kube-apiserver` and `etcd`: SAMPAN_KUBERNETES, else that of the tools. `None`: it says `none`,
+/// or nothing is there.
+pub fn kubernetes() -> Option<PathBuf> {
+    let folder = std::env::var_os("SAMPAN_KUBERNETES").map_or_else(|| tools().join("kubernetes"), PathBuf::from);
+    folder.join("kube-apiserver").exists().then_some(folder)
+}
+
+/// Whether the long oracles are asked for: SAMPAN_TIER=nightly.
+pub fn is_nightly() -> bool {
+    std::env::var("SAMPAN_TIER").is_ok_and(|tier| tier == "nightly")
 }
 
 /// A table of `bench/ratchet.toml`: names and numbers. Fails the test where there is none.

@@ -1,14 +1,15 @@
 //! `sampan envtest` under those who use it: controller-runtime's own suite and a project as kubebuilder scaffolds it, neither of them
 //! changed, and the time and memory that its servers take.
 //!
-//! `envtest.tsv` names the suites, `cargo xtask tools` builds them. SAMPAN_TIER=nightly.
+//! `envtest.tsv` names the suites, `cargo xtask tools` builds them. SAMPAN_TIER=nightly; where the programs of Kubernetes are at
+//! hand (SAMPAN_KUBERNETES), each suite runs against them too, in turn.
 
 use bytes::Bytes;
 use http::{Method, Request};
 use sampan_client::{CertificateAuthority, Client, Credentials, RemoteConfig};
 use sampan_env::{Env, Tasks};
 use sampan_tests::measure::resident_kib;
-use sampan_tests::{PATIENCE, binary, now, tool};
+use sampan_tests::{PATIENCE, binary, is_nightly, kubernetes, now, tool};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -26,16 +27,24 @@ const MANY: usize = 20;
 /// Memory that a server holds when it is ready.
 const RESIDENT_KIB_MAX: u64 = 40 * 1024;
 
-fn nightly() -> bool {
-    std::env::var("SAMPAN_TIER").is_ok_and(|tier| tier == "nightly")
-}
-
 /// What `sampan envtest` writes.
 fn assets(folder: &Path) -> PathBuf {
     let assets = folder.join("assets");
     let output = Command::new(binary()).arg("envtest").arg(&assets).output().expect("the binary is built");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assets
+}
+
+/// The programs of Kubernetes itself in the same form; `None`: nobody says where they are.
+fn assets_of_kubernetes(folder: &Path) -> Option<PathBuf> {
+    let programs = kubernetes()?;
+    let assets = folder.join("kubernetes");
+    std::fs::create_dir(&assets).expect("a folder");
+    let own = ["kube-apiserver", "etcd"].map(|name| (name, programs.join(name)));
+    for (name, program) in own.into_iter().chain([("kubectl", tool("kubectl-1.35"))]) {
+        std::os::unix::fs::symlink(program, assets.join(name)).expect("a link");
+    }
+    Some(assets)
 }
 
 /// A package's tests.
@@ -141,11 +150,11 @@ fn verdicts_are_read_out_of_logs_and_reports() {
 
 #[test]
 fn suites_of_those_who_write_operators() {
-    if !nightly() {
+    if !is_nightly() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let assets = assets(folder.path());
+    let (assets, peer) = (assets(folder.path()), assets_of_kubernetes(folder.path()));
     let lines: Vec<Vec<&str>> = include_str!("envtest.tsv").lines().map(|line| line.split('\t').collect()).collect();
     let of = |word: &str, source: &str, package: &str| {
         let own = lines.iter().filter(|line| line.get(..3) == Some(&[word, source, package]));
@@ -157,6 +166,11 @@ fn suites_of_those_who_write_operators() {
         let suite = Suite { source, package, skipped: of("skip", source, package) };
         let outcome = suite.run(&assets, folder.path());
         println!("{source} {package}: {} passed in {:.1} s", outcome.passed, outcome.took.as_secs_f64());
+        if let Some(peer) = &peer {
+            let theirs = suite.run(peer, folder.path());
+            let (passed, took) = (theirs.passed, theirs.took.as_secs_f64());
+            println!("  of Kubernetes: {passed} passed in {took:.1} s; failed: {:?}", theirs.failed);
+        }
         assert!(outcome.passed > 0 || !outcome.failed.is_empty(), "{source} {package}: nothing was run");
         passed += outcome.passed;
         took += outcome.took;
@@ -246,7 +260,7 @@ fn start(assets: &Path, count: usize) -> (Duration, u64) {
 
 #[test]
 fn servers_are_ready_at_once_and_small() {
-    if !nightly() {
+    if !is_nightly() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");

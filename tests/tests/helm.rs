@@ -1,7 +1,7 @@
 //! Unmodified Helm 3 and 4 (which applies on the server by default): a chart with a definition of a custom resource is
 //! installed, upgraded, rolled back and taken away. SAMPAN_TIER=nightly.
 
-use sampan_tests::{Sampan, check_all, root, tool};
+use sampan_tests::{Sampan, check_all, is_nightly, root, tool};
 use serde_json::Value;
 use std::process::Command;
 
@@ -61,7 +61,7 @@ impl Helm<'_> {
 
 #[test]
 fn a_chart_with_a_definition() {
-    if !std::env::var("SAMPAN_TIER").is_ok_and(|tier| tier == "nightly") {
+    if !is_nightly() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");

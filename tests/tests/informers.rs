@@ -1,56 +1,23 @@
-//! A client-go informer with default options (protobuf, lists by watch) and the Python client, through a restart of the
-//! server: every write is seen, each once.
+//! A client-go informer with default options (protobuf, lists by watch), the Python client and, with SAMPAN_TIER=nightly, the
+//! JavaScript client, through a restart of the server: every write is seen, each once.
 
 use sampan_api::k8s::api::core::v1::ConfigMap;
 use sampan_client::{Client, DeleteParams, Kubeconfig, Patch};
 use sampan_env::{Env, Tasks};
-use sampan_tests::{Sampan, eventually, root, tool};
+use sampan_tests::program::Program;
+use sampan_tests::{Sampan, eventually, is_nightly, root, tool};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::Command;
 
 const MAPS: usize = 20;
 
-/// A client program that prints a line an event, and what it has printed so far.
-struct Watcher {
-    child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-}
-
-impl Watcher {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("the client starts");
-        let stdout = child.stdout.take().expect("a pipe");
-        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-        let into = lines.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                into.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-            }
-        });
-        Self { child, lines }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// What it has seen of the test's own objects: `(kind, name, resourceVersion)`.
-    fn events(&self) -> Vec<(String, String, String)> {
-        let lines = self.lines();
-        let parts = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>());
-        let own = parts.filter(|parts| parts.len() == 3 && parts[1].starts_with("map-"));
-        own.map(|parts| (parts[0].to_owned(), parts[1].to_owned(), parts[2].to_owned())).collect()
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        self.child.kill().unwrap_or_default();
-        drop(self.child.wait());
-    }
+/// What a client has seen of the test's own objects: `(kind, name, resourceVersion)`.
+fn events(client: &Program) -> Vec<(String, String, String)> {
+    let lines = client.lines();
+    let parts = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>());
+    let own = parts.filter(|parts| parts.len() == 3 && parts[1].starts_with("map-"));
+    own.map(|parts| (parts[0].to_owned(), parts[1].to_owned(), parts[2].to_owned())).collect()
 }
 
 /// Name -> the revisions that its writes got.
@@ -82,7 +49,7 @@ fn through_a_restart(client_program: impl Fn(&Sampan) -> Command) {
     let folder = tempfile::tempdir().expect("a folder");
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver"]);
     let port = sampan.port().to_owned();
-    let watcher = Watcher::start(client_program(&sampan));
+    let watcher = Program::start(client_program(&sampan));
     eventually("the client has synced", || watcher.lines().iter().any(|line| line.starts_with("SYNCED")).then_some(()));
     let mut written = Written::new();
     runtime.block_on(async {
@@ -101,9 +68,9 @@ fn through_a_restart(client_program: impl Fn(&Sampan) -> Command) {
             maps.delete(&format!("map-{i}"), &DeleteParams::default()).await.expect("the deletion");
         }
     });
-    let gone = |watcher: &Watcher| watcher.events().iter().filter(|(kind, _, _)| kind == "DELETED").count();
+    let gone = |watcher: &Program| events(watcher).iter().filter(|(kind, _, _)| kind == "DELETED").count();
     eventually("the client has seen every deletion", || (gone(&watcher) >= MAPS).then_some(()));
-    let events = watcher.events();
+    let events = events(&watcher);
     let distinct: BTreeSet<_> = events.iter().collect();
     assert_eq!(distinct.len(), events.len(), "an event came twice: {events:?}");
     for (name, versions) in &written {
@@ -130,6 +97,19 @@ fn the_python_client_misses_and_doubles_nothing() {
     through_a_restart(|sampan| {
         let mut command = Command::new(tool("python/bin/python"));
         command.arg(root().join("tests/clients/python/watch.py")).arg(&sampan.kubeconfig).arg("default");
+        command
+    });
+}
+
+#[test]
+fn the_javascript_client_misses_and_doubles_nothing() {
+    if !is_nightly() {
+        return;
+    }
+    through_a_restart(|sampan| {
+        let mut command = Command::new("node");
+        command.arg(root().join("tests/clients/javascript/watch.mjs")).arg(tool("javascript/node_modules"));
+        command.arg(&sampan.kubeconfig).arg("default");
         command
     });
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use sampan_client::{Client, Error, Kubeconfig};
 use sampan_env::{Env, Tasks};
-use sampan_tests::{PATIENCE, Sampan, eventually, now, tool};
+use sampan_tests::{PATIENCE, Sampan, eventually, is_nightly, now, tool};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -169,7 +169,7 @@ fn cluster(sampan: &Sampan) -> Cluster {
 
 #[test]
 fn definitions_and_samples_of_operators() {
-    if !std::env::var("SAMPAN_TIER").is_ok_and(|tier| tier == "nightly") {
+    if !is_nightly() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");

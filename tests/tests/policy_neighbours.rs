@@ -10,7 +10,7 @@ use sampan_client::{Change, Client, DeleteParams, InformerSpec, Informers, ListP
 use sampan_env::{Env, Tasks};
 use sampan_tests::measure::{connections, percentile, resident_kib};
 use sampan_tests::policies::{HOSTILE, QUIET, import};
-use sampan_tests::{PATIENCE, Sampan, now, scheduling};
+use sampan_tests::{PATIENCE, Sampan, is_nightly, now, scheduling};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,13 +30,9 @@ const STORED: u64 = 24 << 20;
 /// The same where 8 pods of 2.1 MB are made, told why they wait, and deleted.
 const STORED_OF_LARGE: u64 = 96 << 20;
 
-fn nightly() -> bool {
-    std::env::var("SAMPAN_TIER").is_ok_and(|tier| tier == "nightly")
-}
-
 /// Pods of the stream in one case.
 fn count() -> usize {
-    if nightly() { 400 } else { 60 }
+    if is_nightly() { 400 } else { 60 }
 }
 
 fn of<K: serde::de::DeserializeOwned>(value: Value) -> K {
@@ -198,7 +194,7 @@ impl Cluster {
         self.built_ins_are_well().await;
         let grown = self.stored().saturating_sub(stored);
         let deleted = now();
-        while nightly() && self.resident() > before + LEFT_KIB && now().duration_since(deleted) < GIVEN_BACK {
+        while is_nightly() && self.resident() > before + LEFT_KIB && now().duration_since(deleted) < GIVEN_BACK {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         println!(
@@ -214,7 +210,7 @@ impl Cluster {
             grown >> 10,
         );
         assert!(grown <= stored_max, "{what}: the database grew by {grown} bytes");
-        if nightly() {
+        if is_nightly() {
             assert!(percentile(&took, 99) <= BOUND, "{what}: pods of others wait");
             assert!(self.resident() <= before + LEFT_KIB, "{what}: memory is not given back in {GIVEN_BACK:?}");
         }

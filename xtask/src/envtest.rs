@@ -4,7 +4,6 @@
 use crate::command::run;
 use crate::tools;
 use anyhow::Context;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 const CONTROLLER_RUNTIME: &str = "sigs.k8s.io/controller-runtime@v0.25.2";
@@ -38,7 +37,7 @@ fn controller_runtime(folder: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let source = tools::module(folder, CONTROLLER_RUNTIME)?;
-    copy_all(&source, &copy)
+    tools::copy_all(&source, &copy)
 }
 
 /// What `kubebuilder init` and `create api` make, and `make generate manifests` after them.
@@ -66,23 +65,5 @@ fn project(folder: &Path) -> anyhow::Result<()> {
     let manifests = ["rbac:roleName=manager-role", "crd", "webhook", "paths=./..."];
     run(&project, &generate, &[&manifests[..], &["output:crd:artifacts:config=config/crd/bases"]].concat())?;
     std::fs::write(project.join("ready"), b"")?;
-    Ok(())
-}
-
-fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_all(&entry.path(), &target)?;
-            continue;
-        }
-        // Not the mode: the source may not be written, and modules forget what may be run.
-        std::fs::write(&target, std::fs::read(entry.path())?)?;
-        if target.extension().is_some_and(|end| end == "sh") {
-            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o755))?;
-        }
-    }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that is done to this repository, by one command each.
 
+mod clients;
 mod command;
 mod conformance;
 mod envtest;
@@ -53,7 +54,7 @@ fn main() -> anyhow::Result<()> {
         }
         Task::Tools => tools::prepare(&root).and_then(|tools| {
             tools::interpreted(&root, &tools)?;
-            tools::clients(&root, &tools)?;
+            clients::prepare(&root, &tools)?;
             envtest::prepare(&root, &tools)?;
             kubernetes::servers(&tools)
         }),

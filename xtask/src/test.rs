@@ -2,7 +2,7 @@
 
 use crate::command::{self, run_with};
 use crate::ratchet::Counting;
-use crate::{envtest, kubernetes, tidy, tools};
+use crate::{clients, envtest, kubernetes, tidy, tools};
 use std::path::Path;
 
 pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
@@ -11,7 +11,7 @@ pub fn run(root: &Path, tier: &str) -> anyhow::Result<()> {
     let tools = tools::prepare(root)?;
     if tier == "nightly" {
         tools::interpreted(root, &tools)?;
-        tools::clients(root, &tools)?;
+        clients::prepare(root, &tools)?;
         envtest::prepare(root, &tools)?;
         kubernetes::servers(&tools)?;
     }

@@ -2,6 +2,7 @@
 
 use crate::command::{is_there, run, run_with};
 use anyhow::bail;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -78,15 +79,6 @@ pub fn interpreted(root: &Path, tools: &Path) -> anyhow::Result<()> {
     run(root, &path(npm.join("node_modules/.bin/componentize-qjs")), &from)
 }
 
-/// The clients that the nightly tier runs besides those of every tier.
-pub fn clients(root: &Path, tools: &Path) -> anyhow::Result<()> {
-    for (name, package) in [("helm-3", "helm.sh/helm/v3/cmd/helm"), ("helm-4", "helm.sh/helm/v4/cmd/helm")] {
-        let (source, output) = (root.join("tests/clients").join(name), tools.join(name));
-        run(&source, "go", &["build", "-trimpath", "-o", &output.to_string_lossy(), package])?;
-    }
-    operators(root, tools)
-}
-
 /// Fetches a Go module: the folder that it was put into.
 pub fn module(folder: &Path, module: &str) -> anyhow::Result<PathBuf> {
     println!("+ go mod download -json {module}");
@@ -98,17 +90,22 @@ pub fn module(folder: &Path, module: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The Go modules of operators whose definitions the tests serve, as `tests/tests/operators.tsv` names them: where each
-/// was put, in `operators.json`.
-fn operators(root: &Path, tools: &Path) -> anyhow::Result<()> {
-    let list = std::fs::read_to_string(root.join("tests/tests/operators.tsv"))?;
-    let mut found = serde_json::Map::new();
-    for line in list.lines().filter_map(|line| line.strip_prefix("operator\t")) {
-        let module = line.split('\t').next().unwrap_or_default();
-        let folder = self::module(tools, module)?;
-        found.insert(module.to_owned(), folder.to_string_lossy().into());
+/// Copies a folder of published sources, to be written beside and in.
+pub fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &target)?;
+            continue;
+        }
+        // Not the mode: the source may not be written, and modules forget what may be run.
+        std::fs::write(&target, std::fs::read(entry.path())?)?;
+        if target.extension().is_some_and(|end| end == "sh") {
+            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o755))?;
+        }
     }
-    std::fs::write(tools.join("operators.json"), serde_json::to_vec_pretty(&found)?)?;
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 
 use crate::attackers::{self, not_reading};
 use crate::wire::{self, get};
-use crate::{CONFIG_MAPS, Cluster, MALLORY, alone, nightly};
+use crate::{CONFIG_MAPS, Cluster, MALLORY, alone};
+use sampan_tests::is_nightly;
 use sampan_tests::measure::{percentile, resident_kib};
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ fn a_list_begins_at_once_and_is_never_held_whole() {
     let (first, whole, grown) = (percentile(&first, 50), percentile(&whole, 50), grown[grown.len() / 2]);
     println!("{OBJECTS} objects: first byte {first:?}, whole {whole:?}, {grown} KiB more");
     assert!(grown <= MEMORY_OF_ONE_MAX, "{grown} KiB");
-    assert!(!nightly() || first <= FIRST_BYTE_MAX, "{first:?}");
+    assert!(!is_nightly() || first <= FIRST_BYTE_MAX, "{first:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use attackers::{Attack, asking, flooding, half_handshakes, handshakes, not_readi
 use others::{Others, Outcome, Probe};
 use rustix::process::{Pid, Signal, kill_process};
 use sampan_tests::measure::resident_kib;
-use sampan_tests::{Sampan, eventually, now};
+use sampan_tests::{Sampan, eventually, is_nightly, now};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,14 +99,9 @@ const FAST: [&str; 14] = [
     "pings",
 ];
 
-/// Whether the bounds of time and memory are held.
-fn nightly() -> bool {
-    std::env::var("SAMPAN_TIER").is_ok_and(|tier| tier == "nightly")
-}
-
 /// How long an attack lasts.
 fn length() -> Duration {
-    if nightly() { Duration::from_secs(12) } else { Duration::from_secs(2) }
+    if is_nightly() { Duration::from_secs(12) } else { Duration::from_secs(2) }
 }
 
 /// A server that is attacked.
@@ -161,9 +156,9 @@ impl Cluster {
         }
         let ends = outcome.renewals.iter().skip(1).chain([&ended]);
         let gap = outcome.renewals.iter().zip(ends).map(|(from, to)| to.saturating_duration_since(*from)).max();
-        let most = if nightly() { RENEWED_WITHIN } else { LEASE_MAX };
+        let most = if is_nightly() { RENEWED_WITHIN } else { LEASE_MAX };
         assert!(gap.is_some_and(|gap| gap <= most), "{name}: a lease was not renewed for {gap:?}");
-        if !nightly() {
+        if !is_nightly() {
             return;
         }
         for (of, most) in [("livez", LIVEZ_P99_MAX), ("get", GET_P99_MAX)] {
@@ -245,7 +240,7 @@ fn check(config_maps: usize, attacks: Vec<(&'static str, Attack)>) {
     let _alone = alone();
     let only = std::env::var("SAMPAN_ATTACK").unwrap_or_default();
     let cluster = Cluster::up(config_maps);
-    let wanted = |name: &str| if only.is_empty() { nightly() || FAST.contains(&name) } else { name.contains(&only) };
+    let wanted = |name: &str| if only.is_empty() { is_nightly() || FAST.contains(&name) } else { name.contains(&only) };
     let attacks = attacks.into_iter().filter(|(name, _)| wanted(name));
     let checks = attacks.map(|(name, attack)| (name, || cluster.attacked(name, attack)));
     sampan_tests::check_all(checks);

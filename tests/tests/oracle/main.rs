@@ -11,7 +11,7 @@ mod pods;
 mod words;
 
 use sampan_testing::Dice;
-use sampan_tests::tool;
+use sampan_tests::{is_nightly, tool};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -47,10 +47,6 @@ struct Known {
 const TAKEN: std::ops::RangeInclusive<usize> = 30..=70;
 /// Differences that a failure shows.
 const SHOWN: usize = 20;
-
-fn nightly() -> bool {
-    std::env::var("SAMPAN_TIER").is_ok_and(|tier| tier == "nightly")
-}
 
 /// The oracle's answers, in the order of the inputs.
 fn ask(of: &str, inputs: &[Value]) -> Vec<Answer> {
@@ -90,7 +86,7 @@ impl Compared {
     };
 
     fn check(&self) {
-        let count = if nightly() { 20_000 } else { 2_000 };
+        let count = if is_nightly() { 20_000 } else { 2_000 };
         let mut dice = Dice::new(0x5eed);
         let inputs: Vec<Value> = (0..count).map(|_| (self.input)(&mut dice)).collect();
         let heard = inputs.iter().zip(ask(self.of, &inputs)).map(|(input, answer)| (self.heard)(input, answer));
@@ -122,7 +118,7 @@ impl Compared {
         assert!(new.is_empty(), "{}: {} differ:\n{}", self.of, new.len(), new[..new.len().min(SHOWN)].join("\n"));
         assert!(TAKEN.contains(&taken), "{}: {taken} % of the inputs are taken", self.of);
         assert!(silent.is_empty(), "{}: these errors did not occur: {silent:?}", self.of);
-        assert!(agree.is_empty() || !nightly(), "{}: nothing differs any more by: {agree:?}", self.of);
+        assert!(agree.is_empty() || !is_nightly(), "{}: nothing differs any more by: {agree:?}", self.of);
     }
 }
 
