@@ -116,8 +116,7 @@ async fn expressions_decide() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_has_the_reason_of_the_validation() {
-    for (reason, code) in [("Forbidden", 403), ("Unauthorized", 401), ("Invalid", 422), ("RequestEntityTooLarge", 413)]
-    {
+    for (reason, code) in [("Forbidden", 403), ("Invalid", 422), ("RequestEntityTooLarge", 413)] {
         let spec = json!({"validations": [{"expression": "false", "reason": reason, "message": "no"}]});
         let (admin, _server) = world(spec, deny()).await;
         let made = admin.namespaced::<ConfigMap>(NAMESPACE).create(&config_map("c", json!({}), json!({}))).await;

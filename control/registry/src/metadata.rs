@@ -71,12 +71,21 @@ pub(crate) fn keep_times(object: &mut Object, old: &Object) {
     if new == list || !new.iter().map(timeless).eq(list.iter().map(timeless)) {
         return;
     }
-    let mut kept = object.clone();
-    kept.set_meta("managedFields", list.clone());
-    kept.set_meta("resourceVersion", old.resource_version());
-    if kept == *old {
-        *object = kept;
+    if rest(object).eq(rest(old)) && rest_of_metadata(object).eq(rest_of_metadata(old)) {
+        let list = list.clone();
+        object.set_meta("managedFields", list);
+        object.set_meta("resourceVersion", old.resource_version());
     }
+}
+
+/// What of an object is no metadata.
+fn rest(object: &Object) -> impl Iterator<Item = (&String, &Value)> {
+    object.fields().iter().filter(|(name, _)| *name != "metadata")
+}
+
+/// What of an object's metadata says neither who wrote it nor of which revision it is.
+fn rest_of_metadata(object: &Object) -> impl Iterator<Item = (&String, &Value)> {
+    object.metadata().iter().filter(|(name, _)| !matches!(name.as_str(), "managedFields" | "resourceVersion"))
 }
 
 /// The members of an entry of `managedFields`, its time apart.

@@ -174,11 +174,11 @@ fn starting_entries(old: Option<&Map<String, Value>>, new: &mut Map<String, Valu
         Some(Value::Array(list)) => Some(list),
         _ => None,
     };
-    let live = || {
-        let list = old.and_then(|old| old.get("metadata")?.get("managedFields")?.as_array().cloned());
-        list.unwrap_or_default()
-    };
+    let kept = old.and_then(|old| old.get("metadata")?.get("managedFields")?.as_array());
+    let live = || kept.cloned().unwrap_or_default();
     match sent {
+        // As a patch leaves them: what is stored is in canonical form.
+        Some(list) if !list.is_empty() && kept == Some(&list) => list,
         Some(list) if subresource.is_empty() => {
             let reset = list.is_empty() || (list.len() == 1 && list[0].as_object().is_some_and(Map::is_empty));
             if reset { Vec::new() } else { entries::of_client(list).unwrap_or_else(live) }

@@ -145,8 +145,7 @@ fn parts(version: &Value, shared: &Shared, alike: bool, status: bool, path: &Pat
 fn numbers(versions: &[Value], shared: &Shared, path: &Path, errors: &mut FieldErrors) {
     let mut seen = BTreeSet::new();
     let at = path.child("versions");
-    // Go has no list where none was sent.
-    let shown = || BadValue::Raw(if versions.is_empty() { "null".to_owned() } else { as_go(versions, shared) });
+    let shown = || BadValue::Raw(as_go(versions, shared));
     if !versions.iter().all(|version| seen.insert(version["name"].as_str())) {
         errors.push(FieldError::invalid(&at, shown(), "must contain unique version names"));
     }
