@@ -29,7 +29,7 @@ use sampan_auth::{Pki, TokenAuthenticator};
 use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_node::address::Block;
-use sampan_registry::Registry;
+use sampan_registry::{Registry, ResourceTable};
 use sampan_store::Store;
 use sampan_store::sqlite::{Options, SqliteStore};
 use sampan_wasm_runtime::{Cidr, EgressRules, Runtime, RuntimeConfig};
@@ -114,7 +114,7 @@ impl Cluster {
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
         let things = first_start::OwnThings::of(reached(address), &addresses, others.authentication(&pki));
         first_start::ensure(&own, &table, &things).await.context("what a cluster has from its first start")?;
-        guard(&own, env, &api, config, &guards, &apiserver).await?;
+        guard(&own, env, &api, config, &guards, &apiserver, &table).await?;
         followed::follow(&own, &apiserver, registry, env, &api)?;
         first_start::keep(own.clone(), table.clone(), &things, env, &api)?;
         backends::start_own(&client_of(&service, env), own, &table, &others, env, &parts)?;
@@ -453,6 +453,7 @@ async fn guard(
     config: &Config,
     guards: &Guards,
     apiserver: &ApiServer,
+    table: &ResourceTable,
 ) -> anyhow::Result<()> {
     let informers = Informers::new(own.clone(), env, tasks);
     let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
@@ -468,6 +469,8 @@ async fn guard(
         webhooks,
         configurations: config.admission_plugins.clone(),
         tasks: tasks.clone(),
+        gates: config.gates.clone(),
+        served: table.iter().map(|row| row.gvr()).collect(),
     };
     let chain = sampan_admission::chain(&parts, &config.admission)?;
     guards.tokens.look_up(own.clone(), &parts.informers)?;

@@ -10,12 +10,14 @@
 
 mod chain;
 mod configuration;
+mod derived;
 mod escalation;
 pub mod limits;
 mod lru;
 mod matching;
 pub mod plugins;
 mod registration;
+mod reinvocation;
 mod scene;
 
 pub use chain::{Chain, Plugin};

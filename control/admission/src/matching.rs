@@ -1,10 +1,10 @@
 //! The requests that webhooks and policies are about: operations, resources, scopes, and the labels of objects and
 //! namespaces.
 
-use sampan_api::admission::{Attributes, Operation};
+use sampan_api::admission::{Attributes, Equivalent, Operation};
 use sampan_api::field::Path;
 use sampan_api::k8s::api::core::v1::Namespace;
-use sampan_api::{LabelSelector, Object, RecordKey, Status};
+use sampan_api::{GroupVersionResource, LabelSelector, Object, RecordKey, Status};
 use sampan_client::{Client, Informer};
 use serde_json::Value;
 
@@ -59,7 +59,7 @@ impl Request<'_> {
 
 /// One rule about operations and resources.
 #[derive(Debug)]
-pub(crate) struct Rule {
+struct Rule {
     operations: Vec<String>,
     groups: Vec<String>,
     versions: Vec<String>,
@@ -74,7 +74,7 @@ fn texts(value: &Value) -> Vec<String> {
 
 impl Rule {
     /// A `RuleWithOperations`, perhaps with names.
-    pub(crate) fn of(value: &Value) -> Self {
+    fn of(value: &Value) -> Self {
         Self {
             operations: texts(&value["operations"]),
             groups: texts(&value["apiGroups"]),
@@ -85,11 +85,10 @@ impl Rule {
         }
     }
 
-    /// Whether the request is of the rule.
-    pub(crate) fn matches(&self, request: Request<'_>) -> bool {
+    /// Whether the request is of the rule, seen as one of `resource`.
+    fn matches(&self, request: Request<'_>, resource: &GroupVersionResource) -> bool {
         let has = |list: &[String], wanted: &str| list.iter().any(|one| one == "*" || one == wanted);
         let attributes = request.attributes;
-        let resource = attributes.resource;
         let clustered = request.is_namespace() || attributes.namespace.is_empty();
         let scope = match self.scope.as_str() {
             "*" => true,
@@ -107,6 +106,53 @@ impl Rule {
                 let (whole, below) = one.split_once('/').unwrap_or((one, ""));
                 (whole == "*" || whole == resource.resource) && (below == "*" || below == attributes.subresource)
             })
+    }
+}
+
+/// The resource as which a rule sees a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The one that the request names.
+    Own,
+    /// Another one that holds the same objects.
+    As(Equivalent),
+}
+
+/// Which resources rules may see in a request: `matchPolicy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MatchPolicy {
+    Exact,
+    Equivalent,
+}
+
+/// Rules of one policy or webhook.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    rules: Vec<Rule>,
+    policy: MatchPolicy,
+}
+
+impl Rules {
+    /// The rules in a list of an object that has a `matchPolicy`.
+    pub(crate) fn of(value: &Value, list: &str) -> Self {
+        let rules = value[list].as_array().into_iter().flatten().map(Rule::of).collect();
+        let policy = if value["matchPolicy"] == "Equivalent" { MatchPolicy::Equivalent } else { MatchPolicy::Exact };
+        Self { rules, policy }
+    }
+
+    /// As what the request is of one of the rules, by the first rule that is of an equivalent resource where none is of its
+    /// own.
+    pub(crate) fn matched(&self, request: Request<'_>) -> Option<Seen> {
+        let attributes = request.attributes;
+        if self.rules.iter().any(|rule| rule.matches(request, attributes.resource)) {
+            return Some(Seen::Own);
+        }
+        if self.policy == MatchPolicy::Exact || self.rules.is_empty() {
+            return None;
+        }
+        let equivalents = attributes.kinds.equivalents(attributes.resource, attributes.subresource);
+        let of_rule = |rule: &Rule| equivalents.iter().find(|one| rule.matches(request, &one.resource));
+        self.rules.iter().find_map(of_rule).cloned().map(Seen::As)
     }
 }
 
@@ -160,27 +206,28 @@ impl Selectors {
 /// A `MatchResources` of a policy or a binding.
 #[derive(Debug)]
 pub(crate) struct MatchResources {
-    rules: Vec<Rule>,
-    excluded: Vec<Rule>,
+    rules: Rules,
+    excluded: Rules,
     selectors: Selectors,
 }
 
 impl MatchResources {
     /// As the object has it.
     pub(crate) fn of(value: &Value) -> Self {
-        let rules = |name: &str| value[name].as_array().into_iter().flatten().map(Rule::of).collect();
+        let rules = |name: &str| Rules::of(value, name);
         Self { rules: rules("resourceRules"), excluded: rules("excludeResourceRules"), selectors: Selectors::of(value) }
     }
 
-    /// Whether the request is among them.
+    /// As what the request is among them; `None`: it is not.
     ///
     /// # Errors
     /// As [`Selectors::matches`].
-    pub(crate) async fn matches(&self, request: Request<'_>, namespaces: &Namespaces) -> Result<bool, Status> {
-        let among = |rules: &[Rule]| rules.iter().any(|rule| rule.matches(request));
-        if among(&self.excluded) || !(self.rules.is_empty() || among(&self.rules)) {
-            return Ok(false);
+    pub(crate) async fn matched(&self, request: Request<'_>, namespaces: &Namespaces) -> Result<Option<Seen>, Status> {
+        if self.excluded.matched(request).is_some() {
+            return Ok(None);
         }
-        self.selectors.matches(request, namespaces).await
+        let seen = if self.rules.rules.is_empty() { Some(Seen::Own) } else { self.rules.matched(request) };
+        let Some(seen) = seen else { return Ok(None) };
+        Ok(self.selectors.matches(request, namespaces).await?.then_some(seen))
     }
 }

@@ -5,19 +5,21 @@ use crate::configuration::{Configurations, PluginConfiguration};
 use crate::escalation::Escalation;
 use crate::matching::Namespaces;
 use crate::plugins;
-use sampan_api::Authorizer;
 use sampan_api::k8s::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
     ValidatingWebhookConfiguration,
 };
+use sampan_api::k8s::api::admissionregistration::v1beta1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
 use sampan_api::k8s::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota, ServiceAccount};
 use sampan_api::k8s::api::networking::v1::IngressClass;
 use sampan_api::k8s::api::node::v1::RuntimeClass;
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::k8s::api::storage::v1::StorageClass;
+use sampan_api::{Authorizer, GroupVersionResource};
 use sampan_auth::rbac::RbacAuthorizer;
 use sampan_client::{Client, Informer, Informers, Result, WebhookClient};
 use sampan_env::Tasks;
+use sampan_schema::gates::Gates;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -37,6 +39,19 @@ pub struct Parts {
     pub configurations: Configurations,
     /// Own the connections of plugins that ask others.
     pub tasks: Tasks,
+    /// The features that are on.
+    pub gates: Gates,
+    /// The resources that are served from the start.
+    pub served: BTreeSet<GroupVersionResource>,
+}
+
+impl Parts {
+    fn allow(&self, one: &Registration) -> bool {
+        one.gated_by.is_none_or(|[group, version, resource]| {
+            let resource = GroupVersionResource::new(group, version, resource);
+            self.gates.enabled(one.name) && self.served.contains(&resource)
+        })
+    }
 }
 
 type Make = fn(&Parts) -> Result<Arc<dyn Plugin>>;
@@ -47,6 +62,8 @@ struct Registration {
     on: On,
     /// `None`: not built yet.
     make: Option<Make>,
+    /// Group, version and name of the resource that it reads, where it acts only if the feature of its name is on and that is served.
+    gated_by: Option<[&'static str; 3]>,
 }
 
 /// Whether a plugin acts where the configuration says nothing of it.
@@ -57,11 +74,15 @@ enum On {
 }
 
 const fn built(name: &'static str, on: On, make: Make) -> Registration {
-    Registration { name, on, make: Some(make) }
+    Registration { name, on, make: Some(make), gated_by: None }
+}
+
+const fn gated(name: &'static str, resource: [&'static str; 3], make: Make) -> Registration {
+    Registration { name, on: On::Always, make: Some(make), gated_by: Some(resource) }
 }
 
 const fn unbuilt(name: &'static str, on: On) -> Registration {
-    Registration { name, on, make: None }
+    Registration { name, on, make: None, gated_by: None }
 }
 
 /// Every plugin of v1.35 in the order of its `AllOrderedPlugins` (pkg/kubeapiserver/options/plugins.go), on as there; and
@@ -154,19 +175,23 @@ const PLUGINS: &[Registration] = &[
     }),
     unbuilt("NodeDeclaredFeatureValidator", On::Always),
     // New plugins stand above: webhooks, quota and deny are last.
-    unbuilt("MutatingAdmissionPolicy", On::Always),
+    gated(
+        "MutatingAdmissionPolicy",
+        ["admissionregistration.k8s.io", "v1beta1", "mutatingadmissionpolicies"],
+        |parts| {
+            let policies = parts.informers.of::<MutatingAdmissionPolicy>()?;
+            let policies = policy_parts(parts, policies, parts.informers.of::<MutatingAdmissionPolicyBinding>()?)?;
+            Ok(Arc::new(plugins::MutatingAdmissionPolicy::new(policies)))
+        },
+    ),
     built("MutatingAdmissionWebhook", On::Always, |parts| {
         let hooks = webhook_parts(parts, parts.informers.of::<MutatingWebhookConfiguration>()?)?;
         Ok(Arc::new(plugins::MutatingAdmissionWebhook::new(hooks)))
     }),
     built("ValidatingAdmissionPolicy", On::Always, |parts| {
-        Ok(Arc::new(plugins::ValidatingAdmissionPolicy::new(
-            parts.informers.of::<ValidatingAdmissionPolicy>()?,
-            parts.informers.of::<ValidatingAdmissionPolicyBinding>()?,
-            parts.informers.of::<Namespace>()?,
-            parts.client.clone(),
-            parts.authorizer.clone(),
-        )))
+        let policies = parts.informers.of::<ValidatingAdmissionPolicy>()?;
+        let policies = policy_parts(parts, policies, parts.informers.of::<ValidatingAdmissionPolicyBinding>()?)?;
+        Ok(Arc::new(plugins::ValidatingAdmissionPolicy::new(policies)))
     }),
     built("ValidatingAdmissionWebhook", On::Always, |parts| {
         let hooks = webhook_parts(parts, parts.informers.of::<ValidatingWebhookConfiguration>()?)?;
@@ -180,6 +205,17 @@ const PLUGINS: &[Registration] = &[
 
 fn namespaces(parts: &Parts) -> Result<Namespaces> {
     Ok(Namespaces::new(parts.informers.of::<Namespace>()?, parts.client.clone()))
+}
+
+/// What the plugins of policies are made of.
+fn policy_parts(parts: &Parts, policies: Informer, bindings: Informer) -> Result<plugins::PolicyParts> {
+    Ok(plugins::PolicyParts {
+        policies,
+        bindings,
+        namespaces: parts.informers.of::<Namespace>()?,
+        client: parts.client.clone(),
+        authorizer: parts.authorizer.clone(),
+    })
 }
 
 /// What the plugins of webhooks are made of.
@@ -258,7 +294,7 @@ impl Selection {
 /// # Errors
 /// When there are too many informers.
 pub fn chain(parts: &Parts, selection: &Selection) -> Result<Chain> {
-    let makes = PLUGINS.iter().filter(|one| selection.has(one)).filter_map(|one| one.make);
+    let makes = PLUGINS.iter().filter(|one| selection.has(one) && parts.allow(one)).filter_map(|one| one.make);
     let escalation = Escalation::new(parts.client.clone(), parts.authorizer.clone(), parts.rbac.clone());
     Ok(Chain::new(makes.map(|make| make(parts)).collect::<Result<_>>()?).with_escalation(escalation))
 }

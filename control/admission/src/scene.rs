@@ -1,8 +1,10 @@
 //! What expressions of admission run over, and running them within a budget.
 
-use crate::matching::Request;
+use crate::limits::POLICY_QUESTIONS_MAX;
+use crate::matching::{Namespaces, Request, Seen};
+use sampan_api::admission::{Attributes, Equivalent};
 use sampan_api::user::UserInfo;
-use sampan_api::{Object, user};
+use sampan_api::{Authorizer, GroupVersionKind, GroupVersionResource, Object, Status, user};
 use sampan_cel::{Authorization, Decisions, EvalError, Inputs, Library, Program, Question, Value};
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
@@ -13,18 +15,92 @@ pub(crate) struct Scene {
     old: Json,
     request: Json,
     /// Null where the request is in no namespace.
-    pub(crate) namespace: Json,
+    namespace: Json,
     user: Arc<UserInfo>,
     /// The request's own resource as authorization asks of it.
     resource: user::Attributes,
+}
+
+/// The objects of a request.
+#[derive(Clone, Copy)]
+struct Objects<'a> {
+    new: Option<&'a Object>,
+    old: Option<&'a Object>,
+}
+
+/// What expressions and webhooks are shown of one request, by the resources as which rules see it; each is made once.
+pub(crate) struct Scenes<'a> {
+    request: Request<'a>,
+    namespace: Option<Object>,
+    made: Vec<(Seen, Arc<Scene>)>,
+}
+
+impl<'a> Scenes<'a> {
+    /// Of a request.
+    ///
+    /// # Errors
+    /// The namespace cannot be read.
+    pub(crate) async fn new(request: Request<'a>, namespaces: &Namespaces) -> Result<Self, Status> {
+        let namespace = match request.attributes.namespace {
+            "" => None,
+            name => namespaces.get(name).await?,
+        };
+        Ok(Self { request, namespace, made: Vec::new() })
+    }
+
+    /// Of a request in no namespace.
+    #[cfg(test)]
+    pub(crate) fn outside(request: Request<'a>) -> Self {
+        Self { request, namespace: None, made: Vec::new() }
+    }
+
+    /// The scene as a rule sees it.
+    ///
+    /// # Errors
+    /// An object cannot be converted.
+    pub(crate) async fn of(&mut self, seen: &Seen) -> Result<Arc<Scene>, Status> {
+        if let Some((_, scene)) = self.made.iter().find(|(known, _)| known == seen) {
+            return Ok(scene.clone());
+        }
+        let attributes = self.request.attributes;
+        let namespace = self.namespace.as_ref();
+        let scene = match seen {
+            Seen::Own => {
+                let objects = Objects { new: self.request.object, old: attributes.old };
+                Scene::new(self.request, seen, objects, namespace)
+            }
+            Seen::As(wanted) => {
+                let (new, old) = (
+                    converted(attributes, self.request.object, wanted).await?,
+                    converted(attributes, attributes.old, wanted).await?,
+                );
+                let objects = Objects { new: new.as_ref(), old: old.as_ref() };
+                Scene::new(self.request, seen, objects, namespace)
+            }
+        };
+        let scene = Arc::new(scene);
+        self.made.push((seen.clone(), scene.clone()));
+        Ok(scene)
+    }
+}
+
+async fn converted(
+    attributes: &Attributes<'_>,
+    object: Option<&Object>,
+    wanted: &Equivalent,
+) -> Result<Option<Object>, Status> {
+    match object {
+        Some(object) => Ok(Some(attributes.kinds.convert(object, wanted).await?)),
+        None => Ok(None),
+    }
 }
 
 /// The fields of a Namespace that expressions see.
 const NAMESPACE_FIELDS: [&str; 3] = ["metadata", "spec", "status"];
 
 impl Scene {
-    /// Of a request in `namespace`.
-    pub(crate) fn new(request: Request<'_>, namespace: Option<&Object>) -> Self {
+    /// Of a request in `namespace`, with its objects as a rule sees them.
+    fn new(request: Request<'_>, seen: &Seen, objects: Objects<'_>, namespace: Option<&Object>) -> Self {
         let attributes = request.attributes;
         let json = |object: Option<&Object>| object.map_or(Json::Null, Object::to_value);
         let user = Arc::new(attributes.user.clone());
@@ -44,9 +120,9 @@ impl Scene {
             Json::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
         });
         Self {
-            object: json(request.object),
-            old: json(attributes.old),
-            request: shown(request),
+            object: json(objects.new),
+            old: json(objects.old),
+            request: shown(request, seen),
             namespace,
             user,
             resource,
@@ -65,12 +141,21 @@ impl Scene {
 
     /// The variables, with these parameters.
     pub(crate) fn inputs<'a>(&'a self, params: &'a Json, decisions: &'a Decisions) -> Inputs<'a> {
+        self.inputs_in(&self.namespace, params, decisions)
+    }
+
+    /// As [`Self::inputs`], for match conditions, which are shown no namespace.
+    pub(crate) fn condition_inputs<'a>(&'a self, params: &'a Json, decisions: &'a Decisions) -> Inputs<'a> {
+        self.inputs_in(&Json::Null, params, decisions)
+    }
+
+    fn inputs_in<'a>(&'a self, namespace: &'a Json, params: &'a Json, decisions: &'a Decisions) -> Inputs<'a> {
         let authorization = |state| Value::Library(Library::Authorization(Arc::new(state)));
         Inputs::new([
             ("object", Value::of_json(&self.object)),
             ("oldObject", Value::of_json(&self.old)),
             ("request", Value::of_json(&self.request)),
-            ("namespaceObject", Value::of_json(&self.namespace)),
+            ("namespaceObject", Value::of_json(namespace)),
             ("params", Value::of_json(params)),
             ("authorizer", authorization(Authorization::Authorizer(&self.user))),
             ("authorizer.requestResource", authorization(Authorization::Resource(self.resource.clone()))),
@@ -79,13 +164,39 @@ impl Scene {
     }
 }
 
+/// Evaluates, and asks the authorizer what expressions ask, until nothing is open. `of` names whose they are.
+///
+/// # Errors
+/// 500: they ask too much.
+pub(crate) async fn decided<T>(
+    authorizer: &dyn Authorizer,
+    of: &str,
+    evaluate: impl Fn(&Decisions) -> Result<T, Box<Question>> + Send,
+) -> Result<T, Status> {
+    let mut decisions = Decisions::default();
+    for _ in 0..POLICY_QUESTIONS_MAX {
+        let question = match evaluate(&decisions) {
+            Ok(found) => return Ok(found),
+            Err(question) => *question,
+        };
+        let decision = authorizer.authorize(&question.0).await;
+        decisions.add(question, decision);
+    }
+    Err(Status::internal(&format!("{of} asks the authorizer more than {POLICY_QUESTIONS_MAX} questions")))
+}
+
 /// `request` as expressions see it: `admission.k8s.io/v1` AdmissionRequest without objects; what is empty is left out.
-fn shown(request: Request<'_>) -> Json {
+fn shown(request: Request<'_>, seen: &Seen) -> Json {
     let attributes = request.attributes;
-    let gvk = request.object.or(attributes.old).and_then(Object::gvk);
-    let kind = gvk.map_or(Json::Null, |gvk| json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind}));
-    let resource = attributes.resource;
-    let resource = json!({"group": resource.group, "version": resource.version, "resource": resource.resource});
+    let kind = |gvk: &GroupVersionKind| json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind});
+    let resource =
+        |gvr: &GroupVersionResource| json!({"group": gvr.group, "version": gvr.version, "resource": gvr.resource});
+    let own = request.object.or(attributes.old).and_then(Object::gvk);
+    let own = (own.as_ref().map_or(Json::Null, kind), resource(attributes.resource));
+    let matched = match seen {
+        Seen::Own => own.clone(),
+        Seen::As(equivalent) => (kind(&equivalent.kind), resource(&equivalent.resource)),
+    };
     let user = attributes.user;
     let mut info = Map::new();
     for (name, value) in [
@@ -98,11 +209,11 @@ fn shown(request: Request<'_>) -> Json {
     }
     let mut all = Map::new();
     for (name, value) in [
-        ("kind", kind.clone()),
-        ("resource", resource.clone()),
+        ("kind", matched.0),
+        ("resource", matched.1),
         ("subResource", json!(attributes.subresource)),
-        ("requestKind", kind),
-        ("requestResource", resource),
+        ("requestKind", own.0),
+        ("requestResource", own.1),
         ("requestSubResource", json!(attributes.subresource)),
         ("name", json!(attributes.name)),
         ("namespace", json!(request.namespace())),

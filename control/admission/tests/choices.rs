@@ -28,7 +28,7 @@ async fn world_without(disable: &[&str], enable: &[&str], plugins: Value) -> Wor
     let plugins: Vec<PluginConfiguration> = serde_json::from_value(plugins).expect("a list of configurations");
     let selection = Selection::new(&enable, &disable).expect("known plugins");
     let configurations = selection.configured(&plugins).expect("sound configurations");
-    let choice = Choice { selection, configurations };
+    let choice = Choice { selection, configurations, ..Choice::default() };
     let server = guarded_by(Env::system(), choice).await;
     World { admin: server.client(UserInfo::new("admin", [GROUP_MASTERS])), server }
 }

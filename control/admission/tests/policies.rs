@@ -1,6 +1,7 @@
 //! ValidatingAdmissionPolicies on an API server in this process.
 
 use sampan_api::k8s::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use sampan_api::k8s::api::autoscaling::v2::HorizontalPodAutoscaler;
 use sampan_api::k8s::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use sampan_api::user::{GROUP_MASTERS, UserInfo};
 use sampan_client::{Client, DeleteParams, WriteParams};
@@ -21,7 +22,8 @@ fn config_map(name: &str, labels: Value, data: Value) -> ConfigMap {
 /// The rules of a policy about ConfigMaps that are created.
 fn about_config_maps(mut spec: Value) -> Value {
     let constraints = spec.as_object_mut().expect("a spec").entry("matchConstraints").or_insert(json!({}));
-    constraints["resourceRules"] = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "DELETE"], "resources": ["configmaps"]}]);
+    let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "DELETE"], "resources": ["configmaps"]}]);
+    constraints.as_object_mut().expect("constraints").entry("resourceRules").or_insert(rules);
     spec
 }
 
@@ -101,6 +103,12 @@ async fn expressions_decide() {
     let elsewhere = json!({"validationActions": ["Deny"], "matchResources": {"namespaceSelector": {"matchLabels": {"no": "such"}}}});
     check(one("false"), elsewhere, "").await;
     check(one("namespaceObject.metadata.name == 'default' && request.userInfo.username == 'admin'"), deny(), "").await;
+    check(
+        json!({"matchConditions": [{"name": "a", "expression": "namespaceObject == null"}], "validations": [{"expression": "false", "message": "asked"}]}),
+        deny(),
+        "asked",
+    )
+    .await;
     let rights = "authorizer.group('').resource('secrets').namespace('default').check('get').allowed() && authorizer.requestResource.check('create').allowed()";
     check(one(rights), deny(), "").await;
     let account =
@@ -142,6 +150,31 @@ async fn deletions_are_decided_by_what_is_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rule_for_another_version_sees_the_object_as_that_has_it() {
+    let rule = json!([{"apiGroups": ["autoscaling"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["horizontalpodautoscalers"]}]);
+    let target = json!({"type": "Utilization", "averageUtilization": 40});
+    let autoscaler: HorizontalPodAutoscaler = typed(json!({"metadata": {"name": "a"}, "spec": {
+        "maxReplicas": 3,
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+    }}));
+    let check = async |policy: &str, expression: &str, expected: &str| {
+        let constraints = json!({"resourceRules": rule, "matchPolicy": policy});
+        let spec =
+            json!({"matchConstraints": constraints, "validations": [{"expression": expression, "message": "no"}]});
+        let (admin, _server) = world(spec, deny()).await;
+        let made = admin.namespaced::<HorizontalPodAutoscaler>(NAMESPACE).create(&autoscaler).await;
+        let found = made.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{policy} {expression}: {found}");
+    };
+    check("Equivalent", "object.spec.targetCPUUtilizationPercentage == 40", "").await;
+    check("Equivalent", "object.spec.targetCPUUtilizationPercentage > 40", "denied request: no").await;
+    check("Equivalent", "request.kind.version == 'v1' && request.resource.version == 'v1'", "").await;
+    check("Equivalent", "request.requestKind.version == 'v2' && request.requestResource.version == 'v2'", "").await;
+    check("Exact", "false", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parameters_are_objects_of_the_cluster() {
     let spec = json!({
         "paramKind": {"apiVersion": "v1", "kind": "ServiceAccount"},
@@ -160,6 +193,11 @@ async fn parameters_are_objects_of_the_cluster() {
     assert!(refused.to_string().contains("not listed"), "{refused}");
     let selected = json!({"validationActions": ["Deny"], "paramRef": {"selector": {"matchLabels": {"none": "has-it"}}, "parameterNotFoundAction": "Allow"}});
     assert_eq!(answer(spec, selected, config_map("c", json!({}), json!({}))).await, "");
+    let unknown = json!({"paramKind": {"apiVersion": "example.com/v1", "kind": "Limit"}, "validations": [{"expression": "true"}]});
+    let named = json!({"validationActions": ["Deny"], "paramRef": {"name": "x", "parameterNotFoundAction": "Allow"}});
+    let told = answer(unknown, named, config_map("c", json!({}), json!({}))).await;
+    let expected = "ValidatingAdmissionPolicy 'p' denied request: failed to configure policy: failed to find resource referenced by paramKind: 'example.com/v1, Kind=Limit'";
+    assert!(told.contains(expected), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use sampan_admission::{PluginConfiguration, Selection};
 use sampan_api::k8s::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use sampan_api::k8s::api::autoscaling::v2::HorizontalPodAutoscaler;
 use sampan_api::k8s::api::core::v1::{ConfigMap, Pod};
 use sampan_api::k8s::api::scheduling::v1::PriorityClass;
 use sampan_api::user::{GROUP_MASTERS, UserInfo};
@@ -221,6 +222,30 @@ async fn webhooks_change_objects() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_for_another_version_is_shown_the_object_as_that_has_it() {
+    let target = json!({"type": "Utilization", "averageUtilization": 40});
+    let autoscaler: HorizontalPodAutoscaler = typed(json!({"metadata": {"name": "a"}, "spec": {
+        "maxReplicas": 3,
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+    }}));
+    let answer: Answer = |review| {
+        let (request, path) = (&review["request"], "/spec/targetCPUUtilizationPercentage");
+        let versions = ["kind", "resource", "requestKind", "requestResource"].map(|name| &request[name]["version"]);
+        let shown = versions == ["v1", "v1", "v2", "v2"] && request["object"].pointer(path) == Some(&json!(40));
+        let patch = patch(&json!([{"op": "replace", "path": path, "value": 50}]));
+        response(review, json!({"allowed": shown, "patchType": "JSONPatch", "patch": patch}))
+    };
+    let rules = json!([{"apiGroups": ["autoscaling"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["horizontalpodautoscalers"]}]);
+    for (policy, expected) in [("Equivalent", 50), ("Exact", 40)] {
+        let (admin, _server) = world(answer, json!({"rules": rules, "matchPolicy": policy}), true).await;
+        let made = admin.namespaced::<HorizontalPodAutoscaler>(NAMESPACE).create(&autoscaler).await.expect(policy);
+        let found = json!(made)["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"].clone();
+        assert_eq!(found, expected, "{policy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dry_runs_ask_only_those_without_side_effects() {
     let (admin, _server) =
         world(|review| response(review, json!({"allowed": review["request"]["dryRun"]})), json!({}), false).await;
@@ -262,7 +287,7 @@ async fn a_webhook_says_which_images_may_run() {
                 .expect("a configuration");
         let selection = Selection::new(&["ImagePolicyWebhook".to_owned()], &[]).expect("known");
         let configurations = selection.configured(&told).expect("sound");
-        let choice = Choice { selection, configurations };
+        let choice = Choice { selection, configurations, ..Choice::default() };
         let server = guarded_by(Env::system(), choice).await;
         let admin = server.client(UserInfo::new("admin", [GROUP_MASTERS]));
         for (image, refused) in cases {

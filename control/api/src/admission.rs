@@ -1,16 +1,17 @@
 //! The one seam to admission: what a writer tells it, inside the compare-and-swap loop, and what it may answer. The
 //! registry and the API server call it, the admission chain is behind it.
 
-use crate::limits::WARNINGS_MAX;
-use crate::meta::{GroupResource, GroupVersionResource};
+use crate::limits::{AUDIT_ANNOTATIONS_MAX, WARNINGS_MAX};
+use crate::meta::{GroupResource, GroupVersionKind, GroupVersionResource};
 use crate::object::Object;
 use crate::record::Record;
 use crate::status::Status;
 use crate::user::UserInfo;
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,6 +59,10 @@ pub struct Attributes<'a> {
     pub old: Option<&'a Object>,
     /// Warnings are left here for the response's headers.
     pub warnings: &'a Warnings,
+    /// What admission may ask about the kinds of objects.
+    pub kinds: &'a dyn Kinds,
+    /// Left here for who audits the request; `None`: nobody does.
+    pub annotations: Option<&'a Annotations>,
 }
 
 impl Attributes<'_> {
@@ -75,6 +80,70 @@ impl Attributes<'_> {
     /// 403 in the words of `admission.NewForbidden`.
     pub fn forbidden(&self, why: &str) -> Status {
         Status::forbidden(&self.group_resource(), self.name, why)
+    }
+}
+
+/// What admission may ask about the kinds of objects: `admission.ObjectInterfaces` of k8s.io/apiserver.
+#[async_trait]
+pub trait Kinds: fmt::Debug + Send + Sync {
+    /// The other resources under which the same objects are served, each with the kind that the bodies have there.
+    fn equivalents(&self, resource: &GroupVersionResource, subresource: &str) -> Vec<Equivalent>;
+
+    /// An object of a resource as an equivalent one has it. Errors: a conversion webhook's.
+    async fn convert(&self, object: &Object, to: &Equivalent) -> Result<Object, Status>;
+
+    /// Whether a schema says what objects of the kind have.
+    fn describes(&self, kind: &GroupVersionKind) -> bool;
+
+    /// Reads an object of which others wrote parts as if it had come so, and fills in its defaults. Errors: 500, for a field of
+    /// another type than its own, and where such are refused for one that its type does not have.
+    fn read(&self, object: &mut Object, unknown: UnknownFields) -> Result<(), Status>;
+
+    /// An object with what a configuration of the same kind sets, merged as server-side apply merges; nobody comes to own it.
+    /// The error is structured-merge-diff's.
+    fn merge(&self, object: &Object, configuration: &Map<String, Value>) -> Result<Object, String>;
+}
+
+/// What becomes of fields that a type does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownFields {
+    Refused,
+    Dropped,
+}
+
+/// A resource, and the kind of its bodies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Equivalent {
+    /// Under which the objects are served.
+    pub resource: GroupVersionResource,
+    /// Of the bodies of the resource, or of the subresource that was asked for.
+    pub kind: GroupVersionKind,
+}
+
+/// Knows no kinds: for tests, and for plugins that are asked outside of a registry.
+#[derive(Clone, Copy, Debug)]
+pub struct NoKinds;
+
+#[async_trait]
+impl Kinds for NoKinds {
+    fn equivalents(&self, _: &GroupVersionResource, _: &str) -> Vec<Equivalent> {
+        Vec::new()
+    }
+
+    async fn convert(&self, _: &Object, to: &Equivalent) -> Result<Object, Status> {
+        Err(Status::internal(&format!("unable to convert to {}: unknown kind", to.resource)))
+    }
+
+    fn describes(&self, _: &GroupVersionKind) -> bool {
+        false
+    }
+
+    fn read(&self, _: &mut Object, _: UnknownFields) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn merge(&self, _: &Object, _: &Map<String, Value>) -> Result<Object, String> {
+        Err("type converter must not be nil".to_owned())
     }
 }
 
@@ -175,6 +244,25 @@ impl Warnings {
 
     /// The texts; none are left.
     pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// Annotations of a request for its audit, by key: what is said first stands. At most [`AUDIT_ANNOTATIONS_MAX`].
+#[derive(Debug, Default)]
+pub struct Annotations(Mutex<BTreeMap<String, String>>);
+
+impl Annotations {
+    /// Adds an annotation unless its key has one or there are too many.
+    pub fn add(&self, key: impl Into<String>, value: impl Into<String>) {
+        let mut all = self.0.lock();
+        if all.len() < AUDIT_ANNOTATIONS_MAX {
+            all.entry(key.into()).or_insert_with(|| value.into());
+        }
+    }
+
+    /// The annotations; none are left.
+    pub fn take(&self) -> BTreeMap<String, String> {
         std::mem::take(&mut self.0.lock())
     }
 }

@@ -23,6 +23,8 @@ pub const FIELD_ERRORS_MAX: usize = 1_000;
 pub const FIELD_ERRORS_BYTES_MAX: usize = 128 * 1024;
 /// Warnings of one response (apiserver's maxTotalLength bounds bytes; we bound texts).
 pub const WARNINGS_MAX: usize = 100;
+/// Audit annotations of one request.
+pub const AUDIT_ANNOTATIONS_MAX: usize = 100;
 
 const _: () = assert!(NESTING_MAX + 5 <= READERS_NESTING_MAX);
 const _: () = assert!(OBJECT_MAX < REQUEST_BODY_MAX);

@@ -178,6 +178,8 @@ impl Ask {
             options: &options.shown,
             old: None,
             warnings: &self.exchange.warnings,
+            kinds: &self.core.registry,
+            annotations: None,
         }
     }
 

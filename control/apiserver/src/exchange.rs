@@ -7,7 +7,7 @@ use crate::negotiate::Output;
 use crate::request_info::RequestInfo;
 use parking_lot::Mutex;
 use sampan_api::UserInfo;
-use sampan_api::admission::Warnings;
+use sampan_api::admission::{Annotations, Warnings};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +29,8 @@ pub struct Exchange {
     pub audit_id: String,
     /// Warnings for the caller.
     pub warnings: Warnings,
+    /// Annotations for the audit.
+    pub(crate) annotations: Annotations,
     /// The form of a refusal.
     pub refusals: Output,
     /// The connection it came over. `None`: the caller is in this process, and is neither counted in flight nor timed.
@@ -51,6 +53,7 @@ impl Exchange {
             info,
             audit_id,
             warnings: Warnings::default(),
+            annotations: Annotations::default(),
             refusals,
             line,
             bill: OnceLock::new(),

@@ -1,7 +1,8 @@
 //! The variables of expressions in admission: policies, match conditions, messages.
 
 use crate::decl::Decl;
-use crate::program::{Environment, Program};
+use crate::environment::Environment;
+use crate::program::Program;
 use crate::types::Type;
 use std::sync::{Arc, LazyLock};
 
@@ -101,18 +102,16 @@ fn declare_namespace() -> Arc<Decl> {
 
 /// The variables of an expression in admission.
 pub fn environment(params: Params, authorizer: Authorizer) -> Environment {
-    let mut environment: Environment = [
+    let mut environment = Environment::from([
         ("object".into(), Type::Dyn),
         ("oldObject".into(), Type::Dyn),
         ("request".into(), request().ty()),
         ("namespaceObject".into(), namespace().ty()),
-    ]
-    .into();
+    ]);
     if params == Params::Declared {
         environment.insert("params".into(), Type::Dyn);
     }
     if authorizer == Authorizer::Declared {
-        let library = |name: &str| Type::Library(format!("kubernetes.authorization.{name}").into());
         environment.insert("authorizer".into(), library("Authorizer"));
         environment.insert("authorizer.requestResource".into(), library("ResourceCheck"));
     }
@@ -122,6 +121,49 @@ pub fn environment(params: Params, authorizer: Authorizer) -> Environment {
 /// Declares `variables`, of which there are none yet.
 pub fn declare_variables(environment: &mut Environment) {
     environment.insert("variables".into(), Decl::object("kubernetes.variables", []).ty());
+}
+
+/// Declares a variable of a policy that has the value of an expression of this type.
+pub fn declare_variable(environment: &mut Environment, name: &str, ty: &Type) {
+    environment.insert(variable(name), composed(ty));
+}
+
+/// The type that a variable has whose expression is of this one: objects and what libraries have may be anything.
+fn composed(ty: &Type) -> Type {
+    match ty {
+        Type::Null
+        | Type::Bool
+        | Type::Int
+        | Type::Uint
+        | Type::Double
+        | Type::String
+        | Type::Bytes
+        | Type::Duration
+        | Type::Timestamp => ty.clone(),
+        Type::List(element) => Type::list(composed(element)),
+        Type::Map(key, value) => Type::Map(Arc::new(composed(key)), Arc::new(composed(value))),
+        _ => Type::Dyn,
+    }
+}
+
+/// The variables of an expression of a policy whose objects are of a type, for its type to be checked and nothing more.
+pub fn typed_environment(object: &Type, params: Option<&Type>) -> Environment {
+    let mut environment = Environment::from([
+        ("object".into(), object.clone()),
+        ("oldObject".into(), object.clone()),
+        ("request".into(), request().ty()),
+        ("namespaceObject".into(), namespace().ty()),
+        ("authorizer".into(), library("Authorizer")),
+    ]);
+    if let Some(params) = params {
+        environment.insert("params".into(), params.clone());
+    }
+    declare_variables(&mut environment);
+    environment
+}
+
+fn library(name: &str) -> Type {
+    Type::Library(format!("kubernetes.authorization.{name}").into())
 }
 
 /// The name under which an expression finds a variable of its policy.

@@ -1,16 +1,13 @@
 //! The checker: gives each node its type and each call its overloads, or tells what does not fit.
 
-use crate::declarations::{Overload, overloads, type_named};
+use crate::declarations::Overload;
+use crate::environment::Environment;
 use crate::error::Issues;
 use crate::syntax::Parsed;
 use crate::syntax::ast::{Call, Expr, Fold, Id, Kind, Literal, Message, Select, Test};
 use crate::types::Type;
 use crate::unify::{Mapping, Open, most_general};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The variables that expressions may use, with their types.
-pub type Variables = BTreeMap<Arc<str>, Type>;
 
 /// What the checker found, by the numbers of nodes.
 #[derive(Debug, Default)]
@@ -23,12 +20,18 @@ pub(crate) struct Checked {
 }
 
 /// Checks a tree; dotted names of variables and functions become plain ones in it.
-pub(crate) fn check(text: &str, parsed: &mut Parsed, variables: &Variables) -> Result<Checked, Issues> {
+pub(crate) fn check(text: &str, parsed: &mut Parsed, environment: &Environment) -> Result<Checked, Issues> {
     let count = parsed.len();
     let mut root = std::mem::replace(&mut parsed.root, Expr { id: 0, kind: Kind::Broken });
     let checked = Checked { types: vec![Type::Dyn; count], overloads: vec![Vec::new(); count], used: Vec::new() };
-    let mut checker =
-        Checker { variables, scopes: Vec::new(), mapping: Mapping::default(), fresh: 0, checked, problems: Vec::new() };
+    let mut checker = Checker {
+        environment,
+        scopes: Vec::new(),
+        mapping: Mapping::default(),
+        fresh: 0,
+        checked,
+        problems: Vec::new(),
+    };
     checker.expr(&mut root);
     if checker.mapping.exhausted() {
         checker.problems = vec![(root.id, "the types of the expression are too complex".into())];
@@ -48,7 +51,7 @@ pub(crate) fn check(text: &str, parsed: &mut Parsed, variables: &Variables) -> R
 }
 
 struct Checker<'v> {
-    variables: &'v Variables,
+    environment: &'v Environment,
     scopes: Vec<(Arc<str>, Type)>,
     mapping: Mapping,
     fresh: usize,
@@ -92,13 +95,13 @@ impl Checker<'_> {
             return Some(ty.clone());
         }
         let name = plain.unwrap_or(name);
-        if let Some((known, ty)) = self.variables.get_key_value(name) {
+        if let Some((known, ty)) = self.environment.variable(name) {
             if !self.checked.used.contains(known) {
                 self.checked.used.push(known.clone());
             }
             return Some(ty.clone());
         }
-        type_named(name).map(|ty| Type::Type(ty.into()))
+        self.environment.type_named(name).map(|ty| Type::Type(ty.into()))
     }
 
     fn expr(&mut self, expr: &mut Expr) {
@@ -167,8 +170,8 @@ impl Checker<'_> {
         };
         let found = match &target {
             Type::Map(_, value) => (**value).clone(),
-            Type::Object(decl) => match decl.field(field) {
-                Some(found) => found.decl().ty(),
+            Type::Object(decl) => match decl.field_type(field) {
+                Some(found) => found,
                 None => {
                     self.tell(id, format!("undefined field '{field}'"));
                     Type::Error
@@ -209,7 +212,7 @@ impl Checker<'_> {
         }
         let Some(target) = &mut call.target else {
             let name: Arc<str> = call.function.strip_prefix('.').map_or_else(|| call.function.clone(), Arc::from);
-            return match overloads(&name) {
+            return match self.environment.overloads(&name) {
                 Some(all) => {
                     call.function = name;
                     self.resolve(id, call, all);
@@ -219,13 +222,13 @@ impl Checker<'_> {
         };
         let qualified = target.qualified_name().map(|prefix| format!("{prefix}.{}", call.function));
         let qualified = qualified.map(|name| name.trim_start_matches('.').to_owned());
-        if let Some((name, all)) = qualified.and_then(|name| overloads(&name).map(|all| (name, all))) {
+        if let Some((name, all)) = qualified.and_then(|name| self.environment.overloads(&name).map(|all| (name, all))) {
             call.function = name.into();
             call.target = None;
             return self.resolve(id, call, all);
         }
         self.expr(target);
-        match overloads(&call.function) {
+        match self.environment.overloads(&call.function) {
             Some(all) => self.resolve(id, call, all),
             None => self.undeclared(id, &call.function.clone()),
         }
@@ -243,7 +246,7 @@ impl Checker<'_> {
         };
         let found = self.mapping.resolve(&found, Open::Keep);
         self.set(id, found);
-        self.checked.overloads[id] = overloads("_?._").into_iter().flatten().collect();
+        self.checked.overloads[id] = self.environment.overloads("_?._").into_iter().flatten().collect();
     }
 
     /// Finds the overloads that take the arguments.
@@ -363,21 +366,37 @@ impl Checker<'_> {
         self.set(expr.id, Type::Map(key.into(), value.into()));
     }
 
-    /// Messages can be made of no type that Kubernetes' environment has.
+    /// An object that is made: its name must be that of a type that has fields, and each field must take its value.
     fn message(&mut self, id: Id, message: &mut Message) {
-        match self.lookup(&message.name) {
-            None => self.undeclared(id, &message.name.clone()),
-            Some(Type::Type(ty)) => {
-                self.set(id, Type::Error);
-                self.tell(id, format!("'{ty}' is not a message type"));
-            }
+        let decl = match self.lookup(&message.name) {
+            None => return self.undeclared(id, &message.name.clone()),
+            Some(Type::Type(ty)) => match &*ty {
+                Type::Object(decl) => Some(decl.clone()),
+                other => {
+                    self.tell(id, format!("'{other}' is not a message type"));
+                    None
+                }
+            },
             Some(other) => {
-                self.set(id, Type::Error);
                 self.tell(id, format!("'{other}' is not a type"));
+                None
             }
-        }
-        for (_, _, value) in &mut message.fields {
-            self.expr(value);
+        };
+        self.set(id, decl.as_ref().map_or(Type::Error, |decl| Type::Object(decl.clone())));
+        for member in &mut message.fields {
+            self.expr(&mut member.value);
+            let given = self.element(&member.value, member.optional);
+            let Some(decl) = &decl else { continue };
+            let Some(wanted) = decl.field_type(&member.name) else {
+                self.tell(member.id, format!("undefined field '{}'", member.name));
+                continue;
+            };
+            if !self.fits(&wanted, &given) {
+                let given = self.mapping.resolve(&given, Open::Keep);
+                let name = &member.name;
+                let message = format!("expected type of field '{name}' is '{wanted}' but provided type is '{given}'");
+                self.tell(member.id, message);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::decl::{Decl, ListKind};
 use crate::error::EvalError;
-use crate::value::{Library, List, Map, Value};
+use crate::value::{Library, List, Made, Map, Value};
 use serde_json::{Map as JsonMap, Value as Json};
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -31,6 +31,7 @@ pub(crate) fn equal<'a>(a: &Value<'a>, b: &Value<'a>) -> Result<bool, EvalError>
         (Value::Object(a, _), Value::Map(Map::Data(b, _))) | (Value::Map(Map::Data(a, _)), Value::Object(b, _)) => {
             a == b
         }
+        (Value::Made(a), Value::Made(b)) => equal_made(a, b)?,
         (Value::Unknown(a), Value::Unknown(b)) => a == b,
         (Value::Library(a), Value::Library(b)) => a == b,
         _ => false,
@@ -102,6 +103,19 @@ fn equal_maps<'a>(a: &Map<'a>, b: &Map<'a>) -> Result<bool, EvalError> {
         let (Some(one), Some(other)) = (a.get(&key), b.get(&key)) else { return Ok(false) };
         if !equal(&one?, &other?)? {
             return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn equal_made<'a>(a: &Made<'a>, b: &Made<'a>) -> Result<bool, EvalError> {
+    if a.name() != b.name() || a.len() != b.len() {
+        return Ok(false);
+    }
+    for (name, one) in a.fields() {
+        match b.field(name) {
+            Some(other) if equal(one, other)? => {}
+            _ => return Ok(false),
         }
     }
     Ok(true)

@@ -84,8 +84,19 @@ pub(crate) fn of_call(function: &str, overload: &str, args: &[Value<'_>], result
             return LIST + traversal(size(1), 1.0) + up(size(1) as f64 * 0.5) * (LIST + STRUCT);
         }
         "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => return args.first().map_or(0, walk),
-        "url" | "lowerAscii" | "upperAscii" | "substring" | "trim" | "cidr" | "isIP" | "isCIDR" | "quantity"
-        | "isQuantity" | "semver" | "isSemver" => return traversal(size(0), 1.0),
+        "url"
+        | "lowerAscii"
+        | "upperAscii"
+        | "substring"
+        | "trim"
+        | "cidr"
+        | "isIP"
+        | "isCIDR"
+        | "quantity"
+        | "isQuantity"
+        | "semver"
+        | "isSemver"
+        | "jsonpatch.escapeKey" => return traversal(size(0), 1.0),
         "ip" if overload == "cidr_ip" => return 1,
         "ip" => return traversal(size(0), 1.0),
         "replace" | "split" | "ip.isCanonical" => return traversal(size(0), 2.0),

@@ -37,6 +37,8 @@ pub(crate) enum Shape {
     List(Arc<Decl>, ListKind),
     Map(Arc<Decl>),
     Object(Fields),
+    /// An object of which any field is anything.
+    Open,
 }
 
 /// How lists are compared and joined: `x-kubernetes-list-type`.
@@ -152,6 +154,11 @@ impl Decl {
             all.add(property, Some(decl));
         }
         Arc::new(Self::new(Shape::Object(all), name, 2, 0))
+    }
+
+    /// Objects of a type of that name, of which any field is anything.
+    pub(crate) fn open(name: &str) -> Arc<Self> {
+        Arc::new(Self::new(Shape::Open, name, 2, 0))
     }
 
     /// What a structural schema describes, under that name; `None` where expressions can use nothing of it.

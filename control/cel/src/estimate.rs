@@ -160,7 +160,7 @@ impl<'a> Estimator<'a> {
             }
             Kind::Struct(message) => {
                 let parts = message.fields.iter();
-                let sum = parts.fold(Range::ZERO, |sum, (_, _, value)| sum.plus(self.cost(value)));
+                let sum = parts.fold(Range::ZERO, |sum, one| sum.plus(self.cost(&one.value)));
                 sum.plus(Range::exactly(STRUCT))
             }
             Kind::Fold(fold) => self.fold(expr, fold),

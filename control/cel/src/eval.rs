@@ -10,9 +10,9 @@ use crate::functions;
 use crate::inputs::Inputs;
 use crate::limits::PER_CALL_COST_MAX;
 use crate::meter::Meter;
-use crate::syntax::ast::{Call, Element, Entry, Expr, Fold, Kind, Literal, Select, Test};
+use crate::syntax::ast::{Call, Element, Entry, Expr, Fold, Kind, Literal, Member, Message, Select, Test};
 use crate::types::Type;
-use crate::value::{Key, Library, List, Map, Text, Value};
+use crate::value::{Key, Library, List, Made, Map, Text, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -117,7 +117,8 @@ impl<'a> Evaluator<'a> {
             Kind::List(elements) => self.list(elements),
             Kind::Map(entries) => self.map(entries),
             Kind::Fold(fold) => self.fold(fold),
-            Kind::Struct(_) | Kind::Broken => Err(EvalError::failed("unknown type")),
+            Kind::Struct(message) => self.message(expr, message),
+            Kind::Broken => Err(EvalError::failed("unknown type")),
         }
     }
 
@@ -194,7 +195,7 @@ impl<'a> Evaluator<'a> {
                 let there = decl.field(name).and_then(|field| data.get(field.property()));
                 there.is_some_and(|value| !value.is_null())
             }
-            Value::Fields(fields) => fields.contains_key(name),
+            Value::Made(made) => made.field(name).is_some(),
             _ => false,
         })
     }
@@ -390,6 +391,27 @@ impl<'a> Evaluator<'a> {
             self.meter.charge(cost::MAP)?;
         }
         Ok(Value::Map(Map::Made(Arc::new(all))))
+    }
+
+    /// An object that the expression makes.
+    fn message(&mut self, expr: &'a Expr, message: &'a Message) -> Eval<'a> {
+        let Type::Object(decl) = &self.checked.types[expr.id] else { return Err(EvalError::failed("unknown type")) };
+        let mut fields = BTreeMap::new();
+        for Member { name, value, optional, .. } in &message.fields {
+            match (self.eval(value)?, optional) {
+                (value, false) => drop(fields.insert(name.clone(), value)),
+                (Value::Optional(Some(inner)), true) => drop(fields.insert(name.clone(), (*inner).clone())),
+                (Value::Optional(None), true) => drop(fields.remove(name)),
+                (other, true) => {
+                    let shown = functions::shown(&other);
+                    let why = format!("cannot initialize optional entry '{name}' from non-optional value {shown}");
+                    return Err(EvalError::failed(why));
+                }
+            }
+        }
+        self.meter.elements(2 * fields.len())?;
+        self.meter.charge(cost::STRUCT)?;
+        Ok(Value::Made(Arc::new(Made::new(decl.clone(), fields))))
     }
 
     fn fold(&mut self, fold: &'a Fold) -> Eval<'a> {
@@ -671,7 +693,7 @@ fn field<'a>(operand: &Value<'a>, name: &str) -> Eval<'a> {
             },
             None => no_such_key(&Value::text(name)),
         },
-        Value::Fields(fields) => fields.get(name).cloned().map_or_else(|| no_such_key(&Value::text(name)), Ok),
+        Value::Made(made) => made.field(name).cloned().map_or_else(|| no_such_key(&Value::text(name)), Ok),
         _ => no_such_key(&Value::text(name)),
     }
 }
@@ -697,7 +719,7 @@ fn element<'a>(operand: &Value<'a>, index: &Value<'a>) -> Eval<'a> {
             found.unwrap_or_else(|| Err(EvalError::failed(format!("index out of bounds: {at}"))))
         }
         Value::Map(map) => map.get(index).unwrap_or_else(|| no_such_key(index)),
-        Value::Object(..) | Value::Fields(_) => match index {
+        Value::Object(..) | Value::Made(_) => match index {
             Value::String(name) => field(operand, name),
             other => no_such_key(other),
         },

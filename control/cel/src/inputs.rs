@@ -47,6 +47,13 @@ impl<'a> Inputs<'a> {
         self
     }
 
+    /// Without the values of these names: who names one of them anyway is told that there is none.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.values.retain(|(name, _)| !names.contains(name));
+        self
+    }
+
     /// Also the answers of the authorizer.
     #[must_use]
     pub fn with_decisions(mut self, decisions: &'a Decisions) -> Self {

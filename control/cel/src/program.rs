@@ -1,8 +1,9 @@
 //! Compiled expressions.
 
-use crate::check::{Checked, Variables, check};
+use crate::check::{Checked, check};
 use crate::compiled::Compiled;
 use crate::decl::Decl;
+use crate::environment::Environment;
 use crate::error::{EvalError, Issues};
 use crate::estimate::{Range, estimate};
 use crate::eval::{constant, run};
@@ -17,9 +18,6 @@ use std::sync::Arc;
 /// An expression that was parsed and checked.
 #[derive(Debug)]
 pub struct Program(Compiled);
-
-/// The variables that an environment has.
-pub type Environment = Variables;
 
 impl Program {
     /// Parses and checks an expression.
@@ -95,7 +93,7 @@ fn literals(root: &Expr, checked: &Checked, problems: &mut Problems) {
                 }
                 pending.extend(all.iter().flat_map(|one| [(&one.key, mixed), (&one.value, mixed)]));
             }
-            Kind::Struct(message) => pending.extend(message.fields.iter().map(|(_, _, value)| (value, mixed))),
+            Kind::Struct(message) => pending.extend(message.fields.iter().map(|one| (&one.value, mixed))),
             Kind::Fold(fold) => {
                 let parts = [&fold.range, &fold.init, &fold.condition, &fold.step, &fold.result];
                 pending.extend(parts.map(|one| (one, mixed)));
@@ -176,7 +174,7 @@ fn fold_constants(root: &Expr) -> Result<(), EvalError> {
             }
             Kind::List(all) => pending.extend(all.iter().map(|one| &one.value)),
             Kind::Map(all) => pending.extend(all.iter().flat_map(|one| [&one.key, &one.value])),
-            Kind::Struct(message) => pending.extend(message.fields.iter().map(|(_, _, value)| value)),
+            Kind::Struct(message) => pending.extend(message.fields.iter().map(|one| &one.value)),
             Kind::Fold(fold) => pending.extend([&fold.range, &fold.init, &fold.condition, &fold.step, &fold.result]),
         }
     }

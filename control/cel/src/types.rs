@@ -168,7 +168,15 @@ impl Decl {
             Shape::Date | Shape::DateTime => Type::Timestamp,
             Shape::List(element, _) => Type::list(element.ty()),
             Shape::Map(value) => Type::map(value.ty()),
-            Shape::Object(_) => Type::Object(self.clone()),
+            Shape::Object(_) | Shape::Open => Type::Object(self.clone()),
+        }
+    }
+
+    /// The type of the field under an identifier; `None`: there is no such field.
+    pub(crate) fn field_type(&self, name: &str) -> Option<Type> {
+        match self.shape() {
+            Shape::Open => Some(Type::Dyn),
+            _ => Some(self.field(name)?.decl().ty()),
         }
     }
 }

@@ -34,11 +34,48 @@ pub enum Value<'a> {
     Map(Map<'a>),
     /// An object of the data whose fields are declared.
     Object(&'a JsonMap<String, Json>, &'a Decl),
-    /// Objects whose fields are values: the variables of a policy.
-    Fields(Arc<BTreeMap<Arc<str>, Value<'a>>>),
+    /// An object that the expression made.
+    Made(Arc<Made<'a>>),
     /// Data that can only be compared.
     Unknown(&'a Json),
     Library(Library<'a>),
+}
+
+/// An object that an expression made: its type, and the fields that were given.
+#[derive(Clone, Debug)]
+pub struct Made<'a> {
+    decl: Arc<Decl>,
+    fields: BTreeMap<Arc<str>, Value<'a>>,
+}
+
+impl<'a> Made<'a> {
+    pub(crate) fn new(decl: Arc<Decl>, fields: BTreeMap<Arc<str>, Value<'a>>) -> Self {
+        Self { decl, fields }
+    }
+
+    /// The name of its type.
+    pub fn name(&self) -> &str {
+        self.decl.name()
+    }
+
+    /// A field that was given.
+    pub fn field(&self, name: &str) -> Option<&Value<'a>> {
+        self.fields.get(name)
+    }
+
+    /// The fields that were given, by name.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
+        self.fields.iter().map(|(name, value)| (&**name, value))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether it counts as nothing: `optional.ofNonZeroValue` asks.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.fields.is_empty() && matches!(self.decl.shape(), Shape::Open)
+    }
 }
 
 /// A value of one of Kubernetes' libraries.
@@ -225,7 +262,7 @@ impl<'a> Value<'a> {
                 Json::Object(all) => Self::Map(Map::Data(all, value)),
                 _ => return Err(wrong("a map for the provided schema with type=object")),
             },
-            Shape::Object(_) => match json {
+            Shape::Object(_) | Shape::Open => match json {
                 Json::Object(all) => Self::Object(all, decl),
                 _ => return Err(wrong("a map for the provided schema with type=object")),
             },
@@ -249,7 +286,7 @@ impl<'a> Value<'a> {
             Self::List(_) => "list",
             Self::Map(_) => "map",
             Self::Object(_, decl) => decl.name(),
-            Self::Fields(_) => "kubernetes.variables",
+            Self::Made(made) => return Cow::Owned(made.name().to_owned()),
             Self::Unknown(_) => "unknown",
             Self::Library(library) => library.type_name(),
         })

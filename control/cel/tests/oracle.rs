@@ -4,7 +4,7 @@
 
 use sampan_cel::{Decl, Environment, Inputs, Program, Root, Type, Value};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const COST_MAX: u64 = 1_000_000;
 
@@ -58,7 +58,7 @@ fn expressions_are_what_they_are_in_kubernetes() {
     let read = |text: &str| -> Json { serde_json::from_str(text).expect("a file of JSON") };
     let (schema, data) = (read(include_str!("oracle/schema.json")), read(include_str!("oracle/data.json")));
     let decl = Decl::of_schema(&schema, "selfType", Root::Resource).expect("a schema that can be used");
-    let environment: Environment = BTreeMap::from([("self".into(), decl.ty()), ("dynamic".into(), Type::Dyn)]);
+    let environment: Environment = [("self".into(), decl.ty()), ("dynamic".into(), Type::Dyn)].into();
     let known: BTreeSet<&str> =
         include_str!("oracle/known.tsv").lines().filter_map(|line| line.split('\t').next()).collect();
     let (mut wrong, mut agree, mut count) = (Vec::new(), Vec::new(), 0);

@@ -1,6 +1,6 @@
 //! The controllers of the cluster: a folder a controller, on the reconcile runtime (`sampan-reconcile`).
 //!
-//! Allowed dependencies: api, env, client, reconcile, quota. Never store or registry: a controller is a client like any other, under an
+//! Allowed dependencies: api, env, cel, client, reconcile, quota. Never store or registry: a controller is a client like any other, under an
 //! identity of its own and with no more rights than Kubernetes gives it.
 //!
 //! Invariants:
@@ -23,6 +23,7 @@ pub mod namespace;
 pub mod node_lifecycle;
 mod pod;
 pub mod pod_gc;
+pub mod policy_status;
 pub mod protection;
 pub mod published;
 pub mod replicaset;
@@ -134,5 +135,6 @@ pub fn start(config: Config) -> Result<(), Error> {
     garbage::start(&context)?;
     node_lifecycle::start(&context)?;
     pod_gc::start(&context)?;
+    policy_status::start(&context)?;
     resource_quota::start(&context)
 }

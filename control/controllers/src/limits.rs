@@ -97,3 +97,14 @@ pub const API_SERVICE_PERIOD: Duration = Duration::from_secs(30);
 pub const API_SERVICE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Attempts of one check, all at once.
 pub const API_SERVICE_ATTEMPTS: usize = 5;
+
+/// Kinds that one rule of a policy has expressions checked against, as Kubernetes' type checker has it.
+pub const TYPE_CHECKED_KINDS_OF_RULE_MAX: usize = 10;
+/// Kinds that all rules of a policy have them checked against, about: Kubernetes has no such limit.
+pub const TYPE_CHECKED_KINDS_MAX: usize = 50;
+/// Bytes of what is told of a policy's expressions; they stand in its status.
+pub const TYPE_WARNINGS_BYTES_MAX: usize = 256 * 1024;
+/// Nodes of the schema of a kind that expressions are checked against, once what it refers to stands in its place.
+pub const SCHEMA_NODES_MAX: usize = 100_000;
+/// Levels of such a schema.
+pub const SCHEMA_DEPTH_MAX: usize = 128;

@@ -15,7 +15,7 @@ use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
 use crate::update::rules_in;
 use crate::write::{Commit, count_creation, require_stored};
-use sampan_api::admission::{Attributes, Operation};
+use sampan_api::admission::{Attributes, Kinds, Operation};
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
 use sampan_api::record::Record;
@@ -104,7 +104,7 @@ impl Registry {
         }
         let name = object.name().to_owned();
         let resource = row.gvr();
-        let attributes = attributes(caller, place, &resource, &name);
+        let attributes = attributes(caller, self, place, &resource, &name);
         let mutated = caller.admission.mutate(&attributes, object).await?;
         Ok(shapes::settle_mutated(row, object, mutated)?)
     }
@@ -127,7 +127,7 @@ impl Registry {
         for _ in 0..UPDATE_ATTEMPTS_MAX {
             let (prepared, claims) = self.prepare_creation(caller, place, object, &refused, validation).await?;
             let resource = place.storage.gvr();
-            let attributes = attributes(caller, place, &resource, &name);
+            let attributes = attributes(caller, self, place, &resource, &name);
             let admitted = Admitted { attributes, object: &prepared, size: 1024 };
             if caller.dry_run {
                 self.chargeable(caller, &admitted).await?;
@@ -198,7 +198,7 @@ impl Registry {
         }
         let name = object.name().to_owned();
         let resource = row.gvr();
-        let attributes = attributes(caller, place, &resource, &name);
+        let attributes = attributes(caller, self, place, &resource, &name);
         let served = rules_in(row, &object);
         caller.admission.validate(&attributes, Some(served.as_ref().unwrap_or(&object))).await?;
         self.to_storage(place, &mut object).await?;
@@ -274,6 +274,7 @@ fn refuse_closing(row: &Resource, name: &str) -> Result<(), Error> {
 
 fn attributes<'a>(
     caller: &Caller<'a>,
+    kinds: &'a dyn Kinds,
     place: &Place<'a>,
     resource: &'a GroupVersionResource,
     name: &'a str,
@@ -289,6 +290,8 @@ fn attributes<'a>(
         options: caller.options,
         old: None,
         warnings: caller.warnings,
+        kinds,
+        annotations: None,
     }
 }
 

@@ -91,6 +91,8 @@ impl Registry {
             options: caller.options,
             old: Some(old_served.as_ref().unwrap_or(&old)),
             warnings: caller.warnings,
+            kinds: self,
+            annotations: None,
         };
         caller.admission.validate(&attributes, None).await?;
         let strategy = &*place.storage.strategy;

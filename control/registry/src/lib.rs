@@ -28,6 +28,7 @@ mod delete;
 mod encode;
 mod error;
 mod history;
+mod interfaces;
 pub mod kinds;
 mod lifetime;
 pub mod limits;

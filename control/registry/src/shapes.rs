@@ -2,14 +2,14 @@
 
 use crate::resource::Resource;
 use sampan_api::Status;
-use sampan_api::admission::Mutated;
+use sampan_api::admission::{Mutated, UnknownFields};
 use sampan_api::field::FieldErrors;
 use sampan_api::limits::OBJECT_MAX;
 use sampan_api::object::Object;
 use sampan_schema::facts::{self, Found, Part};
 use sampan_schema::gates::Gates;
 use sampan_schema::managed::{self, Versions, Writer};
-use sampan_schema::{ObjectType, Origin, values};
+use sampan_schema::{ObjectType, Origin, problems, values};
 use std::collections::BTreeSet;
 
 /// A write, as `metadata.managedFields` records it.
@@ -24,7 +24,12 @@ pub struct ManagedWrite<'a> {
 /// Fills in what the row's version defaults. Idempotent. A row without a type has no defaults. Errors: 413, where they would
 /// make the object longer than one may be.
 pub fn apply_defaults(row: &Resource, object: &mut Object) -> Result<(), Status> {
-    let Some(ty) = &row.ty else { return Ok(()) };
+    defaults_of(row.ty.as_ref(), object)
+}
+
+/// As [`apply_defaults`], by a type.
+pub(crate) fn defaults_of(ty: Option<&ObjectType>, object: &mut Object) -> Result<(), Status> {
+    let Some(ty) = ty else { return Ok(()) };
     let applied = sampan_schema::default::apply(ty.schema(), ty.id(), object.fields_mut());
     applied.map_err(|_| Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))
 }
@@ -34,7 +39,7 @@ pub fn apply_defaults(row: &Resource, object: &mut Object) -> Result<(), Status>
 /// its own; 413 as of [`apply_defaults`].
 pub fn settle_mutated(row: &Resource, object: &mut Object, mutated: Mutated) -> Result<(), Status> {
     if mutated == Mutated::ByOthers {
-        reread(row, object)?;
+        read_again(row.ty.as_ref(), object, UnknownFields::Dropped)?;
     }
     if mutated != Mutated::No {
         apply_defaults(row, object)?;
@@ -42,10 +47,16 @@ pub fn settle_mutated(row: &Resource, object: &mut Object, mutated: Mutated) -> 
     Ok(())
 }
 
-fn reread(row: &Resource, object: &mut Object) -> Result<(), Status> {
-    let Some(ty) = &row.ty else { return Ok(()) };
+/// Reads an object of which others wrote parts as if it had come so. Errors: 500, for a field of another type than its own, and
+/// where such are refused for one that a built-in type does not have.
+pub(crate) fn read_again(ty: Option<&ObjectType>, object: &mut Object, unknown: UnknownFields) -> Result<(), Status> {
+    let Some(ty) = ty else { return Ok(()) };
     let read = sampan_schema::json::from_value(ty.schema(), ty.id(), &object.to_value());
     let read = read.map_err(|error| Status::internal(&error.to_string()))?;
+    let strict = unknown == UnknownFields::Refused && ty.def().origin == Origin::GoStruct;
+    if strict && !read.problems.is_empty() {
+        return Err(Status::internal(&problems::strict_error(&read.problems)));
+    }
     match Object::from_value(read.value) {
         Some(read) => *object = read,
         None => return Err(Status::internal("admission made no object of the object")),

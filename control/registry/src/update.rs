@@ -162,6 +162,8 @@ impl Registry {
             options: caller.options,
             old: Some(old_served),
             warnings: caller.warnings,
+            kinds: self,
+            annotations: None,
         };
         let mutated = caller.admission.mutate(&attributes, &mut object).await?;
         shapes::settle_mutated(row, &mut object, mutated)?;

@@ -21,7 +21,7 @@ pub(crate) fn row_of<'t>(table: &'t ResourceTable, row: &Resource, api_version: 
 /// The object, which is in the version of `row`, in another one that shares its storage, with the type that it has there.
 /// `None`: the kind is not served in that version, or a webhook is to be asked first, which [`crate::Registry::update`] does
 /// before it asks its transform again.
-fn in_version(
+pub(crate) fn in_version(
     table: &ResourceTable,
     row: &Resource,
     object: &Object,

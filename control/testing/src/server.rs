@@ -21,6 +21,7 @@ use sampan_client::{Client, Informers, ListParams};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_registry::options::Caller;
 use sampan_registry::{Registry, ResourceTable};
+use sampan_schema::gates::Gates;
 use sampan_store::Store;
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -49,6 +50,8 @@ pub struct Parts {
     pub actions: Vec<(String, Arc<dyn Action>)>,
     /// The namespaces that are there from the start.
     pub namespaces: Vec<String>,
+    /// The resources that are served.
+    pub table: ResourceTable,
 }
 
 impl Parts {
@@ -66,6 +69,7 @@ impl Parts {
             rules: None,
             actions: Vec::new(),
             namespaces: vec!["default".to_owned()],
+            table: ResourceTable::builtin().expect("the built-in table is sound"),
         }
     }
 
@@ -75,8 +79,7 @@ impl Parts {
     /// When the built-in table or the wiring is unsound.
     pub async fn start(self) -> Server {
         let store = Arc::new(MemoryStore::new(self.env.clone(), &self.tasks));
-        let table = Arc::new(ResourceTable::builtin().expect("the built-in table is sound"));
-        let config = sampan_registry::Config::new(store.clone(), self.env.clone(), table);
+        let config = sampan_registry::Config::new(store.clone(), self.env.clone(), Arc::new(self.table));
         let registry = Registry::open(config).await.expect("an empty store opens");
         for name in &self.namespaces {
             first_namespace(&registry, name).await.expect("a first namespace");
@@ -166,6 +169,10 @@ pub struct Choice {
     pub selection: Selection,
     /// What they are told.
     pub configurations: Configurations,
+    /// The features that are on.
+    pub gates: Gates,
+    /// The resources that are served; those that the configuration turns on by saying nothing where it is not set.
+    pub table: Option<ResourceTable>,
 }
 
 /// As [`guarded`], with these admission plugins.
@@ -190,11 +197,13 @@ async fn start_guarded(
     around: impl FnOnce(Arc<dyn Authorizer>) -> Arc<dyn Authorizer>,
 ) -> Server {
     let (authorizer, admission) = (Later::<Arc<dyn Authorizer>>::default(), Later::<Chain>::default());
+    let parts = Parts::new(env);
     let server = Parts {
+        table: choice.table.unwrap_or(parts.table),
         authorizer: Arc::new(authorizer.clone()),
         admission: Arc::new(admission.clone()),
         namespaces: ["default", "kube-system", "kube-public", "kube-node-lease"].map(str::to_owned).into(),
-        ..Parts::new(env)
+        ..parts
     };
     let server = server.start().await;
     let own = server.client(UserInfo::apiserver());
@@ -214,6 +223,8 @@ async fn start_guarded(
         webhooks,
         configurations: choice.configurations,
         tasks: server.tasks.clone(),
+        gates: choice.gates,
+        served: server.registry.table().iter().map(|row| row.gvr()).collect(),
     };
     let chain = sampan_admission::chain(&parts, &choice.selection).expect("admission plugins");
     rbac.wait_synced().await.expect("roles are read");

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use futures::future::{BoxFuture, FutureExt};
     use sampan_api::GroupVersionResource;
-    use sampan_api::admission::Warnings;
+    use sampan_api::admission::{NoKinds, Warnings};
     use sampan_api::user::{Decision, UserInfo};
     use serde_json::{Value, json};
 
@@ -246,6 +246,8 @@ mod tests {
             options: &Value::Null,
             old,
             warnings: &warnings,
+            kinds: &NoKinds,
+            annotations: None,
         };
         plugin.validate(&attributes, Some(new)).await.err().map_or_else(String::new, |status| status.message)
     }

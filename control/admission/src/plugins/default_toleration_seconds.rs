@@ -52,7 +52,7 @@ impl Plugin for DefaultTolerationSeconds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sampan_api::admission::Warnings;
+    use sampan_api::admission::{NoKinds, Warnings};
     use sampan_api::{GroupVersionResource, UserInfo};
 
     #[tokio::test]
@@ -70,6 +70,8 @@ mod tests {
             options: &Value::Null,
             old: None,
             warnings: &Warnings::default(),
+            kinds: &NoKinds,
+            annotations: None,
         };
         for (given, added) in [
             (json!([]), 2),

@@ -181,7 +181,7 @@ impl Plugin for EventRateLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sampan_api::admission::Warnings;
+    use sampan_api::admission::{NoKinds, Warnings};
     use sampan_api::meta::GroupVersionResource;
     use sampan_api::user::UserInfo;
     use serde_json::json;
@@ -208,6 +208,8 @@ mod tests {
                 options: &Value::Null,
                 old: None,
                 warnings: &warnings,
+                kinds: &NoKinds,
+                annotations: None,
             };
             plugin.validate(&attributes, None).await.err().map(|status| (status.code, status.message))
         };

@@ -82,6 +82,11 @@ impl Receive {
             response = self.send(response, &exchange, line, under_way);
         }
         respond::finish(&mut response, &exchange.audit_id, exchange.warnings.take());
+        let annotations = exchange.annotations.take();
+        if !annotations.is_empty() {
+            // There is no audit log: who looks for them finds them by the request's id.
+            tracing::info!(audit_id = %exchange.audit_id, ?annotations, "audit annotations of admission");
+        }
         let took = self.env.instant().saturating_duration_since(started);
         self.metrics.answered(&exchange.info, response.status().as_u16(), took);
         response

@@ -200,7 +200,7 @@ impl Patch<'_> {
     fn refused(&self, error: &patches::PatchError) -> Status {
         match error {
             patches::PatchError::BadRequest(text) => Status::bad_request(text.clone()),
-            patches::PatchError::Unprocessable(_) => unprocessable(),
+            patches::PatchError::Unprocessable(_) | patches::PatchError::TestFailed(_) => unprocessable(),
             _ if self.media_type == JSON_PATCH => unprocessable(),
             _ => patch_status(error),
         }

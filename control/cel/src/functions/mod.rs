@@ -89,6 +89,7 @@ fn is_zero(value: &Value<'_>) -> bool {
         Value::List(list) => list.is_empty(),
         Value::Map(map) => map.is_empty(),
         Value::Object(data, _) => data.is_empty(),
+        Value::Made(made) => made.is_zero(),
         _ => false,
     }
 }

@@ -16,6 +16,7 @@ pub(super) fn knows(name: &str) -> bool {
             | "findAll"
             | "format"
             | "indexOf"
+            | "jsonpatch.escapeKey"
             | "lastIndexOf"
             | "lowerAscii"
             | "matches"
@@ -58,6 +59,7 @@ pub(super) fn call<'a>(name: &str, args: &[Value<'a>], meter: &mut Meter) -> Eva
         ("lowerAscii", []) => Value::made(text.to_ascii_lowercase()),
         ("upperAscii", []) => Value::made(text.to_ascii_uppercase()),
         ("trim", []) => Value::made(text.trim_matches(is_space)),
+        ("jsonpatch.escapeKey", []) => Value::made(crate::patch::escaped_key(text)),
         ("strings.quote", []) => Value::made(quote(text)),
         ("replace", [Value::String(old), Value::String(new), rest @ ..]) => {
             let count = limit(rest)?;

@@ -2,8 +2,9 @@
 
 use super::field_path;
 use crate::decl::{Decl, Root};
+use crate::environment::Environment;
 use crate::escape::escape;
-use crate::program::{Environment, Program};
+use crate::program::Program;
 use crate::types::Type;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;

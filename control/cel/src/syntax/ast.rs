@@ -89,7 +89,17 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) name: Arc<str>,
-    pub(crate) fields: Vec<(Id, Arc<str>, Expr)>,
+    pub(crate) fields: Vec<Member>,
+}
+
+/// A field of a [`Message`].
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: Id,
+    pub(crate) name: Arc<str>,
+    pub(crate) value: Expr,
+    /// Written with a `?`: one that holds no value is left out.
+    pub(crate) optional: bool,
 }
 
 /// What the macros over lists and maps become.

@@ -246,7 +246,7 @@ impl Maker<'_> {
                 }
                 Kind::List(all) => pending.extend(all.iter_mut().map(|one| &mut one.value)),
                 Kind::Map(all) => pending.extend(all.iter_mut().flat_map(|one| [&mut one.key, &mut one.value])),
-                Kind::Struct(message) => pending.extend(message.fields.iter_mut().map(|(_, _, value)| value)),
+                Kind::Struct(message) => pending.extend(message.fields.iter_mut().map(|one| &mut one.value)),
                 Kind::Fold(fold) => {
                     let Fold { range, init, condition, step, result, .. } = &mut **fold;
                     pending.extend([range, init, condition, step, result]);

@@ -1,6 +1,6 @@
 //! The parser: recursive descent with a bound on its depth; one pass, no backtracking.
 
-use super::ast::{Call, Element, Entry, Expr, Id, Kind, Literal, Message, Select, Test};
+use super::ast::{Call, Element, Entry, Expr, Id, Kind, Literal, Member, Message, Select, Test};
 use super::builder::{Builder, Stop};
 use super::lexer::{Lexed, Lines, lex};
 use super::token::Token;
@@ -8,7 +8,6 @@ use super::{literal, macros};
 use crate::error::{Issue, Issues};
 use crate::escape::RESERVED;
 use crate::limits::{DEPTH_MAX, EXPRESSION_CHARS_MAX, NODES_MAX, SYNTAX_ERRORS_MAX};
-use std::sync::Arc;
 
 /// A tree, and the place of each of its nodes.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ fn within(expr: &Expr, levels: usize) -> bool {
         Kind::Call(call) => call.operands().all(|one| within(one, levels)),
         Kind::List(all) => all.iter().all(|one| within(&one.value, levels)),
         Kind::Map(all) => all.iter().all(|one| within(&one.key, levels) && within(&one.value, levels)),
-        Kind::Struct(message) => message.fields.iter().all(|(_, _, value)| within(value, levels)),
+        Kind::Struct(message) => message.fields.iter().all(|one| within(&one.value, levels)),
         Kind::Fold(fold) => [&fold.range, &fold.init, &fold.condition, &fold.step, &fold.result]
             .into_iter()
             .all(|one| within(one, levels)),
@@ -467,9 +466,9 @@ impl<'a> Parser<'a> {
             name.push_str(self.advance().text);
         }
         let open = self.expect("{")?;
-        let mut fields: Vec<(Id, Arc<str>, Expr)> = Vec::new();
+        let mut fields = Vec::new();
         while !self.is("}") {
-            self.take("?");
+            let optional = self.take("?").is_some();
             let field = self.peek();
             if field.token != Token::Ident {
                 return self.fail(format!("mismatched input '{}' expecting '}}'", field.shown()));
@@ -477,7 +476,7 @@ impl<'a> Parser<'a> {
             self.advance();
             let colon = self.expect(":")?;
             let id = self.node(colon.at, Kind::Broken).id;
-            fields.push((id, field.text.into(), self.expr()?));
+            fields.push(Member { id, name: field.text.into(), value: self.expr()?, optional });
             if self.take(",").is_none() {
                 break;
             }

@@ -4,6 +4,7 @@
 //! The object, the configuration and the sets of fields are walked by the one schema; a kind that no schema describes is
 //! deduced from its values: maps by their keys, all else whole.
 
+mod atomic;
 pub(crate) mod conflict;
 mod last_applied;
 mod merge;
@@ -109,6 +110,29 @@ pub fn apply(
         last_applied::refresh(&mut object, config);
     }
     Ok(object)
+}
+
+/// An object with what a configuration of its type sets, merged as an apply merges, without owners of fields
+/// (`patch.ApplyStructuredMergeDiff` of k8s.io/apiserver).
+///
+/// # Errors
+/// What does not fit the type, and every map, list or struct of the configuration that is one whole and would replace one.
+pub fn merged(
+    ty: &ObjectType,
+    live: &Map<String, Value>,
+    config: &Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
+    let (schema, id) = (ty.schema(), ty.id());
+    validate::validate(schema, id, config)
+        .map_err(|errors| format!("failed to convert patch object to typed object: {errors}"))?;
+    let wholes = atomic::paths(schema, id, config);
+    if !wholes.is_empty() {
+        let wholes = wholes.join(", ");
+        return Err(format!("invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {wholes}"));
+    }
+    let mut config = config.clone();
+    whole_numbers(&mut config);
+    Ok(merge::objects(schema, Node::Struct(id), live, &config))
 }
 
 /// Makes integers of numbers that have no fraction: Go reads what is applied into floating point numbers, and writes such ones

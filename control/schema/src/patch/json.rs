@@ -15,8 +15,8 @@ use crate::limits::JSON_PATCH_COPY_BYTES_MAX;
 /// long together, with what is copied, times a logarithm.
 ///
 /// # Errors
-/// `BadRequest` when the patch is no list of operations, `TooLarge` beyond the limits, `Unprocessable` when one does
-/// not apply.
+/// `BadRequest` when the patch is no list of operations, `TooLarge` beyond the limits, `TestFailed` when a test fails,
+/// `Unprocessable` when another one does not apply.
 pub fn json(current: Value, patch: &Value) -> Result<Value, PatchError> {
     let mismatch = |value: &Value, ty: &str| {
         PatchError::BadRequest(format!(
@@ -44,7 +44,7 @@ pub fn json(current: Value, patch: &Value) -> Result<Value, PatchError> {
     let mut state = State { document: Node::of(current), copied: 0 };
     for operation in operations {
         let operation = Operation(operation.as_object().unwrap_or(&nothing));
-        state.apply(operation).map_err(PatchError::Unprocessable)?;
+        state.apply(operation)?;
     }
     Ok(state.document.into_value())
 }
@@ -102,16 +102,17 @@ struct State {
 }
 
 impl State {
-    fn apply(&mut self, operation: Operation<'_>) -> Result<(), String> {
-        match operation.kind() {
+    fn apply(&mut self, operation: Operation<'_>) -> Result<(), PatchError> {
+        let applied = match operation.kind() {
             "add" => self.add(operation),
             "remove" => self.remove(operation),
             "replace" => self.replace(operation),
             "move" => self.relocate(operation),
-            "test" => self.test(operation),
+            "test" => return self.test(operation),
             "copy" => self.copy(operation),
             other => Err(format!("Unexpected kind: {other}")),
-        }
+        };
+        applied.map_err(PatchError::Unprocessable)
     }
 
     fn add(&mut self, operation: Operation<'_>) -> Result<(), String> {
@@ -180,7 +181,16 @@ impl State {
         })
     }
 
-    fn test(&self, operation: Operation<'_>) -> Result<(), String> {
+    fn test(&self, operation: Operation<'_>) -> Result<(), PatchError> {
+        let (path, found) = self.tested(operation).map_err(PatchError::Unprocessable)?;
+        if found.map_or(operation.value().is_null(), |node| node.equals(operation.value())) {
+            return Ok(());
+        }
+        Err(PatchError::TestFailed(format!("testing value {path} failed: test failed")))
+    }
+
+    /// The path of a test, and what stands there.
+    fn tested<'a>(&self, operation: Operation<'a>) -> Result<(&'a str, Option<&Node>), String> {
         let path = operation.path().map_err(|why| format!("test operation failed to decode path: {why}"))?;
         let found = if path.is_empty() {
             Ok(Some(&self.document))
@@ -191,10 +201,7 @@ impl State {
             Failure::Parent => format!("test operation does not apply: is missing path: {path}: {MISSING}"),
             Failure::Key(why) | Failure::Nesting(why) => format!("error in test for path: '{path}': {why}"),
         })?;
-        if found.map_or(operation.value().is_null(), |node| node.equals(operation.value())) {
-            return Ok(());
-        }
-        Err(format!("testing value {path} failed: test failed"))
+        Ok((path, found))
     }
 
     fn copy(&mut self, operation: Operation<'_>) -> Result<(), String> {

@@ -21,6 +21,9 @@ pub enum PatchError {
     /// 422: the patch is sound but the object is not as it supposes.
     #[error("{0}")]
     Unprocessable(String),
+    /// 422: a `test` operation says that the object is another.
+    #[error("{0}")]
+    TestFailed(String),
     /// 500, as the real server answers what its strategic merge cannot do.
     #[error("{0}")]
     Internal(String),

@@ -163,7 +163,7 @@ fn json_patches_apply_whole_or_not_at_all() {
     let table = [
         (
             value!([{"op": "test", "path": "/data/a", "value": "2"}]),
-            unprocessable("testing value /data/a failed: test failed"),
+            Err(PatchError::TestFailed("testing value /data/a failed: test failed".into())),
         ),
         // Nothing but a replacement or a test may mean the whole.
         (

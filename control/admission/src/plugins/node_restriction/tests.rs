@@ -4,7 +4,7 @@ use super::*;
 use base64::Engine as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use sampan_api::admission::Warnings;
+use sampan_api::admission::{NoKinds, Warnings};
 use sampan_api::user::{self, Decision, UserInfo};
 use sampan_api::{GroupVersionResource, Object};
 use sampan_client::{ApiService, Body, full};
@@ -133,6 +133,8 @@ impl Case {
             options: &Value::Null,
             old: old.as_ref(),
             warnings: &Warnings::default(),
+            kinds: &NoKinds,
+            annotations: None,
         };
         let plugin = plugin();
         let mut sent = object(&self.object);

@@ -1,6 +1,6 @@
 //! A webhook of a configuration, read and its conditions compiled.
 
-use crate::matching::{Namespaces, Request, Rule, Selectors};
+use crate::matching::{Namespaces, Request, Rules, Seen, Selectors};
 use crate::scene::{Conditions, Expression, OUT_OF_BUDGET, Scene, Unknown};
 use sampan_api::{Object, Status};
 use sampan_cel::admission::{Authorizer, Params, compile, environment};
@@ -46,7 +46,7 @@ pub(super) struct Hook {
     pub(super) dry_run: bool,
     /// Called again when webhooks after it change the object.
     pub(super) reinvoked: bool,
-    rules: Vec<Rule>,
+    rules: Rules,
     selectors: Selectors,
     conditions: Conditions,
 }
@@ -82,18 +82,16 @@ impl Hook {
             version,
             dry_run: matches!(text("sideEffects"), "None" | "NoneOnDryRun"),
             reinvoked: text("reinvocationPolicy") == "IfNeeded",
-            rules: list("rules").iter().map(Rule::of).collect(),
+            rules: Rules::of(value, "rules"),
             selectors: Selectors::of(value),
             conditions: Conditions(conditions.collect()),
         }
     }
 
-    /// Whether rules and selectors say that the request is its business.
-    pub(super) async fn matches(&self, request: Request<'_>, namespaces: &Namespaces) -> Result<bool, Status> {
-        if !self.rules.iter().any(|rule| rule.matches(request)) {
-            return Ok(false);
-        }
-        self.selectors.matches(request, namespaces).await
+    /// As what rules and selectors say that the request is its business; `None`: it is not.
+    pub(super) async fn matched(&self, request: Request<'_>, namespaces: &Namespaces) -> Result<Option<Seen>, Status> {
+        let Some(seen) = self.rules.matched(request) else { return Ok(None) };
+        Ok(self.selectors.matches(request, namespaces).await?.then_some(seen))
     }
 
     /// Whether there are conditions to be asked.
@@ -107,7 +105,7 @@ impl Hook {
         scene: &Scene,
         decisions: &Decisions,
     ) -> Result<Result<bool, String>, Box<Question>> {
-        let inputs = scene.inputs(&Json::Null, decisions);
+        let inputs = scene.condition_inputs(&Json::Null, decisions);
         match self.conditions.hold(&inputs, MATCH_CONDITIONS_COST_BUDGET) {
             Ok(holds) => Ok(Ok(holds)),
             Err(Unknown::Asks(question)) => Err(question),

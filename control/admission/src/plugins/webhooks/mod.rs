@@ -4,34 +4,40 @@ mod hook;
 mod review;
 
 use crate::chain::{Plugin, Remembered};
-use crate::limits::POLICY_QUESTIONS_MAX;
-use crate::matching::{Namespaces, Request};
-use crate::scene::Scene;
+use crate::derived::Derived;
+use crate::matching::{Namespaces, Request, Seen};
+use crate::reinvocation::Invoked;
+use crate::scene::{Scene, Scenes, decided};
 use async_trait::async_trait;
 use hook::{Hook, OnFailure};
-use parking_lot::Mutex;
 use review::{Answer, Sort};
-use sampan_api::admission::{Attributes, Mutated};
+use sampan_api::admission::{Attributes, Equivalent, Mutated, UnknownFields};
 use sampan_api::{Authorizer, Object, Status};
-use sampan_cel::Decisions;
 use sampan_client::{Client, Informer, WebhookClient};
-use std::collections::{BTreeSet, HashMap};
+use serde_json::Value as Json;
 use std::sync::Arc;
 
 /// The webhooks of one sort, and what is needed to call them.
 struct Webhooks {
     sort: Sort,
-    configurations: Informer,
+    configurations: Derived<Configuration>,
     namespaces: Namespaces,
     authorizer: Arc<dyn Authorizer>,
     caller: Arc<WebhookClient>,
     client: Client,
-    /// Configurations as they are read, by their names, each of one revision.
-    read: Mutex<HashMap<String, Read>>,
 }
 
-/// A configuration's revision, and its webhooks.
-type Read = (String, Arc<Vec<Hook>>);
+/// The webhooks of a configuration, in its order.
+struct Configuration {
+    name: String,
+    hooks: Vec<Hook>,
+}
+
+impl Configuration {
+    fn of(object: &Object) -> Self {
+        Self { name: object.name().to_owned(), hooks: Hook::all(object) }
+    }
+}
 
 /// What a call came to where it was no answer that lets the request pass.
 enum Failed {
@@ -42,64 +48,29 @@ enum Failed {
 }
 
 impl Webhooks {
-    fn hooks(&self) -> Vec<(String, Arc<Vec<Hook>>)> {
-        let records = self.configurations.store().list();
-        let mut read = self.read.lock();
-        let mut all = Vec::with_capacity(records.len());
-        for record in &records {
-            let object = record.object();
-            let name = object.name().to_owned();
-            let revision = format!("{} {}", object.uid(), object.resource_version());
-            let hooks = match read.get(&name) {
-                Some((of, hooks)) if *of == revision => hooks.clone(),
-                _ => Arc::new(Hook::all(&object)),
-            };
-            read.insert(name.clone(), (revision, hooks.clone()));
-            all.push((name, hooks));
-        }
-        if read.len() > all.len() {
-            read.retain(|name, _| all.iter().any(|(known, _)| known == name));
-        }
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all
-    }
-
     /// Whether any may be asked: never about the configurations of admission themselves.
     fn asked(&self, attributes: &Attributes<'_>) -> bool {
-        attributes.resource.group != "admissionregistration.k8s.io" && !self.configurations.store().is_empty()
+        attributes.resource.group != "admissionregistration.k8s.io" && !self.configurations.is_empty()
     }
 
-    async fn scene(&self, request: Request<'_>) -> Result<Scene, Status> {
-        let namespace = match request.attributes.namespace {
-            "" => None,
-            name => self.namespaces.get(name).await?,
-        };
-        Ok(Scene::new(request, namespace.as_ref()))
-    }
-
-    /// Whether a webhook is to be called for a request.
-    async fn concerns(&self, hook: &Hook, request: Request<'_>, scene: &Scene) -> Result<bool, Status> {
-        if !hook.matches(request, &self.namespaces).await? {
-            return Ok(false);
-        }
+    /// As what a webhook is to be called for a request, with what it is shown; `None`: it is not.
+    async fn concerns(
+        &self,
+        hook: &Hook,
+        request: Request<'_>,
+        scenes: &mut Scenes<'_>,
+    ) -> Result<Option<(Seen, Arc<Scene>)>, Status> {
+        let Some(seen) = hook.matched(request, &self.namespaces).await? else { return Ok(None) };
+        let scene = scenes.of(&seen).await?;
         if !hook.has_conditions() {
-            return Ok(true);
+            return Ok(Some((seen, scene)));
         }
-        let mut decisions = Decisions::default();
-        for _ in 0..POLICY_QUESTIONS_MAX {
-            let question = match hook.conditions_hold(scene, &decisions) {
-                Ok(Ok(holds)) => return Ok(holds),
-                Ok(Err(_)) if hook.on_failure == OnFailure::GoOn => return Ok(false),
-                Ok(Err(why)) => return Err(request.attributes.forbidden(&why)),
-                Err(question) => *question,
-            };
-            let decision = self.authorizer.authorize(&question.0).await;
-            decisions.add(question, decision);
+        let evaluate = |decisions: &_| hook.conditions_hold(&scene, decisions);
+        match decided(&*self.authorizer, &format!("webhook {}", hook.name), evaluate).await? {
+            Ok(holds) => Ok(holds.then_some((seen, scene))),
+            Err(_) if hook.on_failure == OnFailure::GoOn => Ok(None),
+            Err(why) => Err(request.attributes.forbidden(&why)),
         }
-        Err(Status::internal(&format!(
-            "webhook {} asks the authorizer more than {POLICY_QUESTIONS_MAX} questions",
-            hook.name
-        )))
     }
 
     async fn call(&self, hook: &Hook, request: Request<'_>, scene: &Scene) -> Result<Answer, Failed> {
@@ -139,20 +110,6 @@ impl Webhooks {
     }
 }
 
-/// A webhook of a configuration.
-struct Hooked {
-    hooks: Arc<Vec<Hook>>,
-    at: usize,
-}
-
-impl std::ops::Deref for Hooked {
-    type Target = Hook;
-
-    fn deref(&self) -> &Hook {
-        &self.hooks[self.at]
-    }
-}
-
 /// What both plugins are made of.
 pub(crate) struct Parts {
     pub(crate) configurations: Informer,
@@ -166,12 +123,11 @@ impl Webhooks {
     fn new(sort: Sort, parts: Parts) -> Self {
         Self {
             sort,
-            configurations: parts.configurations,
+            configurations: Derived::new(parts.configurations, Configuration::of),
             namespaces: Namespaces::new(parts.namespaces, parts.client.clone()),
             authorizer: parts.authorizer,
             caller: parts.caller,
             client: parts.client,
-            read: Mutex::default(),
         }
     }
 }
@@ -184,59 +140,45 @@ impl MutatingAdmissionWebhook {
         Self(Webhooks::new(Sort::Mutating, parts))
     }
 
-    /// All webhooks in their order.
-    fn all(&self) -> Vec<(HookName, Hooked)> {
-        let of = |(name, hooks): (String, Arc<Vec<Hook>>)| {
-            (0..hooks.len())
-                .map(move |at| ((name.clone(), at), Hooked { hooks: hooks.clone(), at }))
-                .collect::<Vec<_>>()
-        };
-        self.0.hooks().into_iter().flat_map(of).collect()
-    }
-
     /// Asks one webhook, and applies its patch.
     async fn apply(&self, hook: &Hook, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
         let request = Request { attributes, object: Some(object) };
-        let scene = self.0.scene(request).await?;
-        if !self.0.concerns(hook, request, &scene).await? {
+        let mut scenes = Scenes::new(request, &self.0.namespaces).await?;
+        let Some((seen, scene)) = self.0.concerns(hook, request, &mut scenes).await? else {
             return Ok(Mutated::No);
-        }
+        };
         let Some(answer) = self.0.ask(hook, request, &scene).await? else { return Ok(Mutated::No) };
         if answer.patch.as_array().is_none_or(Vec::is_empty) {
             return Ok(Mutated::No);
         }
-        let patched = sampan_schema::patch::json(object.to_value(), &answer.patch);
-        let patched = patched.map_err(|error| Status::internal(&error.to_string()))?;
-        let kind = object.gvk();
-        let patched = Object::from_value(patched).filter(|patched| patched.gvk() == kind);
-        let patched = patched
-            .ok_or_else(|| Status::internal(&format!("webhook {:?} made another kind of the object", hook.name)))?;
+        let patched = match &seen {
+            Seen::Own => patched(hook, object, &answer.patch)?,
+            Seen::As(equivalent) => {
+                let kinds = attributes.kinds;
+                let mut changed = patched(hook, &kinds.convert(object, equivalent).await?, &answer.patch)?;
+                kinds.read(&mut changed, UnknownFields::Dropped)?;
+                let kind = object.gvk().unwrap_or_default();
+                kinds.convert(&changed, &Equivalent { resource: attributes.resource.clone(), kind }).await?
+            }
+        };
         let changed = patched != *object;
         *object = patched;
         Ok(if changed { Mutated::ByOthers } else { Mutated::No })
     }
 }
 
-/// What became of the webhooks that want to be asked again (apiserver's `webhookReinvokeContext`).
-#[derive(Default)]
-struct Invoked {
-    /// Asked, and nothing was changed by webhooks since.
-    asked: BTreeSet<HookName>,
-    /// To be asked again.
-    again: BTreeSet<HookName>,
-    /// The object as the last one left it.
-    output: Object,
+/// An object with a webhook's patch.
+fn patched(hook: &Hook, object: &Object, patch: &Json) -> Result<Object, Status> {
+    let patched = sampan_schema::patch::json(object.to_value(), patch);
+    let patched = patched.map_err(|error| Status::internal(&error.to_string()))?;
+    let kind = object.gvk();
+    Object::from_value(patched)
+        .filter(|patched| patched.gvk() == kind)
+        .ok_or_else(|| Status::internal(&format!("webhook {:?} made another kind of the object", hook.name)))
 }
 
 /// A configuration, and a webhook's place in it.
-type HookName = (String, usize);
-
-impl Invoked {
-    /// All that were asked are asked again.
-    fn require_all(&mut self) {
-        self.again.append(&mut self.asked);
-    }
-}
+type Key = (String, usize);
 
 #[async_trait]
 impl Plugin for MutatingAdmissionWebhook {
@@ -252,19 +194,21 @@ impl Plugin for MutatingAdmissionWebhook {
         if !self.0.asked(attributes) {
             return Ok((Mutated::No, None));
         }
-        let mut invoked = Invoked::default();
+        let mut invoked = Invoked::new();
         let mut changed = Mutated::No;
-        for (name, hook) in &self.all() {
-            let own = self.apply(hook, attributes, object).await?;
-            if own != Mutated::No {
-                invoked.require_all();
-            }
-            changed = changed.or(own);
-            if hook.reinvoked {
-                invoked.asked.insert(name.clone());
+        for configuration in self.0.configurations.all() {
+            for (at, hook) in configuration.hooks.iter().enumerate() {
+                let own = self.apply(hook, attributes, object).await?;
+                if own != Mutated::No {
+                    invoked.require_all();
+                }
+                changed = changed.or(own);
+                if hook.reinvoked {
+                    invoked.note((configuration.name.clone(), at));
+                }
             }
         }
-        invoked.output = object.clone();
+        invoked.end(object);
         Ok((changed, Some(Box::new(invoked))))
     }
 
@@ -274,24 +218,24 @@ impl Plugin for MutatingAdmissionWebhook {
         object: &mut Object,
         before: Option<Remembered>,
     ) -> Result<Mutated, Status> {
-        let Some(mut invoked) = before.and_then(|before| before.downcast::<Invoked>().ok()) else {
+        let Some(mut invoked) = before.and_then(|before| before.downcast::<Invoked<Key>>().ok()) else {
             return Ok(Mutated::No);
         };
-        if *object != invoked.output {
-            // Plugins of this server changed it when they were asked again.
-            invoked.require_all();
-        }
+        invoked.begin_again(object);
         let mut changed = Mutated::No;
-        for (name, hook) in &self.all() {
-            if !invoked.again.contains(name) {
-                continue;
+        for configuration in self.0.configurations.all() {
+            for (at, hook) in configuration.hooks.iter().enumerate() {
+                let key = (configuration.name.clone(), at);
+                if !invoked.wants(&key) {
+                    continue;
+                }
+                let own = self.apply(hook, attributes, object).await?;
+                if own != Mutated::No {
+                    invoked.require_all();
+                }
+                changed = changed.or(own);
+                invoked.note(key);
             }
-            let own = self.apply(hook, attributes, object).await?;
-            if own != Mutated::No {
-                invoked.require_all();
-            }
-            changed = changed.or(own);
-            invoked.asked.insert(name.clone());
         }
         Ok(changed)
     }
@@ -317,15 +261,15 @@ impl Plugin for ValidatingAdmissionWebhook {
             return Ok(());
         }
         let request = Request { attributes, object };
-        let scene = self.0.scene(request).await?;
-        let configurations = self.0.hooks();
+        let mut scenes = Scenes::new(request, &self.0.namespaces).await?;
+        let configurations = self.0.configurations.all();
         let mut concerned = Vec::new();
-        for hook in configurations.iter().flat_map(|(_, hooks)| hooks.iter()) {
-            if self.0.concerns(hook, request, &scene).await? {
-                concerned.push(hook);
+        for hook in configurations.iter().flat_map(|configuration| &configuration.hooks) {
+            if let Some((_, scene)) = self.0.concerns(hook, request, &mut scenes).await? {
+                concerned.push((hook, scene));
             }
         }
-        let asked = concerned.iter().map(|hook| self.0.ask(hook, request, &scene));
+        let asked = concerned.iter().map(|(hook, scene)| self.0.ask(hook, request, scene));
         for answer in futures::future::join_all(asked).await {
             answer?;
         }

@@ -1,9 +1,9 @@
-//! The expressions of a ValidatingAdmissionPolicy: each must compile, with the variables that stand before it.
+//! The expressions of admission policies: each must compile, with the variables that stand before it.
 
 use super::super::validation::checks::one_of;
 use super::super::validation::{At, FieldErrors};
 use sampan_api::names;
-use sampan_cel::admission::{Authorizer, Params, compile, declare_variables, environment, variable};
+use sampan_cel::admission::{Authorizer, Params, compile, declare_variable, declare_variables, environment};
 use sampan_cel::{Environment, Type};
 use std::collections::HashSet;
 
@@ -48,7 +48,7 @@ impl Expressions {
             match compile(expression.text(), &self.whole, &[]) {
                 Ok(program) => {
                     for environment in [&mut self.whole, &mut self.messages] {
-                        environment.insert(variable(name.text()), program.ty().clone());
+                        declare_variable(environment, name.text(), program.ty());
                     }
                 }
                 Err(why) => expression.invalid(errors, why),
@@ -81,6 +81,16 @@ impl Expressions {
             if one.get("reason").is_set() {
                 one_of(one.get("reason"), errors, &REASONS);
             }
+        }
+    }
+
+    /// An expression whose value, of the type `wanted`, says what a policy changes.
+    pub(super) fn mutation(&self, expression: At<'_>, wanted: &Type, errors: &mut FieldErrors) {
+        let text = expression.text().trim();
+        if text.is_empty() {
+            expression.required(errors, "");
+        } else if let Err(why) = compile(text, &self.whole.clone().with_patches(), std::slice::from_ref(wanted)) {
+            expression.invalid_as(errors, text, why);
         }
     }
 

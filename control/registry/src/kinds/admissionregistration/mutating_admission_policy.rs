@@ -9,6 +9,7 @@ use super::matching;
 use super::validating_admission_policy::{CELLS, param_kind};
 use crate::resource::Resource;
 use crate::strategy::Generation;
+use sampan_cel::Type;
 use sampan_cel::admission::Params;
 
 pub(super) fn row() -> Resource {
@@ -58,35 +59,47 @@ fn spec(spec: At<'_>, errors: &mut FieldErrors) {
         mutations.required(errors, "mutations must contain at least one item");
     }
     for one in mutations.items() {
-        mutation(one, errors);
+        mutation(one, &expressions, errors);
     }
     required_one_of(spec.get("reinvocationPolicy"), errors, &["IfNeeded", "Never"]);
 }
 
-/// The sorts of mutation: the patch type, its field, and what an error shows of the field where it is of another type.
-const PATCHES: [(&str, &str, &str); 2] =
-    [("ApplyConfiguration", "applyConfiguration", "{applyConfiguration}"), ("JSONPatch", "jsonPatch", "{jsonPatch}")];
+/// A sort of mutation.
+struct Sort {
+    /// The patch type.
+    name: &'static str,
+    field: &'static str,
+    /// What an error shows of the field where the mutation is of another sort.
+    shown: &'static str,
+    /// The type of the expression's value.
+    value: fn() -> Type,
+}
 
-/// The expressions themselves are compiled by who evaluates them.
-fn mutation(mutation: At<'_>, errors: &mut FieldErrors) {
+const SORTS: [Sort; 2] = [
+    Sort {
+        name: "ApplyConfiguration",
+        field: "applyConfiguration",
+        shown: "{applyConfiguration}",
+        value: sampan_cel::patch::configuration,
+    },
+    Sort { name: "JSONPatch", field: "jsonPatch", shown: "{jsonPatch}", value: sampan_cel::patch::operations },
+];
+
+fn mutation(mutation: At<'_>, expressions: &Expressions, errors: &mut FieldErrors) {
     let wanted = mutation.get("patchType");
-    let known = PATCHES.map(|(name, ..)| name);
-    if !known.contains(&wanted.text()) {
-        return required_one_of(wanted, errors, &known);
+    let Some(sort) = SORTS.iter().find(|sort| sort.name == wanted.text()) else {
+        return required_one_of(wanted, errors, &SORTS.map(|sort| sort.name));
+    };
+    let patch = mutation.get(sort.field);
+    if patch.is_set() {
+        expressions.mutation(patch.get("expression"), &(sort.value)(), errors);
+    } else {
+        patch.required(errors, &format!("must be specified when patchType is {}", sort.name));
     }
-    for (name, field, _) in PATCHES.into_iter().filter(|(name, ..)| *name == wanted.text()) {
-        let patch = mutation.get(field);
-        let expression = patch.get("expression");
-        if patch.is_set() && expression.text().trim().is_empty() {
-            expression.required(errors, "");
-        } else if !patch.is_set() {
-            patch.required(errors, &format!("must be specified when patchType is {name}"));
-        }
-    }
-    for (_, field, shown) in PATCHES.into_iter().filter(|(name, ..)| *name != wanted.text()) {
-        let patch = mutation.get(field);
+    for other in SORTS.iter().filter(|other| other.name != sort.name) {
+        let patch = mutation.get(other.field);
         if patch.is_set() {
-            patch.invalid_as(errors, shown, format!("must not be specified when patchType is {}", wanted.text()));
+            patch.invalid_as(errors, other.shown, format!("must not be specified when patchType is {}", sort.name));
         }
     }
 }

@@ -18,7 +18,11 @@ impl ParamSource {
         Self { client, resources: Mutex::default() }
     }
 
-    async fn resource(&self, gvk: &GroupVersionKind) -> Result<ApiResource, String> {
+    /// The resource of a kind of parameters.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) async fn resource(&self, gvk: &GroupVersionKind) -> Result<ApiResource, String> {
         if let Some(known) = self.resources.lock().get(gvk) {
             return Ok(known.clone());
         }
@@ -45,14 +49,12 @@ impl ParamSource {
     /// Why there are none, where that denies.
     pub(super) async fn collect(
         &self,
-        kind: Option<&(String, String)>,
+        kind: Option<&GroupVersionKind>,
         reference: &Json,
         namespace: &str,
     ) -> Result<Vec<Json>, String> {
-        let (Some((version, kind)), true) = (kind, reference.is_object()) else { return Ok(vec![Json::Null]) };
-        let gvk =
-            GroupVersionKind::parse(version, kind).ok_or_else(|| format!("paramKind {version} {kind} is no kind"))?;
-        let resource = self.resource(&gvk).await?;
+        let (Some(kind), true) = (kind, reference.is_object()) else { return Ok(vec![Json::Null]) };
+        let resource = self.resource(kind).await?;
         let own = reference["namespace"].as_str().unwrap_or_default();
         let place = match (resource.namespaced, own, namespace) {
             (false, "", _) => None,
