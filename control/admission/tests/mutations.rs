@@ -70,7 +70,7 @@ impl World {
         // Its name comes last, so that all others are heard of before it acts.
         let marker = patches(
             "zz-marker",
-            "object.metadata.name == 'marker' ? [JSONPatch{op: 'add', path: '/data', value: {'heard': 'yes'}}] : [JSONPatch{op: 'test', path: '/data', value: 'x'}]",
+            "object.metadata.name == 'marker' ? [JSONPatch{op: 'add', path: '/data/heard', value: 'yes'}] : [JSONPatch{op: 'test', path: '/data', value: 'x'}]",
         );
         let alone = policies.len() == 1;
         for Policy { name, spec, mut binding } in policies.into_iter().chain([marker]) {
