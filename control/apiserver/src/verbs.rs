@@ -65,9 +65,6 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
         Err(status) => return respond::status(&status, output),
     };
     let ask = Ask { core, parts, exchange, user, row, conversions: Conversions::default() };
-    if let Some(text) = &ask.row.deprecated {
-        ask.warn(text.as_ref());
-    }
     let (heavy, flow, compute) = (is_heavy(&ask, &body), ask.exchange.flow(), ask.core.compute.clone());
     let work = outside::working_on(ask.exchange.clone(), async move {
         match dispatch(&served, &ask, body).await {
@@ -168,6 +165,7 @@ fn dispatch<'a>(served: &'a Served, ask: &'a Ask, body: Body) -> Answer<'a> {
     if let Err(status) = check(verbs, ask.verb()) {
         return refuse(status);
     }
+    warn_of_age(ask);
     if let RowBody::Action(action) = &ask.row.body {
         return call(served, ask, action, body);
     }
@@ -181,6 +179,13 @@ fn dispatch<'a>(served: &'a Served, ask: &'a Ask, body: Body) -> Answer<'a> {
         ("delete", false) => Box::pin(delete::delete(ask, body)),
         ("deletecollection", true) => Box::pin(collection::delete_collection(ask, body)),
         _ => refuse(respond::method_not_allowed()),
+    }
+}
+
+/// Says of a deprecated resource that it is. Of paths and methods that are not served nothing is said.
+fn warn_of_age(ask: &Ask) {
+    if let Some(text) = &ask.row.deprecated {
+        ask.warn(text.as_ref());
     }
 }
 
@@ -202,6 +207,7 @@ fn below<'a>(served: &'a Served, ask: &'a Ask, subresource: &'a Subresource, bod
     if let Err(status) = check(subresource.verbs, ask.verb()) {
         return refuse(status);
     }
+    warn_of_age(ask);
     match (&subresource.body, ask.verb()) {
         (SubresourceBody::Action(action), _) => call(served, ask, action, body),
         (SubresourceBody::Connect(name), _) => match served.streams.get(name.as_ref()) {

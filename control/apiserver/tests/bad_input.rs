@@ -341,6 +341,14 @@ async fn refusals_that_random_requests_showed() {
     let eviction = r#"{"apiVersion":"policy/v1","kind":"Eviction","metadata":{}}"#;
     let unnamed = "name in URL does not match name in Eviction object";
     check("POST", "/api/v1/namespaces/default/pods/a/eviction", eviction, 400, unnamed).await;
+    let scale = r#"{"apiVersion":"autoscaling/v1","kind":"Scale"}"#;
+    let nameless = "the name of the object (a based on URL) was undeterminable: name must be provided";
+    check("PUT", "/apis/apps/v1/namespaces/default/deployments/a/scale", scale, 400, nameless).await;
+    // What is not served is not old.
+    let answer = server.get("/api/v1/namespaces/default/endpoints/a/nothing").await;
+    assert_eq!((answer.code, answer.header("warning")), (404, ""));
+    let answer = server.get("/api/v1/namespaces/default/endpoints/a").await;
+    assert!(answer.code == 404 && !answer.header("warning").is_empty(), "{}", answer.text());
     let answer = server.call("HEAD", CONFIG_MAPS, "").await;
     assert_eq!((answer.code, answer.text().as_str()), (405, ""));
 }

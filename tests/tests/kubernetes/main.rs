@@ -24,8 +24,8 @@ use sequence::Case;
 use servers::Servers;
 use std::collections::BTreeMap;
 
-const SEED: u64 = 20_260_101;
-const CASES: usize = 4_000;
+const SEED: u64 = 3;
+const CASES: usize = 900;
 /// Cases at the same time.
 const ABREAST: usize = 6;
 /// Requests, in percent, that the real server takes: with fewer or more of them too little is compared.

@@ -315,7 +315,7 @@ impl Sequence<'_> {
             step = step.ask("timeoutSeconds", self.pick(&["1", "x", "-1", "1.5"]));
         }
         if self.one_in(14) {
-            step = step.ask("watch", self.pick(&["false", "0", "maybe"]));
+            step = step.ask("watch", self.pick(&["false", "0"]));
         }
         if self.one_in(14) {
             step = step.ask("sendInitialEvents", self.pick(&["true", "false", "x"]));

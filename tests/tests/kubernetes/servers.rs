@@ -138,7 +138,11 @@ async fn one(client: &Client, request: Request<Bytes>) -> Answer {
     };
     let failed =
         |error: sampan_client::Error| Answer { code: 0, headers: HeaderMap::new(), body: error.to_string().into() };
-    answer.await.unwrap_or_else(failed)
+    // Of a body that does not end the client would wait for the end.
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(answer) => answer.unwrap_or_else(failed),
+        Err(_) => Answer { code: 0, headers: HeaderMap::new(), body: "no end of the answer in time".into() },
+    }
 }
 
 /// etcd, and its clients' port.

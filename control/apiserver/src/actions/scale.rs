@@ -38,6 +38,8 @@ impl Action for Scale {
                 let expected = ask.expected();
                 let decoded = decode::object(&expected, format, &bytes)?;
                 let scale = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
+                // Whatever is there.
+                sampan_registry::check_name(&scale, ask.name()).map_err(Status::from)?;
                 write(ask, &options, &|before| {
                     let mut scale = scale.clone();
                     note_manager(ask, &options, before, &mut scale);

@@ -169,7 +169,7 @@ impl<'de> Visitor<'de> for Read<'_> {
         let (mut values, above) = (Vec::new(), self.path.len());
         loop {
             // Writing to a String cannot fail.
-            let _ = write!(self.path, "[{}]", values.len());
+            write!(self.path, "[{}]", values.len()).unwrap_or_default();
             let value = self.inside(place, |read| list.next_element_seed(read))?;
             self.path.truncate(above);
             match value {
