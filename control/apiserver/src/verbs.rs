@@ -112,6 +112,10 @@ fn row(core: &Core, exchange: &Exchange) -> Result<Arc<Resource>, Status> {
     let info = &exchange.info;
     let table = core.registry.table();
     let row = table.lookup(info.group(), info.version(), info.resource()).ok_or_else(respond::no_such_resource)?;
+    // Who establishes it looks first whether it is served.
+    if !exchange.in_process() && !core.registry.is_established(&table, row) {
+        return Err(respond::no_such_resource());
+    }
     // The path of a Namespace names it twice, as itself and as its namespace.
     let in_namespace = info.in_namespace();
     if in_namespace && !row.namespaced {

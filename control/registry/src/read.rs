@@ -182,10 +182,14 @@ impl Registry {
 
     /// Bytes of an object as it is stored now; 0: there is none.
     pub fn stored_bytes(&self, row: &Resource, namespace: &str, name: &str) -> usize {
+        self.current(row, namespace, name).map_or(0, |record| record.json.len())
+    }
+
+    /// An object as it is stored now, of a row that can be read.
+    pub(crate) fn current(&self, row: &Resource, namespace: &str, name: &str) -> Option<Arc<Record>> {
         let table = self.inner.table.load();
-        let place = self.place(&table, row, namespace);
-        let found = place.and_then(|place| Ok(self.inner.watch.get(&place.prefix, &place.key(name))?));
-        found.ok().flatten().map_or(0, |record| record.json.len())
+        let place = self.place(&table, row, namespace).ok()?;
+        self.inner.watch.get(&place.prefix, &place.key(name)).ok().flatten()
     }
 
     /// Waits until reads show everything that was committed when this was called, by whatever server.

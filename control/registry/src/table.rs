@@ -107,6 +107,12 @@ impl ResourceTable {
         self.announced.as_ref().unwrap_or(self).clone()
     }
 
+    /// Whether discovery shows a row of this table.
+    pub fn shows(&self, row: &Resource) -> bool {
+        let found = |announced: &Arc<Self>| announced.find(&row.group, &row.version, &row.resource).is_some();
+        self.announced.as_ref().is_none_or(found)
+    }
+
     /// The number of tables that were current before this one: what is made of a table stays right while it is the same.
     pub fn generation(&self) -> u64 {
         self.generation

@@ -30,6 +30,21 @@ pub async fn follow(registry: &Registry, tasks: &Tasks) -> Result<(), Error> {
     Ok(())
 }
 
+impl Registry {
+    /// Whether requests from outside find a row of this table: from the moment on at which its definition is read as
+    /// established. The table shows so a moment later, and has the row a moment before.
+    pub fn is_established(&self, table: &ResourceTable, row: &Resource) -> bool {
+        if table.shows(row) {
+            return true;
+        }
+        let definition = table.iter().find(|row| row.defines_resources);
+        definition.is_some_and(|of| {
+            let name = format!("{}.{}", row.resource, row.group);
+            self.current(of, "", &name).is_some_and(|record| rows::is_true(&record.object(), "Established"))
+        })
+    }
+}
+
 /// A definition as it is served.
 struct Defined {
     /// Hash of what its rows are made of.

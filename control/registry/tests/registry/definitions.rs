@@ -181,7 +181,10 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
     let world = World::new().await;
     world.define(json!([version("v1", true, sized(1))])).await;
     let mut changes = world.registry.table_changes();
-    // Requests find it by its accepted names; discovery shows it once its status is written to the end.
+    // This process finds it by its accepted names; discovery and those outside once its status is written to the end.
+    let row = world.row("example.com", "v1", "widgets").expect("a row");
+    let early = changes.table();
+    assert!(!world.registry.is_established(&early, &row));
     let is_shown = |table: Arc<ResourceTable>| table.announced().lookup("example.com", "v1", "widgets").is_some();
     assert!(!is_shown(changes.table()));
     world
@@ -194,6 +197,7 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
         })
         .await
         .expect("established");
+    assert!(world.registry.is_established(&early, &row), "at once, whatever the table shows");
     while !is_shown(changes.changed().await) {}
     let before = changes.table();
     let row = world.definitions();
