@@ -66,13 +66,13 @@ fn main() -> anyhow::Result<()> {
 /// `arguments`: the parts to run, all by default. The peer is built only for the part that wants it.
 fn bench(root: &Path, arguments: &[String]) -> anyhow::Result<()> {
     let tools = tools::prepare(root)?;
-    command::run(root, "cargo", &["build", "--release", "--package", "sampan"])?;
-    let mut words = vec!["run", "--release", "--quiet", "--package", "sampan-tests", "--bin", "bench", "--"];
-    words.extend(arguments.iter().map(String::as_str));
+    // As the tests build: of single packages the dependencies have other features, and all would be built once more.
+    command::run(root, "cargo", &["build", "--release", "--workspace", "--bins", "--tests"])?;
+    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let peer;
     if arguments.is_empty() || arguments.iter().any(|one| one == "http") {
         peer = tools::wasmtime(root, &tools)?;
         words.extend(["--wasmtime", &peer]);
     }
-    command::run(root, "cargo", &words)
+    command::run(root, &root.join("target/release/bench").to_string_lossy(), &words)
 }

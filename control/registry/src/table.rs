@@ -95,7 +95,8 @@ impl ResourceTable {
         Self::of(self.rows.iter().filter(|row| !gone(row)).cloned().collect())
     }
 
-    /// This table, of which discovery does not show what the closure names: requests find it.
+    /// This table, of which discovery does not show what the closure names. Requests of this process find it; those from
+    /// outside as `Registry::is_established` says.
     pub fn hiding(self, hidden: impl Fn(&Resource) -> bool) -> Result<Self, TableError> {
         let announced =
             if self.rows.iter().any(|row| hidden(row)) { Some(Arc::new(self.without(hidden)?)) } else { None };
