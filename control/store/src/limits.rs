@@ -24,6 +24,8 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Transactions of a batch, those refused included.
 pub const BATCH_TXNS_MAX: usize = 1_024;
+/// Times that a batch which nothing waits for lets others run first, who may bring more: each is a moment of the first one's wait.
+pub const BATCH_TURNS_MAX: usize = 4;
 
 /// Greatest revision: a row's id is `revision << INDEX_BITS | index` in 63 bits, and JSON's integers end at 2^53.
 pub const REVISION_MAX: u64 = (1 << 53) - 1;

@@ -124,6 +124,9 @@ impl Patch<'_> {
             FieldValidation::Ignore => (self.parse()?, Vec::new()),
             FieldValidation::Warn | FieldValidation::Strict => self.read_strictly()?,
         };
+        if let Some(object) = self.merged_members(&patch, &problems, ask, validation, current) {
+            return Ok(object);
+        }
         let current = current.to_value();
         let patched = match (self.media_type, &self.expected.ty) {
             (JSON_PATCH, _) => patches::json(current, &patch),
@@ -137,6 +140,30 @@ impl Patch<'_> {
             if self.media_type == STRATEGIC_PATCH { Some(&shown) } else { None };
         let text = PatchText { problems: &problems, shown };
         decode::patched(&self.expected, value, validation, &ask.exchange.warnings, &text)
+    }
+
+    /// The result of a merge patch, made of the members alone that it names: the others of a typed object are as its kind has them
+    /// already, and are copied once. `None`: another sort of patch or of kind, or an error, which tells of the whole object.
+    fn merged_members(
+        &self,
+        patch: &Value,
+        problems: &[String],
+        ask: &Ask,
+        validation: FieldValidation,
+        current: &Object,
+    ) -> Option<Object> {
+        self.expected.ty.as_ref().filter(|ty| ty.def().origin == Origin::GoStruct)?;
+        let named = patch.as_object().filter(|_| self.media_type == MERGE_PATCH)?;
+        let is_type = |name: &str| matches!(name, "apiVersion" | "kind");
+        let chosen = |(name, _): &(&String, &Value)| named.contains_key(*name) || is_type(name);
+        let part = current.fields().iter().filter(chosen).map(|(name, value)| (name.clone(), value.clone()));
+        let merged = patches::merge(Value::Object(part.collect()), patch);
+        let text = PatchText { problems, shown: None };
+        let mut object = decode::patched(&self.expected, merged, validation, &ask.exchange.warnings, &text).ok()?;
+        for (name, value) in current.fields().iter().filter(|member| !chosen(member)) {
+            object.fields_mut().insert(name.clone(), value.clone());
+        }
+        Some(object)
     }
 
     /// The patch, and unknown and duplicate fields of the patch itself, as Kubernetes tells of them.

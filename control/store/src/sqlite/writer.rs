@@ -7,7 +7,9 @@ use crate::entry::{Event, LeaseId};
 use crate::error::Error;
 use crate::head::{Batch, Head, Staged};
 use crate::lease;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCH_TXNS_MAX, LEASE_RETRY, PREPARED_ROWS_MAX, REVISION_MAX};
+use crate::limits::{
+    BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCH_TURNS_MAX, BATCH_TXNS_MAX, LEASE_RETRY, PREPARED_ROWS_MAX, REVISION_MAX,
+};
 use crate::txn::{Committed, Op, Txn};
 use sampan_env::CancellationToken;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
@@ -162,7 +164,7 @@ impl LogWriter {
         let mut batch = self.head.batch(self.shared.env.now());
         let mut waiting: Vec<(Reply<Committed>, Result<Staged, Error>)> = Vec::new();
         let mut next = Some((txn, reply));
-        let mut bytes = 0;
+        let (mut bytes, mut turns) = (0, 0);
         while let Some((mut txn, reply)) = next.take() {
             bytes += txn.bytes();
             let staged = match self.complete(&batch, &mut txn).await {
@@ -173,10 +175,9 @@ impl LogWriter {
             let room = batch.events.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX && waiting.len() < BATCH_TXNS_MAX;
             // The held command came before those that are still queued.
             if room && self.held.is_none() {
-                match self.commands.try_recv() {
-                    Ok(Command::Txn { txn, reply }) => next = Some((txn, reply)),
-                    Ok(other) => self.held = Some(other),
-                    Err(mpsc::error::TryRecvError::Empty | mpsc::error::TryRecvError::Disconnected) => {}
+                match self.waiting_command(&mut turns).await {
+                    Some(Command::Txn { txn, reply }) => next = Some((txn, reply)),
+                    other => self.held = other,
                 }
             }
         }
@@ -198,6 +199,20 @@ impl LogWriter {
                 Err(fatal)
             }
         }
+    }
+
+    /// The command that waits next. Where none does, what is ready to run has one turn to bring some: the more transactions share
+    /// a sync, the less each costs. A group gives [`BATCH_TURNS_MAX`] turns.
+    async fn waiting_command(&mut self, turns: &mut usize) -> Option<Command> {
+        if let Ok(command) = self.commands.try_recv() {
+            return Some(command);
+        }
+        if *turns == BATCH_TURNS_MAX {
+            return None;
+        }
+        *turns += 1;
+        tokio::task::yield_now().await;
+        self.commands.try_recv().ok()
     }
 
     /// Makes what is durable the head, publishes it, and lets the writers know: in this order.
