@@ -78,14 +78,17 @@ impl Encoder {
             }
             (Shape::Metadata(_), Format::Protobuf) => {
                 let payload = self.payload(record)?;
-                return Ok(
-                    protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", metadata::of_protobuf(&payload)).into()
-                );
+                return Ok(protobuf::wrap(
+                    "meta.k8s.io/v1",
+                    "PartialObjectMetadata",
+                    &metadata::of_protobuf(&payload, &self.row),
+                )
+                .into());
             }
             (Shape::Whole | Shape::Discovery, Format::Protobuf) | (Shape::Table(_), Format::Protobuf) => {
                 return Ok(protobuf::wrap(&record.api_version, &record.kind, &self.payload(record)?).into());
             }
-            (Shape::Metadata(version), _) => metadata::write_json(&mut out, record, version),
+            (Shape::Metadata(version), _) => metadata::write_json(&mut out, record, version, &self.row),
             (Shape::Table(version), _) => {
                 let tables = self.tables(version);
                 tables.begin(&mut out, &revision_metadata(record.mod_revision), true);
@@ -135,7 +138,10 @@ impl Encoder {
                     let payload = self.payload(record)?;
                     match shape {
                         Shape::Whole => protobuf::wrap(&record.api_version, &record.kind, &payload),
-                        _ => protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", metadata::of_protobuf(&payload)),
+                        _ => {
+                            let metadata = metadata::of_protobuf(&payload, &self.row);
+                            protobuf::wrap("meta.k8s.io/v1", "PartialObjectMetadata", &metadata)
+                        }
                     }
                 }
             };
@@ -146,19 +152,20 @@ impl Encoder {
         out.extend_from_slice(kind.as_bytes());
         out.extend_from_slice(b"\",\"object\":");
         match event {
-            RecordEvent::Added(record) | RecordEvent::Modified(record) | RecordEvent::Deleted(record) => match self
-                .output
-                .shape
-            {
-                Shape::Whole | Shape::Discovery => record.write_json(out),
-                Shape::Metadata(version) | Shape::MetadataList(version) => metadata::write_json(out, record, version),
-                Shape::Table(version) => {
-                    let tables = self.tables(version);
-                    tables.begin(out, &revision_metadata(record.mod_revision), first);
-                    tables.row(out, record);
-                    Tables::end(out);
+            RecordEvent::Added(record) | RecordEvent::Modified(record) | RecordEvent::Deleted(record) => {
+                match self.output.shape {
+                    Shape::Whole | Shape::Discovery => record.write_json(out),
+                    Shape::Metadata(version) | Shape::MetadataList(version) => {
+                        metadata::write_json(out, record, version, &self.row);
+                    }
+                    Shape::Table(version) => {
+                        let tables = self.tables(version);
+                        tables.begin(out, &revision_metadata(record.mod_revision), first);
+                        tables.row(out, record);
+                        Tables::end(out);
+                    }
                 }
-            },
+            }
             RecordEvent::Bookmark { revision, initial_events_end } => {
                 self.bookmark_json(out, *revision, *initial_events_end, first);
             }

@@ -11,6 +11,7 @@ use sampan_api::{Record, Status};
 use sampan_registry::Selection;
 use sampan_schema::{protobuf, yaml};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// An object with more JSON than this is not copied into a piece: its bytes are sent as they are.
@@ -129,7 +130,7 @@ impl Listing {
         let whole = self.is_whole();
         for record in measured.next(BATCH).map_err(Status::from)? {
             let payload = self.encoder.payload(&record)?;
-            let length = if whole { payload.len() } else { metadata::of_protobuf(&payload).len() };
+            let length = if whole { payload.len() } else { metadata::of_protobuf(&payload, &self.encoder.row).len() };
             self.items_bytes += protobuf::list_item_len(length);
         }
         Ok(())
@@ -238,8 +239,11 @@ impl Listing {
         let output = self.encoder.output;
         if output.format == Format::Protobuf {
             let payload = self.encoder.payload(record)?;
-            let item = if self.is_whole() { &payload[..] } else { metadata::of_protobuf(&payload) };
-            protobuf::put_list_item(&mut out.buffer, item);
+            let item = match self.is_whole() {
+                true => Cow::Borrowed(&payload[..]),
+                false => metadata::of_protobuf(&payload, &self.encoder.row),
+            };
+            protobuf::put_list_item(&mut out.buffer, &item);
             return Ok(());
         }
         let plain = output.format == Format::Json && !output.pretty;
@@ -286,7 +290,7 @@ impl Listing {
     fn item_json(&self, json: &mut Vec<u8>, record: &Record) {
         match self.encoder.output.shape {
             Shape::Table(version) => self.encoder.tables(version).row(json, record),
-            Shape::MetadataList(version) => metadata::write_json(json, record, version),
+            Shape::MetadataList(version) => metadata::write_json(json, record, version, &self.encoder.row),
             // Lists of custom resources are of whole objects.
             _ if self.encoder.row.defined => record.write_json(json),
             _ => record.write_item_json(json),

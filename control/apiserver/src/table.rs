@@ -83,7 +83,7 @@ impl Tables<'_> {
             Include::Nothing => out.extend_from_slice(b",\"object\":null"),
             Include::Metadata => {
                 out.extend_from_slice(b",\"object\":");
-                metadata::write_json(out, record, self.version);
+                metadata::write_json(out, record, self.version, self.row);
             }
             Include::Object => {
                 out.extend_from_slice(b",\"object\":");

@@ -14,6 +14,7 @@
 //! - [`Error`] becomes a Status in one place.
 
 pub mod allocate;
+mod cells;
 mod changes;
 mod charge;
 pub mod codec;

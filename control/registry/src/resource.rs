@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use crate::cells::{Column, Columns};
 pub use crate::retention::HistoryClass;
 pub use crate::scale::ScalePaths;
 pub use crate::selectable::{Extract, SelectableField};
@@ -40,6 +41,9 @@ pub struct Resource {
     pub history: HistoryClass,
     /// Time for which an object stays after its last write; `None`: until it is deleted.
     pub lifetime: Option<Duration>,
+    /// Annotations that Kubernetes keeps as fields and shows as annotations where the whole object is answered, and not in
+    /// metadata alone.
+    pub fields_as_annotations: &'static [&'static str],
     /// Whether a read may ask for what an object was.
     pub old_values: OldValues,
     /// The objects are the namespaces that namespaced rows' objects are in.
@@ -141,32 +145,6 @@ pub struct StoredAs {
 /// Rewrites an object in place from one version's shape to the other's.
 pub type Convert = Arc<dyn Fn(&mut Object) + Send + Sync>;
 
-/// The cells of one row of a Table.
-pub type Cells = Arc<dyn Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync>;
-
-/// The columns of a row's Table.
-#[derive(Clone)]
-pub struct Columns {
-    pub definitions: Arc<[Column]>,
-    /// One value a column, in order, for an object of the row's own version.
-    pub cells: Cells,
-    /// `TableRow.conditions`, where rows have any.
-    pub conditions: Option<fn(&Object) -> Vec<Value>>,
-}
-
-/// `metav1.TableColumnDefinition`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
-    pub name: Name,
-    /// `string`, `integer`, `number`, `boolean`, `date`.
-    pub type_: Name,
-    /// `name` for the name column, otherwise mostly empty.
-    pub format: Name,
-    pub description: Name,
-    /// 0: always shown; above: with `-o wide`.
-    pub priority: i32,
-}
-
 impl Resource {
     /// A stored, namespaced resource with all verbs, no subresources, usual history and the strategy that does nothing.
     pub fn new(
@@ -193,6 +171,7 @@ impl Resource {
             strategy: Arc::new(Nothing),
             history: HistoryClass::Usual,
             lifetime: None,
+            fields_as_annotations: &[],
             old_values: OldValues::Shown,
             names_namespaces: false,
             defines_resources: false,
@@ -223,6 +202,13 @@ impl Resource {
             let kind = subresource.kind.as_ref();
             subresource.ty = kind.and_then(|kind| ObjectType::find(schema, &kind.group, &kind.version, &kind.kind));
         }
+        self
+    }
+
+    /// See [`Resource::fields_as_annotations`].
+    #[must_use]
+    pub fn shows_in_whole_objects(mut self, annotations: &'static [&'static str]) -> Self {
+        self.fields_as_annotations = annotations;
         self
     }
 

@@ -22,6 +22,7 @@ pub(super) fn row() -> Resource {
         .categories(["all"])
         .view("status")
         .history(HistoryClass::Ample)
+        .shows_in_whole_objects(&[TEMPLATE_GENERATION])
         .strategy(RULES)
         .table(&[])
 }
