@@ -2,7 +2,7 @@
 
 use crate::addresses::ClusterAddresses;
 use crate::backends::{self, OtherServers};
-use crate::config::{Config, PORT_DEFAULT, TlsFiles, host_name};
+use crate::config::{AuthorizationMode, Config, PORT_DEFAULT, TlsFiles, host_name};
 use crate::data_dir::DataDir;
 use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start;
@@ -24,7 +24,7 @@ use sampan_auth::certificates::ClientCertificates;
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::service_account::{Ref, ServiceAccountTokens};
 use sampan_auth::tokens::StaticTokens;
-use sampan_auth::union::{Authenticators, Authorizers, BearerTokens};
+use sampan_auth::union::{AlwaysAllow, Authenticators, Authorizers, BearerTokens};
 use sampan_auth::{Pki, TokenAuthenticator};
 use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
@@ -457,8 +457,15 @@ async fn guard(
 ) -> anyhow::Result<()> {
     let informers = Informers::new(own.clone(), env, tasks);
     let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
-    let nodes = NodeAuthorizer::new(own.clone(), &informers)?;
-    let authorizers: Arc<dyn Authorizer> = Arc::new(Authorizers(vec![Arc::new(nodes), rbac.clone()]));
+    let mut authorizers: Vec<Arc<dyn Authorizer>> = Vec::new();
+    for mode in &config.authorization {
+        authorizers.push(match mode {
+            AuthorizationMode::Node => Arc::new(NodeAuthorizer::new(own.clone(), &informers)?),
+            AuthorizationMode::Rbac => rbac.clone(),
+            AuthorizationMode::AlwaysAllow => Arc::new(AlwaysAllow),
+        });
+    }
+    let authorizers: Arc<dyn Authorizer> = Arc::new(Authorizers(authorizers));
     let webhooks = Arc::new(sampan_client::WebhookClient::new(own.clone(), tasks));
     apiserver.call_webhooks_by(webhooks.clone());
     let parts = sampan_admission::Parts {

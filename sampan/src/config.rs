@@ -149,6 +149,29 @@ impl Default for FileConfig {
     }
 }
 
+/// Who decides what an identity may do: kube-apiserver's `--authorization-mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthorizationMode {
+    /// What nodes need.
+    Node,
+    /// The cluster's roles.
+    Rbac,
+    /// Everything, to everybody.
+    AlwaysAllow,
+}
+
+impl AuthorizationMode {
+    /// Those of a cluster that nobody tells otherwise, in the order in which they are asked.
+    pub const DEFAULT: [Self; 2] = [Self::Node, Self::Rbac];
+
+    /// The mode of that name in Kubernetes.
+    pub fn of(name: &str) -> Option<Self> {
+        [("Node", Self::Node), ("RBAC", Self::Rbac), ("AlwaysAllow", Self::AlwaysAllow)]
+            .into_iter()
+            .find_map(|(known, mode)| (known == name).then_some(mode))
+    }
+}
+
 /// The parts that run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Components {
@@ -180,6 +203,8 @@ pub struct Config {
     /// The prefix of a node's blocks.
     pub node_prefix: u8,
     pub authentication: Authentication,
+    /// Who decides what an identity may do, in the order in which they are asked.
+    pub authorization: Vec<AuthorizationMode>,
     /// The issuer of service accounts' tokens.
     pub service_account_issuer: String,
     pub image_aliases: HashMap<String, String>,
@@ -333,6 +358,7 @@ impl Config {
             node_ports,
             node_prefix: file.node_cidr_mask_size,
             authentication: file.authentication,
+            authorization: AuthorizationMode::DEFAULT.to_vec(),
             service_account_issuer: file.service_account_issuer,
             image_aliases: file.image_aliases,
             allow_privileged: file.allow_privileged,
@@ -363,6 +389,7 @@ impl Config {
             node_ports: (30000, 32767),
             node_prefix: 24,
             authentication: Authentication::default(),
+            authorization: AuthorizationMode::DEFAULT.to_vec(),
             service_account_issuer: ISSUER_DEFAULT.into(),
             image_aliases: Default::default(),
             allow_privileged: true,

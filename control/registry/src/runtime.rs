@@ -8,6 +8,7 @@ use crate::table::{ResourceTable, TableError};
 use sampan_schema::Schema;
 use sampan_schema::gates::Gates;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Words for many versions at once, from the widest to the closest.
 const MANY: [(&str, Option<Stage>); 4] = [
@@ -28,6 +29,8 @@ const UNBUILT: [(&str, &str); 1] = [(
 pub struct RuntimeConfig {
     /// `api/beta`, `GROUP/VERSION`, `GROUP/VERSION/RESOURCE`, each of them known.
     settings: BTreeMap<String, bool>,
+    /// See [`RuntimeConfig::living_for`].
+    lifetime: Option<Duration>,
 }
 
 impl RuntimeConfig {
@@ -37,7 +40,14 @@ impl RuntimeConfig {
     pub fn new(settings: &BTreeMap<String, bool>) -> Result<Self, Vec<String>> {
         let rows = crate::kinds::all();
         let problems: Vec<String> = settings.iter().filter_map(|(key, on)| problem(&rows, key, *on)).collect();
-        if problems.is_empty() { Ok(Self { settings: settings.clone() }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { settings: settings.clone(), lifetime: None }) } else { Err(problems) }
+    }
+
+    /// Objects that live for a time after their last write, as events do, live for this long: kube-apiserver's `--event-ttl`.
+    #[must_use]
+    pub fn living_for(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
     }
 
     /// The built-in rows that are served, and those in whose version their objects are stored, with their types out of the
@@ -53,6 +63,7 @@ impl RuntimeConfig {
     /// The rows of which some are served: each is marked as served or not.
     pub(crate) fn choose(&self, mut rows: Vec<Resource>, gates: &Gates) -> Vec<Resource> {
         for row in &mut rows {
+            row.lifetime = row.lifetime.map(|own| self.lifetime.unwrap_or(own));
             row.served = row.gate.as_ref().is_none_or(|gate| gates.enabled(gate)) && self.serves(row);
         }
         let stored: BTreeSet<String> = rows
@@ -125,6 +136,18 @@ mod tests {
         let unstable =
             rows.iter().filter(|row| row.served && row.group == group && Stage::of(&row.version) != Stage::Stable);
         unstable.map(|row| format!("{}/{}", row.version, row.resource)).collect()
+    }
+
+    #[test]
+    fn what_lives_for_a_time_lives_for_the_time_that_is_said() {
+        let of = |config: RuntimeConfig| {
+            let rows = config.choose(crate::kinds::all(), &Gates::default());
+            let living = rows.iter().filter_map(|row| Some((row.resource.to_string(), row.lifetime?)));
+            living.collect::<BTreeMap<String, Duration>>()
+        };
+        let (hour, minute) = (Duration::from_secs(3_600), Duration::from_secs(60));
+        assert_eq!(of(RuntimeConfig::default()), BTreeMap::from([("events".to_owned(), hour)]));
+        assert_eq!(of(RuntimeConfig::default().living_for(minute)), BTreeMap::from([("events".to_owned(), minute)]));
     }
 
     #[test]

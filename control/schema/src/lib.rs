@@ -39,6 +39,7 @@ mod zero;
 
 pub use builtin::StructuralError;
 pub use problems::{DecodeError, Decoded, Problem, ProblemKind};
+pub use scalar::parse_duration;
 pub use schema::{ObjectType, Schema};
 pub use table::{
     Checks, Element, Facts, Field, Kind, ListType, Notes, Origin, Patch, Shape, Text, Type, TypeDef, TypeId,

@@ -59,7 +59,10 @@ const UNITS: &[(&str, i128)] = &[
 ];
 
 /// Go's `time.ParseDuration`, in nanoseconds.
-pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
+///
+/// # Errors
+/// What is wrong with the text, in Go's words.
+pub fn parse_duration(text: &str) -> Result<i64, String> {
     let invalid = || format!("time: invalid duration {text:?}");
     let (negative, mut rest) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),

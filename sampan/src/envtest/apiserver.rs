@@ -1,8 +1,8 @@
 //! `kube-apiserver`: the API server alone, without controllers, scheduler and node, told by the flags that envtest passes.
 
-use super::flags::{Flags, Known, help};
+use super::flags::{Flags, Known, asked};
 use crate::cluster::Cluster;
-use crate::config::{ClusterFlags, Config, ServerFlags, TlsFiles};
+use crate::config::{AuthorizationMode, ClusterFlags, Config, ServerFlags, TlsFiles};
 use anyhow::{Context, bail};
 use sampan_admission::{PluginConfiguration, Selection};
 use sampan_env::Env;
@@ -12,6 +12,7 @@ use sampan_schema::gates::Gates;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 const fn value(name: &'static str, help: &'static str) -> Known {
@@ -32,7 +33,10 @@ const KNOWN: &[Known] = &[
     value("client-ca-file", "authorities of clients' certificates"),
     value("token-auth-file", "static tokens"),
     truth("anonymous-auth", "whether requests without credentials are asked about as system:anonymous"),
-    value("authorization-mode", "Node and RBAC; both always act"),
+    value(
+        "authorization-mode",
+        "of Node, RBAC and AlwaysAllow, those that are asked, in their order; Node,RBAC by default",
+    ),
     value("service-account-issuer", "issuer of service accounts' tokens"),
     value("service-account-signing-key-file", "key that signs them"),
     value("service-account-key-file", "further keys by which they are verified"),
@@ -45,17 +49,64 @@ const KNOWN: &[Known] = &[
     value("admission-control-config-file", "what plugins are told, as an AdmissionConfiguration"),
     value("feature-gates", "features, on or off"),
     value("runtime-config", "versions and resources that are served or not: api/beta=true"),
+    value("event-ttl", "how long events live after their last write: 1h"),
     value("etcd-servers", "taken, and not needed: the log is kept in --cert-dir"),
     value("etcd-prefix", "taken, and not needed"),
+    value("etcd-cafile", "taken, and not needed"),
+    value("etcd-certfile", "taken, and not needed"),
+    value("etcd-keyfile", "taken, and not needed"),
     value("storage-backend", "taken, and not needed"),
-    value("v", "taken, and not needed"),
+    value("delete-collection-workers", "taken, and does nothing: objects are deleted in turn"),
+    value("max-requests-inflight", "taken, and does nothing: 600 requests are worked on at a time, of both sorts"),
+    value("max-mutating-requests-inflight", "taken, and does nothing: see --max-requests-inflight"),
+    value("request-timeout", "taken, and does nothing: a request is answered within a minute"),
+    value("min-request-timeout", "taken, and does nothing: a watch lasts 30 to 60 minutes"),
+    truth("watch-cache", "taken, and does nothing: the current state is always in memory"),
+    value("default-watch-cache-size", "taken, and does nothing"),
+    value("watch-cache-sizes", "taken, and does nothing"),
+    truth("profiling", "taken, and does nothing: no profiles are served"),
+    value("audit-log-path", "taken, and does nothing: no audit log is written"),
+    value("audit-log-format", "taken, and does nothing: no audit log is written"),
+    value("audit-log-maxage", "taken, and does nothing: no audit log is written"),
+    value("audit-log-maxbackup", "taken, and does nothing: no audit log is written"),
+    value("audit-log-maxsize", "taken, and does nothing: no audit log is written"),
+    value("audit-policy-file", "taken, and does nothing: no audit log is written"),
+    truth(
+        "enable-aggregator-routing",
+        "taken, and does nothing: APIServices are reached by their Service's external name",
+    ),
+    value("requestheader-client-ca-file", "taken, and does nothing: no front proxy is believed"),
+    value("requestheader-allowed-names", "taken, and does nothing: no front proxy is believed"),
+    value("requestheader-username-headers", "taken, and does nothing: no front proxy is believed"),
+    value("requestheader-uid-headers", "taken, and does nothing: no front proxy is believed"),
+    value("requestheader-group-headers", "taken, and does nothing: no front proxy is believed"),
+    value("requestheader-extra-headers-prefix", "taken, and does nothing: no front proxy is believed"),
+    value(
+        "proxy-client-cert-file",
+        "taken, and does nothing: aggregated servers see a certificate of the cluster's own",
+    ),
+    value("proxy-client-key-file", "taken, and does nothing: see --proxy-client-cert-file"),
+    truth("service-account-lookup", "taken, and not needed: tokens always end with what they are bound to"),
+    value("endpoint-reconciler-type", "taken, and not needed: there is one server"),
+    truth("enable-garbage-collector", "taken, and not needed: owners are kept as they are written"),
+    truth("enable-priority-and-fairness", "taken, and does nothing: it always acts"),
+    value("goaway-chance", "taken, and does nothing: no connection is ended for balance"),
+    value("kubelet-preferred-address-types", "taken, and not needed: there are no nodes"),
+    value("kubelet-certificate-authority", "taken, and not needed: there are no nodes"),
+    value("kubelet-client-certificate", "taken, and not needed: there are no nodes"),
+    value("kubelet-client-key", "taken, and not needed: there are no nodes"),
+    value("storage-media-type", "taken, and not needed: what is stored is nobody else's"),
+    value("logging-format", "taken, and does nothing: logs are text"),
+    value("v", "taken, and does nothing: errors and warnings are logged"),
+    value("vmodule", "taken, and does nothing: errors and warnings are logged"),
     truth("logtostderr", "taken, and not needed"),
 ];
 
 /// Runs the API server until it is told to end.
 pub async fn run(arguments: &[String], env: &Env) -> anyhow::Result<()> {
-    if arguments.iter().any(|one| matches!(one.as_str(), "--help" | "-h")) {
-        return sampan_cli::session::say(&help("kube-apiserver", KNOWN));
+    let version = format!("Kubernetes {}", crate::cluster::VERSION);
+    if let Some(text) = asked("kube-apiserver", &version, KNOWN, arguments) {
+        return sampan_cli::session::say(&text);
     }
     let config = config(&Flags::read(arguments, KNOWN)?)?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -86,8 +137,8 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
         log: String::new(),
     })?;
     let modes = flags.list("authorization-mode");
-    if let Some(other) = modes.iter().find(|mode| !["RBAC", "Node"].contains(&mode.as_str())) {
-        bail!("--authorization-mode={other} is not built: RBAC and Node are");
+    if !modes.is_empty() {
+        config.authorization = modes.iter().map(|mode| authorization(mode)).collect::<anyhow::Result<_>>()?;
     }
     if let Some(range) = flags.get("service-cluster-ip-range") {
         // Nothing listens there: servers beside each other may have the same.
@@ -106,6 +157,9 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
     admission(&mut config, flags)?;
     config.runtime = RuntimeConfig::new(&truths(flags, "runtime-config", Some(true))?)
         .map_err(|problems| anyhow::anyhow!("--runtime-config: {}", problems.join("; ")))?;
+    if let Some(text) = flags.get("event-ttl") {
+        config.runtime = config.runtime.living_for(positive("event-ttl", text)?);
+    }
     config.gates = Gates::with(&truths(flags, "feature-gates", None)?).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("--feature-gates: {}", texts.join("; "))
@@ -118,6 +172,21 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
     config.authentication.service_account_key_files = key_files.collect();
     config.tls = Some(tls(flags, &folder)?);
     Ok(config)
+}
+
+fn authorization(mode: &str) -> anyhow::Result<AuthorizationMode> {
+    AuthorizationMode::of(mode)
+        .with_context(|| format!("--authorization-mode={mode} is not built: Node, RBAC and AlwaysAllow are"))
+}
+
+/// A duration as Go writes it, of a second and more.
+fn positive(flag: &str, text: &str) -> anyhow::Result<Duration> {
+    let nanos = sampan_schema::parse_duration(text).map_err(|error| anyhow::anyhow!("--{flag}: {error}"))?;
+    let duration = Duration::from_nanos(u64::try_from(nanos).unwrap_or_default());
+    if duration < Duration::from_secs(1) {
+        bail!("--{flag}={text}: it is a second or more");
+    }
+    Ok(duration)
 }
 
 /// `apiserver.config.k8s.io/v1` AdmissionConfiguration.
@@ -176,6 +245,9 @@ fn tls(flags: &Flags, folder: &Path) -> anyhow::Result<TlsFiles> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sampan_api::UserInfo;
+    use sampan_api::k8s::api::core::v1::Namespace;
+    use sampan_client::ListParams;
 
     fn of(line: &str) -> anyhow::Result<Config> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -209,12 +281,49 @@ mod tests {
     }
 
     #[test]
+    fn flags_that_people_append_are_taken() {
+        let config = of("--authorization-mode=AlwaysAllow --event-ttl=5m --max-requests-inflight=1000 \
+             --max-mutating-requests-inflight=500 --watch-cache=false --default-watch-cache-size=100 --vmodule=a=9 --v=4 \
+             --profiling=false --request-timeout=1m --min-request-timeout=300 --audit-log-path=- --audit-policy-file=a \
+             --enable-aggregator-routing=true --requestheader-client-ca-file=a --requestheader-allowed-names=a \
+             --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
+             --requestheader-extra-headers-prefix=X-Remote-Extra- --proxy-client-cert-file=a --proxy-client-key-file=a \
+             --service-account-lookup=true --etcd-cafile=a --etcd-certfile=a --etcd-keyfile=a --delete-collection-workers=2")
+        .expect("taken");
+        assert_eq!(config.authorization, [AuthorizationMode::AlwaysAllow]);
+        assert_eq!(config.runtime, RuntimeConfig::default().living_for(Duration::from_secs(300)));
+        assert_eq!(of("").expect("none").authorization, AuthorizationMode::DEFAULT);
+        // Each says whether it acts.
+        let help = super::super::flags::help("kube-apiserver", KNOWN);
+        for part in ["--watch-cache\n        taken, and does nothing", "--event-ttl\n        how long"] {
+            assert!(help.contains(part), "{part:?} is not in {help}");
+        }
+    }
+
+    /// What somebody without rights is told.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn authorization_is_as_its_modes_say() {
+        for (modes, expected) in [("RBAC", 403), ("Node,RBAC", 403), ("RBAC,AlwaysAllow", 200), ("AlwaysAllow", 200)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let line = "--secure-port=0 --bind-address=127.0.0.1 --event-ttl=5m";
+            let config = of(&format!("{line} --cert-dir={} --authorization-mode={modes}", folder.path().display()));
+            let cluster = Cluster::start(&config.expect("taken"), &Env::system(), &|_| ()).await.expect("it starts");
+            let ann = cluster.client(UserInfo::new("ann", ["staff"]), "test");
+            let found = ann.all::<Namespace>().list(&ListParams::default()).await;
+            assert_eq!(found.map_or_else(|error| error.code(), |_| 200), expected, "{modes}");
+            cluster.drain().await;
+        }
+    }
+
+    #[test]
     fn what_is_not_built_is_said() {
         let check = |line: &str, part: &str| {
             let error = format!("{:#}", of(line).expect_err(line));
             assert!(error.contains(part), "{line}: {error}");
         };
-        check("--authorization-mode=AlwaysAllow", "AlwaysAllow is not built");
+        check("--authorization-mode=RBAC,Webhook", "Webhook is not built");
+        check("--event-ttl=0s", "a second or more");
+        check("--event-ttl=1", "missing unit");
         check("--insecure-port=0", "unknown flag: --insecure-port");
         check("--service-cluster-ip-range=fd00::/108", "--service-cluster-ip-range");
         check("--disable-admission-plugins=Nope", "Nope");

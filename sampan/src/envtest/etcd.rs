@@ -1,7 +1,7 @@
 //! `etcd`: envtest starts one, waits until it is healthy, and gives its address to the API server. Ours keeps its log itself, so that
 //! this answers health alone, and says so to everything else.
 
-use super::flags::{Flags, Known, help};
+use super::flags::{Flags, Known, asked};
 use anyhow::{Context, bail};
 use sampan_env::{Env, Tasks};
 use std::time::Duration;
@@ -25,13 +25,20 @@ const KNOWN: &[Known] = &[
     Known { name: "name", help: "taken, and not needed", truth: false },
     Known { name: "data-dir", help: "taken, and not needed: nothing is kept here", truth: false },
     Known { name: "unsafe-no-fsync", help: "taken, and not needed: nothing is kept here", truth: true },
+    Known { name: "quota-backend-bytes", help: "taken, and not needed: nothing is kept here", truth: false },
+    Known { name: "auto-compaction-mode", help: "taken, and not needed: nothing is kept here", truth: false },
+    Known { name: "auto-compaction-retention", help: "taken, and not needed: nothing is kept here", truth: false },
+    Known { name: "snapshot-count", help: "taken, and not needed: nothing is kept here", truth: false },
+    Known { name: "max-request-bytes", help: "taken, and not needed: nothing is kept here", truth: false },
+    Known { name: "logger", help: "taken, and not needed", truth: false },
+    Known { name: "log-outputs", help: "taken, and not needed", truth: false },
     Known { name: "log-level", help: "taken, and not needed", truth: false },
 ];
 
 /// Answers until it is told to end.
 pub async fn run(arguments: &[String], env: &Env) -> anyhow::Result<()> {
-    if arguments.iter().any(|one| matches!(one.as_str(), "--help" | "-h")) {
-        return sampan_cli::session::say(&help("etcd", KNOWN));
+    if let Some(text) = asked("etcd", "etcd Version: 3.6.0, answered by sampan", KNOWN, arguments) {
+        return sampan_cli::session::say(&text);
     }
     let flags = Flags::read(arguments, KNOWN)?;
     let tasks = Tasks::new("etcd");

@@ -61,6 +61,16 @@ impl Flags {
     }
 }
 
+/// What is printed in place of running, where the command line asks for `--help` or `--version`.
+pub fn asked(program: &str, version: &str, known: &[Known], arguments: &[String]) -> Option<String> {
+    let has = |flags: &[&str]| arguments.iter().any(|one| flags.contains(&one.as_str()));
+    match (has(&["--help", "-h"]), has(&["--version"])) {
+        (true, _) => Some(help(program, known)),
+        (_, true) => Some(format!("{version}\n")),
+        _ => None,
+    }
+}
+
 /// The text of `--help`, in the form in which envtest looks for flags.
 pub fn help(program: &str, known: &[Known]) -> String {
     let lines: Vec<String> = known.iter().map(|one| format!("  --{}\n        {}\n", one.name, one.help)).collect();
@@ -76,6 +86,19 @@ mod tests {
         Known { name: "privileged", help: "", truth: true },
         Known { name: "plugins", help: "", truth: false },
     ];
+
+    #[test]
+    fn what_is_asked_of_a_program_is_said() {
+        let check = |line: &str, part: Option<&str>| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let said = asked("it", "it v1", KNOWN, &words);
+            assert_eq!(said.is_some(), part.is_some(), "{line}: {said:?}");
+            assert!(said.unwrap_or_default().contains(part.unwrap_or_default()), "{line}");
+        };
+        check("--port=1 --help", Some("--privileged"));
+        check("--version", Some("it v1\n"));
+        check("--port=1", None);
+    }
 
     #[test]
     fn flags_are_read_as_pflag_reads_them() {
