@@ -183,7 +183,7 @@ pub(crate) async fn revision(session: &Session, namespace: Option<&str>, at: &st
         None => {
             let time = percent::encode(at);
             let path = format!("{}?limit=1&since={time}&until={time}", changes_path(namespace));
-            revision_of(&session.ask(&path).await?)
+            revision_of(&session.ask(&path).await.with_context(|| format!("--at {at}"))?)
         }
     }
 }

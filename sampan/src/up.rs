@@ -187,8 +187,16 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
     // One deadline for all: what is hopeless does not make the rest wait.
     let deadline = admin.env().instant() + READY_DEADLINE;
     let mut ready = 0;
+    // Objects that are told of while they are waited for: others wait for the same.
+    let mut waited = 0;
     for (index, object) in made.iter().enumerate() {
-        let tell = |missing: &str| report.object(object, State::Waiting, missing);
+        let waits = AtomicBool::new(false);
+        let tell = |missing: &str| {
+            waits.store(true, Ordering::Relaxed);
+            if waited < tell::SHOWN_MAX {
+                report.object(object, State::Waiting, missing);
+            }
+        };
         let left = deadline.saturating_duration_since(admin.env().instant()).max(LOOK);
         match wait::until_current(admin, &discovery, object, left, tell).await {
             Ok(_) => {
@@ -203,6 +211,7 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
                 unready.push(why);
             }
         }
+        waited += usize::from(waits.into_inner());
     }
     if made.len() > tell::SHOWN_MAX {
         report.step(&format!("{ready} of {} objects ready", made.len()));

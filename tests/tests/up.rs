@@ -1,8 +1,10 @@
 //! `sampan up`: bad input is refused with a clear message and nothing changed; what was there is there again.
 
-use sampan_tests::{Sampan, eventually, http_get};
+use sampan_tests::{Sampan, command, eventually, http_get};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 const HELLO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hello.yaml");
 
@@ -105,4 +107,46 @@ fn hello_answers_and_a_restart_finds_everything_as_it_was() {
             sampan.kill();
         }
     }
+}
+
+/// As many as are told one by one, of each sort of line.
+const SHOWN_MAX: usize = 10;
+
+#[test]
+fn of_many_pods_numbers_are_told_and_not_each() {
+    let home = tempfile::tempdir().expect("a folder");
+    let pod = |n: usize| {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: pod-{n}}}\nspec: {{terminationGracePeriodSeconds: 0, \
+             containers: [{{name: c, image: \"sampan/worker:v1\"}}]}}\n"
+        )
+    };
+    let file = home.path().join("pods.yaml");
+    std::fs::write(&file, (0..60).map(pod).collect::<String>()).expect("written");
+    let log = home.path().join("log");
+    let mut up = command(home.path());
+    up.args(["up", "--port", "0", "-f"]).arg(&file).stdin(Stdio::null());
+    up.stdout(Stdio::piped()).stderr(std::fs::File::create(&log).expect("a log"));
+    let mut up = up.spawn().expect("it starts");
+    let lines = BufReader::new(up.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let mut shown = Vec::new();
+    for line in lines {
+        let last = line.contains("Ctrl-C ends it");
+        shown.push(line);
+        if last {
+            break;
+        }
+    }
+    up.kill().expect("it runs");
+    up.wait().expect("it ends");
+    let told = std::fs::read_to_string(&log).expect("what it told");
+    for part in ["applied in all: 60 pod created", "60 of 60 objects ready"] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+    let count = |lines: &[String], part: &str| lines.iter().filter(|line| line.contains(part)).count();
+    let told: Vec<String> = told.lines().map(str::to_owned).collect();
+    // Each that is told of was applied, may have waited for a thing or two, and was ready.
+    assert!(count(&told, "pod pod-") <= 4 * SHOWN_MAX, "{told:#?}");
+    assert_eq!(count(&shown, "/pod-"), SHOWN_MAX, "{shown:#?}");
+    assert!(count(&shown, "50 more") == 1, "{shown:#?}");
 }
