@@ -3,10 +3,12 @@
 //! Programs are found where `cargo xtask tools` puts them (`SAMPAN_TOOLS`, else `target/tools`), the binary where cargo
 //! does. Every process that is started here is ended here, by its id.
 
+pub mod exchange;
 pub mod measure;
 pub mod policies;
 pub mod program;
 pub mod scheduling;
+pub mod transcript;
 
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! The commands of the binary, against a cluster of their own: what they print, what they refuse, and what they say is to be
 //! done next.
 
-use sampan_tests::{PATIENCE, Sampan, check_all, command, eventually, now};
+use sampan_tests::transcript::Transcript;
+use sampan_tests::{PATIENCE, Sampan, check_all, command, eventually, now, root};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -283,6 +284,14 @@ fn commands_do_what_they_say() {
     ];
     let cluster = &sampan;
     check_all(checks.map(|(name, check)| (name, move || check(cluster))));
+    assert!(sampan.interrupt().success());
+}
+
+#[test]
+fn commands_say_of_pods_what_the_transcripts_have() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &[]);
+    Transcript::run_all(&root().join("tests/tests/commands"), &sampan, "1.35");
     assert!(sampan.interrupt().success());
 }
 

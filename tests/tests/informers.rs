@@ -1,11 +1,12 @@
-//! A client-go informer with default options (protobuf, lists by watch), the Python client and, with SAMPAN_TIER=nightly, the
-//! JavaScript client, through a restart of the server: every write is seen, each once.
+//! client-go's informers with default options (lists by watch) of typed objects in protobuf, of unstructured ones and of metadata,
+//! the Python client and, with SAMPAN_TIER=nightly, the JavaScript client, through a restart of the server: every write is seen,
+//! each once. And client-go's leader election: there is one leader at a time, and another one after it.
 
 use sampan_api::k8s::api::core::v1::ConfigMap;
 use sampan_client::{Client, DeleteParams, Kubeconfig, Patch};
 use sampan_env::{Env, Tasks};
 use sampan_tests::program::Program;
-use sampan_tests::{Sampan, eventually, is_nightly, root, tool};
+use sampan_tests::{Sampan, check_all, eventually, is_nightly, root, tool};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -83,13 +84,45 @@ fn through_a_restart(client_program: impl Fn(&Sampan) -> Command) {
     }
 }
 
+/// The client-go program of the tests, in one of its modes.
+fn client_go(sampan: &Sampan, mode: &str) -> Command {
+    let mut command = Command::new(tool("informer"));
+    command.arg(&sampan.kubeconfig).args(["default", mode]);
+    command
+}
+
 #[test]
-fn a_client_go_informer_misses_and_doubles_nothing() {
-    through_a_restart(|sampan| {
-        let mut command = Command::new(tool("informer"));
-        command.arg(&sampan.kubeconfig).arg("default");
-        command
-    });
+fn client_go_informers_miss_and_double_nothing() {
+    check_all(["typed", "dynamic", "metadata"].map(|mode| (mode, move || through_a_restart(|it| client_go(it, mode)))));
+}
+
+#[test]
+fn client_go_elects_one_leader_and_another_after_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &["--components", "apiserver"]);
+    let says = |program: &Program, word: &str| program.lines().iter().any(|line| line.starts_with(word));
+    let waits = |program: &Program, word: &str| eventually(word, || says(program, word).then_some(()));
+    let candidate = || Program::start(client_go(&sampan, "leader"));
+    let first = candidate();
+    waits(&first, "LEADING");
+    let (second, third) = (candidate(), candidate());
+    // Who knows the leader has asked for the lease in vain.
+    waits(&second, "LEADER");
+    waits(&third, "LEADER");
+    assert!(!says(&second, "LEADING") && !says(&third, "LEADING"));
+    // One that is told to end gives the lease back; one that is killed holds it until it has run out.
+    first.terminate();
+    waits(&first, "STOPPED");
+    let next = |one: &Program| says(one, "LEADING");
+    eventually("a second leader", || (next(&second) || next(&third)).then_some(()));
+    assert!(next(&second) != next(&third), "there is one at a time");
+    let (leader, other) = if next(&second) { (second, third) } else { (third, second) };
+    drop(leader);
+    waits(&other, "LEADING");
+    let lease = sampan.get(&["lease", "election"]).expect("the lease");
+    let other = other.lines()[0].replace("CANDIDATE ", "");
+    assert_eq!(lease["spec"]["holderIdentity"], other.as_str());
+    assert!(lease["spec"]["leaseTransitions"].as_u64() >= Some(2), "{lease}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! Unmodified kubectl, the oldest and the newest that are supported, over every command that people use daily. Each
-//! check has a namespace of its own, so that all of them are run whichever fails.
+//! Unmodified kubectl, the oldest and the newest that are supported, over every command that touches the API: checks with a
+//! namespace each, so that all of them are run whichever fails, and the transcripts in the folder beside, whose outcomes are
+//! those that kubectl has of a kube-apiserver v1.35 with its controllers. SAMPAN_TIER=nightly for those of the older one.
 
-use sampan_tests::{Sampan, check_all, eventually};
+use sampan_tests::transcript::Transcript;
+use sampan_tests::{Sampan, check_all, eventually, is_nightly, root};
 
 const WEB: &str = "
 apiVersion: apps/v1
@@ -223,6 +225,13 @@ fn daily_commands(version: &str) {
     assert!(sampan.interrupt().success());
 }
 
+fn transcripts(version: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &[]);
+    Transcript::run_all(&root().join("tests/tests/kubectl"), &sampan, version);
+    assert!(sampan.interrupt().success());
+}
+
 #[test]
 fn kubectl_1_35() {
     daily_commands("1.35");
@@ -231,4 +240,17 @@ fn kubectl_1_35() {
 #[test]
 fn kubectl_1_31() {
     daily_commands("1.31");
+}
+
+#[test]
+fn transcripts_of_kubectl_1_35() {
+    transcripts("1.35");
+}
+
+#[test]
+fn transcripts_of_kubectl_1_31() {
+    if !is_nightly() {
+        return;
+    }
+    transcripts("1.31");
 }

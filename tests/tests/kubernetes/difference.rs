@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use crate::normal::Normal;
-use crate::servers::Answer;
+use sampan_tests::exchange::Answer;
 
 /// Headers that are compared.
 const HEADERS: [&str; 6] = ["content-type", "warning", "location", "allow", "retry-after", "cache-control"];

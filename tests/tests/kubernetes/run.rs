@@ -9,7 +9,8 @@ use crate::corpus::{Corpus, NAMESPACE, Resource};
 use crate::difference::{Difference, Plain, differences, values};
 use crate::normal::Normal;
 use crate::sequence::{Body, Case, REVISION, Step, UID, edited};
-use crate::servers::{Answer, Servers};
+use crate::servers::Servers;
+use sampan_tests::exchange::Answer;
 
 /// One server's side of a case.
 struct Side {

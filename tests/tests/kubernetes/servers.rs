@@ -1,9 +1,10 @@
 //! The two servers that are asked the same: a kube-apiserver over etcd, and ours, set up alike.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
-use sampan_client::{CertificateAuthority, Client, Credentials, RemoteConfig, collect};
+use http::{Method, Request};
+use sampan_client::{CertificateAuthority, Client, Credentials, RemoteConfig};
 use sampan_env::{Env, Tasks};
+use sampan_tests::exchange::{Answer, ask};
 use sampan_tests::{PATIENCE, Sampan, now, tool};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,6 @@ pub const VARIABLE: &str = "SAMPAN_KUBERNETES";
 const NONE: &str = "none";
 /// The token of a member of `system:masters` at both.
 const TOKEN: &str = "oracle-token";
-/// Bytes of an answer that are read.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Time that an answer may take, a watch's included.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -36,14 +35,6 @@ pub fn programs() -> Option<PathBuf> {
     let there = ["kube-apiserver", "etcd"].iter().all(|program| folder.join(program).is_file());
     assert!(there, "no kube-apiserver and etcd in {}: set {VARIABLE} to their folder, or to {NONE}", folder.display());
     Some(folder)
-}
-
-/// An answer, read whole. Code 0: there was none, and the body says why.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub code: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
 }
 
 /// A program that ends with this.
@@ -120,28 +111,13 @@ impl Servers {
 
     /// The answers of ours and theirs to two requests, one each, made at the same time.
     pub async fn ask(&self, ours: Request<Bytes>, theirs: Request<Bytes>) -> [Answer; 2] {
-        let (ours, theirs) = futures::future::join(one(&self.ours, ours), one(&self.theirs, theirs)).await;
+        let (ours, theirs) = futures::future::join(ask(&self.ours, ours), ask(&self.theirs, theirs)).await;
         [ours, theirs]
     }
 
     /// Theirs alone.
     pub async fn ask_theirs(&self, request: Request<Bytes>) -> Answer {
-        one(&self.theirs, request).await
-    }
-}
-
-async fn one(client: &Client, request: Request<Bytes>) -> Answer {
-    let answer = async {
-        let (head, body) = client.send(request).await?.into_parts();
-        let body = collect(body, ANSWER_BYTES_MAX).await?;
-        Ok::<_, sampan_client::Error>(Answer { code: head.status.as_u16(), headers: head.headers, body })
-    };
-    let failed =
-        |error: sampan_client::Error| Answer { code: 0, headers: HeaderMap::new(), body: error.to_string().into() };
-    // Of a body that does not end the client would wait for the end.
-    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-        Ok(answer) => answer.unwrap_or_else(failed),
-        Err(_) => Answer { code: 0, headers: HeaderMap::new(), body: "no end of the answer in time".into() },
+        ask(&self.theirs, request).await
     }
 }
 

@@ -1,0 +1,200 @@
+//! Kinds that clients define: how soon they are served and shown, how large a definition may be, what its rules may cost, and
+//! what is left when definitions have come and gone.
+
+use sampan_tests::exchange::{AGGREGATED, Answer, Asker};
+use sampan_tests::measure::resident_kib;
+use sampan_tests::{Sampan, check_all, eventually, is_nightly, now};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// From the answer to the creation of a definition until its kind is served and shown.
+const SERVED_WITHIN: Duration = Duration::from_millis(100);
+/// Definitions that are timed, and how many of them may be slower: others use this machine too.
+const TIMED: usize = 10;
+const SLOWER_MAX: usize = 5;
+/// Between two questions whether it is there yet.
+const AGAIN: Duration = Duration::from_millis(2);
+/// Definitions that come and go, and what of them may be left, KiB.
+const COME_AND_GO: usize = 500;
+const LEFT_KIB_MAX: u64 = 32 * 1024;
+
+/// The definition of `boats` of a group, with such a spec.
+fn definition(group: &str, spec: &Value) -> Value {
+    let schema = json!({"type": "object", "properties": {"spec": spec}});
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("boats.{group}")},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": "boats", "singular": "boat", "kind": "Boat"},
+            "versions": [version],
+        },
+    })
+}
+
+fn boat(group: &str, name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": format!("{group}/v1"), "kind": "Boat", "metadata": {"name": name}, "spec": spec})
+}
+
+fn boats(group: &str) -> String {
+    format!("/apis/{group}/v1/namespaces/default/boats")
+}
+
+fn taken(answer: &Answer) {
+    assert!(matches!(answer.code, 200 | 201), "{}: {:.2000}", answer.code, answer.text());
+}
+
+/// Asks until an answer is as wanted.
+fn until(what: &str, admin: &Asker, path: &str, accept: &str, wanted: impl Fn(&Answer) -> bool) {
+    let end = now() + sampan_tests::PATIENCE;
+    while !wanted(&admin.get(path, &[("accept", accept)])) {
+        assert!(now() < end, "{what}");
+        std::thread::sleep(AGAIN);
+    }
+}
+
+/// Waits until the kind is served, in aggregated discovery and in OpenAPI v3.
+fn shown(admin: &Asker, group: &str) {
+    let version = format!("/openapi/v3/apis/{group}/v1");
+    until("served", admin, &boats(group), "application/json", |answer| answer.code == 200);
+    until("in discovery", admin, "/apis", AGGREGATED, |answer| answer.text().contains(group));
+    until("in OpenAPI", admin, &version, "application/json", |answer| answer.text().contains("\"Boat\""));
+}
+
+fn a_kind_is_there_at_once(_: &Sampan, admin: &Asker) {
+    let time = |n: usize| {
+        let group = format!("at-once-{n}.example.com");
+        let began = now();
+        taken(&admin.post(DEFINITIONS, &definition(&group, &json!({"type": "object"}))));
+        shown(admin, &group);
+        began.elapsed()
+    };
+    let mut times: Vec<Duration> = (0..TIMED).map(time).collect();
+    times.sort();
+    println!("definitions served, in discovery and in OpenAPI: {times:?}");
+    assert!(times[TIMED - 1 - SLOWER_MAX] <= SERVED_WITHIN, "{times:?}");
+}
+
+/// A spec of that many fields, each described in 200 bytes.
+fn large(fields: usize) -> Value {
+    let field = |n: usize| (format!("field{n}"), json!({"type": "string", "description": "d".repeat(200)}));
+    json!({"type": "object", "properties": (0..fields).map(field).collect::<Map<String, Value>>()})
+}
+
+/// As large as an object may be, stored with its managedFields; a little more is refused, and nothing is left of it.
+fn a_definition_may_be_as_large_as_an_object(_: &Sampan, admin: &Asker) {
+    let group = "large.example.com";
+    let refused = admin.post(DEFINITIONS, &definition("larger.example.com", &large(8_000)));
+    assert_eq!(refused.code, 413, "{:.500}", refused.text());
+    assert_eq!(admin.get(&format!("{DEFINITIONS}/boats.larger.example.com"), &[]).code, 404);
+    let sent = definition(group, &large(4_400));
+    assert!(sent.to_string().len() > 1024 * 1024, "{}", sent.to_string().len());
+    taken(&admin.post(DEFINITIONS, &sent));
+    shown(admin, group);
+    taken(&admin.post(&boats(group), &boat(group, "b", &json!({"field4399": "x", "unknown": "y"}))));
+    let stored = admin.get(&format!("{}/b", boats(group)), &[]).json();
+    assert_eq!(stored["spec"], json!({"field4399": "x"}));
+    for (path, part) in [
+        (format!("/openapi/v3/apis/{group}/v1"), "field4399"),
+        ("/openapi/v2".to_owned(), "field4399"),
+        (format!("/apis/{group}/v1"), "boats"),
+    ] {
+        let answer = admin.get(&path, &[]);
+        assert!(answer.code == 200 && answer.text().contains(part), "{path}: {}", answer.code);
+    }
+    taken(&admin.delete(&format!("{DEFINITIONS}/boats.{group}")));
+    eventually("it is gone", || (admin.get(&boats(group), &[]).code == 404).then_some(()));
+    eventually("of OpenAPI v2 too", || (!admin.get("/openapi/v2", &[]).text().contains("field4399")).then_some(()));
+}
+
+/// What a rule costs where it is evaluated is bounded as it is in Kubernetes, whose words these are.
+fn a_rule_ends(_: &Sampan, admin: &Asker) {
+    let group = "budget.example.com";
+    let rule = json!([{"rule": "self.all(x, self.all(y, x == y))", "message": "all alike"}]);
+    let crew = json!({
+        "type": "array", "maxItems": 1000, "items": {"type": "integer"}, "x-kubernetes-validations": rule,
+    });
+    let spec = json!({"type": "object", "properties": {"crew": crew}});
+    taken(&admin.post(DEFINITIONS, &definition(group, &spec)));
+    shown(admin, group);
+    let of = |count: usize| json!({"crew": vec![1; count]});
+    taken(&admin.post(&boats(group), &boat(group, "few", &of(100))));
+    let answer = admin.post(&boats(group), &boat(group, "many", &of(1000)));
+    assert_eq!(answer.code, 422, "{}", answer.text());
+    let cause = "Invalid value: \"array\": 'operation cancelled: actual cost limit exceeded': no further validation rules will \
+                 be run due to call cost exceeds limit for rule: all alike";
+    let expected = json!([{"reason": "FieldValueInvalid", "message": cause, "field": "spec.crew"}]);
+    assert_eq!(answer.json()["details"]["causes"], expected);
+}
+
+/// The one version of a definition without conversion may be selected by.
+fn fields_of_one_version_are_selected_by(_: &Sampan, admin: &Asker) {
+    let group = "selectable.example.com";
+    let spec = json!({"type": "object", "properties": {"colour": {"type": "string"}}});
+    let mut sent = definition(group, &spec);
+    sent["spec"]["conversion"] = json!({"strategy": "None"});
+    sent["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".spec.colour"}]);
+    taken(&admin.post(DEFINITIONS, &sent));
+    shown(admin, group);
+    for (name, colour) in [("a", "red"), ("b", "blue")] {
+        taken(&admin.post(&boats(group), &boat(group, name, &json!({"colour": colour}))));
+    }
+    let select = |selector: &str| admin.get(&format!("{}?fieldSelector={selector}", boats(group)), &[]);
+    let found = select("spec.colour%3Dblue").json();
+    let names: Vec<&Value> =
+        found["items"].as_array().into_iter().flatten().map(|one| &one["metadata"]["name"]).collect();
+    assert_eq!(names, ["b"]);
+    let refused = select("spec.length%3D1");
+    let words = "field label not supported: spec.length";
+    assert!(refused.code == 400 && refused.text().contains(words), "{}", refused.text());
+}
+
+/// Nothing of definitions that are gone is held.
+fn what_came_and_went_holds_no_memory(sampan: &Sampan, admin: &Asker) {
+    if !is_nightly() {
+        return;
+    }
+    let round = |from: usize, count: usize| {
+        let name = |n: usize| format!("gone-{n}.example.com");
+        for n in from..from + count {
+            taken(&admin.post(DEFINITIONS, &definition(&name(n), &large(20))));
+        }
+        shown(admin, &name(from + count - 1));
+        for n in from..from + count {
+            taken(&admin.delete(&format!("{DEFINITIONS}/boats.{}", name(n))));
+        }
+        let gone = |n: usize| admin.get(&boats(&name(n)), &[]).code == 404;
+        eventually("all are gone", || (from..from + count).all(gone).then_some(()));
+    };
+    // What is made once, and pages that the allocator keeps, are there after the first.
+    round(0, COME_AND_GO / 5);
+    let before = resident_kib(sampan.pid()).expect("its memory");
+    for begin in 1..5 {
+        round(begin * COME_AND_GO / 5, COME_AND_GO / 5);
+    }
+    let left = || resident_kib(sampan.pid()).expect("its memory").saturating_sub(before);
+    eventually("the memory is given back", || (left() <= LEFT_KIB_MAX).then_some(()));
+    println!("{COME_AND_GO} definitions came and went: {} KiB are left", left());
+}
+
+type Check = fn(&Sampan, &Asker);
+
+#[test]
+fn definitions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sampan = Sampan::up(folder.path(), &["--components", "apiserver,controllers"]);
+    let admin = Asker::admin(&sampan);
+    let checks: [(&'static str, Check); 5] = [
+        ("at once", a_kind_is_there_at_once),
+        ("large", a_definition_may_be_as_large_as_an_object),
+        ("budget", a_rule_ends),
+        ("selectable", fields_of_one_version_are_selected_by),
+        ("memory", what_came_and_went_holds_no_memory),
+    ];
+    let (sampan, admin) = (&sampan, &admin);
+    check_all(checks.map(|(name, check)| (name, move || check(sampan, admin))));
+}
