@@ -280,7 +280,7 @@ impl Parser<'_> {
     }
 
     fn index(&mut self) -> Result<Step, PathError> {
-        let end = self.rest.find(']').unwrap_or(self.rest.len());
+        let Some(end) = self.rest.find(']') else { return Err(PathError("unterminated array".to_owned())) };
         let (text, rest) = self.rest.split_at(end);
         let parts: Vec<&str> = text.split(':').map(str::trim).collect();
         let number = |text: &str| text.parse::<i64>().map_err(|_| PathError(format!("invalid array index {text}")));

@@ -205,6 +205,27 @@ pub fn port_name(text: &str) -> Vec<String> {
     errors
 }
 
+/// Why a text is no UUID, in any of the forms that Go's `uuid.Validate` reads.
+pub fn uuid_error(text: &str) -> Option<String> {
+    const WRONG: &str = "invalid UUID format";
+    let inner = match text.len() {
+        36 | 32 => Some(text),
+        45 if !text.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("urn:uuid:")) => {
+            return Some(format!("invalid urn prefix: {:?}", text.get(..9).unwrap_or_default()));
+        }
+        45 => text.get(9..),
+        38 if !(text.starts_with('{') && text.ends_with('}')) => {
+            return Some("invalid bracketed UUID format".to_owned());
+        }
+        38 => text.get(1..37),
+        length => return Some(format!("invalid UUID length: {length}")),
+    };
+    let dashed = |inner: &str| inner.len() == 32 || [8, 13, 18, 23].iter().all(|at| inner.as_bytes()[*at] == b'-');
+    let digits = |inner: &str| inner.bytes().filter(u8::is_ascii_hexdigit).count() == 32;
+    let sound = inner.is_some_and(|inner| dashed(inner) && digits(inner));
+    if sound { None } else { Some(WRONG.to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +250,24 @@ mod tests {
         check(config_map_key, &["a", "A_b-c.d"], &["", "..", "..a", "a b"]);
         check(port_name, &["http", "a-1"], &["", "1", "a--b", "-a", "sixteen-letters-"]);
         assert_eq!(dns1123_label("a.b"), ["must not contain dots"]);
+    }
+
+    #[test]
+    fn uuids() {
+        let check = |text: &str, expected: Option<&str>| assert_eq!(uuid_error(text).as_deref(), expected, "{text}");
+        check("6ba7b810-9dad-11d1-80b4-00c04fd430c8", None);
+        check("6ba7b8109dad11d180b400c04fd430c8", None);
+        check("{6ba7b810-9dad-11d1-80b4-00c04fd430c8}", None);
+        check("URN:UUID:6ba7b810-9dad-11d1-80b4-00c04fd430c8", None);
+        check("x", Some("invalid UUID length: 1"));
+        check("6ba7b810x9dad-11d1-80b4-00c04fd430c8", Some("invalid UUID format"));
+        check("6ba7b810-9dad-11d1-80b4-00c04fd430cg", Some("invalid UUID format"));
+        check("(6ba7b810-9dad-11d1-80b4-00c04fd430c8)", Some("invalid bracketed UUID format"));
+        check("abc:uuid:6ba7b810-9dad-11d1-80b4-00c04fd430c8", Some("invalid urn prefix: \"abc:uuid:\""));
+    }
+
+    #[test]
+    fn texts_of_errors() {
         assert!(qualified_name("a/b/c")[0].starts_with("a valid label key must consist of"));
     }
 }

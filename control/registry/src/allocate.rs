@@ -19,7 +19,7 @@ pub trait Allocator: Send + Sync {
     /// The pools that its claims name: a registry opens only where it has them all.
     fn pools(&self) -> &'static [&'static str];
     /// What is wrong with what the object asks for by name: then nothing is drawn.
-    fn check(&self, _object: &Object) -> FieldErrors {
+    fn check(&self, _new: &Object, _old: Option<&Object>) -> FieldErrors {
         FieldErrors::default()
     }
     /// The claims of this write: `new` is `None` at a deletion, `old` at a creation.

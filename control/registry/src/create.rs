@@ -61,6 +61,9 @@ impl Registry {
         }
         self.admit(caller, place, &mut object, managers).await?;
         let generated = object.name().is_empty() && !object.generate_name().is_empty();
+        if object.name().is_empty() && !generated && place.storage.strategy.names_nameless() {
+            object.set_meta("name", self.inner.env.uuid());
+        }
         if !generated {
             return self.create_named(caller, place, object, validation).await;
         }

@@ -142,6 +142,11 @@ pub trait Strategy: Send + Sync + 'static {
         sampan_api::names::dns1123_subdomain(name)
     }
 
+    /// Whether a new object that has no name gets a UUID as its name.
+    fn names_nameless(&self) -> bool {
+        false
+    }
+
     /// Brings a valid object into the one form that is stored.
     fn canonicalize(&self, _object: &mut Object) {}
 

@@ -28,6 +28,8 @@ pub(super) struct Rules {
     /// As [`Strategy::finalizers_without_domain`].
     pub finalizers_without_domain: bool,
     pub name: fn(&str) -> Vec<String>,
+    /// As [`Strategy::names_nameless`].
+    pub names_nameless: bool,
     pub prepare_for_create: Option<Prepare>,
     pub prepare_for_update: Option<PrepareUpdate>,
     pub validate: Option<Check>,
@@ -35,6 +37,10 @@ pub(super) struct Rules {
     pub workload: Option<&'static Workload>,
     /// `None`: an update is valid if the new object would be valid as a creation.
     pub validate_update: Option<CheckUpdate>,
+    /// What is asked of a change beyond what is asked of a creation, where `validate_update` is `None`: told after it.
+    pub validate_change: Option<CheckUpdate>,
+    /// What is asked of a write to the status, in place of `validate_update`.
+    pub validate_status: Option<CheckUpdate>,
     pub canonicalize: Option<fn(&mut Object)>,
     /// What is told of creations and of changes alike.
     pub warnings: Option<Warn>,
@@ -67,11 +73,14 @@ impl Rules {
         status_starts_empty: true,
         finalizers_without_domain: false,
         name: names::dns1123_subdomain,
+        names_nameless: false,
         prepare_for_create: None,
         prepare_for_update: None,
         validate: None,
         workload: None,
         validate_update: None,
+        validate_change: None,
+        validate_status: None,
         canonicalize: None,
         warnings: None,
         pods: None,
@@ -124,9 +133,16 @@ impl Strategy for Rules {
         if let Some(workload) = self.workload {
             return workload.validate_update(ctx, object, old);
         }
+        if let Some(check) = self.validate_status.filter(|_| ctx.subresource == "status") {
+            return check(ctx, object, old);
+        }
         match self.validate_update {
             Some(check) => check(ctx, object, old),
-            None if ctx.subresource.is_empty() => self.validate(ctx, object),
+            None if ctx.subresource.is_empty() => {
+                let mut errors = self.validate(ctx, object);
+                errors.extend(self.validate_change.into_iter().flat_map(|check| check(ctx, object, old)));
+                errors
+            }
             None => FieldErrors::default(),
         }
     }
@@ -138,6 +154,9 @@ impl Strategy for Rules {
     }
     fn validate_name(&self, name: &str) -> Vec<String> {
         (self.name)(name)
+    }
+    fn names_nameless(&self) -> bool {
+        self.names_nameless
     }
     fn canonicalize(&self, object: &mut Object) {
         if let Some(canonicalize) = self.canonicalize {

@@ -10,7 +10,7 @@ use super::replay::Replay;
 use sampan_testing::reference::Comparison;
 
 /// Writes that are compared.
-const WRITES: usize = 1883;
+const WRITES: usize = 3239;
 
 /// What stands here where the recording has a placeholder for what a server allots.
 fn allotted(found: &mut Value, wanted: &Value) {
@@ -57,7 +57,12 @@ async fn rules_of_fields_are_those_of_the_real_server() {
         let mut replay = Replay::new().await;
         for (at, step) in case["steps"].as_array().into_iter().flatten().enumerate() {
             let wanted = &step["answer"];
-            let mut answer = replay.answer(step).await.expect("a write of a kind that is stored");
+            let answer = replay.answer(step).await;
+            if step["method"] == "DELETE" {
+                // Only the state that it leaves counts.
+                continue;
+            }
+            let mut answer = answer.expect("a write of a kind that is stored");
             let name = format!("{id}/{at}");
             let texts = |list: &Value| {
                 list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()

@@ -4,7 +4,11 @@ use sampan_registry::DeleteOptions;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-fn door(name: &str, spec: Value) -> Value {
+fn door(name: &str, mut spec: Value) -> Value {
+    // As the strategy of Services does.
+    if let Some(address) = spec.get("clusterIP").cloned() {
+        spec["clusterIPs"] = json!([address]);
+    }
     json!({"metadata": {"name": name}, "spec": spec})
 }
 

@@ -133,7 +133,7 @@ fn is_pod_level(name: &str) -> bool {
 }
 
 /// The sum of all containers' requests or limits, or the largest step of the init sequence where that is more.
-fn aggregate(spec: &Object, which: &str) -> BTreeMap<String, Quantity> {
+pub fn aggregate(spec: &Object, which: &str) -> BTreeMap<String, Quantity> {
     type Amounts = BTreeMap<String, Quantity>;
     let amounts = |container: &Value| -> Vec<(String, Quantity)> {
         let list = container.get("resources").and_then(|r| r.get(which)).and_then(Value::as_object);

@@ -7,6 +7,8 @@
 mod functions;
 mod rules;
 
+pub use functions::aggregate;
+
 pub(crate) use rules::condition;
 
 use std::cell::Cell;

@@ -39,6 +39,9 @@ static FORMATS: &[Format] = &[
     format("config-map-key", names::config_map_key),
     format("condition-reason", condition_reason),
     format("iscsi-name", iscsi_name),
+    format("iscsi-name-in-short", |name| {
+        iscsi_name(name).first().map(|_| "must be valid format".to_owned()).into_iter().collect()
+    }),
     format("not-empty-key", |key| if key.is_empty() { vec!["field can not be empty.".to_owned()] } else { Vec::new() }),
     format("not-empty", |text| if text.is_empty() { vec!["must not be empty".to_owned()] } else { Vec::new() }),
 ];

@@ -2,12 +2,13 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::one_of;
+use super::super::validation::checks::{conditions, one_of, required_text};
 use super::super::validation::{At, FieldErrors};
 use super::expressions::Expressions;
 use super::matching;
 use crate::resource::Resource;
 use crate::strategy::Generation;
+use sampan_api::jsonpath::JsonPath;
 use sampan_api::names;
 use sampan_cel::admission::Params;
 
@@ -23,17 +24,39 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     finalizers_without_domain: true,
-    validate: Some(|ctx, policy| {
+    validate: Some(|_, policy| {
         let mut errors = FieldErrors::default();
-        if ctx.subresource.is_empty() {
-            spec(policy.name(), At::object(policy).get("spec"), &mut errors);
-        }
+        spec(policy.name(), At::object(policy).get("spec"), &mut errors);
+        errors
+    }),
+    validate_status: Some(|_, policy, _| {
+        let mut errors = FieldErrors::default();
+        status(At::object(policy).get("status"), &mut errors);
         errors
     }),
     unconditional_update: false,
     generation: Generation::Spec,
     ..Rules::NONE
 };
+
+/// What the types of expressions were found to be, and conditions (validateValidatingAdmissionPolicyStatus).
+fn status(status: At<'_>, errors: &mut FieldErrors) {
+    let checking = status.get("typeChecking");
+    let warnings = checking.get("expressionWarnings");
+    for warning in warnings.items() {
+        required_text(warning.get("warning"), errors);
+        let reference = warning.get("fieldRef");
+        let text = reference.text().trim();
+        // A path of the object's own, which may leave out its first dot.
+        let dot = if text.starts_with(|c: char| c.is_ascii_alphabetic()) { "." } else { "" };
+        if text.is_empty() {
+            reference.required(errors, "");
+        } else if let Err(wrong) = JsonPath::parse(&format!("{dot}{text}")) {
+            reference.invalid_as(errors, text, format!("invalid JSONPath: {wrong}"));
+        }
+    }
+    conditions(status.get("conditions"), errors);
+}
 
 /// Reasons and words of `validateValidatingAdmissionPolicySpec`.
 fn spec(name: &str, spec: At<'_>, errors: &mut FieldErrors) {

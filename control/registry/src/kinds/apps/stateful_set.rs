@@ -4,16 +4,17 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::scale_kind;
 use super::super::validation::checks::{
-    label_selector, named, not_negative, one_of, selector_as_go, selector_is_usable,
+    at_most_all, label_selector, named, not_negative, number_or_percent, one_of, selector_as_go, selector_is_usable,
 };
 use super::super::validation::claims::claim_spec;
 use super::super::validation::pod_spec;
 use super::super::validation::warnings;
-use super::super::validation::workload::{Workload, labels_match};
+use super::super::validation::workload::{Workload, amount, labels_match};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
 use crate::strategy::Generation;
+use sampan_api::field::BadValue;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::{Value, json};
@@ -180,10 +181,24 @@ fn update_strategy(at: At<'_>, errors: &mut FieldErrors) {
         "" => at.required(errors, ""),
         "OnDelete" => {
             if rolling.is_set() {
-                rolling.invalid(errors, "only allowed for updateStrategy 'RollingUpdate'");
+                // Go shows its own struct.
+                let unavailable = rolling.get("maxUnavailable").value();
+                let shown =
+                    format!("{{\"Partition\":{},\"MaxUnavailable\":{unavailable}}}", rolling.get("partition").number());
+                rolling.invalid_as(errors, BadValue::Raw(shown), "only allowed for updateStrategy 'RollingUpdate'");
             }
         }
-        "RollingUpdate" => not_negative(rolling.get("partition"), errors),
+        "RollingUpdate" => {
+            not_negative(rolling.get("partition"), errors);
+            let unavailable = rolling.get("maxUnavailable");
+            if unavailable.is_set() {
+                number_or_percent(unavailable, errors);
+                if amount(unavailable.value()) == 0 {
+                    unavailable.invalid(errors, "cannot be 0");
+                }
+                at_most_all(unavailable, errors);
+            }
+        }
         _ => at.invalid(errors, "must be 'RollingUpdate' or 'OnDelete'"),
     }
 }

@@ -2,6 +2,8 @@
 
 use super::super::validation::checks::{ip, one_of, parse_ip};
 use super::super::validation::{At, FieldErrors};
+use super::service_fields::reduced;
+use sampan_api::object::Object;
 use std::collections::HashSet;
 
 const HEADLESS: &str = "None";
@@ -9,6 +11,40 @@ const HEADLESS: &str = "None";
 /// Whether the Service wants no address.
 pub(super) fn headless(spec: At<'_>) -> bool {
     spec.get("clusterIPs").texts() == [HEADLESS]
+}
+
+/// What a cluster that has IPv4 alone cannot give (`initIPFamilyFields` in Kubernetes' registry/core/service/storage/alloc.go).
+pub(super) fn of_one_family(service: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
+    let at = At::object(service);
+    let spec = at.get("spec");
+    let (policy, list, families) = (spec.get("ipFamilyPolicy"), spec.get("clusterIPs"), spec.get("ipFamilies"));
+    let single = policy.text() == "SingleStack";
+    for (name, released, several) in [
+        ("clusterIPs", "secondary cluster IP", "multiple cluster IPs"),
+        ("ipFamilies", "secondary IP family", "multiple IP families"),
+    ] {
+        if !single && old.is_some_and(|old| reduced(service, old, name)) {
+            policy.invalid(errors, format!("must be 'SingleStack' to release the {released}"));
+        } else if single && spec.get(name).len() == 2 {
+            let detail = format!("must be 'RequireDualStack' or 'PreferDualStack' when {several} are specified");
+            policy.invalid(errors, detail);
+        }
+    }
+    for (index, address) in list.items().enumerate().skip(families.len()) {
+        if parse_ip(address.text()).is_some_and(|ip| ip.is_ipv6()) {
+            list.index(index).invalid_as(errors, list.value(), "IPv6 is not configured on this cluster");
+        }
+    }
+    // A Service whose addresses others make may say what it likes.
+    if !errors.is_empty() || (headless(spec) && spec.get("selector").is_empty()) {
+        return;
+    }
+    if policy.text() == "RequireDualStack" {
+        policy.invalid(errors, "this cluster is not configured for dual-stack services");
+    }
+    for family in families.items().filter(|family| family.text() != "IPv4") {
+        family.invalid(errors, "not configured on this cluster");
+    }
 }
 
 /// Everything wrong with the addresses and their families.
@@ -35,11 +71,6 @@ pub(super) fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
     }
     let policy = spec.get("ipFamilyPolicy");
     one_of(policy, errors, &["PreferDualStack", "RequireDualStack", "SingleStack"]);
-    // One family only; a Service whose addresses others make may say what it likes.
-    let own = !headless(spec) || !spec.get("selector").is_empty();
-    if policy.text() == "RequireDualStack" && own {
-        policy.invalid(errors, "this cluster is not configured for dual-stack services");
-    }
     let before = errors.len();
     for (index, address) in list.items().enumerate() {
         if index == 0 && address.text() == HEADLESS {
@@ -60,6 +91,9 @@ pub(super) fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
     let stacks: Vec<bool> = list.texts().into_iter().filter_map(parse_ip).map(|ip| ip.is_ipv4()).collect();
     if stacks.len() > 1 && stacks.iter().all(|v4| *v4 == stacks[0]) {
         list.invalid(errors, "may specify no more than one IP for each IP family");
+    }
+    if headless(spec) {
+        return;
     }
     for (index, (family, is_v4)) in listed.iter().zip(&stacks).enumerate() {
         if matches!(*family, "IPv4" | "IPv6") && (*family == "IPv4") != *is_v4 {

@@ -19,6 +19,7 @@ const RULES: Rules = Rules {
         errors
     }),
     create_on_update: true,
+    names_nameless: true,
     ..Rules::NONE
 };
 

@@ -3,14 +3,17 @@
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
 use super::super::validation::affinity::node_selector;
-use super::super::validation::checks::{named, no_backsteps, one_of, required_text};
-use super::super::validation::resources::{canonical, quantity};
-use super::super::validation::volumes::{driver_name, host_path};
+use super::super::validation::checks::{IMMUTABLE, named, no_backsteps, one_of, required_text};
+use super::super::validation::gated::terms_as_go;
+use super::super::validation::resources::{basic_quantity, canonical, quantity};
+use super::super::validation::sources::{self, Owner};
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use sampan_api::field::BadValue;
 use sampan_api::names;
 use sampan_api::object::Object;
+use serde_json::Value;
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "persistentvolumes", "PersistentVolume")
@@ -27,7 +30,7 @@ const RULES: Rules = Rules {
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);
-        spec(at.get("spec"), &mut errors);
+        spec(at.get("spec"), object.name(), &mut errors);
         // Volumes that are mounted by a directory, not by a file system.
         let bound = ["hostPath", "local", "fc"].iter().any(|name| at.get("spec").get(name).is_set());
         if object.annotation(MOUNT_OPTIONS).is_some() && bound {
@@ -46,19 +49,89 @@ const RULES: Rules = Rules {
     validate_update: Some(|ctx, object, old| {
         let mut errors = FieldErrors::default();
         if ctx.subresource.is_empty() {
-            let (at, old) = (At::object(object), At::object(old));
-            let (new_spec, old_spec) = (at.get("spec"), old.get("spec"));
-            spec(new_spec, &mut errors);
-            if SOURCES.iter().any(|source| new_spec.get(source).value() != old_spec.get(source).value()) {
-                new_spec
-                    .get("persistentvolumesource")
-                    .forbidden(&mut errors, "spec.persistentvolumesource is immutable after creation\n");
-            }
+            let (at, old_at) = (At::object(object), At::object(old));
+            spec(at.get("spec"), object.name(), &mut errors);
+            changes(at, old_at, &mut errors);
         }
         errors
     }),
     ..Rules::NONE
 };
+
+/// What may not change of a volume (ValidatePersistentVolumeUpdate).
+fn changes(at: At<'_>, old_at: At<'_>, errors: &mut FieldErrors) {
+    let (spec, old) = (at.get("spec"), old_at.get("spec"));
+    if SOURCES.iter().any(|source| !same_source(spec, old, source)) {
+        spec.get("persistentvolumesource")
+            .forbidden(errors, "spec.persistentvolumesource is immutable after creation\n");
+    }
+    if spec.get("volumeMode").value() != old.get("volumeMode").value() {
+        at.get("volumeMode").invalid_as(errors, spec.get("volumeMode").value(), IMMUTABLE);
+    }
+    let (affinity, before) = (spec.get("nodeAffinity"), old.get("nodeAffinity"));
+    if before.is_set() && affinity.value() != &renamed(affinity.value(), before.value()) {
+        let shown = if affinity.is_set() { selector_as_go(affinity.value()) } else { "null".to_owned() };
+        at.get("nodeAffinity").invalid_as(
+            errors,
+            BadValue::Raw(shown),
+            "field is immutable, except for updating from beta label to GA",
+        );
+    }
+    let (class, before) = (spec.get("volumeAttributesClassName"), old.get("volumeAttributesClassName"));
+    if before.is_set() && !class.is_set() {
+        class.forbidden(errors, "update from non-nil value to nil is forbidden");
+    }
+}
+
+/// A driver's secret for growing may be named later.
+fn same_source(spec: At<'_>, old: At<'_>, source: &str) -> bool {
+    const LATER: &str = "controllerExpandSecretRef";
+    let (new, old) = (spec.get(source), old.get(source));
+    if source != "csi" || old.get(LATER).is_set() || !old.is_set() {
+        return new.value() == old.value();
+    }
+    let mut without = new.value().clone();
+    without.as_object_mut().map(|map| map.remove(LATER));
+    &without == old.value()
+}
+
+/// Labels of nodes that have got other names.
+const RENAMED: [(&str, &str); 5] = [
+    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+    ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+];
+
+/// The old affinity, with the keys of labels by the names that the new one has for them.
+fn renamed(new: &Value, old: &Value) -> Value {
+    match (new, old) {
+        (Value::Object(new), Value::Object(old)) => old
+            .iter()
+            .map(|(field, value)| {
+                let other = new.get(field).unwrap_or(&Value::Null);
+                let known = |text: &Value| RENAMED.iter().any(|(beta, ga)| value == beta && text == ga);
+                let value = if field == "key" && known(other) { other.clone() } else { renamed(other, value) };
+                (field.clone(), value)
+            })
+            .collect(),
+        (Value::Array(new), Value::Array(old)) => {
+            let pair = |(at, value): (usize, &Value)| renamed(new.get(at).unwrap_or(&Value::Null), value);
+            old.iter().enumerate().map(pair).collect()
+        }
+        (_, old) => old.clone(),
+    }
+}
+
+/// An affinity as Go shows its own struct.
+fn selector_as_go(affinity: &Value) -> String {
+    let terms = affinity.get("required").and_then(|required| required.get("nodeSelectorTerms"));
+    match affinity.get("required") {
+        None => "{\"Required\":null}".to_owned(),
+        Some(_) => format!("{{\"Required\":{{\"NodeSelectorTerms\":{}}}}}", terms_as_go(terms)),
+    }
+}
 
 /// The annotation by which volumes and claims named their class before there was a field.
 pub(super) const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
@@ -127,7 +200,8 @@ const SOURCES: [&str; 22] = [
 ];
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
-fn spec(at: At<'_>, errors: &mut FieldErrors) {
+/// `name`: the volume's.
+fn spec(at: At<'_>, name: &str, errors: &mut FieldErrors) {
     access_modes(at.get("accessModes"), errors);
     let capacity = at.get("capacity");
     if capacity.is_empty() {
@@ -137,6 +211,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
         capacity.not_supported_as(errors, capacity.value(), &["storage"]);
     }
     for (_, amount) in capacity.entries() {
+        basic_quantity(amount, errors);
         if quantity(amount.value()).is_some_and(|amount| amount.is_negative() || amount.is_zero()) {
             amount.invalid_as(errors, canonical(amount.value()), "must be greater than zero");
         }
@@ -150,11 +225,46 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
             affinity.get("required").required(errors, "must specify required node constraints");
         }
     }
-    source(at, errors);
+    source(at, name, errors);
+    let root = at.get("hostPath").get("path").text().to_owned();
+    let policy = at.get("persistentVolumeReclaimPolicy");
+    if is_root(&root) && policy.text() == "Recycle" {
+        policy.forbidden(errors, "may not be 'recycle' for a hostPath mount of '/'");
+    }
     if !at.get("storageClassName").is_empty() {
         named(at.get("storageClassName"), errors, names::dns1123_subdomain);
     }
     one_of(at.get("volumeMode"), errors, &["Block", "Filesystem"]);
+    attributes_class(at, errors);
+}
+
+/// Whether Go's `path.Clean` makes `/` of it.
+fn is_root(path: &str) -> bool {
+    let mut depth = 0_usize;
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => depth = depth.saturating_sub(1),
+            _ => depth += 1,
+        }
+    }
+    path.starts_with('/') && depth == 0
+}
+
+/// The class of a volume's attributes, which only drivers change.
+fn attributes_class(at: At<'_>, errors: &mut FieldErrors) {
+    let class = at.get("volumeAttributesClassName");
+    if !class.is_set() {
+        return;
+    }
+    if class.is_empty() {
+        class.required(errors, "an empty string is disallowed");
+    } else {
+        named(class, errors, names::dns1123_subdomain);
+    }
+    if !at.get("csi").is_set() {
+        at.get("csi").required(errors, "has to be specified when using volumeAttributesClassName");
+    }
 }
 
 fn access_modes(modes: At<'_>, errors: &mut FieldErrors) {
@@ -188,7 +298,7 @@ pub(in crate::kinds) fn inline(at: At<'_>, errors: &mut FieldErrors) {
         policy.forbidden(errors, "may only be Retain in the context of inline volumes");
     }
     forbidden("nodeAffinity", at.get("nodeAffinity").is_set(), errors);
-    source(at, errors);
+    source(at, "", errors);
     forbidden("storageClassName", !at.get("storageClassName").is_empty(), errors);
     let mode = at.get("volumeMode");
     if !matches!(mode.text(), "" | "Filesystem") {
@@ -196,43 +306,37 @@ pub(in crate::kinds) fn inline(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn source(at: At<'_>, errors: &mut FieldErrors) {
+fn local(at: At<'_>, errors: &mut FieldErrors) {
+    let source = at.get("local");
+    let path = source.get("path");
+    if path.is_empty() {
+        path.required(errors, "");
+    } else {
+        no_backsteps(path, path.text(), errors);
+    }
+    if !at.get("nodeAffinity").is_set() {
+        at.get("nodeAffinity").required(errors, "Local volume requires node affinity");
+    }
+}
+
+/// `name`: the volume's.
+fn source(at: At<'_>, name: &str, errors: &mut FieldErrors) {
     let mut found = false;
     for field in SOURCES {
-        let source = at.get(field);
-        if !source.is_set() {
+        if !at.get(field).is_set() {
             continue;
         }
-        if found {
-            source.forbidden(errors, "may not specify more than 1 volume type");
+        // Kubernetes checks this one beside another.
+        if found && field != "flexVolume" {
+            let shown = if field == "cephfs" { "cephFS" } else { field };
+            at.get(shown).forbidden(errors, "may not specify more than 1 volume type");
             continue;
         }
         found = true;
-        match field {
-            "hostPath" => host_path(source, errors),
-            "nfs" => {
-                required_text(source.get("server"), errors);
-                required_text(source.get("path"), errors);
-                if !source.get("path").text().starts_with('/') {
-                    source.get("path").invalid_as(errors, source.get("path").text(), "must be an absolute path");
-                }
-            }
-            "local" => {
-                let path = source.get("path");
-                if path.is_empty() {
-                    path.required(errors, "");
-                } else {
-                    no_backsteps(path, path.text(), errors);
-                }
-                if !at.get("nodeAffinity").is_set() {
-                    at.get("nodeAffinity").required(errors, "Local volume requires node affinity");
-                }
-            }
-            "csi" => {
-                driver_name(source.get("driver"), errors);
-                required_text(source.get("volumeHandle"), errors);
-            }
-            _ => {}
+        if field == "local" {
+            local(at, errors);
+        } else {
+            sources::source(at, field, Owner::Volume(name), errors);
         }
     }
     if !found {

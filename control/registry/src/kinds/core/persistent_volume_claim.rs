@@ -3,11 +3,12 @@
 use super::super::columns::{Cell, Tabled, plain};
 use super::super::rules::Rules;
 use super::super::validation::claims::claim_spec;
-use super::super::validation::resources::quantity;
+use super::super::validation::resources::{basic_quantity, is_native, quantity};
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Context;
+use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::json;
 
@@ -36,6 +37,11 @@ const RULES: Rules = Rules {
         }
     }),
     validate_update: Some(validate_update),
+    validate_status: Some(|_, claim, _| {
+        let mut errors = FieldErrors::default();
+        status(At::object(claim).get("status"), &mut errors);
+        errors
+    }),
     warnings: Some(|_, claim| {
         let mut all = Vec::new();
         if claim.annotation(super::persistent_volume::CLASS).is_some() {
@@ -98,11 +104,8 @@ fn bound(claim: &Object) -> bool {
     claim.get_str(&["spec", "volumeName"]).is_some_and(|name| !name.is_empty())
 }
 
-fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
+fn validate_update(_: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
     let mut errors = FieldErrors::default();
-    if !ctx.subresource.is_empty() {
-        return errors;
-    }
     let (at, old_at) = (At::object(object), At::object(old));
     let (new_spec, old_spec) = (at.get("spec"), old_at.get("spec"));
     claim_spec(new_spec, &mut errors);
@@ -148,4 +151,45 @@ fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErr
         );
     }
     errors
+}
+
+/// How far the growth of a claimed resource is, as a status may say it.
+const RESIZES: [&str; 5] = [
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
+
+/// Amounts of a status: what is there, what is being made of it, and how far that is (ValidatePersistentVolumeClaimStatusUpdate).
+fn status(status: At<'_>, errors: &mut FieldErrors) {
+    let capacity = status.get("capacity");
+    for (_, amount) in capacity.entries() {
+        basic_quantity(amount, errors);
+    }
+    let resizes = status.get("allocatedResourceStatuses");
+    for (name, resize) in resizes.entries() {
+        resource_key(resizes, name, errors);
+        if !RESIZES.contains(&resize.text()) {
+            resizes.not_supported_as(errors, name, &RESIZES);
+        }
+    }
+    let allocated = status.get("allocatedResources");
+    for (name, amount) in allocated.entries() {
+        let before = errors.len();
+        resource_key(allocated, name, errors);
+        if errors.len() == before {
+            basic_quantity(amount, errors);
+        }
+    }
+}
+
+/// A resource that a claim may name: `storage`, or one of another domain than Kubernetes' own.
+fn resource_key(at: At<'_>, name: &str, errors: &mut FieldErrors) {
+    let wrong = names::qualified_name(name);
+    if wrong.is_empty() && is_native(name) && name != "storage" {
+        at.not_supported_as(errors, name, &["storage"]);
+    }
+    at.invalid_each_as(errors, name, wrong);
 }

@@ -132,10 +132,23 @@ fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
             }
         }
         "resize" => {
-            let containers = resized(pod, old);
+            let lists = ["containers", "initContainers"].map(|list| (list, resized(pod, old, list)));
+            // Other containers are left for validation to refuse.
+            if lists.iter().any(|(_, list)| matches!(list, Resized::Others)) {
+                return;
+            }
+            let own = pod.get(&["spec", "resources"]).cloned();
             restore(pod, old);
-            if let Some(containers) = containers {
-                pod.set(&["spec", "containers"], containers);
+            for (list, containers) in lists {
+                if let Resized::Same(containers) = containers {
+                    pod.set(&["spec", list], containers);
+                }
+            }
+            if ctx.gates.enabled("InPlacePodLevelResourcesVerticalScaling") {
+                match own {
+                    Some(own) => pod.set(&["spec", "resources"], own),
+                    None => drop(pod.remove(&["spec", "resources"])),
+                }
             }
         }
         // `binding` and `eviction` are written by the server's own actions, which change spec, metadata and conditions together.
@@ -168,24 +181,39 @@ fn restore(pod: &mut Object, old: &Object) {
     }
 }
 
-/// The old containers with the new ones' resources and resize policies; `None` where they are not the same containers.
-fn resized(pod: &Object, old: &Object) -> Option<Value> {
-    let path = ["spec", "containers"];
-    let (new, old) = (pod.get(&path)?.as_array()?, old.get(&path)?.as_array()?);
-    if new.len() != old.len() {
-        return pod.get(&path).cloned();
+/// A list of containers in a request to resize.
+enum Resized {
+    /// There is none, and was none.
+    None,
+    /// More or fewer than there are.
+    Others,
+    /// The old ones with the new ones' resources and resize policies; where names differ, the new ones.
+    Same(Value),
+}
+
+fn resized(pod: &Object, old: &Object, list: &str) -> Resized {
+    let containers = |pod: &Object| pod.get(&["spec", list]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (new, mut merged) = (containers(pod), containers(old));
+    if new.len() != merged.len() {
+        return Resized::Others;
     }
-    let mut containers = old.clone();
-    for (container, new) in containers.iter_mut().zip(new) {
-        let (Some(container), Some(new)) = (container.as_object_mut(), new.as_object()) else { continue };
+    if new.is_empty() {
+        return Resized::None;
+    }
+    for (container, new) in merged.iter_mut().zip(&new) {
+        let (Some(container), Some(other)) = (container.as_object_mut(), new.as_object()) else { continue };
+        if container.get("name") != other.get("name") {
+            // Renamed or moved.
+            return Resized::Same(containers(pod).into());
+        }
         for part in ["resources", "resizePolicy"] {
-            match new.get(part) {
+            match other.get(part) {
                 Some(value) => container.insert(part.to_owned(), value.clone()),
                 None => container.remove(part),
             };
         }
     }
-    Some(containers.into())
+    Resized::Same(merged.into())
 }
 
 /// Deleted by its node after its own grace, but at once where no node has it or where it has ended.

@@ -2,10 +2,10 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::addresses::{cidr_warning, ip_warning};
-use super::super::validation::change::load_balancer;
+use super::super::validation::addresses::{cidr_warning, entry_address, entry_host, ip_warning, ip_warning_at};
 use super::super::validation::checks::{
-    cidr, ip, labels, named, parse_ip, port_number, port_number_or_name, required_named, required_one_of, routable_ip,
+    cidr, ip, labels, named, one_of, parse_ip, port_number, port_number_or_name, required_named, required_one_of,
+    routable_ip,
 };
 use super::super::validation::container::PROTOCOLS;
 use super::super::validation::{At, FieldErrors};
@@ -41,15 +41,15 @@ const RULES: Rules = Rules {
         whole(service, &mut errors);
         errors
     }),
-    validate_update: Some(|ctx, service, old| {
+    validate_update: Some(|_, service, old| {
         let mut errors = FieldErrors::default();
-        match ctx.subresource {
-            "" => {
-                changes(service, old, &mut errors);
-                whole(service, &mut errors);
-            }
-            _ => load_balancer(At::object(service).get("status").get("loadBalancer"), &mut errors),
-        }
+        changes(service, old, &mut errors);
+        whole(service, &mut errors);
+        errors
+    }),
+    validate_status: Some(|_, service, _| {
+        let mut errors = FieldErrors::default();
+        status(service, &mut errors);
         errors
     }),
     allocator: Some(&super::service_allocator::ServiceAllocator),
@@ -57,7 +57,12 @@ const RULES: Rules = Rules {
     name: names::dns1035_label,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
+    canonicalize: Some(service_fields::canonicalize),
     warnings: Some(warned),
+    warnings_on_update: Some(|ctx, service, _| match ctx.subresource {
+        "status" => status_warnings(service),
+        _ => Vec::new(),
+    }),
     ..Rules::NONE
 };
 
@@ -78,6 +83,40 @@ fn warned(_: &Context<'_>, service: &Object) -> Vec<String> {
         ip_warning(spec.get("loadBalancerIP"), &mut all);
     }
     spec.get("loadBalancerSourceRanges").items().for_each(|range| cidr_warning(range, &mut all));
+    all
+}
+
+/// Only a balancer has points of entry, and each of its addresses says how packets come by it (ValidateLoadBalancerStatus).
+fn status(service: &Object, errors: &mut FieldErrors) {
+    let at = At::object(service);
+    let status = at.get("status");
+    let balancer = status.get("loadBalancer");
+    let points = balancer.get("ingress");
+    if at.get("spec").get("type").text() != "LoadBalancer" && !points.is_empty() {
+        points.forbidden(errors, "may only be used when `spec.type` is 'LoadBalancer'");
+        return;
+    }
+    for point in points.items() {
+        let (address, mode) = (point.get("ip"), point.get("ipMode"));
+        entry_address(point, errors);
+        match (mode.is_set(), address.is_empty()) {
+            (false, false) => mode.required(errors, "must be specified when `ip` is set"),
+            (true, true) => mode.forbidden(errors, "may not be specified when `ip` is not set"),
+            _ => one_of(mode, errors, &["Proxy", "VIP"]),
+        }
+        entry_host(point, errors);
+    }
+}
+
+fn status_warnings(service: &Object) -> Vec<String> {
+    let mut all = Vec::new();
+    let at = At::object(service);
+    let status = at.get("status");
+    let balancer = status.get("loadBalancer");
+    for point in balancer.get("ingress").items() {
+        // Told of the point, not of its field.
+        ip_warning_at(point, point.get("ip").text(), &mut all);
+    }
     all
 }
 
@@ -307,13 +346,18 @@ fn load_balancer_fields(spec: At<'_>, errors: &mut FieldErrors) {
         }
         _ => {}
     }
+    load_balancer_class(spec, errors);
+}
+
+fn load_balancer_class(spec: At<'_>, errors: &mut FieldErrors) {
     let class = spec.get("loadBalancerClass");
-    if class.is_set() {
-        if balanced {
-            named(class, errors, names::qualified_name);
-        } else {
-            class.forbidden(errors, ONLY_BALANCED);
-        }
+    if !class.is_set() {
+        return;
+    }
+    if spec.get("type").text() == "LoadBalancer" {
+        named(class, errors, names::qualified_name);
+    } else {
+        class.forbidden(errors, ONLY_BALANCED);
     }
 }
 
@@ -341,15 +385,11 @@ fn traffic(spec: At<'_>, errors: &mut FieldErrors) {
     }
     let internal = spec.get("internalTrafficPolicy");
     if internal.is_set() {
-        super::super::validation::checks::one_of(internal, errors, &["Cluster", "Local"]);
+        one_of(internal, errors, &["Cluster", "Local"]);
     } else if matches!(kind, "NodePort" | "LoadBalancer" | "ClusterIP") {
         internal.required(errors, "");
     }
-    super::super::validation::checks::one_of(
-        spec.get("trafficDistribution"),
-        errors,
-        &["PreferClose", "PreferSameZone", "PreferSameNode"],
-    );
+    one_of(spec.get("trafficDistribution"), errors, &["PreferClose", "PreferSameZone", "PreferSameNode"]);
 }
 
 /// Fields that a Service keeps once they are given: its first address, its families, its class.
@@ -373,6 +413,8 @@ fn changes(service: &Object, old: &Object, errors: &mut FieldErrors) {
     {
         class.invalid(errors, FIXED);
     }
+    // Kubernetes asks it of a change, and of the whole again.
+    load_balancer_class(spec, errors);
     let check = spec.get("healthCheckNodePort");
     if health_checked(spec) && health_checked(before) && check.number() != before.get("healthCheckNodePort").number() {
         check.forbidden(errors, "field is immutable");

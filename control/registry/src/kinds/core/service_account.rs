@@ -5,6 +5,7 @@ use super::super::rules::Rules;
 use crate::resource::{Resource, Verbs};
 use sampan_api::meta::GroupVersionKind;
 use sampan_api::object::Object;
+use serde_json::Value;
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "serviceaccounts", "ServiceAccount")
@@ -21,6 +22,8 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     returns_deleted_object: true,
+    prepare_for_create: Some(|_, account| keep_names(account)),
+    prepare_for_update: Some(|_, account, _| keep_names(account)),
     warnings_on_create: Some(|_, account| mountable(account)),
     warnings_on_update: Some(|_, account, old| match old.annotation(MOUNTABLE) {
         // It was told when it was set.
@@ -35,4 +38,12 @@ const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
 fn mountable(account: &Object) -> Vec<String> {
     let text = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
     account.annotation(MOUNTABLE).map(|_| format!("metadata.annotations[{MOUNTABLE}]: {text}")).into_iter().collect()
+}
+
+/// Of its secrets an account keeps the names alone: they are of its own namespace.
+fn keep_names(account: &mut Object) {
+    let secrets = account.get_mut(&["secrets"]).and_then(Value::as_array_mut);
+    for secret in secrets.into_iter().flatten().filter_map(Value::as_object_mut) {
+        secret.retain(|field, _| field == "name");
+    }
 }

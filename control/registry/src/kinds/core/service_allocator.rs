@@ -28,6 +28,18 @@ fn type_of(object: &Object) -> &str {
     object.get_str(&["spec", "type"]).unwrap_or("ClusterIP")
 }
 
+/// Whether nothing of a Service's families changes that prefers two of them: then it stays as it is, whatever the cluster
+/// has (isMatchingPreferDualStackClusterIPFields).
+fn keeps_dual_stack(object: &Object, old: Option<&Object>) -> bool {
+    const PREFER: &str = "PreferDualStack";
+    let field = |object: &Object, name: &str| object.get(&["spec", name]).cloned();
+    old.is_some_and(|old| {
+        type_of(old) == type_of(object)
+            && [object, old].iter().all(|service| service.get_str(&["spec", "ipFamilyPolicy"]) == Some(PREFER))
+            && ["clusterIPs", "ipFamilies"].iter().all(|name| field(object, name) == field(old, name))
+    })
+}
+
 /// The address that the object holds, or asks for by name.
 fn address(object: &Object) -> Option<&str> {
     if type_of(object) == "ExternalName" {
@@ -78,12 +90,13 @@ impl Allocator for ServiceAllocator {
         &[CLUSTER_IPS, NODE_PORTS]
     }
 
-    fn check(&self, object: &Object) -> FieldErrors {
+    fn check(&self, object: &Object, old: Option<&Object>) -> FieldErrors {
         let mut errors = FieldErrors::default();
-        let at = At::object(object);
-        let spec = at.get("spec");
-        if type_of(object) != "ExternalName" && !spec.get("clusterIPs").is_empty() {
-            super::cluster_ips::cluster_ips(spec, &mut errors);
+        if type_of(object) != "ExternalName" && !keeps_dual_stack(object, old) {
+            super::cluster_ips::cluster_ips(At::object(object).get("spec"), &mut errors);
+            if errors.is_empty() {
+                super::cluster_ips::of_one_family(object, old, &mut errors);
+            }
         }
         errors
     }
@@ -96,7 +109,7 @@ impl Allocator for ServiceAllocator {
             claims.push(Claim::Release { pool: NODE_PORTS, item: gone.to_string() });
         }
         if let Some(new) = new {
-            plan_ports(new, &had, &mut claims);
+            plan_ports(new, &had, old.is_none(), &mut claims);
             plan_health_port(new, &had, &mut claims);
         }
         claims
@@ -122,10 +135,13 @@ fn plan_address(new: Option<&Object>, old: Option<&Object>, claims: &mut Vec<Cla
     }
 }
 
-/// `had`: the node ports that the object has already.
-fn plan_ports(new: &Object, had: &BTreeSet<u64>, claims: &mut Vec<Claim>) {
+/// `had`: the node ports that the object has already. `shared`: a number that stands twice, for two protocols, gets one node
+/// port, as where a Service is created.
+fn plan_ports(new: &Object, had: &BTreeSet<u64>, shared: bool, claims: &mut Vec<Claim>) {
     // By the protocols that ask for it.
     let mut named: HashMap<u64, BTreeSet<&str>> = HashMap::new();
+    let number = |port: &Value| port.get("port").and_then(Value::as_u64);
+    let mut drawn = BTreeSet::new();
     for (index, port) in ports(new).iter().enumerate() {
         match node_port(port) {
             Some(wanted) if !had.contains(&wanted) => {
@@ -142,11 +158,16 @@ fn plan_ports(new: &Object, had: &BTreeSet<u64>, claims: &mut Vec<Claim>) {
                 claims.push(Claim::Take { pool: NODE_PORTS, item, path, shown });
             }
             Some(_) => {}
-            None if wants_node_ports(new) => {
+            None if wants_node_ports(new) && (!shared || drawn.insert(number(port))) => {
+                let of = number(port).filter(|_| shared);
                 let set = Box::new(move |object: &mut Object, item: &str| {
-                    let slot = object.get_mut(&["spec", "ports"]).and_then(|ports| ports.get_mut(index));
-                    if let (Some(Value::Object(port)), Ok(number)) = (slot, item.parse::<u16>()) {
-                        port.insert("nodePort".into(), number.into());
+                    let list = object.get_mut(&["spec", "ports"]).and_then(Value::as_array_mut);
+                    let Ok(item) = item.parse::<u16>() else { return };
+                    for (at, port) in list.into_iter().flatten().enumerate() {
+                        let same = of.is_some() && number(port) == of && node_port(port).is_none();
+                        if let Some(port) = port.as_object_mut().filter(|_| at == index || same) {
+                            port.insert("nodePort".into(), item.into());
+                        }
                     }
                 });
                 claims.push(Claim::TakeAny { pool: NODE_PORTS, set });

@@ -3,7 +3,7 @@
 use super::super::columns::{Cell, Tabled};
 use super::super::core::service;
 use super::super::rules::Rules;
-use super::super::validation::change::load_balancer;
+use super::super::validation::addresses::{entry_address, entry_host};
 use super::super::validation::checks::{named, parse_ip, port_number, required_named};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
@@ -37,12 +37,19 @@ const RULES: Rules = Rules {
         }
         errors
     }),
-    validate_update: Some(|ctx, object, _| {
+    validate_update: Some(|_, object, _| {
+        let mut errors = FieldErrors::default();
+        spec(At::object(object).get("spec"), &mut errors);
+        errors
+    }),
+    validate_status: Some(|_, object, _| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);
-        match ctx.subresource {
-            "" => spec(at.get("spec"), &mut errors),
-            _ => load_balancer(at.get("status").get("loadBalancer"), &mut errors),
+        let status = at.get("status");
+        let balancer = status.get("loadBalancer");
+        for point in balancer.get("ingress").items() {
+            entry_address(point, &mut errors);
+            entry_host(point, &mut errors);
         }
         errors
     }),

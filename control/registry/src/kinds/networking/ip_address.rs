@@ -1,7 +1,7 @@
 //! IPAddresses: allotted addresses of Services.
 
 use super::super::columns::{Cell, Tabled};
-use super::super::rules::{Rules, facts_alone};
+use super::super::rules::Rules;
 use super::super::validation::checks::parse_ip;
 use crate::resource::Resource;
 use sampan_api::object::Object;
@@ -14,7 +14,7 @@ pub(super) fn row() -> Resource {
         .table(CELLS)
 }
 
-const RULES: Rules = Rules { name: address_name, validate_update: Some(facts_alone), ..Rules::NONE };
+const RULES: Rules = Rules { name: address_name, ..Rules::NONE };
 
 const CELLS: &[(&str, Cell)] = &[("parent", |address, _| parent(address).into())];
 

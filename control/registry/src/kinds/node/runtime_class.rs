@@ -1,9 +1,9 @@
 //! RuntimeClasses: the runtimes that pods may choose.
 
 use super::super::columns::Tabled;
-use super::super::rules::{Rules, facts_alone};
+use super::super::rules::Rules;
 use super::super::validation::affinity::tolerations;
-use super::super::validation::checks::labels;
+use super::super::validation::checks::{immutable, labels};
 use super::super::validation::resources::{container_resource_name, resource_quantity};
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
@@ -50,7 +50,12 @@ const RULES: Rules = Rules {
         }
         errors
     }),
-    validate_update: Some(facts_alone),
+    validate_change: Some(|_, class, old| {
+        let mut errors = FieldErrors::default();
+        let (at, old) = (At::object(class), At::object(old));
+        immutable(at.get("handler"), old.get("handler"), &mut errors);
+        errors
+    }),
     warnings: Some(|_, class| {
         let at = At::object(class);
         let scheduling = at.get("scheduling");

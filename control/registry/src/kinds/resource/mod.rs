@@ -1,8 +1,10 @@
 //! `resource.k8s.io`: devices.
 
+mod claim_status;
 mod device_class;
 mod device_taint_rule;
 mod earlier;
+mod requests;
 mod resource_claim;
 mod resource_claim_template;
 mod resource_slice;

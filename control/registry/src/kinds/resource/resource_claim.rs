@@ -4,11 +4,12 @@ use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
 use super::super::validation::checks::{Facts, facts, named, positive, required_named};
 use super::super::validation::{At, FieldErrors};
+use super::claim_status;
+use super::requests::{CONFIGURATIONS_MAX, REQUESTS_MAX, Requests, fits, once};
 use crate::resource::Resource;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
 
 pub(super) fn row() -> Resource {
     Resource::new("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim")
@@ -25,12 +26,20 @@ const RULES: Rules = Rules {
         spec(At::object(claim).get("spec"), &mut errors);
         errors
     }),
-    validate_update: Some(|ctx, claim, old| {
+    validate_update: Some(|_, claim, old| {
         let mut errors = FieldErrors::default();
         let (at, old) = (At::object(claim), At::object(old));
-        if ctx.subresource.is_empty() {
-            super::super::validation::checks::immutable(at.get("spec"), old.get("spec"), &mut errors);
+        super::super::validation::checks::immutable(at.get("spec"), old.get("spec"), &mut errors);
+        errors
+    }),
+    prepare_for_update: Some(|ctx, claim, old| {
+        if ctx.subresource == "status" {
+            claim_status::drop_deallocated(claim, old);
         }
+    }),
+    validate_status: Some(|_, claim, old| {
+        let mut errors = FieldErrors::default();
+        claim_status::check(claim, old, &mut errors);
         errors
     }),
     ..Rules::NONE
@@ -51,12 +60,8 @@ fn state(claim: &Object) -> String {
     words.into_iter().filter(|(shown, _)| *shown).map(|(_, word)| word).collect::<Vec<_>>().join(",")
 }
 
-const REQUESTS_MAX: usize = 32;
 const ALTERNATIVES_MAX: usize = 8;
 const CONSTRAINTS_MAX: usize = 32;
-const CONFIGURATIONS_MAX: usize = 32;
-const UNKNOWN: &str =
-    "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
 
 static EXACT: Facts = Facts::new(|| facts("resource/v1.ExactDeviceRequest", "selectors"));
 static ALTERNATIVE: Facts = Facts::new(|| facts("resource/v1.DeviceSubRequest", "selectors"));
@@ -88,27 +93,6 @@ pub(super) fn spec(at: At<'_>, errors: &mut FieldErrors) {
         for configuration in configurations.items() {
             known.check(configuration.get("requests"), errors);
             CONFIGURATION.check(configuration, errors);
-        }
-    }
-}
-
-/// Whether the list is short enough to be looked at.
-fn fits(list: At<'_>, max: usize, errors: &mut FieldErrors) -> bool {
-    if list.len() > max {
-        list.too_many(errors, max);
-    }
-    list.len() <= max
-}
-
-/// No two elements may be the same, or have the same text in a field: told once all of them were checked.
-fn once(list: At<'_>, field: &str, errors: &mut FieldErrors) {
-    let mut seen = HashSet::new();
-    for one in list.items() {
-        let key = if field.is_empty() { one.text().to_owned() } else { one.get(field).text().to_owned() };
-        if seen.contains(&key) {
-            one.duplicate_as(errors, key);
-        } else {
-            seen.insert(key);
         }
     }
 }
@@ -159,45 +143,5 @@ fn attribute(at: At<'_>, errors: &mut FieldErrors) {
             at.invalid(errors, "a fully qualified name must be a domain and a name separated by a slash");
         }
         Some(_) => super::qualified(at, at.text(), errors),
-    }
-}
-
-/// The names of a claim's requests, each with those of its alternatives.
-struct Requests<'a>(HashMap<&'a str, HashSet<&'a str>>);
-
-impl<'a> Requests<'a> {
-    fn of(requests: &'a Value) -> Self {
-        let name = |one: &'a Value| one.get("name").and_then(Value::as_str).unwrap_or("");
-        let list = |value: Option<&'a Value>| value.and_then(Value::as_array).into_iter().flatten();
-        let one = |request: &'a Value| (name(request), list(request.get("firstAvailable")).map(name).collect());
-        Self(list(Some(requests)).map(one).collect())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        match name.split_once('/') {
-            None => self.0.contains_key(name),
-            Some((request, rest)) => self.0.get(request).is_some_and(|names| names.contains(rest)),
-        }
-    }
-
-    /// References to them.
-    fn check(&self, list: At<'_>, errors: &mut FieldErrors) {
-        if !fits(list, REQUESTS_MAX, errors) {
-            return;
-        }
-        for reference in list.items() {
-            let text = reference.text();
-            if text.matches('/').count() > 1 {
-                reference.invalid(errors, UNKNOWN);
-                continue;
-            }
-            for part in text.split('/') {
-                reference.invalid_each_as(errors, part, names::dns1123_label(part));
-            }
-            if !self.has(text) {
-                reference.invalid(errors, UNKNOWN);
-            }
-        }
-        once(list, "", errors);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use super::super::validation::checks::immutable;
+use super::super::validation::checks::{immutable, template_metadata};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::object::Object;
@@ -31,5 +31,6 @@ const RULES: Rules = Rules {
 fn check(template: &Object, errors: &mut FieldErrors) {
     let at = At::object(template);
     let spec = at.get("spec");
+    template_metadata(spec.get("metadata"), errors);
     super::resource_claim::spec(spec.get("spec"), errors);
 }

@@ -1,9 +1,30 @@
-//! Warnings about addresses that old fields take and that are written in other ways than they should be
-//! (apimachinery's pkg/util/validation/ip.go).
+//! Addresses of points of entry, and warnings about addresses that old fields take and that are written in other ways than
+//! they should be (apimachinery's pkg/util/validation/ip.go).
 
-use super::At;
-use super::checks::{parse_cidr, parse_ip};
+use super::checks::{ip, named, parse_cidr, parse_ip};
+use super::{At, FieldErrors};
+use sampan_api::names;
 use std::net::{IpAddr, Ipv6Addr};
+
+/// The address of a point at which traffic enters, where it has one.
+pub(in crate::kinds) fn entry_address(point: At<'_>, errors: &mut FieldErrors) {
+    let address = point.get("ip");
+    if !address.is_empty() {
+        ip(address, errors);
+    }
+}
+
+/// The host name of such a point, where it has one.
+pub(in crate::kinds) fn entry_host(point: At<'_>, errors: &mut FieldErrors) {
+    let host = point.get("hostname");
+    if host.is_empty() {
+        return;
+    }
+    named(host, errors, names::dns1123_subdomain);
+    if parse_ip(host.text()).is_some() {
+        host.invalid(errors, "must be a DNS name, not an IP address");
+    }
+}
 
 /// The address behind an IPv4-mapped one.
 fn plain(ip: IpAddr) -> IpAddr {
@@ -19,7 +40,11 @@ fn mapped(ip: Ipv6Addr) -> bool {
 
 /// What an address is warned of, where it is one.
 pub(in crate::kinds) fn ip_warning(at: At<'_>, warnings: &mut Vec<String>) {
-    let text = at.text();
+    ip_warning_at(at, at.text(), warnings);
+}
+
+/// As above, told of another place than that of the text.
+pub(in crate::kinds) fn ip_warning_at(at: At<'_>, text: &str, warnings: &mut Vec<String>) {
     let Some(ip) = parse_ip(text) else { return };
     let path = || at.path();
     match text.parse::<IpAddr>() {

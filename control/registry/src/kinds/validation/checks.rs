@@ -9,6 +9,7 @@ use sampan_api::selector::LabelSelector;
 use sampan_schema::Schema;
 use sampan_schema::facts::Named;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -112,6 +113,42 @@ pub(in crate::kinds) fn annotations(at: At<'_>, errors: &mut FieldErrors) {
     metadata::annotations(Some(at.value()), || at.path(), errors);
 }
 
+/// The fields of an object's metadata but labels and annotations, as Go lists them and as a refusal names them.
+const OTHER_METADATA: [(&str, &str); 13] = [
+    ("name", "name"),
+    ("generateName", "generateName"),
+    ("namespace", "namespace"),
+    ("selfLink", "selfLink"),
+    ("uid", "uID"),
+    ("resourceVersion", "resourceVersion"),
+    ("generation", "generation"),
+    ("creationTimestamp", "creationTimestamp"),
+    ("deletionTimestamp", "deletionTimestamp"),
+    ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+    ("ownerReferences", "ownerReferences"),
+    ("finalizers", "finalizers"),
+    ("managedFields", "managedFields"),
+];
+
+/// The metadata of a template of objects: labels and annotations alone (ValidateTemplateObjectMeta).
+pub(in crate::kinds) fn template_metadata(at: At<'_>, errors: &mut FieldErrors) {
+    annotations(at.get("annotations"), errors);
+    labels(at.get("labels"), errors);
+    for (field, shown) in OTHER_METADATA {
+        let value = at.get(field);
+        let zero = match value.value() {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            // A number that is there although it is zero is Go's pointer to one.
+            Value::Number(number) => number.as_i64() == Some(0) && field == "generation",
+            _ => false,
+        };
+        if !zero {
+            at.get(shown).forbidden(errors, "cannot be set");
+        }
+    }
+}
+
 /// Facts that stand under a name in the schema's data, for a validation that calls them at its own place.
 pub(in crate::kinds) struct Facts(LazyLock<Named>);
 
@@ -139,6 +176,20 @@ static SELECTOR: Facts = Facts::new(|| facts("meta/v1.LabelSelector", "selector"
 /// A `metav1.LabelSelector`, where one is set.
 pub(in crate::kinds) fn label_selector(at: At<'_>, errors: &mut FieldErrors) {
     SELECTOR.check(at, errors);
+}
+
+static CONDITION: Facts = Facts::new(|| facts("meta/v1.Condition", "checked"));
+
+/// A list of `metav1.Condition`s: one of each type (ValidateConditions).
+pub(in crate::kinds) fn conditions(list: At<'_>, errors: &mut FieldErrors) {
+    let mut seen = HashSet::new();
+    for condition in list.items() {
+        let type_ = condition.get("type");
+        if !seen.insert(type_.text().to_owned()) {
+            type_.duplicate_as(errors, type_.text());
+        }
+        CONDITION.check(condition, errors);
+    }
 }
 
 /// Whether a selector could be turned into a query: otherwise its owner calls it invalid as a whole.

@@ -1,7 +1,7 @@
 //! A pod's containers.
 
 use super::At;
-use super::checks::{named, named_if_set, port_number, required_named, required_one_of, required_text};
+use super::checks::{named, named_if_set, no_backsteps, port_number, required_named, required_one_of, required_text};
 use super::probe::{Sort, lifecycle, probe};
 use super::resources::{ClaimNames, canonical, requirements};
 use super::security;
@@ -10,7 +10,7 @@ use crate::strategy::Capabilities;
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Facts about the pod that the checks of a container need.
 pub(in crate::kinds) struct Pod<'a> {
@@ -21,6 +21,8 @@ pub(in crate::kinds) struct Pod<'a> {
     pub host_users: bool,
     pub os: Option<&'a str>,
     pub capabilities: Capabilities,
+    /// Whether variables may come from files (EnvFiles).
+    pub env_files: bool,
 }
 
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
@@ -147,7 +149,7 @@ fn any_container(at: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
     required_text(at.get("image"), errors);
     required_one_of(at.get("terminationMessagePolicy"), errors, &["File", "FallbackToLogsOnError"]);
     ports(at.get("ports"), errors);
-    env(at.get("env"), errors);
+    env(at.get("env"), pod.env_files, errors);
     env_from(at.get("envFrom"), errors);
     mounts(at, pod.volumes, errors);
     required_one_of(at.get("imagePullPolicy"), errors, &PULL_POLICIES);
@@ -203,10 +205,10 @@ fn unique_host_ports(container: At<'_>, seen: &mut HashSet<String>, errors: &mut
     }
 }
 
-fn env(list: At<'_>, errors: &mut FieldErrors) {
+fn env(list: At<'_>, files: bool, errors: &mut FieldErrors) {
     for variable in list.items() {
         required_named(variable.get("name"), errors, variable_name);
-        value_from(variable, errors);
+        value_from(variable, files, errors);
     }
 }
 
@@ -218,7 +220,7 @@ fn variable_name(name: &str) -> Vec<String> {
     if fine { Vec::new() } else { vec![WRONG.to_owned()] }
 }
 
-fn value_from(variable: At<'_>, errors: &mut FieldErrors) {
+fn value_from(variable: At<'_>, files: bool, errors: &mut FieldErrors) {
     let from = variable.get("valueFrom");
     if !from.is_set() {
         return;
@@ -233,7 +235,7 @@ fn value_from(variable: At<'_>, errors: &mut FieldErrors) {
         match source {
             "fieldRef" => field_reference(at, at, &ENV_FIELDS, errors),
             "resourceFieldRef" => resource_reference(at, at, ReferenceFrom::Env, errors),
-            "fileKeyRef" => {}
+            "fileKeyRef" => file_reference(at, errors),
             _ => {
                 named(at.get("name"), errors, names::dns1123_subdomain);
                 required_named(at.get("key"), errors, names::config_map_key);
@@ -241,12 +243,58 @@ fn value_from(variable: At<'_>, errors: &mut FieldErrors) {
         }
     }
     let problem = match (sources, variable.get("value").is_empty()) {
+        (0, _) if files => {
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+        }
         (0, _) => "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
         (_, false) => "may not be specified when `value` is not empty",
         (1, true) => return,
         (_, true) => "may not have more than one field specified at a time",
     };
     from.invalid_as(errors, "", problem);
+}
+
+/// A variable of a file in one of the pod's volumes.
+fn file_reference(at: At<'_>, errors: &mut FieldErrors) {
+    required_named(at.get("key"), errors, variable_name);
+    required_named(at.get("volumeName"), errors, names::dns1123_label);
+    let path = at.get("path");
+    required_text(path, errors);
+    no_backsteps(path, path.text(), errors);
+}
+
+/// Files of variables lie in volumes of the pod that begin empty. Told after all else of the spec.
+pub(super) fn file_volumes(spec: At<'_>, errors: &mut FieldErrors) {
+    let volumes = spec.get("volumes");
+    let sources: HashMap<&str, bool> =
+        list_of(volumes.value()).map(|volume| (name_of(volume), volume.get("emptyDir").is_some())).collect();
+    for field in ["initContainers", "containers", "ephemeralContainers"] {
+        let containers = spec.get(field);
+        for container in containers.items() {
+            let variables = container.get("env");
+            for variable in variables.items() {
+                let from = variable.get("valueFrom");
+                let file = from.get("fileKeyRef");
+                let volume = file.get("volumeName");
+                match sources.get(volume.text()) {
+                    _ if !file.is_set() => {}
+                    None => volume.not_found(errors),
+                    Some(false) => {
+                        volume.invalid_as(errors, volume.text(), "referenced volume must be of type emptyDir");
+                    }
+                    Some(true) => {}
+                }
+            }
+        }
+    }
+}
+
+fn list_of(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn name_of(value: &Value) -> &str {
+    value.get("name").and_then(Value::as_str).unwrap_or("")
 }
 
 /// A field of the pod. `shown`: where errors are reported.

@@ -4,12 +4,12 @@ use super::At;
 use super::affinity::{affinity, spread, tolerations};
 use super::change::MIRROR;
 use super::checks::{annotations, ip, labels, named, named_if_set, one_of, required_one_of, required_text};
-use super::container::{Pod, containers, ephemeral_containers, init_containers, only_for_pods};
-use super::resources::{ClaimNames, container_resource_name, resource_quantity};
+use super::container::{Pod, containers, ephemeral_containers, file_volumes, init_containers, only_for_pods};
+use super::resources::{ClaimNames, container_resource_name, pod_requirements, resource_quantity};
 use super::security;
 use super::volumes::volumes;
 use crate::strategy::Context;
-use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::field::{FieldError, FieldErrors};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::{Map, Value};
@@ -48,10 +48,14 @@ fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, errors: &mut FieldErrors)
         host_users,
         os: os_name,
         capabilities: ctx.capabilities,
+        env_files: ctx.gates.enabled("EnvFiles"),
     };
     containers(at.get("containers"), &pod, errors);
     init_containers(at.get("initContainers"), at.get("containers"), &pod, errors);
     ephemeral_containers(at, &pod, errors);
+    if ctx.gates.enabled("PodLevelResources") {
+        pod_requirements(at, &claims, os_name == Some("windows"), errors);
+    }
     host_network_ports(at, errors);
     required_one_of(restart, errors, &["Always", "OnFailure", "Never"]);
     required_one_of(at.get("dnsPolicy"), errors, &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
@@ -111,6 +115,7 @@ fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, errors: &mut FieldErrors)
         Some("windows") => security::windows(at, errors),
         Some(other) => os.not_supported_as(errors, other, &["linux", "windows"]),
     }
+    file_volumes(at, errors);
 }
 
 fn resource_claims(list: At<'_>, errors: &mut FieldErrors) {
@@ -308,25 +313,26 @@ pub(in crate::kinds) fn create(ctx: &Context<'_>, pod: &Object) -> FieldErrors {
 
 pub(in crate::kinds) fn update(ctx: &Context<'_>, pod: &Object, old: &Object) -> FieldErrors {
     let mut errors = FieldErrors::default();
-    if matches!(ctx.subresource, "" | "status" | "ephemeralcontainers" | "resize") {
+    if matches!(ctx.subresource, "" | "status" | "ephemeralcontainers") {
         super::change::fixed_annotations(pod, old, &mut errors);
     }
     match ctx.subresource {
         "" => spec_update(ctx, pod, old, &mut errors),
-        "status" => super::change::pod_status(pod, old, &mut errors),
-        "ephemeralcontainers" | "resize" if old.annotation(MIRROR).is_some() => {
-            let resize = ctx.subresource == "resize";
-            let text = if resize { "static pods cannot be resized" } else { STATIC_EPHEMERAL };
-            errors.push(FieldError::forbidden(&Path::new(""), text));
+        "status" => super::pod_status::pod_status(pod, old, &mut errors),
+        "ephemeralcontainers" if old.annotation(MIRROR).is_some() => {
+            errors.push(FieldError::forbidden(&super::change::of_no_field(), STATIC_EPHEMERAL));
         }
         "ephemeralcontainers" => {
             metadata_and_spec(ctx, pod, &mut errors);
             super::change::ephemeral_containers(pod, old, &mut errors);
         }
-        "resize" => {
-            metadata_and_spec(ctx, pod, &mut errors);
-            super::change::pod_resize(pod, old, &mut errors);
-        }
+        "resize" => match super::resize::refusal(old) {
+            Some(text) => errors.push(FieldError::forbidden(&super::change::of_no_field(), text)),
+            None => {
+                metadata_and_spec(ctx, pod, &mut errors);
+                super::resize::resize(ctx, pod, old, &mut errors);
+            }
+        },
         _ => {}
     }
     errors
@@ -369,6 +375,10 @@ fn spec_update(ctx: &Context<'_>, pod: &Object, old: &Object, errors: &mut Field
         return;
     };
     allow_changes(&mut munged, before);
+    // A gated pod may still become choosier about its node.
+    if !old_spec.get("schedulingGates").is_empty() {
+        super::gated::allow_changes(spec, old_spec, &mut munged, errors);
+    }
     if &munged != before {
         let detail = format!(
             "pod updates may not change fields other than {UPDATABLE}\n{}",
@@ -394,37 +404,6 @@ fn allow_changes(munged: &mut Map<String, Value>, before: &Map<String, Value>) {
     let grace = |spec: &Map<String, Value>| spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64);
     if grace(before).is_some_and(|seconds| seconds < 0) && grace(munged) == Some(1) {
         munged.insert("terminationGracePeriodSeconds".to_owned(), before["terminationGracePeriodSeconds"].clone());
-    }
-    // A gated pod may still become choosier about its node.
-    let gated = before.get("schedulingGates").and_then(Value::as_array).is_some_and(|gates| !gates.is_empty());
-    if gated {
-        if super::change::only_added_pairs(munged.get("nodeSelector"), before.get("nodeSelector")) {
-            match before.get("nodeSelector") {
-                Some(value) => munged.insert("nodeSelector".to_owned(), value.clone()),
-                None => munged.remove("nodeSelector"),
-            };
-        }
-        if before.get("affinity").is_none_or(|affinity| affinity.get("nodeAffinity").is_none()) {
-            match before.get("affinity") {
-                Some(affinity) => {
-                    if let Some(map) = munged.get_mut("affinity").and_then(Value::as_object_mut) {
-                        map.remove("nodeAffinity");
-                    }
-                    if munged.get("affinity") != Some(affinity) && munged.get("affinity").is_none() {
-                        munged.insert("affinity".to_owned(), affinity.clone());
-                    }
-                }
-                None => {
-                    let only_node = munged
-                        .get("affinity")
-                        .and_then(Value::as_object)
-                        .is_some_and(|affinity| affinity.keys().all(|key| key == "nodeAffinity"));
-                    if only_node {
-                        munged.remove("affinity");
-                    }
-                }
-            }
-        }
     }
     for list in ["containers", "initContainers"] {
         let Some(before) = before.get(list).and_then(Value::as_array) else { continue };

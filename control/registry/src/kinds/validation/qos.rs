@@ -11,7 +11,8 @@ pub(in crate::kinds) fn qos_class(pod: &Object) -> &'static str {
     let mut any = false;
     let mut guaranteed = true;
     let lists = ["containers", "initContainers"].map(|list| pod.get(&["spec", list]).and_then(Value::as_array));
-    let pod_level = pod.get(&["spec", "resources"]).filter(|resources| !quantities(resources).is_empty());
+    // Also where they say nothing.
+    let pod_level = pod.get(&["spec", "resources"]).filter(|resources| resources.is_object());
     let containers: Vec<Option<&Value>> = match pod_level {
         Some(resources) => vec![Some(resources)],
         None => lists.into_iter().flatten().flatten().map(|container| container.get("resources")).collect(),

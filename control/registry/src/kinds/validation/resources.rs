@@ -32,6 +32,13 @@ pub(in crate::kinds) fn not_negative_quantity(at: At<'_>, errors: &mut FieldErro
     }
 }
 
+/// Not negative; told as a number (validateBasicResource).
+pub(in crate::kinds) fn basic_quantity(at: At<'_>, errors: &mut FieldErrors) {
+    if let Some(amount) = quantity(at.value()).filter(|amount| amount.value() < 0) {
+        at.invalid_as(errors, amount.value(), "must be a valid resource quantity");
+    }
+}
+
 pub(in crate::kinds) fn is_standard_for_containers(name: &str) -> bool {
     matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with(HUGE_PAGES)
 }
@@ -77,7 +84,7 @@ pub(in crate::kinds) fn is_standard_quota(name: &str) -> bool {
 }
 
 /// In Kubernetes' own domain.
-fn is_native(name: &str) -> bool {
+pub(in crate::kinds) fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains(NATIVE_DOMAIN)
 }
 
@@ -140,13 +147,84 @@ pub(in crate::kinds) fn resource_quantity(at: At<'_>, name: &str, errors: &mut F
 
 /// A container's `resources`.
 pub(in crate::kinds) fn requirements(at: At<'_>, claims: &ClaimNames<'_>, errors: &mut FieldErrors) {
+    requirements_of(at, claims, container_resource_name, errors);
+}
+
+/// A resource of a pod as a whole, whatever its containers ask for.
+fn pod_resource_name(at: At<'_>, name: &str, errors: &mut FieldErrors) {
+    if resource_name(at, name, errors) && !matches!(name, "cpu" | "memory") && !name.starts_with(HUGE_PAGES) {
+        at.not_supported_as(errors, name, &["cpu", HUGE_PAGES, "memory"]);
+    }
+}
+
+/// What a pod asks for as a whole (validatePodResources). `windows`: of the pod's system.
+pub(in crate::kinds) fn pod_requirements(
+    spec: At<'_>,
+    claims: &ClaimNames<'_>,
+    windows: bool,
+    errors: &mut FieldErrors,
+) {
+    let at = spec.get("resources");
+    if !at.is_set() {
+        return;
+    }
+    if windows {
+        at.forbidden(errors, "may not be set for a windows pod");
+        return;
+    }
+    if at.get("claims").is_set() {
+        at.get("claims").forbidden(errors, "claims may not be set for Resources at pod-level");
+    }
+    requirements_of(at, claims, pod_resource_name, errors);
+    within_pod(spec, at, errors);
+}
+
+/// Containers together ask for no more than their pod does, and none is limited to more.
+fn within_pod(spec: At<'_>, at: At<'_>, errors: &mut FieldErrors) {
+    let Some(fields) = spec.value().as_object() else { return };
+    for (list, all) in [("requests", true), ("limits", false)] {
+        let own = at.get(list);
+        for (name, sum) in sampan_schema::default::aggregate(fields, list) {
+            let amount = own.key(&name);
+            let Some(asked) = quantity(amount.value()).filter(|_| all || name.starts_with(HUGE_PAGES)) else {
+                continue;
+            };
+            if sum > asked {
+                let detail = format!("must be greater than or equal to aggregate container {list} of {sum}");
+                amount.invalid_as(errors, asked.to_string(), detail);
+            }
+        }
+    }
+    let (limits, containers) = (at.get("limits"), spec.get("containers"));
+    // Told of a place below the pod's own resources, as in Kubernetes.
+    let shown = At::within(containers.value(), &at, "containers");
+    for container in shown.items() {
+        let resources = container.get("resources");
+        for (name, limit) in resources.get("limits").entries() {
+            let (most, own) = (quantity(limits.key(name).value()), quantity(limit.value()));
+            if let (Some(most), Some(own)) = (most, own)
+                && own > most
+            {
+                let detail = format!("must be less than or equal to pod limits of {most}");
+                container.key(name).get("limits").invalid_as(errors, own.to_string(), detail);
+            }
+        }
+    }
+}
+
+fn requirements_of(
+    at: At<'_>,
+    claims: &ClaimNames<'_>,
+    name_rule: fn(At<'_>, &str, &mut FieldErrors),
+    errors: &mut FieldErrors,
+) {
     let (limits, requests) = (at.get("limits"), at.get("requests"));
     for (name, limit) in limits.entries() {
-        container_resource_name(limit, name, errors);
+        name_rule(limit, name, errors);
         resource_quantity(limit, name, errors);
     }
     for (name, request) in requests.entries() {
-        container_resource_name(request, name, errors);
+        name_rule(request, name, errors);
         resource_quantity(request, name, errors);
         let asked = quantity(request.value());
         match (asked, quantity(limits.key(name).value())) {

@@ -1,15 +1,14 @@
 //! A pod's volumes.
 
 use super::At;
-use super::checks::{descending_path, file_mode, no_backsteps, required_named, required_text, unreserved_path};
+use super::checks::{descending_path, file_mode, required_named, required_text, template_metadata, unreserved_path};
 use super::container::{ReferenceFrom, VOLUME_FIELDS, field_reference, resource_reference};
 use super::resources::quantity;
+use super::sources::{self, Owner};
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use std::collections::{HashMap, HashSet};
 
-const HOST_PATH_TYPES: [&str; 8] =
-    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 const TOKEN_SECONDS_MIN: i64 = 10 * 60;
 const TOKEN_SECONDS_MAX: i64 = 1 << 32;
 
@@ -98,18 +97,14 @@ fn source(volume: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
                     size.forbidden(errors, "SizeLimit field must be a valid resource quantity");
                 }
             }
-            "hostPath" => host_path(source, errors),
-            "gitRepo" => required_text(source.get("repository"), errors),
+            "gitRepo" => {
+                required_text(source.get("repository"), errors);
+                let directory = source.get("directory");
+                descending_path(directory, directory.text(), errors);
+            }
             "secret" => keyed(source, "secretName", errors),
             "configMap" => keyed(source, "name", errors),
             "persistentVolumeClaim" => required_text(source.get("claimName"), errors),
-            "nfs" => {
-                required_text(source.get("server"), errors);
-                required_text(source.get("path"), errors);
-                if !source.get("path").text().starts_with('/') {
-                    source.get("path").invalid_as(errors, source.get("path").text(), "must be an absolute path");
-                }
-            }
             "downwardAPI" => {
                 file_mode(source.get("defaultMode"), errors);
                 let items = source.get("items");
@@ -118,33 +113,9 @@ fn source(volume: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
                 }
             }
             "projected" => projected(source, errors),
-            "csi" => driver_name(source.get("driver"), errors),
             "ephemeral" => ephemeral(volume, source, pod_name, errors),
-            "image" => required_if_pod_reference(source, errors),
-            // The drivers of these are gone: what is asked of them is what they themselves demand.
-            "gcePersistentDisk" => required_text(source.get("pdName"), errors),
-            "awsElasticBlockStore" => required_text(source.get("volumeID"), errors),
-            "glusterfs" => {
-                required_text(source.get("endpoints"), errors);
-                required_text(source.get("path"), errors);
-            }
-            "cephfs" => required_text(source.get("monitors"), errors),
-            "rbd" => {
-                required_text(source.get("monitors"), errors);
-                required_text(source.get("image"), errors);
-            }
-            "cinder" | "portworxVolume" => required_text(source.get("volumeID"), errors),
-            "azureFile" => {
-                required_text(source.get("secretName"), errors);
-                required_text(source.get("shareName"), errors);
-            }
-            "vsphereVolume" => required_text(source.get("volumePath"), errors),
-            "flexVolume" => required_text(source.get("driver"), errors),
-            "iscsi" => {
-                required_text(source.get("targetPortal"), errors);
-                required_text(source.get("iqn"), errors);
-            }
-            _ => {}
+            "image" => image(source, !pod_name.is_empty(), errors),
+            _ => sources::source(volume, field, Owner::Pod(volume.get("name").text()), errors),
         }
     }
     if !found {
@@ -152,21 +123,15 @@ fn source(volume: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
     }
 }
 
-fn required_if_pod_reference(source: At<'_>, errors: &mut FieldErrors) {
+/// An image as a volume. A template may leave open which.
+fn image(source: At<'_>, in_pod: bool, errors: &mut FieldErrors) {
+    if in_pod {
+        required_text(source.get("reference"), errors);
+    }
     let policy = source.get("pullPolicy");
     if !matches!(policy.text(), "" | "Always" | "IfNotPresent" | "Never") {
         policy.not_supported(errors, &["Always", "IfNotPresent", "Never"]);
     }
-}
-
-pub(in crate::kinds) fn host_path(source: At<'_>, errors: &mut FieldErrors) {
-    let path = source.get("path");
-    if path.is_empty() {
-        path.required(errors, "");
-        return;
-    }
-    no_backsteps(path, path.text(), errors);
-    super::checks::one_of(source.get("type"), errors, &HOST_PATH_TYPES);
 }
 
 /// A Secret or ConfigMap as files.
@@ -277,6 +242,7 @@ fn projected(volume: At<'_>, errors: &mut FieldErrors) {
 fn ephemeral(volume: At<'_>, source: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
     let template = source.get("volumeClaimTemplate");
     if template.is_set() {
+        template_metadata(template.get("metadata"), errors);
         super::claims::claim_spec(template.get("spec"), errors);
     } else {
         template.required(errors, "");
@@ -287,21 +253,6 @@ fn ephemeral(volume: At<'_>, source: At<'_>, pod_name: &str, errors: &mut FieldE
         for message in names::dns1123_subdomain(&claim) {
             name.invalid(errors, format!("PVC name {claim:?}: {message}"));
         }
-    }
-}
-
-const DRIVER_NAME_MAX: usize = 63;
-
-pub(in crate::kinds) fn driver_name(at: At<'_>, errors: &mut FieldErrors) {
-    if at.is_empty() {
-        return at.required(errors, "");
-    }
-    if at.len() > DRIVER_NAME_MAX {
-        at.too_long(errors, DRIVER_NAME_MAX);
-    }
-    let lower = at.text().to_lowercase();
-    for message in names::dns1123_subdomain(&lower) {
-        at.invalid_as(errors, at.text(), message);
     }
 }
 
