@@ -20,7 +20,7 @@ use sampan_apiserver::{
     Action, Anonymous, ApiServer, ApiService, Check, Metrics, documents, of_components, of_tokens, serve,
 };
 use sampan_auth::bootstrap_tokens::BootstrapTokens;
-use sampan_auth::certificates::ClientCertificates;
+use sampan_auth::certificates::{ClientAuthorities, ClientCertificates};
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::service_account::{Ref, ServiceAccountTokens};
 use sampan_auth::tokens::StaticTokens;
@@ -96,7 +96,7 @@ impl Cluster {
             env: env.clone(),
             tasks: api.clone(),
             registry: registry.clone(),
-            authenticator: Arc::new(Authenticators(vec![Arc::new(ClientCertificates), bearers.clone()])),
+            authenticator: Arc::new(Authenticators(vec![certificates(config, &pki, env)?, bearers.clone()])),
             authorizer: Arc::new(guards.authorizer.clone()),
             admission: Arc::new(guards.admission.clone()),
             nodes: Arc::new(node_connector.clone()),
@@ -112,7 +112,7 @@ impl Cluster {
         metrics::of_the_store(&metrics, store.clone());
         let service = apiserver.service();
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
-        let things = first_start::OwnThings::of(reached(address), &addresses, others.authentication(&pki));
+        let things = first_start::OwnThings::of(reached(address), &addresses, others.authentication(&pki), env);
         first_start::ensure(&own, &table, &things).await.context("what a cluster has from its first start")?;
         guard(&own, env, &api, config, &guards, &apiserver, &table).await?;
         followed::follow(&own, &apiserver, registry, env, &api)?;
@@ -148,8 +148,8 @@ impl Cluster {
         let (names, addresses) = subjects(self.address.ip(), &host_name(), self.addresses.first_service_ip());
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let pair = given.and_then(|given| given.pair.as_ref());
-        let client_ca = given.and_then(|given| given.client_ca.as_deref());
-        let tls = serve::tls_config(self.pki.server_config_with(pair, client_ca, &names, &addresses)?);
+        let tls =
+            serve::tls_config(self.pki.server_config_with(pair, &clients(given, &self.pki)?, &names, &addresses)?);
         let connections = serve::connections_max(process::files_max());
         let (service, env, tasks) = (self.service.clone(), self.env.clone(), self.parts.clone());
         self.parts.spawn(async move { serve::serve(listener, Some(tls), service, connections, &env, &tasks).await });
@@ -398,8 +398,19 @@ async fn identity(
     })
     .await??;
     let tokens = ServiceAccountTokens::new(config.service_account_issuer.clone(), key, env.clone());
+    let tokens = tokens.for_audiences(config.authentication.api_audiences.clone());
     let tokens = Arc::new(tokens.verified_by(others));
     Ok((pki, tokens, OtherServers::open(data_dir.pki(), env).await?))
+}
+
+/// The authorities of clients' certificates.
+fn clients(given: Option<&TlsFiles>, pki: &Pki) -> anyhow::Result<ClientAuthorities> {
+    Ok(pki.client_authorities(given.and_then(|given| given.client_ca.as_deref()))?)
+}
+
+/// Who is told by a client's certificate.
+fn certificates(config: &Config, pki: &Pki, env: &Env) -> anyhow::Result<Arc<ClientCertificates>> {
+    Ok(Arc::new(ClientCertificates::new(clients(config.tls.as_ref(), pki)?, env.clone())))
 }
 
 /// Who is told by a bearer token.

@@ -107,6 +107,8 @@ pub struct Authentication {
     pub static_token_file: Option<PathBuf>,
     /// Further keys by which service accounts' tokens are verified: PEM files of public keys, private ones or certificates.
     pub service_account_key_files: Vec<PathBuf>,
+    /// The audiences that the API server is, as kube-apiserver's `--api-audiences` has them; none: the issuer.
+    pub api_audiences: Vec<String>,
     /// Requests without credentials go on as `system:anonymous`, and authorization decides; otherwise only health is open.
     pub anonymous: bool,
 }

@@ -5,6 +5,7 @@
 use crate::addresses::ClusterAddresses;
 use anyhow::{Context, bail};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use sampan_api::time::rfc3339;
 use sampan_api::{GroupVersionKind, Object};
 use sampan_apiserver::flow::objects::{API_VERSION as FLOW_CONTROL, revise};
 use sampan_auth::bootstrap::{Reconciled, reconcile};
@@ -26,6 +27,11 @@ const AT_ONCE: usize = 64;
 const OWN: &str = "kubernetes";
 /// The name of what aggregated servers read of who they believe.
 const AUTHENTICATION: &str = "extension-apiserver-authentication";
+/// The name of the ConfigMap that says since when the use of legacy tokens is noted
+/// (pkg/controlplane/controller/legacytokentracking).
+const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
+/// Its one value, a date.
+const SINCE: &str = "since";
 /// Wait after a change of what is kept, before all of it is looked at.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Attempts at an object that somebody else keeps writing.
@@ -42,6 +48,8 @@ pub struct OwnThings {
     pub api: SocketAddr,
     /// What aggregated servers are to believe.
     pub authentication: Authentication,
+    /// Where nothing says since when the use of legacy tokens is noted: since this day.
+    pub today: String,
 }
 
 /// The authorities that aggregated servers believe, PEM.
@@ -75,9 +83,20 @@ impl Authentication {
 
 impl OwnThings {
     /// Of a server that is reached at `api`.
-    pub fn of(api: SocketAddr, addresses: &ClusterAddresses, authentication: Authentication) -> Self {
+    pub fn of(api: SocketAddr, addresses: &ClusterAddresses, authentication: Authentication, env: &Env) -> Self {
         let (service_ip, service_cidr) = (addresses.first_service_ip(), addresses.services().to_string());
-        Self { service_ip, service_cidr, api, authentication }
+        let today = rfc3339(env.now()).chars().take("2006-01-02".len()).collect();
+        Self { service_ip, service_cidr, api, authentication, today }
+    }
+
+    /// See [`TRACKING`].
+    fn tracking(&self) -> Option<Object> {
+        Object::from_value(json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": TRACKING, "namespace": "kube-system"},
+            "data": {SINCE: self.today},
+        }))
     }
 
     fn objects(&self) -> anyhow::Result<Vec<Object>> {
@@ -90,6 +109,7 @@ impl OwnThings {
             .replace("API_PORT", &self.api.port().to_string());
         let mut objects = sampan_cli::manifest::parse(&text).context("the built-in data")?;
         objects.extend(self.authentication.object());
+        objects.extend(self.tracking());
         objects.extend(sampan_auth::bootstrap::rbac_objects());
         objects.extend(sampan_apiserver::flow::objects::objects());
         Ok(objects)
@@ -114,7 +134,7 @@ pub async fn ensure(client: &Client, table: &ResourceTable, own: &OwnThings) -> 
 /// addresses, the range of Services, and the levels and schemas of priority and fairness.
 fn is_kept(object: &Object) -> bool {
     object.api_version() == FLOW_CONTROL
-        || object.name() == AUTHENTICATION
+        || [AUTHENTICATION, TRACKING].contains(&object.name())
         || (object.name() == OWN && object.kind() != "Namespace")
 }
 
@@ -136,7 +156,7 @@ pub fn keep(
     for object in &kept {
         let row = object.gvk().and_then(|gvk| table.of_kind(&gvk).cloned()).context("a kind that is served")?;
         let mut spec = InformerSpec::dynamic(row.gvr());
-        if [OWN, AUTHENTICATION].contains(&object.name()) {
+        if [OWN, AUTHENTICATION, TRACKING].contains(&object.name()) {
             spec = spec.fields(format!("metadata.name={}", object.name()));
         }
         if row.namespaced {
@@ -232,6 +252,11 @@ const FOLLOWED: &[(&str, &[&[&str]])] = &[
     ("EndpointSlice", &[&["endpoints"], &["ports"], &["metadata", "labels"]]),
 ];
 
+/// Whether a text is a date as `2006-01-02`.
+fn is_date(text: &str) -> bool {
+    text.len() == "2006-01-02".len() && sampan_api::time::parse(&format!("{text}T00:00:00Z")).is_some()
+}
+
 /// The write that makes `live` as this start wants it.
 fn mend(live: &Object, wanted: &Object) -> Reconciled {
     if wanted.api_version().starts_with("rbac.authorization.k8s.io/") {
@@ -246,6 +271,9 @@ fn mend(live: &Object, wanted: &Object) -> Reconciled {
     }
     let followed = FOLLOWED.iter().find(|(kind, _)| *kind == wanted.kind()).map_or(&[][..], |(_, fields)| *fields);
     let mut mended = live.clone();
+    if wanted.name() == TRACKING && live.get_str(&["data", SINCE]).is_none_or(|since| !is_date(since)) {
+        wanted.get(&["data", SINCE]).into_iter().for_each(|since| mended.set(&["data", SINCE], since.clone()));
+    }
     for field in followed {
         match wanted.get(field) {
             Some(value) if live.get(field) != Some(value) => mended.set(field, value.clone()),
@@ -265,6 +293,7 @@ mod tests {
             service_cidr: "127.96.0.0/18".into(),
             api: api.parse().expect("an address"),
             authentication: Authentication::default(),
+            today: "2026-01-02".into(),
         };
         things.objects().expect("the built-in data")
     }
@@ -309,6 +338,24 @@ mod tests {
         assert_eq!(kinds.map(count), [1, 1, 1, 1, 11, 8]);
         assert_eq!(count("ConfigMap"), 1);
         assert_eq!(kept.len(), 24);
+    }
+
+    #[test]
+    fn the_day_since_which_legacy_tokens_are_noted_stands() {
+        let wanted = own("127.0.0.1:6443").into_iter().find(|object| object.name() == TRACKING).expect("one");
+        let check = |since: Value, mended: bool| {
+            let mut live = wanted.clone();
+            live.set(&["data"], json!({SINCE: since}));
+            match mend(&live, &wanted) {
+                Reconciled::Kept => assert!(!mended, "{since}"),
+                Reconciled::Update(object) => assert!(mended && object == wanted, "{since}"),
+                Reconciled::Recreate => panic!("{since}"),
+            }
+        };
+        check(json!("2020-05-06"), false);
+        check(json!("yesterday"), true);
+        check(json!("2020-13-06"), true);
+        check(Value::Null, true);
     }
 
     #[test]

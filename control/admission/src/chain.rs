@@ -1,6 +1,6 @@
 use crate::escalation::Escalation;
 use async_trait::async_trait;
-use sampan_api::admission::{Admission, Attributes, Charges, Mutated};
+use sampan_api::admission::{Admission, Attributes, Charges, Mutated, Operation};
 use sampan_api::{Object, Status};
 use std::any::Any;
 use std::sync::Arc;
@@ -41,6 +41,11 @@ pub trait Plugin: Send + Sync {
         _before: Option<Remembered>,
     ) -> Result<Mutated, Status> {
         self.mutate(attributes, object).await
+    }
+
+    /// As [`Self::mutate`], of a deletion, which has no object: looks at it before any validates it.
+    async fn look_at_deletion(&self, _attributes: &Attributes<'_>) -> Result<(), Status> {
+        Ok(())
     }
 
     /// Refuses or lets pass what will be written. `object` is `None` for deletions.
@@ -105,6 +110,11 @@ impl Admission for Chain {
     }
 
     async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status> {
+        if attributes.operation == Operation::Delete {
+            for plugin in self.concerned(attributes) {
+                plugin.look_at_deletion(attributes).await?;
+            }
+        }
         for plugin in self.concerned(attributes) {
             plugin.validate(attributes, object).await?;
         }

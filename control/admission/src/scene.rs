@@ -218,7 +218,7 @@ fn shown(request: Request<'_>, seen: &Seen) -> Json {
         ("name", json!(attributes.name)),
         ("namespace", json!(request.namespace())),
         ("operation", json!(attributes.operation.to_string())),
-        ("options", attributes.options.clone()),
+        ("options", attributes.shown_options()),
     ] {
         put(&mut all, name, value);
     }

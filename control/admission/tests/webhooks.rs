@@ -6,6 +6,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use sampan_admission::{PluginConfiguration, Selection};
 use sampan_api::k8s::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use sampan_api::k8s::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -347,4 +348,251 @@ async fn plugins_see_what_webhooks_made_of_an_object() {
     let made = pods.create(&pod("p", Value::Null)).await.expect("made");
     let spec = made.spec.expect("a spec");
     assert_eq!((spec.priority_class_name.as_deref(), spec.priority), (Some("high"), Some(1000)));
+}
+
+/// Sends a request, and gives its code, its `Warning` headers and its body.
+async fn ask(client: &Client, method: &str, path: &str, content_type: &str, body: &Value) -> (u16, String, Value) {
+    let sent = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    let request = Request::builder().method(method).uri(path).header("content-type", content_type).body(sent);
+    let response = client.send(request.expect("a request")).await.expect("an answer");
+    let (head, body) = response.into_parts();
+    let warnings = head.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
+    let warnings = warnings.collect::<Vec<_>>().join("\n");
+    let body = body.collect().await.expect("a body").to_bytes();
+    (head.status.as_u16(), warnings, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+const JSON: &str = "application/json";
+const MERGE: &str = "application/merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+
+fn rules_of(resource: &str) -> Value {
+    json!({"rules": [{"apiGroups": ["*"], "apiVersions": ["v1"], "operations": ["*"], "resources": [resource]}]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_shown_the_options_of_what_happens() {
+    static SEEN: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+    let answer: Answer = |review| {
+        SEEN.lock().push(review["request"].clone());
+        response(review, json!({"allowed": true}))
+    };
+    // As a kube-apiserver v1.35 shows them.
+    let cases = [
+        (
+            "POST",
+            "configmaps?fieldValidation=Strict",
+            JSON,
+            json!({"metadata": {"name": "a"}}),
+            json!({"kind": "CreateOptions", "fieldValidation": "Strict"}),
+        ),
+        (
+            "PUT",
+            "configmaps/a?fieldManager=x",
+            JSON,
+            json!({"metadata": {"name": "a"}, "data": {"a": "b"}}),
+            json!({"kind": "UpdateOptions", "fieldManager": "x"}),
+        ),
+        (
+            "PATCH",
+            "configmaps/a?fieldValidation=Ignore",
+            MERGE,
+            json!({"data": {"a": "c"}}),
+            json!({"kind": "UpdateOptions", "fieldValidation": "Ignore"}),
+        ),
+        (
+            "PATCH",
+            "configmaps/b?fieldManager=m&force=true&fieldValidation=Strict",
+            APPLY,
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}),
+            json!({"kind": "CreateOptions", "fieldManager": "m", "fieldValidation": "Strict"}),
+        ),
+        (
+            "PATCH",
+            "configmaps/b?fieldManager=m&force=true",
+            APPLY,
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}, "data": {"x": "y"}}),
+            json!({"kind": "UpdateOptions", "fieldManager": "m"}),
+        ),
+        (
+            "DELETE",
+            "configmaps/b?gracePeriodSeconds=3&propagationPolicy=Foreground&dryRun=All",
+            JSON,
+            Value::Null,
+            json!({"kind": "DeleteOptions", "gracePeriodSeconds": 3, "propagationPolicy": "Foreground", "dryRun": ["All"]}),
+        ),
+        (
+            "DELETE",
+            "configmaps/b",
+            JSON,
+            json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": -5, "bogus": 1,
+                "preconditions": null, "orphanDependents": false, "ignoreStoreReadErrorWithClusterBreakingPotential": true}),
+            json!({"kind": "DeleteOptions", "gracePeriodSeconds": 1, "orphanDependents": false}),
+        ),
+        ("DELETE", "configmaps?labelSelector=!none", JSON, Value::Null, json!({"kind": "DeleteOptions"})),
+    ];
+    for mutating in [true, false] {
+        let (admin, _server) = world(answer, rules_of("configmaps"), mutating).await;
+        for (method, path, content_type, body, mut expected) in cases.clone() {
+            SEEN.lock().clear();
+            let path = format!("/api/v1/namespaces/{NAMESPACE}/{path}");
+            let (code, _, answered) = ask(&admin, method, &path, content_type, &body).await;
+            assert!(code < 300, "{method} {path}: {answered}");
+            expected["apiVersion"] = "meta.k8s.io/v1".into();
+            let seen = SEEN.lock().clone();
+            assert!(seen.iter().all(|request| request["options"] == expected), "{method} {path}: {seen:?}");
+            assert!(!seen.is_empty(), "{method} {path}");
+            let named =
+                path.split('?').next().and_then(|path| path.rsplit('/').next()).filter(|last| *last != "configmaps");
+            let named = named.or(answered["metadata"]["name"].as_str());
+            assert_eq!(seen[0]["name"].as_str(), named, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_asked_of_deletions_and_change_nothing_in_them() {
+    static SEEN: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+    let answer: Answer = |review| {
+        let request = &review["request"];
+        SEEN.lock().push(request.clone());
+        let label = json!([{"op": "add", "path": "/metadata/labels", "value": {}}]);
+        let fields = match request["operation"] == "DELETE" && request["name"] == "kept" {
+            true => json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&label)}),
+            false => json!({"allowed": request["name"] != "refused"}),
+        };
+        response(review, fields)
+    };
+    let mut more = rules_of("pods");
+    more["rules"][0]["operations"] = json!(["DELETE"]);
+    let (admin, _server) = world(answer, more, true).await;
+    let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let pod = |name: &str| json!({"metadata": {"name": name}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}});
+    for name in ["kept", "refused", "gone"] {
+        let (code, _, answered) = ask(&admin, "POST", &pods, JSON, &pod(name)).await;
+        assert_eq!(code, 201, "{answered}");
+    }
+    let check = async |path: &str, code: u16, part: &str, asked: usize| {
+        SEEN.lock().clear();
+        let (found, _, answered) = ask(&admin, "DELETE", &format!("{pods}/{path}"), JSON, &Value::Null).await;
+        let message = answered["message"].as_str().unwrap_or_default();
+        assert!(found == code && message.contains(part), "{path}: {answered}");
+        assert_eq!(SEEN.lock().len(), asked, "{path}");
+    };
+    let refusal = "Internal error occurred: admission webhook \"hook.example.com\" attempted to modify the object, which \
+                   is not supported for this operation";
+    check("kept", 500, refusal, 1).await;
+    check("refused", 400, "denied the request", 1).await;
+    check("gone?gracePeriodSeconds=50", 200, "", 1).await;
+    let shown = SEEN.lock()[0].clone();
+    assert_eq!((&shown["object"], &shown["oldObject"]["metadata"]["name"]), (&Value::Null, &json!("gone")));
+    // It is under way: nobody is asked again, until it is hastened.
+    check("gone?gracePeriodSeconds=60", 200, "", 0).await;
+    check("gone?gracePeriodSeconds=7", 200, "", 1).await;
+    assert_eq!(SEEN.lock()[0]["options"]["gracePeriodSeconds"], 7);
+    let (_, _, kept) = ask(&admin, "GET", &format!("{pods}/kept"), JSON, &Value::Null).await;
+    assert!(kept["metadata"]["deletionTimestamp"].is_null(), "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_see_the_scale_of_what_is_scaled() {
+    static SEEN: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+    let scaled: Answer = |review| {
+        SEEN.lock().push(review["request"].clone());
+        let replicas = json!([{"op": "replace", "path": "/spec/replicas", "value": 9}]);
+        response(review, json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&replicas)}))
+    };
+    let watched: Answer = |review| {
+        SEEN.lock().push(review["request"].clone());
+        response(review, json!({"allowed": true}))
+    };
+    let negative: Answer = |review| {
+        let replicas = json!([{"op": "replace", "path": "/spec/replicas", "value": -9}]);
+        response(review, json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&replicas)}))
+    };
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let deployment =
+        json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
+    let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments");
+    let change = json!({"spec": {"replicas": 5}});
+    let without = |mut scale: Value| {
+        for name in ["uid", "creationTimestamp", "resourceVersion", "managedFields"] {
+            scale["metadata"].as_object_mut().expect("metadata").remove(name);
+        }
+        scale
+    };
+    let scale = |replicas: u32| {
+        json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d", "namespace": NAMESPACE},
+            "spec": {"replicas": replicas}, "status": {"replicas": 0, "selector": "a=b"}})
+    };
+    for (answer, mutating, becomes) in [(scaled, true, 9), (watched, false, 5)] {
+        let (admin, _server) = world(answer, rules_of("deployments/scale"), mutating).await;
+        let (code, _, made) = ask(&admin, "POST", &path, JSON, &deployment).await;
+        assert_eq!(code, 201, "{made}");
+        SEEN.lock().clear();
+        let (code, _, answered) = ask(&admin, "PATCH", &format!("{path}/d/scale"), MERGE, &change).await;
+        assert_eq!((code, without(answered)), (200, scale(becomes)));
+        let seen = SEEN.lock()[0].clone();
+        assert_eq!(seen["kind"], json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}));
+        assert_eq!(seen["subResource"], "scale");
+        // What is validated has no owners of fields.
+        assert_eq!(seen["object"]["metadata"]["managedFields"].is_array(), mutating, "{seen}");
+        assert_eq!((without(seen["object"].clone()), without(seen["oldObject"].clone())), (scale(5), scale(1)));
+        let (_, _, found) = ask(&admin, "GET", &format!("{path}/d"), JSON, &Value::Null).await;
+        assert_eq!(found["spec"]["replicas"], becomes);
+        let owners = found["metadata"]["managedFields"].as_array().expect("owners");
+        assert!(owners.iter().any(|one| one["subresource"] == "scale"), "{owners:?}");
+    }
+    let (admin, _server) = world(negative, rules_of("deployments/scale"), true).await;
+    drop(ask(&admin, "POST", &path, JSON, &deployment).await);
+    let (code, _, answered) = ask(&admin, "PATCH", &format!("{path}/d/scale"), MERGE, &change).await;
+    let message =
+        "Scale.autoscaling \"d\" is invalid: spec.replicas: Invalid value: -9: must be greater than or equal to 0";
+    assert_eq!((code, answered["message"].as_str()), (422, Some(message)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_webhooks_break_in_the_metadata_is_mended_and_told() {
+    let owner = || json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "1"});
+    let owned: Answer = |review| {
+        let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "1"});
+        let twice = json!([{"op": "add", "path": "/metadata/ownerReferences", "value": [owner, owner]}]);
+        response(review, json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&twice)}))
+    };
+    let managed: Answer = |review| {
+        let entry = json!({"manager": "w", "operation": "Bogus", "apiVersion": "v1", "fieldsType": "FieldsV1"});
+        let broken = json!([{"op": "add", "path": "/metadata/managedFields", "value": [entry]}]);
+        response(review, json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&broken)}))
+    };
+    let lets: Answer = |review| response(review, json!({"allowed": true}));
+    let maps = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
+    let own = json!([owner(), owner()]);
+    let named = json!({"metadata": {"name": "a"}, "data": {"a": "b"}});
+    let owning = json!({"metadata": {"name": "a", "ownerReferences": own}, "data": {"a": "d"}});
+    let after = ".metadata.ownerReferences contains duplicate entries after mutating admission happens; API server dedups \
+                 owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; \
+                 duplicate UID(s) observed: 1";
+    let before = after.replace(" after mutating admission happens", "");
+    let reset = ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated \
+                 mutating admission controller; please fix your requests: operation must be `Apply` or `Update`";
+    let writes = |object: &Value| {
+        [
+            ("POST", maps.clone(), JSON, object.clone()),
+            ("PUT", format!("{maps}/a"), JSON, object.clone()),
+            ("PATCH", format!("{maps}/a"), MERGE, json!({"metadata": object["metadata"], "data": {"a": "e"}})),
+        ]
+    };
+    let sent = [before.as_str(), &before, after];
+    let cases = [(owned, &named, [after; 3], 1), (managed, &named, [reset; 3], 0), (lets, &owning, sent, 1)];
+    for (answer, object, told, expected) in cases {
+        let (admin, _server) = world(answer, rules_of("configmaps"), true).await;
+        for ((method, path, content_type, body), told) in writes(object).into_iter().zip(told) {
+            let (code, warnings, made) = ask(&admin, method, &path, content_type, &body).await;
+            assert!(code < 300 && warnings == format!("299 - \"{told}\""), "{method}: {code} {warnings} {made}");
+            let owners = made["metadata"]["ownerReferences"].as_array().map_or(0, Vec::len);
+            assert_eq!(owners, expected, "{method}");
+            let managers = made["metadata"]["managedFields"].as_array().expect("owners of fields");
+            assert!(managers.iter().all(|one| one["operation"] == "Update"), "{managers:?}");
+        }
+    }
 }

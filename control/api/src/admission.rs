@@ -53,7 +53,8 @@ pub struct Attributes<'a> {
     pub user: &'a UserInfo,
     /// Nothing will be stored.
     pub dry_run: bool,
-    /// The call's options as an object (`CreateOptions`, ...); null where the caller has none.
+    /// The fields of the call's options, whose kind follows from the operation (see [`Self::shown_options`]); null where the
+    /// caller has none.
     pub options: &'a Value,
     /// The object as it is stored, in the version that the request named. Only at updates and deletions.
     pub old: Option<&'a Object>,
@@ -70,6 +71,24 @@ impl Attributes<'_> {
     pub fn is(&self, group: &str, resource: &str) -> bool {
         // What differs most often, and in its length already, comes first: each plugin asks.
         self.resource.resource == resource && self.resource.group == group && self.subresource.is_empty()
+    }
+
+    /// The options as an object of the kind that the operation has, whatever the request's own verb: a patch is shown
+    /// `UpdateOptions`, and what creates by a patch or an update `CreateOptions`. Null where there are none.
+    pub fn shown_options(&self) -> Value {
+        let kind = match self.operation {
+            Operation::Create => "CreateOptions",
+            Operation::Update => "UpdateOptions",
+            Operation::Delete => "DeleteOptions",
+            Operation::Connect => return Value::Null,
+        };
+        let Some(fields) = self.options.as_object() else { return Value::Null };
+        let mut shown = Map::from_iter([
+            ("kind".to_owned(), Value::from(kind)),
+            ("apiVersion".to_owned(), Value::from("meta.k8s.io/v1")),
+        ]);
+        shown.extend(fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Value::Object(shown)
     }
 
     /// The resource without its version.

@@ -136,6 +136,7 @@ impl Ask {
         let options = options::write(&self.query(), "CreateOptions")?;
         let decoded = decode::object(expected, format, &bytes)?;
         let mut object = decoded.check_fields(options.field_validation, &self.exchange.warnings, expected)?;
+        sampan_registry::settle_namespace(&self.row, &mut object, self.namespace()).map_err(Status::from)?;
         if let Some(ty) = &expected.ty {
             // Of what is made by a call its maker is told too, though nothing of it is stored.
             let now = time::rfc3339(self.env().now());

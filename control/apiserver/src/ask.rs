@@ -27,7 +27,6 @@ use sampan_api::{Record, Records, Status, UserInfo, WantRecords};
 use sampan_env::Env;
 use sampan_registry::options::{Caller, ListOptions};
 use sampan_registry::{Conversions, Registry, Resource, Selection};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// A request about a row of the table, its body apart.
@@ -89,19 +88,14 @@ impl Ask {
 
     /// The writer, as the registry wants to know it.
     pub fn caller<'a>(&'a self, options: &'a WriteOptions) -> Caller<'a> {
-        self.caller_of(&options.field_manager, options.dry_run, &options.shown)
-    }
-
-    /// `options`: the call's options as an object, for admission.
-    pub fn caller_of<'a>(&'a self, field_manager: &'a str, dry_run: bool, options: &'a Value) -> Caller<'a> {
         Caller {
             user: &self.user,
             verb: self.verb(),
             user_agent: self.user_agent(),
             request_id: &self.exchange.audit_id,
-            field_manager: manager_or_agent(field_manager, self.user_agent()),
-            dry_run,
-            options,
+            field_manager: manager_or_agent(&options.field_manager, self.user_agent()),
+            dry_run: options.dry_run,
+            options: &options.shown,
             admission: self,
             warnings: &self.exchange.warnings,
         }

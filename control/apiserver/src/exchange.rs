@@ -2,6 +2,7 @@
 
 use crate::flow::seats::Seat;
 use crate::ledger::{Charge, Payer};
+use crate::limits::REQUEST_TIMEOUT;
 use crate::line::Line;
 use crate::negotiate::Output;
 use crate::request_info::RequestInfo;
@@ -10,6 +11,7 @@ use sampan_api::UserInfo;
 use sampan_api::admission::{Annotations, Warnings};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Who a request is billed to.
 pub(crate) struct Bill {
@@ -33,6 +35,8 @@ pub struct Exchange {
     pub(crate) annotations: Annotations,
     /// The form of a refusal.
     pub refusals: Output,
+    /// Time in which it is answered, unless it is long by nature.
+    pub timeout: Duration,
     /// The connection it came over. `None`: the caller is in this process, and is neither counted in flight nor timed.
     pub line: Option<Arc<Line>>,
     bill: OnceLock<Bill>,
@@ -55,6 +59,7 @@ impl Exchange {
             warnings: Warnings::default(),
             annotations: Annotations::default(),
             refusals,
+            timeout: REQUEST_TIMEOUT,
             line,
             bill: OnceLock::new(),
             seat: OnceLock::new(),

@@ -16,6 +16,8 @@ pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 pub const SERVED: [&str; 3] = [JSON, YAML, PROTOBUF];
 /// Media types of a kind that the schema does not know: it has no protobuf form.
 pub const SERVED_WITHOUT_SCHEMA: [&str; 2] = [JSON, YAML];
+/// Media type of what server-side apply is told.
+pub(crate) const APPLY_PATCH: &str = "application/apply-patch+yaml";
 const STREAMS: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 
 /// An encoding.

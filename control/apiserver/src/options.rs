@@ -29,7 +29,7 @@ pub struct WriteOptions {
     pub field_manager: String,
     /// What is done about fields that the kind does not have; `Warn` when it was not given.
     pub field_validation: FieldValidation,
-    /// `CreateOptions`, `UpdateOptions` or `PatchOptions` as an object.
+    /// The fields of the options as they came, as admission is shown them.
     pub shown: Value,
 }
 
@@ -99,9 +99,8 @@ pub fn get(query: &Query<'_>) -> GetOptions {
 /// The options of a create (`CreateOptions`), update (`UpdateOptions`) or patch that is no apply (`PatchOptions`).
 pub fn write(query: &Query<'_>, kind: &str) -> Result<WriteOptions, Status> {
     let mut errors = FieldErrors::new();
-    let mut options = read_write(query, &mut errors);
+    let options = read_write(query, &mut errors);
     invalid(kind, &errors)?;
-    options.shown = shown(kind, &options);
     Ok(options)
 }
 
@@ -116,9 +115,8 @@ pub fn patch(query: &Query<'_>, apply: bool) -> Result<PatchOptions, Status> {
     } else if force.is_some() {
         errors.push(FieldError::forbidden(&Path::new("force"), "may not be specified for non-apply patch"));
     }
-    let mut write = read_write(query, &mut errors);
+    let write = read_write(query, &mut errors);
     invalid("PatchOptions", &errors)?;
-    write.shown = shown("PatchOptions", &write);
     Ok(PatchOptions { write, force: force.unwrap_or(false) })
 }
 
@@ -135,7 +133,8 @@ fn read_write(query: &Query<'_>, errors: &mut FieldErrors) -> WriteOptions {
         errors.push(FieldError::invalid(&path, manager, text));
     }
     let dry_run = dry_run(query.all("dryRun"), errors);
-    let field_validation = match query.get("fieldValidation").unwrap_or("") {
+    let validation = query.get("fieldValidation").unwrap_or("");
+    let field_validation = match validation {
         "" | "Warn" => FieldValidation::Warn,
         "Ignore" => FieldValidation::Ignore,
         "Strict" => FieldValidation::Strict,
@@ -145,21 +144,16 @@ fn read_write(query: &Query<'_>, errors: &mut FieldErrors) -> WriteOptions {
             FieldValidation::Warn
         }
     };
-    WriteOptions { dry_run, field_manager: manager.to_owned(), field_validation, shown: Value::Null }
-}
-
-/// The options as admission is shown them.
-fn shown(kind: &str, options: &WriteOptions) -> Value {
-    let mut map = serde_json::Map::new();
-    map.insert("apiVersion".into(), "meta.k8s.io/v1".into());
-    map.insert("kind".into(), kind.into());
-    if options.dry_run {
-        map.insert("dryRun".into(), ["All"].as_slice().into());
+    let mut shown = serde_json::Map::new();
+    if dry_run {
+        shown.insert("dryRun".into(), query.all("dryRun").collect::<Vec<_>>().into());
     }
-    if !options.field_manager.is_empty() {
-        map.insert("fieldManager".into(), options.field_manager.as_str().into());
+    for (name, value) in [("fieldManager", manager), ("fieldValidation", validation)] {
+        if !value.is_empty() {
+            shown.insert(name.into(), value.into());
+        }
     }
-    Value::Object(map)
+    WriteOptions { dry_run, field_manager: manager.to_owned(), field_validation, shown: Value::Object(shown) }
 }
 
 fn dry_run<'a>(values: impl Iterator<Item = &'a str>, errors: &mut FieldErrors) -> bool {
@@ -170,15 +164,23 @@ fn dry_run<'a>(values: impl Iterator<Item = &'a str>, errors: &mut FieldErrors) 
     !values.is_empty()
 }
 
-/// The options of a DELETE: out of its body where there is one, else out of the query. Also whether it is a dry run.
-pub fn delete(query: &Query<'_>, headers: &HeaderMap, body: &[u8]) -> Result<(DeleteOptions, bool), Status> {
+/// The fields of `DeleteOptions` that are acted on, and shown to admission.
+const DELETE_FIELDS: [&str; 5] =
+    ["gracePeriodSeconds", "preconditions", "orphanDependents", "propagationPolicy", "dryRun"];
+
+/// The options of a DELETE: out of its body where there is one, else out of the query. Also those that it has as a write.
+pub fn delete(query: &Query<'_>, headers: &HeaderMap, body: &[u8]) -> Result<(DeleteOptions, WriteOptions), Status> {
     let value = match body {
         b"" => delete_of_query(query)?,
         // Go decodes it into options that say nothing.
         b"null" => delete_of_body(headers, b"{}")?,
         said => delete_of_body(headers, said)?,
     };
-    read_delete(&value)
+    let (options, dry_run) = read_delete(&value)?;
+    let fields = value.as_object().into_iter().flatten();
+    let shown = fields.filter(|(name, value)| DELETE_FIELDS.contains(&name.as_str()) && !value.is_null());
+    let shown = Value::Object(shown.map(|(name, value)| (name.clone(), value.clone())).collect());
+    Ok((options, WriteOptions { dry_run, shown, ..WriteOptions::default() }))
 }
 
 /// `DeleteOptions` as a value tree, checked and read.
@@ -309,9 +311,9 @@ mod tests {
     #[test]
     fn delete_options_come_from_the_body_or_the_query() {
         let from_query = |query: &str| delete(&Query::parse(Some(query)), &HeaderMap::new(), b"");
-        let (options, dry) = from_query("gracePeriodSeconds=5&propagationPolicy=Orphan&dryRun=All").expect("valid");
+        let (options, write) = from_query("gracePeriodSeconds=5&propagationPolicy=Orphan&dryRun=All").expect("valid");
         assert_eq!(
-            (options.grace_period_seconds, options.propagation, dry),
+            (options.grace_period_seconds, options.propagation, write.dry_run),
             (Some(5), Some(Propagation::Orphan), true)
         );
         assert_eq!(

@@ -130,7 +130,7 @@ fn discovered(core: &Core, documents: &Documents, parts: &Parts, path: &str) -> 
 }
 
 fn metrics(core: &Core) -> Response<Body> {
-    respond::bytes(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", core.metrics.text())
+    respond::bytes(200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", core.metrics.text())
 }
 
 fn index(core: &Core, prefixes: &[String], output: Output) -> Response<Body> {

@@ -3,17 +3,36 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::HeaderMap;
+use sampan_api::admission::Warnings;
 use sampan_api::user::UserInfo;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
-/// The far end of one connection: the certificates that it showed (DER, its own first; verified against the server's
-/// client CA by the handshake), and who that makes it, found out once a connection.
+/// What the certificates of a connection come to.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    /// `None`: they name nobody.
+    pub(crate) user: Option<Arc<UserInfo>>,
+    /// When one of them ends.
+    pub(crate) until: SystemTime,
+}
+
+/// The far end of one connection: the certificates that it showed (DER, its own first), of which the handshake has proved
+/// that the key is the client's and nothing else, and what they come to, found out once a connection.
 #[derive(Debug, Default)]
 pub struct Peer {
     /// Its certificates.
     pub certificates: Vec<Bytes>,
-    /// Filled by the first authenticator that reads the certificates; later requests of the connection take it from here.
-    pub identity: OnceLock<Arc<UserInfo>>,
+    /// Filled by the authenticator that verifies the certificates, or why they do not hold; later requests of the connection
+    /// take it from here.
+    pub(crate) verified: OnceLock<Result<Verified, String>>,
+}
+
+impl Peer {
+    /// One that showed these certificates.
+    pub fn showing(certificates: Vec<Bytes>) -> Self {
+        Self { certificates, verified: OnceLock::new() }
+    }
 }
 
 /// The credentials that a request shows.
@@ -21,15 +40,29 @@ pub struct Peer {
 pub struct Credentials<'a> {
     pub headers: &'a HeaderMap,
     pub peer: &'a Peer,
+    /// What the client is told about them beside the answer.
+    pub warnings: &'a Warnings,
 }
 
 impl<'a> Credentials<'a> {
-    /// The token of `Authorization: Bearer TOKEN`. `None` when there is no such header, or it is of another scheme.
+    /// The token of `Authorization: Bearer TOKEN`: what stands between the first space and the next one. `None` when there is
+    /// no such header, it is of another scheme, or nothing stands there.
     pub fn bearer_token(&self) -> Option<&'a str> {
+        self.bearer().map(|(token, _)| token).filter(|token| !token.is_empty())
+    }
+
+    /// Whether a second space stands where the token should begin, so that there is none.
+    pub fn has_spaced_token(&self) -> bool {
+        matches!(self.bearer(), Some(("", Some(_))))
+    }
+
+    /// The word after `Bearer`, and what follows it.
+    fn bearer(&self) -> Option<(&'a str, Option<&'a str>)> {
         let value = self.headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, token) = value.split_once(' ')?;
-        let token = token.trim();
-        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+        let mut words = value.trim().splitn(3, ' ');
+        let scheme = words.next()?;
+        let token = words.next()?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| (token, words.next()))
     }
 }
 
@@ -54,6 +87,8 @@ pub struct Authenticated {
     pub user: Arc<UserInfo>,
     /// Those of the audiences.
     pub audiences: Vec<String>,
+    /// What who shows the token is to be told about it.
+    pub warning: Option<&'static str>,
 }
 
 /// Tells whose a bearer token is. `Ok(None)`: it is of no form that this authenticator knows; `Err`: it is, and it does

@@ -63,7 +63,7 @@ impl TokenAuthenticator for BootstrapTokens {
     ) -> BoxFuture<'a, Result<Option<Authenticated>, Refused>> {
         let found = self.find(token).and_then(|user| {
             let audiences = for_own(audiences, &self.audiences)?;
-            Some(Authenticated { user, audiences })
+            Some(Authenticated { user, audiences, warning: None })
         });
         std::future::ready(Ok(found)).boxed()
     }

@@ -1,6 +1,7 @@
 //! The cluster's own certificates: a CA made on the first start, the administrator's client certificate, the key that
 //! will sign ServiceAccount tokens, and a server certificate made anew at each start.
 
+use crate::certificates::ClientAuthorities;
 use crate::limits::{CA_VALIDITY_YEARS, CERTIFICATE_RENEWAL_DAYS, CERTIFICATE_VALIDITY_YEARS};
 use crate::service_account::{PublicKey, SigningKey};
 use rcgen::{
@@ -141,7 +142,25 @@ impl Pki {
     /// The server's TLS: a certificate for `names` and `addresses`, and client certificates of this CA, if shown. Which
     /// protocols are spoken over it is the listener's to say.
     pub fn server_config(&self, names: &[&str], addresses: &[IpAddr]) -> Result<rustls::ServerConfig, PkiError> {
-        self.server_config_with(None, None, names, addresses)
+        self.server_config_with(None, &self.client_authorities(None)?, names, addresses)
+    }
+
+    /// The authorities of clients' certificates: this one, and those of a file that others made.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no certificate.
+    pub fn client_authorities(&self, more: Option<&Path>) -> Result<ClientAuthorities, PkiError> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate(&self.ca.certificate_pem)?)?;
+        for authority in more.map(certificates_of).transpose()?.unwrap_or_default() {
+            roots.add(authority)?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(ClientAuthorities::new(verifier))
     }
 
     fn server_leaf(&self, names: &[&str], addresses: &[IpAddr]) -> Result<KeyedCertificate, PkiError> {
@@ -153,58 +172,38 @@ impl Pki {
         self.leaf("sampan-apiserver", None, subjects, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// As [`Pki::server_config`], with a certificate, its chain and its key out of files that others made; `client_ca`:
-    /// authorities of clients' certificates beside this one. `None`: the cluster's own certificate, as there.
+    /// As [`Pki::server_config`], with a certificate, its chain and its key out of files that others made; `clients`: the
+    /// authorities of which clients are asked for certificates. `None`: the cluster's own certificate, as there.
     ///
     /// # Errors
     /// A file cannot be read, or holds no certificate or key.
     pub fn server_config_with(
         &self,
         pair: Option<&(PathBuf, PathBuf)>,
-        client_ca: Option<&Path>,
+        clients: &ClientAuthorities,
         names: &[&str],
         addresses: &[IpAddr],
     ) -> Result<rustls::ServerConfig, PkiError> {
-        let damaged = |path: &Path, problem: String| PkiError::Damaged { path: path.to_owned(), problem };
-        let read = |path: &Path| std::fs::read(path).map_err(|error| PkiError::File { path: path.to_owned(), error });
-        let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>, PkiError> {
-            let pem = read(path)?;
-            let all = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-            match all.map_err(|error| damaged(path, error.to_string()))? {
-                none if none.is_empty() => Err(damaged(path, "it holds no certificate".into())),
-                all => Ok(all),
-            }
-        };
-        let more = client_ca.map(certificates).transpose()?.unwrap_or_default();
         if let Some((certificate, key)) = pair {
-            let der = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| damaged(key, error.to_string()))?;
-            return self.server_config_of(certificates(certificate)?, der, more);
+            let der = PrivateKeyDer::from_pem_slice(&read_file(key)?);
+            let der = der.map_err(|error| PkiError::Damaged { path: key.clone(), problem: error.to_string() })?;
+            return Self::server_config_of(certificates_of(certificate)?, der, clients);
         }
         let server = self.server_leaf(names, addresses)?;
         let key = KeyPair::from_pem(&server.key_pem)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        self.server_config_of(vec![self.certificate(&server.certificate_pem)?], key, more)
+        Self::server_config_of(vec![self.certificate(&server.certificate_pem)?], key, clients)
     }
 
     fn server_config_of(
-        &self,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-        more_authorities: Vec<CertificateDer<'static>>,
+        clients: &ClientAuthorities,
     ) -> Result<rustls::ServerConfig, PkiError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.certificate(&self.ca.certificate_pem)?)?;
-        for authority in more_authorities {
-            roots.add(authority)?;
-        }
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .allow_unauthenticated()
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(clients.handshake())
             .with_single_cert(chain, key)?;
         Ok(config)
     }
@@ -224,6 +223,21 @@ impl Pki {
             return false;
         };
         leaf.issuer() == ca.subject() && leaf.validity().not_after.timestamp() - now > CERTIFICATE_RENEWAL_DAYS * 86_400
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, PkiError> {
+    std::fs::read(path).map_err(|error| PkiError::File { path: path.to_owned(), error })
+}
+
+/// The certificates of a file (PEM), one at least.
+fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+    let damaged = |problem: String| PkiError::Damaged { path: path.to_owned(), problem };
+    let pem = read_file(path)?;
+    let all = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    match all.map_err(|error| damaged(error.to_string()))? {
+        none if none.is_empty() => Err(damaged("it holds no certificate".into())),
+        all => Ok(all),
     }
 }
 
@@ -419,7 +433,7 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
         let der = first.certificate(&first.admin.certificate_pem).expect("PEM");
-        let admin = identity(&der).expect("an identity");
+        let admin = identity(&der).expect("readable").expect("an identity");
         assert_eq!((admin.name.as_str(), admin.in_group("system:masters")), ("sampan-admin", true));
         first.server_config(&["localhost"], &["127.0.0.1".parse().expect("an address")]).expect("TLS");
     }

@@ -380,7 +380,7 @@ mod tests {
             let made = pki.sign(asked.as_bytes(), &wanted, hour, now).expect("signed");
             let (_, block) = parse_x509_pem(made.as_bytes()).expect("PEM");
             let certificate = block.parse_x509().expect("a certificate");
-            let user = identity(&block.contents).expect("an identity");
+            let user = identity(&block.contents).expect("readable").expect("an identity");
             assert!(user.name == "system:node:n1" && user.in_group("system:nodes"));
             let usage = certificate.key_usage().expect("one").expect("key usages").value;
             assert!(usage.digital_signature() && usage.key_encipherment() && usage.decipher_only());

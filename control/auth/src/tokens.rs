@@ -43,6 +43,7 @@ impl StaticTokens {
         Self::parse(&std::fs::read_to_string(path).map_err(read)?)
     }
 
+    /// Reads the lines. Of a token that stands in several the last one counts, and lines without one are passed over.
     pub fn parse(text: &str) -> Result<Self, TokenFileError> {
         let mut users = HashMap::new();
         for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -51,15 +52,22 @@ impl StaticTokens {
             let (Some(token), Some(name), Some(uid)) = (parts.next(), parts.next(), parts.next()) else {
                 return Err(problem("it has fewer than three columns"));
             };
-            if token.is_empty() || name.is_empty() {
-                return Err(problem("the token or the user is empty"));
+            if token.is_empty() {
+                tracing::warn!(line = i + 1, "a line of the token file has no token, and is passed over");
+                continue;
+            }
+            if name.is_empty() {
+                return Err(problem("the user is empty"));
             }
             let groups = parts.next().unwrap_or_default().trim_matches('"');
             let groups = groups.split(',').map(str::trim).filter(|group| !group.is_empty());
             let mut user = UserInfo::new(name, groups);
             uid.clone_into(&mut user.uid);
             if users.insert(token.to_owned(), Arc::new(user)).is_some() {
-                return Err(problem("the token is already that of another line"));
+                tracing::warn!(
+                    line = i + 1,
+                    "a token of the token file is that of an earlier line too: the last one counts"
+                );
             }
         }
         Ok(Self { users, audiences: Vec::new() })
@@ -84,7 +92,7 @@ impl TokenAuthenticator for StaticTokens {
     ) -> BoxFuture<'a, Result<Option<Authenticated>, Refused>> {
         let found = self.users.get(token).cloned().and_then(|user| {
             let audiences = for_own(audiences, &self.audiences)?;
-            Some(Authenticated { user, audiences })
+            Some(Authenticated { user, audiences, warning: None })
         });
         std::future::ready(Ok(found)).boxed()
     }
@@ -105,7 +113,8 @@ mod tests {
             assert!(error.contains(part), "{error}");
         };
         check("abc,alice", "line 1");
-        check("a,b,c\na,b,c", "line 2");
-        check(",b,c", "empty");
+        check("a,b,c\na,,c", "line 2");
+        let tokens = StaticTokens::parse("abc,alice,1\n,nobody,2\nabc,bob,3\n").expect("valid");
+        assert_eq!((tokens.users.len(), tokens.users["abc"].name.as_str()), (1, "bob"));
     }
 }

@@ -28,6 +28,10 @@ impl Authenticator for Authenticators {
     }
 }
 
+/// Said of a header in which two spaces stand before the token (k8s.io/apiserver's bearertoken.go).
+const SPACED_TOKEN: &str =
+    "the provided Authorization header contains extra space before the bearer token, and is ignored";
+
 /// Several authenticators of tokens as one, which reads the token of `Authorization: Bearer TOKEN`.
 pub struct BearerTokens {
     authenticators: Vec<Arc<dyn TokenAuthenticator>>,
@@ -69,8 +73,17 @@ impl Authenticator for BearerTokens {
         credentials: Credentials<'a>,
     ) -> BoxFuture<'a, Result<Option<Arc<UserInfo>>, Refused>> {
         async move {
-            let Some(token) = credentials.bearer_token() else { return Ok(None) };
-            self.review(token, &[]).await.map(|authenticated| Some(authenticated.user))
+            let Some(token) = credentials.bearer_token() else {
+                if credentials.has_spaced_token() {
+                    credentials.warnings.add(SPACED_TOKEN);
+                }
+                return Ok(None);
+            };
+            let Authenticated { user, warning, .. } = self.review(token, &[]).await?;
+            if let Some(warning) = warning {
+                credentials.warnings.add(warning);
+            }
+            Ok(Some(user))
         }
         .boxed()
     }

@@ -23,6 +23,7 @@ mod params;
 mod proxy;
 mod queue;
 mod remote;
+mod roots;
 mod service;
 #[cfg(test)]
 mod testing;

@@ -89,3 +89,7 @@ pub const WEBHOOK_REFUSAL_MAX: usize = 64 * 1024;
 pub const AGGREGATED_SERVERS_MAX: usize = 256;
 /// Webhooks whose connections are kept.
 pub const WEBHOOKS_MAX: usize = 256;
+/// Largest file of the system's authorities that is read, bytes: those of common systems have a quarter of a MiB.
+pub const ROOTS_FILE_MAX: u64 = 4 * 1024 * 1024;
+/// Files looked at for the system's authorities where they are in folders.
+pub const ROOTS_FILES_MAX: usize = 2_000;

@@ -1,7 +1,7 @@
 //! The address of a remote server, the client's credentials, and the TLS configuration that follows.
 
 use crate::error::Error;
-use crate::{Result, limits};
+use crate::{Result, limits, roots};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
@@ -20,6 +20,8 @@ use x509_parser::prelude::FromDer;
 pub enum CertificateAuthority {
     /// One or more certificates.
     Pem(Vec<u8>),
+    /// Those that the host's system trusts.
+    System,
     /// Anyone: the connection is encrypted and nothing else.
     Insecure,
 }
@@ -82,6 +84,10 @@ pub(crate) fn client_config(ca: &CertificateAuthority, credentials: &Credentials
             let verifier = Trusting::new(certificates(pem, "certificate authority")?, &provider)?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
+        CertificateAuthority::System => {
+            let verifier = Trusting::system(&provider)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
         CertificateAuthority::Insecure => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyone(provider)))
         }
@@ -135,9 +141,23 @@ impl Trusting {
         for certificate in &bundle {
             roots.add(certificate.clone()).map_err(|error| wrong(&error))?;
         }
+        Self::of(roots, bundle, provider)
+    }
+
+    /// Those of the system. What of them cannot be an authority is passed over.
+    fn system(provider: &Arc<CryptoProvider>) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(roots::of_system().iter().cloned());
+        if roots.is_empty() {
+            return Err(Error::Config("certificate authority: this system has none that it trusts".to_owned()));
+        }
+        Self::of(roots, Vec::new(), provider)
+    }
+
+    fn of(roots: RootCertStore, bundle: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Result<Self> {
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .build()
-            .map_err(|error| wrong(&error))?;
+            .map_err(|error| Error::Config(format!("certificate authority: {error}")))?;
         Ok(Self { authorities, bundle })
     }
 }

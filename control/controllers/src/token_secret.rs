@@ -2,11 +2,14 @@
 //! those whose account is gone (pkg/controller/serviceaccount/tokens_controller.go).
 
 use crate::{Context, Error, SecretToken, limits, owner};
+use parking_lot::Mutex;
 use sampan_api::k8s::ByteString;
-use sampan_api::k8s::api::core::v1::{Secret, ServiceAccount};
+use sampan_api::k8s::api::core::v1::{ObjectReference, Secret, ServiceAccount};
 use sampan_api::{RecordKey, UserInfo};
 use sampan_client::{Client, DeleteParams, InformerSpec, Lister};
 use sampan_reconcile::{Reconcile, Requeue, Runtime};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The type of Secrets that hold a token.
 pub const TYPE: &str = "kubernetes.io/service-account-token";
@@ -29,6 +32,16 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     });
     let mut runtime: Runtime = Runtime::new("serviceaccount-token", env, tasks);
     runtime.watch(&secrets);
+    let gone = Arc::new(Gone::default());
+    let (note, queue) = (gone.clone(), runtime.queue().clone());
+    runtime.watch_with(&secrets, move |secret, last| {
+        let object = secret.object();
+        if let Some(name) = object.annotation(ACCOUNT_NAME).filter(|_| last) {
+            let uid = object.annotation(ACCOUNT_UID).unwrap_or_default();
+            note.lock().insert(secret.key.clone(), Named { name: name.to_owned(), uid: uid.to_owned() });
+            queue.add(secret.key.clone());
+        }
+    });
     let (queue, of_account) = (runtime.queue().clone(), secrets.store().clone());
     runtime.watch_with(&accounts, move |account, _| {
         let account = format!("{}/{}", account.key.namespace, account.key.name);
@@ -39,6 +52,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     let reconciler = TokenSecrets {
         accounts: accounts.lister(),
         secrets: secrets.lister(),
+        gone,
         // As in Kubernetes, the controllers' own identity: it alone may write the accounts that all others are.
         client: context
             .client(UserInfo::new("system:kube-controller-manager", Vec::<String>::new()), "tokens-controller")?,
@@ -96,23 +110,66 @@ pub fn plan(
     Ok(Action::Update(Box::new(filled)))
 }
 
+/// An account as a Secret names it.
+#[derive(Clone, Debug)]
+struct Named {
+    name: String,
+    /// May be empty.
+    uid: String,
+}
+
+/// Secrets that are gone, until their accounts name them no more: as many as there are keys in the queue.
+type Gone = Mutex<BTreeMap<RecordKey, Named>>;
+
+/// The account without a Secret among those that it names; `None`: it is another one, or does not name it.
+fn without(account: &ServiceAccount, of: &Named, secret: &str) -> Option<ServiceAccount> {
+    if !of.uid.is_empty() && of.uid != owner::uid(&account.metadata) {
+        return None;
+    }
+    let names = |one: &ObjectReference| one.name.as_deref() == Some(secret);
+    let mut left = account.clone();
+    let secrets = left.secrets.as_mut().filter(|secrets| secrets.iter().any(names))?;
+    secrets.retain(|one| !names(one));
+    Some(left)
+}
+
 struct TokenSecrets {
     accounts: Lister<ServiceAccount>,
     secrets: Lister<Secret>,
+    gone: Arc<Gone>,
     client: Client,
     ca_pem: String,
     token: SecretToken,
 }
 
+impl TokenSecrets {
+    /// Takes a Secret that is gone out of the list of its account.
+    async fn forget(&self, key: &RecordKey) -> Result<Requeue, Error> {
+        let Some(of) = self.gone.lock().get(key).cloned() else { return Ok(Requeue::Never) };
+        let api = self.client.namespaced::<ServiceAccount>(&key.namespace);
+        let account = api.get_opt(&of.name).await?;
+        if let Some(left) = account.and_then(|account| without(&account, &of, &key.name)) {
+            match api.update(&of.name, &left).await {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        self.gone.lock().remove(key);
+        Ok(Requeue::Never)
+    }
+}
+
 impl Reconcile for TokenSecrets {
     async fn reconcile(&self, key: &RecordKey) -> Result<Requeue, Error> {
-        let Some(secret) = self.secrets.get(&key.namespace, &key.name) else { return Ok(Requeue::Never) };
+        let Some(secret) = self.secrets.get(&key.namespace, &key.name) else { return self.forget(key).await };
+        // One of the same name is there again, and what names the one means the other.
+        self.gone.lock().remove(key);
         let account = secret.metadata.annotations.as_ref().and_then(|all| all.get(ACCOUNT_NAME));
         let Some(name) = account.filter(|name| !name.is_empty()) else { return Ok(Requeue::Never) };
         // Before a Secret is deleted, the server itself is asked: the copy may not have heard of the account yet.
         let account = match self.accounts.get(&key.namespace, name) {
             Some(account) => Some(account),
-            None => self.client.namespaced(&key.namespace).get_opt(name).await?.map(std::sync::Arc::new),
+            None => self.client.namespaced(&key.namespace).get_opt(name).await?.map(Arc::new),
         };
         let token = |uid: &str| (self.token)(&key.namespace, name, uid, &key.name);
         let action = plan(&secret, account.as_deref(), &self.ca_pem, token);
@@ -134,6 +191,23 @@ impl Reconcile for TokenSecrets {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    #[test]
+    fn an_account_names_no_secret_that_is_gone() {
+        let account: ServiceAccount = serde_json::from_value(json!({
+            "metadata": {"name": "bot", "uid": "1"}, "secrets": [{"name": "a"}, {"name": "b"}]}))
+        .expect("an account");
+        let check = |uid: &str, secret: &str, left: Option<&[&str]>| {
+            let found = without(&account, &Named { name: "bot".into(), uid: uid.into() }, secret);
+            let found = found.map(|account| account.secrets.unwrap_or_default());
+            let names = found.as_ref().map(|all| all.iter().filter_map(|one| one.name.as_deref()).collect::<Vec<_>>());
+            assert_eq!(names.as_deref(), left, "{uid} {secret}");
+        };
+        check("1", "a", Some(&["b"]));
+        check("", "b", Some(&["a"]));
+        check("2", "a", None);
+        check("1", "c", None);
+    }
 
     #[test]
     fn a_secret_is_filled_once_and_goes_with_its_account() {

@@ -13,7 +13,7 @@ use crate::read::parse_uint;
 use crate::registry::{Place, Registry, store_writer, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
-use crate::update::rules_in;
+use crate::update::{mutate, rules_in};
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Kinds, Operation};
 use sampan_api::meta::GroupVersionResource;
@@ -96,9 +96,6 @@ impl Registry {
         metadata::wipe_system_fields(object);
         metadata::settle_namespace(row, object, place.namespace)?;
         object.set_gvk(&row.gvk());
-        if let Some(warning) = metadata::dedup_owners(object) {
-            caller.warnings.add(warning);
-        }
         shapes::apply_defaults(row, object)?;
         if managers == Managers::Track {
             let now = time::rfc3339(self.now());
@@ -108,8 +105,7 @@ impl Registry {
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, self, place, &resource, &name);
-        let mutated = caller.admission.mutate(&attributes, object).await?;
-        Ok(shapes::settle_mutated(row, object, mutated)?)
+        mutate(caller, row, &attributes, object).await
     }
 
     /// The object has its name: prepared, validated, written.

@@ -32,12 +32,22 @@ pub struct Deleted {
 
 /// The write that a deletion makes of an object.
 enum Plan {
-    /// Deletion is under way already; nothing changes.
+    /// Deletion is under way already, and nobody is asked whether it may be; nothing changes.
     Pending,
+    /// Deletion is under way already, and finalizers hold the object; nothing changes.
+    Held,
     /// Delete it now.
     Now,
     /// Write the marks; then, where nothing holds it and no time is left, delete it.
     Mark { object: Box<Object>, then_delete: bool },
+}
+
+/// The name of what is deleted.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    name: &'a str,
+    /// As the request has it, and admission is told: `""` where it is about a collection.
+    asked: &'a str,
 }
 
 impl Registry {
@@ -50,20 +60,31 @@ impl Registry {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Deleted, Error> {
+        self.delete_as(caller, row, namespace, Named { name, asked: name }, options).await
+    }
+
+    async fn delete_as(
+        &self,
+        caller: &Caller<'_>,
+        row: &Resource,
+        namespace: &str,
+        named: Named<'_>,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, Error> {
         require_stored(row)?;
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
-        let key = place.key(name);
+        let key = place.key(named.name);
         warn(caller, row, options);
         self.catch_up().await?;
         for _ in 0..UPDATE_ATTEMPTS_MAX {
             let current =
-                self.inner.watch.get(&place.prefix, &key)?.ok_or_else(|| Error::not_found(place.row, name))?;
-            if let Some(deleted) = self.delete_round(caller, &place, &key, &current, options).await? {
+                self.inner.watch.get(&place.prefix, &key)?.ok_or_else(|| Error::not_found(place.row, named.name))?;
+            if let Some(deleted) = self.delete_round(caller, &place, &key, &current, named.asked, options).await? {
                 return Ok(deleted);
             }
         }
-        Err(Error::modified(place.row, name))
+        Err(Error::modified(place.row, named.name))
     }
 
     async fn delete_round(
@@ -72,36 +93,26 @@ impl Registry {
         place: &Place<'_>,
         key: &str,
         current: &Arc<Record>,
+        asked: &str,
         options: &DeleteOptions,
     ) -> Result<Option<Deleted>, Error> {
         check_preconditions(place.storage, current, options)?;
         let old = current.object();
         let served = self.serve(place.row, current.clone()).await?;
-        let old_served = (!Arc::ptr_eq(&served, current)).then(|| served.object());
-        let name: &str = &current.key.name;
-        let resource = place.row.gvr();
-        let attributes = Attributes {
-            operation: Operation::Delete,
-            resource: &resource,
-            subresource: "",
-            namespace: &current.key.namespace,
-            name,
-            user: caller.user,
-            dry_run: caller.dry_run,
-            options: caller.options,
-            old: Some(old_served.as_ref().unwrap_or(&old)),
-            warnings: caller.warnings,
-            kinds: self,
-            annotations: None,
-        };
-        caller.admission.validate(&attributes, None).await?;
+        let mut options = options.clone();
+        let plan = self.plan(caller, place, &old, &mut options);
+        if !matches!(plan, Plan::Pending) {
+            let old_served = (!Arc::ptr_eq(&served, current)).then(|| served.object());
+            let old_served = old_served.as_ref().unwrap_or(&old);
+            self.admit_deletion(caller, place, old_served, asked, options.grace_period_seconds).await?;
+        }
         let strategy = &*place.storage.strategy;
         let gone =
             |record: Arc<Record>| Deleted { record, gone: true, answer_object: strategy.returns_deleted_object() };
         let going = |record: Arc<Record>| Deleted { record, gone: false, answer_object: true };
         let writer = writer(caller);
-        match self.plan(caller, place, &old, options) {
-            Plan::Pending => Ok(Some(going(served))),
+        match plan {
+            Plan::Pending | Plan::Held => Ok(Some(going(served))),
             Plan::Now => {
                 if caller.dry_run {
                     return Ok(Some(gone(served)));
@@ -137,11 +148,38 @@ impl Registry {
         }
     }
 
-    fn plan(&self, caller: &Caller<'_>, place: &Place<'_>, old: &Object, options: &DeleteOptions) -> Plan {
+    /// Asks admission about a deletion that gives the object these seconds.
+    async fn admit_deletion(
+        &self,
+        caller: &Caller<'_>,
+        place: &Place<'_>,
+        old: &Object,
+        asked: &str,
+        seconds: Option<i64>,
+    ) -> Result<(), Error> {
+        let resource = place.row.gvr();
+        let attributes = Attributes {
+            operation: Operation::Delete,
+            resource: &resource,
+            subresource: "",
+            namespace: old.namespace(),
+            name: asked,
+            user: caller.user,
+            dry_run: caller.dry_run,
+            options: &with_grace(caller.options, seconds),
+            old: Some(old),
+            warnings: caller.warnings,
+            kinds: self,
+            annotations: None,
+        };
+        Ok(caller.admission.validate(&attributes, None).await?)
+    }
+
+    /// What is written, by options in which the time that is given comes to stand.
+    fn plan(&self, caller: &Caller<'_>, place: &Place<'_>, old: &Object, options: &mut DeleteOptions) -> Plan {
         let strategy = &*place.storage.strategy;
         let now = self.now();
         let ctx = self.context(caller, now, "", place.namespace);
-        let mut options = options.clone();
         // Go treats a negative time as one second.
         options.grace_period_seconds =
             options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
@@ -150,7 +188,7 @@ impl Registry {
             if old.deletion_timestamp().is_some() {
                 return Plan::Pending;
             }
-            set_finalizers(place.storage, &mut object, &options);
+            set_finalizers(place.storage, &mut object, options);
             object.set_meta("deletionTimestamp", time::rfc3339(now));
             // Whoever waits for others knows no grace.
             object.metadata_mut().remove("deletionGracePeriodSeconds");
@@ -176,20 +214,21 @@ impl Registry {
                     _ => return Plan::Pending,
                 }
             }
-        } else if let Some(seconds) = strategy.graceful_deletion(&ctx, old, &options) {
+        } else if let Some(seconds) = strategy.graceful_deletion(&ctx, old, options) {
             let seconds = seconds.max(0);
+            options.grace_period_seconds = Some(seconds);
             object.set_meta("deletionTimestamp", time::rfc3339(Seconds::new(seconds).after(now)));
             object.set_meta("deletionGracePeriodSeconds", seconds);
             count_deletion(&mut object);
             strategy.prepare_for_deletion(&ctx, &mut object);
             graceful = Some(seconds);
         }
-        let changed = set_finalizers(place.storage, &mut object, &options);
+        let changed = set_finalizers(place.storage, &mut object, options);
         let held = object.finalizers().next().is_some();
         match graceful {
             Some(seconds) => Plan::Mark { object: Box::new(object), then_delete: seconds == 0 && !held },
             None if !held => Plan::Now,
-            None if old.deletion_timestamp().is_some() && !changed => Plan::Pending,
+            None if old.deletion_timestamp().is_some() && !changed => Plan::Held,
             None => {
                 if old.deletion_timestamp().is_none() {
                     object.set_meta("deletionTimestamp", time::rfc3339(now));
@@ -215,13 +254,23 @@ impl Registry {
         warn(caller, row, options);
         let found = self.list(row, namespace, list).await?;
         for record in &found.items {
-            match self.delete(caller, row, &record.key.namespace, &record.key.name, options).await {
+            let named = Named { name: &record.key.name, asked: "" };
+            match self.delete_as(caller, row, &record.key.namespace, named, options).await {
                 Ok(_) | Err(Error::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(found)
     }
+}
+
+/// The options as admission is shown them: with the time that the object is given.
+fn with_grace(options: &Value, seconds: Option<i64>) -> Value {
+    let mut options = options.clone();
+    if let (Some(fields), Some(seconds)) = (options.as_object_mut(), seconds) {
+        fields.insert("gracePeriodSeconds".to_owned(), seconds.into());
+    }
+    options
 }
 
 /// Tells what becomes of the dependents where the options do not say it.

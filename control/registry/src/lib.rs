@@ -65,10 +65,10 @@ pub use conversion::{Conversion, Conversions};
 pub use delete::Deleted;
 pub use error::Error;
 pub use log::{Change, Changes, Span};
-pub use metadata::{check_name, settle_namespace};
+pub use metadata::{OwnersFrom, check_name, dedup_owners, settle_namespace};
 pub use options::{
-    Caller, CreateValidation, Creation, DeleteOptions, GetOptions, HistoryRight, ListOptions, Managers, OfferedRight,
-    Past, Propagation, UpdateOptions,
+    Caller, CreateValidation, Creation, DeleteOptions, Face, FaceManagers, GetOptions, HistoryRight, ListOptions,
+    Managers, OfferedRight, Past, Propagation, UpdateOptions,
 };
 pub use read::List;
 pub use registry::{Config, Registry};

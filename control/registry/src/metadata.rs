@@ -4,6 +4,7 @@
 use crate::error::Error;
 use crate::limits::CONTROLLER_ERRORS_MAX;
 use crate::resource::Resource;
+use sampan_api::admission::Warnings;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
 use sampan_api::limits::{ANNOTATIONS_MAX, FIELD_MANAGER_MAX};
 use sampan_api::names;
@@ -93,8 +94,33 @@ fn timeless(entry: &Value) -> Vec<(&String, &Value)> {
     entry.as_object().into_iter().flatten().filter(|(name, _)| *name != "time").collect()
 }
 
-/// Leaves one owner reference a UID, and says which were repeated.
-pub(crate) fn dedup_owners(object: &mut Object) -> Option<String> {
+/// When owner references are looked through for repeated ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnersFrom {
+    /// As the request has them.
+    Request,
+    /// Once admission has changed the object, and what a patch makes.
+    Admission,
+}
+
+/// Leaves one of owner references that are equal, and warns of those that were repeated.
+pub fn dedup_owners(object: &mut Object, from: OwnersFrom, warnings: &Warnings) {
+    if let Some(repeated) = take_repeated(object) {
+        let when = match from {
+            OwnersFrom::Request => "",
+            OwnersFrom::Admission => " after mutating admission happens",
+        };
+        warnings.add(format!(
+            ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and \
+             may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {repeated}"
+        ));
+    }
+}
+
+/// Takes repeated owner references out; the answer is their UIDs.
+fn take_repeated(object: &mut Object) -> Option<String> {
+    // Most objects have one owner or none: nothing is touched.
+    object.metadata().get("ownerReferences")?.as_array().filter(|list| list.len() > 1)?;
     let list = object.metadata_mut().get_mut("ownerReferences")?.as_array_mut()?;
     let mut kept: Vec<Value> = Vec::with_capacity(list.len());
     let (mut seen, mut repeated) = (HashSet::new(), Vec::new());
@@ -107,13 +133,7 @@ pub(crate) fn dedup_owners(object: &mut Object) -> Option<String> {
         }
     }
     *list = kept;
-    (!repeated.is_empty()).then(|| {
-        format!(
-            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may \
-             reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
-            repeated.join(", ")
-        )
-    })
+    (!repeated.is_empty()).then(|| repeated.join(", "))
 }
 
 /// Everything wrong with the metadata of a new object (ValidateObjectMeta).
@@ -532,7 +552,7 @@ mod tests {
         let finalizers: Vec<String> = (0..LONG).map(|n| format!("example.com/{n}")).collect();
         let mut new =
             object(json!({"name": "a", "namespace": "b", "ownerReferences": owners, "finalizers": finalizers}));
-        dedup_owners(&mut new).expect("half of them are repeated");
+        take_repeated(&mut new).expect("half of them are repeated");
         assert_eq!(new.metadata()["ownerReferences"].as_array().map(Vec::len), Some(LONG));
         let mut old = new.clone();
         old.set_meta("deletionTimestamp", "d");

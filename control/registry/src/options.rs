@@ -3,6 +3,7 @@
 use crate::conversion::Conversions;
 use async_trait::async_trait;
 use sampan_api::admission::{Admission, Warnings};
+use sampan_api::object::Object;
 use sampan_api::selector::{FieldSelector, LabelSelector};
 use sampan_api::status::Status;
 use sampan_api::user::UserInfo;
@@ -21,7 +22,7 @@ pub struct Caller<'a> {
     pub field_manager: &'a str,
     /// `dryRun=All`: everything but the write.
     pub dry_run: bool,
-    /// The call's options as an object (`metav1.CreateOptions`, ...), for admission; null where there are none.
+    /// The fields of the call's options (`metav1.CreateOptions`, ...), for admission; null where there are none.
     pub options: &'a serde_json::Value,
     pub admission: &'a dyn Admission,
     /// Warnings are left here for the response's headers.
@@ -130,6 +131,26 @@ pub struct UpdateOptions<'a> {
     pub managers: Managers,
     /// Those that the transform asks for, where it needs objects in other versions.
     pub conversions: Option<&'a Conversions>,
+    /// Of a subresource with a kind of its own that writes through the object: the transform then makes one of that kind.
+    pub face: Option<&'a dyn Face>,
+}
+
+/// An object as a subresource with a kind of its own has it, which is what admission is shown of a write to it.
+pub trait Face: Send + Sync {
+    /// The object as the subresource has it. `managers`: with who owns its fields.
+    fn of(&self, object: &Object, managers: FaceManagers) -> Object;
+    /// The object with what was written to its face.
+    ///
+    /// # Errors
+    /// 422, where the face is invalid.
+    fn write(&self, current: &Object, face: &Object) -> Result<Object, Status>;
+}
+
+/// Whether a face shows who owns its fields: what a write starts from does, what validation is shown does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaceManagers {
+    Shown,
+    Left,
 }
 
 /// Whether an update of what is absent creates it, by the check of the creation.

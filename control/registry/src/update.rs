@@ -5,15 +5,15 @@ use crate::charge::Admitted;
 use crate::encode::Revisions;
 use crate::error::Error;
 use crate::limits::UPDATE_ATTEMPTS_MAX;
-use crate::metadata;
-use crate::options::{Caller, Creation, Managers, UpdateOptions};
+use crate::metadata::{self, OwnersFrom};
+use crate::options::{Caller, Creation, Face, FaceManagers, Managers, UpdateOptions};
 use crate::read::parse_uint;
 use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
 use crate::strategy::Generation;
 use crate::write::{Commit, count_update, require_stored};
-use sampan_api::admission::{Attributes, Operation};
+use sampan_api::admission::{Attributes, Kinds, Mutated, Operation, UnknownFields};
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::meta::GroupKind;
 use sampan_api::object::Object;
@@ -138,18 +138,6 @@ impl Registry {
         let served = self.object_in(row, &old).await?;
         let old_served = served.as_ref().unwrap_or(&old);
         let mut object = self.transformed(place, options, transform, Some(old_served)).await?;
-        self.check_request(place, name, current, &mut object)?;
-        object.set_gvk(&row.gvk());
-        if let Some(warning) = metadata::dedup_owners(&mut object) {
-            caller.warnings.add(warning);
-        }
-        shapes::apply_defaults(row, &mut object)?;
-        let now = self.now();
-        if options.managers == Managers::Track {
-            let time = time::rfc3339(now);
-            let write = ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
-            self.track_managers(row, Some(old_served), &mut object, &write).await?;
-        }
         let resource = row.gvr();
         let attributes = Attributes {
             operation: Operation::Update,
@@ -165,8 +153,21 @@ impl Registry {
             kinds: self,
             annotations: None,
         };
-        let mutated = caller.admission.mutate(&attributes, &mut object).await?;
-        shapes::settle_mutated(row, &mut object, mutated)?;
+        if let Some(face) = options.face {
+            object = self.mutate_face(caller, face, &attributes, object).await?;
+        }
+        self.check_request(place, name, current, &mut object)?;
+        object.set_gvk(&row.gvk());
+        shapes::apply_defaults(row, &mut object)?;
+        let now = self.now();
+        if options.managers == Managers::Track {
+            let time = time::rfc3339(now);
+            let write = ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
+            self.track_managers(row, Some(old_served), &mut object, &write).await?;
+        }
+        if options.face.is_none() {
+            mutate(caller, row, &attributes, &mut object).await?;
+        }
         if let Some(stored_as) = row.stored_as.as_ref().filter(|stored_as| !stored_as.own_rules) {
             (stored_as.to_storage)(&mut object);
             object.set_gvk(&storage.gvk());
@@ -200,7 +201,7 @@ impl Registry {
         strategy.canonicalize(&mut object);
         metadata::keep_times(&mut object, old);
         let new_served = rules_in(row, &object);
-        caller.admission.validate(&attributes, Some(new_served.as_ref().unwrap_or(&object))).await?;
+        validate(caller, options.face, &attributes, new_served.as_ref().unwrap_or(&object)).await?;
 
         self.to_storage(place, &mut object).await?;
         let writer = writer(caller);
@@ -232,6 +233,23 @@ impl Registry {
             Commit::Uncharged => Round::Again { winner: 0 },
             Commit::Taken(item) => Round::Refused(item),
         })
+    }
+
+    /// Has admission change what is written to a face; the object with it.
+    async fn mutate_face(
+        &self,
+        caller: &Caller<'_>,
+        face: &dyn Face,
+        attributes: &Attributes<'_>,
+        mut written: Object,
+    ) -> Result<Object, Error> {
+        let current = attributes.old.ok_or_else(|| Error::Internal("an update has an old object".into()))?;
+        let before = face.of(current, FaceManagers::Shown);
+        let attributes = Attributes { old: Some(&before), ..*attributes };
+        if caller.admission.mutate(&attributes, &mut written).await? == Mutated::ByOthers {
+            self.read(&mut written, UnknownFields::Dropped)?;
+        }
+        Ok(face.write(current, &written)?)
     }
 
     /// What the transform makes, with the conversions made that it asks for.
@@ -290,6 +308,32 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+/// Has admission change an object, and makes one of the row's type of what it left.
+pub(crate) async fn mutate(
+    caller: &Caller<'_>,
+    row: &Resource,
+    attributes: &Attributes<'_>,
+    object: &mut Object,
+) -> Result<(), Error> {
+    let mutated = caller.admission.mutate(attributes, object).await?;
+    shapes::settle_mutated(row, object, mutated)?;
+    metadata::dedup_owners(object, OwnersFrom::Admission, caller.warnings);
+    Ok(())
+}
+
+/// Has admission validate what will be written, or its face.
+async fn validate(
+    caller: &Caller<'_>,
+    face: Option<&dyn Face>,
+    attributes: &Attributes<'_>,
+    object: &Object,
+) -> Result<(), Error> {
+    let Some(face) = face else { return Ok(caller.admission.validate(attributes, Some(object)).await?) };
+    let old = attributes.old.map(|old| face.of(old, FaceManagers::Left));
+    let attributes = Attributes { old: old.as_ref(), ..*attributes };
+    Ok(caller.admission.validate(&attributes, Some(&face.of(object, FaceManagers::Left))).await?)
 }
 
 /// A copy of the stored record: the answer of an update that changed nothing.

@@ -40,7 +40,7 @@ const KNOWN: &[Known] = &[
     value("service-account-issuer", "issuer of service accounts' tokens"),
     value("service-account-signing-key-file", "key that signs them"),
     value("service-account-key-file", "further keys by which they are verified"),
-    value("api-audiences", "taken, and not needed: the audience is the issuer"),
+    value("api-audiences", "audiences that the server is; none: the issuer"),
     value("service-cluster-ip-range", "addresses of Services"),
     value("service-node-port-range", "ports of Services on nodes"),
     truth("allow-privileged", "whether containers may be privileged"),
@@ -167,6 +167,7 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
     if let Some(issuer) = flags.get("service-account-issuer") {
         config.service_account_issuer = issuer.to_owned();
     }
+    config.authentication.api_audiences = flags.list("api-audiences");
     config.token_key = flags.get("service-account-signing-key-file").map(PathBuf::from);
     let key_files = flags.list("service-account-key-file").into_iter().map(PathBuf::from);
     config.authentication.service_account_key_files = key_files.collect();
@@ -267,7 +268,7 @@ mod tests {
              --etcd-servers=http://127.0.0.1:2379 --secure-port=45123 --service-account-issuer=https://127.0.0.1:45123/ \
              --service-account-key-file={dir}/sa-signer.crt --service-account-signing-key-file={dir}/sa-signer.key \
              --service-cluster-ip-range=10.0.0.0/24 --feature-gates=AllBeta=false \
-             --runtime-config=api/alpha=false,networking.k8s.io/v1beta1"
+             --runtime-config=api/alpha=false,networking.k8s.io/v1beta1 --api-audiences=api,https://api.example.com"
         ))
         .expect("understood");
         let served = [("api/alpha".to_owned(), false), ("networking.k8s.io/v1beta1".to_owned(), true)];
@@ -276,6 +277,7 @@ mod tests {
         assert_eq!(config.service_network.map(|block| block.to_string()).as_deref(), Some("10.0.0.0/24"));
         assert!(config.shares_addresses && !config.components.controllers && !config.components.node);
         assert_eq!(config.service_account_issuer, "https://127.0.0.1:45123/");
+        assert_eq!(config.authentication.api_audiences, ["api", "https://api.example.com"]);
         let tls = config.tls.expect("certificates");
         assert!(tls.pair.is_some() && tls.client_ca.is_some() && config.token_key.is_some());
     }

@@ -8,11 +8,10 @@ use crate::limits::{DISRUPTED_PODS_MAX, EVICTION_TRIES_MAX};
 use crate::options::{self, WriteOptions};
 use async_trait::async_trait;
 use http::Response;
-use sampan_api::admission::AdmitAll;
 use sampan_api::field::Path;
 use sampan_api::time::rfc3339;
 use sampan_api::{GroupResource, LabelSelector, Object, Reason, Record, Status, StatusCause};
-use sampan_registry::options::{Caller, DeleteOptions, GetOptions, ListOptions, UpdateOptions};
+use sampan_registry::options::{DeleteOptions, GetOptions, ListOptions, UpdateOptions};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -189,7 +188,8 @@ async fn spend_budget(ask: &Ask, budget: &Record, record: &Record, dry_run: bool
         None => Err(Status::not_found(&row.group_resource(), &name)),
         Some(current) => spend(current, &record.key.name, &now),
     };
-    let caller = Caller { admission: &AdmitAll, ..ask.caller_of("", false, &Value::Null) };
+    let write = WriteOptions::default();
+    let caller = ask.admitted(&write);
     registry.update(&caller, &row, ask.namespace(), &name, &how, &transform).await.map_err(Status::from)?;
     Ok(())
 }

@@ -10,9 +10,9 @@ use crate::verbs::patch;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::field::{FieldError, FieldErrors, Path};
-use sampan_api::{LabelSelector, Object, Status, time};
+use sampan_api::{GroupKind, LabelSelector, Object, Status, time};
 use sampan_registry::ScalePaths;
-use sampan_registry::options::{Managers, UpdateOptions};
+use sampan_registry::options::{Face, FaceManagers, Managers, UpdateOptions};
 use sampan_registry::resource::Name;
 use sampan_schema::managed::scale::{Replicas, set_from_scale, to_scale};
 use sampan_schema::managed::{self, Writer};
@@ -86,39 +86,72 @@ async fn write(
     options: &options::WriteOptions,
     make: &(dyn Fn(&Object) -> Result<Object, Status> + Sync),
 ) -> Result<Response<Body>, Status> {
+    let face = ScaleOf {
+        paths: &ask.row().scale,
+        kind: ask.expected().gvk.group_kind(),
+        api_version: ask.row().gvk().api_version(),
+    };
     let how = UpdateOptions {
         subresource: ask.subresource().to_owned(),
         managers: Managers::Told,
+        face: Some(&face),
         ..UpdateOptions::default()
     };
-    let version = ask.row().gvk().api_version();
-    let paths = &ask.row().scale;
-    let spec: Vec<&str> = paths.spec.iter().map(AsRef::as_ref).collect();
-    let replicas_of = Replicas { api_version: &version, path: &spec };
     let transform = |current: Option<&Object>| {
         let Some(current) = current else {
             return Err(Status::not_found(&ask.row().group_resource(), ask.name()));
         };
-        let mut before = Object::from_value(scale_of(current, paths)).unwrap_or_default();
-        let managers = to_scale(managers_of(current), &replicas_of);
-        if !managers.is_empty() {
-            before.set_meta("managedFields", managers);
-        }
-        let scale = make(&before)?;
+        let mut scale = make(&face.of(current, FaceManagers::Shown))?;
         sampan_registry::check_name(&scale, ask.name()).map_err(Status::from)?;
+        sampan_registry::settle_namespace(ask.row(), &mut scale, ask.namespace()).map_err(Status::from)?;
+        Ok(scale)
+    };
+    let caller = ask.caller(options);
+    let updated = ask.registry().update(&caller, ask.row(), ask.namespace(), ask.name(), &how, &transform).await;
+    let updated = updated.map_err(Status::from)?;
+    ask.answer(200, &scale_of(&updated.record.object(), &ask.row().scale))
+}
+
+/// Objects of a row as their scales.
+struct ScaleOf<'a> {
+    paths: &'a ScalePaths,
+    /// Of the scale, for errors.
+    kind: GroupKind,
+    /// Of the object.
+    api_version: String,
+}
+
+impl ScaleOf<'_> {
+    fn spec(&self) -> Vec<&str> {
+        self.paths.spec.iter().map(AsRef::as_ref).collect()
+    }
+}
+
+impl Face for ScaleOf<'_> {
+    fn of(&self, object: &Object, managers: FaceManagers) -> Object {
+        let mut scale = Object::from_value(scale_of(object, self.paths)).unwrap_or_default();
+        if managers == FaceManagers::Shown {
+            let spec = self.spec();
+            let managers = to_scale(managers_of(object), &Replicas { api_version: &self.api_version, path: &spec });
+            if !managers.is_empty() {
+                scale.set_meta("managedFields", managers);
+            }
+        }
+        scale
+    }
+
+    fn write(&self, current: &Object, scale: &Object) -> Result<Object, Status> {
         let replicas = scale.get(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
         if replicas < 0 {
             let path = Path::new("spec").child("replicas");
             let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
-            return Err(Status::invalid(
-                &ask.expected().gvk.group_kind(),
-                scale.name(),
-                &FieldErrors::from_iter([error]),
-            ));
+            return Err(Status::invalid(&self.kind, scale.name(), &FieldErrors::from_iter([error])));
         }
+        let spec = self.spec();
         let mut object = current.clone();
         object.set(&spec, replicas);
-        set_from_scale(object.fields_mut(), managers_of(&scale), &replicas_of);
+        let replicas_of = Replicas { api_version: &self.api_version, path: &spec };
+        set_from_scale(object.fields_mut(), managers_of(scale), &replicas_of);
         // Preconditions of the scale (version and UID) hold for the object too.
         if !scale.resource_version().is_empty() {
             object.set_meta("resourceVersion", scale.resource_version());
@@ -127,11 +160,7 @@ async fn write(
             object.set_meta("uid", scale.uid());
         }
         Ok(object)
-    };
-    let caller = ask.caller(options);
-    let updated = ask.registry().update(&caller, ask.row(), ask.namespace(), ask.name(), &how, &transform).await;
-    let updated = updated.map_err(Status::from)?;
-    ask.answer(200, &scale_of(&updated.record.object(), paths))
+    }
 }
 
 fn managers_of(object: &Object) -> &[Value] {

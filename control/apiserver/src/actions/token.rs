@@ -209,6 +209,7 @@ impl Action for Review {
         match self.0.review(token.trim(), &audiences).await {
             Ok(authenticated) => {
                 let user = &authenticated.user;
+                authenticated.warning.into_iter().for_each(|text| ask.exchange.warnings.add(text));
                 status.insert("authenticated".into(), true.into());
                 status.insert("audiences".into(), authenticated.audiences.into());
                 status.insert("user".into(), super::review::user_info(user));

@@ -7,6 +7,7 @@ use crate::line::Line;
 use crate::websocket;
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use sampan_api::admission::Warnings;
 use sampan_api::{Status, UserInfo};
 use sampan_auth::authenticator::{Authenticator, Credentials, Peer};
 use std::sync::Arc;
@@ -65,7 +66,9 @@ impl Authenticate {
         }
         let line = exchange.as_ref().and_then(|exchange| exchange.line.as_deref());
         let peer = line.and_then(Line::peer).unwrap_or(&self.no_peer);
-        let credentials = Credentials { headers: request.headers(), peer };
+        let unheard = Warnings::default();
+        let warnings = exchange.as_ref().map_or(&unheard, |exchange| &exchange.warnings);
+        let credentials = Credentials { headers: request.headers(), peer, warnings };
         let user = match self.authenticator.authenticate(credentials).await {
             Ok(Some(user)) => user,
             Ok(None) if self.lets_in_nobody(&request) => self.nobody.clone(),

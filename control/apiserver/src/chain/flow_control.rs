@@ -7,7 +7,7 @@ use crate::body::Body;
 use crate::exchange::{Bill, Exchange, Identity};
 use crate::flow::seats::{By, Placed, Seats};
 use crate::ledger::Payer;
-use crate::limits::{REQUEST_TIMEOUT, RETRY_AFTER_SECONDS};
+use crate::limits::RETRY_AFTER_SECONDS;
 use crate::respond;
 use futures::future::BoxFuture;
 use http::{HeaderName, Request, Response};
@@ -67,7 +67,7 @@ impl FlowControl {
             }
             next.run(request).await
         };
-        let answer = tokio::time::timeout(REQUEST_TIMEOUT, work).await;
+        let answer = tokio::time::timeout(exchange.timeout, work).await;
         if let Some(seat) = exchange.seat() {
             seat.give_back();
         }

@@ -6,8 +6,10 @@ use crate::answer::{self, FirstRoom, Length, Making, Sending, SharedBytes};
 use crate::body::{self, Body};
 use crate::exchange::Exchange;
 use crate::flow::seats::too_many_requests;
+use crate::limits::REQUEST_TIMEOUT;
 use crate::line::{Ledgers, Line, UnderWay};
-use crate::metrics::Metrics;
+use crate::metrics::{Counted, Metrics};
+use crate::query::Query;
 use crate::request_info::RequestInfo;
 use crate::respond;
 use futures::FutureExt;
@@ -17,6 +19,7 @@ use sampan_api::{Status, UserInfo};
 use sampan_env::Env;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Longest id that a client may give its request, bytes.
@@ -55,7 +58,20 @@ impl Receive {
         let line = (!in_process).then(|| line.unwrap_or_else(|| Line::new(&self.env)));
         let under_way = request.extensions_mut().remove::<UnderWay>();
         let head = request.method() == Method::HEAD;
-        let exchange = Arc::new(Exchange::new(info, audit_id, super::refusal_output(&request), line));
+        let counted = Counted::of(&info, &request);
+        let mut exchange = Exchange::new(info, audit_id, super::refusal_output(&request), line);
+        if !exchange.in_process() && !exchange.info.is_long_running() {
+            match timeout(request.uri().query()) {
+                Ok(timeout) => exchange.timeout = timeout,
+                Err(status) => {
+                    let mut response = respond::status(&status, exchange.refusals);
+                    self.metrics.answered(&exchange.info, counted, response.status().as_u16(), Duration::ZERO);
+                    respond::finish(&mut response, &exchange.audit_id, Vec::new());
+                    return response;
+                }
+            }
+        }
+        let exchange = Arc::new(exchange);
         request.extensions_mut().insert(exchange.clone());
         // A panic leaves nothing of ours behind: the request's own state goes with it, and shared state is behind locks
         // that are never held across a step that could panic half-way.
@@ -88,9 +104,27 @@ impl Receive {
             tracing::info!(audit_id = %exchange.audit_id, ?annotations, "audit annotations of admission");
         }
         let took = self.env.instant().saturating_duration_since(started);
-        self.metrics.answered(&exchange.info, response.status().as_u16(), took);
+        self.metrics.answered(&exchange.info, counted, response.status().as_u16(), took);
         response
     }
+}
+
+/// Time in which a request is to be answered: what its query gives it, at most [`REQUEST_TIMEOUT`]
+/// (k8s.io/apiserver/pkg/endpoints/filters/request_deadline.go).
+///
+/// # Errors
+/// 400, where what is given is no duration.
+fn timeout(query: Option<&str>) -> Result<Duration, Status> {
+    // Most have none: only what may name it, in whatever writing, is read.
+    let Some(query) = query.filter(|query| query.contains("timeout") || query.contains('%')) else {
+        return Ok(REQUEST_TIMEOUT);
+    };
+    let query = Query::parse(Some(query));
+    let Some(given) = query.get("timeout").filter(|given| !given.is_empty()) else { return Ok(REQUEST_TIMEOUT) };
+    let nanos = sampan_schema::parse_duration(given)
+        .map_err(|why| Status::bad_request(format!("invalid timeout specified in the request URL - {why}")))?;
+    let given = u64::try_from(nanos).map(Duration::from_nanos).unwrap_or_default();
+    Ok(if given.is_zero() { REQUEST_TIMEOUT } else { given.min(REQUEST_TIMEOUT) })
 }
 
 impl Receive {
@@ -135,5 +169,28 @@ impl Receive {
             }
             _ => self.env.uuid(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_bounds_the_time_of_its_request() {
+        let check = |query: &str, expected: Result<u64, &str>| {
+            let found = timeout(Some(query)).map_err(|status| status.message);
+            let expected = expected
+                .map(Duration::from_millis)
+                .map_err(|why| format!("invalid timeout specified in the request URL - time: {why}"));
+            assert_eq!(found, expected, "{query}");
+        };
+        check("timeout=1s", Ok(1_000));
+        check("tim%65out=1500ms", Ok(1_500));
+        for as_ever in ["timeout=0s", "timeout=-1s", "timeout=1h", "timeout=", "timeoutSeconds=abc", "a=b"] {
+            check(as_ever, Ok(60_000));
+        }
+        check("timeout=abc", Err("invalid duration \"abc\""));
+        check("timeout=1", Err("missing unit in duration \"1\""));
     }
 }

@@ -149,7 +149,7 @@ impl Connection {
                 let session = stream.get_ref().1;
                 let certificates = session.peer_certificates().unwrap_or_default();
                 let certificates = certificates.iter().map(|one| Bytes::copy_from_slice(one)).collect();
-                self.line.meets(Peer { certificates, ..Peer::default() });
+                self.line.meets(Peer::showing(certificates));
                 let h2 = session.alpn_protocol() == Some(H2);
                 self.speak(stream, h2).await;
             }

@@ -7,7 +7,6 @@ use crate::negotiate::Endpoint;
 use crate::options;
 use http::Response;
 use sampan_api::Status;
-use serde_json::Value;
 
 /// Deletes the objects that are selected and answers with them.
 ///
@@ -17,8 +16,8 @@ pub async fn delete_collection(ask: &Ask, body: Body) -> Result<Response<Body>, 
     let output = ask.output(Endpoint::Resource)?;
     let selection = selection(ask)?;
     let bytes = ask.read(body).await?;
-    let (options, dry_run) = options::delete(&ask.query(), &ask.parts.headers, &bytes)?;
-    let caller = ask.caller_of("", dry_run, &Value::Null);
+    let (options, write) = options::delete(&ask.query(), &ask.parts.headers, &bytes)?;
+    let caller = ask.caller(&write);
     let registry = &ask.core.registry;
     ask.until_readable(&selection).await?;
     let list = registry

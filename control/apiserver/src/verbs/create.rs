@@ -7,6 +7,7 @@ use crate::negotiate::{self, Endpoint};
 use crate::options;
 use http::Response;
 use sampan_api::Status;
+use sampan_registry::{OwnersFrom, dedup_owners};
 
 /// Creates the object of the body and answers 201 with it.
 ///
@@ -19,7 +20,8 @@ pub async fn create(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let options = options::write(&ask.query(), "CreateOptions")?;
     let expected = Expected::of_row(&ask.row);
     let decoded = decode::object(&expected, format, &bytes)?;
-    let object = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
+    let mut object = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
+    dedup_owners(&mut object, OwnersFrom::Request, &ask.exchange.warnings);
     let caller = ask.caller(&options);
     let record = ask.core.registry.create(&caller, &ask.row, ask.namespace(), object).await.map_err(Status::from)?;
     ask.record(201, output, &record).await

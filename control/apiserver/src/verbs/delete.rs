@@ -8,7 +8,6 @@ use crate::respond;
 use http::Response;
 use sampan_api::{Record, Status};
 use sampan_registry::options::DeleteOptions;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Deletes an object, or begins to: answers with the object while it goes, else as its row says.
@@ -18,8 +17,8 @@ use std::sync::Arc;
 pub async fn delete(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
     let bytes = ask.read(body).await?;
-    let (options, dry_run) = options::delete(&ask.query(), &ask.parts.headers, &bytes)?;
-    let caller = ask.caller_of("", dry_run, &Value::Null);
+    let (options, write) = options::delete(&ask.query(), &ask.parts.headers, &bytes)?;
+    let caller = ask.caller(&write);
     let registry = &ask.core.registry;
     let deleted =
         registry.delete(&caller, &ask.row, ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;

@@ -5,7 +5,7 @@ use super::update::RightToCreate;
 use crate::ask::Ask;
 use crate::body::Body;
 use crate::decode::{self, Expected, PatchText};
-use crate::negotiate::{self, Endpoint};
+use crate::negotiate::{self, APPLY_PATCH, Endpoint};
 use crate::options::{self, FieldValidation, PatchOptions};
 use http::Response;
 use sampan_api::limits::JSON_PATCH_OPERATIONS_MAX;
@@ -19,7 +19,6 @@ use serde_json::{Map, Value};
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
-const APPLY_PATCH: &str = "application/apply-patch+yaml";
 /// Media types of patches to a kind that the schema knows; others cannot be merged by their schema.
 pub const CUSTOM_PATCHES: [&str; 3] = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH];
 /// All of them.

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use http::Response;
 use sampan_api::{Object, Status};
 use sampan_registry::options::{CreateValidation, Creation, UpdateOptions};
+use sampan_registry::{OwnersFrom, dedup_owners};
 use tokio::sync::OnceCell;
 
 /// Puts the object of the body in the place of what is there; creates it, with 201, where nothing is there and the kind
@@ -29,6 +30,7 @@ pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     // Before it is asked whether the object may be created: the registry says the same of what is written.
     sampan_registry::settle_namespace(&ask.row, &mut object, ask.namespace()).map_err(Status::from)?;
     sampan_registry::check_name(&object, ask.name()).map_err(Status::from)?;
+    dedup_owners(&mut object, OwnersFrom::Request, &ask.exchange.warnings);
 
     let right = RightToCreate::of(ask);
     let how = UpdateOptions {

@@ -51,7 +51,7 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
     let registry = &ask.core.registry;
     if ask.wants_records() {
         let events = registry.watch(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;
-        let watching = ask.core.metrics.watching(&ask.row);
+        let watching = ask.core.metrics.watching(&ask.row, &ask.exchange.info);
         let stopped = ask.core.ended.clone().cancelled_owned();
         let events = Counted { events, _watching: watching }.take_until(stopped).boxed();
         return Ok(Ask::records(Records::Watch(WatchSlot::new(events))));
@@ -71,7 +71,7 @@ pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
         stopped: Box::pin(ask.core.stopping.clone().cancelled_owned()),
         sent: false,
         done: false,
-        watching: ask.core.metrics.watching(&ask.row),
+        watching: ask.core.metrics.watching(&ask.row, &ask.exchange.info),
         _selectors: selectors,
     };
     if websocket::is_asked_for(&ask.parts.headers) {

@@ -91,8 +91,14 @@ impl Live {
         if was_deleted(&found, now) { Err(invalidated()) } else { Ok(()) }
     }
 
-    /// A token that stands in a Secret: it stands there still, and its account is there. Its use is noted once a day.
-    pub async fn check_legacy(&self, claims: &Claims, token: &str, today: &str) -> Result<(), Refused> {
+    /// A token that stands in a Secret: it stands there still, and its account is there. Its use is noted once a day. The
+    /// answer is a warning to who shows it, where an old cluster made it by itself.
+    pub async fn check_legacy(
+        &self,
+        claims: &Claims,
+        token: &str,
+        today: &str,
+    ) -> Result<Option<&'static str>, Refused> {
         let claims = &claims.legacy;
         let namespace = claims.namespace.as_str();
         let invalidated = || Refused("Token has been invalidated".into());
@@ -119,7 +125,7 @@ impl Live {
             self.note_use(&secret, today).await;
         }
         match secret.labels.get(INVALID_SINCE).filter(|since| !since.is_empty()) {
-            None => Ok(()),
+            None => Ok(names(&account, &claims.secret).then_some(MADE_BY_ITSELF)),
             Some(_) => Err(Refused(format!(
                 "the token in secret {namespace}/{} for service account {namespace}/{} has been marked invalid. Use tokens \
                  from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label \
@@ -139,6 +145,15 @@ impl Live {
     }
 }
 
+/// Whether an account names a Secret among those that are its own, as those do that were made for it.
+fn names(account: &Record, secret: &str) -> bool {
+    let object = account.object();
+    let secrets = object.get(&["secrets"]).and_then(serde_json::Value::as_array);
+    secrets.into_iter().flatten().any(|one| one["name"] == secret)
+}
+
+const MADE_BY_ITSELF: &str = "Use tokens from the TokenRequest API or manually created secret-based tokens instead of \
+                              auto-generated secret-based tokens.";
 const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 
 /// Whether an object was deleted before now, as far as clocks agree. One that is being deleted holds its tokens until then.

@@ -73,6 +73,15 @@ impl ServiceAccountTokens {
         Self { issuer, audiences, key, others, env, live, verified }
     }
 
+    /// The API server is these audiences, and not its issuer; none: it stays as it was.
+    #[must_use]
+    pub fn for_audiences(mut self, audiences: Vec<String>) -> Self {
+        if !audiences.is_empty() {
+            self.audiences = audiences;
+        }
+        self
+    }
+
     /// Verifies by these keys too.
     #[must_use]
     pub fn verified_by(mut self, keys: Vec<PublicKey>) -> Self {
@@ -168,15 +177,17 @@ impl ServiceAccountTokens {
             live.check_legacy(claims, token, today.split('T').next().unwrap_or_default()).await
         } else {
             match claims.in_time(seconds(now)) {
-                Ok(()) => live.check(claims, seconds(now)).await,
+                Ok(()) => live.check(claims, seconds(now)).await.map(|()| None),
                 Err(why) => Err(Refused(why.into())),
             }
         };
-        if let Err(refused) = lives {
-            self.verified.forget(&hash);
-            return Err(refused);
+        match lives {
+            Ok(warning) => Ok(Some(Authenticated { user: known.user.clone(), audiences: common, warning })),
+            Err(refused) => {
+                self.verified.forget(&hash);
+                Err(refused)
+            }
         }
-        Ok(Some(Authenticated { user: known.user.clone(), audiences: common }))
     }
 
     fn verify_signature(&self, token: &str) -> Result<Option<Verified>, Refused> {

@@ -163,6 +163,11 @@ async fn a_token_in_a_secret_holds_while_it_stands_there() {
     assert_eq!(audiences, [ISSUER]);
     let client = world.server.client(UserInfo::apiserver());
     let secrets = client.namespaced::<Secret>("default");
+    let warned = async || world.bearers.review(&token, &[]).await.expect("it holds").warning.is_some();
+    assert!(!warned().await);
+    let named = sampan_client::Patch::Merge(json!({"secrets": [{"name": "s"}]}));
+    client.namespaced::<ServiceAccount>("default").patch("bot", &named).await.expect("changed");
+    eventually(warned).await;
     let labels = secrets.get("s").await.expect("there").metadata.labels.expect("it was used");
     assert!(labels[LAST_USED].starts_with("20"), "{labels:?}");
     let other = sampan_client::Patch::Merge(json!({"stringData": {"token": "x"}}));

@@ -126,7 +126,8 @@ impl Kubeconfig {
         let ca = if cluster["insecure-skip-tls-verify"].as_bool() == Some(true) {
             Some(CertificateAuthority::Insecure)
         } else {
-            material(cluster, "certificate-authority", directory)?.map(CertificateAuthority::Pem)
+            let pem = material(cluster, "certificate-authority", directory)?;
+            Some(pem.map_or(CertificateAuthority::System, CertificateAuthority::Pem))
         };
         let user = context["user"].as_str().unwrap_or_default();
         let credentials = match self.find("users", "user", user) {

@@ -107,15 +107,10 @@ pub(crate) fn of_client(list: Vec<Value>) -> Option<Vec<Value>> {
     let mut out: Vec<Value> = Vec::with_capacity(list.len());
     let mut places: BTreeMap<[String; 4], usize> = BTreeMap::new();
     for mut entry in list {
-        let known = matches!(text(&entry, "operation"), "Update" | "Apply");
-        if !known || text(&entry, "apiVersion").is_empty() || text(&entry, "fieldsType") != "FieldsV1" {
+        if malformed(out.len(), &entry).is_some() {
             return None;
         }
-        let fields = match entry.get_mut("fieldsV1").map(Value::take) {
-            None | Some(Value::Null) => Map::new(),
-            Some(Value::Object(fields)) => canonical_fields(fields)?,
-            Some(_) => return None,
-        };
+        let fields = canonical(entry.get_mut("fieldsV1").map(Value::take))?;
         entry["fieldsV1"] = Value::Object(fields);
         let identity = identity(&entry).map(str::to_owned);
         match places.get(&identity) {
@@ -127,6 +122,49 @@ pub(crate) fn of_client(list: Vec<Value>) -> Option<Vec<Value>> {
         }
     }
     Some(out)
+}
+
+/// Why an entry cannot be read, but for its set of fields.
+fn malformed(at: usize, entry: &Value) -> Option<String> {
+    if !matches!(text(entry, "operation"), "Update" | "Apply") {
+        return Some("operation must be `Apply` or `Update`".to_owned());
+    }
+    if text(entry, "apiVersion").is_empty() {
+        return Some("apiVersion must not be empty".to_owned());
+    }
+    match text(entry, "fieldsType") {
+        "FieldsV1" => None,
+        "" => Some(format!("missing fieldsType in managed fields entry {at}")),
+        other => Some(format!("invalid fieldsType {other:?} in managed fields entry {at}")),
+    }
+}
+
+/// An entry's set of fields in canonical form. `None`: it is none.
+fn canonical(fields: Option<Value>) -> Option<Map<String, Value>> {
+    match fields {
+        None | Some(Value::Null) => Some(Map::new()),
+        Some(Value::Object(fields)) => canonical_fields(fields),
+        Some(_) => None,
+    }
+}
+
+/// Why entries cannot be read, in the words of Kubernetes' decoder, but for what is wrong within a set of fields.
+pub fn problem(entries: &[Value]) -> Option<String> {
+    entries.iter().enumerate().find_map(|(at, entry)| {
+        malformed(at, entry).or_else(|| {
+            let fields = entry.get("fieldsV1").cloned();
+            let shown = fields.as_ref().map(Value::to_string).unwrap_or_default();
+            canonical(fields).is_none().then(|| {
+                let [manager, operation, version, subresource] =
+                    ["manager", "operation", "apiVersion", "subresource"].map(|name| text(entry, name));
+                let time = entry.get("time").and_then(Value::as_str).unwrap_or("<nil>");
+                format!(
+                    "error decoding versioned set from {{{manager} {operation} {version} {time} FieldsV1 {shown} \
+                     {subresource}}}: error decoding set: no set of fields"
+                )
+            })
+        })
+    })
 }
 
 /// Merges the oldest updaters when there are too many.

@@ -7,6 +7,8 @@ pub(crate) mod compare;
 pub(crate) mod entries;
 pub mod scale;
 
+pub use entries::problem;
+
 use serde_json::{Map, Value};
 
 use self::compare::{Changes, compare_objects};

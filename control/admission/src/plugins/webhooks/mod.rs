@@ -14,6 +14,7 @@ use review::{Answer, Sort};
 use sampan_api::admission::{Attributes, Equivalent, Mutated, UnknownFields};
 use sampan_api::{Authorizer, Object, Status};
 use sampan_client::{Client, Informer, WebhookClient};
+use sampan_schema::managed;
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -140,27 +141,30 @@ impl MutatingAdmissionWebhook {
         Self(Webhooks::new(Sort::Mutating, parts))
     }
 
+    /// Asks one webhook. The answer is a patch with operations, and as what the webhook saw the object.
+    async fn patch(&self, hook: &Hook, request: Request<'_>) -> Result<Option<(Seen, Json)>, Status> {
+        let mut scenes = Scenes::new(request, &self.0.namespaces).await?;
+        let Some((seen, scene)) = self.0.concerns(hook, request, &mut scenes).await? else { return Ok(None) };
+        let Some(answer) = self.0.ask(hook, request, &scene).await? else { return Ok(None) };
+        let changes = answer.patch.as_array().is_some_and(|operations| !operations.is_empty());
+        Ok(changes.then_some((seen, answer.patch)))
+    }
+
     /// Asks one webhook, and applies its patch.
     async fn apply(&self, hook: &Hook, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
         let request = Request { attributes, object: Some(object) };
-        let mut scenes = Scenes::new(request, &self.0.namespaces).await?;
-        let Some((seen, scene)) = self.0.concerns(hook, request, &mut scenes).await? else {
-            return Ok(Mutated::No);
-        };
-        let Some(answer) = self.0.ask(hook, request, &scene).await? else { return Ok(Mutated::No) };
-        if answer.patch.as_array().is_none_or(Vec::is_empty) {
-            return Ok(Mutated::No);
-        }
-        let patched = match &seen {
-            Seen::Own => patched(hook, object, &answer.patch)?,
+        let Some((seen, patch)) = self.patch(hook, request).await? else { return Ok(Mutated::No) };
+        let mut patched = match &seen {
+            Seen::Own => patched(hook, object, &patch)?,
             Seen::As(equivalent) => {
                 let kinds = attributes.kinds;
-                let mut changed = patched(hook, &kinds.convert(object, equivalent).await?, &answer.patch)?;
+                let mut changed = patched(hook, &kinds.convert(object, equivalent).await?, &patch)?;
                 kinds.read(&mut changed, UnknownFields::Dropped)?;
                 let kind = object.gvk().unwrap_or_default();
                 kinds.convert(&changed, &Equivalent { resource: attributes.resource.clone(), kind }).await?
             }
         };
+        keep_managers(attributes, object, &mut patched);
         let changed = patched != *object;
         *object = patched;
         Ok(if changed { Mutated::ByOthers } else { Mutated::No })
@@ -175,6 +179,23 @@ fn patched(hook: &Hook, object: &Object, patch: &Json) -> Result<Object, Status>
     Object::from_value(patched)
         .filter(|patched| patched.gvk() == kind)
         .ok_or_else(|| Status::internal(&format!("webhook {:?} made another kind of the object", hook.name)))
+}
+
+/// Puts back the managed fields that somebody left in a form that cannot be read, and says so.
+fn keep_managers(attributes: &Attributes<'_>, before: &Object, object: &mut Object) {
+    let of = |object: &Object| object.metadata().get("managedFields").cloned();
+    let after = of(object);
+    let Some(why) = after.as_ref().and_then(Json::as_array).and_then(|entries| managed::problem(entries)) else {
+        return;
+    };
+    match of(before) {
+        Some(entries) => object.set_meta("managedFields", entries),
+        None => drop(object.metadata_mut().remove("managedFields")),
+    }
+    attributes.warnings.add(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating \
+         admission controller; please fix your requests: {why}"
+    ));
 }
 
 /// A configuration, and a webhook's place in it.
@@ -210,6 +231,24 @@ impl Plugin for MutatingAdmissionWebhook {
         }
         invoked.end(object);
         Ok((changed, Some(Box::new(invoked))))
+    }
+
+    async fn look_at_deletion(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        if !self.0.asked(attributes) {
+            return Ok(());
+        }
+        let request = Request { attributes, object: None };
+        for configuration in self.0.configurations.all() {
+            for hook in &configuration.hooks {
+                if self.patch(hook, request).await?.is_some() {
+                    return Err(Status::internal(&format!(
+                        "admission webhook {:?} attempted to modify the object, which is not supported for this operation",
+                        hook.name
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn mutate_again(

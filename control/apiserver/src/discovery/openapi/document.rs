@@ -33,12 +33,29 @@ const FIXED: [(&str, &str, &str, &str, &str); 2] = [
     ("api", "getCoreAPIVersions", "core", "get available API versions", "APIVersions"),
     ("apis", "getAPIVersions", "apis", "get available API versions", "APIGroupList"),
 ];
+/// What relying parties of service accounts' tokens read, whose answers are no kinds: as [`FIXED`], with the media type.
+const ISSUER: [(&str, &str, &str, &str, &[&str]); 2] = [
+    (
+        ".well-known/openid-configuration",
+        "getServiceAccountIssuerOpenIDConfiguration",
+        "WellKnown",
+        "get service account issuer OpenID configuration, also known as the 'OIDC discovery doc'",
+        &["application/json"],
+    ),
+    (
+        "openid/v1/jwks",
+        "getServiceAccountIssuerOpenIDKeyset",
+        "openid",
+        "get service account issuer OpenID JSON Web Key Set (contains public token verification keys)",
+        &["application/jwk-set+json"],
+    ),
+];
 const VERSION: &str = "version";
 const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
 
 /// The documents of v3 by what follows `/openapi/v3/`: `api/v1`, `apis/apps/v1`.
 pub(super) fn parts(table: &ResourceTable) -> BTreeMap<String, Part> {
-    let fixed = FIXED.iter().map(|(path, ..)| *path).chain([VERSION]);
+    let fixed = FIXED.iter().map(|(path, ..)| *path).chain(ISSUER.iter().map(|(path, ..)| *path)).chain([VERSION]);
     let mut parts: BTreeMap<String, Part> = fixed.map(|path| (path.to_owned(), Part::Fixed(path))).collect();
     for row in table.iter() {
         if !row.group.is_empty() {
@@ -78,6 +95,9 @@ impl Part {
                 for (_, id, tag, text, kind) in FIXED.iter().filter(|(fixed, ..)| fixed == path) {
                     let definition = meta(definitions, kind);
                     take(operations::index(&format!("/{path}/"), id, tag, text, definition, &SERVED));
+                }
+                for (_, id, tag, text, produces) in ISSUER.iter().filter(|(fixed, ..)| fixed == path) {
+                    take(operations::text(&format!("/{path}/"), id, tag, text, produces));
                 }
             }
             Self::Group(group) => {

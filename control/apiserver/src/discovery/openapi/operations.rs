@@ -151,6 +151,25 @@ pub(super) fn index(
     PathItem::new(path.to_owned(), "", vec![operation])
 }
 
+/// A path that answers with a text.
+pub(super) fn text(path: &str, id: &str, tag: &str, description: &str, produces: &'static [&'static str]) -> PathItem {
+    let operation = Operation {
+        method: "get",
+        action: "",
+        id: id.to_owned(),
+        description: description.to_owned(),
+        kind: None,
+        tag: tag.to_owned(),
+        parameters: Vec::new(),
+        body: None,
+        answer: Answer::Text,
+        codes: &[200],
+        consumes: &[],
+        produces,
+    };
+    PathItem::new(path.to_owned(), "", vec![operation])
+}
+
 /// The index of a group and version.
 pub(super) fn of_group_version(group: &str, version: &str, base: &str, definition: String) -> PathItem {
     let id = format!("get{}APIResources", group_word(group, version));

@@ -82,7 +82,9 @@ fn operation(dialect: Dialect, one: &Operation, shared: &mut Shared) -> Value {
         put("parameters", own.into());
     }
     if dialect == Dialect::V2 {
-        put("consumes", one.consumes.into());
+        if !one.consumes.is_empty() {
+            put("consumes", one.consumes.into());
+        }
         put("produces", one.produces.into());
         put("schemes", json!(["https"]));
     }
