@@ -8,6 +8,11 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 /// A certificate that the authority signs: its subject, its usage, and the year in which it ends.
 fn signed(pki: &Pki, subject: &[(DnType, &str)], usage: ExtendedKeyUsagePurpose, ends: i32) -> Bytes {
+    signed_of(pki, subject, usage, ends, &KeyPair::generate().expect("a key"))
+}
+
+/// As above, of this key.
+fn signed_of(pki: &Pki, subject: &[(DnType, &str)], usage: ExtendedKeyUsagePurpose, ends: i32, key: &KeyPair) -> Bytes {
     let mut name = DistinguishedName::new();
     for (attribute, value) in subject {
         name.push(attribute.clone(), *value);
@@ -19,9 +24,9 @@ fn signed(pki: &Pki, subject: &[(DnType, &str)], usage: ExtendedKeyUsagePurpose,
     params.not_after = rcgen::date_time_ymd(ends, 1, 1);
     // Something that a verifier need not know.
     params.custom_extensions = vec![CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0])];
-    let key = KeyPair::from_pem(pki.ca_key_pem()).expect("the authority's key");
-    let issuer = Issuer::from_ca_cert_pem(pki.ca_pem(), key).expect("the authority");
-    let made = params.signed_by(&KeyPair::generate().expect("a key"), &issuer).expect("signed");
+    let authority = KeyPair::from_pem(pki.ca_key_pem()).expect("the authority's key");
+    let issuer = Issuer::from_ca_cert_pem(pki.ca_pem(), authority).expect("the authority");
+    let made = params.signed_by(key, &issuer).expect("signed");
     Bytes::copy_from_slice(made.der())
 }
 
@@ -98,4 +103,70 @@ fn a_token_stands_behind_one_space() {
     check("Bearer ", None, false);
     check("Bearer", None, false);
     check("Basic a", None, false);
+}
+
+/// Shows a certificate of which it has, or claims to have, the key.
+#[derive(Debug)]
+struct Shows(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// The certificates that the server has after a handshake with a client that shows this one and signs by that key.
+fn shake(pki: &Pki, certificate: &Bytes, key: &KeyPair) -> Result<usize, rustls::Error> {
+    let server = pki.server_config(&["localhost"], &[]).expect("TLS");
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let key = provider.key_provider.load_private_key(key).expect("a key");
+    let shown = rustls::sign::CertifiedKey::new(vec![CertificateDer::from(certificate.to_vec())], key);
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = <CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(pki.ca_pem().as_bytes());
+    roots.add(authority.expect("PEM")).expect("a root");
+    let client = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(Arc::new(Shows(Arc::new(shown))));
+    let name = "localhost".try_into().expect("a name");
+    let mut client = rustls::ClientConnection::new(Arc::new(client), name).expect("a client");
+    let mut server = rustls::ServerConnection::new(Arc::new(server)).expect("a server");
+    // Each turn takes what the other end has said; a handshake has few.
+    for _ in 0..10 {
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        client.write_tls(&mut there).expect("memory");
+        server.read_tls(&mut there.as_slice()).expect("memory");
+        server.process_new_packets()?;
+        server.write_tls(&mut back).expect("memory");
+        client.read_tls(&mut back.as_slice()).expect("memory");
+        client.process_new_packets()?;
+    }
+    assert!(!server.is_handshaking() && !client.is_handshaking());
+    Ok(server.peer_certificates().map_or(0, <[_]>::len))
+}
+
+#[test]
+fn a_handshake_takes_any_certificate_whose_key_is_the_clients() {
+    let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let pki = Pki::open(folder.path(), &Env::system()).expect("made");
+    let stranger = Pki::open(other.path(), &Env::system()).expect("made");
+    let key = KeyPair::generate().expect("a key");
+    let alice = [(DnType::CommonName, "alice")];
+    let client = || ExtendedKeyUsagePurpose::ClientAuth;
+    for shown in [
+        signed_of(&pki, &alice, client(), 2100, &key),
+        signed_of(&pki, &alice, client(), 2021, &key),
+        signed_of(&stranger, &alice, client(), 2100, &key),
+    ] {
+        assert_eq!(shake(&pki, &shown, &key), Ok(1));
+        // Who has seen the certificate alone gets nowhere.
+        let thief = KeyPair::generate().expect("a key");
+        assert!(shake(&pki, &shown, &thief).is_err());
+    }
 }
