@@ -10,7 +10,7 @@ use super::replay::Replay;
 use sampan_testing::reference::Comparison;
 
 /// Writes that are compared.
-const WRITES: usize = 3239;
+const WRITES: usize = 3357;
 
 /// What stands here where the recording has a placeholder for what a server allots.
 fn allotted(found: &mut Value, wanted: &Value) {

@@ -110,12 +110,13 @@ fn validate_update(_: &Context<'_>, object: &Object, old: &Object) -> FieldError
     let (new_spec, old_spec) = (at.get("spec"), old_at.get("spec"));
     claim_spec(new_spec, &mut errors);
     let bound = object.get_str(&["status", "phase"]) == Some("Bound");
+    let names_class = class_named_later(object, old, &mut errors);
     let fixed = |object: &Object| {
         let mut object = Object::from_value(object.get(&["spec"]).cloned().unwrap_or(json!({}))).unwrap_or_default();
         if old_spec.get("volumeName").is_empty() {
             object.remove(&["volumeName"]);
         }
-        if old_spec.get("storageClassName").value().is_null() {
+        if names_class {
             object.remove(&["storageClassName"]);
         }
         if bound {
@@ -150,7 +151,30 @@ fn validate_update(_: &Context<'_>, object: &Object, old: &Object) -> FieldError
             super::super::validation::checks::IMMUTABLE,
         );
     }
+    let (class, before) = (new_spec.get("volumeAttributesClassName"), old_spec.get("volumeAttributesClassName"));
+    let in_force = old.get(&["status", "currentVolumeAttributesClassName"]).is_some_and(|class| class.is_string());
+    if class.value() != before.value() && in_force && class.is_empty() {
+        let what = if class.is_set() { "empty string" } else { "nil" };
+        let text = "is forbidden when status.currentVolumeAttributesClassName is not nil";
+        class.forbidden(&mut errors, format!("update to {what} {text}"));
+    }
     errors
+}
+
+/// Whether the update names the class of a claim that had none, or had it in the old annotation, which may not change otherwise.
+fn class_named_later(claim: &Object, old: &Object, errors: &mut FieldErrors) -> bool {
+    const CLASS: &str = super::persistent_volume::CLASS;
+    let class = |claim: &Object| claim.get_str(&["spec", "storageClassName"]).map(str::to_owned);
+    let (new, before) = (class(claim), old.annotation(CLASS));
+    let named = new.is_some() && class(old).is_none() && before.is_none_or(|before| new.as_deref() == Some(before));
+    let (kept, at) = (claim.annotation(CLASS), At::object(claim));
+    let moved = named && before.is_some() && kept.is_none_or(|kept| Some(kept) == before);
+    if !moved && kept.unwrap_or("") != before.unwrap_or("") {
+        let metadata = at.get("metadata");
+        let annotations = metadata.get("annotations");
+        annotations.get(CLASS).invalid_as(errors, kept.unwrap_or(""), super::super::validation::checks::IMMUTABLE);
+    }
+    named
 }
 
 /// How far the growth of a claimed resource is, as a status may say it.

@@ -38,13 +38,13 @@ const RULES: Rules = Rules {
     returns_deleted_object: true,
     validate: Some(|_, service| {
         let mut errors = FieldErrors::default();
-        whole(service, &mut errors);
+        whole(service, None, &mut errors);
         errors
     }),
     validate_update: Some(|_, service, old| {
         let mut errors = FieldErrors::default();
         changes(service, old, &mut errors);
-        whole(service, &mut errors);
+        whole(service, Some(old), &mut errors);
         errors
     }),
     validate_status: Some(|_, service, _| {
@@ -68,10 +68,11 @@ const RULES: Rules = Rules {
 
 /// What a Service is warned of beyond plain facts of its fields.
 fn warned(_: &Context<'_>, service: &Object) -> Vec<String> {
-    const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
     let mut all = Vec::new();
-    if service.annotation(HINTS).is_some() {
-        all.push(format!("annotation {HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"));
+    if service.annotation(TOPOLOGY_HINTS).is_some() {
+        all.push(format!(
+            "annotation {TOPOLOGY_HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"
+        ));
     }
     let at = At::object(service);
     let spec = at.get("spec");
@@ -185,6 +186,9 @@ fn ports(service: &Object) -> String {
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const AFFINITY_SECONDS_MAX: i64 = 86_400;
 const ONLY_BALANCED: &str = "may only be used when `type` is 'LoadBalancer'";
+const TOPOLOGY_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 const FIXED: &str = "may not change once set";
 
 /// Whether something outside asks each node whether it has a pod of this Service.
@@ -192,8 +196,14 @@ fn health_checked(spec: At<'_>) -> bool {
     spec.get("type").text() == "LoadBalancer" && spec.get("externalTrafficPolicy").text() == "Local"
 }
 
-fn whole(service: &Object, errors: &mut FieldErrors) {
+fn whole(service: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(service);
+    let metadata = at.get("metadata");
+    let annotations = metadata.get("annotations");
+    let (mode, hints) = (annotations.key(TOPOLOGY_MODE), annotations.key(TOPOLOGY_HINTS));
+    if mode.is_set() && hints.is_set() && mode.text() != hints.text() {
+        mode.invalid(errors, format!("must match annotations[{TOPOLOGY_HINTS}] when both are specified"));
+    }
     let spec = at.get("spec");
     let (type_, ports) = (spec.get("type"), spec.get("ports"));
     if ports.is_empty() && !headless(spec) && type_.text() != "ExternalName" {
@@ -225,6 +235,7 @@ fn whole(service: &Object, errors: &mut FieldErrors) {
     }
     required_one_of(type_, errors, &TYPES);
     unique_ports(spec, errors);
+    source_ranges(service, old, errors);
     load_balancer_fields(spec, errors);
     traffic(spec, errors);
 }
@@ -320,7 +331,10 @@ fn unique_ports(spec: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn load_balancer_fields(spec: At<'_>, errors: &mut FieldErrors) {
+/// Who may reach a balancer: by the field, or by the annotation that was before it, of which only changes are checked.
+fn source_ranges(service: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
+    let at = At::object(service);
+    let (spec, metadata) = (at.get("spec"), at.get("metadata"));
     let balanced = spec.get("type").text() == "LoadBalancer";
     let ranges = spec.get("loadBalancerSourceRanges");
     let shown = spec.get("LoadBalancerSourceRanges");
@@ -338,6 +352,25 @@ fn load_balancer_fields(spec: At<'_>, errors: &mut FieldErrors) {
             }
         }
     }
+    let annotations = metadata.get("annotations");
+    let annotated = annotations.key(SOURCE_RANGES);
+    if !ranges.is_empty() || !annotated.is_set() {
+        return;
+    }
+    if !balanced {
+        annotated.forbidden(errors, ONLY_BALANCED);
+    }
+    let text = annotated.text().trim();
+    let kept = old.is_some_and(|old| old.annotation(SOURCE_RANGES) == Some(annotated.text()));
+    for range in text.split(',').map(str::trim).filter(|_| !kept && !text.is_empty()) {
+        let value = Value::from(range);
+        // The range stands in the annotation among others.
+        cidr(At::with_value(&value, annotated), errors);
+    }
+}
+
+fn load_balancer_fields(spec: At<'_>, errors: &mut FieldErrors) {
+    let balanced = spec.get("type").text() == "LoadBalancer";
     let allocate = spec.get("allocateLoadBalancerNodePorts");
     match (allocate.is_set(), balanced) {
         (true, false) => allocate.forbidden(errors, ONLY_BALANCED),

@@ -35,6 +35,11 @@ impl<'a> At<'a> {
         At { value, fields: None, parent: Some(parent), step: Step::Field(name) }
     }
 
+    /// Another value in the same place, as a part of the text there.
+    pub fn with_value(value: &'a Value, place: At<'a>) -> Self {
+        At { value, fields: None, ..place }
+    }
+
     /// Null where there is nothing.
     pub fn value(&self) -> &'a Value {
         self.value
