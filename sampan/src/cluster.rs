@@ -495,7 +495,7 @@ async fn guard(
     guards.bootstrap_tokens.look_up(&parts.informers)?;
     rbac.wait_synced().await?;
     parts.informers.wait_synced().await?;
-    guards.rules.set(rbac);
+    guards.rules.set(rbac, &config.authorization);
     guards.authorizer.set(authorizers);
     guards.admission.set(chain);
     Ok(())

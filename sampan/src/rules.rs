@@ -1,25 +1,40 @@
-//! Answers SelfSubjectRulesReview out of the cluster's roles.
+//! Answers SelfSubjectRulesReview out of what the cluster's authorizers go by.
 
+use crate::config::AuthorizationMode;
 use sampan_api::UserInfo;
 use sampan_apiserver::RuleResolver;
 use sampan_auth::rbac::RbacAuthorizer;
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 
+/// The rules of a cluster: of its roles where they are asked, and of everything where everybody may do it. What nodes may is
+/// no rule.
 #[derive(Clone, Default)]
 pub struct RbacRules {
-    inner: Arc<OnceLock<Arc<RbacAuthorizer>>>,
+    inner: Arc<OnceLock<(Arc<RbacAuthorizer>, Vec<AuthorizationMode>)>>,
 }
 
 impl RbacRules {
-    pub fn set(&self, rbac: Arc<RbacAuthorizer>) {
-        self.inner.get_or_init(|| rbac);
+    /// Puts the rules of these modes in force; a second call is ignored.
+    pub fn set(&self, rbac: Arc<RbacAuthorizer>, modes: &[AuthorizationMode]) {
+        self.inner.get_or_init(|| (rbac, modes.to_vec()));
     }
 }
 
 impl RuleResolver for RbacRules {
     fn rules(&self, user: &UserInfo, namespace: &str) -> Value {
-        let nothing = || json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false});
-        self.inner.get().map_or_else(nothing, |rbac| rbac.review(user, namespace))
+        let nothing = json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false});
+        let Some((rbac, modes)) = self.inner.get() else { return nothing };
+        let mut found = if modes.contains(&AuthorizationMode::Rbac) { rbac.review(user, namespace) } else { nothing };
+        if modes.contains(&AuthorizationMode::AlwaysAllow) {
+            let everything = [
+                ("resourceRules", json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})),
+                ("nonResourceRules", json!({"verbs": ["*"], "nonResourceURLs": ["*"]})),
+            ];
+            for (list, rule) in everything {
+                found[list].as_array_mut().into_iter().for_each(|rules| rules.push(rule.clone()));
+            }
+        }
+        found
     }
 }

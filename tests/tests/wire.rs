@@ -87,6 +87,8 @@ fn tokens_are_verified_by_published_documents() {
             let answer = nobody.get(path, &[]);
             assert_eq!(answer.code, refusal, "{path}: {}", answer.text());
             assert_eq!(answer.header("cache-control"), "no-cache, private", "{path}");
+            let forbidden = if refusal == 403 { "nosniff" } else { "" };
+            assert_eq!(answer.header("x-content-type-options"), forbidden, "{path}");
         }
     };
     check(true, 403);

@@ -2,13 +2,13 @@
 
 use crate::encode::{Encoder, list_metadata, unencodable};
 use crate::indent::Indent;
-use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, LIST_EXAMINED_MAX};
+use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, LIST_EXAMINED_MAX, TABLE_SORTED_MAX};
 use crate::metadata;
 use crate::negotiate::{Format, Shape};
 use crate::table::Tables;
 use bytes::Bytes;
 use sampan_api::{Record, Status};
-use sampan_registry::Selection;
+use sampan_registry::{List, Selection};
 use sampan_schema::{protobuf, yaml};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -69,6 +69,24 @@ impl Out {
     }
 }
 
+/// What a list selects, in the order in which its table shows it.
+fn in_order(encoder: &Encoder, selection: Selection) -> Result<Selection, Status> {
+    let is_table = matches!(encoder.output.shape, Shape::Table(_));
+    let order = encoder.row.columns.as_ref().and_then(|columns| columns.order).filter(|_| is_table);
+    let Some(order) = order else { return Ok(selection) };
+    let (mut left, mut items) = (selection.clone(), Vec::new());
+    while !left.is_over() {
+        if items.len() > TABLE_SORTED_MAX || left.waits() {
+            return Ok(selection);
+        }
+        items.extend(left.next(BATCH)?);
+    }
+    // Those of the same number stay in the order of their names.
+    items.sort_by_cached_key(|record: &Arc<Record>| order(&record.object()));
+    let Selection { revision, continue_token, remaining, .. } = selection;
+    Ok(List { items, revision, continue_token, remaining }.into())
+}
+
 impl Listing {
     /// # Errors
     /// 406, when a single object's metadata is asked for.
@@ -76,6 +94,7 @@ impl Listing {
         if matches!(encoder.output.shape, Shape::Metadata(_)) {
             return Err(encoder.list_as_metadata());
         }
+        let selection = in_order(&encoder, selection)?;
         Ok(Self {
             encoder,
             selection,

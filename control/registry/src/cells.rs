@@ -17,6 +17,18 @@ pub struct Columns {
     pub cells: Cells,
     /// `TableRow.conditions`, where rows have any.
     pub conditions: Option<fn(&Object) -> Vec<Value>>,
+    /// The number of an object by which rows stand in a table; `None`: they stand by their names.
+    pub order: Option<fn(&Object) -> i64>,
+}
+
+impl Columns {
+    /// Rows without conditions, in the order of their names.
+    pub fn new(
+        definitions: impl Into<Arc<[Column]>>,
+        cells: impl Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync + 'static,
+    ) -> Self {
+        Self { definitions: definitions.into(), cells: Arc::new(cells), conditions: None, order: None }
+    }
 }
 
 /// `metav1.TableColumnDefinition`.

@@ -376,7 +376,7 @@ impl Resource {
         definitions: impl Into<Arc<[Column]>>,
         cells: impl Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync + 'static,
     ) -> Self {
-        self.columns = Some(Columns { definitions: definitions.into(), cells: Arc::new(cells), conditions: None });
+        self.columns = Some(Columns::new(definitions, cells));
         self
     }
 
@@ -385,6 +385,15 @@ impl Resource {
     pub fn row_conditions(mut self, conditions: fn(&Object) -> Vec<Value>) -> Self {
         if let Some(columns) = &mut self.columns {
             columns.conditions = Some(conditions);
+        }
+        self
+    }
+
+    /// Sets the number of an object by which rows stand in a table; call it after [`Resource::columns`].
+    #[must_use]
+    pub fn rows_in_order_of(mut self, order: fn(&Object) -> i64) -> Self {
+        if let Some(columns) = &mut self.columns {
+            columns.order = Some(order);
         }
         self
     }

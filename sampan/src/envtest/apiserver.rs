@@ -249,6 +249,7 @@ mod tests {
     use sampan_api::UserInfo;
     use sampan_api::k8s::api::core::v1::Namespace;
     use sampan_client::ListParams;
+    use serde_json::json;
 
     fn of(line: &str) -> anyhow::Result<Config> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -313,6 +314,15 @@ mod tests {
             let ann = cluster.client(UserInfo::new("ann", ["staff"]), "test");
             let found = ann.all::<Namespace>().list(&ListParams::default()).await;
             assert_eq!(found.map_or_else(|error| error.code(), |_| 200), expected, "{modes}");
+            let order = json!({"metadata": {}, "spec": {"namespace": "default"}}).to_string();
+            let review = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews")
+                .header("content-type", "application/json")
+                .body(order.into())
+                .expect("a request");
+            let rules: serde_json::Value = ann.request(review).await.expect("an answer");
+            let everything = json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]});
+            let listed = rules["status"]["resourceRules"].as_array().is_some_and(|rules| rules.contains(&everything));
+            assert_eq!(listed, expected == 200, "{modes}: {rules}");
             cluster.drain().await;
         }
     }

@@ -5,7 +5,8 @@ use crate::body::Body;
 use crate::exchange::{Exchange, Identity};
 use crate::query::Query;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::{HeaderValue, Request, Response};
 use sampan_api::field::go_quote;
 use sampan_api::{Attributes, Authorizer, Decision, GroupResource, Status, UserInfo};
 use std::sync::Arc;
@@ -34,7 +35,10 @@ impl Authorize {
         if decision.allowed() {
             return next.run(request).await;
         }
-        refuse(&request, &forbidden(&attributes, &decision))
+        let mut answer = refuse(&request, &forbidden(&attributes, &decision));
+        // As responsewriters.Forbidden does: the text repeats what the request says.
+        answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        answer
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn of_version(version: &Value) -> Columns {
         let name = Value::from(object.name());
         std::iter::once(name).chain(cells.iter().map(|cell| cell.of(&whole, now))).collect()
     };
-    Columns { definitions: definitions.into(), cells: std::sync::Arc::new(cells), conditions: None }
+    Columns::new(definitions, cells)
 }
 
 fn column(name: &str, type_: &str, format: &str, description: Name, priority: i32) -> Column {

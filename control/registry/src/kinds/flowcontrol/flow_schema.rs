@@ -18,6 +18,9 @@ pub(super) fn row() -> Resource {
         .resets("status", &[&["metadata"], &["spec"]])
         .strategy(RULES)
         .table(CELLS)
+        .rows_in_order_of(|schema| {
+            schema.get(&["spec", "matchingPrecedence"]).and_then(Value::as_i64).unwrap_or_default()
+        })
 }
 
 const RULES: Rules = Rules {
