@@ -1,8 +1,9 @@
 //! The wiring: every part of a cluster started in its order, and ended in the reverse one.
 
 use crate::addresses::ClusterAddresses;
+use crate::authorizers;
 use crate::backends::{self, OtherServers};
-use crate::config::{AuthorizationMode, Config, PORT_DEFAULT, TlsFiles, host_name};
+use crate::config::{Config, PORT_DEFAULT, TlsFiles, host_name};
 use crate::data_dir::DataDir;
 use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start;
@@ -15,16 +16,15 @@ use crate::registry;
 use crate::rules::RbacRules;
 use crate::scheduling;
 use anyhow::{Context, bail};
-use sampan_api::{Authorizer, UserInfo};
+use sampan_api::UserInfo;
 use sampan_apiserver::{
     Action, Anonymous, ApiServer, ApiService, Check, Metrics, documents, of_components, of_tokens, serve,
 };
 use sampan_auth::bootstrap_tokens::BootstrapTokens;
 use sampan_auth::certificates::{ClientAuthorities, ClientCertificates};
-use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::service_account::{Ref, ServiceAccountTokens};
 use sampan_auth::tokens::StaticTokens;
-use sampan_auth::union::{AlwaysAllow, Authenticators, Authorizers, BearerTokens};
+use sampan_auth::union::{Authenticators, BearerTokens};
 use sampan_auth::{Pki, TokenAuthenticator};
 use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
@@ -468,15 +468,7 @@ async fn guard(
 ) -> anyhow::Result<()> {
     let informers = Informers::new(own.clone(), env, tasks);
     let rbac = sampan_auth::rbac::RbacAuthorizer::start(&informers, tasks)?;
-    let mut authorizers: Vec<Arc<dyn Authorizer>> = Vec::new();
-    for mode in &config.authorization {
-        authorizers.push(match mode {
-            AuthorizationMode::Node => Arc::new(NodeAuthorizer::new(own.clone(), &informers)?),
-            AuthorizationMode::Rbac => rbac.clone(),
-            AuthorizationMode::AlwaysAllow => Arc::new(AlwaysAllow),
-        });
-    }
-    let authorizers: Arc<dyn Authorizer> = Arc::new(Authorizers(authorizers));
+    let authorizers = authorizers::of_modes(&config.authorization, own, &informers, &rbac)?;
     let webhooks = Arc::new(sampan_client::WebhookClient::new(own.clone(), tasks));
     apiserver.call_webhooks_by(webhooks.clone());
     let parts = sampan_admission::Parts {

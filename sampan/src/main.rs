@@ -2,6 +2,7 @@
 
 mod addresses;
 mod allocator;
+mod authorizers;
 mod backends;
 mod cluster;
 mod config;
