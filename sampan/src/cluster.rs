@@ -21,7 +21,6 @@ use sampan_apiserver::{
     Action, Anonymous, ApiServer, ApiService, Check, Metrics, documents, of_components, of_tokens, serve,
 };
 use sampan_auth::bootstrap_tokens::BootstrapTokens;
-use sampan_auth::certificates::{ClientAuthorities, ClientCertificates};
 use sampan_auth::service_account::{Ref, ServiceAccountTokens};
 use sampan_auth::tokens::StaticTokens;
 use sampan_auth::union::{Authenticators, BearerTokens};
@@ -85,7 +84,7 @@ impl Cluster {
         let addresses = ClusterAddresses::open(config, &data_dir)?;
         let (pki, tokens, others) = identity(config, &data_dir, env).await?;
         let guards = Guards::of(&tokens, env);
-        let bearers = bearers(config, &guards)?;
+        let (bearers, certificates) = (bearers(config, &guards)?, pki.client_certificates(config.client_ca(), env)?);
         let table = Arc::new(config.runtime.table(&config.gates).context("the built-in resource table")?);
         let settings = registry::settings(config, reached(address), &addresses, (&store, env), table.clone());
         let registry = Registry::open(settings).await?;
@@ -96,7 +95,7 @@ impl Cluster {
             env: env.clone(),
             tasks: api.clone(),
             registry: registry.clone(),
-            authenticator: Arc::new(Authenticators(vec![certificates(config, &pki, env)?, bearers.clone()])),
+            authenticator: Arc::new(Authenticators(vec![Arc::new(certificates), bearers.clone()])),
             authorizer: Arc::new(guards.authorizer.clone()),
             admission: Arc::new(guards.admission.clone()),
             nodes: Arc::new(node_connector.clone()),
@@ -148,8 +147,13 @@ impl Cluster {
         let (names, addresses) = subjects(self.address.ip(), &host_name(), self.addresses.first_service_ip());
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let pair = given.and_then(|given| given.pair.as_ref());
-        let tls =
-            serve::tls_config(self.pki.server_config_with(pair, &clients(given, &self.pki)?, &names, &addresses)?);
+        let client_ca = given.and_then(|given| given.client_ca.as_deref());
+        let tls = serve::tls_config(self.pki.server_config_with(
+            pair,
+            &self.pki.client_authorities(client_ca)?,
+            &names,
+            &addresses,
+        )?);
         let connections = serve::connections_max(process::files_max());
         let (service, env, tasks) = (self.service.clone(), self.env.clone(), self.parts.clone());
         self.parts.spawn(async move { serve::serve(listener, Some(tls), service, connections, &env, &tasks).await });
@@ -401,16 +405,6 @@ async fn identity(
     let tokens = tokens.for_audiences(config.authentication.api_audiences.clone());
     let tokens = Arc::new(tokens.verified_by(others));
     Ok((pki, tokens, OtherServers::open(data_dir.pki(), env).await?))
-}
-
-/// The authorities of clients' certificates.
-fn clients(given: Option<&TlsFiles>, pki: &Pki) -> anyhow::Result<ClientAuthorities> {
-    Ok(pki.client_authorities(given.and_then(|given| given.client_ca.as_deref()))?)
-}
-
-/// Who is told by a client's certificate.
-fn certificates(config: &Config, pki: &Pki, env: &Env) -> anyhow::Result<Arc<ClientCertificates>> {
-    Ok(Arc::new(ClientCertificates::new(clients(config.tls.as_ref(), pki)?, env.clone())))
 }
 
 /// Who is told by a bearer token.

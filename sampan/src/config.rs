@@ -227,6 +227,13 @@ pub struct Config {
     pub shares_addresses: bool,
 }
 
+impl Config {
+    /// The authorities of clients' certificates beside the cluster's own.
+    pub fn client_ca(&self) -> Option<&Path> {
+        self.tls.as_ref()?.client_ca.as_deref()
+    }
+}
+
 /// Certificates that others made.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {

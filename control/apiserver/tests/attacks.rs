@@ -625,3 +625,21 @@ async fn large_objects_are_worked_on_few_at_a_time() {
     assert_eq!(second.await.status(), 201);
     assert_eq!(server.ledgers.working.held(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_query_gives_its_request_less_time() {
+    let env = Env::system();
+    let server = support::server_of(env.clone(), Arc::new(All), Arc::new(Silent)).await;
+    let body = || config_map("a").to_string();
+    let token = [("authorization", "Bearer as:bad"), ("content-type", "application/json")];
+    let began = env.instant();
+    let answer = server.call_with("POST", &format!("{CONFIG_MAPS}?timeout=2s"), &token, body()).await;
+    let took = env.instant().duration_since(began);
+    assert_eq!(answer.code, 504, "{}", answer.text());
+    assert!((Duration::from_secs(2)..Duration::from_secs(10)).contains(&took), "{took:?}");
+    let none = "invalid timeout specified in the request URL - time: invalid duration \"abc\"";
+    for path in [CONFIG_MAPS, "/healthz"] {
+        let answer = server.get(&format!("{path}?timeout=abc")).await;
+        assert_eq!((answer.code, answer.message().as_str()), (400, none));
+    }
+}

@@ -375,3 +375,66 @@ async fn reviews_have_no_metadata() {
     let metadata = answer.json()["metadata"].as_object().map(|it| it.keys().cloned().collect::<Vec<_>>());
     assert_eq!((answer.code, metadata), (201, Some(vec!["creationTimestamp".to_owned()])), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn line_ends_pass_into_no_header_and_no_log() {
+    let server = server().await;
+    let made = server.create(CONFIG_MAPS, &config_map("a")).await;
+    let check = async |method: &str, path: &str, headers: &[(&str, &str)], body: &serde_json::Value, code: u16| {
+        let sent = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = server.call_with(method, path, headers, sent).await;
+        assert_eq!(answer.code, code, "{method} {path} {body}: {}", answer.text());
+        let unprintable = |value: &http::HeaderValue| value.as_bytes().iter().any(|byte| *byte < 0x20);
+        assert!(!answer.headers.values().any(unprintable), "{:?}", answer.headers);
+        answer
+    };
+    let json = [("content-type", "application/json")];
+    let merge = [("content-type", "application/merge-patch+json")];
+    let with = |field: &str, value: serde_json::Value| {
+        let mut object = config_map("b");
+        object["metadata"][field] = value;
+        object
+    };
+    use serde_json::{Value, json};
+    check("POST", CONFIG_MAPS, &json, &with("name", json!("b\r\nx-evil: 1")), 422).await;
+    check("POST", CONFIG_MAPS, &json, &with("labels", json!({"a\r\nb": "c"})), 422).await;
+    check("POST", CONFIG_MAPS, &json, &with("labels", json!({"a": "c\r\nd"})), 422).await;
+    check("POST", CONFIG_MAPS, &json, &with("generateName", json!("c\r\n")), 422).await;
+    check("POST", &format!("{CONFIG_MAPS}?fieldManager=a%0d%0ab"), &json, &config_map("b"), 422).await;
+    check("GET", &format!("{CONFIG_MAPS}/a%0d%0ab"), &[], &Value::Null, 404).await;
+    check("GET", "/api/v1/namespaces/x%0d%0ay/configmaps", &[], &Value::Null, 200).await;
+    check("GET", &format!("{CONFIG_MAPS}?labelSelector=a%0d%0ab"), &[], &Value::Null, 400).await;
+    // Of a field that nobody knows its name is told, in a header.
+    let unknown = check("PATCH", &format!("{CONFIG_MAPS}/a"), &merge, &json!({"a\r\nx-evil: 1": 1}), 200).await;
+    assert!(unknown.header("warning").contains("unknown field"), "{:?}", unknown.headers);
+    // What a client calls its request is taken where it can stand in a log.
+    for (id, taken) in [("a-1", true), ("a b", false), ("a\tb", false), ("", false)] {
+        let answer = check("GET", CONFIG_MAPS, &[("audit-id", id)], &Value::Null, 200).await;
+        assert_eq!(answer.header("audit-id") == id, taken, "{id:?}");
+    }
+    let now = server.get(&format!("{CONFIG_MAPS}/a")).await.json();
+    assert_eq!(now["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"], "nothing was changed");
+}
+
+#[tokio::test]
+async fn resources_are_those_of_their_own_group_alone() {
+    let server = server().await;
+    server.create(CONFIG_MAPS, &config_map("a")).await;
+    for path in [
+        "/apis/apps/v1/namespaces/default/configmaps",
+        "/apis/apps/v1/namespaces/default/configmaps/a",
+        "/apis/apps/v1/configmaps",
+        "/apis/apps/v1/secrets",
+        "/apis/events.k8s.io/v1/pods",
+        "/apis//v1/configmaps",
+        "/apis/v1/namespaces/default/configmaps",
+        "/apis/batch/v1/deployments",
+        "/api/v1/deployments",
+        "/api/v1/namespaces/default/roles",
+        "/api/v2/configmaps",
+    ] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.code, 404, "{path}: {}", answer.text());
+        assert!(!answer.text().contains("\"items\""), "{path}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The cluster's own certificates: a CA made on the first start, the administrator's client certificate, the key that
 //! will sign ServiceAccount tokens, and a server certificate made anew at each start.
 
-use crate::certificates::ClientAuthorities;
+use crate::certificates::{ClientAuthorities, ClientCertificates};
 use crate::limits::{CA_VALIDITY_YEARS, CERTIFICATE_RENEWAL_DAYS, CERTIFICATE_VALIDITY_YEARS};
 use crate::service_account::{PublicKey, SigningKey};
 use rcgen::{
@@ -170,6 +170,14 @@ impl Pki {
         }
         subjects.extend(addresses.iter().copied().map(SanType::IpAddress));
         self.leaf("sampan-apiserver", None, subjects, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// Tells who shows a certificate of [`Pki::client_authorities`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn client_certificates(&self, more: Option<&Path>, env: &Env) -> Result<ClientCertificates, PkiError> {
+        Ok(ClientCertificates::new(self.client_authorities(more)?, env.clone()))
     }
 
     /// As [`Pki::server_config`], with a certificate, its chain and its key out of files that others made; `clients`: the
