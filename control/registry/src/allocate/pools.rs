@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+/// Least number of items that are left to those who ask by name; a range of no more has none.
+const BAND_MIN: u64 = 16;
+
 /// A range of items, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pool {
@@ -53,6 +56,36 @@ impl Pool {
             Self::Ports { first, last } => u64::from(last.saturating_sub(*first)) + 1,
             Self::All(pools) => pools.iter().map(Self::size).sum(),
         }
+    }
+
+    /// Number of items at the beginning that are left, while others are free, to those who ask for them by name: between
+    /// [`BAND_MIN`] and a most, by the size of the range (KEP-3070, KEP-3668: calculateRangeOffset).
+    fn band(&self) -> u64 {
+        let of = |size: u64, step: u64, most: u64| if size <= BAND_MIN { 0 } else { (size / step).clamp(BAND_MIN, most) };
+        match self {
+            // The network's first address is in the band, and none of the items.
+            Self::Addresses { prefix, .. } => of(1 << (32 - u32::from(*prefix.min(&32))), 16, 256).saturating_sub(1),
+            Self::Ports { .. } => of(self.size(), 32, 128),
+            Self::All(_) => 0,
+        }
+    }
+
+    /// The index of an item above the band, by a random number.
+    fn index(&self, random: u64) -> u64 {
+        // Of nothing there is no index; who looks for its item finds none.
+        let size = self.size().max(1);
+        let Self::All(pools) = self else {
+            let band = self.band();
+            return band + random % size.saturating_sub(band).max(1);
+        };
+        let (mut before, at) = (0, random % size);
+        for pool in pools.iter() {
+            if at < before + pool.size() {
+                return before + pool.index(random);
+            }
+            before += pool.size();
+        }
+        at
     }
 
     /// An item by its index; `None`: there are not so many.
@@ -213,11 +246,10 @@ impl Registry {
         draws: &mut Draws,
     ) -> Result<String, Error> {
         let kind = self.pool(pool)?;
-        // Of nothing there is no index; a search finds nothing then.
         let size = kind.size().max(1);
         if refused.len() < ALLOCATE_DRAWS_MAX && !draws.searches.contains_key(pool) {
             for _ in 0..ALLOCATE_DRAWS_MAX {
-                let Some(item) = kind.item(self.inner.env.random_u64() % size) else { break };
+                let Some(item) = kind.item(kind.index(self.inner.env.random_u64())) else { break };
                 let key = key(pool, &item);
                 if !refused.iter().any(|refused| **refused == *key) && draws.own.insert(key) {
                     return Ok(item);
@@ -229,7 +261,7 @@ impl Registry {
             let found = self.inner.store.range(Range::prefix(prefix.clone()), None).await?;
             let items = found.entries.iter().filter_map(|entry| entry.key.strip_prefix(&*prefix));
             let held = items.map(str::to_owned).collect();
-            draws.searches.insert(pool, Search { held, start: self.inner.env.random_u64() % size, seen: 0 });
+            draws.searches.insert(pool, Search { held, start: kind.index(self.inner.env.random_u64()), seen: 0 });
         }
         let Draws { own, searches } = draws;
         if let Some(search) = searches.get_mut(pool) {
@@ -281,6 +313,14 @@ mod tests {
         assert_eq!(both.size(), cluster_ips.size() + 5);
         assert_eq!(both.item(cluster_ips.size()).as_deref(), Some("10.97.0.2"));
         assert_eq!(both.item(both.size()), None);
+        let draws = |pool: &Pool, lowest: &str| {
+            let drawn = (0..3 * both.size()).filter_map(|random| pool.item(pool.index(random)));
+            assert_eq!(drawn.min_by_key(|item| (item.len(), item.clone())).as_deref(), Some(lowest), "{pool:?}");
+        };
+        draws(&node_ports, "30086");
+        draws(&Pool::Addresses { network: Ipv4Addr::new(10, 96, 0, 0), prefix: 24 }, "10.96.0.17");
+        draws(&Pool::Addresses { network: Ipv4Addr::new(10, 96, 0, 0), prefix: 28 }, "10.96.0.2");
+        draws(&Pool::All([Pool::Addresses { network: Ipv4Addr::new(10, 97, 0, 0), prefix: 24 }].into()), "10.97.0.17");
         let none = Pool::All([].into());
         assert_eq!((none.size(), none.item(0)), (0, None));
         check(&none, "10.96.0.9", false);
