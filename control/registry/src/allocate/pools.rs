@@ -61,7 +61,8 @@ impl Pool {
     /// Number of items at the beginning that are left, while others are free, to those who ask for them by name: between
     /// [`BAND_MIN`] and a most, by the size of the range (KEP-3070, KEP-3668: calculateRangeOffset).
     fn band(&self) -> u64 {
-        let of = |size: u64, step: u64, most: u64| if size <= BAND_MIN { 0 } else { (size / step).clamp(BAND_MIN, most) };
+        let of =
+            |size: u64, step: u64, most: u64| if size <= BAND_MIN { 0 } else { (size / step).clamp(BAND_MIN, most) };
         match self {
             // The network's first address is in the band, and none of the items.
             Self::Addresses { prefix, .. } => of(1 << (32 - u32::from(*prefix.min(&32))), 16, 256).saturating_sub(1),
