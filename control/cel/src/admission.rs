@@ -181,15 +181,11 @@ pub fn compile(expression: &str, environment: &Environment, wanted: &[Type]) -> 
     if wanted.is_empty() || wanted.contains(program.ty()) {
         return Ok(program);
     }
-    let name = |ty: &Type| match ty {
-        Type::Null => "null_type".to_owned(),
-        other => other.to_string(),
-    };
-    let found = name(program.ty());
+    let found = program.ty().kubernetes_name();
     Err(match wanted {
-        [only] => format!("must evaluate to {} but got {found}", name(only)),
+        [only] => format!("must evaluate to {} but got {found}", only.kubernetes_name()),
         several => {
-            let several: Vec<String> = several.iter().map(name).collect();
+            let several: Vec<String> = several.iter().map(Type::kubernetes_name).collect();
             format!("must evaluate to one of [{}] but got {found}", several.join(" "))
         }
     })

@@ -192,7 +192,7 @@ impl Checker<'_> {
                 self.fits(&Type::Dyn, &target);
                 Type::Dyn
             }
-            Type::Dyn | Type::Error => Type::Dyn,
+            Type::Dyn | Type::Any | Type::Error => Type::Dyn,
             other => {
                 self.tell(id, format!("type '{other}' does not support field selection"));
                 Type::Dyn
@@ -323,7 +323,7 @@ impl Checker<'_> {
         }
         match self.mapping.resolve(&ty, Open::Keep) {
             Type::Optional(inner) => (*inner).clone(),
-            Type::Dyn => Type::Dyn,
+            dynamic @ (Type::Dyn | Type::Any) => dynamic,
             other => {
                 self.tell(value.id, format!("expected type 'optional_type({other})' but found '{other}'"));
                 other

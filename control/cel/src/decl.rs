@@ -23,6 +23,8 @@ pub struct Decl {
 pub(crate) enum Shape {
     /// Anything, read as JSON.
     Dyn,
+    /// One value of any type.
+    Any,
     /// Data without a schema: it can be compared, and nothing else.
     Unknown,
     IntOrString,
@@ -34,6 +36,8 @@ pub(crate) enum Shape {
     Duration,
     Date,
     DateTime,
+    /// An amount, which a library knows.
+    Quantity,
     List(Arc<Decl>, ListKind),
     Map(Arc<Decl>),
     Object(Fields),
@@ -133,6 +137,35 @@ impl Decl {
     /// An integer or a text.
     pub fn int_or_string() -> Arc<Self> {
         Arc::new(Self::new(Shape::IntOrString, "dyn", 1, TEXT_MAX))
+    }
+
+    /// One value of any type, of at most so many characters.
+    pub(crate) fn any(max: u64) -> Arc<Self> {
+        Arc::new(Self::new(Shape::Any, "any", 1, max))
+    }
+
+    /// Amounts.
+    pub(crate) fn quantity() -> Arc<Self> {
+        Arc::new(Self::new(Shape::Quantity, "kubernetes.Quantity", MIN_STRING_BYTES, TEXT_MAX))
+    }
+
+    /// The same, of at most so many elements, characters or entries.
+    pub(crate) fn at_most(self: &Arc<Self>, max: u64) -> Arc<Self> {
+        let shape = match &self.shape {
+            Shape::Bool => Shape::Bool,
+            Shape::String => Shape::String,
+            Shape::Map(value) => Shape::Map(value.clone()),
+            _ => return self.clone(),
+        };
+        Arc::new(Self { shape, name: self.name.clone(), nullable: self.nullable, max, bytes: self.bytes })
+    }
+
+    /// What any field of a map is whose values are each of any type.
+    pub(crate) fn any_value(&self) -> Option<&Arc<Decl>> {
+        match &self.shape {
+            Shape::Map(value) if matches!(value.shape, Shape::Any) => Some(value),
+            _ => None,
+        }
     }
 
     /// Lists of these.

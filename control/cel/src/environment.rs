@@ -2,6 +2,7 @@
 
 use crate::declarations::{self, Overload};
 use crate::patch;
+use crate::syntax::Macros;
 use crate::types::Type;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 pub struct Environment {
     variables: BTreeMap<Arc<str>, Type>,
     patches: Patches,
+    macros: Macros,
 }
 
 /// Whether expressions may use the types and functions of [`patch`].
@@ -23,7 +25,7 @@ enum Patches {
 
 impl<const N: usize> From<[(Arc<str>, Type); N]> for Environment {
     fn from(variables: [(Arc<str>, Type); N]) -> Self {
-        Self { variables: variables.into(), patches: Patches::None }
+        Self { variables: variables.into(), patches: Patches::None, macros: Macros::Base }
     }
 }
 
@@ -37,6 +39,16 @@ impl Environment {
     #[must_use]
     pub fn with_patches(self) -> Self {
         Self { patches: Patches::Declared, ..self }
+    }
+
+    /// Lets expressions give values names: `cel.bind`.
+    #[must_use]
+    pub(crate) fn with_bindings(self) -> Self {
+        Self { macros: Macros::Bindings, ..self }
+    }
+
+    pub(crate) fn macros(&self) -> Macros {
+        self.macros
     }
 
     pub(crate) fn variable(&self, name: &str) -> Option<(&Arc<str>, &Type)> {

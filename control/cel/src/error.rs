@@ -64,6 +64,11 @@ impl fmt::Display for Issues {
                 write!(f, "ERROR: <input>:-1:0: {}", issue.message)?;
                 continue;
             }
+            if self.text.is_empty() {
+                // There is no place in a text without characters, and nothing to show.
+                write!(f, "ERROR: <input>:{}:0: {}", issue.line, issue.message)?;
+                continue;
+            }
             write!(f, "ERROR: <input>:{}:{}: {}", issue.line, issue.column + 1, issue.message)?;
             let line = issue.line.checked_sub(1).and_then(|line| self.text.split('\n').nth(line));
             let Some(line) = line.filter(|line| line.len() <= SNIPPET_CHARS_MAX) else { continue };

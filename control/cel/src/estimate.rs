@@ -3,7 +3,7 @@
 
 use crate::check::Checked;
 use crate::cost::{CHECK, LIST, MAP, NOMINAL, REGEX, STRUCT, TRAVERSAL};
-use crate::decl::Decl;
+use crate::decl::{Decl, Field};
 use crate::syntax::ast::{Call, Expr, Fold, Id, Kind, Literal, Test};
 use crate::types::Type;
 use std::collections::HashMap;
@@ -131,7 +131,9 @@ impl<'a> Estimator<'a> {
                     return operand;
                 }
                 let costs = matches!(self.ty(&select.operand), Type::Map(..) | Type::Object(_) | Type::Library(_));
-                let place = self.below(&select.operand, |decl| Some(decl.field(&select.field)?.decl().clone()));
+                let place = self.below(&select.operand, |decl| {
+                    decl.field(&select.field).map(Field::decl).or_else(|| decl.any_value()).cloned()
+                });
                 self.places.insert(expr.id, place);
                 if costs { operand.plus(Range::exactly(1)) } else { operand }
             }

@@ -16,6 +16,7 @@ mod compiled;
 mod cost;
 mod decl;
 mod declarations;
+pub mod devices;
 mod environment;
 mod error;
 mod escape;
@@ -35,6 +36,7 @@ mod types;
 mod unify;
 mod url;
 mod value;
+pub mod zones;
 
 pub use authorizer::Authorization;
 pub use compiled::Compiled;

@@ -25,7 +25,7 @@ impl Program {
     /// # Errors
     /// All that is wrong with it, as cel-go says it.
     pub fn compile(text: &str, environment: &Environment) -> Result<Self, Issues> {
-        let mut parsed = parse(text)?;
+        let mut parsed = parse(text, environment.macros())?;
         let checked = check(text, &mut parsed, environment)?;
         let mut problems = Vec::new();
         literals(&parsed.root, &checked, &mut problems);

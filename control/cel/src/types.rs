@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum Type {
     /// Anything: checked when the expression runs.
     Dyn,
+    /// A value of any one type: as the one before, but that it is no range of a macro.
+    Any,
     /// Of an expression that has an error.
     Error,
     Null,
@@ -48,6 +50,14 @@ impl PartialEq for Type {
 }
 
 impl Type {
+    /// The name by which refusals call it.
+    pub(crate) fn kubernetes_name(&self) -> String {
+        match self {
+            Self::Null => "null_type".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// A list of these.
     pub fn list(element: Type) -> Self {
         Self::List(Arc::new(element))
@@ -134,6 +144,7 @@ impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Dyn => "dyn",
+            Self::Any => "any",
             Self::Error => "!error!",
             Self::Null => "null",
             Self::Bool => "bool",
@@ -159,6 +170,7 @@ impl Decl {
     pub fn ty(self: &Arc<Self>) -> Type {
         match self.shape() {
             Shape::Dyn | Shape::Unknown | Shape::IntOrString => Type::Dyn,
+            Shape::Any => Type::Any,
             Shape::Bool => Type::Bool,
             Shape::Int => Type::Int,
             Shape::Double => Type::Double,
@@ -166,6 +178,7 @@ impl Decl {
             Shape::Bytes => Type::Bytes,
             Shape::Duration => Type::Duration,
             Shape::Date | Shape::DateTime => Type::Timestamp,
+            Shape::Quantity => Type::Library(self.name().into()),
             Shape::List(element, _) => Type::list(element.ty()),
             Shape::Map(value) => Type::map(value.ty()),
             Shape::Object(_) | Shape::Open => Type::Object(self.clone()),

@@ -56,7 +56,7 @@ impl Mapping {
             return matches!(self.substitutes(b, a, param), Fit::Yes);
         }
         match (a, b) {
-            (Type::Dyn | Type::Error, _) | (_, Type::Dyn | Type::Error) => true,
+            (Type::Dyn | Type::Any | Type::Error, _) | (_, Type::Dyn | Type::Any | Type::Error) => true,
             (Type::Null, other) | (other, Type::Null) => other.takes_null(),
             (Type::Type(_), Type::Type(_)) => true,
             (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.takes(a, b),
@@ -150,8 +150,8 @@ pub(crate) fn most_general(a: &Type, b: &Type) -> Type {
 
 fn less_specific(a: &Type, b: &Type) -> bool {
     match (a, b) {
-        (Type::Dyn | Type::Param(_), _) => true,
-        (_, Type::Dyn | Type::Param(_)) => false,
+        (Type::Dyn | Type::Any | Type::Param(_), _) => true,
+        (_, Type::Dyn | Type::Any | Type::Param(_)) => false,
         (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => less_specific(a, b),
         (Type::Map(k, v), Type::Map(l, w)) => less_specific(k, l) && less_specific(v, w),
         (Type::Type(_), Type::Type(_)) => true,

@@ -228,7 +228,7 @@ impl<'a> Value<'a> {
     /// Data as it is declared.
     pub fn of(json: &'a Json, decl: &'a Decl) -> Result<Self, EvalError> {
         let wrong = |wanted: &str| EvalError::failed(format!("invalid data, expected {wanted}"));
-        if json.is_null() && !matches!(decl.shape(), Shape::Dyn | Shape::Unknown) {
+        if json.is_null() && !matches!(decl.shape(), Shape::Dyn | Shape::Any | Shape::Unknown) {
             return match decl.nullable() {
                 true => Ok(Self::Null),
                 false => Err(EvalError::failed("invalid data, got null for schema with nullable=false")),
@@ -236,7 +236,7 @@ impl<'a> Value<'a> {
         }
         let text = || json.as_str().ok_or_else(|| wrong(&format!("string, got {}", go_type(json))));
         Ok(match decl.shape() {
-            Shape::Dyn => Self::of_json(json),
+            Shape::Dyn | Shape::Any => Self::of_json(json),
             Shape::Unknown => Self::Unknown(json),
             Shape::IntOrString => match json {
                 Json::String(text) => Self::text(text),
@@ -251,6 +251,7 @@ impl<'a> Value<'a> {
             }
             Shape::String => Self::text(text()?),
             Shape::Bytes => Self::Bytes(crate::library::base64(text()?)?.into()),
+            Shape::Quantity => Self::Library(Library::Quantity(Quantity::parse(text()?).map_err(EvalError::Failed)?)),
             Shape::Duration => Self::Duration(crate::library::format_duration(text()?)?),
             Shape::Date => Self::Timestamp(crate::library::date(text()?)?),
             Shape::DateTime => Self::Timestamp(crate::library::date_time(text()?)?),

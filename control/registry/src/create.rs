@@ -13,6 +13,7 @@ use crate::read::parse_uint;
 use crate::registry::{Place, Registry, store_writer, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
+use crate::strategy::Context;
 use crate::update::{mutate, rules_in};
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Kinds, Operation};
@@ -173,13 +174,16 @@ impl Registry {
         }
         count_creation(storage, &mut object);
         shapes::drop_disabled(storage, &mut object, None, ctx.gates);
+        strategy.warnings_as_sent(&object).into_iter().for_each(|warning| caller.warnings.add(warning));
         strategy.prepare_for_create(&ctx, &mut object);
         if storage.has_status() && strategy.status_starts_empty() && !object.fields().contains_key("status") {
             object.fields_mut().insert("status".into(), Value::Object(serde_json::Map::new()));
         }
         // Before validation, which looks at what was drawn.
         let claims = self.claims(place, &mut object, None, refused).await?;
-        let mut errors = metadata::validate(storage, &object);
+        let home = self.home(place, &object)?;
+        let ctx = Context { home: home.as_ref(), ..ctx };
+        let mut errors = metadata::validate(storage, &object, ctx.gates);
         let found = shapes::check_facts(storage, &object, None, "");
         errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.

@@ -9,6 +9,7 @@ use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
 use sampan_api::limits::{ANNOTATIONS_MAX, FIELD_MANAGER_MAX};
 use sampan_api::names;
 use sampan_api::object::Object;
+use sampan_schema::gates::Gates;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
@@ -137,9 +138,9 @@ fn take_repeated(object: &mut Object) -> Option<String> {
 }
 
 /// Everything wrong with the metadata of a new object (ValidateObjectMeta).
-pub(crate) fn validate(row: &Resource, object: &Object) -> FieldErrors {
+pub(crate) fn validate(row: &Resource, object: &Object, gates: &Gates) -> FieldErrors {
     let path = Path::new("metadata");
-    let mut errors = identity(row, object, &path, |name| row.strategy.validate_name(name));
+    let mut errors = identity(row, object, &path, |name| row.strategy.validate_name(name, gates));
     common(object, &path, &mut errors);
     errors.extend(finalizers(row, object, &path));
     errors.extend(managers(object, &path));
@@ -362,7 +363,7 @@ pub(crate) const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
 /// either, and what may not change. Go asks three times (the generic code for the object and for the change, the kind's
 /// strategy for the change), and once more where the strategy asks of a change all that it asks of a creation: as often
 /// stands an error among the causes.
-pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object) -> FieldErrors {
+pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object, gates: &Gates) -> FieldErrors {
     let path = Path::new("metadata");
     let metadata = object.metadata_mut();
     let unset = |value: Option<&Value>| match value {
@@ -392,8 +393,10 @@ pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object) -
     // What is stored has such a name: it may be none that the kind's rules allow today.
     let mut errors = identity(row, object, &path, names::path_segment);
     let mut all = vec![&shared, &finalizers, &managers, &change, &shared, &managers, &change, &shared, &managers];
-    let again =
-        row.strategy.revalidates().then(|| identity(row, object, &path, |name| row.strategy.validate_name(name)));
+    let again = row
+        .strategy
+        .revalidates()
+        .then(|| identity(row, object, &path, |name| row.strategy.validate_name(name, gates)));
     if let Some(again) = &again {
         all.extend([again, &shared, &finalizers, &managers]);
     }
@@ -446,7 +449,7 @@ mod tests {
     fn metadata_is_checked_in_kubernetes_words() {
         let row = row();
         let check = |metadata: Value, expected: &[&str]| {
-            let errors = validate(&row, &object(metadata));
+            let errors = validate(&row, &object(metadata), &Gates::default());
             let found: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
             assert_eq!(found.len(), expected.len(), "{found:?}");
             for (found, expected) in found.iter().zip(expected) {
@@ -500,16 +503,17 @@ mod tests {
             json!({"name": "a", "namespace": "b", "uid": "u", "creationTimestamp": "t", "deletionTimestamp": "d", "finalizers": ["x/y"]}),
         );
         let mut new = object(json!({"name": "a", "namespace": "b"}));
-        assert!(settle_update(&row(), &mut new, &old).is_empty());
+        assert!(settle_update(&row(), &mut new, &old, &Gates::default()).is_empty());
         assert_eq!((new.uid(), new.deletion_timestamp()), ("u", Some("d")));
         let mut new = object(json!({"name": "a", "namespace": "b", "deletionTimestamp": "later"}));
-        assert!(settle_update(&row(), &mut new, &old).is_empty());
+        assert!(settle_update(&row(), &mut new, &old, &Gates::default()).is_empty());
         assert_eq!(new.deletion_timestamp(), Some("d"), "a deletion's time is not the client's to change");
         let alive = object(json!({"name": "a", "namespace": "b"}));
         let mut new = object(json!({"name": "a", "namespace": "b", "deletionTimestamp": "d"}));
-        assert!(!settle_update(&row(), &mut new, &alive).is_empty(), "nor to begin");
+        assert!(!settle_update(&row(), &mut new, &alive, &Gates::default()).is_empty(), "nor to begin");
         let mut new = object(json!({"name": "a", "namespace": "b", "uid": "other", "finalizers": ["x/y", "x/z"]}));
-        let found: Vec<String> = settle_update(&row(), &mut new, &old).iter().map(|error| error.to_string()).collect();
+        let found: Vec<String> =
+            settle_update(&row(), &mut new, &old, &Gates::default()).iter().map(|error| error.to_string()).collect();
         let once = [
             "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x/z\"}",
             "metadata.uid: Invalid value: \"other\": field is immutable",
@@ -523,9 +527,9 @@ mod tests {
         let check = |name: &str, value: Value, times: usize| {
             let mut metadata = good.clone();
             metadata[name] = value;
-            let created = validate(&row, &object(metadata.clone()));
+            let created = validate(&row, &object(metadata.clone()), &Gates::default());
             assert!(!created.is_empty(), "{name} is refused at a creation");
-            let updated = settle_update(&row, &mut object(metadata), &object(good.clone()));
+            let updated = settle_update(&row, &mut object(metadata), &object(good.clone()), &Gates::default());
             let texts = |errors: &FieldErrors| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
             for error in texts(&created) {
                 let found = texts(&updated).iter().filter(|other| **other == error).count();
@@ -533,7 +537,7 @@ mod tests {
             }
         };
         let mut new = object(json!({"name": "a", "namespace": "b", "generateName": "a/b"}));
-        let told = settle_update(&row, &mut new, &object(good.clone())).to_string();
+        let told = settle_update(&row, &mut new, &object(good.clone()), &Gates::default()).to_string();
         assert_eq!(told, "metadata.generateName: Invalid value: \"a/b\": may not contain '/'");
         check("labels", json!({"a b": "c"}), 3);
         check("annotations", json!({"a b": "c"}), 3);
@@ -556,7 +560,7 @@ mod tests {
         assert_eq!(new.metadata()["ownerReferences"].as_array().map(Vec::len), Some(LONG));
         let mut old = new.clone();
         old.set_meta("deletionTimestamp", "d");
-        let errors = settle_update(&row(), &mut new, &old);
+        let errors = settle_update(&row(), &mut new, &old, &Gates::default());
         assert!((1..=2 * CONTROLLER_ERRORS_MAX).contains(&errors.len()), "{}", errors.len());
         let shown: usize = errors.iter().map(|error| error.to_string().len()).sum();
         assert!(errors.len() == 1 || shown <= FIELD_ERRORS_BYTES_MAX, "each shows all owners: {shown} bytes");

@@ -273,7 +273,22 @@ impl Registry {
             namespace,
             capabilities: self.inner.capabilities,
             gates: &self.inner.gates,
+            home: None,
         }
+    }
+}
+
+impl Registry {
+    /// The namespace of an object whose rules look at it; `None`: they do not, or there is no such namespace.
+    pub(crate) fn home(&self, place: &Place<'_>, object: &Object) -> Result<Option<Object>, Error> {
+        if !place.row.strategy.asks_for_namespace(object) {
+            return Ok(None);
+        }
+        let (table, of) = (self.inner.table.load(), crate::kinds::NAMESPACES);
+        let Some(row) = table.lookup(of.0, of.1, of.2) else { return Ok(None) };
+        let all = self.place(&table, row, "")?;
+        let record = self.inner.watch.get(&all.prefix, &all.key(place.namespace))?;
+        Ok(record.map(|record| record.object()))
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Context<'a> {
     pub capabilities: Capabilities,
     /// The features that are on.
     pub gates: &'a Gates,
+    /// The namespace that the object is in, where it exists and [`Strategy::asks_for_namespace`] says that it is looked at.
+    pub home: Option<&'a Object>,
 }
 
 /// Features that the cluster's administrator allows to objects (Kubernetes' pkg/capabilities).
@@ -108,6 +110,11 @@ pub trait Strategy: Send + Sync + 'static {
         true
     }
 
+    /// Whether validation of this object looks at its namespace.
+    fn asks_for_namespace(&self, _object: &Object) -> bool {
+        false
+    }
+
     /// Sets what the server sets and drops what a creator may not set.
     fn prepare_for_create(&self, _ctx: &Context<'_>, _object: &mut Object) {}
     /// Prepares an update of the object or of one of its views (`ctx.subresource`): fields that may not change by it
@@ -138,7 +145,7 @@ pub trait Strategy: Send + Sync + 'static {
         false
     }
     /// Checks a name of this kind and returns the errors' texts. The default is a DNS-1123 subdomain.
-    fn validate_name(&self, name: &str) -> Vec<String> {
+    fn validate_name(&self, name: &str, _gates: &Gates) -> Vec<String> {
         sampan_api::names::dns1123_subdomain(name)
     }
 
@@ -156,6 +163,15 @@ pub trait Strategy: Send + Sync + 'static {
     }
     fn warnings_on_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Texts for `Warning` headers about an object as it was sent, before it is prepared; they are told whatever becomes of it.
+    fn warnings_as_sent(&self, _object: &Object) -> Vec<String> {
+        Vec::new()
+    }
+    /// Whether the use of fields is told of changes too.
+    fn tells_of_changes(&self) -> bool {
+        true
     }
 
     /// What a deletion is warned of that does not say what becomes of the dependents.

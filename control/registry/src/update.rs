@@ -11,7 +11,7 @@ use crate::read::parse_uint;
 use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
-use crate::strategy::Generation;
+use crate::strategy::{Context, Generation};
 use crate::write::{Commit, count_update, require_stored};
 use sampan_api::admission::{Attributes, Kinds, Mutated, Operation, UnknownFields};
 use sampan_api::field::{FieldError, FieldErrors, Path};
@@ -183,7 +183,9 @@ impl Registry {
         // Before validation, which looks at what was drawn.
         let claims = self.claims(place, &mut object, Some(old), refused).await?;
         count_update(storage, &mut object, old, &options.subresource);
-        let mut errors = metadata::settle_update(storage, &mut object, old);
+        let home = self.home(place, &object)?;
+        let ctx = Context { home: home.as_ref(), ..ctx };
+        let mut errors = metadata::settle_update(storage, &mut object, old, ctx.gates);
         let found = shapes::check_facts(storage, &object, Some(old), &options.subresource);
         errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.
@@ -194,7 +196,7 @@ impl Registry {
         }
         // Of what did not change nobody is warned again.
         let counted = object.generation() != old.generation() || matches!(strategy.generation(), Generation::Uncounted);
-        let warnings = found.warnings.into_iter().filter(|_| counted);
+        let warnings = found.warnings.into_iter().filter(|_| counted && strategy.tells_of_changes());
         for warning in warnings.chain(row.strategy.warnings_on_update(&ctx, &object, old)) {
             caller.warnings.add(warning);
         }

@@ -26,8 +26,19 @@ pub struct Gate {
     pub default: bool,
     /// How far it has come.
     pub stage: Stage,
-    /// Nobody can say otherwise.
-    pub locked: bool,
+    /// Who can say otherwise.
+    pub choice: Choice,
+}
+
+/// Whether a gate may have another value than its default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// As whoever starts the server likes.
+    Free,
+    /// It may not, in Kubernetes.
+    Locked,
+    /// It may in Kubernetes; what it would change is not built here.
+    Unbuilt,
 }
 
 /// A setting of a gate that cannot be, in the words of component-base.
@@ -45,6 +56,14 @@ pub enum GateError {
         wanted: bool,
         /// The one that it has.
         fixed: bool,
+    },
+    /// What the gate changes is not built.
+    #[error("cannot set feature gate {name} to {wanted}: it changes nothing here, for it is not built")]
+    Unbuilt {
+        /// The gate's.
+        name: String,
+        /// The value that was asked for.
+        wanted: bool,
     },
 }
 
@@ -73,7 +92,13 @@ fn read(line: &'static str) -> Option<Gate> {
         Some("Deprecated") => Stage::Deprecated,
         _ => panic!("gates: {name} has no stage"),
     };
-    Some(Gate { name, default, stage, locked: columns.next() == Some("locked") })
+    let choice = match columns.next() {
+        None => Choice::Free,
+        Some("locked") => Choice::Locked,
+        Some("unbuilt") => Choice::Unbuilt,
+        Some(other) => panic!("gates: {name} is {other}"),
+    };
+    Some(Gate { name, default, stage, choice })
 }
 
 /// The index of a gate in [`known`].
@@ -104,16 +129,21 @@ impl Gates {
         let mut gates = Self::default();
         for (all, stage) in [("AllAlpha", Stage::Alpha), ("AllBeta", Stage::Beta)] {
             let Some(wanted) = settings.get(all) else { continue };
-            for (at, gate) in known().iter().enumerate().filter(|(_, gate)| gate.stage == stage && !gate.locked) {
-                gates.on[at] = *wanted && !gate.locked;
+            let free = |gate: &Gate| gate.stage == stage && gate.choice == Choice::Free;
+            for (at, _) in known().iter().enumerate().filter(|(_, gate)| free(gate)) {
+                gates.on[at] = *wanted;
             }
         }
         let mut errors = Vec::new();
         for (name, wanted) in settings.iter().filter(|(name, _)| !matches!(name.as_str(), "AllAlpha" | "AllBeta")) {
             match index(name).map(|at| (at, known()[at])) {
                 None => errors.push(GateError::Unknown(name.clone())),
-                Some((_, gate)) if gate.locked && gate.default != *wanted => {
-                    errors.push(GateError::Locked { name: name.clone(), wanted: *wanted, fixed: gate.default });
+                Some((_, gate)) if gate.choice != Choice::Free && gate.default != *wanted => {
+                    let (name, wanted) = (name.clone(), *wanted);
+                    errors.push(match gate.choice {
+                        Choice::Unbuilt => GateError::Unbuilt { name, wanted },
+                        _ => GateError::Locked { name, wanted, fixed: gate.default },
+                    });
                 }
                 Some((at, _)) => gates.on[at] = *wanted,
             }
@@ -143,7 +173,8 @@ mod tests {
     #[test]
     fn the_table_is_ordered_and_locked_gates_are_settled() {
         assert!(known().is_sorted_by(|a, b| a.name < b.name));
-        assert!(known().iter().all(|gate| gate.stage != Stage::Alpha || !gate.default || gate.locked), "alpha is off");
+        let off = |gate: &Gate| gate.stage != Stage::Alpha || !gate.default || gate.choice == Choice::Locked;
+        assert!(known().iter().all(off), "alpha is off");
         let gates = Gates::default();
         assert!(gates.enabled("SidecarContainers") && !gates.enabled("ContainerStopSignals"));
         assert!(!gates.enabled("NoSuchGate"));
@@ -156,13 +187,15 @@ mod tests {
         let all = with(&[("AllAlpha", true), ("HPAScaleToZero", false)]).expect("one is set by its name");
         assert!(all.enabled("ContainerStopSignals") && !all.enabled("HPAScaleToZero"));
         assert!(!all.enabled("MutatingAdmissionPolicy"), "that one is beta");
-        let errors = with(&[("Guess", true), ("SidecarContainers", false)]).expect_err("neither can be");
+        let errors = with(&[("Guess", true), ("SidecarContainers", false), ("StrictIPCIDRValidation", true)])
+            .expect_err("neither can be");
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
             [
                 "unrecognized feature gate: Guess",
-                "cannot set feature gate SidecarContainers to false, feature is locked to true"
+                "cannot set feature gate SidecarContainers to false, feature is locked to true",
+                "cannot set feature gate StrictIPCIDRValidation to true: it changes nothing here, for it is not built"
             ]
         );
     }

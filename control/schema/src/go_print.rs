@@ -49,6 +49,21 @@ fn write_plain(value: &Value, numbers: Numbers, out: &mut String) {
     }
 }
 
+/// JSON as Go's encoder writes it, which escapes what means something in HTML or ends a line in JavaScript.
+pub fn json(value: &Value) -> String {
+    let mut out = String::new();
+    for one in value.to_string().chars() {
+        match one {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                // Writing to a String cannot fail.
+                write!(out, "\\u{:04x}", u32::from(one)).expect("a String takes all writes");
+            }
+            one => out.push(one),
+        }
+    }
+    out
+}
+
 /// `%#v`: `map[string]interface {}{"a":1}`, of numbers that are all `float64`.
 pub(crate) fn syntax(value: &Value) -> String {
     let mut out = String::new();

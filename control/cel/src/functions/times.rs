@@ -3,6 +3,7 @@
 use super::Eval;
 use crate::error::EvalError;
 use crate::value::Value;
+use crate::zones;
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
@@ -79,11 +80,11 @@ pub(super) fn get<'a>(name: &str, args: &[Value<'a>]) -> Eval<'a> {
     })
 }
 
-/// A zone by its offset, or UTC.
+/// A zone by its name, or by its offset.
 fn zone(name: &str) -> Result<TimeZone, EvalError> {
     let unknown = || EvalError::failed(format!("unknown time zone {name}"));
-    if name.is_empty() || name == "UTC" {
-        return Ok(TimeZone::UTC);
+    if !name.contains(':') {
+        return zones::find(name).ok_or_else(unknown);
     }
     let (sign, rest) = match name.strip_prefix('-') {
         Some(rest) => (-1, rest),

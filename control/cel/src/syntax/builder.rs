@@ -12,9 +12,19 @@ pub(super) enum Stop {
     TooLarge,
 }
 
+/// Macros that not every environment has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Macros {
+    #[default]
+    Base,
+    /// `cel.bind` beside those of all.
+    Bindings,
+}
+
 /// What was made so far.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
+    pub(super) macros: Macros,
     /// Characters before each node, by its number.
     pub(super) places: Vec<usize>,
     /// What is wrong, by place.

@@ -1,7 +1,8 @@
-//! The macros: `has`, the quantifiers, `map` and `filter`, those with two variables, `optMap`, `optFlatMap`, `sortBy`.
+//! The macros: `has`, the quantifiers, `map` and `filter`, those with two variables, `optMap`, `optFlatMap`, `sortBy`, and
+//! `cel.bind` where the environment has it.
 
 use super::ast::{ACCUMULATOR, Call, Element, Expr, Fold, Id, Kind, Literal, Select, Test};
-use super::builder::{Builder, Stop};
+use super::builder::{Builder, Macros, Stop};
 use std::sync::Arc;
 
 /// The call, or what the macro of its name makes of it.
@@ -23,6 +24,7 @@ pub(super) fn expand(parser: &mut Builder, at: usize, call: Call) -> Result<Expr
         ("transformMap" | "transformMapEntry", 3 | 4) => make.transform(&function, target, args),
         ("optMap" | "optFlatMap", 2) => return make.opt_map(&function, target, args),
         ("sortBy", 2) => make.sort_by(target, args),
+        ("bind", 3) if make.has_bindings(&target) => make.named(args),
         _ => return Ok(make.node(Kind::Call(Box::new(Call { function, target: Some(target), args })))),
     };
     Ok(made.unwrap_or_else(|(id, message)| make.parser.tell(id, message)))
@@ -201,6 +203,18 @@ impl Maker<'_> {
         let step = self.ident(&name);
         let fold = Fold { range, iter: iter.into(), iter2: None, accu: name, init: value, condition, step, result };
         self.node(Kind::Fold(Box::new(fold)))
+    }
+
+    /// Whether `bind` on the target is the macro.
+    fn has_bindings(&self, target: &Expr) -> bool {
+        self.parser.macros == Macros::Bindings && target.ident().is_some_and(|name| &**name == "cel")
+    }
+
+    fn named(&mut self, mut args: Vec<Expr>) -> Result<Expr, Wrong> {
+        let wrong = || (args[0].id, "cel.bind() variable names must be simple identifiers".to_owned());
+        let name = args[0].ident().ok_or_else(wrong)?.clone();
+        let (result, value) = (args.remove(2), args.remove(1));
+        Ok(self.bind("#unused", name, value, result))
     }
 
     fn opt_map(&mut self, function: &str, target: Expr, mut args: Vec<Expr>) -> Result<Expr, Stop> {

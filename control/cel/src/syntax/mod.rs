@@ -8,4 +8,5 @@ mod macros;
 mod parser;
 mod token;
 
+pub(crate) use builder::Macros;
 pub(crate) use parser::{Parsed, parse};

@@ -1,7 +1,7 @@
 //! The parser: recursive descent with a bound on its depth; one pass, no backtracking.
 
 use super::ast::{Call, Element, Entry, Expr, Id, Kind, Literal, Member, Message, Select, Test};
-use super::builder::{Builder, Stop};
+use super::builder::{Builder, Macros, Stop};
 use super::lexer::{Lexed, Lines, lex};
 use super::token::Token;
 use super::{literal, macros};
@@ -31,7 +31,7 @@ impl Parsed {
 }
 
 /// The tree of a text, macros expanded.
-pub(crate) fn parse(text: &str) -> Result<Parsed, Issues> {
+pub(crate) fn parse(text: &str, macros: Macros) -> Result<Parsed, Issues> {
     let size = text.chars().count();
     let nowhere = |message: String| Issues::new(text, vec![Issue { line: 0, column: 0, message }]);
     if size > EXPRESSION_CHARS_MAX {
@@ -41,7 +41,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Issues> {
     }
     let lines = Lines::of(text);
     let (tokens, mut problems) = lex(text);
-    let mut parser = Parser { tokens, at: 0, made: Builder::default(), depth: 0 };
+    let mut parser = Parser { tokens, at: 0, made: Builder { macros, ..Builder::default() }, depth: 0 };
     let root = parser.whole();
     problems.append(&mut parser.made.problems);
     let root = match root {

@@ -1,5 +1,8 @@
 //! What the status of a definition says: pure.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sampan_api::certificate::check_authorities;
 use sampan_api::{GroupVersionResource, Object};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -128,8 +131,13 @@ pub(super) fn names(definition: &mut Object, taken: &Taken, now: &str) {
     }
 }
 
-/// Says that a definition is served.
+/// Says that a definition is served, or why it is not: nobody could know its webhook by the certificates that it names.
 pub(super) fn establish(definition: &mut Object, now: &str) {
+    let bundle = definition.get_str(&["spec", "conversion", "webhook", "clientConfig", "caBundle"]).unwrap_or_default();
+    if STANDARD.decode(bundle).map_or(true, |bundle| check_authorities(&bundle).is_err()) {
+        let message = "The conversion webhook CABundle is invalid";
+        return set(definition, "Established", "False", "InvalidCABundle", message, now);
+    }
     set(definition, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now);
 }
 
@@ -212,6 +220,23 @@ mod tests {
         check(json!({"shortNames": ["widgets"]}), "PluralConflict", "NotAccepted", "kind,listKind,shortNames,singular");
         check(json!({"plural": "wd"}), "ShortNamesConflict", "NotAccepted", "kind,listKind,plural,singular");
         check(json!({"kind": "WidgetList"}), "ListKindConflict", "NotAccepted", "kind,plural,shortNames,singular");
+    }
+
+    #[test]
+    fn a_definition_whose_webhook_nobody_could_know_is_not_established() {
+        let check = |bundle: &str, status: &str, reason: &str| {
+            let mut object = definition(json!({}));
+            object.set(&["spec", "conversion", "webhook", "clientConfig", "caBundle"], STANDARD.encode(bundle));
+            establish(&mut object, "now");
+            let found = condition(&object, "Established").expect("a condition");
+            assert_eq!((&found["status"], &found["reason"]), (&json!(status), &json!(reason)), "{bundle}");
+        };
+        check("", "True", "InitialNamesAccepted");
+        check("x", "False", "InvalidCABundle");
+        let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        check(junk, "False", "InvalidCABundle");
+        let key = rcgen::generate_simple_self_signed(vec!["a".to_owned()]).expect("a certificate");
+        check(&format!("{junk}{}", key.cert.pem()), "True", "InitialNamesAccepted");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use crate::resource::{Column, Columns, Name};
 use sampan_api::jsonpath::JsonPath;
 use sampan_api::object::Object;
 use sampan_api::time::{Fraction, UnixTime};
-use sampan_schema::Schema;
-use serde_json::Value;
+use sampan_schema::{Schema, go_print};
+use serde_json::{Number, Value};
 use std::time::SystemTime;
 
 struct Cell {
@@ -60,17 +60,68 @@ impl Cell {
     fn of(&self, object: &Value, now: SystemTime) -> Value {
         let Some(value) = self.path.find(object).first().copied() else { return Value::Null };
         match (self.type_.as_ref(), value) {
-            ("string", Value::String(text)) => text.as_str().into(),
-            ("string", other) => other.to_string().into(),
-            ("integer", Value::Number(number)) => {
-                number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)).map_or(Value::Null, Value::from)
-            }
+            ("string", value) => text(value).into(),
+            ("integer", Value::Number(number)) => number.as_i64().unwrap_or_else(|| whole(number)).into(),
             ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => value.clone(),
+            ("date", Value::String(text)) if text.is_empty() => "<unknown>".into(),
             ("date", Value::String(text)) => match UnixTime::parse(text, Fraction::Any) {
                 Ok(_) => age(text, now).into(),
                 Err(_) => "<invalid>".into(),
             },
             _ => Value::Null,
         }
+    }
+}
+
+/// A value in a column of texts.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "<no value>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(_) | Value::Object(_) => go_print::json(value),
+        Value::Number(number) if number.as_i64().is_none() => go_print::plain(value, go_print::Numbers::Floats),
+        other => other.to_string(),
+    }
+}
+
+/// A number without its fraction, as Go converts it on amd64: what is too large is the least.
+fn whole(number: &Number) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    let float = number.as_f64().unwrap_or_default();
+    if (-LIMIT..LIMIT).contains(&float) { float as i64 } else { i64::MIN }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The cells of kube-apiserver v1.35.0.
+    #[test]
+    fn cells_are_those_of_the_real_server() {
+        let check = |type_: &'static str, value: Value, expected: Value| {
+            let path = JsonPath::parse(".v").expect("a path");
+            let cell = Cell { path, type_: type_.into() };
+            assert_eq!(cell.of(&json!({"v": value}), SystemTime::UNIX_EPOCH), expected, "{type_} {value}");
+        };
+        check("string", Value::Null, json!("<no value>"));
+        check("string", json!("a<b>&c"), json!("a<b>&c"));
+        check("string", json!({"a": "<b>&"}), json!(r#"{"a":"\u003cb\u003e\u0026"}"#));
+        check("string", json!([1, "<x>", null]), json!(r#"[1,"\u003cx\u003e",null]"#));
+        check("string", json!([]), json!("[]"));
+        check("string", json!(true), json!("true"));
+        check("string", json!(1.5), json!("1.5"));
+        check("string", json!(100_000_000), json!("100000000"));
+        check("string", json!(12_345_678_901_234_567_890_u64), json!("1.2345678901234567e+19"));
+        check("string", json!(""), json!(""));
+        check("integer", json!(1.5), json!(1));
+        check("integer", json!(1e21), json!(i64::MIN));
+        check("integer", Value::Null, Value::Null);
+        check("integer", json!("1"), Value::Null);
+        check("number", json!(1.5), json!(1.5));
+        check("boolean", json!("true"), Value::Null);
+        check("date", json!(""), json!("<unknown>"));
+        check("date", json!("nope"), json!("<invalid>"));
+        check("date", Value::Null, Value::Null);
     }
 }

@@ -77,6 +77,9 @@ pub fn pools() -> Pools {
 
 pub use core::{CLUSTER_IPS, NODE_PORTS, ServiceAllocator};
 
+/// Group, version and resource of namespaces.
+pub(crate) const NAMESPACES: (&str, &str, &str) = ("", "v1", "namespaces");
+
 /// The body of every scale.
 fn scale_kind() -> GroupVersionKind {
     GroupVersionKind::new("autoscaling", "v1", "Scale")

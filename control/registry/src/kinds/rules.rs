@@ -1,5 +1,6 @@
 //! A strategy as a table of functions: a kind states what it has and leaves the rest as it is for all.
 
+use super::validation::disabled;
 use super::validation::warnings;
 use super::validation::workload::Workload;
 use crate::allocate::Allocator;
@@ -8,7 +9,9 @@ use crate::strategy::{Context, Generation, Strategy};
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use sampan_api::object::Object;
+use sampan_schema::gates::Gates;
 
+type NameRule = fn(&str) -> Vec<String>;
 type Prepare = fn(&Context<'_>, &mut Object);
 type PrepareUpdate = fn(&Context<'_>, &mut Object, &Object);
 type Check = fn(&Context<'_>, &Object) -> FieldErrors;
@@ -27,9 +30,13 @@ pub(super) struct Rules {
     pub status_starts_empty: bool,
     /// As [`Strategy::finalizers_without_domain`].
     pub finalizers_without_domain: bool,
-    pub name: fn(&str) -> Vec<String>,
+    pub name: NameRule,
     /// As [`Strategy::names_nameless`].
     pub names_nameless: bool,
+    /// The rule of names while a feature is on, and the feature.
+    pub name_where: Option<(&'static str, NameRule)>,
+    /// As [`Strategy::asks_for_namespace`].
+    pub asks_for_namespace: Option<fn(&Object) -> bool>,
     pub prepare_for_create: Option<Prepare>,
     pub prepare_for_update: Option<PrepareUpdate>,
     pub validate: Option<Check>,
@@ -47,6 +54,8 @@ pub(super) struct Rules {
     /// The way to the pod's template in the object, or to the pod itself: what its fields are warned of is told of a
     /// creation, and of a change of the template.
     pub pods: Option<&'static [&'static str]>,
+    /// As [`Strategy::warnings_as_sent`].
+    pub warnings_as_sent: Option<fn(&Object) -> Vec<String>>,
     pub warnings_on_create: Option<Warn>,
     pub warnings_on_update: Option<WarnUpdate>,
     pub graceful_deletion: Option<Grace>,
@@ -74,6 +83,8 @@ impl Rules {
         finalizers_without_domain: false,
         name: names::dns1123_subdomain,
         names_nameless: false,
+        name_where: None,
+        asks_for_namespace: None,
         prepare_for_create: None,
         prepare_for_update: None,
         validate: None,
@@ -84,6 +95,7 @@ impl Rules {
         canonicalize: None,
         warnings: None,
         pods: None,
+        warnings_as_sent: None,
         warnings_on_create: None,
         warnings_on_update: None,
         graceful_deletion: None,
@@ -112,14 +124,23 @@ impl Strategy for Rules {
     fn status_starts_empty(&self) -> bool {
         self.status_starts_empty
     }
+    fn asks_for_namespace(&self, object: &Object) -> bool {
+        self.asks_for_namespace.is_some_and(|asks| asks(object))
+    }
     fn prepare_for_create(&self, ctx: &Context<'_>, object: &mut Object) {
         if let Some(prepare) = self.prepare_for_create {
             prepare(ctx, object);
+        }
+        if let Some(way) = self.pods {
+            disabled::drop_from(ctx.gates, object, None, way);
         }
     }
     fn prepare_for_update(&self, ctx: &Context<'_>, object: &mut Object, old: &Object) {
         if let Some(prepare) = self.prepare_for_update {
             prepare(ctx, object, old);
+        }
+        if let Some(way) = self.pods {
+            disabled::drop_from(ctx.gates, object, Some(old), way);
         }
     }
     fn validate(&self, ctx: &Context<'_>, object: &Object) -> FieldErrors {
@@ -152,8 +173,11 @@ impl Strategy for Rules {
     fn finalizers_without_domain(&self) -> bool {
         self.finalizers_without_domain
     }
-    fn validate_name(&self, name: &str) -> Vec<String> {
-        (self.name)(name)
+    fn validate_name(&self, name: &str, gates: &Gates) -> Vec<String> {
+        match self.name_where.filter(|(gate, _)| gates.enabled(gate)) {
+            Some((_, rule)) => rule(name),
+            None => (self.name)(name),
+        }
     }
     fn names_nameless(&self) -> bool {
         self.names_nameless
@@ -163,20 +187,26 @@ impl Strategy for Rules {
             canonicalize(object);
         }
     }
+    fn warnings_as_sent(&self, object: &Object) -> Vec<String> {
+        self.warnings_as_sent.map_or_else(Vec::new, |warn| warn(object))
+    }
+    fn tells_of_changes(&self) -> bool {
+        // Pods themselves are changed by programs, which are not warned.
+        self.pods.is_none_or(|way| !way.is_empty())
+    }
     fn warnings_on_create(&self, ctx: &Context<'_>, object: &Object) -> Vec<String> {
         let mut all = self.warnings_on_create.map_or_else(Vec::new, |warn| warn(ctx, object));
         all.extend(self.warnings.into_iter().flat_map(|warn| warn(ctx, object)));
-        all.extend(self.pods.into_iter().flat_map(|way| warnings::pod(object, way)));
+        all.extend(self.pods.into_iter().flat_map(|way| warnings::pod(ctx.gates, object, way)));
         all
     }
     fn warnings_on_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> Vec<String> {
         let mut all = self.warnings_on_update.map_or_else(Vec::new, |warn| warn(ctx, object, old));
         if ctx.subresource.is_empty() {
             all.extend(self.warnings.into_iter().flat_map(|warn| warn(ctx, object)));
-            // Pods themselves are changed by programs, which are not warned.
             let changed = object.generation() != old.generation();
-            let template = self.pods.filter(|way| changed && !way.is_empty());
-            all.extend(template.into_iter().flat_map(|way| warnings::pod(object, way)));
+            let template = self.pods.filter(|_| changed && self.tells_of_changes());
+            all.extend(template.into_iter().flat_map(|way| warnings::pod(ctx.gates, object, way)));
         }
         all
     }

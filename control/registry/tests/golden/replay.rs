@@ -12,6 +12,7 @@ use sampan_registry::{
     Caller, Capabilities, Config, CreateValidation, Creation, DeleteOptions, Error, GetOptions, Registry,
     ResourceTable, UpdateOptions,
 };
+use sampan_schema::gates::Gates;
 use sampan_schema::{json, patch};
 use sampan_store::memory::MemoryStore;
 use sampan_testing::reference;
@@ -102,20 +103,33 @@ pub struct Replay {
 
 impl Replay {
     pub async fn new() -> Self {
+        Self::with(&Value::Null).await
+    }
+
+    /// With features set: their names and whether they are on.
+    pub async fn with(features: &Value) -> Self {
         let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
         let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
         let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
         let mut config = Config::new(store, env, table.clone());
         // As the recorded server was started.
         config.capabilities = Capabilities { allow_privileged: false, ..Capabilities::default() };
-        Self {
+        let features = features.as_object().into_iter().flatten();
+        let features = features.map(|(name, on)| (name.clone(), *on == true)).collect();
+        config.gates = Gates::with(&features).expect("gates that may be set");
+        let mut replay = Self {
             registry: Registry::open(config).await.expect("opens"),
             table,
             user: UserInfo::new("golden-admin", ["system:masters"]),
             warnings: Warnings::default(),
             texts: BTreeMap::new(),
             recorded: HashMap::new(),
-        }
+        };
+        let body = serde_json::json!({"metadata": {"name": NAMESPACE}});
+        let step = serde_json::json!({"method": "POST", "path": "/api/v1/namespaces", "body": body});
+        let made = replay.answer(&step).await.expect("a write");
+        assert_eq!(made.causes, Vec::<String>::new(), "the case's namespace is made");
+        replay
     }
 
     /// What a path names; `None` where it is not of a stored kind.

@@ -10,7 +10,7 @@ mod validating_admission_policy_binding;
 mod validating_webhook_configuration;
 
 use super::validation::checks::{label_selector, one_of};
-use super::validation::{At, FieldErrors};
+use super::validation::{At, FieldErrors, webhook};
 use crate::resource::Resource;
 use sampan_api::names;
 use sampan_cel::admission::Params;
@@ -32,7 +32,6 @@ pub(super) fn rows() -> Vec<Resource> {
 }
 
 const SECONDS_MAX: i64 = 30;
-const URL_FORMAT: &str = "desired format: https://host[/path]";
 
 /// The webhooks of a configuration of either sort.
 fn webhooks(list: At<'_>, errors: &mut FieldErrors) {
@@ -61,20 +60,7 @@ fn webhooks(list: At<'_>, errors: &mut FieldErrors) {
         label_selector(hook.get("namespaceSelector"), errors);
         label_selector(hook.get("objectSelector"), errors);
         one_of(hook.get("reinvocationPolicy"), errors, &["IfNeeded", "Never"]);
-        let client = hook.get("clientConfig");
-        match (client.get("url").is_set(), client.get("service").is_set()) {
-            (true, false) => url(client.get("url"), errors),
-            (false, true) => {
-                let service = client.get("service");
-                // Each is said to lack what the other lacks: Kubernetes takes one for the other.
-                for (field, lacking) in [("name", "namespace"), ("namespace", "name")] {
-                    if service.get(lacking).is_empty() {
-                        service.get(field).required(errors, "");
-                    }
-                }
-            }
-            _ => client.required(errors, "exactly one of url or service is required"),
-        }
+        webhook::client(hook.get("clientConfig"), errors);
         matching::conditions(hook.get("matchConditions"), Params::None, errors);
         review_versions(hook.get("admissionReviewVersions"), errors);
     }
@@ -107,33 +93,5 @@ fn qualified(name: At<'_>, errors: &mut FieldErrors) {
         name.invalid_each(errors, messages);
     } else if name.text().split('.').count() < 3 {
         name.invalid(errors, "should be a domain with at least three segments separated by dots");
-    }
-}
-
-fn url(at: At<'_>, errors: &mut FieldErrors) {
-    let text = at.text();
-    let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
-    let (text, query) = text.split_once('?').unwrap_or((text, ""));
-    let starts = |scheme: &str| scheme.starts_with(|one: char| one.is_ascii_alphabetic());
-    let named = |scheme: &str| scheme.chars().all(|one| one.is_ascii_alphanumeric() || "+-.".contains(one));
-    let split = text.split_once(':').filter(|(scheme, _)| starts(scheme) && named(scheme));
-    let (scheme, rest) = split.unwrap_or(("", text));
-    if scheme != "https" {
-        at.invalid_as(errors, scheme, format!("'https' is the only allowed URL scheme; {URL_FORMAT}"));
-    }
-    // Only what comes after two slashes is an authority.
-    let authority = rest.strip_prefix("//").map_or("", |rest| rest.split('/').next().unwrap_or(""));
-    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-    if host.is_empty() {
-        at.invalid_as(errors, host, format!("host must be specified; {URL_FORMAT}"));
-    }
-    if let Some(user) = user {
-        at.invalid_as(errors, user, "user information is not permitted in the URL");
-    }
-    if !fragment.is_empty() {
-        at.invalid_as(errors, fragment, "fragments are not permitted in the URL");
-    }
-    if !query.is_empty() {
-        at.invalid_as(errors, query, "query parameters are not permitted in the URL");
     }
 }

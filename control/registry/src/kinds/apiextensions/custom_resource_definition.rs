@@ -121,7 +121,7 @@ fn begin_deletion(ctx: &Context<'_>, definition: &mut Object) {
 /// Everything wrong with a definition, its metadata aside.
 fn whole(definition: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(definition);
-    spec::check(at.get("spec"), errors);
+    spec::check(at.get("spec"), spec::Options::of(old), errors);
     if let Some(old) = old {
         let established = condition_is(old, "Established", "True");
         let fixed: [(&[&str], bool); 4] = [

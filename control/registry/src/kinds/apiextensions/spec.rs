@@ -2,11 +2,16 @@
 //!
 //! Kubernetes moves what all versions have alike to the definition itself before it looks: errors show it there.
 
+use super::super::core::condition_is;
 use super::super::validation::cursor::At;
+use super::super::validation::webhook;
 use super::openapi;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
 use sampan_api::jsonpath::JsonPath;
 use sampan_api::names;
+use sampan_api::object::Object;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -41,8 +46,22 @@ impl Shared {
     }
 }
 
+/// What an older state of a definition lets its new one have.
+#[derive(Clone, Copy)]
+pub(super) struct Options {
+    any_authorities: bool,
+    any_review_versions: bool,
+}
+
+impl Options {
+    /// Those of a change, or of a new definition.
+    pub(super) fn of(old: Option<&Object>) -> Self {
+        Self { any_authorities: any_authorities(old), any_review_versions: any_review_versions(old) }
+    }
+}
+
 /// Everything wrong with a spec.
-pub(super) fn check(spec: At<'_>, errors: &mut FieldErrors) {
+pub(super) fn check(spec: At<'_>, opts: Options, errors: &mut FieldErrors) {
     group_and_scope(spec, errors);
     let path = spec.path();
     let none = Vec::new();
@@ -69,7 +88,7 @@ pub(super) fn check(spec: At<'_>, errors: &mut FieldErrors) {
         let status = versions.iter().any(|version| version["subresources"]["status"].is_object());
         parts(first, &shared, true, status, &path, errors);
     }
-    conversion(spec.get("conversion"), errors);
+    conversion(spec.get("conversion"), opts, errors);
 }
 
 fn group_and_scope(spec: At<'_>, errors: &mut FieldErrors) {
@@ -282,7 +301,24 @@ fn selectable(fields: &Value, schema: &Value, path: &Path, errors: &mut FieldErr
     }
 }
 
-fn conversion(conversion: At<'_>, errors: &mut FieldErrors) {
+/// Certificates by which a webhook is known.
+fn authorities(at: At<'_>, errors: &mut FieldErrors) {
+    let bundle = STANDARD.decode(at.text()).unwrap_or_default();
+    if let Err(why) = sampan_api::certificate::check_authorities(&bundle) {
+        at.invalid(errors, why);
+    }
+}
+
+/// Whether a definition may have any bundle: one that is not established, and one that has a bad one already.
+fn any_authorities(old: Option<&Object>) -> bool {
+    let Some(old) = old.filter(|old| condition_is(old, "Established", "True")) else { return true };
+    let mut errors = FieldErrors::new();
+    let at = At::object(old);
+    authorities(at.get("spec").get("conversion").get("webhook").get("clientConfig").get("caBundle"), &mut errors);
+    !errors.is_empty()
+}
+
+fn conversion(conversion: At<'_>, opts: Options, errors: &mut FieldErrors) {
     if !conversion.is_set() {
         return;
     }
@@ -309,13 +345,25 @@ fn conversion(conversion: At<'_>, errors: &mut FieldErrors) {
     }
     if !config.is_set() {
         errors.push(FieldError::required(&at, "required when strategy is set to Webhook"));
-    } else if config.get("url").is_set() == config.get("service").is_set() {
-        errors.push(FieldError::required(&at, "exactly one of url or service is required"));
+    } else {
+        // Kubernetes' own form has no `webhook` between.
+        let client = At::within(config.value(), &conversion, "webhookClientConfig");
+        webhook::client(client, errors);
+        if !opts.any_authorities {
+            authorities(client.get("caBundle"), errors);
+        }
     }
-    review_versions(&versions.texts(), &of, errors);
+    review_versions(&versions.texts(), opts.any_review_versions, &of, errors);
 }
 
-fn review_versions(versions: &[&str], path: &Path, errors: &mut FieldErrors) {
+/// Whether a definition may name any versions of reviews: one that named none that is known already.
+fn any_review_versions(old: Option<&Object>) -> bool {
+    let versions = old.and_then(|old| old.get(&["spec", "conversion", "webhook", "conversionReviewVersions"]));
+    let mut named = versions.and_then(Value::as_array).into_iter().flatten().peekable();
+    named.peek().is_some() && !named.any(|version| version == "v1" || version == "v1beta1")
+}
+
+fn review_versions(versions: &[&str], any: bool, path: &Path, errors: &mut FieldErrors) {
     if versions.is_empty() {
         errors.push(FieldError::required(path, ""));
         return;
@@ -330,7 +378,7 @@ fn review_versions(versions: &[&str], path: &Path, errors: &mut FieldErrors) {
             errors.push(FieldError::invalid(&path.index(at), *version, why));
         }
     }
-    if !versions.iter().any(|version| matches!(*version, "v1" | "v1beta1")) {
+    if !any && !versions.iter().any(|version| matches!(*version, "v1" | "v1beta1")) {
         let shown: Vec<Value> = versions.iter().map(|version| Value::from(*version)).collect();
         errors.push(FieldError::invalid(path, Value::Array(shown), "must include at least one of v1, v1beta1"));
     }

@@ -34,11 +34,15 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
     pods: Some(&["spec", "template"]),
+    warnings_on_create: Some(|_, set| of_claims(set, "")),
+    // Kubernetes tells it at another place.
+    warnings_on_update: Some(
+        |ctx, set, _| if ctx.subresource.is_empty() { of_claims(set, ".Spec") } else { Vec::new() },
+    ),
     warnings: Some(|_, set| {
         let mut all = Vec::new();
         let at = At::object(set);
         let spec = at.get("spec");
-        spec.get("volumeClaimTemplates").items().for_each(|claim| warnings::claim_template(claim, &mut all));
         if spec.get("revisionHistoryLimit").number() < 0 {
             all.push(
                 "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
@@ -54,6 +58,15 @@ const RULES: Rules = Rules {
     }),
     ..Rules::NONE
 };
+
+/// What a set's claims are warned of; `told`: where in a claim it is told.
+fn of_claims(set: &Object, told: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let at = At::object(set);
+    let spec = at.get("spec");
+    spec.get("volumeClaimTemplates").items().for_each(|claim| warnings::claim_template(claim, told, &mut all));
+    all
+}
 
 const WORKLOAD: Workload = Workload {
     spec,

@@ -7,6 +7,7 @@ use super::super::validation::resources::{container_resource_name, quantity};
 use super::super::validation::{At, FieldErrors};
 use super::v1;
 use crate::resource::Resource;
+use crate::strategy::Context;
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
 use serde_json::{Value, json};
@@ -37,9 +38,9 @@ const RULES: Rules = Rules {
     prepare_for_create: Some(|_, object| {
         object.set(&["status"], json!({"currentMetrics": null, "desiredReplicas": 0}))
     }),
-    validate: Some(|_, object| {
+    validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), &mut errors);
+        spec(At::object(object).get("spec"), least_replicas(ctx), &mut errors);
         errors
     }),
     ..Rules::NONE
@@ -125,10 +126,15 @@ const WINDOW_SECONDS_MAX: i64 = 3600;
 const PERIOD_SECONDS_MAX: i64 = 1800;
 const UNSET: &str = "must populate information for the given metric source";
 
-fn spec(at: At<'_>, errors: &mut FieldErrors) {
+/// The least that `minReplicas` may be.
+fn least_replicas(ctx: &Context<'_>) -> i64 {
+    if ctx.gates.enabled("HPAScaleToZero") { 0 } else { 1 }
+}
+
+fn spec(at: At<'_>, least: i64, errors: &mut FieldErrors) {
     let (min, max) = (at.get("minReplicas"), at.get("maxReplicas"));
-    if min.opt_number().is_some_and(|min| min < 1) {
-        min.invalid(errors, "must be greater than or equal to 1");
+    if min.opt_number().is_some_and(|min| min < least) {
+        min.invalid(errors, format!("must be greater than or equal to {least}"));
     }
     if max.number() < 1 {
         max.invalid_as(errors, max.number(), "must be greater than 0");

@@ -9,6 +9,8 @@ use super::super::validation::{At, FieldErrors};
 use super::job;
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::{Context, Generation};
+use sampan_api::object::Object;
+use sampan_cel::zones;
 use serde_json::Value;
 
 pub(super) fn row() -> Resource {
@@ -40,16 +42,14 @@ const RULES: Rules = Rules {
     }),
     generation: Generation::Spec,
     pods: Some(&["spec", "jobTemplate", "spec", "template"]),
-    warnings: Some(|_, object| {
-        let at = At::object(object);
-        let spec = at.get("spec");
-        let template = spec.get("jobTemplate");
-        super::job::many_indexes(template.get("spec")).into_iter().collect()
-    }),
     warnings_on_create: Some(|_, object| {
         let mut all = Vec::new();
         warnings::pods_name(object, &mut all);
+        all.extend(many_indexes(object));
         all
+    }),
+    warnings_on_update: Some(|_, object, old| {
+        many_indexes(object).filter(|_| object.generation() != old.generation()).into_iter().collect()
     }),
     ..Rules::NONE
 };
@@ -60,6 +60,13 @@ const CELLS: &[(&str, Cell)] =
         Some(false) => "False".into(),
         None => "<unset>".into(),
     })];
+
+fn many_indexes(object: &Object) -> Option<String> {
+    let at = At::object(object);
+    let spec = at.get("spec");
+    let template = spec.get("jobTemplate");
+    job::many_indexes(template.get("spec"))
+}
 
 /// The names of Jobs are made of this one and eleven characters more.
 const NAME_MAX: usize = 52;
@@ -99,7 +106,7 @@ fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<At<'_>>, errors: &mut FieldEr
     not_negative(at.get("failedJobsHistoryLimit"), errors);
 }
 
-/// The name's form only: whether the zone exists is for its user to find out, as the server carries no zone data.
+/// The name of a zone that there is; the server's own is not named.
 fn time_zone(at: At<'_>, errors: &mut FieldErrors) {
     let word = |part: &str| {
         !part.is_empty() && part.len() <= 14 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b))
@@ -112,6 +119,9 @@ fn time_zone(at: At<'_>, errors: &mut FieldErrors) {
         if at.text().eq_ignore_ascii_case("Local") {
             let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
             at.invalid(errors, detail);
+        }
+        if at.text() != "Local" && zones::find(at.text()).is_none() {
+            at.invalid(errors, format!("unknown time zone {}", at.text()));
         }
     }
 }

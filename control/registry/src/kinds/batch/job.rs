@@ -4,20 +4,22 @@ use super::super::columns::{Cell, Tabled, human_duration, seconds_between};
 use super::super::core::condition_is;
 use super::super::rules::Rules;
 use super::super::validation::checks::{
-    label_selector, named, not_negative, one_of, selector_as_go, selector_is_usable, selects,
+    IMMUTABLE, domain_prefixed_path, label_selector, named, not_negative, one_of, selector_as_go, selector_is_usable,
+    selects,
 };
 use super::super::validation::pod_spec;
 use super::super::validation::warnings;
 use super::super::validation::workload::{fixed, selector_immutable};
 use super::super::validation::{At, FieldErrors};
+use super::indexes::INDEXED;
+use super::{indexes, job_status, job_template};
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::{Context, Generation};
-use sampan_api::field::FieldError;
+use sampan_api::field::{BadValue, FieldError};
 use sampan_api::names;
 use sampan_api::object::Object;
 use sampan_api::time;
 use serde_json::Value;
-use serde_json::json;
 use std::collections::HashSet;
 use std::time::SystemTime;
 
@@ -34,18 +36,22 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     validate: Some(|ctx, job| {
         let mut errors = FieldErrors::default();
-        generated_selector(job, &mut errors);
+        generated_selector(job, None, &mut errors);
         whole_spec(ctx, At::object(job).get("spec"), &mut errors);
         host_names(job, &mut errors);
         errors
     }),
     validate_update: Some(validate_update),
     pods: Some(&["spec", "template"]),
-    warnings: Some(|_, job| many_indexes(At::object(job).get("spec")).into_iter().collect()),
-    warnings_on_create: Some(|_, object| {
+    warnings_on_create: Some(|_, job| {
         let mut all = Vec::new();
-        warnings::pods_name(object, &mut all);
+        warnings::pods_name(job, &mut all);
+        all.extend(many_indexes(At::object(job).get("spec")));
         all
+    }),
+    warnings_on_update: Some(|_, job, old| {
+        let changed = job.generation() != old.generation();
+        many_indexes(At::object(job).get("spec")).filter(|_| changed).into_iter().collect()
     }),
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
@@ -142,16 +148,17 @@ fn duration(job: &Object, now: SystemTime) -> Value {
 }
 
 const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
-const INDEXED: &str = "Indexed";
 const RULES_MAX: usize = 20;
 const EXIT_CODES_MAX: usize = 255;
 const CONDITIONS_MAX: usize = 20;
 const MANAGED_BY_MAX: usize = 63;
 const PARALLELISM_MAX: i64 = 100_000;
 const FAILED_INDEXES_MAX: i64 = 100_000;
+const SUCCEEDED_INDEXES_BYTES_MAX: usize = 64 * 1024;
 
-/// The labels and the selector that the server made are as it made them.
-fn generated_selector(job: &Object, errors: &mut FieldErrors) {
+/// The labels and the selector that the server made are as it made them. A Job from before the newer labels need not have
+/// them.
+fn generated_selector(job: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(job);
     let spec = at.get("spec");
     if spec.get("manualSelector").flag() || !spec.get("selector").is_set() {
@@ -160,14 +167,17 @@ fn generated_selector(job: &Object, errors: &mut FieldErrors) {
     let template = spec.get("template");
     let metadata = template.get("metadata");
     let labels = metadata.get("labels");
-    let expected =
-        [(OLD_UID_LABEL, job.uid()), (OLD_NAME_LABEL, job.name()), (UID_LABEL, job.uid()), (NAME_LABEL, job.name())];
-    for (label, value) in expected {
+    let had = |label: &str| old.is_none_or(|old| old.get(&["spec", "template", "metadata", "labels", label]).is_some());
+    let mut expected = vec![(OLD_UID_LABEL, job.uid()), (OLD_NAME_LABEL, job.name())];
+    if had(UID_LABEL) && had(NAME_LABEL) {
+        expected.extend([(UID_LABEL, job.uid()), (NAME_LABEL, job.name())]);
+    }
+    for (label, value) in &expected {
         let found = labels.key(label);
         if !found.is_set() {
             found.required(errors, &format!("must be '{value}'"));
-        } else if found.text() != value {
-            labels.invalid(errors, format!("must be '{value}'"));
+        } else if found.text() != *value {
+            found.invalid_as(errors, labels.value(), format!("must be '{value}'"));
         }
     }
     let selector = spec.get("selector");
@@ -241,7 +251,7 @@ pub(super) fn spec(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
         if at.get("completionMode").text() == INDEXED {
             success_policy(at, errors);
         } else {
-            success.invalid(errors, "requires indexed completion mode");
+            success.invalid_as(errors, success_as_go(success.value()), "requires indexed completion mode");
         }
     }
     let replacement = at.get("podReplacementPolicy");
@@ -408,43 +418,44 @@ fn success_policy(spec: At<'_>, errors: &mut FieldErrors) {
     }
     let completions = spec.get("completions").number();
     for rule in rules.items() {
-        let count = rule.get("succeededCount");
-        if !count.is_set() && !rule.get("succeededIndexes").is_set() {
+        let (count, named) = (rule.get("succeededCount"), rule.get("succeededIndexes"));
+        if !count.is_set() && !named.is_set() {
             rule.required(errors, "at least one of succeededCount or succeededIndexes must be specified");
         }
+        if named.len() > SUCCEEDED_INDEXES_BYTES_MAX {
+            named.too_long(errors, SUCCEEDED_INDEXES_BYTES_MAX);
+        }
+        let total = indexes::count(named.text(), completions);
+        if let Err(problem) = &total {
+            named.invalid(errors, format!("error parsing succeededIndexes: {problem}"));
+        }
         not_negative(count, errors);
-        if count.number() > completions {
-            let detail = format!("must be less than or equal to {completions} (the number of specified completions)");
-            count.invalid(errors, detail);
+        let most = |most: i64, what: &str, errors: &mut FieldErrors| {
+            if count.number() > most {
+                count.invalid(errors, format!("must be less than or equal to {most} (the number of {what})"));
+            }
+        };
+        most(completions, "specified completions", errors);
+        if named.is_set() {
+            most(total.unwrap_or(0), "indexes in the specified succeededIndexes field", errors);
         }
-    }
-}
-
-/// `example.com/path`.
-fn domain_prefixed_path(at: At<'_>, errors: &mut FieldErrors) {
-    match at.text().split_once('/') {
-        _ if at.is_empty() => at.required(errors, ""),
-        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
-            at.invalid_each_as(errors, host, names::dns1123_subdomain(host));
-        }
-        _ => at.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
     }
 }
 
 fn validate_update(ctx: &Context<'_>, job: &Object, old: &Object) -> FieldErrors {
+    if !ctx.subresource.is_empty() {
+        return job_status::validate(job, old);
+    }
     let mut errors = FieldErrors::default();
     let (at, old_at) = (At::object(job), At::object(old));
-    if !ctx.subresource.is_empty() {
-        let status = at.get("status");
-        for counter in ["active", "succeeded", "failed", "ready", "terminating"] {
-            not_negative(status.get(counter), &mut errors);
-        }
-        return errors;
-    }
     let (spec, old_spec) = (at.get("spec"), old_at.get("spec"));
-    generated_selector(job, &mut errors);
-    whole_spec(ctx, spec, &mut errors);
+    generated_selector(job, Some(old), &mut errors);
+    let mut of_spec = FieldErrors::default();
+    whole_spec(ctx, spec, &mut of_spec);
+    errors.extend(of_spec.iter().cloned());
     host_names(job, &mut errors);
+    // Kubernetes tells what is wrong with the spec as that of a Job, and as that of a changed one.
+    errors.extend(of_spec);
     let (completions, parallelism) = (spec.get("completions"), spec.get("parallelism"));
     // An indexed Job may be resized in both at once.
     if spec.get("completionMode").text() != INDEXED {
@@ -456,40 +467,22 @@ fn validate_update(ctx: &Context<'_>, job: &Object, old: &Object) -> FieldErrors
         completions.invalid(&mut errors, "can only be modified in tandem with spec.parallelism");
     }
     selector_immutable(spec, old_spec, &mut errors);
-    template_immutable(spec, old_spec, &mut errors);
-    fixed(
-        spec,
-        old_spec,
-        &["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"],
-        &mut errors,
-    );
+    job_template::fixed(ctx, spec, old, &mut errors);
+    fixed(spec, old_spec, &["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy"], &mut errors);
+    let success = spec.get("successPolicy");
+    if success.value() != old_spec.get("successPolicy").value() {
+        success.invalid_as(&mut errors, success_as_go(success.value()), IMMUTABLE);
+    }
     errors
 }
 
-/// The template of a Job that is suspended and has not begun may get other scheduling directives.
-fn template_immutable(spec: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
-    let directives: [&[&str]; 5] = [
-        &["metadata", "annotations"],
-        &["metadata", "labels"],
-        &["spec", "nodeSelector"],
-        &["spec", "tolerations"],
-        &["spec", "schedulingGates"],
-    ];
-    let suspended = old.get("suspend").flag();
-    let fixed = |at: &At<'_>| {
-        let mut template = Object::from_value(at.get("template").value().clone()).unwrap_or_default();
-        if suspended {
-            directives.iter().for_each(|path| {
-                template.remove(path);
-            });
-            template.remove(&["spec", "affinity", "nodeAffinity"]);
-            if template.get(&["spec", "affinity"]) == Some(&json!({})) {
-                template.remove(&["spec", "affinity"]);
-            }
-        }
-        template
+/// Go prints its own struct, which has no JSON names.
+fn success_as_go(policy: &Value) -> BadValue {
+    let Some(rules) = policy.get("rules").and_then(Value::as_array) else { return policy.into() };
+    let field = |rule: &Value, name: &str| rule.get(name).cloned().unwrap_or(Value::Null);
+    let rule = |rule: &Value| {
+        let (indexes, count) = (field(rule, "succeededIndexes"), field(rule, "succeededCount"));
+        format!(r#"{{"SucceededIndexes":{indexes},"SucceededCount":{count}}}"#)
     };
-    if fixed(&spec) != fixed(&old) {
-        spec.get("template").invalid(errors, super::super::validation::checks::IMMUTABLE);
-    }
+    BadValue::Raw(format!(r#"{{"Rules":[{}]}}"#, rules.iter().map(rule).collect::<Vec<_>>().join(",")))
 }

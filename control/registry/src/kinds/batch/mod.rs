@@ -1,7 +1,10 @@
 //! `batch`: work that ends.
 
 mod cron_job;
+mod indexes;
 mod job;
+mod job_status;
+mod job_template;
 
 use crate::resource::Resource;
 

@@ -22,11 +22,17 @@ pub(super) fn row() -> Resource {
         .table(CELLS)
 }
 
+/// The label by which a controller says that it made an object.
+const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 const DEPRECATED: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 
 const RULES: Rules = Rules {
     warnings: Some(|_, object| {
         let mut all = Vec::new();
+        // The controller mends what it is given.
+        if object.label(MANAGED_BY) == Some("endpoint-controller") {
+            return all;
+        }
         for subset in At::object(object).get("subsets").items() {
             for list in ["addresses", "notReadyAddresses"] {
                 subset.get(list).items().for_each(|address| ip_warning(address.get("ip"), &mut all));

@@ -10,6 +10,7 @@ use super::super::validation::sources::{self, Owner};
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::strategy::Context;
 use sampan_api::field::BadValue;
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -51,7 +52,7 @@ const RULES: Rules = Rules {
         if ctx.subresource.is_empty() {
             let (at, old_at) = (At::object(object), At::object(old));
             spec(at.get("spec"), object.name(), &mut errors);
-            changes(at, old_at, &mut errors);
+            changes(ctx, at, old_at, &mut errors);
         }
         errors
     }),
@@ -59,7 +60,7 @@ const RULES: Rules = Rules {
 };
 
 /// What may not change of a volume (ValidatePersistentVolumeUpdate).
-fn changes(at: At<'_>, old_at: At<'_>, errors: &mut FieldErrors) {
+fn changes(ctx: &Context<'_>, at: At<'_>, old_at: At<'_>, errors: &mut FieldErrors) {
     let (spec, old) = (at.get("spec"), old_at.get("spec"));
     if SOURCES.iter().any(|source| !same_source(spec, old, source)) {
         spec.get("persistentvolumesource")
@@ -69,7 +70,8 @@ fn changes(at: At<'_>, old_at: At<'_>, errors: &mut FieldErrors) {
         at.get("volumeMode").invalid_as(errors, spec.get("volumeMode").value(), IMMUTABLE);
     }
     let (affinity, before) = (spec.get("nodeAffinity"), old.get("nodeAffinity"));
-    if before.is_set() && affinity.value() != &renamed(affinity.value(), before.value()) {
+    let fixed = before.is_set() && !ctx.gates.enabled("MutablePVNodeAffinity");
+    if fixed && affinity.value() != &renamed(affinity.value(), before.value()) {
         let shown = if affinity.is_set() { selector_as_go(affinity.value()) } else { "null".to_owned() };
         at.get("nodeAffinity").invalid_as(
             errors,

@@ -2,6 +2,8 @@
 
 use super::super::columns::{Cell, Tabled, age};
 use super::super::rules::Rules;
+use super::super::validation::At;
+use super::super::validation::addresses::ip_warning;
 use super::super::validation::pod_spec;
 use super::super::validation::qos::qos_class;
 use super::super::validation::warnings;
@@ -61,6 +63,17 @@ const RULES: Rules = Rules {
     validate_update: Some(pod_spec::update),
     graceful_deletion: Some(grace),
     pods: Some(&[]),
+    warnings_as_sent: Some(warnings::as_sent),
+    warnings_on_update: Some(|ctx, pod, _| {
+        let mut all = Vec::new();
+        if ctx.subresource == "status" {
+            let at = At::object(pod);
+            for list in ["podIPs", "hostIPs"] {
+                at.get("status").get(list).items().for_each(|one| ip_warning(one.get("ip"), &mut all));
+            }
+        }
+        all
+    }),
     warnings_on_create: Some(|_, pod| {
         let mut all = Vec::new();
         warnings::name(pod, "this is used in the Pod's hostname", &mut all);

@@ -2,12 +2,13 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::addresses::{cidr_warning, entry_address, entry_host, ip_warning, ip_warning_at};
+use super::super::validation::addresses::{cidr_warning, entry_address, entry_host, ip_warning};
 use super::super::validation::checks::{
     cidr, ip, labels, named, one_of, parse_ip, port_number, port_number_or_name, required_named, required_one_of,
     routable_ip,
 };
 use super::super::validation::container::PROTOCOLS;
+use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use super::cluster_ips::{cluster_ips, headless};
 use super::{connect_options, service_fields};
@@ -55,12 +56,13 @@ const RULES: Rules = Rules {
     allocator: Some(&super::service_allocator::ServiceAllocator),
     create_on_update: true,
     name: names::dns1035_label,
+    name_where: Some(("RelaxedServiceNameValidation", names::dns1123_label)),
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
     canonicalize: Some(service_fields::canonicalize),
     warnings: Some(warned),
     warnings_on_update: Some(|ctx, service, _| match ctx.subresource {
-        "status" => status_warnings(service),
+        "status" => warnings::load_balancer(service),
         _ => Vec::new(),
     }),
     ..Rules::NONE
@@ -107,18 +109,6 @@ fn status(service: &Object, errors: &mut FieldErrors) {
         }
         entry_host(point, errors);
     }
-}
-
-fn status_warnings(service: &Object) -> Vec<String> {
-    let mut all = Vec::new();
-    let at = At::object(service);
-    let status = at.get("status");
-    let balancer = status.get("loadBalancer");
-    for point in balancer.get("ingress").items() {
-        // Told of the point, not of its field.
-        ip_warning_at(point, point.get("ip").text(), &mut all);
-    }
-    all
 }
 
 /// A creator sets no status; families and lists that are left out follow from the rest.

@@ -5,9 +5,9 @@ use super::super::core::service;
 use super::super::rules::Rules;
 use super::super::validation::addresses::{entry_address, entry_host};
 use super::super::validation::checks::{named, parse_ip, port_number, required_named};
-use super::super::validation::{At, FieldErrors};
+use super::super::validation::{At, FieldErrors, warnings};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Context, Generation};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -21,11 +21,11 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, object| {
+    validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);
         let spec_at = at.get("spec");
-        spec(spec_at, &mut errors);
+        spec(spec_at, service_names(ctx, None), &mut errors);
         let class = spec_at.get("ingressClassName");
         let annotation = object.annotation(CLASS).unwrap_or("");
         if object.annotation(CLASS).is_some() && class.is_set() && annotation != class.text() {
@@ -37,9 +37,9 @@ const RULES: Rules = Rules {
         }
         errors
     }),
-    validate_update: Some(|_, object, _| {
+    validate_update: Some(|ctx, object, old| {
         let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), &mut errors);
+        spec(At::object(object).get("spec"), service_names(ctx, Some(old)), &mut errors);
         errors
     }),
     validate_status: Some(|_, object, _| {
@@ -64,6 +64,10 @@ const RULES: Rules = Rules {
             .map(|_| format!("annotation {CLASS:?} {text}"))
             .into_iter()
             .collect()
+    }),
+    warnings_on_update: Some(|ctx, ingress, _| match ctx.subresource {
+        "status" => warnings::load_balancer(ingress),
+        _ => Vec::new(),
     }),
     ..Rules::NONE
 };
@@ -102,13 +106,30 @@ const SEQUENCES: [&str; 6] = ["//", "/./", "/../", "%2f", "%2F", "%00"];
 const SUFFIXES: [&str; 2] = ["/..", "/."];
 const WILDCARD: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
-fn spec(at: At<'_>, errors: &mut FieldErrors) {
+/// The rule of the names of Services: relaxed while the feature is on, and for an Ingress that has such a name already.
+fn service_names(ctx: &Context<'_>, old: Option<&Object>) -> NameRule {
+    let relaxed = |name: &str| names::dns1123_label(name).is_empty() && !names::dns1035_label(name).is_empty();
+    let has = |backend: &Value| backend["service"]["name"].as_str().is_some_and(relaxed);
+    let in_use = old.and_then(|old| old.get(&["spec"])).is_some_and(|spec| {
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let mut paths = list(&spec["rules"]).into_iter().flat_map(|rule| list(&rule["http"]["paths"]));
+        has(&spec["defaultBackend"]) || paths.any(|path| has(&path["backend"]))
+    });
+    match in_use || ctx.gates.enabled("RelaxedServiceNameValidation") {
+        true => names::dns1123_label,
+        false => names::dns1035_label,
+    }
+}
+
+type NameRule = fn(&str) -> Vec<String>;
+
+fn spec(at: At<'_>, service: NameRule, errors: &mut FieldErrors) {
     let (rules, fallback) = (at.get("rules"), at.get("defaultBackend"));
     if rules.is_empty() && !fallback.is_set() {
         at.invalid_as(errors, rules.value(), "either `defaultBackend` or `rules` must be specified");
     }
     if fallback.is_set() {
-        backend(fallback, errors);
+        backend(fallback, service, errors);
     }
     for rule in rules.items() {
         let host = rule.get("host");
@@ -125,7 +146,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
                 paths.required(errors, "");
             }
             for path in paths.items() {
-                http_path(path, errors);
+                http_path(path, service, errors);
             }
         }
     }
@@ -154,7 +175,7 @@ fn host_name(host: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn http_path(at: At<'_>, errors: &mut FieldErrors) {
+fn http_path(at: At<'_>, names: NameRule, errors: &mut FieldErrors) {
     let (type_, path) = (at.get("pathType"), at.get("path"));
     if !type_.is_set() {
         type_.required(errors, "pathType must be specified");
@@ -180,17 +201,17 @@ fn http_path(at: At<'_>, errors: &mut FieldErrors) {
         }
         _ => type_.not_supported(errors, &["Exact", "ImplementationSpecific", "Prefix"]),
     }
-    backend(at.get("backend"), errors);
+    backend(at.get("backend"), names, errors);
 }
 
-fn backend(at: At<'_>, errors: &mut FieldErrors) {
+fn backend(at: At<'_>, service_name: NameRule, errors: &mut FieldErrors) {
     let (resource, service) = (at.get("resource"), at.get("service"));
     match (resource.is_set(), service.is_set()) {
         (true, true) => at.invalid_as(errors, "", "cannot set both resource and service backends"),
         (false, false) => at.invalid_as(errors, "", "resource or service backend is required"),
         (true, false) => super::typed_reference(resource, errors),
         (false, true) => {
-            required_named(service.get("name"), errors, names::dns1035_label);
+            required_named(service.get("name"), errors, service_name);
             let port = service.get("port");
             let (name, number) = (port.get("name"), port.get("number"));
             match (!name.is_empty(), number.number() != 0) {

@@ -2,7 +2,7 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::{Facts, facts};
+use super::super::validation::checks::{Facts, domain_prefixed_path, facts};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Generation;
@@ -33,7 +33,6 @@ const CELLS: &[(&str, Cell)] = &[("parameters", |class, _| {
     }
 })];
 
-const PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
 const CONTROLLER_MAX: usize = 250;
 
 fn spec(at: At<'_>, errors: &mut FieldErrors) {
@@ -41,16 +40,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     if controller.len() > CONTROLLER_MAX {
         controller.too_long(errors, CONTROLLER_MAX);
     }
-    match controller.text().split_once('/') {
-        _ if controller.is_empty() => controller.required(errors, ""),
-        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
-            controller.invalid_each_as(errors, host, sampan_api::names::dns1123_subdomain(host));
-            if !path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b)) {
-                controller.invalid_as(errors, path, format!("Invalid path (regex used for validation is '{PATH}')"));
-            }
-        }
-        _ => controller.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
-    }
+    domain_prefixed_path(controller, errors);
     PARAMETERS.check(at.get("parameters"), errors);
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use super::super::validation::affinity::tolerations;
+use super::super::validation::affinity::{Comparing, tolerations};
 use super::super::validation::checks::{immutable, labels};
 use super::super::validation::resources::{container_resource_name, resource_quantity};
 use super::super::validation::warnings;
@@ -31,7 +31,7 @@ const RULES: Rules = Rules {
         let scheduling = at.get("scheduling");
         labels(scheduling.get("nodeSelector"), &mut errors);
         let list = scheduling.get("tolerations");
-        tolerations(list, &mut errors);
+        tolerations(list, Comparing::Refused, &mut errors);
         let mut seen = HashSet::new();
         for toleration in list.items() {
             let part = |name: &str| toleration.get(name).text().to_owned();

@@ -1,5 +1,6 @@
 //! `resource.k8s.io`: devices.
 
+mod admin_access;
 mod claim_status;
 mod device_class;
 mod device_taint_rule;
@@ -8,6 +9,7 @@ mod requests;
 mod resource_claim;
 mod resource_claim_template;
 mod resource_slice;
+mod selectors;
 
 use super::validation::{At, FieldErrors};
 use crate::resource::Resource;

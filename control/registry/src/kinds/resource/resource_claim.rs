@@ -2,11 +2,12 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::{Facts, facts, named, positive, required_named};
+use super::super::validation::checks::{Facts, facts, immutable, named, positive, required_named};
 use super::super::validation::{At, FieldErrors};
-use super::claim_status;
 use super::requests::{CONFIGURATIONS_MAX, REQUESTS_MAX, Requests, fits, once};
+use super::{admin_access, claim_status, selectors};
 use crate::resource::Resource;
+use crate::strategy::Context;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -21,15 +22,17 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     returns_deleted_object: true,
-    validate: Some(|_, claim| {
+    asks_for_namespace: Some(admin_access::of_claim),
+    validate: Some(|ctx, claim| {
         let mut errors = FieldErrors::default();
-        spec(At::object(claim).get("spec"), &mut errors);
+        admin_access::claim(ctx, claim, &mut errors);
+        spec(ctx, At::object(claim).get("spec"), &mut errors);
         errors
     }),
     validate_update: Some(|_, claim, old| {
         let mut errors = FieldErrors::default();
         let (at, old) = (At::object(claim), At::object(old));
-        super::super::validation::checks::immutable(at.get("spec"), old.get("spec"), &mut errors);
+        immutable(at.get("spec"), old.get("spec"), &mut errors);
         errors
     }),
     prepare_for_update: Some(|ctx, claim, old| {
@@ -37,8 +40,9 @@ const RULES: Rules = Rules {
             claim_status::drop_deallocated(claim, old);
         }
     }),
-    validate_status: Some(|_, claim, old| {
+    validate_status: Some(|ctx, claim, old| {
         let mut errors = FieldErrors::default();
+        admin_access::status(ctx, claim, old, &mut errors);
         claim_status::check(claim, old, &mut errors);
         errors
     }),
@@ -63,17 +67,15 @@ fn state(claim: &Object) -> String {
 const ALTERNATIVES_MAX: usize = 8;
 const CONSTRAINTS_MAX: usize = 32;
 
-static EXACT: Facts = Facts::new(|| facts("resource/v1.ExactDeviceRequest", "selectors"));
-static ALTERNATIVE: Facts = Facts::new(|| facts("resource/v1.DeviceSubRequest", "selectors"));
 static CONFIGURATION: Facts = Facts::new(|| facts("resource/v1.DeviceClaimConfiguration", "configuration"));
 
 /// A claim's spec, or that of a template.
-pub(super) fn spec(at: At<'_>, errors: &mut FieldErrors) {
+pub(super) fn spec(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
     let devices = at.get("devices");
     let requests = devices.get("requests");
     let known = Requests::of(requests.value());
     if fits(requests, REQUESTS_MAX, errors) {
-        requests.items().for_each(|one| request(one, errors));
+        requests.items().for_each(|one| request(ctx, one, errors));
         once(requests, "name", errors);
     }
     let constraints = devices.get("constraints");
@@ -97,7 +99,7 @@ pub(super) fn spec(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn request(request: At<'_>, errors: &mut FieldErrors) {
+fn request(ctx: &Context<'_>, request: At<'_>, errors: &mut FieldErrors) {
     named(request.get("name"), errors, names::dns1123_label);
     let (exactly, alternatives) = (request.get("exactly"), request.get("firstAvailable"));
     match (exactly.is_set(), !alternatives.is_empty()) {
@@ -107,12 +109,12 @@ fn request(request: At<'_>, errors: &mut FieldErrors) {
             Value::Null,
             "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set",
         ),
-        (true, false) => allocation(exactly, &EXACT, errors),
+        (true, false) => allocation(ctx, exactly, errors),
         (false, true) => {
             if fits(alternatives, ALTERNATIVES_MAX, errors) {
                 for alternative in alternatives.items() {
                     named(alternative.get("name"), errors, names::dns1123_label);
-                    allocation(alternative, &ALTERNATIVE, errors);
+                    allocation(ctx, alternative, errors);
                 }
                 once(alternatives, "name", errors);
             }
@@ -120,9 +122,9 @@ fn request(request: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn allocation(at: At<'_>, selectors: &Facts, errors: &mut FieldErrors) {
+fn allocation(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
     required_named(at.get("deviceClassName"), errors, names::dns1123_subdomain);
-    selectors.check(at, errors);
+    selectors::list(ctx, at.get("selectors"), errors);
     let (mode, count) = (at.get("allocationMode"), at.get("count"));
     match mode.text() {
         "All" => {

@@ -2,10 +2,13 @@
 
 use super::At;
 use super::checks::{label_selector, named, one_of, positive};
-use sampan_api::field::FieldErrors;
+use crate::strategy::Context;
+use sampan_api::field::{FieldErrors, go_quote};
 use sampan_api::names;
 use std::collections::{HashMap, HashSet};
+use std::num::IntErrorKind;
 
+const DECIMAL: &str = "must be a valid decimal integer in canonical form";
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
@@ -154,7 +157,46 @@ fn label_keys(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-pub(in crate::kinds) fn tolerations(list: At<'_>, errors: &mut FieldErrors) {
+/// Whether tolerations may compare numbers: `Lt` and `Gt`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::kinds) enum Comparing {
+    Allowed,
+    Refused,
+}
+
+impl Comparing {
+    /// Allowed by the feature, and where old tolerations compare already.
+    pub(in crate::kinds) fn of(ctx: &Context<'_>, old: Option<At<'_>>) -> Self {
+        let in_use = old.is_some_and(|old| old.items().any(|one| matches!(one.get("operator").text(), "Lt" | "Gt")));
+        match in_use || ctx.gates.enabled("TaintTolerationComparisonOperators") {
+            true => Self::Allowed,
+            false => Self::Refused,
+        }
+    }
+}
+
+/// A number that a toleration compares by.
+fn compared(value: At<'_>, errors: &mut FieldErrors) {
+    let text = value.text();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let decimal = text == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
+    if text.is_empty() {
+        value.invalid_as(errors, text, "must be non-empty");
+    } else if digits.is_empty() || !decimal {
+        value.invalid_as(errors, text, DECIMAL);
+    }
+    match text.parse::<i64>().map_err(|error| *error.kind()) {
+        Ok(_) => {}
+        Err(IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
+            value.invalid_as(errors, text, format!("strconv.ParseInt: parsing {}: value out of range", go_quote(text)));
+        }
+        Err(_) => {
+            value.invalid_as(errors, text, format!("strconv.ParseInt: parsing {}: invalid syntax", go_quote(text)))
+        }
+    }
+}
+
+pub(in crate::kinds) fn tolerations(list: At<'_>, comparing: Comparing, errors: &mut FieldErrors) {
     for toleration in list.items() {
         let (key, operator) = (toleration.get("key"), toleration.get("operator"));
         let (value, effect) = (toleration.get("value"), toleration.get("effect"));
@@ -182,6 +224,7 @@ pub(in crate::kinds) fn tolerations(list: At<'_>, errors: &mut FieldErrors) {
                     operator.invalid_as(errors, value.text(), "value must be empty when `operator` is 'Exists'");
                 }
             }
+            "Lt" | "Gt" if comparing == Comparing::Allowed => compared(value, errors),
             "Lt" | "Gt" => operator.not_supported(errors, &["Equal", "Exists", "Lt", "Gt"]),
             _ => operator.not_supported(errors, &["Equal", "Exists"]),
         }

@@ -34,8 +34,13 @@ pub(in crate::kinds) fn positive(at: At<'_>, errors: &mut FieldErrors) {
 }
 
 pub(in crate::kinds) fn port_number(at: At<'_>, errors: &mut FieldErrors) {
+    port_number_as(at, "", errors);
+}
+
+/// As above, with words before the reason.
+pub(in crate::kinds) fn port_number_as(at: At<'_>, words: &str, errors: &mut FieldErrors) {
     if !(1..=65535).contains(&at.number()) {
-        at.invalid_as(errors, at.number(), PORT_RANGE);
+        at.invalid_as(errors, at.number(), format!("{words}{PORT_RANGE}"));
     }
 }
 
@@ -100,6 +105,22 @@ pub(in crate::kinds) fn required_named(at: At<'_>, errors: &mut FieldErrors, rul
         at.required(errors, "");
     } else {
         named(at, errors, rule);
+    }
+}
+
+const PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
+
+/// `example.com/path`: a domain, and a path of HTTP.
+pub(in crate::kinds) fn domain_prefixed_path(at: At<'_>, errors: &mut FieldErrors) {
+    match at.text().split_once('/') {
+        _ if at.is_empty() => at.required(errors, ""),
+        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
+            at.invalid_each_as(errors, host, names::dns1123_subdomain(host));
+            if !path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b)) {
+                at.invalid_as(errors, path, format!("Invalid path (regex used for validation is '{PATH}')"));
+            }
+        }
+        _ => at.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
     }
 }
 

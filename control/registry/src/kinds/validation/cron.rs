@@ -1,6 +1,8 @@
 //! Schedules of five fields, with the words of the parser that Kubernetes uses (robfig/cron): its errors are what a
 //! client sees.
 
+use sampan_cel::zones;
+
 /// The bounds of a field, and the names of its values.
 struct Field {
     min: u32,
@@ -30,7 +32,13 @@ pub(in crate::kinds) fn check(schedule: &str) -> Result<(), String> {
     }
     if spec.starts_with("TZ=") || spec.starts_with("CRON_TZ=") {
         match spec.split_once(' ') {
-            Some((_, rest)) => spec = rest.trim(),
+            Some((zone, rest)) => {
+                let name = zone.split_once('=').map_or("", |(_, name)| name);
+                if name != "Local" && zones::find(name).is_none() {
+                    return Err(format!("provided bad location {name}: unknown time zone {name}"));
+                }
+                spec = rest.trim();
+            }
             None => return Err("invalid schedule".to_owned()),
         }
     }

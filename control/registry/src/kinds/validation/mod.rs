@@ -3,12 +3,14 @@
 
 pub(super) mod addresses;
 pub(super) mod affinity;
+mod app_armor;
 pub(super) mod change;
 pub(super) mod checks;
 pub(super) mod claims;
 pub(super) mod container;
 pub(super) mod cron;
 pub(super) mod cursor;
+pub(super) mod disabled;
 pub(super) mod gated;
 mod overlaps;
 pub(super) mod pod_spec;
@@ -22,6 +24,7 @@ pub(super) mod security;
 pub(super) mod sources;
 pub(super) mod volumes;
 pub(super) mod warnings;
+pub(super) mod webhook;
 pub(super) mod workload;
 
 pub(super) use cursor::At;

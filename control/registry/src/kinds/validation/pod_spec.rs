@@ -1,7 +1,7 @@
 //! A pod's spec, a pod template, and what may change of a pod.
 
 use super::At;
-use super::affinity::{affinity, spread, tolerations};
+use super::affinity::{Comparing, affinity, spread, tolerations};
 use super::change::MIRROR;
 use super::checks::{annotations, ip, labels, named, named_if_set, one_of, required_one_of, required_text};
 use super::container::{Pod, containers, ephemeral_containers, file_volumes, init_containers, only_for_pods};
@@ -88,7 +88,7 @@ fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, errors: &mut FieldErrors)
     }
     named_if_set(at.get("hostname"), errors, names::dns1123_label);
     named_if_set(at.get("subdomain"), errors, names::dns1123_label);
-    tolerations(at.get("tolerations"), errors);
+    tolerations(at.get("tolerations"), Comparing::of(ctx, None), errors);
     let aliases = at.get("hostAliases");
     for alias in aliases.items() {
         ip(alias.get("ip"), errors);
@@ -240,6 +240,7 @@ pub(in crate::kinds) fn template(ctx: &Context<'_>, at: At<'_>, errors: &mut Fie
     relocated(metadata, at, errors);
     let spec_at = at.get("spec");
     spec(ctx, spec_at, "", errors);
+    super::app_armor::agree(metadata.get("annotations"), spec_at, errors);
     let ephemeral = spec_at.get("ephemeralContainers");
     if !ephemeral.is_empty() {
         ephemeral.forbidden(errors, "ephemeral containers not allowed in pod template");
@@ -268,6 +269,7 @@ fn pod_annotations(at: At<'_>, spec: At<'_>, errors: &mut FieldErrors) {
     if cost.is_set() && !number(cost.text()) {
         cost.invalid(errors, "must be a 32bit integer");
     }
+    super::app_armor::annotations(at, spec, errors);
 }
 
 fn metadata_and_spec(ctx: &Context<'_>, pod: &Object, errors: &mut FieldErrors) {
@@ -302,6 +304,7 @@ pub(in crate::kinds) fn create(ctx: &Context<'_>, pod: &Object) -> FieldErrors {
     metadata_and_spec(ctx, pod, &mut errors);
     let at = At::object(pod);
     let spec = at.get("spec");
+    super::app_armor::agree(at.get("metadata").get("annotations"), spec, &mut errors);
     if !spec.get("ephemeralContainers").is_empty() {
         spec.get("ephemeralContainers").forbidden(&mut errors, "cannot be set on create");
     }
@@ -366,7 +369,7 @@ fn spec_update(ctx: &Context<'_>, pod: &Object, old: &Object, errors: &mut Field
         (None, Some(_)) => deadline.invalid(errors, "must not update from a positive integer to nil value"),
         _ => {}
     }
-    only_added_tolerations(spec.get("tolerations"), old_spec.get("tolerations"), errors);
+    only_added_tolerations(ctx, spec.get("tolerations"), old_spec.get("tolerations"), errors);
     only_deleted_gates(spec.get("schedulingGates"), old_spec.get("schedulingGates"), errors);
     if spec.value() == old_spec.value() {
         return;
@@ -416,7 +419,7 @@ fn allow_changes(munged: &mut Map<String, Value>, before: &Map<String, Value>) {
     }
 }
 
-fn only_added_tolerations(new: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
+fn only_added_tolerations(ctx: &Context<'_>, new: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
     let stripped = |toleration: &Value| {
         let mut toleration = toleration.clone();
         if let Some(map) = toleration.as_object_mut() {
@@ -429,7 +432,7 @@ fn only_added_tolerations(new: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
         new.forbidden(errors, "existing toleration can not be modified except its tolerationSeconds");
         return;
     }
-    tolerations(new, errors);
+    tolerations(new, Comparing::of(ctx, Some(old)), errors);
 }
 
 fn only_deleted_gates(new: At<'_>, old: At<'_>, errors: &mut FieldErrors) {

@@ -252,7 +252,7 @@ fn addresses(status: At<'_>, errors: &mut FieldErrors) {
         for address in list.items() {
             let text = address.get("ip").text();
             match parse_ip(text) {
-                Some(ip) => families.push(ip.is_ipv4()),
+                Some(ip) => families.push(ip.to_canonical().is_ipv4()),
                 None => address.invalid_as(errors, text, super::checks::BAD_IP),
             }
         }

@@ -2,13 +2,14 @@
 //! (Kubernetes' pkg/api/pod/warnings.go and pkg/api/node/util.go).
 
 use super::At;
-use super::addresses::ip_warning;
+use super::addresses::{ip_warning, ip_warning_at};
 use super::overlaps;
 use super::ports;
 use super::resources::quantity;
 use sampan_api::limits::WARNINGS_MAX;
 use sampan_api::names;
 use sampan_api::object::Object;
+use sampan_schema::gates::Gates;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
@@ -43,13 +44,49 @@ const SECCOMP_FIELD: &str = "non-functional in v1.27+; use the \"seccompProfile\
 pub(in crate::kinds) const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 const APP_ARMOR_FIELD: &str = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
 
-/// The AppArmor profile that an annotation names.
+/// Bytes of the name of a profile of the node.
+const PROFILE_BYTES_MAX: usize = 4095;
+
+/// The AppArmor profile that an annotation names, where it names one that a field may have.
 pub(in crate::kinds) fn profile(text: &str) -> Option<Value> {
     match text {
         "runtime/default" => Some(json!({"type": "RuntimeDefault"})),
         "unconfined" => Some(json!({"type": "Unconfined"})),
-        text => text.strip_prefix("localhost/").map(|name| json!({"type": "Localhost", "localhostProfile": name})),
+        text => {
+            let name = text.strip_prefix("localhost/")?;
+            let sound = !name.is_empty() && name.trim() == name && name.len() <= PROFILE_BYTES_MAX;
+            sound.then(|| json!({"type": "Localhost", "localhostProfile": name}))
+        }
     }
+}
+
+/// Annotations of containers without a field of their own, unless they say what the whole pod's field says.
+fn app_armor(pod: At<'_>, warnings: &mut Vec<String>) {
+    let (spec, metadata) = (pod.get("spec"), pod.get("metadata"));
+    let annotations = metadata.get("annotations");
+    let security = spec.get("securityContext");
+    let whole = security.get("appArmorProfile").value();
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in spec.get(list).items() {
+            let key = format!("{APP_ARMOR}{}", container.get("name").text());
+            let annotation = annotations.key(&key);
+            let own = container.get("securityContext").get("appArmorProfile").is_set();
+            let same = || !whole.is_null() && profile(annotation.text()).as_ref() == Some(whole);
+            if annotation.is_set() && !own && !same() {
+                warnings.push(format!("{}: {APP_ARMOR_FIELD}", annotation.path()));
+            }
+        }
+    }
+}
+
+/// What a pod is warned of as it was sent: afterwards its annotations are fields. None of Windows is looked at.
+pub(in crate::kinds) fn as_sent(pod: &Object) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let at = At::object(pod);
+    if at.get("spec").get("os").get("name").text() != "windows" {
+        app_armor(at, &mut warnings);
+    }
+    warnings
 }
 
 /// What a label of nodes is warned of.
@@ -74,21 +111,25 @@ pub(in crate::kinds) fn name(object: &Object, used: &str, warnings: &mut Vec<Str
 }
 
 /// Warnings of a pod, or of the template at `way` in an object that makes pods.
-pub(in crate::kinds) fn pod(object: &Object, way: &[&str]) -> Vec<String> {
+pub(in crate::kinds) fn pod(gates: &Gates, object: &Object, way: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
-    within(At::object(object), way, &mut warnings);
+    within(At::object(object), way, &mut |pod| both(gates, pod, &mut warnings));
+    if !way.is_empty() {
+        // Of a pod itself it is told before its annotations become fields.
+        within(At::object(object), way, &mut |template| app_armor(template, &mut warnings));
+    }
     warnings.truncate(WARNINGS_MAX);
     warnings
 }
 
-fn within(at: At<'_>, way: &[&str], warnings: &mut Vec<String>) {
+fn within(at: At<'_>, way: &[&str], each: &mut dyn FnMut(At<'_>)) {
     match way {
-        [] => both(at, warnings),
-        [first, rest @ ..] => within(at.get(first), rest, warnings),
+        [] => each(at),
+        [first, rest @ ..] => within(at.get(first), rest, each),
     }
 }
 
-fn both(pod: At<'_>, warnings: &mut Vec<String>) {
+fn both(gates: &Gates, pod: At<'_>, warnings: &mut Vec<String>) {
     let (spec, metadata) = (pod.get("spec"), pod.get("metadata"));
     let annotations = metadata.get("annotations");
     nodes(spec, warnings);
@@ -97,6 +138,11 @@ fn both(pod: At<'_>, warnings: &mut Vec<String>) {
         let ephemeral = volume.get("ephemeral");
         let template = ephemeral.get("volumeClaimTemplate");
         claim(template.get("spec"), warnings);
+        let repository = volume.get("gitRepo");
+        if repository.is_set() {
+            let off = if gates.enabled("GitRepoVolumeDriver") { "" } else { ", and disabled by default in v1.33+" };
+            warnings.push(format!("{}: deprecated in v1.11{off}", repository.path()));
+        }
     }
     overlaps::volumes(spec.get("volumes"), warnings);
     named_once(spec, warnings);
@@ -147,6 +193,17 @@ fn nodes(spec: At<'_>, warnings: &mut Vec<String>) {
 /// A term of a node selector.
 pub(in crate::kinds) fn node_term(term: At<'_>, warnings: &mut Vec<String>) {
     term.get("matchExpressions").items().for_each(|expression| old_key(expression.get("key"), warnings));
+}
+
+/// The addresses of a load balancer, in a status.
+pub(in crate::kinds) fn load_balancer(object: &Object) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let at = At::object(object);
+    for point in at.get("status").get("loadBalancer").get("ingress").items() {
+        // Kubernetes tells it of the point, not of its field.
+        ip_warning_at(point, point.get("ip").text(), &mut warnings);
+    }
+    warnings
 }
 
 /// The name of a label of nodes.
@@ -202,15 +259,15 @@ pub(in crate::kinds) fn claim(spec: At<'_>, warnings: &mut Vec<String>) {
     }
 }
 
-/// A claim that a set makes: what is told of its spec is told of itself.
-pub(in crate::kinds) fn claim_template(claim: At<'_>, warnings: &mut Vec<String>) {
+/// A claim that a set makes: what is told of its spec is told of `told`.
+pub(in crate::kinds) fn claim_template(claim: At<'_>, told: &str, warnings: &mut Vec<String>) {
     let spec = claim.get("spec");
     let resources = spec.get("resources");
     for list in ["requests", "limits"] {
         let amount = quantity(resources.get(list).key("storage").value());
         if let Some(amount) = amount.filter(|amount| amount.milli_value() % 1000 != 0) {
             warnings.push(format!(
-                "{}.resources.{list}[storage]: fractional byte value \"{amount}\" is invalid, must be an integer",
+                "{}{told}.resources.{list}[storage]: fractional byte value \"{amount}\" is invalid, must be an integer",
                 claim.path()
             ));
         }
@@ -219,16 +276,9 @@ pub(in crate::kinds) fn claim_template(claim: At<'_>, warnings: &mut Vec<String>
 
 fn of_container(container: At<'_>, annotations: At<'_>, warnings: &mut Vec<String>) {
     let (name, security) = (container.get("name"), container.get("securityContext"));
-    for (prefix, field, text) in
-        [(SECCOMP_CONTAINER, "seccompProfile", SECCOMP_FIELD), (APP_ARMOR, "appArmorProfile", APP_ARMOR_FIELD)]
-    {
-        let key = format!("{prefix}{}", name.text());
-        // A pod's field was made of the annotation.
-        let made = field == "appArmorProfile"
-            && profile(annotations.key(&key).text()).is_some_and(|made| made == *security.get(field).value());
-        if (made || !security.get(field).is_set()) && annotations.key(&key).is_set() {
-            warnings.push(format!("{}: {text}", annotations.key(&key).path()));
-        }
+    let key = format!("{SECCOMP_CONTAINER}{}", name.text());
+    if !security.get("seccompProfile").is_set() && annotations.key(&key).is_set() {
+        warnings.push(format!("{}: {SECCOMP_FIELD}", annotations.key(&key).path()));
     }
     let resources = container.get("resources");
     for amount in ["memory", "ephemeral-storage"] {
