@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use sampan_api::UserInfo;
 use sampan_api::admission::{Annotations, Warnings};
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ pub struct Exchange {
     pub timeout: Duration,
     /// The connection it came over. `None`: the caller is in this process, and is neither counted in flight nor timed.
     pub line: Option<Arc<Line>>,
+    /// Its caller may do what it asks for.
+    let_through: AtomicBool,
     bill: OnceLock<Bill>,
     seat: OnceLock<Seat>,
     charges: Mutex<Vec<Charge>>,
@@ -61,6 +65,7 @@ impl Exchange {
             refusals,
             timeout: REQUEST_TIMEOUT,
             line,
+            let_through: AtomicBool::new(false),
             bill: OnceLock::new(),
             seat: OnceLock::new(),
             charges: Mutex::default(),
@@ -70,6 +75,16 @@ impl Exchange {
     /// Whether the caller is in this process.
     pub fn in_process(&self) -> bool {
         self.line.is_none()
+    }
+
+    /// Its caller is known and may do what it asks for.
+    pub(crate) fn let_through(&self) {
+        self.let_through.store(true, Relaxed);
+    }
+
+    /// The request line of a request that was let through.
+    pub(crate) fn authorized(&self) -> Option<&RequestInfo> {
+        self.let_through.load(Relaxed).then_some(&self.info)
     }
 
     /// The first call says who is billed.

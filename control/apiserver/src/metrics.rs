@@ -199,13 +199,16 @@ impl Metrics {
         classic(&open)
     }
 
-    pub(crate) fn answered(&self, info: &RequestInfo, counted: Counted, code: u16, took: Duration) {
+    /// Counts an answer. `info`: of a request that was let through; of others no resource is told apart, as Kubernetes counts them
+    /// before it knows one: who may do nothing makes no series.
+    pub(crate) fn answered(&self, info: Option<&RequestInfo>, counted: Counted, code: u16, took: Duration) {
         let Counted { verb, dry_run, scope } = counted;
         let table = self.registry.get().map(Registry::table);
-        let row = table.as_ref().and_then(|table| table.lookup(info.group(), info.version(), info.resource()));
-        let row = row.filter(|_| info.is_resource_request());
+        let info = info.filter(|info| info.is_resource_request());
+        let row = table.as_ref().zip(info);
+        let row = row.and_then(|(table, info)| table.lookup(info.group(), info.version(), info.resource()));
         let known = |of: fn(&Resource) -> &Name| row.map(|row| of(row).clone()).unwrap_or_default();
-        let below = row.and_then(|row| row.find_subresource(info.subresource()));
+        let below = row.zip(info).and_then(|(row, info)| row.find_subresource(info.subresource()));
         let labels = DurationLabels {
             verb,
             dry_run,
@@ -350,7 +353,8 @@ mod tests {
         let metrics = Metrics::default();
         let ask = |method: &str, uri: &str| {
             let (info, counted) = counted(method, uri, "a/b");
-            metrics.answered(&info, counted, 404, Duration::ZERO);
+            metrics.answered(Some(&info), counted, 404, Duration::ZERO);
+            metrics.answered(None, counted, 401, Duration::ZERO);
         };
         let count = || metrics.text().lines().count();
         let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "BREW"];

@@ -6,6 +6,7 @@
 //! certificate that does not hold is answered 401, and a token beside it counts.
 
 use crate::authenticator::{Authenticator, Credentials, Peer, Refused, Verified};
+use crate::limits::CLIENT_CERTIFICATES_BYTES_MAX;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
@@ -67,10 +68,17 @@ impl ClientCertVerifier for Shown {
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        own: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
+        // Whoever connects has them kept for as long as the connection is.
+        let bytes = own.len() + between.iter().map(|one| one.len()).sum::<usize>();
+        if bytes > CLIENT_CERTIFICATES_BYTES_MAX {
+            return Err(rustls::Error::General(format!(
+                "client certificates of {bytes} bytes: at most {CLIENT_CERTIFICATES_BYTES_MAX} are taken"
+            )));
+        }
         Ok(ClientCertVerified::assertion())
     }
 

@@ -31,6 +31,8 @@ pub const REFERENCES_READ_BYTES_MIN: usize = 64 * 1024;
 /// Nodes whose large pods are read at one time: as a tree, a pod takes many times its bytes.
 pub const REFERENCES_READ_AT_ONCE: usize = 2;
 
+/// A client's certificates, its own and those between it and an authority, bytes: a chain of four with keys of RSA has half of it.
+pub const CLIENT_CERTIFICATES_BYTES_MAX: usize = 16 * 1024;
 /// Longest bearer token that is looked at, bytes. kube-apiserver's are below 2 KiB.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// How far clocks may differ where a token's times are compared, seconds (go-jose's default).

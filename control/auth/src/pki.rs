@@ -139,8 +139,8 @@ impl Pki {
         sign(&self.ca, self.today, subject, subjects, usage)
     }
 
-    /// The server's TLS: a certificate for `names` and `addresses`, and client certificates of this CA, if shown. Which
-    /// protocols are spoken over it is the listener's to say.
+    /// The server's TLS: a certificate for `names` and `addresses`. Clients may show certificates, of anybody: who they are is
+    /// the authenticator's to say ([`crate::certificates`]). Which protocols are spoken over it is the listener's to say.
     pub fn server_config(&self, names: &[&str], addresses: &[IpAddr]) -> Result<rustls::ServerConfig, PkiError> {
         self.server_config_with(None, &self.client_authorities(None)?, names, addresses)
     }

@@ -35,7 +35,7 @@ const KNOWN: &[Known] = &[
     truth("anonymous-auth", "whether requests without credentials are asked about as system:anonymous"),
     value(
         "authorization-mode",
-        "of Node, RBAC and AlwaysAllow, those that are asked, in their order; Node,RBAC by default",
+        "of Node, RBAC and AlwaysAllow (which turns anonymous-auth off), those that are asked, in their order; Node,RBAC by default",
     ),
     value("service-account-issuer", "issuer of service accounts' tokens"),
     value("service-account-signing-key-file", "key that signs them"),
@@ -152,7 +152,9 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
         config.node_ports = ports.with_context(|| format!("--service-node-port-range: {text}"))?;
     }
     config.allow_privileged = flags.get("allow-privileged") != Some("false");
-    config.authentication.anonymous = flags.get("anonymous-auth") != Some("false");
+    // Who is nobody may not do everything: kube-apiserver resets the flag too (pkg/kubeapiserver/options/authentication.go).
+    let allows_all = config.authorization.contains(&AuthorizationMode::AlwaysAllow);
+    config.authentication.anonymous = !allows_all && flags.get("anonymous-auth") != Some("false");
     config.authentication.static_token_file = flags.get("token-auth-file").map(PathBuf::from);
     admission(&mut config, flags)?;
     config.runtime = RuntimeConfig::new(&truths(flags, "runtime-config", Some(true))?)
@@ -294,6 +296,7 @@ mod tests {
              --service-account-lookup=true --etcd-cafile=a --etcd-certfile=a --etcd-keyfile=a --delete-collection-workers=2")
         .expect("taken");
         assert_eq!(config.authorization, [AuthorizationMode::AlwaysAllow]);
+        assert!(!config.authentication.anonymous, "who is nobody may not do everything");
         assert_eq!(config.runtime, RuntimeConfig::default().living_for(Duration::from_secs(300)));
         assert_eq!(of("").expect("none").authorization, AuthorizationMode::DEFAULT);
         // Each says whether it acts.

@@ -30,9 +30,11 @@ impl Authorize {
             // The steps before this one put both there; without them nobody may do anything.
             return refuse(&request, &Status::internal("the chain is incomplete"));
         };
-        let attributes = attributes(exchange, user, request.uri().query());
+        let exchange = exchange.clone();
+        let attributes = attributes(&exchange, user, request.uri().query());
         let decision = self.authorizer.authorize(&attributes).await;
         if decision.allowed() {
+            exchange.let_through();
             return next.run(request).await;
         }
         let mut answer = refuse(&request, &forbidden(&attributes, &decision));

@@ -60,23 +60,23 @@ impl Receive {
         let head = request.method() == Method::HEAD;
         let counted = Counted::of(&info, &request);
         let mut exchange = Exchange::new(info, audit_id, super::refusal_output(&request), line);
-        if !exchange.in_process() && !exchange.info.is_long_running() {
-            match timeout(request.uri().query()) {
-                Ok(timeout) => exchange.timeout = timeout,
-                Err(status) => {
-                    let mut response = respond::status(&status, exchange.refusals);
-                    self.metrics.answered(&exchange.info, counted, response.status().as_u16(), Duration::ZERO);
-                    respond::finish(&mut response, &exchange.audit_id, Vec::new());
-                    return response;
-                }
-            }
+        let bounded = !exchange.in_process() && !exchange.info.is_long_running();
+        let timeout = if bounded { timeout(request.uri().query()) } else { Ok(REQUEST_TIMEOUT) };
+        if let Ok(timeout) = timeout {
+            exchange.timeout = timeout;
         }
         let exchange = Arc::new(exchange);
         request.extensions_mut().insert(exchange.clone());
         // A panic leaves nothing of ours behind: the request's own state goes with it, and shared state is behind locks
         // that are never held across a step that could panic half-way.
         // In a block, so that a step that panics before it gives its future is one of them.
-        let mut response = match AssertUnwindSafe(async { next.run(request).await }).catch_unwind().await {
+        let work = async {
+            match timeout {
+                Ok(_) => next.run(request).await,
+                Err(status) => respond::status(&status, exchange.refusals),
+            }
+        };
+        let mut response = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(response) => response,
             Err(panic) => {
                 let text = panic
@@ -104,7 +104,7 @@ impl Receive {
             tracing::info!(audit_id = %exchange.audit_id, ?annotations, "audit annotations of admission");
         }
         let took = self.env.instant().saturating_duration_since(started);
-        self.metrics.answered(&exchange.info, counted, response.status().as_u16(), took);
+        self.metrics.answered(exchange.authorized(), counted, response.status().as_u16(), took);
         response
     }
 }
