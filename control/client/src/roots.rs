@@ -17,7 +17,7 @@ const FILES: [&str; 6] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-/// Of these folders all count.
+/// Of these folders all count, where no file has any and no others are named.
 const FOLDERS: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
 /// The system's authorities, read when they are first asked for.
@@ -27,11 +27,9 @@ pub(crate) fn of_system() -> &'static [CertificateDer<'static>] {
         let file = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty());
         let folders = std::env::var_os("SSL_CERT_DIR").filter(|folders| !folders.is_empty());
         let files = file.map_or_else(|| FILES.iter().map(PathBuf::from).collect(), |file| vec![PathBuf::from(file)]);
-        let folders = match folders {
-            Some(folders) => split(&folders),
-            None => FOLDERS.iter().map(PathBuf::from).collect(),
-        };
-        read(&files, &folders)
+        let roots = read(&files, folders.map(|folders| split(&folders)).as_deref());
+        tracing::info!(count = roots.len(), "authorities that this system trusts");
+        roots
     })
 }
 
@@ -39,16 +37,17 @@ fn split(folders: &OsString) -> Vec<PathBuf> {
     std::env::split_paths(folders).collect()
 }
 
-/// The certificates of the first of the files that is there, and where that has none, of what is in the folders. What cannot
-/// be read is passed over.
-fn read(files: &[PathBuf], folders: &[PathBuf]) -> Vec<CertificateDer<'static>> {
-    let found = files.iter().find_map(|file| certificates(file)).unwrap_or_default();
-    if !found.is_empty() {
-        return found;
-    }
-    let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+/// The certificates of the first of the files that is there, and those in the folders that somebody names; where there are none,
+/// of the system's own folders. What cannot be read is passed over.
+fn read(files: &[PathBuf], named: Option<&[PathBuf]>) -> Vec<CertificateDer<'static>> {
+    let mut all = files.iter().find_map(|file| certificates(file)).unwrap_or_default();
+    let own: Vec<PathBuf> = match named {
+        None if all.is_empty() => FOLDERS.iter().map(PathBuf::from).collect(),
+        _ => Vec::new(),
+    };
+    let entries = named.unwrap_or(&own).iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
     let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).take(ROOTS_FILES_MAX);
-    let mut all: Vec<CertificateDer<'static>> = paths.filter_map(|path| certificates(&path)).flatten().collect();
+    all.extend(paths.filter_map(|path| certificates(&path)).flatten());
     // Folders have links by hash beside the files themselves.
     all.sort_by(|one, other| one.as_ref().cmp(other.as_ref()));
     all.dedup();
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_file_counts_and_folders_where_it_has_none() {
+    fn the_first_file_counts_and_the_folders_that_are_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         let certificate = || sampan_testing::tls::pair().certificate_pem;
@@ -88,9 +87,10 @@ mod tests {
         std::fs::write(at("links/readme"), "none here").expect("written");
         let check = |files: &[&str], folders: &[&str], count: usize| {
             let paths = |names: &[&str]| names.iter().map(|name| at(name)).collect::<Vec<_>>();
-            assert_eq!(read(&paths(files), &paths(folders)).len(), count, "{files:?} {folders:?}");
+            assert_eq!(read(&paths(files), Some(&paths(folders))).len(), count, "{files:?} {folders:?}");
         };
-        check(&["absent", "bundle"], &["links"], 2);
+        check(&["absent", "bundle"], &["links"], 3);
+        check(&["absent", "bundle"], &[], 2);
         check(&["absent"], &["links", "absent"], 1);
         check(&["links/readme"], &["links"], 1);
         check(&[], &["absent"], 0);
