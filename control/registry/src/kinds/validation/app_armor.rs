@@ -3,6 +3,8 @@
 use super::At;
 use super::warnings::APP_ARMOR;
 use sampan_api::field::{FieldErrors, go_quote};
+use serde_json::Value;
+use std::collections::HashSet;
 
 const DEFAULT: &str = "runtime/default";
 const UNCONFINED: &str = "unconfined";
@@ -11,10 +13,11 @@ const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"]
 
 /// Each annotation names a container and a profile.
 pub(super) fn annotations(at: At<'_>, spec: At<'_>, errors: &mut FieldErrors) {
+    // Collected where there is such an annotation.
+    let mut known = None;
     for (key, annotation) in at.entries() {
         let Some(name) = key.strip_prefix(APP_ARMOR) else { continue };
-        let is_there = LISTS.iter().any(|list| spec.get(list).items().any(|one| one.get("name").text() == name));
-        if !is_there {
+        if !known.get_or_insert_with(|| names(spec.value())).contains(name) {
             annotation.invalid_as(errors, name, "container not found");
         }
         let text = annotation.text();
@@ -22,6 +25,12 @@ pub(super) fn annotations(at: At<'_>, spec: At<'_>, errors: &mut FieldErrors) {
             annotation.invalid(errors, format!("invalid AppArmor profile name: {}", go_quote(text)));
         }
     }
+}
+
+/// The names of all containers of a pod's spec.
+fn names(spec: &Value) -> HashSet<&str> {
+    let containers = LISTS.iter().filter_map(|list| spec.get(list)?.as_array()).flatten();
+    containers.map(|container| container.get("name").and_then(Value::as_str).unwrap_or("")).collect()
 }
 
 /// An annotation says what the container's field, or the pod's, says. Pods of Windows have neither.
@@ -56,6 +65,36 @@ pub(super) fn agree(annotations: At<'_>, spec: At<'_>, errors: &mut FieldErrors)
             {
                 told.get("localhostProfile").forbidden(errors, "apparmor profile in annotation and field must match");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sampan_api::object::Object;
+    use serde_json::json;
+
+    #[test]
+    fn annotations_name_containers_of_any_list() {
+        let check = |name: &str, expected: usize| {
+            let pod = json!({
+                "metadata": {"annotations": {(format!("{APP_ARMOR}{name}")): DEFAULT}},
+                "spec": {
+                    "initContainers": [{"name": "a"}],
+                    "containers": [{"name": "b"}],
+                    "ephemeralContainers": [{"name": "c"}],
+                },
+            });
+            let pod = Object::from_value(pod).expect("an object");
+            let at = At::object(&pod);
+            let metadata = at.get("metadata");
+            let mut errors = FieldErrors::default();
+            annotations(metadata.get("annotations"), at.get("spec"), &mut errors);
+            assert_eq!(errors.iter().count(), expected, "{name}");
+        };
+        for (name, expected) in [("a", 0), ("b", 0), ("c", 0), ("d", 1)] {
+            check(name, expected);
         }
     }
 }
