@@ -141,6 +141,15 @@ fn plan_ports(new: &Object, had: &BTreeSet<u64>, shared: bool, claims: &mut Vec<
     // By the protocols that ask for it.
     let mut named: HashMap<u64, BTreeSet<&str>> = HashMap::new();
     let number = |port: &Value| port.get("port").and_then(Value::as_u64);
+    // The indexes of those that ask for a number without a node port, by that number.
+    let mut unnamed: HashMap<u64, Vec<usize>> = HashMap::new();
+    if shared {
+        for (index, port) in ports(new).iter().enumerate().filter(|(_, port)| node_port(port).is_none()) {
+            if let Some(number) = number(port) {
+                unnamed.entry(number).or_default().push(index);
+            }
+        }
+    }
     let mut drawn = BTreeSet::new();
     for (index, port) in ports(new).iter().enumerate() {
         match node_port(port) {
@@ -159,13 +168,13 @@ fn plan_ports(new: &Object, had: &BTreeSet<u64>, shared: bool, claims: &mut Vec<
             }
             Some(_) => {}
             None if wants_node_ports(new) && (!shared || drawn.insert(number(port))) => {
-                let of = number(port).filter(|_| shared);
+                let same = number(port).and_then(|number| unnamed.remove(&number));
+                let places = same.unwrap_or_else(|| vec![index]);
                 let set = Box::new(move |object: &mut Object, item: &str| {
                     let list = object.get_mut(&["spec", "ports"]).and_then(Value::as_array_mut);
-                    let Ok(item) = item.parse::<u16>() else { return };
-                    for (at, port) in list.into_iter().flatten().enumerate() {
-                        let same = of.is_some() && number(port) == of && node_port(port).is_none();
-                        if let Some(port) = port.as_object_mut().filter(|_| at == index || same) {
+                    let (Some(list), Ok(item)) = (list, item.parse::<u16>()) else { return };
+                    for place in &places {
+                        if let Some(port) = list.get_mut(*place).and_then(Value::as_object_mut) {
                             port.insert("nodePort".into(), item.into());
                         }
                     }
@@ -196,5 +205,38 @@ fn plan_health_port(new: &Object, had: &BTreeSet<u64>, claims: &mut Vec<Claim>) 
             });
             claims.push(Claim::TakeAny { pool: NODE_PORTS, set });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A port that asks for the same number, for another protocol, gets the same node port, where it names none.
+    #[test]
+    fn drawn_node_ports_go_to_those_that_share_them() {
+        let ports = json!([
+            {"port": 53, "protocol": "TCP"},
+            {"port": 80},
+            {"port": 53, "protocol": "UDP"},
+            {"port": 53, "protocol": "SCTP", "nodePort": 30001},
+        ]);
+        let service = json!({"spec": {"type": "NodePort", "clusterIP": "10.96.0.9", "ports": ports}});
+        let check = |old: Option<Value>, expected: [u64; 4]| {
+            let mut service = Object::from_value(service.clone()).expect("an object");
+            let old = old.map(|old| Object::from_value(old).expect("an object"));
+            let plan = ServiceAllocator.plan(Some(&service), old.as_ref());
+            let mut item = 30100;
+            for claim in plan {
+                if let Claim::TakeAny { pool: NODE_PORTS, set } = claim {
+                    set(&mut service, &format!("{item}"));
+                    item += 1;
+                }
+            }
+            let found: Vec<u64> = super::ports(&service).iter().filter_map(node_port).collect();
+            assert_eq!(found, expected);
+        };
+        check(None, [30100, 30101, 30100, 30001]);
+        check(Some(json!({"spec": {"clusterIP": "10.96.0.9"}})), [30100, 30101, 30102, 30001]);
     }
 }
