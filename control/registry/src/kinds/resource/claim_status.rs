@@ -220,13 +220,38 @@ fn interface_address(at: At<'_>, errors: &mut FieldErrors) {
     };
     let (ip, bits) = match ip {
         IpAddr::V6(six) => match six.to_ipv4_mapped() {
-            Some(four) => (IpAddr::V4(four), if bits > 32 { bits - 96 } else { bits }),
-            None => (ip, bits),
+            // Less than nothing where the prefix ends before the address of IPv4 begins, as in Kubernetes.
+            Some(four) => (IpAddr::V4(four), if bits > 32 { i16::from(bits) - 96 } else { i16::from(bits) }),
+            None => (ip, i16::from(bits)),
         },
-        IpAddr::V4(_) => (ip, bits),
+        IpAddr::V4(_) => (ip, i16::from(bits)),
     };
     let canonical = format!("{ip}/{bits}");
     if canonical != text {
         at.invalid_as(errors, text, format!("must be in canonical form ({canonical:?})"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_has_an_address_in_its_one_form() {
+        let check = |text: &str, expected: Option<&str>| {
+            let object = Object::from_value(json!({"ip": text})).expect("an object");
+            let at = At::object(&object);
+            let mut errors = FieldErrors::default();
+            interface_address(at.get("ip"), &mut errors);
+            let found: Vec<&str> = errors.iter().map(|error| error.detail.as_str()).collect();
+            let expected: Vec<String> =
+                expected.iter().map(|form| format!("must be in canonical form (\"{form}\")")).collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        check("10.0.0.1/24", None);
+        check("2001:db8::1/64", None);
+        check("::ffff:10.0.0.1/120", Some("10.0.0.1/24"));
+        check("::ffff:10.0.0.1/64", Some("10.0.0.1/-32"));
+        check("::ffff:10.0.0.1/32", Some("10.0.0.1/32"));
     }
 }
