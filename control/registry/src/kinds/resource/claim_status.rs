@@ -130,12 +130,13 @@ fn binding(result: At<'_>, errors: &mut FieldErrors) {
         }
     }
     once(ready, "", errors);
+    let known: HashSet<&str> = ready.texts().into_iter().collect();
     let mut seen = HashSet::new();
     for condition in failed.items() {
         if !seen.insert(condition.text().to_owned()) {
             condition.duplicate(errors);
         }
-        if ready.texts().contains(&condition.text()) {
+        if known.contains(condition.text()) {
             condition.invalid(errors, "bindingFailureConditions must not overlap with bindingConditions");
         }
     }

@@ -120,14 +120,15 @@ fn named_requests(container: &Value) -> (&str, Option<&Value>) {
 
 /// The health of devices that containers have: each is of a resource that its container asks for, and told once.
 fn health(statuses: At<'_>, containers: At<'_>, errors: &mut FieldErrors) {
-    let owners = places(containers);
+    let (owners, claimed) = (places(containers), claimed(containers.value()));
     for status in statuses.items() {
         let list = status.get("allocatedResourcesStatus");
         for resource in list.items() {
             let name = resource.get("name");
-            let owner = owners.get(status.get("name").text()).map(|place| containers.index(*place));
+            let owner = owners.get(status.get("name").text());
             // A container that the pod has not is let pass.
-            if let Some(why) = owner.and_then(|owner| not_asked_for(owner.get("resources"), name.text())) {
+            if let Some(why) = owner.and_then(|owner| not_asked_for(containers.value(), *owner, &claimed, name.text()))
+            {
                 name.invalid_as(errors, name.text(), why);
             }
             let mut seen = HashSet::new();
@@ -145,19 +146,33 @@ fn health(statuses: At<'_>, containers: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-/// Why a resource, or a claim's request (`claim:NAME/REQUEST`), is none that the container asks for.
-fn not_asked_for(resources: At<'_>, name: &str) -> Option<&'static str> {
+/// Claims and their requests, by the place of the container that asks for them.
+type Claimed<'a> = HashSet<(usize, &'a str, &'a str)>;
+
+fn claimed(containers: &Value) -> Claimed<'_> {
+    let mut claimed = HashSet::new();
+    for (place, container) in containers.as_array().into_iter().flatten().enumerate() {
+        let claims = container.get("resources").and_then(|resources| resources.get("claims"));
+        for claim in claims.and_then(Value::as_array).into_iter().flatten() {
+            let text = |name: &str| claim.get(name).and_then(Value::as_str).unwrap_or("");
+            claimed.insert((place, text("name"), text("request")));
+        }
+    }
+    claimed
+}
+
+/// Why a resource, or a claim's request (`claim:NAME/REQUEST`), is none that the container in that place asks for.
+fn not_asked_for(containers: &Value, place: usize, claimed: &Claimed<'_>, name: &str) -> Option<&'static str> {
     const CLAIM: &str = "must match one of the container's resource claims in a format 'claim:<claimName>/<request>' \
                          or 'claim:<claimName>' if request is empty";
     let Some(claim) = name.strip_prefix("claim:") else {
-        let asked = resources.get("requests").entries().any(|(asked, _)| asked == name);
+        let requests = containers.get(place).and_then(|container| named_requests(container).1);
+        let asked = requests.is_some_and(|requests| requests.get(name).is_some());
         return (!asked).then_some("must match one of the container's resource requests");
     };
-    let claims = resources.get("claims");
-    let asked = claims.items().any(|one| {
-        let (name, request) = (one.get("name").text(), one.get("request").text());
-        if request.is_empty() { claim == name } else { claim.split_once('/') == Some((name, request)) }
-    });
+    let whole = claimed.contains(&(place, claim, ""));
+    let part = claim.split_once('/').filter(|(_, request)| !request.is_empty());
+    let asked = whole || part.is_some_and(|(name, request)| claimed.contains(&(place, name, request)));
     (!asked).then_some(CLAIM)
 }
 
@@ -287,7 +302,7 @@ mod tests {
         for name in ["x.io/a", "claim:c/r", "claim:d"] {
             check(health(name, fine.clone()), &[]);
         }
-        for name in ["x.io/b", "claim:c", "claim:d/r"] {
+        for name in ["x.io/b", "claim:c", "claim:d/r", "claim:d/", "claim:"] {
             check(health(name, fine.clone()), &["status.containerStatuses[0].allocatedResourcesStatus[0].name"]);
         }
         check(
