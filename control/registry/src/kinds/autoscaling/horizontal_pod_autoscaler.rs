@@ -7,9 +7,9 @@ use super::super::validation::resources::{container_resource_name, quantity};
 use super::super::validation::{At, FieldErrors};
 use super::v1;
 use crate::resource::Resource;
-use crate::strategy::Context;
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
+use sampan_schema::gates::Gates;
 use serde_json::{Value, json};
 
 const GROUP: &str = "autoscaling";
@@ -40,7 +40,15 @@ const RULES: Rules = Rules {
     }),
     validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), least_replicas(ctx), &mut errors);
+        spec(At::object(object).get("spec"), least_replicas(ctx.gates, None), &mut errors);
+        errors
+    }),
+    validate_update: Some(|ctx, object, old| {
+        let mut errors = FieldErrors::default();
+        // A write to the status leaves the spec as it was.
+        if ctx.subresource.is_empty() {
+            spec(At::object(object).get("spec"), least_replicas(ctx.gates, Some(old)), &mut errors);
+        }
         errors
     }),
     ..Rules::NONE
@@ -126,9 +134,10 @@ const WINDOW_SECONDS_MAX: i64 = 3600;
 const PERIOD_SECONDS_MAX: i64 = 1800;
 const UNSET: &str = "must populate information for the given metric source";
 
-/// The least that `minReplicas` may be.
-fn least_replicas(ctx: &Context<'_>) -> i64 {
-    if ctx.gates.enabled("HPAScaleToZero") { 0 } else { 1 }
+/// The least that `minReplicas` may be: what an old object has stays allowed while the feature is off.
+fn least_replicas(gates: &Gates, old: Option<&Object>) -> i64 {
+    let before = old.and_then(|old| old.get(&["spec", "minReplicas"])).and_then(Value::as_i64);
+    if before == Some(0) || gates.enabled("HPAScaleToZero") { 0 } else { 1 }
 }
 
 fn spec(at: At<'_>, least: i64, errors: &mut FieldErrors) {
@@ -302,4 +311,21 @@ fn scaling(at: At<'_>, errors: &mut FieldErrors) {
         }
     }
     not_negative(at.get("tolerance"), errors);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_autoscaler_that_scales_to_zero_may_go_on() {
+        let check = |before: Option<Value>, expected: i64| {
+            let old = before.map(|spec| Object::from_value(json!({"spec": spec})).expect("an object"));
+            assert_eq!(least_replicas(&Gates::default(), old.as_ref()), expected);
+        };
+        check(None, 1);
+        check(Some(json!({})), 1);
+        check(Some(json!({"minReplicas": 1})), 1);
+        check(Some(json!({"minReplicas": 0})), 0);
+    }
 }
