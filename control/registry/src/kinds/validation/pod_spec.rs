@@ -25,8 +25,8 @@ const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Fields of a pod that an update may change, as the refusal lists them.
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/// `at`: the spec. `pod_name`: empty in a template.
-fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, errors: &mut FieldErrors) {
+/// `at`: the spec. `pod_name`: empty in a template. `comparing`: whether its tolerations may.
+fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, comparing: Comparing, errors: &mut FieldErrors) {
     let grace = at.get("terminationGracePeriodSeconds");
     if !grace.is_set() {
         grace.required(errors, "");
@@ -88,7 +88,7 @@ fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, errors: &mut FieldErrors)
     }
     named_if_set(at.get("hostname"), errors, names::dns1123_label);
     named_if_set(at.get("subdomain"), errors, names::dns1123_label);
-    tolerations(at.get("tolerations"), Comparing::of(ctx, None), errors);
+    tolerations(at.get("tolerations"), comparing, errors);
     let aliases = at.get("hostAliases");
     for alias in aliases.items() {
         ip(alias.get("ip"), errors);
@@ -239,7 +239,7 @@ pub(in crate::kinds) fn template(ctx: &Context<'_>, at: At<'_>, errors: &mut Fie
     let metadata = at.get("metadata");
     relocated(metadata, at, errors);
     let spec_at = at.get("spec");
-    spec(ctx, spec_at, "", errors);
+    spec(ctx, spec_at, "", Comparing::of(ctx, None), errors);
     super::app_armor::agree(metadata.get("annotations"), spec_at, errors);
     let ephemeral = spec_at.get("ephemeralContainers");
     if !ephemeral.is_empty() {
@@ -272,11 +272,14 @@ fn pod_annotations(at: At<'_>, spec: At<'_>, errors: &mut FieldErrors) {
     super::app_armor::annotations(at, spec, errors);
 }
 
-fn metadata_and_spec(ctx: &Context<'_>, pod: &Object, errors: &mut FieldErrors) {
+fn metadata_and_spec(ctx: &Context<'_>, pod: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(pod);
     let spec_at = at.get("spec");
     pod_annotations(at.get("metadata").get("annotations"), spec_at, errors);
-    spec(ctx, spec_at, pod.name(), errors);
+    let old_at = old.map(At::object);
+    let old_spec = old_at.as_ref().map(|old| old.get("spec"));
+    let comparing = Comparing::of(ctx, old_spec.as_ref().map(|old| old.get("tolerations")));
+    spec(ctx, spec_at, pod.name(), comparing, errors);
     if spec_at.get("serviceAccountName").is_empty() {
         let volumes = spec_at.get("volumes");
         for volume in volumes.items() {
@@ -301,7 +304,7 @@ fn metadata_and_spec(ctx: &Context<'_>, pod: &Object, errors: &mut FieldErrors) 
 
 pub(in crate::kinds) fn create(ctx: &Context<'_>, pod: &Object) -> FieldErrors {
     let mut errors = FieldErrors::default();
-    metadata_and_spec(ctx, pod, &mut errors);
+    metadata_and_spec(ctx, pod, None, &mut errors);
     let at = At::object(pod);
     let spec = at.get("spec");
     super::app_armor::agree(at.get("metadata").get("annotations"), spec, &mut errors);
@@ -326,13 +329,13 @@ pub(in crate::kinds) fn update(ctx: &Context<'_>, pod: &Object, old: &Object) ->
             errors.push(FieldError::forbidden(&super::change::of_no_field(), STATIC_EPHEMERAL));
         }
         "ephemeralcontainers" => {
-            metadata_and_spec(ctx, pod, &mut errors);
+            metadata_and_spec(ctx, pod, Some(old), &mut errors);
             super::change::ephemeral_containers(pod, old, &mut errors);
         }
         "resize" => match super::resize::refusal(old) {
             Some(text) => errors.push(FieldError::forbidden(&super::change::of_no_field(), text)),
             None => {
-                metadata_and_spec(ctx, pod, &mut errors);
+                metadata_and_spec(ctx, pod, Some(old), &mut errors);
                 super::resize::resize(ctx, pod, old, &mut errors);
             }
         },
@@ -342,7 +345,7 @@ pub(in crate::kinds) fn update(ctx: &Context<'_>, pod: &Object, old: &Object) ->
 }
 
 fn spec_update(ctx: &Context<'_>, pod: &Object, old: &Object, errors: &mut FieldErrors) {
-    metadata_and_spec(ctx, pod, errors);
+    metadata_and_spec(ctx, pod, Some(old), errors);
     let (at, old_at) = (At::object(pod), At::object(old));
     let (spec, old_spec) = (at.get("spec"), old_at.get("spec"));
     for list in ["containers", "initContainers"] {
