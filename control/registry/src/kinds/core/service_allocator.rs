@@ -28,18 +28,6 @@ fn type_of(object: &Object) -> &str {
     object.get_str(&["spec", "type"]).unwrap_or("ClusterIP")
 }
 
-/// Whether nothing of a Service's families changes that prefers two of them: then it stays as it is, whatever the cluster
-/// has (isMatchingPreferDualStackClusterIPFields).
-fn keeps_dual_stack(object: &Object, old: Option<&Object>) -> bool {
-    const PREFER: &str = "PreferDualStack";
-    let field = |object: &Object, name: &str| object.get(&["spec", name]).cloned();
-    old.is_some_and(|old| {
-        type_of(old) == type_of(object)
-            && [object, old].iter().all(|service| service.get_str(&["spec", "ipFamilyPolicy"]) == Some(PREFER))
-            && ["clusterIPs", "ipFamilies"].iter().all(|name| field(object, name) == field(old, name))
-    })
-}
-
 /// The address that the object holds, or asks for by name.
 fn address(object: &Object) -> Option<&str> {
     if type_of(object) == "ExternalName" {
@@ -92,7 +80,7 @@ impl Allocator for ServiceAllocator {
 
     fn check(&self, object: &Object, old: Option<&Object>) -> FieldErrors {
         let mut errors = FieldErrors::default();
-        if type_of(object) != "ExternalName" && !keeps_dual_stack(object, old) {
+        if type_of(object) != "ExternalName" && !super::service_fields::keeps_dual_stack(object, old) {
             super::cluster_ips::cluster_ips(At::object(object).get("spec"), &mut errors);
             if errors.is_empty() {
                 super::cluster_ips::of_one_family(object, old, &mut errors);

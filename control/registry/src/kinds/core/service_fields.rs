@@ -66,7 +66,7 @@ fn externally_accessible(service: &Object) -> bool {
 /// registry/core/service/storage/alloc.go). What a cluster of one family cannot have is refused by the allocator.
 fn families(service: &mut Object, old: Option<&Object>) {
     const DUAL: &str = "RequireDualStack";
-    if !addressed(service) {
+    if !addressed(service) || keeps_dual_stack(service, old) {
         return;
     }
     // Nobody but its writer knows the addresses of a Service without selector and address.
@@ -93,6 +93,19 @@ fn families(service: &mut Object, old: Option<&Object>) {
         let other = if listed[0] == "IPv4" { "IPv6" } else { "IPv4" };
         listed.push(other.into());
     }
+}
+
+/// Whether nothing of a Service's families changes that prefers two of them: then it stays as it is, whatever the cluster
+/// has (isMatchingPreferDualStackClusterIPFields).
+pub(super) fn keeps_dual_stack(service: &Object, old: Option<&Object>) -> bool {
+    const PREFER: &str = "PreferDualStack";
+    old.is_some_and(|old| {
+        addressed(service)
+            && kind(service) == kind(old)
+            && text(service, "ipFamilyPolicy") == PREFER
+            && matches!(text(old, "ipFamilyPolicy"), "" | PREFER)
+            && ["clusterIPs", "ipFamilies"].iter().all(|list| same_lists(service, old, list))
+    })
 }
 
 /// Whether its first address is one of the family that the cluster has not: the families are left to be told of.
@@ -255,5 +268,34 @@ fn drop_node_ports(service: &mut Object, old: &Object) {
     let list = service.get_mut(&["spec", "ports"]).and_then(Value::as_array_mut);
     for port in list.into_iter().flatten().filter_map(Value::as_object_mut) {
         port.remove("nodePort");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A headless Service that prefers two families keeps those that it has when it loses its selector.
+    #[test]
+    fn preferred_families_stay_as_they_are() {
+        let service = |policy: &str, selector: Value| {
+            let spec = json!({
+                "clusterIP": HEADLESS,
+                "clusterIPs": [HEADLESS],
+                "ipFamilyPolicy": policy,
+                "ipFamilies": ["IPv4"],
+                "selector": selector,
+            });
+            Object::from_value(json!({"spec": spec})).expect("an object")
+        };
+        let check = |before: &str, after: &str, expected: Value| {
+            let old = service(before, json!({"a": "b"}));
+            let mut new = service(after, Value::Null);
+            update(&mut new, &old);
+            assert_eq!(new.get(&["spec", "ipFamilies"]), Some(&expected), "{before} to {after}");
+        };
+        check("PreferDualStack", "PreferDualStack", json!(["IPv4"]));
+        check("SingleStack", "PreferDualStack", json!(["IPv4", "IPv6"]));
+        check("SingleStack", "SingleStack", json!(["IPv4"]));
     }
 }
