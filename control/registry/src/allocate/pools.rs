@@ -89,6 +89,38 @@ impl Pool {
         at
     }
 
+    /// Of each range in it: the index of its first item, of the first above its band, and of its end. `first`: of its own
+    /// first item.
+    fn parts(&self, first: u64) -> Vec<[u64; 3]> {
+        match self {
+            Self::Addresses { .. } | Self::Ports { .. } => {
+                vec![[first, first + self.band(), first + self.size()]]
+            }
+            Self::All(pools) => {
+                let (mut parts, mut before) = (Vec::new(), first);
+                for pool in pools.iter() {
+                    parts.extend(pool.parts(before));
+                    before += pool.size();
+                }
+                parts
+            }
+        }
+    }
+
+    /// All indexes, in the order of a search: from random places, what is above the bands, and then the bands.
+    fn order(&self, random: u64) -> Vec<std::ops::Range<u64>> {
+        let mut parts = self.parts(0);
+        let count = parts.len().max(1) as u64;
+        parts.rotate_left((random % count) as usize);
+        let wrapped = |from: u64, to: u64| {
+            let start = from + random % (to - from).max(1);
+            [start..to, from..start]
+        };
+        let above = parts.iter().flat_map(|&[_, band, end]| wrapped(band, end));
+        let bands = parts.iter().flat_map(|&[first, band, _]| wrapped(first, band));
+        above.chain(bands).collect()
+    }
+
     /// An item by its index; `None`: there are not so many.
     fn item(&self, index: u64) -> Option<String> {
         if index >= self.size() {
@@ -210,11 +242,11 @@ pub(crate) struct Draws {
     searches: HashMap<&'static str, Search>,
 }
 
-/// A walk through a pool from a random place, past the items that were held when it began.
+/// A walk through a pool, past the items that were held when it began.
 struct Search {
     held: HashSet<String>,
-    start: u64,
-    seen: u64,
+    /// The indexes that it has not seen yet.
+    left: std::iter::Flatten<std::vec::IntoIter<std::ops::Range<u64>>>,
 }
 
 impl Draws {
@@ -247,7 +279,6 @@ impl Registry {
         draws: &mut Draws,
     ) -> Result<String, Error> {
         let kind = self.pool(pool)?;
-        let size = kind.size().max(1);
         if refused.len() < ALLOCATE_DRAWS_MAX && !draws.searches.contains_key(pool) {
             for _ in 0..ALLOCATE_DRAWS_MAX {
                 let Some(item) = kind.item(kind.index(self.inner.env.random_u64())) else { break };
@@ -262,13 +293,13 @@ impl Registry {
             let found = self.inner.store.range(Range::prefix(prefix.clone()), None).await?;
             let items = found.entries.iter().filter_map(|entry| entry.key.strip_prefix(&*prefix));
             let held = items.map(str::to_owned).collect();
-            draws.searches.insert(pool, Search { held, start: kind.index(self.inner.env.random_u64()), seen: 0 });
+            let left = kind.order(self.inner.env.random_u64()).into_iter().flatten();
+            draws.searches.insert(pool, Search { held, left });
         }
         let Draws { own, searches } = draws;
         if let Some(search) = searches.get_mut(pool) {
-            while search.seen < kind.size() {
-                let Some(item) = kind.item((search.start + search.seen) % size) else { break };
-                search.seen += 1;
+            for index in search.left.by_ref() {
+                let Some(item) = kind.item(index) else { continue };
                 if !search.held.contains(&item) && own.insert(key(pool, &item)) {
                     return Ok(item);
                 }
@@ -325,5 +356,28 @@ mod tests {
         let none = Pool::All([].into());
         assert_eq!((none.size(), none.item(0)), (0, None));
         check(&none, "10.96.0.9", false);
+    }
+
+    /// A search sees each item once, and the bands when nothing else is free.
+    #[test]
+    fn searches_come_to_the_bands_last() {
+        let check = |pool: &Pool, above: usize, in_band: fn(&str) -> bool| {
+            for random in [0, 1, 85, 2_680, 2_681, 2_700, u64::MAX] {
+                let indexes = pool.order(random).into_iter().flatten();
+                let items: Vec<String> = indexes.filter_map(|index| pool.item(index)).collect();
+                let different: HashSet<&String> = items.iter().collect();
+                assert_eq!((items.len() as u64, different.len() as u64), (pool.size(), pool.size()), "{pool:?}");
+                let (first, last) = items.split_at(above);
+                assert!(first.iter().all(|item| !in_band(item)), "{pool:?} {random}: {first:?}");
+                assert!(last.iter().all(|item| in_band(item)), "{pool:?} {random}: {last:?}");
+            }
+        };
+        // Nearly full above its band: the one that is free there is found before those in the band.
+        check(&Pool::Ports { first: 30000, last: 32767 }, 2768 - 86, |item| item < "30086");
+        let networks = [97, 98].map(|second| Pool::Addresses { network: Ipv4Addr::new(10, second, 0, 0), prefix: 24 });
+        check(&Pool::All(networks.into()), 2 * (253 - 15), |item| {
+            item.rsplit('.').next().and_then(|last| last.parse::<u8>().ok()).is_some_and(|last| last < 17)
+        });
+        check(&Pool::All([].into()), 0, |_| false);
     }
 }
