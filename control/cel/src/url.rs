@@ -5,7 +5,7 @@ use sampan_api::field::go_quote;
 /// A URL as Go's `url.Parse` and `url.ParseRequestURI` take it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Url {
-    /// In small letters; empty where there is none.
+    /// In lower case; empty where the URL has none.
     pub scheme: String,
     /// What stands before the host.
     pub user: Option<String>,

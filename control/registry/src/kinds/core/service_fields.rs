@@ -259,7 +259,7 @@ fn share_node_ports(service: &mut Object) {
     }
 }
 
-/// Goes where no node port is new: ports may be left out, moved and changed.
+/// Removes all node ports, unless the new Service names one that the old one had not: then validation refuses it.
 fn drop_node_ports(service: &mut Object, old: &Object) {
     let before: HashSet<i64> = ports(old).iter().map(node_port).collect();
     if ports(service).iter().map(node_port).any(|port| port != 0 && !before.contains(&port)) {

@@ -103,7 +103,7 @@ fn new_allocation(allocation: At<'_>, requests: &Requests<'_>, errors: &mut Fiel
         }
     }
     let configurations = devices.get("config");
-    // Of the class and of the claim.
+    // As many from the class as from the claim.
     if fits(configurations, 2 * CONFIGURATIONS_MAX, errors) {
         for configuration in configurations.items() {
             let source = configuration.get("source");

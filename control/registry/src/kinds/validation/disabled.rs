@@ -48,7 +48,7 @@ fn relabels(spec: &Spec) -> bool {
     spec.get("securityContext").is_some_and(|security| security.get("seLinuxChangePolicy").is_some())
 }
 
-/// A security context stays that has nothing else.
+/// Removes the policy alone: a security context that had nothing else is left empty.
 fn drop_policy(spec: &mut Spec) {
     if let Some(Value::Object(security)) = spec.get_mut("securityContext") {
         security.remove("seLinuxChangePolicy");
@@ -65,7 +65,7 @@ fn unmasked(spec: &Spec) -> bool {
         .any(|name| list(spec, name).any(|container| proc_mount(container).is_some_and(|mount| mount != "Default")))
 }
 
-/// What is set stays set, to the default.
+/// Sets each `procMount` that is set to `Default`; none is removed.
 fn mask(spec: &mut Spec) {
     for name in LISTS {
         for container in list_mut(spec, name) {

@@ -15,7 +15,8 @@ const TENANT_MAX: usize = 64;
 
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
-/// Whose source it is.
+
+/// Whether a source is that of a pod's volume or that of a PersistentVolume.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::kinds) enum Owner<'a> {
     /// A pod's volume of that name.
