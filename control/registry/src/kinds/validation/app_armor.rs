@@ -14,7 +14,7 @@ const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"]
 /// Each annotation names a container and a profile.
 pub(super) fn annotations(at: At<'_>, spec: At<'_>, errors: &mut FieldErrors) {
     // Collected where there is such an annotation.
-    let mut known = None;
+    let mut known: Option<HashSet<&str>> = None;
     for (key, annotation) in at.entries() {
         let Some(name) = key.strip_prefix(APP_ARMOR) else { continue };
         if !known.get_or_insert_with(|| names(spec.value())).contains(name) {
@@ -91,7 +91,7 @@ mod tests {
             let metadata = at.get("metadata");
             let mut errors = FieldErrors::default();
             annotations(metadata.get("annotations"), at.get("spec"), &mut errors);
-            assert_eq!(errors.iter().count(), expected, "{name}");
+            assert_eq!(errors.len(), expected, "{name}");
         };
         for (name, expected) in [("a", 0), ("b", 0), ("c", 0), ("d", 1)] {
             check(name, expected);
