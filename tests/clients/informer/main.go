@@ -102,7 +102,8 @@ func follow(ctx context.Context, informer cache.SharedIndexInformer) {
 	<-ctx.Done()
 }
 
-// A candidate that gives the lease back when it is told to end.
+// A candidate that gives the lease back when it is told to end. Its times are those of Kubernetes' own components, which outlast
+// a machine that stands still for some seconds, but that it asks more often.
 func lead(ctx context.Context, config *rest.Config, namespace string) {
 	identity := fmt.Sprintf("candidate-%d", os.Getpid())
 	lock, err := resourcelock.New(resourcelock.LeasesResourceLock, namespace, "election", nil,
@@ -112,9 +113,9 @@ func lead(ctx context.Context, config *rest.Config, namespace string) {
 	leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
 		Lock:            lock,
 		ReleaseOnCancel: true,
-		LeaseDuration:   3 * time.Second,
-		RenewDeadline:   2 * time.Second,
-		RetryPeriod:     200 * time.Millisecond,
+		LeaseDuration:   15 * time.Second,
+		RenewDeadline:   10 * time.Second,
+		RetryPeriod:     500 * time.Millisecond,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(context.Context) { fmt.Printf("LEADING %s\n", identity) },
 			OnStoppedLeading: func() { fmt.Printf("STOPPED %s\n", identity) },
