@@ -1,6 +1,7 @@
 //! `sampan up`: bad input is refused with a clear message and nothing changed; what was there is there again.
 
 use sampan_tests::{Sampan, command, eventually, http_get};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -145,8 +146,13 @@ fn of_many_pods_numbers_are_told_and_not_each() {
     }
     let count = |lines: &[String], part: &str| lines.iter().filter(|line| line.contains(part)).count();
     let told: Vec<String> = told.lines().map(str::to_owned).collect();
-    // Each that is told of was applied, may have waited for a thing or two, and was ready.
-    assert!(count(&told, "pod pod-") <= 4 * SHOWN_MAX, "{told:#?}");
+    // The number of a pod, and what is told of it. Of one that is waited for that is each change of what is missing.
+    let of_pods = || told.iter().filter_map(|line| line.split_once("pod pod-")?.1.split_once(' '));
+    let waited: BTreeSet<&str> = of_pods().filter_map(|(number, _)| number.strip_suffix(':')).collect();
+    assert!(waited.len() <= SHOWN_MAX, "{told:#?}");
+    for message in ["created", "ready"] {
+        assert_eq!(of_pods().filter(|(_, said)| *said == message).count(), SHOWN_MAX, "{message}: {told:#?}");
+    }
     assert_eq!(count(&shown, "/pod-"), SHOWN_MAX, "{shown:#?}");
     assert!(count(&shown, "50 more") == 1, "{shown:#?}");
 }
