@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Time that an answer may take, a watch's included.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The media type of aggregated discovery.
 pub const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use sampan_client::{CertificateAuthority, Client, Credentials, RemoteConfig};
 use sampan_env::{Env, Tasks};
-use sampan_tests::exchange::{Answer, ask};
+use sampan_tests::exchange::{ANSWER_TIMEOUT, Answer, ask};
 use sampan_tests::{PATIENCE, Sampan, now, tool};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,6 @@ pub const VARIABLE: &str = "SAMPAN_KUBERNETES";
 const NONE: &str = "none";
 /// The token of a member of `system:masters` at both.
 const TOKEN: &str = "oracle-token";
-/// Time that an answer may take, a watch's included.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The folder of the real server's programs. `None` only if the comparison is skipped.
 ///
