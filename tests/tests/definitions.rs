@@ -77,7 +77,12 @@ fn a_kind_comes_in_order(_: &Sampan, admin: &Asker) {
         assert_eq!(served.code, 200, "{}", served.text());
         until("in discovery", admin, "/apis", AGGREGATED, |answer| answer.text().contains(&group));
         let document = admin.get(&format!("/openapi/v3/apis/{group}/v1"), &[]);
-        assert!(document.code == 200 && document.text().contains("\"Boat\""), "{}: {:.2000}", document.code, document.text());
+        assert!(
+            document.code == 200 && document.text().contains("\"Boat\""),
+            "{}: {:.2000}",
+            document.code,
+            document.text()
+        );
     }
 }
 
