@@ -1,5 +1,5 @@
-//! What programs see of the server beside its objects: tags of discovery, the documents by which tokens are verified, and the
-//! addresses that it listens on.
+//! What programs see of the server beside its objects: tags of discovery, the documents by which tokens are verified, what it
+//! makes of certificates, and the addresses that it listens on.
 
 use sampan_client::Credentials;
 use sampan_tests::exchange::{AGGREGATED, Asker};
@@ -93,6 +93,26 @@ fn tokens_are_verified_by_published_documents() {
     };
     check(true, 403);
     check(false, 401);
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused_and_a_token_beside_it_counts() {
+    let (_folder, sampan) = up("{}", "apiserver,controllers");
+    sampan.kubectl("1.35", &["wait", "serviceaccount/default", "--for=create", "--timeout=60s"]);
+    let token = sampan.kubectl("1.35", &["create", "token", "default"]);
+    let shown = sampan_testing::tls::self_signed_client("x", "system:masters");
+    let (cert_pem, key_pem) = (shown.certificate_pem.into_bytes(), shown.key_pem.into_bytes());
+    let client = Asker::with(&sampan, Credentials::ClientCertificate { cert_pem, key_pem });
+    let bearer = format!("Bearer {}", token.trim());
+    let check = |headers: &[(&str, &str)], code: u16| {
+        let answer = client.get("/apis", headers);
+        assert_eq!(answer.code, code, "{}", answer.text());
+    };
+    check(&[], 401);
+    check(&[("authorization", &bearer)], 200);
+    // What the token is good for is good for its own request alone.
+    check(&[], 401);
+    check(&[("authorization", "Bearer wrong")], 401);
 }
 
 /// Local addresses, as the kernel writes them, of a process' sockets that listen.

@@ -1,5 +1,6 @@
-//! A self-signed certificate for `localhost`, and what both ends make of it; a pair of keys for tokens.
+//! A self-signed certificate for `localhost`, and what both ends make of it; one of a client; a pair of keys for tokens.
 
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 
@@ -39,6 +40,30 @@ pub fn pair() -> Pair {
     Pair { server, client, certificate_pem: made.cert.pem() }
 }
 
+/// What a client shows for itself, PEM: a certificate, and its key.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// PKCS #8.
+    pub key_pem: String,
+}
+
+/// A fresh certificate for clients for which nobody vouches but itself: of a user, in a group.
+///
+/// # Panics
+/// When none can be made.
+pub fn self_signed_client(user: &str, group: &str) -> Shown {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, group);
+    params.distinguished_name.push(DnType::CommonName, user);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().expect("a key");
+    let made = params.self_signed(&key).expect("a certificate");
+    Shown { certificate_pem: made.pem(), key_pem: key.serialize_pem() }
+}
+
 /// The two halves of a key that signs tokens, PEM.
 #[derive(Clone, Debug)]
 pub struct SigningKey {
@@ -53,6 +78,6 @@ pub struct SigningKey {
 /// # Panics
 /// When none can be made.
 pub fn signing_key() -> SigningKey {
-    let key = rcgen::KeyPair::generate().expect("a key");
+    let key = KeyPair::generate().expect("a key");
     SigningKey { private_pem: key.serialize_pem(), public_pem: key.public_key_pem() }
 }
