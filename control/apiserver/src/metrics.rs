@@ -32,16 +32,11 @@ struct DurationLabels {
     component: &'static str,
 }
 
+/// Those, and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    verb: &'static str,
-    dry_run: &'static str,
-    group: Name,
-    version: Name,
-    resource: Name,
-    subresource: Name,
-    scope: &'static str,
-    component: &'static str,
+    #[prometheus(flatten)]
+    of: DurationLabels,
     code: u32,
 }
 
@@ -223,10 +218,8 @@ impl Metrics {
         if verb != "WATCH" {
             self.durations.get_or_create(&labels).observe(took.as_secs_f64());
         }
-        let DurationLabels { group, version, resource, subresource, scope, component, .. } = labels;
         let code = if (100..600).contains(&code) { u32::from(code) } else { 0 };
-        let labels = RequestLabels { verb, dry_run, group, version, resource, subresource, scope, component, code };
-        self.requests.get_or_create(&labels).inc();
+        self.requests.get_or_create(&RequestLabels { of: labels, code }).inc();
     }
 
     pub(crate) fn panicked(&self) {

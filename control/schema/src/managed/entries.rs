@@ -135,7 +135,10 @@ fn malformed(at: usize, entry: &Value) -> Option<String> {
     match text(entry, "fieldsType") {
         "FieldsV1" => None,
         "" => Some(format!("missing fieldsType in managed fields entry {at}")),
-        other => Some(format!("invalid fieldsType {other:?} in managed fields entry {at}")),
+        other => {
+            let other = sampan_api::field::go_quote(other);
+            Some(format!("invalid fieldsType {other} in managed fields entry {at}"))
+        }
     }
 }
 
@@ -152,9 +155,9 @@ fn canonical(fields: Option<Value>) -> Option<Map<String, Value>> {
 pub fn problem(entries: &[Value]) -> Option<String> {
     entries.iter().enumerate().find_map(|(at, entry)| {
         malformed(at, entry).or_else(|| {
-            let fields = entry.get("fieldsV1").cloned();
-            let shown = fields.as_ref().map(Value::to_string).unwrap_or_default();
-            canonical(fields).is_none().then(|| {
+            let fields = entry.get("fieldsV1");
+            canonical(fields.cloned()).is_none().then(|| {
+                let shown = fields.map(Value::to_string).unwrap_or_default();
                 let [manager, operation, version, subresource] =
                     ["manager", "operation", "apiVersion", "subresource"].map(|name| text(entry, name));
                 let time = entry.get("time").and_then(Value::as_str).unwrap_or("<nil>");

@@ -183,13 +183,10 @@ fn patched(hook: &Hook, object: &Object, patch: &Json) -> Result<Object, Status>
 
 /// Puts back the managed fields that somebody left in a form that cannot be read, and says so.
 fn keep_managers(attributes: &Attributes<'_>, before: &Object, object: &mut Object) {
-    let of = |object: &Object| object.metadata().get("managedFields").cloned();
-    let after = of(object);
-    let Some(why) = after.as_ref().and_then(Json::as_array).and_then(|entries| managed::problem(entries)) else {
-        return;
-    };
-    match of(before) {
-        Some(entries) => object.set_meta("managedFields", entries),
+    let after = object.metadata().get("managedFields").and_then(Json::as_array);
+    let Some(why) = after.and_then(|entries| managed::problem(entries)) else { return };
+    match before.metadata().get("managedFields") {
+        Some(entries) => object.set_meta("managedFields", entries.clone()),
         None => drop(object.metadata_mut().remove("managedFields")),
     }
     attributes.warnings.add(format!(

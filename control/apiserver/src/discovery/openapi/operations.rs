@@ -134,26 +134,18 @@ pub(super) fn index(
     definition: String,
     media_types: &'static [&'static str],
 ) -> PathItem {
-    let operation = Operation {
-        method: "get",
-        action: "",
-        id: id.to_owned(),
-        description: description.to_owned(),
-        kind: None,
-        tag: tag.to_owned(),
-        parameters: Vec::new(),
-        body: None,
-        answer: Answer::Definition(definition),
-        codes: &[200],
-        consumes: media_types,
-        produces: media_types,
-    };
-    PathItem::new(path.to_owned(), "", vec![operation])
+    let operation = Operation { consumes: media_types, ..reading(id, tag, description, media_types) };
+    PathItem::new(path.to_owned(), "", vec![Operation { answer: Answer::Definition(definition), ..operation }])
 }
 
 /// A path that answers with a text.
 pub(super) fn text(path: &str, id: &str, tag: &str, description: &str, produces: &'static [&'static str]) -> PathItem {
-    let operation = Operation {
+    PathItem::new(path.to_owned(), "", vec![reading(id, tag, description, produces)])
+}
+
+/// A GET of what is of no kind, which answers with a text.
+fn reading(id: &str, tag: &str, description: &str, produces: &'static [&'static str]) -> Operation {
+    Operation {
         method: "get",
         action: "",
         id: id.to_owned(),
@@ -166,8 +158,7 @@ pub(super) fn text(path: &str, id: &str, tag: &str, description: &str, produces:
         codes: &[200],
         consumes: &[],
         produces,
-    };
-    PathItem::new(path.to_owned(), "", vec![operation])
+    }
 }
 
 /// The index of a group and version.
