@@ -1,6 +1,8 @@
 //! Rules for names, labels and qualified keys, in the words of
 //! `k8s.io/apimachinery/pkg/util/validation` and `pkg/api/validation`. Each function returns what is wrong, nothing if fine.
 
+use crate::field::go_quote;
+
 const DNS1123_LABEL_FMT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const DNS1123_SUBDOMAIN_FMT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
 const DNS1123_SUBDOMAIN_MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
@@ -205,13 +207,19 @@ pub fn port_name(text: &str) -> Vec<String> {
     errors
 }
 
+/// The number that a text is, as Go's `content.IsDecimalInteger` asks for: without a sign that says nothing, and without zeros
+/// before it. `None`: it is none, or none of 64 bits.
+pub fn decimal_integer(text: &str) -> Option<i64> {
+    text.parse::<i64>().ok().filter(|number| number.to_string() == text)
+}
+
 /// Why a text is no UUID, in any of the forms that Go's `uuid.Validate` reads.
 pub fn uuid_error(text: &str) -> Option<String> {
     const WRONG: &str = "invalid UUID format";
     let inner = match text.len() {
         36 | 32 => Some(text),
         45 if !text.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("urn:uuid:")) => {
-            return Some(format!("invalid urn prefix: {:?}", text.get(..9).unwrap_or_default()));
+            return Some(format!("invalid urn prefix: {}", go_quote(text.get(..9).unwrap_or_default())));
         }
         45 => text.get(9..),
         38 if !(text.starts_with('{') && text.ends_with('}')) => {
@@ -229,6 +237,16 @@ pub fn uuid_error(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_one_form() {
+        for (text, expected) in [("0", Some(0)), ("-5", Some(-5)), ("9223372036854775807", Some(i64::MAX))] {
+            assert_eq!(decimal_integer(text), expected, "{text}");
+        }
+        for text in ["", "-0", "+5", "007", "1.0", "a", " 1", "9223372036854775808"] {
+            assert_eq!(decimal_integer(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn names() {

@@ -3,6 +3,7 @@
 
 use crate::{Settings, time};
 use sampan_api::k8s::api::core::v1::{Node, NodeCondition, Pod, Taint, Toleration};
+use sampan_api::names::decimal_integer;
 use sampan_reconcile::condition;
 use std::time::{Duration, SystemTime};
 
@@ -133,9 +134,17 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let value = toleration.value.as_deref().unwrap_or_default();
     let same_effect = effect.is_empty() || effect == taint.effect;
     let same_key = key.is_empty() || key == taint.key;
-    let same_value = match toleration.operator.as_deref().unwrap_or("Equal") {
+    let tainted = taint.value.as_deref().unwrap_or_default();
+    let compared = |holds: fn(i64, i64) -> bool| {
+        let numbers = (decimal_integer(tainted), decimal_integer(value));
+        matches!(numbers, (Some(tainted), Some(own)) if holds(tainted, own))
+    };
+    let same_value = match toleration.operator.as_deref().unwrap_or_default() {
         "Exists" => true,
-        _ => !key.is_empty() && value == taint.value.as_deref().unwrap_or_default(),
+        "" | "Equal" => !key.is_empty() && value == tainted,
+        "Gt" => compared(|tainted, own| tainted > own),
+        "Lt" => compared(|tainted, own| tainted < own),
+        _ => false,
     };
     same_effect && same_key && same_value
 }
@@ -257,5 +266,24 @@ mod tests {
         check(json!([{"operator": "Exists"}, tolerate(json!(300))]), Some(300));
         check(json!([{"key": "other", "operator": "Exists"}]), Some(0));
         assert_eq!(tolerates_for(&node("True", json!({})), &Pod::default()), None);
+    }
+
+    #[test]
+    fn tolerations_compare_numbers() {
+        let check = |value: &str, operator: &str, own: &str, holds: bool| {
+            let toleration = json!({"key": "k", "operator": operator, "value": own, "effect": "NoExecute"});
+            let toleration: Toleration = serde_json::from_value(toleration).expect("a toleration");
+            let taint: Taint =
+                serde_json::from_value(json!({"key": "k", "value": value, "effect": "NoExecute"})).expect("a taint");
+            assert_eq!(tolerates(&toleration, &taint), holds, "{value} {operator} {own}");
+        };
+        check("950", "Gt", "900", true);
+        check("900", "Gt", "900", false);
+        check("900", "Lt", "900", false);
+        check("-1", "Lt", "0", true);
+        check("x", "Gt", "0", false);
+        check("5", "Gt", "x", false);
+        check("007", "Lt", "9", false);
+        check("a", "Other", "a", false);
     }
 }

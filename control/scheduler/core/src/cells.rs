@@ -5,6 +5,7 @@ use crate::limits;
 use crate::pod::PodInfo;
 use crate::strings::{Strings, Text};
 use sampan_api::k8s::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Toleration};
+use sampan_api::names::decimal_integer;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -251,6 +252,9 @@ fn pod_cell(pod: &PodInfo, column: u32, out: &mut impl Sink) {
         }
         id::POD_REQUESTS_NONZERO => out.numbers([pod.usage.nonzero.0, pod.usage.nonzero.1]),
         id::POD_TOLERATIONS => spec.tolerations.iter().flatten().for_each(|one| toleration_cell(one, out)),
+        id::POD_COMPARING_TOLERATIONS => {
+            spec.tolerations.iter().flatten().for_each(|one| comparing_toleration_cell(one, out));
+        }
         id::POD_NODE_NAME => pod.node_name().into_iter().for_each(|name| out.text(name)),
         id::POD_NODE_SELECTOR => pairs(spec.node_selector.as_ref(), out),
         id::POD_NODE_AFFINITY => {
@@ -289,25 +293,41 @@ fn pod_cell(pod: &PodInfo, column: u32, out: &mut impl Sink) {
 }
 
 fn toleration_cell(toleration: &Toleration, out: &mut impl Sink) {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (key, value, written_effect) = (text(&toleration.key), text(&toleration.value), text(&toleration.effect));
     let exists = match toleration.operator.as_deref() {
         Some("Exists") => true,
         None | Some("" | "Equal") => false,
-        // Operators behind gates that are off tolerate nothing.
+        // Those that compare have a column of their own.
         Some(_) => return,
     };
-    let effect = match written_effect.as_str() {
-        "" => -1,
-        other => match effect(other) {
-            Some(effect) => effect,
-            None => return,
-        },
-    };
-    optional(Some(&key).filter(|key| !key.is_empty()), out);
+    let Some(effect) = tolerated_effect(toleration) else { return };
+    optional(toleration.key.as_ref().filter(|key| !key.is_empty()), out);
     out.number(i64::from(exists));
-    optional(Some(&value).filter(|_| !exists), out);
+    match exists {
+        true => out.number(-1),
+        false => out.text(toleration.value.as_deref().unwrap_or_default()),
+    }
     out.number(effect);
+}
+
+/// A value that is no number tolerates nothing.
+fn comparing_toleration_cell(toleration: &Toleration, out: &mut impl Sink) {
+    let operator = match toleration.operator.as_deref() {
+        Some("Gt") => 4,
+        Some("Lt") => 5,
+        _ => return,
+    };
+    let number = decimal_integer(toleration.value.as_deref().unwrap_or_default());
+    let (Some(number), Some(effect)) = (number, tolerated_effect(toleration)) else { return };
+    optional(toleration.key.as_ref().filter(|key| !key.is_empty()), out);
+    out.numbers([operator, number, effect]);
+}
+
+/// -1 for all of them; `None`: it is none that there is.
+fn tolerated_effect(toleration: &Toleration) -> Option<i64> {
+    match toleration.effect.as_deref() {
+        None | Some("") => Some(-1),
+        Some(other) => effect(other),
+    }
 }
 
 fn optional(text: Option<&String>, out: &mut impl Sink) {

@@ -71,6 +71,8 @@ columns! {
     POD_IMAGES = 271, "pod.images";
     /// `s` kind, `s` name, `s` uid of the controller; empty: none.
     POD_OWNER = 272, "pod.owner";
+    /// (`s` key, `n` operator, `n` value, `n` effect)*: those that compare; operators: 4 Gt, 5 Lt; effect as above, -1 for all.
+    POD_COMPARING_TOLERATIONS = 273, "pod.comparing-tolerations";
 }
 
 const FIRST_OF_PODS: u32 = id::POD_ROW;

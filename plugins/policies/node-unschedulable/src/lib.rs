@@ -16,9 +16,10 @@ pub struct NodeUnschedulable;
 fn tolerated(pod: &Pod) -> bool {
     let own = pod.mirror().symbol(UNSCHEDULABLE);
     pod.tolerations().iter().any(|toleration| {
-        // The taint has no value.
+        // The taint has no value, and so none that compares.
         let value_fits = toleration.exists || toleration.value.is_none_or(|value| pod.mirror().text(value).is_empty());
-        value_fits
+        toleration.compares.is_none()
+            && value_fits
             && toleration.effect.is_none_or(|effect| effect == Effect::NoSchedule)
             && toleration.key.is_none_or(|key| Some(key) == own)
     })

@@ -33,7 +33,7 @@ fn score_one(tolerations: &[Toleration], node: &Node) -> i64 {
 impl Policy for TaintToleration {
     const NAME: &'static str = "TaintToleration";
     const POINTS: &'static [Point] = &[Point::Filter, Point::Score];
-    const COLUMNS: &'static [Column] = &[Column::NodeTaints, Column::PodTolerations];
+    const COLUMNS: &'static [Column] = &[Column::NodeTaints, Column::PodTolerations, Column::PodComparingTolerations];
     const NORMALIZE: Normalize = Normalize::MaxReversed;
     const EVENTS: &'static [&'static str] = &["Node/Add", "Node/UpdateNodeTaint"];
     type Args = NoArgs;
@@ -68,6 +68,7 @@ impl Policy for TaintToleration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sampan_policy_sdk::Comparison;
     use sampan_policy_sdk::testing::Cluster;
 
     #[test]
@@ -98,6 +99,26 @@ mod tests {
         }
         for (pod, score) in [(plain, 2), (equal, 1), (exists, 0), (no_schedule, 2)] {
             assert_eq!(cluster.score(&TaintToleration, pod, soft), Some(score), "pod {pod}");
+        }
+    }
+
+    #[test]
+    fn tolerations_compare_numbers() {
+        let check = |value: &str, compares: Comparison, pass: bool| {
+            let mut cluster = Cluster::new();
+            let node = cluster.node("a").taint("k", value, Effect::NoSchedule).row();
+            let pod = cluster.pod("p").comparing_toleration("k", compares).row();
+            let found = cluster.filter(&TaintToleration, pod, node);
+            assert_eq!(found == Verdict::Pass, pass, "{value} {compares:?}");
+        };
+        check("950", Comparison::Above(900), true);
+        check("900", Comparison::Above(900), false);
+        check("899", Comparison::Below(900), true);
+        check("-1", Comparison::Below(0), true);
+        check("900", Comparison::Below(900), false);
+        for value in ["", "x", "0950", "+950", "9223372036854775808"] {
+            check(value, Comparison::Above(0), false);
+            check(value, Comparison::Below(i64::MAX), false);
         }
     }
 }

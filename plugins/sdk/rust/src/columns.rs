@@ -78,6 +78,8 @@ columns! {
     PodImages = 271, "pod.images";
     /// `s` kind, `s` name, `s` uid of the controller; empty: none.
     PodOwner = 272, "pod.owner";
+    /// (`s` key, `n` operator, `n` value, `n` effect)*: those that compare; operators: 4 Gt, 5 Lt; effect as above, -1 for all.
+    PodComparingTolerations = 273, "pod.comparing-tolerations";
 }
 
 /// A taint's effect.

@@ -44,4 +44,4 @@ pub use columns::{Column, Effect, Operator, Protocol};
 pub use mirror::{Changes, Mirror, Symbol};
 pub use policy::{NoArgs, Nodes, Normalize, Point, Policy, Scope, Verdict, Verdicts};
 pub use runtime::{Entry, Failure, FilterAnswer, Input, Reason, Runtime, Scores, entry};
-pub use view::{Node, Pod, Requirement, RequirementKind, Term, Toleration};
+pub use view::{Comparison, Node, Pod, Requirement, RequirementKind, Term, Toleration};

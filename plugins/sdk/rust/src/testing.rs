@@ -12,7 +12,7 @@
 use crate::columns::{Column, Effect, Operator};
 use crate::mirror::{Changes, Mirror};
 use crate::policy::{Policy, Verdict};
-use crate::view::{Node, Pod};
+use crate::view::{Comparison, Node, Pod};
 
 /// A mirror that is filled by hand. Every column is there, whether a policy asks for it or not.
 #[derive(Default)]
@@ -234,6 +234,16 @@ impl PodBuilder<'_> {
         let word = value.map_or(-1, |value| self.cluster.symbol(value));
         let words = [key, i64::from(value.is_none()), word, effect.map_or(-1, |effect| effect as i64)];
         self.cluster.push(Column::PodTolerations, self.row, &words);
+        self
+    }
+    /// A toleration of a taint whose value is a number above or below another.
+    pub fn comparing_toleration(self, key: &str, compares: Comparison) -> Self {
+        let (operator, number) = match compares {
+            Comparison::Above(number) => (Operator::Gt, number),
+            Comparison::Below(number) => (Operator::Lt, number),
+        };
+        let words = [self.cluster.symbol(key), operator as i64, number, -1];
+        self.cluster.push(Column::PodComparingTolerations, self.row, &words);
         self
     }
     /// Adds a required term of one requirement on a label.

@@ -112,6 +112,28 @@ pub struct Toleration {
     pub value: Option<Symbol>,
     /// `None`: every effect.
     pub effect: Option<Effect>,
+    /// The comparison of the taint's value with a number, in place of one with a text.
+    pub compares: Option<Comparison>,
+}
+
+/// Whether a number is on one side of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It is above.
+    Above(i64),
+    /// It is below.
+    Below(i64),
+}
+
+impl Comparison {
+    /// Whether the text is a number there, in the one form that Kubernetes takes: no sign but a minus, no zeros before it.
+    pub fn holds(self, text: &str) -> bool {
+        let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+        match self {
+            Self::Above(least) => number.is_some_and(|number| number > least),
+            Self::Below(most) => number.is_some_and(|number| number < most),
+        }
+    }
 }
 
 impl Toleration {
@@ -119,6 +141,9 @@ impl Toleration {
     pub fn tolerates(&self, mirror: &Mirror, (key, value, effect): (Symbol, Symbol, Effect)) -> bool {
         if self.effect.is_some_and(|own| own != effect) || self.key.is_some_and(|own| own != key) {
             return false;
+        }
+        if let Some(comparison) = self.compares {
+            return comparison.holds(mirror.text(value));
         }
         self.exists || self.value.map_or_else(|| mirror.text(value).is_empty(), |own| own == value)
     }
@@ -276,17 +301,26 @@ impl<'a> Pod<'a> {
         let mirror = self.mirror;
         self.cell(Column::PodImages).iter().filter_map(|word| symbol(*word)).map(|s| mirror.text(s))
     }
-    /// Needs [`Column::PodTolerations`].
+    /// Needs [`Column::PodTolerations`], and [`Column::PodComparingTolerations`] for those that compare.
     pub fn tolerations(&self) -> Vec<Toleration> {
-        self.cell(Column::PodTolerations)
-            .chunks_exact(4)
-            .map(|words| Toleration {
-                key: symbol(words[0]),
-                exists: words[1] == 1,
-                value: symbol(words[2]),
-                effect: Effect::from_word(words[3]),
-            })
-            .collect()
+        let plain = self.cell(Column::PodTolerations).chunks_exact(4).map(|words| Toleration {
+            key: symbol(words[0]),
+            exists: words[1] == 1,
+            value: symbol(words[2]),
+            effect: Effect::from_word(words[3]),
+            compares: None,
+        });
+        let comparing = self.cell(Column::PodComparingTolerations).chunks_exact(4).map(|words| Toleration {
+            key: symbol(words[0]),
+            exists: false,
+            value: None,
+            effect: Effect::from_word(words[3]),
+            compares: Some(match words[1] == Operator::Gt as i64 {
+                true => Comparison::Above(words[2]),
+                false => Comparison::Below(words[2]),
+            }),
+        });
+        plain.chain(comparing).collect()
     }
     /// Key and value pairs of `spec.nodeSelector`. Needs [`Column::PodNodeSelector`].
     pub fn node_selector(&self) -> impl Iterator<Item = (Symbol, Symbol)> + 'a {
