@@ -6,7 +6,7 @@ use crate::backends::{self, OtherServers};
 use crate::config::{Config, PORT_DEFAULT, TlsFiles, host_name};
 use crate::data_dir::DataDir;
 use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
-use crate::first_start;
+use crate::first_start::{self, OwnThings};
 use crate::followed;
 use crate::health::{self, Ready, StoreCheck};
 use crate::metrics;
@@ -111,7 +111,7 @@ impl Cluster {
         metrics::of_the_store(&metrics, store.clone());
         let service = apiserver.service();
         let own = Client::in_process(service.clone(), UserInfo::apiserver(), "kube-apiserver", env);
-        let things = first_start::OwnThings::of(reached(address), &addresses, others.authentication(&pki), env);
+        let things = OwnThings::of(&config.gates, reached(address), &addresses, others.authentication(&pki), env);
         first_start::ensure(&own, &table, &things).await.context("what a cluster has from its first start")?;
         guard(&own, env, &api, config, &guards, &apiserver, &table).await?;
         followed::follow(&own, &apiserver, registry, env, &api)?;
@@ -174,7 +174,7 @@ impl Cluster {
     ) -> anyhow::Result<()> {
         let components = config.components;
         if components.controllers {
-            self.start_controllers()?;
+            self.start_controllers(config)?;
             progress("controllers started");
         }
         if !components.scheduler && !components.node {
@@ -225,7 +225,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn start_controllers(&self) -> anyhow::Result<()> {
+    fn start_controllers(&self, config: &Config) -> anyhow::Result<()> {
         let (service, env, tokens) = (self.service.clone(), self.env.clone(), self.tokens.clone());
         sampan_controllers::start(sampan_controllers::Config {
             client_of: Arc::new(move |user| Ok(Client::in_process(service.clone(), user, "sampan", &env))),
@@ -237,7 +237,10 @@ impl Cluster {
                 let account = Ref { name: account.to_owned(), uid: uid.to_owned() };
                 tokens.issue_for_secret(namespace, &account, secret).map_err(|error| error.to_string())
             }),
-            settings: sampan_controllers::Settings::default(),
+            settings: sampan_controllers::Settings {
+                pod_certificate_requests: serves_pod_certificates(config)?,
+                ..sampan_controllers::Settings::default()
+            },
         })?;
         Ok(())
     }
@@ -354,6 +357,12 @@ fn reached_at(bound: IpAddr) -> IpAddr {
 /// The address and port at which a server that is bound to `bound` is reached.
 fn reached(bound: SocketAddr) -> SocketAddr {
     SocketAddr::new(reached_at(bound.ip()), bound.port())
+}
+
+/// Whether there are PodCertificateRequests for a controller to look at.
+fn serves_pod_certificates(config: &Config) -> anyhow::Result<bool> {
+    let table = config.runtime.table(&config.gates).context("the built-in resource table")?;
+    Ok(table.lookup("certificates.k8s.io", "v1beta1", "podcertificaterequests").is_some())
 }
 
 /// Makes clients of this process.

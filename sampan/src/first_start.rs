@@ -13,6 +13,7 @@ use sampan_auth::pki::FRONT_PROXY_NAME;
 use sampan_client::{Api, Client, DeleteParams, InformerSpec, Informers, Patch};
 use sampan_env::{Env, Tasks};
 use sampan_registry::ResourceTable;
+use sampan_schema::gates::Gates;
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct OwnThings {
     pub api: SocketAddr,
     /// What aggregated servers are to believe.
     pub authentication: Authentication,
+    /// The features that are on.
+    pub gates: Gates,
     /// Where nothing says since when the use of legacy tokens is noted: since this day.
     pub today: String,
 }
@@ -82,11 +85,17 @@ impl Authentication {
 }
 
 impl OwnThings {
-    /// Of a server that is reached at `api`.
-    pub fn of(api: SocketAddr, addresses: &ClusterAddresses, authentication: Authentication, env: &Env) -> Self {
+    /// Of a server that is reached at `api`, with these features.
+    pub fn of(
+        gates: &Gates,
+        api: SocketAddr,
+        addresses: &ClusterAddresses,
+        authentication: Authentication,
+        env: &Env,
+    ) -> Self {
         let (service_ip, service_cidr) = (addresses.first_service_ip(), addresses.services().to_string());
         let today = rfc3339(env.now()).chars().take("2006-01-02".len()).collect();
-        Self { service_ip, service_cidr, api, authentication, today }
+        Self { service_ip, service_cidr, api, authentication, gates: gates.clone(), today }
     }
 
     /// See [`TRACKING`].
@@ -110,7 +119,7 @@ impl OwnThings {
         let mut objects = sampan_cli::manifest::parse(&text).context("the built-in data")?;
         objects.extend(self.authentication.object());
         objects.extend(self.tracking());
-        objects.extend(sampan_auth::bootstrap::rbac_objects());
+        objects.extend(sampan_auth::bootstrap::rbac_objects(|gate| self.gates.enabled(gate)));
         objects.extend(sampan_apiserver::flow::objects::objects());
         Ok(objects)
     }
@@ -300,6 +309,7 @@ mod tests {
 
     fn own(api: &str) -> Vec<Object> {
         let things = OwnThings {
+            gates: Gates::default(),
             service_ip: Ipv4Addr::new(127, 96, 0, 1),
             service_cidr: "127.96.0.0/18".into(),
             api: api.parse().expect("an address"),

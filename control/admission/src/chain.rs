@@ -64,17 +64,25 @@ pub trait Plugin: Send + Sync {
 pub struct Chain {
     plugins: Vec<Arc<dyn Plugin>>,
     escalation: Option<Arc<Escalation>>,
+    /// Checks with an authorizer that Kubernetes' storages make before validating plugins: they cannot be turned off.
+    of_storage: Vec<Arc<dyn Plugin>>,
 }
 
 impl Chain {
     /// A chain that asks `plugins` in this order.
     pub fn new(plugins: Vec<Arc<dyn Plugin>>) -> Self {
-        Self { plugins, escalation: None }
+        Self { plugins, escalation: None, of_storage: Vec::new() }
     }
 
     /// The chain, with the check of roles and bindings after what changes objects.
     pub(crate) fn with_escalation(self, escalation: Escalation) -> Self {
         Self { escalation: Some(Arc::new(escalation)), ..self }
+    }
+
+    /// The chain, with checks before validating plugins.
+    pub(crate) fn with_check(mut self, check: Arc<dyn Plugin>) -> Self {
+        self.of_storage.push(check);
+        self
     }
 
     /// The names of the plugins, in their order.
@@ -115,7 +123,8 @@ impl Admission for Chain {
                 plugin.look_at_deletion(attributes).await?;
             }
         }
-        for plugin in self.concerned(attributes) {
+        let of_storage = self.of_storage.iter().filter(|check| check.concerns(attributes));
+        for plugin in of_storage.chain(self.concerned(attributes)) {
             plugin.validate(attributes, object).await?;
         }
         Ok(())

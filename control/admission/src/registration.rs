@@ -145,7 +145,9 @@ const PLUGINS: &[Registration] = &[
     built("DefaultStorageClass", On::Always, |parts| {
         Ok(Arc::new(plugins::DefaultStorageClass::new(parts.informers.of::<StorageClass>()?)))
     }),
-    built("StorageObjectInUseProtection", On::Always, |_| Ok(Arc::new(plugins::StorageObjectInUseProtection))),
+    built("StorageObjectInUseProtection", On::Always, |parts| {
+        Ok(Arc::new(plugins::StorageObjectInUseProtection::new(&parts.gates)))
+    }),
     built("OwnerReferencesPermissionEnforcement", On::WhenEnabled, |parts| {
         let (authorizer, client) = (parts.authorizer.clone(), parts.client.clone());
         Ok(Arc::new(plugins::OwnerReferencesPermissionEnforcement::new(authorizer, client)))
@@ -296,7 +298,9 @@ impl Selection {
 pub fn chain(parts: &Parts, selection: &Selection) -> Result<Chain> {
     let makes = PLUGINS.iter().filter(|one| selection.has(one) && parts.allow(one)).filter_map(|one| one.make);
     let escalation = Escalation::new(parts.client.clone(), parts.authorizer.clone(), parts.rbac.clone());
-    Ok(Chain::new(makes.map(|make| make(parts)).collect::<Result<_>>()?).with_escalation(escalation))
+    let signing = plugins::PodCertificateSigning::new(parts.authorizer.clone());
+    let plugins = makes.map(|make| make(parts)).collect::<Result<_>>()?;
+    Ok(Chain::new(plugins).with_escalation(escalation).with_check(Arc::new(signing)))
 }
 
 #[cfg(test)]

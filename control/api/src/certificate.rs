@@ -66,14 +66,18 @@ pub fn check_authorities(bundle: &[u8]) -> Result<(), String> {
     Err(format!("unable to load root certificates: {why}"))
 }
 
-struct PemBlock<'a> {
-    label: &'a str,
-    has_headers: bool,
-    bytes: Vec<u8>,
+/// A block of PEM.
+pub struct PemBlock<'a> {
+    /// What it says that it is: `CERTIFICATE`.
+    pub label: &'a str,
+    /// Whether lines with a colon stand before its bytes.
+    pub has_headers: bool,
+    /// What it holds.
+    pub bytes: Vec<u8>,
 }
 
-/// The blocks that can be read, and what comes after the last of them.
-fn pem_blocks(text: &str) -> (Vec<PemBlock<'_>>, &str) {
+/// The blocks that can be read, as Go's encoding/pem reads them, and what comes after the last of them.
+pub fn pem_blocks(text: &str) -> (Vec<PemBlock<'_>>, &str) {
     let mut blocks = Vec::new();
     let mut rest = text;
     let mut lines = text.split_inclusive('\n');

@@ -186,6 +186,10 @@ impl FieldError {
     pub fn invalid(path: &Path, value: impl Into<BadValue>, detail: impl Into<String>) -> Self {
         Self::make(FieldErrorKind::Invalid, path, Some(value.into()), detail)
     }
+    /// [`FieldErrorKind::Invalid`] that does not show the value (Go's `OmitValueType`).
+    pub fn invalid_unshown(path: &Path, detail: impl Into<String>) -> Self {
+        Self::make(FieldErrorKind::Invalid, path, None, detail)
+    }
     /// [`FieldErrorKind::TypeInvalid`].
     pub fn type_invalid(path: &Path, value: impl Into<BadValue>, detail: impl Into<String>) -> Self {
         Self::make(FieldErrorKind::TypeInvalid, path, Some(value.into()), detail)

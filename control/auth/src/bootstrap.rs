@@ -21,6 +21,9 @@ struct Data {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RoleData {
     name: String,
+    /// The feature without which it is not there.
+    #[serde(default)]
+    gate: Option<String>,
     #[serde(default)]
     namespace: Option<String>,
     #[serde(default)]
@@ -34,6 +37,9 @@ struct RoleData {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleData {
+    /// As [`RoleData::gate`].
+    #[serde(default)]
+    gate: Option<String>,
     #[serde(default)]
     groups: Option<Vec<String>>,
     #[serde(default)]
@@ -49,6 +55,9 @@ struct RuleData {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct BindingData {
     name: String,
+    /// As [`RoleData::gate`].
+    #[serde(default)]
+    gate: Option<String>,
     #[serde(default)]
     namespace: Option<String>,
     role: String,
@@ -136,12 +145,30 @@ fn binding(kind: &str, binding: &BindingData) -> Value {
     })
 }
 
-/// ClusterRoles, ClusterRoleBindings, then Roles and RoleBindings (whose namespaces must exist).
+/// What the data has where `is_on` says which features are on.
+fn data(is_on: impl Fn(&str) -> bool) -> Data {
+    let mut data: Data = serde_saphyr::from_str(DATA).expect("the built-in data is valid");
+    let there = |gate: &Option<String>| gate.as_ref().is_none_or(|gate| is_on(gate));
+    for roles in [&mut data.cluster_roles, &mut data.roles] {
+        roles.retain(|role| there(&role.gate));
+        roles
+            .iter_mut()
+            .filter_map(|role| role.rules.as_mut())
+            .for_each(|rules| rules.retain(|rule| there(&rule.gate)));
+    }
+    for bindings in [&mut data.cluster_role_bindings, &mut data.role_bindings] {
+        bindings.retain(|binding| there(&binding.gate));
+    }
+    data
+}
+
+/// ClusterRoles, ClusterRoleBindings, then Roles and RoleBindings (whose namespaces must exist); `is_on` says which
+/// features are on.
 ///
 /// # Panics
 /// Never for the data that is built in: a test reads it.
-pub fn rbac_objects() -> Vec<Object> {
-    let data: Data = serde_saphyr::from_str(DATA).expect("the built-in data is valid");
+pub fn rbac_objects(is_on: impl Fn(&str) -> bool) -> Vec<Object> {
+    let data = data(is_on);
     let values = data
         .cluster_roles
         .iter()
@@ -152,12 +179,13 @@ pub fn rbac_objects() -> Vec<Object> {
     values.filter_map(Object::from_value).collect()
 }
 
-/// The rules that a built-in ClusterRole has from the first start; none for a name that is not built in.
+/// The rules that a built-in ClusterRole has from the first start, whatever the features; none for a name that is not built
+/// in.
 ///
 /// # Panics
 /// Never for the data that is built in: a test reads it.
 pub fn cluster_role_rules(name: &str) -> Vec<PolicyRule> {
-    let data: Data = serde_saphyr::from_str(DATA).expect("the built-in data is valid");
+    let data = data(|_| false);
     let role = data.cluster_roles.iter().find(|role| role.name == name);
     let rules = role.and_then(|role| role.rules.as_ref()).into_iter().flatten();
     rules.map(|one| serde_json::from_value(rule(one)).expect("the built-in data is valid")).collect()
@@ -226,7 +254,7 @@ mod tests {
 
     fn index() -> Index {
         let (mut roles, mut bindings) = (Vec::new(), Vec::new());
-        for object in rbac_objects() {
+        for object in rbac_objects(|_| false) {
             let text = |path: &[&str]| object.get_str(path).unwrap_or_default().to_owned();
             if object.kind().ends_with("Binding") {
                 let subject = |s: &Value| match s["kind"].as_str() {
@@ -305,7 +333,7 @@ mod tests {
     #[test]
     fn aggregated_roles_gather_what_their_labels_select() {
         let mut roles: Vec<Role> = Vec::new();
-        for object in rbac_objects().iter().filter(|object| object.kind() == "ClusterRole") {
+        for object in rbac_objects(|_| false).iter().filter(|object| object.kind() == "ClusterRole") {
             roles.push(Role { name: object.name().into(), ..Role::default() });
         }
         assert!(roles.iter().any(|role| role.name == "view") && roles.len() > 60);
@@ -315,7 +343,7 @@ mod tests {
 
     #[test]
     fn what_an_earlier_start_has_made_gets_what_it_lacks_and_keeps_what_it_has() {
-        let all = rbac_objects();
+        let all = rbac_objects(|_| false);
         let wanted = |kind: &str, name: &str| {
             all.iter().find(|object| object.kind() == kind && object.name() == name).expect(name).clone()
         };

@@ -63,7 +63,7 @@ fn facts(object: &Object) -> BTreeSet<String> {
 fn the_rights_of_a_first_start_are_those_of_kubernetes() {
     let wanted: BTreeSet<&str> = FACTS.lines().filter(|line| !line.starts_with('#')).collect();
     let mut found = BTreeSet::new();
-    for object in rbac_objects().iter().filter(|object| object.name() != OURS) {
+    for object in rbac_objects(|_| false).iter().filter(|object| object.name() != OURS) {
         let namespace = if object.namespace().is_empty() { "-" } else { object.namespace() };
         let of = |fact: String| format!("{}\t{namespace}\t{}\t{fact}", object.kind(), object.name());
         found.extend(facts(object).into_iter().map(of));
@@ -75,4 +75,16 @@ fn the_rights_of_a_first_start_are_those_of_kubernetes() {
     let more: Vec<_> = found.difference(&wanted).collect();
     assert!(missing.is_empty() && more.is_empty(), "missing: {missing:#?}\nbeyond Kubernetes: {more:#?}");
     assert!(wanted.len() > 600, "the facts are there: {}", wanted.len());
+}
+
+#[test]
+fn a_feature_brings_its_rights() {
+    let with = rbac_objects(|gate| gate == "PodCertificateRequest");
+    let named = |name: &str| with.iter().find(|object| object.name() == name && object.kind() == "ClusterRole");
+    let right = |name: &str| named(name).map(facts).unwrap_or_default();
+    let requests = "certificates.k8s.io:podcertificaterequests";
+    assert!(right("system:node").contains(&format!("{requests} create,get,list,watch")));
+    let cleaner = right("system:controller:podcertificaterequestcleaner");
+    assert_eq!(cleaner.into_iter().collect::<Vec<_>>(), [format!("{requests} delete,get,list,watch")]);
+    assert_eq!(with.len(), rbac_objects(|_| false).len() + 2, "a role and its binding");
 }

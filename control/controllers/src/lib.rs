@@ -78,6 +78,8 @@ pub struct Settings {
     pub node_startup_grace: std::time::Duration,
     /// [`limits::TERMINATED_PODS_MAX`] where nothing is said.
     pub terminated_pods_max: usize,
+    /// Whether PodCertificateRequests are served, which a feature and the versions that are turned on say.
+    pub pod_certificate_requests: bool,
 }
 
 impl Default for Settings {
@@ -86,6 +88,7 @@ impl Default for Settings {
             node_grace: limits::NODE_GRACE,
             node_startup_grace: limits::NODE_STARTUP_GRACE,
             terminated_pods_max: limits::TERMINATED_PODS_MAX,
+            pod_certificate_requests: false,
         }
     }
 }

@@ -85,6 +85,8 @@ pub const REQUEST_OPEN_STAYS: Duration = Duration::from_secs(24 * 60 * 60);
 pub const REQUEST_DONE_STAYS: Duration = Duration::from_secs(60 * 60);
 /// Period in which certificate requests are looked at for their age.
 pub const REQUEST_CHECKED_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// Time for which the request of a pod's certificate stays.
+pub const POD_REQUEST_STAYS: Duration = Duration::from_secs(15 * 60);
 /// Wait between two looks whether a definition is served.
 pub const DEFINITIONS_POLL: Duration = Duration::from_millis(5);
 

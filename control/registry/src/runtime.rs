@@ -18,12 +18,6 @@ const MANY: [(&str, Option<Stage>); 4] = [
     ("api/alpha", Some(Stage::Alpha)),
 ];
 
-/// Resources of v1.35 that no row has: `GROUP/VERSION/RESOURCE`, and why.
-const UNBUILT: [(&str, &str); 1] = [(
-    "certificates.k8s.io/v1beta1/podcertificaterequests",
-    "the proof that its requester holds the key is not checked yet",
-)];
-
 /// What is served beside, and in place of, what is by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
@@ -95,9 +89,6 @@ fn problem(rows: &[Resource], key: &str, on: bool) -> Option<String> {
     if let Some((_, stage)) = MANY.iter().find(|(name, _)| *name == key) {
         let all = matches!(stage, None | Some(Stage::Stable));
         return if all && !on { needed("what is generally available") } else { None };
-    }
-    if let Some((_, why)) = UNBUILT.iter().find(|(name, _)| *name == key).filter(|_| on) {
-        return Some(format!("{key}: it is not served yet: {why}"));
     }
     let parts: Vec<&str> = key.split('/').collect();
     let (group, version, resource) = match parts.as_slice() {
@@ -213,7 +204,5 @@ mod tests {
         );
         check(&[("api/all", false)], &["api/all: false: what is generally available cannot be turned off"]);
         check(&[("apps/v1", false)], &["apps/v1: false: what is generally available, or ours, cannot be turned off"]);
-        let unbuilt = config(&[("certificates.k8s.io/v1beta1/podcertificaterequests", true)]).expect_err("not built");
-        assert!(unbuilt[0].contains("is not served yet"), "{unbuilt:?}");
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-const GATES: [&str; 3] = ["ClusterTrustBundle", "GenericWorkload", "StorageVersionMigrator"];
+const GATES: [&str; 4] = ["ClusterTrustBundle", "GenericWorkload", "PodCertificateRequest", "StorageVersionMigrator"];
 
 /// All that there is.
 fn table() -> Arc<ResourceTable> {
@@ -108,7 +108,7 @@ fn each_version_of_each_kind_has_its_schema() {
         .filter(|row| !row.group.ends_with(".sampan.dev"))
         .map(|row| format!("{}/{}/{}", row.group, row.version, row.resource))
         .collect();
-    // Those of pkg/controlplane's storage providers of v1.35 that are not gone by then, but for pod certificate requests.
+    // Those of pkg/controlplane's storage providers of v1.35 that are not gone by then.
     let expected = [
         "admissionregistration.k8s.io/v1alpha1/mutatingadmissionpolicies",
         "admissionregistration.k8s.io/v1alpha1/mutatingadmissionpolicybindings",
@@ -116,6 +116,7 @@ fn each_version_of_each_kind_has_its_schema() {
         "admissionregistration.k8s.io/v1beta1/mutatingadmissionpolicybindings",
         "certificates.k8s.io/v1alpha1/clustertrustbundles",
         "certificates.k8s.io/v1beta1/clustertrustbundles",
+        "certificates.k8s.io/v1beta1/podcertificaterequests",
         "coordination.k8s.io/v1alpha2/leasecandidates",
         "coordination.k8s.io/v1beta1/leasecandidates",
         "internal.apiserver.k8s.io/v1alpha1/storageversions",

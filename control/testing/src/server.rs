@@ -254,7 +254,7 @@ pub async fn first_accounts(own: &Client) {
 /// When one is refused.
 pub async fn first_roles(own: &Client) {
     let served = own.discover().await.expect("discovery");
-    for object in sampan_auth::bootstrap::rbac_objects() {
+    for object in sampan_auth::bootstrap::rbac_objects(|_| false) {
         let gvk: GroupVersionKind = object.gvk().expect("a kind");
         let resource = served.by_kind(&gvk).expect("served").resource.clone();
         let namespace = (!object.namespace().is_empty()).then(|| object.namespace().to_owned());

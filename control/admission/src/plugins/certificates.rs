@@ -1,4 +1,4 @@
-//! Certificate requests: who may approve, who may sign for which signer, and what no signer of the API's clients signs
+//! Certificate requests: who may approve, who may sign for which signer (those of pods too), and what no signer of the API's clients signs
 //! (plugin/pkg/admission/certificates, v1.35).
 
 use crate::chain::Plugin;
@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sampan_api::admission::{Attributes, Operation};
-use sampan_api::field::go_quote;
+use sampan_api::field::{FieldError, FieldErrors, Path, go_quote};
 use sampan_api::user::{self, GROUP_MASTERS};
-use sampan_api::{Authorizer, Object, Status};
+use sampan_api::{Authorizer, GroupKind, Object, Status};
 use std::sync::Arc;
 
 const GROUP: &str = "certificates.k8s.io";
@@ -173,6 +173,52 @@ impl Plugin for CertificateSigning {
     }
 }
 
+/// The check of whoever decides on a PodCertificateRequest, which Kubernetes' storage makes (StatusStrategy of
+/// pkg/registry/certificates/podcertificaterequest): no plugin that could be turned off.
+pub(crate) struct PodCertificateSigning {
+    authorizer: Arc<dyn Authorizer>,
+}
+
+impl PodCertificateSigning {
+    /// `authorizer` decides who may `sign` for a signer.
+    pub(crate) fn new(authorizer: Arc<dyn Authorizer>) -> Self {
+        Self { authorizer }
+    }
+}
+
+#[async_trait]
+impl Plugin for PodCertificateSigning {
+    fn name(&self) -> &'static str {
+        "PodCertificateSigning"
+    }
+
+    fn concerns(&self, attributes: &Attributes<'_>) -> bool {
+        let resource = (attributes.resource.group.as_str(), attributes.resource.resource.as_str());
+        let update = attributes.operation == Operation::Update && attributes.subresource == "status";
+        update && resource == (GROUP, "podcertificaterequests")
+    }
+
+    async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status> {
+        let old = stored(attributes)?;
+        let Some(request) = object else { return Ok(()) };
+        let told =
+            |request: &Object| request.get(&["status"]).filter(|status| **status != serde_json::json!({})).cloned();
+        if told(request) == told(old) {
+            return Ok(());
+        }
+        let signer = signer(old);
+        if may(&*self.authorizer, attributes, "sign", signer).await {
+            return Ok(());
+        }
+        let (user, signer) = (go_quote(&attributes.user.name), go_quote(signer));
+        let why = format!("User {user} is not permitted to \"sign\" for signer {signer}");
+        let path = Path::root().child("spec").child("signerName");
+        let errors = FieldErrors::from_iter([FieldError::forbidden(&path, why)]);
+        let kind = GroupKind::new(GROUP, "PodCertificateRequest");
+        Err(Status::invalid(&kind, attributes.name, &errors))
+    }
+}
+
 /// Kubernetes' CertificateSubjectRestriction plugin: no certificate makes its bearer a member of `system:masters`.
 pub struct CertificateSubjectRestriction;
 
@@ -234,10 +280,21 @@ mod tests {
         new: &Object,
     ) -> String {
         let resource = GroupVersionResource::new(GROUP, "v1", "certificatesigningrequests");
+        told_of(plugin, &resource, operation, subresource, old, new).await
+    }
+
+    async fn told_of(
+        plugin: &dyn Plugin,
+        resource: &GroupVersionResource,
+        operation: Operation,
+        subresource: &str,
+        old: Option<&Object>,
+        new: &Object,
+    ) -> String {
         let (user, warnings) = (UserInfo::new("alice", ["dev"]), Warnings::default());
         let attributes = Attributes {
             operation,
-            resource: &resource,
+            resource,
             subresource,
             namespace: "",
             name: "r",
@@ -249,6 +306,9 @@ mod tests {
             kinds: &NoKinds,
             annotations: None,
         };
+        if !plugin.concerns(&attributes) {
+            return String::new();
+        }
         plugin.validate(&attributes, Some(new)).await.err().map_or_else(String::new, |status| status.message)
     }
 
@@ -277,6 +337,29 @@ mod tests {
         let nobody = CertificateSigning::new(Arc::new(Signers(Vec::new())));
         assert_eq!(told(&nobody, Operation::Update, "status", Some(&old), &old).await, "", "nothing is signed");
         assert_eq!(told(&nobody, Operation::Update, "", Some(&old), &approved).await, "");
+    }
+
+    #[tokio::test]
+    async fn whoever_decides_on_the_certificate_of_a_pod_signs_for_its_signer() {
+        let decided = json!({"conditions": [{"type": "Denied"}]});
+        let check = async |rights: Vec<(&'static str, &'static str)>,
+                           subresource: &str,
+                           status: Value,
+                           expected: &str| {
+            let (old, new) = (request(json!({"signerName": "a.io/one"}), json!({})), json!({"signerName": "b.io/two"}));
+            let resource = GroupVersionResource::new(GROUP, "v1beta1", "podcertificaterequests");
+            let plugin = PodCertificateSigning::new(Arc::new(Signers(rights)));
+            let found =
+                told_of(&plugin, &resource, Operation::Update, subresource, Some(&old), &request(new, status)).await;
+            assert_eq!(found, expected);
+        };
+        let refused = "PodCertificateRequest.certificates.k8s.io \"r\" is invalid: spec.signerName: Forbidden: User \"alice\" is \
+            not permitted to \"sign\" for signer \"a.io/one\"";
+        check(vec![("sign", "b.io/two"), ("approve", "a.io/one")], "status", decided.clone(), refused).await;
+        check(vec![("sign", "a.io/one")], "status", decided.clone(), "").await;
+        check(vec![("sign", "a.io/*")], "status", decided.clone(), "").await;
+        check(vec![], "status", json!({}), "").await;
+        check(vec![], "", decided, "").await;
     }
 
     #[tokio::test]

@@ -30,6 +30,7 @@ pub use always::{AlwaysAdmit, AlwaysDeny};
 pub use default_class::{DefaultIngressClass, DefaultStorageClass};
 mod service_account;
 
+pub(crate) use certificates::PodCertificateSigning;
 pub use certificates::{
     CertificateApproval, CertificateSigning, CertificateSubjectRestriction, ClusterTrustBundleAttest,
 };

@@ -121,6 +121,7 @@ fn subdivided(node: &str, a: &Attributes) -> Option<Step> {
         ("coordination.k8s.io", "leases") => lease(node, a),
         ("storage.k8s.io", "csinodes") => csi_node(node, a),
         ("resource.k8s.io", "resourceslices") => resource_slice(node, a),
+        ("certificates.k8s.io", "podcertificaterequests") => pod_certificate_request(node, a),
         ("", "nodes") => own_node(node, a),
         ("", "pods") => pod(node, a),
         _ => return None,
@@ -200,6 +201,21 @@ fn resource_slice(node: &str, a: &Attributes) -> Step {
         _ => Step::no(
             "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
         ),
+    }
+}
+
+/// Of a server that does not serve them nothing comes of it.
+fn pod_certificate_request(node: &str, a: &Attributes) -> Step {
+    if !a.subresource.is_empty() {
+        return Step::no("nodes may not access the status subresource of PodCertificateRequests");
+    }
+    match a.verb.as_str() {
+        // Admission checks that it is for a pod of the node.
+        "create" => Step::Allow,
+        "get" => Step::If(Relation::Names(Named::PodCertificateRequest)),
+        "list" | "watch" if selects(a, "spec.nodeName", node) => Step::Allow,
+        "list" | "watch" => Step::no("can only list/watch podcertificaterequests with nodeName field selector"),
+        verb => Step::no(format!("nodes may not {verb} podcertificaterequests")),
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) enum Named {
     Pod,
     VolumeAttachment,
     ResourceSlice,
+    PodCertificateRequest,
 }
 
 impl Named {
@@ -37,6 +38,9 @@ impl Named {
             Self::Pod => GroupVersionResource::new("", "v1", "pods"),
             Self::VolumeAttachment => GroupVersionResource::new("storage.k8s.io", "v1", "volumeattachments"),
             Self::ResourceSlice => GroupVersionResource::new("resource.k8s.io", "v1", "resourceslices"),
+            Self::PodCertificateRequest => {
+                GroupVersionResource::new("certificates.k8s.io", "v1beta1", "podcertificaterequests")
+            }
         }
     }
 }

@@ -76,6 +76,12 @@ fn answer(path: &str, query: &str) -> (u16, Value) {
         "/apis/storage.k8s.io/v1/volumeattachments/theirs" => of_node("VolumeAttachment", "n2"),
         "/apis/resource.k8s.io/v1/resourceslices/mine" => of_node("ResourceSlice", "n1"),
         "/apis/resource.k8s.io/v1/resourceslices/theirs" => of_node("ResourceSlice", "n2"),
+        "/apis/certificates.k8s.io/v1beta1/namespaces/ns/podcertificaterequests/mine" => {
+            of_node("PodCertificateRequest", "n1")
+        }
+        "/apis/certificates.k8s.io/v1beta1/namespaces/ns/podcertificaterequests/theirs" => {
+            of_node("PodCertificateRequest", "n2")
+        }
         "/api/v1/namespaces/ns/pods/broken" => {
             (500, json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 500}))
         }
@@ -186,6 +192,10 @@ const ALLOWED: &[&str] = &[
     "get resource.k8s.io:resourceslices mine",
     "delete resource.k8s.io:resourceslices mine",
     "deletecollection resource.k8s.io:resourceslices - spec.nodeName=n1",
+    "create certificates.k8s.io:podcertificaterequests ns:-",
+    "get certificates.k8s.io:podcertificaterequests ns:mine",
+    "list certificates.k8s.io:podcertificaterequests - spec.nodeName=n1",
+    "watch certificates.k8s.io:podcertificaterequests ns:- spec.nodeName=n1",
     "list services -",
     "watch services ns:-",
     "get endpoints ns:x",
@@ -273,6 +283,16 @@ const REFUSED: &[(&str, &str)] = &[
         "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
     ),
     ("get resource.k8s.io:resourceslices/x mine", "cannot authorize ResourceSlice subresources"),
+    ("get certificates.k8s.io:podcertificaterequests ns:theirs", UNRELATED),
+    (
+        "list certificates.k8s.io:podcertificaterequests - spec.nodeName=n2",
+        "can only list/watch podcertificaterequests with nodeName field selector",
+    ),
+    (
+        "update certificates.k8s.io:podcertificaterequests/status ns:mine",
+        "nodes may not access the status subresource of PodCertificateRequests",
+    ),
+    ("delete certificates.k8s.io:podcertificaterequests ns:mine", "nodes may not delete podcertificaterequests"),
     ("list namespaces -", ""),
     ("create namespaces -", ""),
     ("delete events ns:x", ""),

@@ -1,7 +1,8 @@
 //! CertificateSigningRequests: approves the ones of kubelets, signs approved ones of the built-in signers, and cleans up
-//! old ones (pkg/controller/certificates).
+//! old ones, those of pods too (pkg/controller/certificates).
 
 mod plan;
+mod pods;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
     runtime.watch(&requests);
     let authority = context.config.authority.clone();
     runtime.start(Certificates { requests: requests.lister(), client, authority, env: env.clone() }, limits::WORKERS);
-    Ok(())
+    if context.config.settings.pod_certificate_requests { pods::start(context) } else { Ok(()) }
 }
 
 struct Certificates {

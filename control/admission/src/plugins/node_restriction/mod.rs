@@ -1,8 +1,9 @@
 //! The limits of a node's writes (k8s.io/kubernetes/plugin/pkg/admission/noderestriction, v1.35, with its messages):
 //! its own Node without what steers others' workloads to it, the status and the end of its own pods, tokens for them,
-//! its own lease, CSINode, resource slices and certificate requests.
+//! its own lease, CSINode, resource slices and certificate requests, and those for its pods.
 
 mod node;
+mod pod_certificates;
 mod pods;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,7 @@ impl NodeRestriction {
             ("storage.k8s.io", "csinodes") => csi_node(&write),
             ("resource.k8s.io", "resourceslices") => resource_slice(&write),
             ("certificates.k8s.io", "certificatesigningrequests") => node::certificate_request(&write),
+            ("certificates.k8s.io", "podcertificaterequests") => pod_certificates::request(&write, &self.client).await,
             _ => Ok(()),
         }
     }

@@ -25,7 +25,7 @@ fn pod(name: &str, node: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": "ns", "uid": format!("{name}-uid"), "resourceVersion": "1", "labels": {"a": "1"}},
-        "spec": {"nodeName": node, "containers": [], "volumes": [
+        "spec": {"nodeName": node, "serviceAccountName": "sa", "containers": [], "volumes": [
             {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"audience": "projected", "path": "t"}}]}},
             {"name": "d", "csi": {"driver": "driver"}},
             {"name": "c", "persistentVolumeClaim": {"claimName": "claim"}},
@@ -48,6 +48,14 @@ fn stored(path: &str) -> Option<Value> {
         "/api/v1/namespaces/ns/pods/unbound" => pod("unbound", ""),
         "/api/v1/nodes/mynode" => {
             json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mynode", "uid": "mynode-uid", "resourceVersion": "1"}})
+        }
+        "/api/v1/namespaces/ns/serviceaccounts/sa" => {
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sa", "uid": "sa-uid", "resourceVersion": "1"}})
+        }
+        "/api/v1/namespaces/ns/pods/mirror" => {
+            let mut pod = pod("mirror", "mynode");
+            pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+            pod
         }
         "/apis/storage.k8s.io/v1/csidrivers/driver" => driver("driver", "inline"),
         "/apis/storage.k8s.io/v1/csidrivers/of-claim" => driver("of-claim", "claimed"),
@@ -568,4 +576,62 @@ async fn a_node_asks_for_certificates_under_its_own_name() {
     let garbage = json!({"spec": {"signerName": "kubernetes.io/kubelet-serving", "request": "AAAA"}});
     let refused = Case::create("certificates.k8s.io/certificatesigningrequests", "r", garbage).run().await;
     assert!(refused.is_err_and(|status| status.message.contains("unable to parse csr")));
+}
+
+#[tokio::test]
+async fn a_node_asks_for_certificates_of_its_own_pods() {
+    const RESOURCE: &str = "certificates.k8s.io/podcertificaterequests";
+    let asked = |other: &[(&str, &str)]| {
+        let mut spec = json!({
+            "nodeName": "mynode", "nodeUID": "mynode-uid", "podName": "mine", "podUID": "mine-uid",
+            "serviceAccountName": "sa", "serviceAccountUID": "sa-uid",
+        });
+        for (field, value) in other {
+            spec[*field] = json!(value);
+        }
+        Case::create(RESOURCE, "r", json!({"spec": spec}))
+    };
+    check("", asked(&[])).await;
+    check(
+        "PodCertificateRequest.Spec.NodeName=\"othernode\", which is not the requesting node \"mynode\"",
+        asked(&[("nodeName", "othernode")]),
+    )
+    .await;
+    check(
+        "PodCertificateRequest for pod \"ns/mine\" names node UID \"old\", inconsistent with the running node (\"mynode-uid\")",
+        asked(&[("nodeUID", "old")]),
+    )
+    .await;
+    check(
+        "while retrieving pod \"ns/gone\" named in the PodCertificateRequest: pod \"gone\" not found",
+        asked(&[("podName", "gone")]),
+    )
+    .await;
+    check(
+        "PodCertificateRequest for pod \"ns/mine\" contains pod UID (\"old\") which differs from running pod \"mine-uid\"",
+        asked(&[("podUID", "old")]),
+    )
+    .await;
+    check(
+        "pod \"ns/theirs\" is not running on node \"mynode\" named in the PodCertificateRequest",
+        asked(&[("podName", "theirs"), ("podUID", "theirs-uid")]),
+    )
+    .await;
+    check("pod \"ns/mirror\" is a mirror pod", asked(&[("podName", "mirror"), ("podUID", "mirror-uid")])).await;
+    check(
+        "PodCertificateRequest for pod \"ns/mine\" contains serviceAccountName (\"x\") that differs from running pod (\"sa\")",
+        asked(&[("serviceAccountName", "x")]),
+    )
+    .await;
+    check(
+        "names service account UID \"old\", which differs from the running service account (\"sa-uid\")",
+        asked(&[("serviceAccountUID", "old")]),
+    )
+    .await;
+    check("unexpected operation UPDATE", Case::update(RESOURCE, "r", json!({}), json!({}))).await;
+    check(
+        "unexpected subresource status",
+        Case { resource: "certificates.k8s.io/podcertificaterequests:status", ..asked(&[]) },
+    )
+    .await;
 }

@@ -145,11 +145,7 @@ impl Rule {
         match self.refused {
             Refused::Missing(text, wrong) if wrong(change) => at.required(errors, text),
             Refused::Shown(text, wrong) if wrong(change) => at.invalid_as(errors, shown(at), text),
-            Refused::Bare(text, wrong) if wrong(change) => {
-                let mut error = FieldError::invalid(&at.path(), "", text);
-                error.value = None;
-                errors.push(error);
-            }
+            Refused::Bare(text, wrong) if wrong(change) => errors.push(FieldError::invalid_unshown(&at.path(), text)),
             Refused::Told(problem) => {
                 if let Some(problem) = problem(change) {
                     at.invalid_as(errors, shown(at), problem);

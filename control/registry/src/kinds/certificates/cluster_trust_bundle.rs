@@ -4,8 +4,8 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::validation::checks::immutable;
 use super::super::validation::{At, FieldErrors};
+use super::signer;
 use crate::resource::Resource;
-use sampan_api::field::go_quote;
 use sampan_api::names;
 use sampan_api::object::Object;
 use std::collections::BTreeMap;
@@ -66,40 +66,9 @@ fn named(bundle: &Object, errors: &mut FieldErrors) {
         }
     };
     name.invalid_each(errors, wrong);
-    signer_name(signer, errors);
+    signer::name(signer, errors);
 }
 
-/// A domain and a path: words of `ValidateSignerName`.
-fn signer_name(at: At<'_>, errors: &mut FieldErrors) {
-    let text = at.text();
-    let (Some((domain, path)), 1) = (text.split_once('/'), text.matches('/').count()) else {
-        return at.invalid(errors, "must be a fully qualified domain and path of the form 'example.com/signer-name'");
-    };
-    if domain.len() > DOMAIN_MAX {
-        at.too_long(errors, DOMAIN_MAX);
-    }
-    labels(at, domain, names::dns1123_label, errors);
-    if !domain.contains('.') {
-        at.invalid_as(errors, domain, "should be a domain with at least two segments separated by dots");
-    }
-    labels(at, path, names::dns1123_subdomain, errors);
-    if text.len() > SIGNER_MAX {
-        at.too_long(errors, SIGNER_MAX);
-    }
-}
-
-/// The first of the text's labels that is wrong is told.
-fn labels(at: At<'_>, text: &str, rule: fn(&str) -> Vec<String>, errors: &mut FieldErrors) {
-    let wrong = text.split('.').map(|label| (label, rule(label))).find(|(_, wrong)| !wrong.is_empty());
-    for (label, why) in wrong.into_iter().flat_map(|(label, all)| all.into_iter().map(move |why| (label, why))) {
-        at.invalid_as(errors, text, format!("validating label {}: {why}", go_quote(label)));
-    }
-}
-
-/// Bytes of a signer's domain.
-const DOMAIN_MAX: usize = 253;
-/// Bytes of a signer's name: the domain, and a path that holds a label and a subdomain.
-const SIGNER_MAX: usize = DOMAIN_MAX + 1 + 253 + 63 + 1;
 /// Bytes of a bundle.
 const BUNDLE_MAX: usize = 1024 * 1024;
 /// What an error shows in place of a bundle.
