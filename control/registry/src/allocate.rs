@@ -10,6 +10,7 @@ pub use pools::{Pool, Pools};
 
 use sampan_api::field::{BadValue, FieldErrors, Path};
 use sampan_api::object::Object;
+use sampan_schema::gates::Gates;
 
 /// The prefix of all allocations.
 pub(crate) const ALLOCATIONS: &str = "/allocations/";
@@ -19,7 +20,7 @@ pub trait Allocator: Send + Sync {
     /// The pools that its claims name: a registry opens only where it has them all.
     fn pools(&self) -> &'static [&'static str];
     /// What is wrong with what the object asks for by name: then nothing is drawn.
-    fn check(&self, _new: &Object, _old: Option<&Object>) -> FieldErrors {
+    fn check(&self, _gates: &Gates, _new: &Object, _old: Option<&Object>) -> FieldErrors {
         FieldErrors::default()
     }
     /// The claims of this write: `new` is `None` at a deletion, `old` at a creation.

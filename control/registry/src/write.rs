@@ -157,7 +157,7 @@ impl Registry {
         refused: &[String],
     ) -> Result<Vec<Taken>, Error> {
         let Some(allocator) = place.storage.strategy.allocator() else { return Ok(Vec::new()) };
-        let errors = allocator.check(object, old);
+        let errors = allocator.check(&self.inner.gates, object, old);
         if !errors.is_empty() {
             return Err(Error::invalid(place.storage, object.name(), errors));
         }

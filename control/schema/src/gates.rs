@@ -37,8 +37,6 @@ pub enum Choice {
     Free,
     /// It may not, in Kubernetes.
     Locked,
-    /// It may in Kubernetes; what it would change is not built here.
-    Unbuilt,
 }
 
 /// A setting of a gate that cannot be, in the words of component-base.
@@ -56,14 +54,6 @@ pub enum GateError {
         wanted: bool,
         /// The one that it has.
         fixed: bool,
-    },
-    /// What the gate changes is not built.
-    #[error("cannot set feature gate {name} to {wanted}: it changes nothing here, for it is not built")]
-    Unbuilt {
-        /// The gate's.
-        name: String,
-        /// The value that was asked for.
-        wanted: bool,
     },
 }
 
@@ -95,7 +85,6 @@ fn read(line: &'static str) -> Option<Gate> {
     let choice = match columns.next() {
         None => Choice::Free,
         Some("locked") => Choice::Locked,
-        Some("unbuilt") => Choice::Unbuilt,
         Some(other) => panic!("gates: {name} is {other}"),
     };
     Some(Gate { name, default, stage, choice })
@@ -139,11 +128,7 @@ impl Gates {
             match index(name).map(|at| (at, known()[at])) {
                 None => errors.push(GateError::Unknown(name.clone())),
                 Some((_, gate)) if gate.choice != Choice::Free && gate.default != *wanted => {
-                    let (name, wanted) = (name.clone(), *wanted);
-                    errors.push(match gate.choice {
-                        Choice::Unbuilt => GateError::Unbuilt { name, wanted },
-                        _ => GateError::Locked { name, wanted, fixed: gate.default },
-                    });
+                    errors.push(GateError::Locked { name: name.clone(), wanted: *wanted, fixed: gate.default });
                 }
                 Some((at, _)) => gates.on[at] = *wanted,
             }
@@ -187,15 +172,13 @@ mod tests {
         let all = with(&[("AllAlpha", true), ("HPAScaleToZero", false)]).expect("one is set by its name");
         assert!(all.enabled("ContainerStopSignals") && !all.enabled("HPAScaleToZero"));
         assert!(!all.enabled("MutatingAdmissionPolicy"), "that one is beta");
-        let errors = with(&[("Guess", true), ("SidecarContainers", false), ("StrictIPCIDRValidation", true)])
-            .expect_err("neither can be");
+        let errors = with(&[("Guess", true), ("SidecarContainers", false)]).expect_err("neither can be");
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
             [
                 "unrecognized feature gate: Guess",
-                "cannot set feature gate SidecarContainers to false, feature is locked to true",
-                "cannot set feature gate StrictIPCIDRValidation to true: it changes nothing here, for it is not built"
+                "cannot set feature gate SidecarContainers to false, feature is locked to true"
             ]
         );
     }

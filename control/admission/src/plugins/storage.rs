@@ -7,6 +7,7 @@ use sampan_api::admission::{Attributes, Mutated, Operation};
 use sampan_api::k8s::api::storage::v1::StorageClass;
 use sampan_api::{Object, Quantity, Status};
 use sampan_client::Informer;
+use sampan_schema::gates::Gates;
 use serde_json::Value;
 
 /// Lets claims grow only where they are bound and their class allows it
@@ -68,8 +69,11 @@ impl Plugin for PersistentVolumeClaimResize {
 
 /// Gives volumes, claims and classes of volume attributes the finalizer that a controller takes away once nobody uses them
 /// (plugin/pkg/admission/storage/storageobjectinuseprotection).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StorageObjectInUseProtection;
+#[derive(Clone, Copy, Debug)]
+pub struct StorageObjectInUseProtection {
+    /// Whether there are classes of volume attributes (the feature VolumeAttributesClass).
+    attributes_classes: bool,
+}
 
 /// What is kept while it is in use, and by which finalizer.
 const PROTECTED: [(&str, &str, &str); 3] = [
@@ -78,8 +82,16 @@ const PROTECTED: [(&str, &str, &str); 3] = [
     ("storage.k8s.io", "volumeattributesclasses", "kubernetes.io/vac-protection"),
 ];
 
-fn finalizer_of(attributes: &Attributes<'_>) -> Option<&'static str> {
-    PROTECTED.iter().find(|(group, resource, _)| attributes.is(group, resource)).map(|(.., finalizer)| *finalizer)
+impl StorageObjectInUseProtection {
+    /// `gates`: the features that are on.
+    pub fn new(gates: &Gates) -> Self {
+        Self { attributes_classes: gates.enabled("VolumeAttributesClass") }
+    }
+
+    fn finalizer_of(self, attributes: &Attributes<'_>) -> Option<&'static str> {
+        let there = if self.attributes_classes { &PROTECTED[..] } else { &PROTECTED[..2] };
+        there.iter().find(|(group, resource, _)| attributes.is(group, resource)).map(|(.., finalizer)| *finalizer)
+    }
 }
 
 #[async_trait]
@@ -89,11 +101,12 @@ impl Plugin for StorageObjectInUseProtection {
     }
 
     fn concerns(&self, attributes: &Attributes<'_>) -> bool {
-        attributes.operation == Operation::Create && finalizer_of(attributes).is_some()
+        attributes.operation == Operation::Create && self.finalizer_of(attributes).is_some()
     }
 
     async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
-        let Some(finalizer) = finalizer_of(attributes).filter(|own| object.finalizers().all(|one| one != *own)) else {
+        let Some(finalizer) = self.finalizer_of(attributes).filter(|own| object.finalizers().all(|one| one != *own))
+        else {
             return Ok(Mutated::No);
         };
         let mut all: Vec<Value> =

@@ -54,6 +54,8 @@ pub(super) struct Rules {
     /// The way to the pod's template in the object, or to the pod itself: what its fields are warned of is told of a
     /// creation, and of a change of the template.
     pub pods: Option<&'static [&'static str]>,
+    /// Fields of features, by their ways in the object: each goes where its feature is off and the object had none before.
+    pub gated: &'static [(&'static str, &'static [&'static str])],
     /// As [`Strategy::warnings_as_sent`].
     pub warnings_as_sent: Option<fn(&Object) -> Vec<String>>,
     pub warnings_on_create: Option<Warn>,
@@ -95,6 +97,7 @@ impl Rules {
         canonicalize: None,
         warnings: None,
         pods: None,
+        gated: &[],
         warnings_as_sent: None,
         warnings_on_create: None,
         warnings_on_update: None,
@@ -106,6 +109,15 @@ impl Rules {
         prepare_for_deletion: None,
         allocator: None,
     };
+
+    fn drop_gated(&self, ctx: &Context<'_>, object: &mut Object, old: Option<&Object>) {
+        for (_, way) in self.gated.iter().filter(|(gate, _)| !ctx.gates.enabled(gate)) {
+            let used = old.and_then(|old| old.get(way)).is_some_and(|value| !value.is_null());
+            if !used {
+                object.remove(way);
+            }
+        }
+    }
 }
 
 impl Strategy for Rules {
@@ -131,6 +143,7 @@ impl Strategy for Rules {
         if let Some(prepare) = self.prepare_for_create {
             prepare(ctx, object);
         }
+        self.drop_gated(ctx, object, None);
         if let Some(way) = self.pods {
             disabled::drop_from(ctx.gates, object, None, way);
         }
@@ -139,6 +152,7 @@ impl Strategy for Rules {
         if let Some(prepare) = self.prepare_for_update {
             prepare(ctx, object, old);
         }
+        self.drop_gated(ctx, object, Some(old));
         if let Some(way) = self.pods {
             disabled::drop_from(ctx.gates, object, Some(old), way);
         }

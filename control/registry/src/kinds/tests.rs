@@ -164,3 +164,73 @@ fn columns_are_those_of_the_real_server() {
     }
     comparison.finish(59);
 }
+
+/// All Rust files below a folder.
+fn sources(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder of sources").map(|entry| entry.expect("an entry").path());
+    let of = |path: std::path::PathBuf| if path.is_dir() { sources(&path) } else { vec![path] };
+    entries.flat_map(of).filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+#[test]
+fn each_set_of_facts_that_is_named_is_there() {
+    let named = regex::Regex::new(r#"\bfacts\(\s*"([^"]+)",\s*"([^"]+)"\s*\)"#).expect("a pattern");
+    let mut found = 0;
+    for file in sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kinds")) {
+        let text = std::fs::read_to_string(&file).expect("a source");
+        for set in named.captures_iter(&text) {
+            super::validation::checks::facts(&set[1], &set[2]);
+            found += 1;
+        }
+    }
+    assert!(found >= 10, "the names of sets are read: {found}");
+    super::validation::sources::all_facts().for_each(super::validation::checks::Facts::touch);
+}
+
+/// What a template's pods use of a feature that is off stays allowed, where the template before used it.
+#[test]
+fn templates_keep_what_they_used() {
+    let gates = sampan_schema::gates::Gates::default();
+    let user = sampan_api::user::UserInfo::new("ann", ["people"]);
+    let ctx = crate::strategy::Context {
+        user: &user,
+        now: std::time::SystemTime::UNIX_EPOCH,
+        subresource: "",
+        namespace: "default",
+        capabilities: crate::strategy::Capabilities::default(),
+        gates: &gates,
+        home: None,
+    };
+    let rows = super::all();
+    let check = |resource: &str, way: &[&str], field: &str, value: &Value, wrong: &str| {
+        let row = rows.iter().find(|row| row.resource == resource && row.version == "v1").expect("a row");
+        let object = |uses: bool| {
+            let mut object = sampan_api::Object::default();
+            object.set(&[way, &["spec", "containers"]].concat(), serde_json::json!([{"name": "a", "image": "b"}]));
+            if uses {
+                object.set(&[way, &["spec", field]].concat(), value.clone());
+            }
+            object
+        };
+        let told = |new: &sampan_api::Object, old: &sampan_api::Object| {
+            let errors = row.strategy.validate_update(&ctx, new, old);
+            errors.iter().any(|error| error.field.ends_with(wrong) && error.field.contains(field))
+        };
+        assert!(told(&object(true), &object(false)), "{resource} {field}: it is new");
+        assert!(!told(&object(true), &object(true)), "{resource} {field}: it was there");
+    };
+    let tolerations = serde_json::json!([{"key": "k", "operator": "Lt", "value": "5", "effect": "NoSchedule"}]);
+    let template = &["spec", "template"][..];
+    for (resource, way) in [
+        ("deployments", template),
+        ("replicasets", template),
+        ("daemonsets", template),
+        ("statefulsets", template),
+        ("replicationcontrollers", template),
+        ("jobs", template),
+        ("cronjobs", &["spec", "jobTemplate", "spec", "template"]),
+        ("podtemplates", &["template"]),
+    ] {
+        check(resource, way, "tolerations", &tolerations, ".operator");
+    }
+}

@@ -10,7 +10,7 @@ use sampan_env::{Env, Tasks};
 use sampan_registry::resource::{Body, Resource};
 use sampan_registry::{
     Caller, Capabilities, Config, CreateValidation, Creation, DeleteOptions, Error, GetOptions, Registry,
-    ResourceTable, UpdateOptions,
+    ResourceTable, RuntimeConfig, UpdateOptions,
 };
 use sampan_schema::gates::Gates;
 use sampan_schema::{json, patch};
@@ -103,20 +103,23 @@ pub struct Replay {
 
 impl Replay {
     pub async fn new() -> Self {
-        Self::with(&Value::Null).await
+        Self::with(&Value::Null, &Value::Null).await
     }
 
-    /// With features set: their names and whether they are on.
-    pub async fn with(features: &Value) -> Self {
+    /// With features set, and versions served beside those that are by default: their names and whether they are on.
+    pub async fn with(features: &Value, serves: &Value) -> Self {
         let env = Env::simulated(1, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
         let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
-        let table = Arc::new(ResourceTable::builtin().expect("the built-in rows make a table"));
+        let set = |names: &Value| {
+            names.as_object().into_iter().flatten().map(|(name, on)| (name.clone(), *on == true)).collect()
+        };
+        let gates = Gates::with(&set(features)).expect("gates that may be set");
+        let serves = RuntimeConfig::new(&set(serves)).expect("versions that there are");
+        let table = Arc::new(serves.table(&gates).expect("the built-in rows make a table"));
         let mut config = Config::new(store, env, table.clone());
         // As the recorded server was started.
         config.capabilities = Capabilities { allow_privileged: false, ..Capabilities::default() };
-        let features = features.as_object().into_iter().flatten();
-        let features = features.map(|(name, on)| (name.clone(), *on == true)).collect();
-        config.gates = Gates::with(&features).expect("gates that may be set");
+        config.gates = gates;
         let mut replay = Self {
             registry: Registry::open(config).await.expect("opens"),
             table,

@@ -5,7 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::checks::{at_most_all, label_selector, not_negative, number_or_percent, selector_as_go};
 use super::super::validation::pod_spec;
 use super::super::validation::workload::{
-    Workload, always_restarting, amount, labels_match, selector_immutable, strategy_as_go,
+    Workload, always_restarting, amount, labels_match, selector_immutable, strategy_as_go, template_before,
 };
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
@@ -88,7 +88,7 @@ fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut F
         selector.invalid_as(errors, selector_as_go(selector.value()), "empty selector is invalid for daemonset");
     }
     let template = spec.get("template");
-    pod_spec::template(ctx, template, errors);
+    pod_spec::template(ctx, template, template_before(old), errors);
     always_restarting(template, "DaemonSet", errors);
     not_negative(spec.get("minReadySeconds"), errors);
     update_strategy(spec.get("updateStrategy"), errors);

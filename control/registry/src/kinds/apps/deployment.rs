@@ -65,7 +65,7 @@ fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut F
     let spec = at.get("spec");
     not_negative(spec.get("replicas"), errors);
     replica_selector(spec.get("selector"), "deployment", errors);
-    selected_template(ctx, spec, "invalid label selector", "ReplicaSet", errors);
+    selected_template(ctx, spec, old, "invalid label selector", "ReplicaSet", errors);
     deployment_strategy(spec.get("strategy"), errors);
     not_negative(spec.get("minReadySeconds"), errors);
     not_negative(spec.get("revisionHistoryLimit"), errors);

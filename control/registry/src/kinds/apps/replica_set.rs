@@ -56,7 +56,7 @@ fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut F
     not_negative(spec.get("replicas"), errors);
     not_negative(spec.get("minReadySeconds"), errors);
     replica_selector(spec.get("selector"), "deployment", errors);
-    selected_template(ctx, spec, "invalid label selector", "ReplicaSet", errors);
+    selected_template(ctx, spec, old, "invalid label selector", "ReplicaSet", errors);
     if let Some(old) = old {
         selector_immutable(spec, At::object(old).get("spec"), errors);
     }

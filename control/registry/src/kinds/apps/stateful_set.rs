@@ -9,7 +9,7 @@ use super::super::validation::checks::{
 use super::super::validation::claims::claim_spec;
 use super::super::validation::pod_spec;
 use super::super::validation::warnings;
-use super::super::validation::workload::{Workload, amount, labels_match};
+use super::super::validation::workload::{Workload, amount, labels_match, template_before};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
@@ -141,7 +141,7 @@ fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut F
         let with_claims = with_claims(object);
         let at = At::object(&with_claims);
         let spec = at.get("spec");
-        pod_spec::template(ctx, spec.get("template"), errors);
+        pod_spec::template(ctx, spec.get("template"), template_before(old), errors);
     }
     let template = spec.get("template");
     let pod = template.get("spec");

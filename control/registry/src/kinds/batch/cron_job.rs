@@ -94,7 +94,8 @@ fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<At<'_>>, errors: &mut FieldEr
     required_one_of(at.get("concurrencyPolicy"), errors, &["Allow", "Forbid", "Replace"]);
     let template = at.get("jobTemplate");
     let job = template.get("spec");
-    job::spec(ctx, job, errors);
+    let before = old.and_then(|old| old.value().pointer("/jobTemplate/spec/template"));
+    job::spec(ctx, job, before, errors);
     if job.get("selector").is_set() {
         let selector = job.get("selector");
         selector.invalid_as(errors, selector_as_go(selector.value()), "`selector` will be auto-generated");

@@ -9,7 +9,7 @@ use super::super::validation::checks::{
 };
 use super::super::validation::pod_spec;
 use super::super::validation::warnings;
-use super::super::validation::workload::{fixed, selector_immutable};
+use super::super::validation::workload::{fixed, selector_immutable, template_before};
 use super::super::validation::{At, FieldErrors};
 use super::indexes::INDEXED;
 use super::{indexes, job_status, job_template};
@@ -37,7 +37,7 @@ const RULES: Rules = Rules {
     validate: Some(|ctx, job| {
         let mut errors = FieldErrors::default();
         generated_selector(job, None, &mut errors);
-        whole_spec(ctx, At::object(job).get("spec"), &mut errors);
+        whole_spec(ctx, At::object(job).get("spec"), None, &mut errors);
         host_names(job, &mut errors);
         errors
     }),
@@ -201,8 +201,9 @@ fn host_names(job: &Object, errors: &mut FieldErrors) {
     }
 }
 
-fn whole_spec(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
-    spec(ctx, at, errors);
+/// `old`: the template before.
+fn whole_spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, errors: &mut FieldErrors) {
+    spec(ctx, at, old, errors);
     let selector = at.get("selector");
     match selector.is_set() {
         true => label_selector(selector, errors),
@@ -218,8 +219,8 @@ fn whole_spec(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-/// A Job's spec, or that of a CronJob's template, which has no selector yet.
-pub(super) fn spec(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
+/// A Job's spec, or that of a CronJob's template, which has no selector yet. `old`: the template of pods before.
+pub(super) fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, errors: &mut FieldErrors) {
     for field in [
         "parallelism",
         "completions",
@@ -260,7 +261,7 @@ pub(super) fn spec(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
         false => one_of(replacement, errors, &["Failed", "TerminatingOrFailed"]),
     }
     let template = at.get("template");
-    pod_spec::template(ctx, template, errors);
+    pod_spec::template(ctx, template, old, errors);
     let pod = template.get("spec");
     let restart = pod.get("restartPolicy");
     match restart.text() {
@@ -451,7 +452,7 @@ fn validate_update(ctx: &Context<'_>, job: &Object, old: &Object) -> FieldErrors
     let (spec, old_spec) = (at.get("spec"), old_at.get("spec"));
     generated_selector(job, Some(old), &mut errors);
     let mut of_spec = FieldErrors::default();
-    whole_spec(ctx, spec, &mut of_spec);
+    whole_spec(ctx, spec, template_before(Some(old)), &mut of_spec);
     errors.extend(of_spec.iter().cloned());
     host_names(job, &mut errors);
     // Kubernetes tells what is wrong with the spec as that of a Job, and as that of a changed one.

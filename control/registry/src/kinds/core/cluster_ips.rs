@@ -1,12 +1,21 @@
 //! The addresses that a Service names itself: checked with the rest of it, and before any is drawn.
 
-use super::super::validation::checks::{ip, one_of, parse_ip};
+use super::super::validation::addresses::Legacy;
+use super::super::validation::checks::{one_of, parse_ip};
 use super::super::validation::{At, FieldErrors};
 use super::service_fields::reduced;
 use sampan_api::object::Object;
+use sampan_schema::gates::Gates;
+use serde_json::Value;
 use std::collections::HashSet;
 
 const HEADLESS: &str = "None";
+
+/// The texts of a list of the spec before.
+pub(super) fn texts<'a>(old: Option<&'a Object>, field: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    let list = old.and_then(|old| old.get(&["spec", field])).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str)
+}
 
 /// Whether the Service wants no address.
 pub(super) fn headless(spec: At<'_>) -> bool {
@@ -47,8 +56,8 @@ pub(super) fn of_one_family(service: &Object, old: Option<&Object>, errors: &mut
     }
 }
 
-/// Everything wrong with the addresses and their families.
-pub(super) fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
+/// Everything wrong with the addresses and their families, over those of `old`.
+pub(super) fn cluster_ips(gates: &Gates, spec: At<'_>, old: Option<&Object>, errors: &mut FieldErrors) {
     let (single, list) = (spec.get("clusterIP"), spec.get("clusterIPs"));
     match (single.is_empty(), list.is_empty()) {
         (false, true) => list.required(errors, ""),
@@ -72,6 +81,7 @@ pub(super) fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
     let policy = spec.get("ipFamilyPolicy");
     one_of(policy, errors, &["PreferDualStack", "RequireDualStack", "SingleStack"]);
     let before = errors.len();
+    let legacy = Legacy::over(gates, texts(old, "clusterIPs"));
     for (index, address) in list.items().enumerate() {
         if index == 0 && address.text() == HEADLESS {
             if list.len() > 1 {
@@ -79,7 +89,7 @@ pub(super) fn cluster_ips(spec: At<'_>, errors: &mut FieldErrors) {
             }
             continue;
         }
-        ip(address, errors);
+        legacy.ip(address, errors);
     }
     let usable = errors.len() == before;
     if list.len() > 2 {

@@ -2,14 +2,14 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::addresses::ip_warning;
+use super::super::validation::addresses::{Legacy, ip_warning};
 use super::super::validation::checks::{
-    endpoint_ip, ip, named, named_if_set, parse_ip, port_number, required_named, required_one_of,
+    endpoint_ip, named, named_if_set, port_number, required_named, required_one_of,
 };
 use super::super::validation::container::PROTOCOLS;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::OwnAddresses;
+use crate::strategy::Context;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -42,7 +42,7 @@ const RULES: Rules = Rules {
     }),
     validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
-        subsets(At::object(object).get("subsets"), ctx.capabilities.own_addresses, &mut errors);
+        subsets(ctx, At::object(object).get("subsets"), &mut errors);
         errors
     }),
     create_on_update: true,
@@ -84,7 +84,8 @@ fn endpoints(object: &Object) -> String {
     }
 }
 
-fn subsets(list: At<'_>, own: OwnAddresses, errors: &mut FieldErrors) {
+fn subsets(ctx: &Context<'_>, list: At<'_>, errors: &mut FieldErrors) {
+    let (own, legacy) = (ctx.capabilities.own_addresses, Legacy::new(ctx.gates));
     for subset in list.items() {
         if subset.get("addresses").is_empty() && subset.get("notReadyAddresses").is_empty() {
             subset.required(errors, "must specify `addresses` or `notReadyAddresses`");
@@ -93,17 +94,13 @@ fn subsets(list: At<'_>, own: OwnAddresses, errors: &mut FieldErrors) {
             let addresses = subset.get(field);
             for address in addresses.items() {
                 let text = address.get("ip");
-                ip(text, errors);
+                legacy.ip(text, errors);
                 named_if_set(address.get("hostname"), errors, names::dns1123_label);
                 if address.get("nodeName").is_set() {
                     named(address.get("nodeName"), errors, names::dns1123_subdomain);
                 }
-                // Two of Kubernetes' checks refuse it, each in its own words.
-                if parse_ip(text.text()).is_none() {
-                    text.invalid_as(errors, text.text(), "must be a valid IP address");
-                } else {
-                    endpoint_ip(text, own, errors);
-                }
+                // One that cannot be read is refused by two of Kubernetes' checks, each in its own words.
+                endpoint_ip(text, own, errors);
             }
         }
         let ports = subset.get("ports");

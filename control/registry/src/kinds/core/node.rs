@@ -2,9 +2,9 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::addresses::cidr_warning;
+use super::super::validation::addresses::{Legacy, cidr_warning};
 use super::super::validation::affinity::taint_effect;
-use super::super::validation::checks::{cidr, named, ordered, parse_cidr};
+use super::super::validation::checks::{named, ordered, parse_cidr};
 use super::super::validation::resources::resource_quantity;
 use super::super::validation::{At, FieldErrors};
 use super::{condition, connect_options};
@@ -33,12 +33,12 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, node| {
+    validate: Some(|ctx, node| {
         let mut errors = FieldErrors::default();
         let at = At::object(node);
         taints(at, &mut errors);
         amounts(at, &mut errors);
-        pod_ranges(at, &mut errors);
+        pod_ranges(ctx, at, &mut errors);
         errors
     }),
     validate_update: Some(|_, node, old| {
@@ -181,11 +181,12 @@ fn amounts(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn pod_ranges(at: At<'_>, errors: &mut FieldErrors) {
+fn pod_ranges(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
     let spec = at.get("spec");
     let list = spec.get("podCIDRs");
+    let legacy = Legacy::new(ctx.gates);
     for range in list.items() {
-        cidr(range, errors);
+        legacy.cidr(range, errors);
     }
     let families: Vec<bool> =
         list.texts().into_iter().filter_map(parse_cidr).map(|(network, _)| network.is_ipv4()).collect();

@@ -26,6 +26,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    gated: &[(CLASS_FEATURE, &["spec", "volumeAttributesClassName"])],
     returns_deleted_object: true,
     warnings: Some(|_, volume| warned(volume)),
     validate: Some(|_, object| {
@@ -80,6 +81,9 @@ fn changes(ctx: &Context<'_>, at: At<'_>, old_at: At<'_>, errors: &mut FieldErro
         );
     }
     let (class, before) = (spec.get("volumeAttributesClassName"), old.get("volumeAttributesClassName"));
+    if class.value() != before.value() && !ctx.gates.enabled(CLASS_FEATURE) {
+        class.forbidden(errors, CLASS_FIXED);
+    }
     if before.is_set() && !class.is_set() {
         class.forbidden(errors, "update from non-nil value to nil is forbidden");
     }
@@ -252,6 +256,11 @@ fn is_root(path: &str) -> bool {
     }
     path.starts_with('/') && depth == 0
 }
+
+/// The feature of classes of volumes' attributes.
+pub(super) const CLASS_FEATURE: &str = "VolumeAttributesClass";
+/// What a change of such a class is told where the feature is off.
+pub(super) const CLASS_FIXED: &str = "update is forbidden when the VolumeAttributesClass feature gate is disabled";
 
 /// The class of a volume's attributes, which only drivers change.
 fn attributes_class(at: At<'_>, errors: &mut FieldErrors) {

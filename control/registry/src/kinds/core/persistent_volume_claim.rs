@@ -6,6 +6,7 @@ use super::super::validation::claims::claim_spec;
 use super::super::validation::resources::{basic_quantity, is_native, quantity};
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
+use super::persistent_volume::{CLASS_FEATURE, CLASS_FIXED};
 use crate::resource::Resource;
 use crate::strategy::Context;
 use sampan_api::names;
@@ -21,6 +22,11 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    gated: &[
+        (CLASS_FEATURE, &["spec", "volumeAttributesClassName"]),
+        (CLASS_FEATURE, &["status", "currentVolumeAttributesClassName"]),
+        (CLASS_FEATURE, &["status", "modifyVolumeStatus"]),
+    ],
     returns_deleted_object: true,
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
@@ -104,7 +110,7 @@ fn bound(claim: &Object) -> bool {
     claim.get_str(&["spec", "volumeName"]).is_some_and(|name| !name.is_empty())
 }
 
-fn validate_update(_: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
+fn validate_update(ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
     let mut errors = FieldErrors::default();
     let (at, old_at) = (At::object(object), At::object(old));
     let (new_spec, old_spec) = (at.get("spec"), old_at.get("spec"));
@@ -153,6 +159,9 @@ fn validate_update(_: &Context<'_>, object: &Object, old: &Object) -> FieldError
     }
     let (class, before) = (new_spec.get("volumeAttributesClassName"), old_spec.get("volumeAttributesClassName"));
     let in_force = old.get(&["status", "currentVolumeAttributesClassName"]).is_some_and(|class| class.is_string());
+    if class.value() != before.value() && !ctx.gates.enabled(CLASS_FEATURE) {
+        class.forbidden(&mut errors, CLASS_FIXED);
+    }
     if class.value() != before.value() && in_force && class.is_empty() {
         let what = if class.is_set() { "empty string" } else { "nil" };
         let text = "is forbidden when status.currentVolumeAttributesClassName is not nil";

@@ -4,6 +4,8 @@ use super::super::columns::{Cell, Tabled, age};
 use super::super::rules::Rules;
 use super::super::validation::At;
 use super::super::validation::addresses::ip_warning;
+use super::super::validation::app_armor;
+use super::super::validation::container::LISTS;
 use super::super::validation::pod_spec;
 use super::super::validation::qos::qos_class;
 use super::super::validation::warnings;
@@ -107,13 +109,13 @@ fn prepare_for_create(ctx: &Context<'_>, pod: &mut Object) {
 fn profiles(pod: &mut Object) {
     let annotated: HashMap<String, Value> = pod
         .annotations()
-        .filter_map(|(key, text)| Some((key.strip_prefix(warnings::APP_ARMOR)?.to_owned(), warnings::profile(text)?)))
+        .filter_map(|(key, text)| Some((key.strip_prefix(app_armor::PREFIX)?.to_owned(), app_armor::profile(text)?)))
         .collect();
     let whole = pod.get(&["spec", "securityContext", "appArmorProfile"]).cloned();
     if annotated.is_empty() || pod.get_str(&["spec", "os", "name"]) == Some("windows") {
         return;
     }
-    for list in ["initContainers", "containers", "ephemeralContainers"] {
+    for list in LISTS {
         let Some(Value::Array(containers)) = pod.get_mut(&["spec", list]) else { continue };
         for container in containers.iter_mut().filter_map(Value::as_object_mut) {
             let name = container.get("name").and_then(Value::as_str).unwrap_or_default();

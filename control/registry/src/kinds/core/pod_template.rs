@@ -5,7 +5,9 @@ use super::super::rules::Rules;
 use super::super::validation::pod_spec;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Context, Generation};
+use sampan_api::object::Object;
+use serde_json::Value;
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "podtemplates", "PodTemplate").strategy(RULES).table(&[])
@@ -14,11 +16,14 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     returns_deleted_object: true,
     pods: Some(&["template"]),
-    validate: Some(|ctx, object| {
-        let mut errors = FieldErrors::default();
-        pod_spec::template(ctx, At::object(object).get("template"), &mut errors);
-        errors
-    }),
+    validate: Some(|ctx, object| template(ctx, object, None)),
+    validate_update: Some(|ctx, object, old| template(ctx, object, old.get(&["template"]))),
     generation: Generation::By(|new, old| new.get(&["template"]) != old.get(&["template"])),
     ..Rules::NONE
 };
+
+fn template(ctx: &Context<'_>, object: &Object, old: Option<&Value>) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    pod_spec::template(ctx, At::object(object).get("template"), old, &mut errors);
+    errors
+}

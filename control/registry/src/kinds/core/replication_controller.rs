@@ -6,7 +6,7 @@ use super::super::scale_kind;
 use super::super::validation::checks::not_negative;
 use super::super::validation::pod_spec;
 use super::super::validation::warnings;
-use super::super::validation::workload::{Workload, always_restarting};
+use super::super::validation::workload::{Workload, always_restarting, template_before};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
@@ -46,7 +46,7 @@ const WORKLOAD: Workload = Workload {
     ready: "readyReplicas",
 };
 
-fn spec(ctx: &Context<'_>, object: &Object, _: Option<&Object>, errors: &mut FieldErrors) {
+fn spec(ctx: &Context<'_>, object: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(object);
     let spec = at.get("spec");
     not_negative(spec.get("minReadySeconds"), errors);
@@ -69,6 +69,6 @@ fn spec(ctx: &Context<'_>, object: &Object, _: Option<&Object>, errors: &mut Fie
     if selector.entries().any(|(key, value)| labels.key(key).value() != value.value()) {
         labels.invalid(errors, "`selector` does not match template `labels`");
     }
-    pod_spec::template(ctx, template, errors);
+    pod_spec::template(ctx, template, template_before(old), errors);
     always_restarting(template, "ReplicationController", errors);
 }

@@ -2,15 +2,16 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::addresses::{cidr_warning, entry_address, entry_host, ip_warning};
+use super::super::validation::addresses::{
+    Legacy, cidr_warning, entries_before, entry_address, entry_host, ip_warning,
+};
 use super::super::validation::checks::{
-    cidr, ip, labels, named, one_of, parse_ip, port_number, port_number_or_name, required_named, required_one_of,
-    routable_ip,
+    labels, named, one_of, port_number, port_number_or_name, required_named, required_one_of, routable_ip,
 };
 use super::super::validation::container::PROTOCOLS;
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
-use super::cluster_ips::{cluster_ips, headless};
+use super::cluster_ips::{cluster_ips, headless, texts};
 use super::{connect_options, service_fields};
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Context;
@@ -37,20 +38,20 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     returns_deleted_object: true,
-    validate: Some(|_, service| {
+    validate: Some(|ctx, service| {
         let mut errors = FieldErrors::default();
-        whole(service, None, &mut errors);
+        whole(ctx, service, None, &mut errors);
         errors
     }),
-    validate_update: Some(|_, service, old| {
+    validate_update: Some(|ctx, service, old| {
         let mut errors = FieldErrors::default();
         changes(service, old, &mut errors);
-        whole(service, Some(old), &mut errors);
+        whole(ctx, service, Some(old), &mut errors);
         errors
     }),
-    validate_status: Some(|_, service, _| {
+    validate_status: Some(|ctx, service, old| {
         let mut errors = FieldErrors::default();
-        status(service, &mut errors);
+        status(ctx, service, old, &mut errors);
         errors
     }),
     allocator: Some(&super::service_allocator::ServiceAllocator),
@@ -90,7 +91,7 @@ fn warned(_: &Context<'_>, service: &Object) -> Vec<String> {
 }
 
 /// Only a balancer has points of entry, and each of its addresses says how packets come by it (ValidateLoadBalancerStatus).
-fn status(service: &Object, errors: &mut FieldErrors) {
+fn status(ctx: &Context<'_>, service: &Object, old: &Object, errors: &mut FieldErrors) {
     let at = At::object(service);
     let status = at.get("status");
     let balancer = status.get("loadBalancer");
@@ -99,9 +100,10 @@ fn status(service: &Object, errors: &mut FieldErrors) {
         points.forbidden(errors, "may only be used when `spec.type` is 'LoadBalancer'");
         return;
     }
+    let legacy = Legacy::over(ctx.gates, entries_before(old));
     for point in points.items() {
         let (address, mode) = (point.get("ip"), point.get("ipMode"));
-        entry_address(point, errors);
+        entry_address(point, &legacy, errors);
         match (mode.is_set(), address.is_empty()) {
             (false, false) => mode.required(errors, "must be specified when `ip` is set"),
             (true, true) => mode.forbidden(errors, "may not be specified when `ip` is not set"),
@@ -186,7 +188,7 @@ fn health_checked(spec: At<'_>) -> bool {
     spec.get("type").text() == "LoadBalancer" && spec.get("externalTrafficPolicy").text() == "Local"
 }
 
-fn whole(service: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
+fn whole(ctx: &Context<'_>, service: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(service);
     let metadata = at.get("metadata");
     let annotations = metadata.get("annotations");
@@ -214,18 +216,20 @@ fn whole(service: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     labels(spec.get("selector"), errors);
     affinity(spec, errors);
     if type_.text() != "ExternalName" {
-        cluster_ips(spec, errors);
+        cluster_ips(ctx.gates, spec, old, errors);
     }
     let external = spec.get("externalIPs");
+    let legacy = Legacy::over(ctx.gates, texts(old, "externalIPs"));
     for address in external.items() {
-        match parse_ip(address.text()) {
-            None => ip(address, errors),
-            Some(_) => routable_ip(address, errors),
+        let found = errors.len();
+        legacy.ip(address, errors);
+        if errors.len() == found {
+            routable_ip(address, errors);
         }
     }
     required_one_of(type_, errors, &TYPES);
     unique_ports(spec, errors);
-    source_ranges(service, old, errors);
+    source_ranges(ctx, service, old, errors);
     load_balancer_fields(spec, errors);
     traffic(spec, errors);
 }
@@ -322,7 +326,7 @@ fn unique_ports(spec: At<'_>, errors: &mut FieldErrors) {
 }
 
 /// Who may reach a balancer: by the field, or by the annotation that was before it, of which only changes are checked.
-fn source_ranges(service: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
+fn source_ranges(ctx: &Context<'_>, service: &Object, old: Option<&Object>, errors: &mut FieldErrors) {
     let at = At::object(service);
     let (spec, metadata) = (at.get("spec"), at.get("metadata"));
     let balanced = spec.get("type").text() == "LoadBalancer";
@@ -331,16 +335,11 @@ fn source_ranges(service: &Object, old: Option<&Object>, errors: &mut FieldError
     if !ranges.is_empty() && !balanced {
         shown.forbidden(errors, ONLY_BALANCED);
     }
+    let legacy = Legacy::over(ctx.gates, texts(old, "loadBalancerSourceRanges").map(str::trim));
     for (index, range) in ranges.texts().into_iter().enumerate() {
-        if super::super::validation::checks::parse_cidr(range.trim()).is_none() {
-            let at = ranges.index(index);
-            let mut found = FieldErrors::default();
-            cidr(at, &mut found);
-            for mut error in found {
-                error.field = error.field.replacen("loadBalancer", "LoadBalancer", 1);
-                errors.push(error);
-            }
-        }
+        let range = Value::from(range.trim());
+        // Kubernetes begins the field's name with a capital.
+        legacy.cidr(At::with_value(&range, shown.index(index)), errors);
     }
     let annotations = metadata.get("annotations");
     let annotated = annotations.key(SOURCE_RANGES);
@@ -355,7 +354,7 @@ fn source_ranges(service: &Object, old: Option<&Object>, errors: &mut FieldError
     for range in text.split(',').map(str::trim).filter(|_| !kept && !text.is_empty()) {
         let value = Value::from(range);
         // The range stands in the annotation among others.
-        cidr(At::with_value(&value, annotated), errors);
+        Legacy::new(ctx.gates).cidr(At::with_value(&value, annotated), errors);
     }
 }
 

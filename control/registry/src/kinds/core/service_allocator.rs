@@ -4,6 +4,7 @@ use super::super::validation::At;
 use crate::allocate::{Allocator, Claim, Pool};
 use sampan_api::field::{FieldErrors, Path};
 use sampan_api::object::Object;
+use sampan_schema::gates::Gates;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -78,10 +79,10 @@ impl Allocator for ServiceAllocator {
         &[CLUSTER_IPS, NODE_PORTS]
     }
 
-    fn check(&self, object: &Object, old: Option<&Object>) -> FieldErrors {
+    fn check(&self, gates: &Gates, object: &Object, old: Option<&Object>) -> FieldErrors {
         let mut errors = FieldErrors::default();
         if type_of(object) != "ExternalName" && !super::service_fields::keeps_dual_stack(object, old) {
-            super::cluster_ips::cluster_ips(At::object(object).get("spec"), &mut errors);
+            super::cluster_ips::cluster_ips(gates, At::object(object).get("spec"), old, &mut errors);
             if errors.is_empty() {
                 super::cluster_ips::of_one_family(object, old, &mut errors);
             }

@@ -2,11 +2,11 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::addresses::ip_warning;
+use super::super::validation::addresses::{Legacy, canonical_ip, ip_warning};
 use super::super::validation::checks::{Facts, endpoint_ip, facts, named, parse_ip};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::{Generation, OwnAddresses};
+use crate::strategy::{Context, Generation, OwnAddresses};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -18,7 +18,7 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     validate: Some(|ctx, slice| {
         let mut errors = FieldErrors::default();
-        check_slice(At::object(slice), ctx.capabilities.own_addresses, &mut errors);
+        check_slice(ctx, At::object(slice), &mut errors);
         errors
     }),
     generation: Generation::By(changed),
@@ -82,8 +82,9 @@ fn changed(new: &Object, old: &Object) -> bool {
 const ADDRESSES_MAX: usize = 100;
 const ENDPOINTS_MAX: usize = 1000;
 
-fn check_slice(at: At<'_>, own: OwnAddresses, errors: &mut FieldErrors) {
+fn check_slice(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
     let type_ = at.get("addressType");
+    let by = Addressing { type_: type_.text(), own: ctx.capabilities.own_addresses, legacy: Legacy::new(ctx.gates) };
     let endpoints = at.get("endpoints");
     if endpoints.len() > ENDPOINTS_MAX {
         endpoints.too_many(errors, ENDPOINTS_MAX);
@@ -97,7 +98,7 @@ fn check_slice(at: At<'_>, own: OwnAddresses, errors: &mut FieldErrors) {
             addresses.too_many(errors, ADDRESSES_MAX);
         }
         for address in addresses.items() {
-            check_address(addresses, address, (type_.text(), own), errors);
+            check_address(addresses, address, &by, errors);
         }
         if endpoint.get("nodeName").is_set() {
             named(endpoint.get("nodeName"), errors, names::dns1123_subdomain);
@@ -125,18 +126,26 @@ fn full_domain_name(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn check_address(list: At<'_>, address: At<'_>, (type_, own): (&str, OwnAddresses), errors: &mut FieldErrors) {
-    let ip = parse_ip(address.text());
-    match (type_, ip) {
-        ("FQDN", _) => full_domain_name(address, errors),
-        ("IPv4" | "IPv6", None) => super::super::validation::checks::ip(address, errors),
-        ("IPv4" | "IPv6", Some(ip)) => {
-            // Kubernetes reports the wrong family at the list.
-            if ip.is_ipv4() != (type_ == "IPv4") {
-                list.invalid_as(errors, address.text(), format!("must be an {type_} address"));
-            }
-            endpoint_ip(address, own, errors);
-        }
-        _ => {}
+/// What an address is checked by: its type, and the cluster's own addresses.
+struct Addressing<'a> {
+    type_: &'a str,
+    own: OwnAddresses,
+    legacy: Legacy<'a>,
+}
+
+fn check_address(list: At<'_>, address: At<'_>, by: &Addressing<'_>, errors: &mut FieldErrors) {
+    let found = errors.len();
+    match by.type_ {
+        "FQDN" => return full_domain_name(address, errors),
+        "IPv4" => by.legacy.ip(address, errors),
+        "IPv6" => address.invalid_each(errors, canonical_ip(address.text())),
+        _ => return,
     }
+    let Some(ip) = parse_ip(address.text()).filter(|_| errors.len() == found) else { return };
+    let ip = ip.to_canonical();
+    // Kubernetes reports the wrong family at the list.
+    if ip.is_ipv4() != (by.type_ == "IPv4") {
+        list.invalid_as(errors, address.text(), format!("must be an {} address", by.type_));
+    }
+    endpoint_ip(address, by.own, errors);
 }

@@ -3,7 +3,7 @@
 use super::super::columns::{Cell, Tabled};
 use super::super::core::service;
 use super::super::rules::Rules;
-use super::super::validation::addresses::{entry_address, entry_host};
+use super::super::validation::addresses::{Legacy, entries_before, entry_address, entry_host};
 use super::super::validation::checks::{named, parse_ip, port_number, required_named};
 use super::super::validation::{At, FieldErrors, warnings};
 use crate::resource::Resource;
@@ -42,13 +42,14 @@ const RULES: Rules = Rules {
         spec(At::object(object).get("spec"), service_names(ctx, Some(old)), &mut errors);
         errors
     }),
-    validate_status: Some(|_, object, _| {
+    validate_status: Some(|ctx, object, old| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);
         let status = at.get("status");
         let balancer = status.get("loadBalancer");
+        let legacy = Legacy::over(ctx.gates, entries_before(old));
         for point in balancer.get("ingress").items() {
-            entry_address(point, &mut errors);
+            entry_address(point, &legacy, &mut errors);
             entry_host(point, &mut errors);
         }
         errors

@@ -2,7 +2,7 @@
 
 use super::super::columns::{Cell, Tabled};
 use super::super::rules::Rules;
-use super::super::validation::checks::parse_ip;
+use super::super::validation::addresses::canonical_ip;
 use crate::resource::Resource;
 use sampan_api::object::Object;
 
@@ -14,7 +14,7 @@ pub(super) fn row() -> Resource {
         .table(CELLS)
 }
 
-const RULES: Rules = Rules { name: address_name, ..Rules::NONE };
+const RULES: Rules = Rules { name: canonical_ip, ..Rules::NONE };
 
 const CELLS: &[(&str, Cell)] = &[("parent", |address, _| parent(address).into())];
 
@@ -30,14 +30,4 @@ fn parent(address: &Object) -> String {
         }
     }
     format!("{text}/{}", field("name"))
-}
-
-/// An address in its canonical form.
-fn address_name(name: &str) -> Vec<String> {
-    match (name.parse::<std::net::IpAddr>(), parse_ip(name)) {
-        (Ok(ip), _) if ip.to_string() == name => Vec::new(),
-        (Ok(ip), _) => vec![format!("must be in canonical form ({:?})", ip.to_string())],
-        (Err(_), Some(_)) => vec!["must not have leading 0s".to_owned()],
-        (Err(_), None) => vec![super::super::validation::checks::BAD_IP.to_owned()],
-    }
 }

@@ -2,11 +2,12 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use super::super::validation::addresses::cidr_warning;
-use super::super::validation::checks::{cidr, label_selector, network, parse_cidr, port_number};
+use super::super::validation::addresses::{Legacy, cidr_warning};
+use super::super::validation::checks::{label_selector, network, parse_cidr, port_number};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Generation;
+use serde_json::Value;
 
 pub(super) fn row() -> Resource {
     Resource::new("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
@@ -16,9 +17,17 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
-    validate: Some(|_, object| {
+    validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
-        spec(At::object(object).get("spec"), &mut errors);
+        spec(At::object(object).get("spec"), &Legacy::new(ctx.gates), &mut errors);
+        errors
+    }),
+    validate_update: Some(|ctx, object, old| {
+        let mut errors = FieldErrors::default();
+        if ctx.subresource.is_empty() {
+            let before = ranges(old.get(&["spec"]).unwrap_or(&Value::Null));
+            spec(At::object(object).get("spec"), &Legacy::over(ctx.gates, before), &mut errors);
+        }
         errors
     }),
     generation: Generation::Spec,
@@ -26,7 +35,7 @@ const RULES: Rules = Rules {
         let mut all = Vec::new();
         let at = At::object(policy);
         let spec = at.get("spec");
-        for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        for (direction, peers) in DIRECTIONS {
             for rule in spec.get(direction).items() {
                 for peer in rule.get(peers).items() {
                     let block = peer.get("ipBlock");
@@ -40,9 +49,23 @@ const RULES: Rules = Rules {
     ..Rules::NONE
 };
 
-fn spec(at: At<'_>, errors: &mut FieldErrors) {
+/// The ranges of all peers, with their exceptions.
+fn ranges(spec: &Value) -> impl Iterator<Item = &str> {
+    fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+        value.get(name).and_then(Value::as_array).into_iter().flatten()
+    }
+    let peers = DIRECTIONS.iter().flat_map(move |(direction, peers)| {
+        list(spec, direction).flat_map(move |rule| list(rule, peers)).filter_map(|peer| peer.get("ipBlock"))
+    });
+    peers.flat_map(|block| block.get("cidr").into_iter().chain(list(block, "except"))).filter_map(Value::as_str)
+}
+
+/// Where a policy has its rules, and where those have their peers.
+const DIRECTIONS: [(&str, &str); 2] = [("ingress", "from"), ("egress", "to")];
+
+fn spec(at: At<'_>, legacy: &Legacy<'_>, errors: &mut FieldErrors) {
     label_selector(at.get("podSelector"), errors);
-    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+    for (direction, peers) in DIRECTIONS {
         let rules = at.get(direction);
         for rule in rules.items() {
             let ports = rule.get("ports");
@@ -51,7 +74,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
             }
             let list = rule.get(peers);
             for peer in list.items() {
-                check_peer(peer, errors);
+                check_peer(peer, legacy, errors);
             }
         }
     }
@@ -89,12 +112,12 @@ fn check_port(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn check_peer(at: At<'_>, errors: &mut FieldErrors) {
+fn check_peer(at: At<'_>, legacy: &Legacy<'_>, errors: &mut FieldErrors) {
     let (pods, namespaces, block) = (at.get("podSelector"), at.get("namespaceSelector"), at.get("ipBlock"));
     label_selector(pods, errors);
     label_selector(namespaces, errors);
     if block.is_set() {
-        check_block(block, errors);
+        check_block(block, legacy, errors);
     }
     match (pods.is_set() || namespaces.is_set(), block.is_set()) {
         (false, false) => at.required(errors, "must specify a peer"),
@@ -103,17 +126,17 @@ fn check_peer(at: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn check_block(at: At<'_>, errors: &mut FieldErrors) {
+fn check_block(at: At<'_>, legacy: &Legacy<'_>, errors: &mut FieldErrors) {
     let range = at.get("cidr");
     if range.is_empty() {
         range.required(errors, "");
         return;
     }
-    cidr(range, errors);
+    legacy.cidr(range, errors);
     let Some((whole, bits)) = parse_cidr(range.text()) else { return };
     let exceptions = at.get("except");
     for exception in exceptions.items() {
-        cidr(exception, errors);
+        legacy.cidr(exception, errors);
         let Some((part, part_bits)) = parse_cidr(exception.text()) else { continue };
         let inside = part.is_ipv4() == whole.is_ipv4() && part_bits > bits && network(part, bits) == whole;
         if !inside {

@@ -2,7 +2,8 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
-use super::super::validation::checks::{IMMUTABLE, cidr, ordered, parse_cidr};
+use super::super::validation::addresses::{BAD_CIDR, strict_cidr};
+use super::super::validation::checks::{IMMUTABLE, ordered, parse_cidr};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use std::net::IpAddr;
@@ -49,19 +50,12 @@ const RULES: Rules = Rules {
 
 /// What is wrong with the way in which a range is written.
 fn strict(text: &str, network: IpAddr, bits: u8) -> Vec<String> {
-    let parts = text.split_once('/');
-    let address = parts.and_then(|(ip, _)| ip.parse::<IpAddr>().ok());
-    let padded = parts.is_some_and(|(_, length)| length.len() > 1 && length.starts_with('0'));
-    match address.filter(|_| !padded) {
-        None => vec!["must not have leading 0s in IP or prefix length".to_owned()],
-        Some(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => {
-            vec!["must not have an IPv4-mapped IPv6 address".to_owned()]
-        }
-        Some(ip) if ip != network => vec!["must not have bits set beyond the prefix length".to_owned()],
-        Some(_) if format!("{network}/{bits}") != text => {
+    match strict_cidr(text, network) {
+        Some(why) => vec![why.to_owned()],
+        None if format!("{network}/{bits}") != text => {
             vec![format!("must be in canonical form (\"{network}/{bits}\")")]
         }
-        Some(_) => Vec::new(),
+        None => Vec::new(),
     }
 }
 
@@ -78,7 +72,7 @@ fn ranges(spec: At<'_>, errors: &mut FieldErrors) {
     }
     for range in list.items() {
         match parse_cidr(range.text()) {
-            None => cidr(range, errors),
+            None => range.invalid_as(errors, range.text(), BAD_CIDR),
             Some((network, bits)) => range.invalid_each(errors, strict(range.text(), network, bits)),
         }
     }

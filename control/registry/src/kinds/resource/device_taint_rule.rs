@@ -2,6 +2,8 @@
 
 use super::super::columns::Tabled;
 use super::super::rules::{Rules, facts_alone};
+use super::super::validation::checks::conditions;
+use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Generation;
 use sampan_api::object::Object;
@@ -17,10 +19,24 @@ pub(super) fn row() -> Resource {
         .table(&[])
 }
 
+/// Conditions of a status.
+const CONDITIONS_MAX: usize = 8;
+
 const RULES: Rules = Rules {
     prepare_for_create: Some(|ctx, rule| added(rule, ctx.now)),
     prepare_for_update: Some(|ctx, rule, _| added(rule, ctx.now)),
     validate_update: Some(facts_alone),
+    validate_status: Some(|_, rule, _| {
+        let mut errors = FieldErrors::default();
+        let at = At::object(rule);
+        let status = at.get("status");
+        let list = status.get("conditions");
+        conditions(list, &mut errors);
+        if list.len() > CONDITIONS_MAX {
+            list.too_many(&mut errors, CONDITIONS_MAX);
+        }
+        errors
+    }),
     generation: Generation::Spec,
     ..Rules::NONE
 };

@@ -3,7 +3,7 @@
 use super::super::columns::{Cell, Tabled};
 use super::super::core::condition_is;
 use super::super::rules::Rules;
-use super::super::validation::checks::{IMMUTABLE, immutable};
+use super::super::validation::checks::{IMMUTABLE, conditions, immutable};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use sampan_api::names;
@@ -72,6 +72,7 @@ fn status(migration: &Object, old: &Object, errors: &mut FieldErrors) {
         let why = format!("resource version is not well formed: {}", version.text());
         version.invalid_as(errors, version.text(), why);
     }
+    conditions(at.get("conditions"), errors);
     if !was.is_empty() && was.text() != version.text() {
         version.invalid_as(errors, version.text(), IMMUTABLE);
     }

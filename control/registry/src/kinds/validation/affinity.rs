@@ -5,12 +5,14 @@ use super::checks::{label_selector, named, one_of, positive};
 use crate::strategy::Context;
 use sampan_api::field::{FieldErrors, go_quote};
 use sampan_api::names;
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::num::IntErrorKind;
 
 const DECIMAL: &str = "must be a valid decimal integer in canonical form";
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+/// The field of the terms that a node or a place must meet.
+pub(super) const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 pub(in crate::kinds) fn affinity(at: At<'_>, errors: &mut FieldErrors) {
@@ -165,10 +167,12 @@ pub(in crate::kinds) enum Comparing {
 }
 
 impl Comparing {
-    /// Allowed by the feature, and where old tolerations compare already.
-    pub(in crate::kinds) fn of(ctx: &Context<'_>, old: Option<At<'_>>) -> Self {
-        let in_use = old.is_some_and(|old| old.items().any(|one| matches!(one.get("operator").text(), "Lt" | "Gt")));
-        match in_use || ctx.gates.enabled("TaintTolerationComparisonOperators") {
+    /// Allowed by the feature, and where tolerations of the spec before compare already.
+    pub(in crate::kinds) fn of(ctx: &Context<'_>, old_spec: Option<&Value>) -> Self {
+        let compares = |one: &Value| one["operator"] == "Lt" || one["operator"] == "Gt";
+        let old = old_spec.and_then(|spec| spec.get("tolerations")?.as_array());
+        match old.is_some_and(|old| old.iter().any(compares)) || ctx.gates.enabled("TaintTolerationComparisonOperators")
+        {
             true => Self::Allowed,
             false => Self::Refused,
         }

@@ -1,22 +1,38 @@
 //! AppArmor's annotations of pods, which were there before the field.
 
 use super::At;
-use super::warnings::APP_ARMOR;
+use super::container::LISTS;
+use super::security::PROFILE_MAX;
 use sampan_api::field::{FieldErrors, go_quote};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashSet;
+
+/// Prefix of the annotations, before a container's name.
+pub(in crate::kinds) const PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 const DEFAULT: &str = "runtime/default";
 const UNCONFINED: &str = "unconfined";
 const LOCAL: &str = "localhost/";
-const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
+
+/// The profile that an annotation names, where it names one that a field may have.
+pub(in crate::kinds) fn profile(text: &str) -> Option<Value> {
+    match text {
+        DEFAULT => Some(json!({"type": "RuntimeDefault"})),
+        UNCONFINED => Some(json!({"type": "Unconfined"})),
+        text => {
+            let name = text.strip_prefix(LOCAL)?;
+            let sound = !name.is_empty() && name.trim() == name && name.len() <= PROFILE_MAX;
+            sound.then(|| json!({"type": "Localhost", "localhostProfile": name}))
+        }
+    }
+}
 
 /// Each annotation names a container and a profile.
 pub(super) fn annotations(at: At<'_>, spec: At<'_>, errors: &mut FieldErrors) {
     // Collected where there is such an annotation.
     let mut known: Option<HashSet<&str>> = None;
     for (key, annotation) in at.entries() {
-        let Some(name) = key.strip_prefix(APP_ARMOR) else { continue };
+        let Some(name) = key.strip_prefix(PREFIX) else { continue };
         if !known.get_or_insert_with(|| names(spec.value())).contains(name) {
             annotation.invalid_as(errors, name, "container not found");
         }
@@ -42,7 +58,7 @@ pub(super) fn agree(annotations: At<'_>, spec: At<'_>, errors: &mut FieldErrors)
     let whole = security.get("appArmorProfile");
     for list in LISTS {
         for container in spec.get(list).items() {
-            let key = format!("{APP_ARMOR}{}", container.get("name").text());
+            let key = format!("{PREFIX}{}", container.get("name").text());
             let security = container.get("securityContext");
             let told = security.get("appArmorProfile");
             let field = if told.is_set() { told } else { whole };
@@ -73,13 +89,12 @@ pub(super) fn agree(annotations: At<'_>, spec: At<'_>, errors: &mut FieldErrors)
 mod tests {
     use super::*;
     use sampan_api::object::Object;
-    use serde_json::json;
 
     #[test]
     fn annotations_name_containers_of_any_list() {
         let check = |name: &str, expected: usize| {
             let pod = json!({
-                "metadata": {"annotations": {(format!("{APP_ARMOR}{name}")): DEFAULT}},
+                "metadata": {"annotations": {(format!("{PREFIX}{name}")): DEFAULT}},
                 "spec": {
                     "initContainers": [{"name": "a"}],
                     "containers": [{"name": "b"}],

@@ -1,6 +1,6 @@
 //! Changes to a pod that its views allow, and the text of a difference.
 
-use super::At;
+use super::{At, app_armor};
 use sampan_api::field::{FieldErrors, Path};
 use sampan_api::object::Object;
 use serde_json::{Map, Value};
@@ -9,8 +9,6 @@ use std::fmt::Write as _;
 
 /// Marks a pod that shows what a node runs by itself.
 pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
-/// Prefix of the annotations by which AppArmor profiles were set before there was a field.
-const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// The path of an error of the whole request, as Kubernetes writes one without a name.
 pub(super) fn of_no_field() -> Path {
@@ -23,7 +21,7 @@ pub(super) fn fixed_annotations(pod: &Object, old: &Object, errors: &mut FieldEr
     let (metadata, old_metadata) = (at.get("metadata"), old_at.get("metadata"));
     let (annotations, before) = (metadata.get("annotations"), old_metadata.get("annotations"));
     let mut forbid = |key: &str, app_armor: &str, mirror: &str| {
-        if key.starts_with(APP_ARMOR) {
+        if key.starts_with(app_armor::PREFIX) {
             annotations.key(key).forbidden(errors, app_armor);
         } else if key == MIRROR {
             annotations.key(key).forbidden(errors, mirror);

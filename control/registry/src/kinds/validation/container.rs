@@ -25,6 +25,9 @@ pub(in crate::kinds) struct Pod<'a> {
     pub env_files: bool,
 }
 
+/// The lists of containers that a pod's spec has, in the order in which Kubernetes goes through them.
+pub(in crate::kinds) const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
+
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
 const RESTART_RULES_MAX: usize = 20;
@@ -268,7 +271,7 @@ pub(super) fn file_volumes(spec: At<'_>, errors: &mut FieldErrors) {
     let volumes = spec.get("volumes");
     let sources: HashMap<&str, bool> =
         list_of(volumes.value()).map(|volume| (name_of(volume), volume.get("emptyDir").is_some())).collect();
-    for field in ["initContainers", "containers", "ephemeralContainers"] {
+    for field in LISTS {
         let containers = spec.get(field);
         for container in containers.items() {
             let variables = container.get("env");

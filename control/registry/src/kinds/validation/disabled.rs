@@ -1,12 +1,11 @@
 //! Parts of pods that go with a feature that is off, unless the pod has them already (pkg/api/pod/util.go). Fields that only
 //! have to go are facts of the schema; these leave something else behind.
 
+use super::container::LISTS;
 use sampan_api::object::Object;
 use sampan_schema::gates::Gates;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
-
-const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
 type Spec = Map<String, Value>;
 

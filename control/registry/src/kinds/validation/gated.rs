@@ -1,10 +1,9 @@
 //! What may change of a pod that waits for its scheduling gates: it may become choosier about its node.
 
 use super::At;
+use super::affinity::REQUIRED;
 use sampan_api::field::{BadValue, FieldErrors};
 use serde_json::{Map, Value, json};
-
-const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 
 /// Checks what is allowed to change, and puts it back in `munged`, so that what is left different may not.
 pub(super) fn allow_changes(spec: At<'_>, old: At<'_>, munged: &mut Map<String, Value>, errors: &mut FieldErrors) {

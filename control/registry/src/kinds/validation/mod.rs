@@ -3,7 +3,7 @@
 
 pub(super) mod addresses;
 pub(super) mod affinity;
-mod app_armor;
+pub(super) mod app_armor;
 pub(super) mod change;
 pub(super) mod checks;
 pub(super) mod claims;

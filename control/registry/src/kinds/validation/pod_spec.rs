@@ -1,10 +1,11 @@
 //! A pod's spec, a pod template, and what may change of a pod.
 
 use super::At;
+use super::addresses::Legacy;
 use super::affinity::{Comparing, affinity, spread, tolerations};
 use super::change::MIRROR;
-use super::checks::{annotations, ip, labels, named, named_if_set, one_of, required_one_of, required_text};
-use super::container::{Pod, containers, ephemeral_containers, file_volumes, init_containers, only_for_pods};
+use super::checks::{annotations, labels, named, named_if_set, one_of, required_one_of, required_text};
+use super::container::{LISTS, Pod, containers, ephemeral_containers, file_volumes, init_containers, only_for_pods};
 use super::resources::{ClaimNames, container_resource_name, pod_requirements, resource_quantity};
 use super::security;
 use super::volumes::volumes;
@@ -25,8 +26,37 @@ const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Fields of a pod that an update may change, as the refusal lists them.
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/// `at`: the spec. `pod_name`: empty in a template. `comparing`: whether its tolerations may.
-fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, comparing: Comparing, errors: &mut FieldErrors) {
+/// What the rules of a spec leave to features, each of which stays in use where the spec before used it (PodValidationOptions).
+struct Options {
+    comparing: Comparing,
+    /// Variables may come from files.
+    env_files: bool,
+    /// Pods with users of their own may be in the host's network.
+    host_network: bool,
+}
+
+impl Options {
+    fn of(ctx: &Context<'_>, old: Option<&Value>) -> Self {
+        let used = |in_use: fn(&Value) -> bool| old.is_some_and(in_use);
+        Self {
+            comparing: Comparing::of(ctx, old),
+            env_files: ctx.gates.enabled("EnvFiles") || used(has_env_files),
+            host_network: ctx.gates.enabled("UserNamespacesHostNetworkSupport")
+                || used(|old| old["hostUsers"] == false && old["hostNetwork"] == true),
+        }
+    }
+}
+
+/// Whether a variable of a container comes from a file.
+fn has_env_files(spec: &Value) -> bool {
+    let containers = LISTS.iter().filter_map(|list| spec.get(list)?.as_array()).flatten();
+    let mut variables = containers.filter_map(|container| container.get("env")?.as_array()).flatten();
+    variables.any(|variable| variable["valueFrom"]["fileKeyRef"].is_object())
+}
+
+/// `at`: the spec; `old`: the one before. `pod_name`: empty in a template.
+fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, pod_name: &str, errors: &mut FieldErrors) {
+    let options = Options::of(ctx, old);
     let grace = at.get("terminationGracePeriodSeconds");
     if !grace.is_set() {
         grace.required(errors, "");
@@ -48,7 +78,7 @@ fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, comparing: Comparing, err
         host_users,
         os: os_name,
         capabilities: ctx.capabilities,
-        env_files: ctx.gates.enabled("EnvFiles"),
+        env_files: options.env_files,
     };
     containers(at.get("containers"), &pod, errors);
     init_containers(at.get("initContainers"), at.get("containers"), &pod, errors);
@@ -62,7 +92,8 @@ fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, comparing: Comparing, err
     labels(at.get("nodeSelector"), errors);
     security::pod(at, errors);
     affinity(at.get("affinity"), errors);
-    dns_config(at, errors);
+    let legacy = Legacy::new(ctx.gates);
+    dns_config(at, &legacy, errors);
     let gates = at.get("readinessGates");
     for gate in gates.items() {
         named(gate.get("conditionType"), errors, names::qualified_name);
@@ -70,10 +101,11 @@ fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, comparing: Comparing, err
     scheduling_gates(at.get("schedulingGates"), errors);
     spread(at.get("topologySpreadConstraints"), errors);
     if !host_users {
-        let network = !ctx.gates.enabled("UserNamespacesHostNetworkSupport");
-        for (field, shown, asked) in
-            [("hostNetwork", "hostNetwork", network), ("hostPID", "HostPID", true), ("hostIPC", "HostIPC", true)]
-        {
+        for (field, shown, asked) in [
+            ("hostNetwork", "hostNetwork", !options.host_network),
+            ("hostPID", "HostPID", true),
+            ("hostIPC", "HostIPC", true),
+        ] {
             if asked && at.get(field).flag() {
                 at.get(shown).forbidden(errors, "when `hostUsers` is false");
             }
@@ -88,10 +120,10 @@ fn spec(ctx: &Context<'_>, at: At<'_>, pod_name: &str, comparing: Comparing, err
     }
     named_if_set(at.get("hostname"), errors, names::dns1123_label);
     named_if_set(at.get("subdomain"), errors, names::dns1123_label);
-    tolerations(at.get("tolerations"), comparing, errors);
+    tolerations(at.get("tolerations"), options.comparing, errors);
     let aliases = at.get("hostAliases");
     for alias in aliases.items() {
-        ip(alias.get("ip"), errors);
+        legacy.ip(alias.get("ip"), errors);
         let hostnames = alias.get("hostnames");
         for hostname in hostnames.items() {
             named(hostname, errors, names::dns1123_subdomain);
@@ -162,7 +194,7 @@ fn host_network_ports(spec: At<'_>, errors: &mut FieldErrors) {
     }
 }
 
-fn dns_config(spec: At<'_>, errors: &mut FieldErrors) {
+fn dns_config(spec: At<'_>, legacy: &Legacy<'_>, errors: &mut FieldErrors) {
     let at = spec.get("dnsConfig");
     let servers = at.get("nameservers");
     if spec.get("dnsPolicy").text() == "None" {
@@ -179,7 +211,7 @@ fn dns_config(spec: At<'_>, errors: &mut FieldErrors) {
         servers.invalid(errors, format!("must not have more than {NAME_SERVERS_MAX} nameservers"));
     }
     for server in servers.items() {
-        ip(server, errors);
+        legacy.ip(server, errors);
     }
     let searches = at.get("searches");
     if searches.len() > SEARCHES_MAX {
@@ -234,12 +266,12 @@ fn hostname_override(spec: At<'_>, errors: &mut FieldErrors) {
     named(at, errors, names::dns1123_subdomain);
 }
 
-/// `at`: the template. Its metadata's errors stand at the template itself, as in Kubernetes.
-pub(in crate::kinds) fn template(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
+/// `at`: the template; `old`: the one before. Its metadata's errors stand at the template itself, as in Kubernetes.
+pub(in crate::kinds) fn template(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, errors: &mut FieldErrors) {
     let metadata = at.get("metadata");
     relocated(metadata, at, errors);
     let spec_at = at.get("spec");
-    spec(ctx, spec_at, "", Comparing::of(ctx, None), errors);
+    spec(ctx, spec_at, old.and_then(|old| old.get("spec")), "", errors);
     super::app_armor::agree(metadata.get("annotations"), spec_at, errors);
     let ephemeral = spec_at.get("ephemeralContainers");
     if !ephemeral.is_empty() {
@@ -276,10 +308,7 @@ fn metadata_and_spec(ctx: &Context<'_>, pod: &Object, old: Option<&Object>, erro
     let at = At::object(pod);
     let spec_at = at.get("spec");
     pod_annotations(at.get("metadata").get("annotations"), spec_at, errors);
-    let old_at = old.map(At::object);
-    let old_spec = old_at.as_ref().map(|old| old.get("spec"));
-    let comparing = Comparing::of(ctx, old_spec.as_ref().map(|old| old.get("tolerations")));
-    spec(ctx, spec_at, pod.name(), comparing, errors);
+    spec(ctx, spec_at, old.and_then(|old| old.get(&["spec"])), pod.name(), errors);
     if spec_at.get("serviceAccountName").is_empty() {
         let volumes = spec_at.get("volumes");
         for volume in volumes.items() {
@@ -324,7 +353,7 @@ pub(in crate::kinds) fn update(ctx: &Context<'_>, pod: &Object, old: &Object) ->
     }
     match ctx.subresource {
         "" => spec_update(ctx, pod, old, &mut errors),
-        "status" => super::pod_status::pod_status(pod, old, &mut errors),
+        "status" => super::pod_status::pod_status(ctx.gates, pod, old, &mut errors),
         "ephemeralcontainers" if old.annotation(MIRROR).is_some() => {
             errors.push(FieldError::forbidden(&super::change::of_no_field(), STATIC_EPHEMERAL));
         }
@@ -372,7 +401,7 @@ fn spec_update(ctx: &Context<'_>, pod: &Object, old: &Object, errors: &mut Field
         (None, Some(_)) => deadline.invalid(errors, "must not update from a positive integer to nil value"),
         _ => {}
     }
-    only_added_tolerations(ctx, spec.get("tolerations"), old_spec.get("tolerations"), errors);
+    only_added_tolerations(ctx, spec.get("tolerations"), old_spec, errors);
     only_deleted_gates(spec.get("schedulingGates"), old_spec.get("schedulingGates"), errors);
     if spec.value() == old_spec.value() {
         return;
@@ -422,7 +451,8 @@ fn allow_changes(munged: &mut Map<String, Value>, before: &Map<String, Value>) {
     }
 }
 
-fn only_added_tolerations(ctx: &Context<'_>, new: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
+fn only_added_tolerations(ctx: &Context<'_>, new: At<'_>, old_spec: At<'_>, errors: &mut FieldErrors) {
+    let old = old_spec.get("tolerations");
     let stripped = |toleration: &Value| {
         let mut toleration = toleration.clone();
         if let Some(map) = toleration.as_object_mut() {
@@ -435,7 +465,7 @@ fn only_added_tolerations(ctx: &Context<'_>, new: At<'_>, old: At<'_>, errors: &
         new.forbidden(errors, "existing toleration can not be modified except its tolerationSeconds");
         return;
     }
-    tolerations(new, Comparing::of(ctx, Some(old)), errors);
+    tolerations(new, Comparing::of(ctx, Some(old_spec.value())), errors);
 }
 
 fn only_deleted_gates(new: At<'_>, old: At<'_>, errors: &mut FieldErrors) {

@@ -1,11 +1,13 @@
 //! What a write to a pod's status may say (ValidatePodStatusUpdate).
 
 use super::At;
+use super::addresses::Legacy;
 use super::change::places;
 use super::checks::{immutable, named_if_set, parse_ip, user_or_group_id};
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use sampan_api::object::Object;
+use sampan_schema::gates::Gates;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +16,7 @@ const HEALTH: [&str; 3] = ["Healthy", "Unhealthy", "Unknown"];
 /// The lists of containers' statuses, in the order in which they are checked.
 const LISTS: [&str; 3] = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
 
-pub(super) fn pod_status(pod: &Object, old: &Object, errors: &mut FieldErrors) {
+pub(super) fn pod_status(gates: &Gates, pod: &Object, old: &Object, errors: &mut FieldErrors) {
     let (at, old_at) = (At::object(pod), At::object(old));
     let (status, old_status) = (at.get("status"), old_at.get("status"));
     let conditions = status.get("conditions");
@@ -51,7 +53,7 @@ pub(super) fn pod_status(pod: &Object, old: &Object, errors: &mut FieldErrors) {
     }
     resource_claims(status.get("resourceClaimStatuses"), spec.get("resourceClaims"), errors);
     extended_claim(status.get("extendedResourceClaimStatus"), spec, errors);
-    addresses(status, errors);
+    addresses(gates, status, old_status, errors);
     let windows = spec.get("os").get("name").text() == "windows";
     for statuses in LISTS {
         users(status.get(statuses), windows, errors);
@@ -254,9 +256,11 @@ fn transitions(new: At<'_>, old: At<'_>, spec: At<'_>, containers: &str, errors:
     }
 }
 
-fn addresses(status: At<'_>, errors: &mut FieldErrors) {
+fn addresses(gates: &Gates, status: At<'_>, old: At<'_>, errors: &mut FieldErrors) {
     let hosts = status.get("hostIPs");
-    for (list, own) in [(status.get("podIPs"), None), (hosts, Some("hostIP"))] {
+    for (name, list, own) in [("podIPs", status.get("podIPs"), None), ("hostIPs", hosts, Some("hostIP"))] {
+        let before = old.value().get(name).and_then(Value::as_array).into_iter().flatten();
+        let legacy = Legacy::over(gates, before.filter_map(|address| address.get("ip")?.as_str()));
         if let (Some(own), false) = (own, list.is_empty()) {
             let first = list.index(0);
             if first.get("ip").text() != status.get(own).text() {
@@ -266,10 +270,8 @@ fn addresses(status: At<'_>, errors: &mut FieldErrors) {
         let mut families = Vec::new();
         for address in list.items() {
             let text = address.get("ip").text();
-            match parse_ip(text) {
-                Some(ip) => families.push(ip.to_canonical().is_ipv4()),
-                None => address.invalid_as(errors, text, super::checks::BAD_IP),
-            }
+            legacy.ip_of(address, text, errors);
+            families.extend(parse_ip(text).map(|ip| ip.to_canonical().is_ipv4()));
         }
         if list.len() > 2 || (list.len() == 2 && families.first() == families.get(1)) {
             list.invalid(errors, "may specify no more than one IP for each IP family");
@@ -293,7 +295,7 @@ mod tests {
         };
         let check = |status: Value, expected: &[&str]| {
             let mut errors = FieldErrors::default();
-            pod_status(&pod(status.clone()), &pod(json!({})), &mut errors);
+            pod_status(&Gates::default(), &pod(status.clone()), &pod(json!({})), &mut errors);
             let found: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
             assert_eq!(found, expected, "{status}");
         };

@@ -1,6 +1,7 @@
 //! Ports of a pod's containers that stand in each other's way, told as warnings.
 
 use super::At;
+use super::container::LISTS;
 use sampan_api::limits::WARNINGS_MAX;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -25,11 +26,10 @@ pub(super) fn containers(spec: At<'_>, warnings: &mut Vec<String>) {
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut paths: Vec<(usize, usize, usize)> = Vec::new();
     let mut told_of_names = Vec::new();
-    let lists = ["initContainers", "containers", "ephemeralContainers"];
     let path = |(list, container, port): (usize, usize, usize)| {
-        format!("{}.{}[{container}].ports[{port}]", spec.path(), lists[list])
+        format!("{}.{}[{container}].ports[{port}]", spec.path(), LISTS[list])
     };
-    for (list, field) in lists.iter().enumerate() {
+    for (list, field) in LISTS.iter().enumerate() {
         for (at, container) in items(spec.value().get(field)).enumerate() {
             for (index, port) in items(container.get("ports")).enumerate() {
                 // As many warnings are told, and each makes one.

@@ -7,8 +7,9 @@ use sampan_api::field::FieldErrors;
 use std::collections::HashSet;
 
 const SYSCTL_MAX: usize = 253;
+/// Bytes of the name of an AppArmor profile of the node.
+pub(super) const PROFILE_MAX: usize = 4095;
 const PROFILE_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
-const APP_ARMOR_PATH_MAX: usize = 4095;
 /// Message where the administrator does not allow privileged containers.
 const PRIVILEGED_REFUSED: &str = "disallowed by cluster policy";
 
@@ -133,8 +134,8 @@ fn app_armor(at: At<'_>, errors: &mut FieldErrors) {
             } else if trimmed.is_empty() {
                 profile.required(errors, MISSING);
             }
-            if profile.len() > APP_ARMOR_PATH_MAX {
-                profile.too_long(errors, APP_ARMOR_PATH_MAX);
+            if profile.len() > PROFILE_MAX {
+                profile.too_long(errors, PROFILE_MAX);
             }
         }
         "RuntimeDefault" | "Unconfined" => {

@@ -70,6 +70,12 @@ static OF_VOLUMES: [(&str, Facts); 18] = [
     ("quobyte", Facts::new(|| source_of("QuobyteVolumeSource"))),
 ];
 
+/// The facts of all sources.
+#[cfg(test)]
+pub(in crate::kinds) fn all_facts() -> impl Iterator<Item = &'static Facts> {
+    OF_PODS.iter().chain(&OF_VOLUMES).map(|(_, facts)| facts)
+}
+
 static PORTAL: Facts = Facts::new(|| facts("core/v1.ISCSIPersistentVolumeSource", "portal"));
 
 /// Checks the source that stands in that field of a volume; of one that is none of those here nothing is asked.

@@ -3,6 +3,8 @@
 
 use super::At;
 use super::addresses::{ip_warning, ip_warning_at};
+use super::app_armor;
+use super::container::LISTS;
 use super::overlaps;
 use super::ports;
 use super::resources::quantity;
@@ -10,7 +12,7 @@ use sampan_api::limits::WARNINGS_MAX;
 use sampan_api::names;
 use sampan_api::object::Object;
 use sampan_schema::gates::Gates;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::HashSet;
 
 /// Labels of nodes that others replace.
@@ -40,25 +42,7 @@ const ANNOTATIONS: [(&str, &str); 3] = [
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
 const SECCOMP_FIELD: &str = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
-/// Prefix of the annotations by which AppArmor profiles were set before there was a field.
-pub(in crate::kinds) const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 const APP_ARMOR_FIELD: &str = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
-
-/// Bytes of the name of a profile of the node.
-const PROFILE_BYTES_MAX: usize = 4095;
-
-/// The AppArmor profile that an annotation names, where it names one that a field may have.
-pub(in crate::kinds) fn profile(text: &str) -> Option<Value> {
-    match text {
-        "runtime/default" => Some(json!({"type": "RuntimeDefault"})),
-        "unconfined" => Some(json!({"type": "Unconfined"})),
-        text => {
-            let name = text.strip_prefix("localhost/")?;
-            let sound = !name.is_empty() && name.trim() == name && name.len() <= PROFILE_BYTES_MAX;
-            sound.then(|| json!({"type": "Localhost", "localhostProfile": name}))
-        }
-    }
-}
 
 /// Annotations of containers without a field of their own, unless they say what the whole pod's field says.
 fn app_armor(pod: At<'_>, warnings: &mut Vec<String>) {
@@ -66,12 +50,12 @@ fn app_armor(pod: At<'_>, warnings: &mut Vec<String>) {
     let annotations = metadata.get("annotations");
     let security = spec.get("securityContext");
     let whole = security.get("appArmorProfile").value();
-    for list in ["initContainers", "containers", "ephemeralContainers"] {
+    for list in LISTS {
         for container in spec.get(list).items() {
-            let key = format!("{APP_ARMOR}{}", container.get("name").text());
+            let key = format!("{}{}", app_armor::PREFIX, container.get("name").text());
             let annotation = annotations.key(&key);
             let own = container.get("securityContext").get("appArmorProfile").is_set();
-            let same = || !whole.is_null() && profile(annotation.text()).as_ref() == Some(whole);
+            let same = || !whole.is_null() && app_armor::profile(annotation.text()).as_ref() == Some(whole);
             if annotation.is_set() && !own && !same() {
                 warnings.push(format!("{}: {APP_ARMOR_FIELD}", annotation.path()));
             }
@@ -149,7 +133,7 @@ fn both(gates: &Gates, pod: At<'_>, warnings: &mut Vec<String>) {
     for name in ["memory", "ephemeral-storage"] {
         fractional(spec.get("overhead").key(name), warnings);
     }
-    for list in ["initContainers", "containers", "ephemeralContainers"] {
+    for list in LISTS {
         for container in spec.get(list).items() {
             of_container(container, annotations, warnings);
         }

@@ -55,10 +55,17 @@ pub(in crate::kinds) fn replica_selector(at: At<'_>, what: &str, errors: &mut Fi
     }
 }
 
-/// The template of a kind whose pods always restart. `text`: of a selector that is no query; `kind`: in the messages.
+/// The template in the spec of an object that makes pods, as it was before.
+pub(in crate::kinds) fn template_before(old: Option<&Object>) -> Option<&Value> {
+    old?.get(&["spec", "template"])
+}
+
+/// The template of a kind whose pods always restart, over that of `old`. `text`: of a selector that is no query; `kind`: in
+/// the messages.
 pub(in crate::kinds) fn selected_template(
     ctx: &Context<'_>,
     spec: At<'_>,
+    old: Option<&Object>,
     text: &str,
     kind: &str,
     errors: &mut FieldErrors,
@@ -70,7 +77,7 @@ pub(in crate::kinds) fn selected_template(
     }
     labels_match(spec, errors);
     let template = spec.get("template");
-    pod_spec::template(ctx, template, errors);
+    pod_spec::template(ctx, template, template_before(old), errors);
     always_restarting(template, kind, errors);
 }
 
