@@ -192,7 +192,7 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Error::invalid(storage, object.name(), errors));
         }
-        for warning in found.warnings.into_iter().chain(row.strategy.warnings_on_create(&ctx, &object)) {
+        for warning in found.warnings.into_iter().chain(row.strategy.warnings(&ctx, &object, None)) {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);

@@ -157,11 +157,9 @@ pub trait Strategy: Send + Sync + 'static {
     /// Brings a valid object into the one form that is stored.
     fn canonicalize(&self, _object: &mut Object) {}
 
-    /// Texts for `Warning` headers.
-    fn warnings_on_create(&self, _ctx: &Context<'_>, _object: &Object) -> Vec<String> {
-        Vec::new()
-    }
-    fn warnings_on_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> Vec<String> {
+    /// Texts for `Warning` headers about a new object, or about a write over `old` to the object or to the view in
+    /// `ctx.subresource`.
+    fn warnings(&self, _ctx: &Context<'_>, _object: &Object, _old: Option<&Object>) -> Vec<String> {
         Vec::new()
     }
 

@@ -197,7 +197,7 @@ impl Registry {
         // Of what did not change nobody is warned again.
         let counted = object.generation() != old.generation() || matches!(strategy.generation(), Generation::Uncounted);
         let warnings = found.warnings.into_iter().filter(|_| counted && strategy.tells_of_changes());
-        for warning in warnings.chain(row.strategy.warnings_on_update(&ctx, &object, old)) {
+        for warning in warnings.chain(row.strategy.warnings(&ctx, &object, Some(old))) {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);

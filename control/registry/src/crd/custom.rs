@@ -78,12 +78,8 @@ impl Strategy for Custom {
         rules.validate(&whole(object), old.map(whole).as_ref()).errors
     }
 
-    fn warnings_on_create(&self, _ctx: &Context<'_>, object: &Object) -> Vec<String> {
-        finalizer_warnings(object, None)
-    }
-
-    fn warnings_on_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> Vec<String> {
-        if ctx.subresource == "status" { Vec::new() } else { finalizer_warnings(object, Some(old)) }
+    fn warnings(&self, ctx: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
+        if ctx.subresource == "status" { Vec::new() } else { finalizer_warnings(object, old) }
     }
 }
 

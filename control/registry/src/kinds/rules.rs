@@ -16,8 +16,7 @@ type Prepare = fn(&Context<'_>, &mut Object);
 type PrepareUpdate = fn(&Context<'_>, &mut Object, &Object);
 type Check = fn(&Context<'_>, &Object) -> FieldErrors;
 type CheckUpdate = fn(&Context<'_>, &Object, &Object) -> FieldErrors;
-type Warn = fn(&Context<'_>, &Object) -> Vec<String>;
-type WarnUpdate = fn(&Context<'_>, &Object, &Object) -> Vec<String>;
+type Warn = fn(&Context<'_>, &Object, Option<&Object>) -> Vec<String>;
 type Grace = fn(&Context<'_>, &Object, &DeleteOptions) -> Option<i64>;
 
 /// The rules of one kind on the way to the store. Each field is the method of [`Strategy`] of that name.
@@ -49,8 +48,10 @@ pub(super) struct Rules {
     /// What is asked of a write to the status, in place of `validate_update`.
     pub validate_status: Option<CheckUpdate>,
     pub canonicalize: Option<fn(&mut Object)>,
-    /// What is told of creations and of changes alike.
+    /// What is told of creations, and of changes of the object itself over the one before.
     pub warnings: Option<Warn>,
+    /// What is told of writes to the status.
+    pub status_warnings: Option<fn(&Object) -> Vec<String>>,
     /// The way to the pod's template in the object, or to the pod itself: what its fields are warned of is told of a
     /// creation, and of a change of the template.
     pub pods: Option<&'static [&'static str]>,
@@ -58,8 +59,6 @@ pub(super) struct Rules {
     pub gated: &'static [(&'static str, &'static [&'static str])],
     /// As [`Strategy::warnings_as_sent`].
     pub warnings_as_sent: Option<fn(&Object) -> Vec<String>>,
-    pub warnings_on_create: Option<Warn>,
-    pub warnings_on_update: Option<WarnUpdate>,
     pub graceful_deletion: Option<Grace>,
     pub orphan_by_default: bool,
     /// As [`Strategy::warning_on_delete`].
@@ -96,11 +95,10 @@ impl Rules {
         validate_status: None,
         canonicalize: None,
         warnings: None,
+        status_warnings: None,
         pods: None,
         gated: &[],
         warnings_as_sent: None,
-        warnings_on_create: None,
-        warnings_on_update: None,
         graceful_deletion: None,
         orphan_by_default: false,
         warning_on_delete: None,
@@ -208,20 +206,16 @@ impl Strategy for Rules {
         // Pods themselves are changed by programs, which are not warned.
         self.pods.is_none_or(|way| !way.is_empty())
     }
-    fn warnings_on_create(&self, ctx: &Context<'_>, object: &Object) -> Vec<String> {
-        let mut all = self.warnings_on_create.map_or_else(Vec::new, |warn| warn(ctx, object));
-        all.extend(self.warnings.into_iter().flat_map(|warn| warn(ctx, object)));
-        all.extend(self.pods.into_iter().flat_map(|way| warnings::pod(ctx.gates, object, way)));
-        all
-    }
-    fn warnings_on_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> Vec<String> {
-        let mut all = self.warnings_on_update.map_or_else(Vec::new, |warn| warn(ctx, object, old));
-        if ctx.subresource.is_empty() {
-            all.extend(self.warnings.into_iter().flat_map(|warn| warn(ctx, object)));
-            let changed = object.generation() != old.generation();
-            let template = self.pods.filter(|_| changed && self.tells_of_changes());
-            all.extend(template.into_iter().flat_map(|way| warnings::pod(ctx.gates, object, way)));
+    fn warnings(&self, ctx: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
+        match ctx.subresource {
+            "" => {}
+            "status" => return self.status_warnings.map_or_else(Vec::new, |warn| warn(object)),
+            _ => return Vec::new(),
         }
+        let mut all = self.warnings.map_or_else(Vec::new, |warn| warn(ctx, object, old));
+        let told = old.is_none_or(|old| object.generation() != old.generation() && self.tells_of_changes());
+        let pods = self.pods.filter(|_| told);
+        all.extend(pods.into_iter().flat_map(|way| warnings::pod(ctx.gates, object, way)));
         all
     }
     fn warning_on_delete(&self) -> Option<&'static str> {

@@ -47,8 +47,10 @@ impl Strategy for Widgets {
         }
         errors
     }
-    fn warnings_on_create(&self, _: &Context<'_>, object: &Object) -> Vec<String> {
-        object.get_str(&["spec", "warn"]).map(str::to_owned).into_iter().collect()
+    fn warnings(&self, _: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
+        let new = Some(object).filter(|_| old.is_none());
+        let warned = new.and_then(|new| new.get_str(&["spec", "warn"]));
+        warned.map(str::to_owned).into_iter().collect()
     }
     fn graceful_deletion(&self, _: &Context<'_>, object: &Object, options: &DeleteOptions) -> Option<i64> {
         let own = object.get(&["spec", "grace"])?.as_i64()?;

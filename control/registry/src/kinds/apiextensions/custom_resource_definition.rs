@@ -64,14 +64,8 @@ const RULES: Rules = Rules {
         }
         errors
     }),
-    warnings_on_create: Some(|_, definition| {
-        unknown_formats(definition).iter().map(|one| format_warning(one)).collect()
-    }),
-    warnings_on_update: Some(|ctx, definition, old| {
-        if ctx.subresource == "status" {
-            return Vec::new();
-        }
-        let before = unknown_formats(old);
+    warnings: Some(|_, definition, old| {
+        let before = old.map(unknown_formats).unwrap_or_default();
         let new = unknown_formats(definition).into_iter().filter(|one| !before.contains(one));
         new.map(|one| format_warning(&one)).collect()
     }),

@@ -29,11 +29,7 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
     pods: Some(&["spec", "template"]),
-    warnings_on_create: Some(|_, object| {
-        let mut all = Vec::new();
-        warnings::pods_name(object, &mut all);
-        all
-    }),
+    warnings: Some(warnings::new_pods_name),
     // The controller copies annotations to the ReplicaSet, so a change of them is a change that it must observe.
     generation: Generation::By(|new, old| {
         ["spec", "metadata"].iter().any(|part| match *part {

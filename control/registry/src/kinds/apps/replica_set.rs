@@ -26,11 +26,7 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
     pods: Some(&["spec", "template"]),
-    warnings_on_create: Some(|_, object| {
-        let mut all = Vec::new();
-        warnings::pods_name(object, &mut all);
-        all
-    }),
+    warnings: Some(warnings::new_pods_name),
     generation: Generation::Spec,
     prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"replicas": 0}))),
     ..Rules::NONE

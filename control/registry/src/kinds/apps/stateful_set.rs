@@ -34,13 +34,9 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
     pods: Some(&["spec", "template"]),
-    warnings_on_create: Some(|_, set| of_claims(set, "")),
-    // Kubernetes tells it at another place.
-    warnings_on_update: Some(
-        |ctx, set, _| if ctx.subresource.is_empty() { of_claims(set, ".Spec") } else { Vec::new() },
-    ),
-    warnings: Some(|_, set| {
-        let mut all = Vec::new();
+    warnings: Some(|_, set, old| {
+        // Of changes Kubernetes tells it at another place.
+        let mut all = of_claims(set, if old.is_none() { "" } else { ".Spec" });
         let at = At::object(set);
         let spec = at.get("spec");
         if spec.get("revisionHistoryLimit").number() < 0 {

@@ -42,14 +42,12 @@ const RULES: Rules = Rules {
     }),
     generation: Generation::Spec,
     pods: Some(&["spec", "jobTemplate", "spec", "template"]),
-    warnings_on_create: Some(|_, object| {
-        let mut all = Vec::new();
-        warnings::pods_name(object, &mut all);
-        all.extend(many_indexes(object));
+    warnings: Some(|ctx, object, old| {
+        let mut all = warnings::new_pods_name(ctx, object, old);
+        if old.is_none_or(|old| object.generation() != old.generation()) {
+            all.extend(many_indexes(object));
+        }
         all
-    }),
-    warnings_on_update: Some(|_, object, old| {
-        many_indexes(object).filter(|_| object.generation() != old.generation()).into_iter().collect()
     }),
     ..Rules::NONE
 };

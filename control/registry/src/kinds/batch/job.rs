@@ -43,15 +43,12 @@ const RULES: Rules = Rules {
     }),
     validate_update: Some(validate_update),
     pods: Some(&["spec", "template"]),
-    warnings_on_create: Some(|_, job| {
-        let mut all = Vec::new();
-        warnings::pods_name(job, &mut all);
-        all.extend(many_indexes(At::object(job).get("spec")));
+    warnings: Some(|ctx, job, old| {
+        let mut all = warnings::new_pods_name(ctx, job, old);
+        if old.is_none_or(|old| job.generation() != old.generation()) {
+            all.extend(many_indexes(At::object(job).get("spec")));
+        }
         all
-    }),
-    warnings_on_update: Some(|_, job, old| {
-        let changed = job.generation() != old.generation();
-        many_indexes(At::object(job).get("spec")).filter(|_| changed).into_iter().collect()
     }),
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),

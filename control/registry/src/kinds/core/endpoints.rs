@@ -27,7 +27,7 @@ const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 const DEPRECATED: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 
 const RULES: Rules = Rules {
-    warnings: Some(|_, object| {
+    warnings: Some(|_, object, _| {
         let mut all = Vec::new();
         // The controller mends what it is given.
         if object.label(MANAGED_BY) == Some("endpoint-controller") {

@@ -58,7 +58,7 @@ const RULES: Rules = Rules {
     // A node says how it is as it joins.
     keeps_created_status: true,
     prepare_for_create: Some(prepare_for_create),
-    warnings: Some(|_, node| {
+    warnings: Some(|_, node, _| {
         let mut all = Vec::new();
         let at = At::object(node);
         let spec = at.get("spec");

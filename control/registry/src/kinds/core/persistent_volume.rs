@@ -28,7 +28,7 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     gated: &[(CLASS_FEATURE, &["spec", "volumeAttributesClassName"])],
     returns_deleted_object: true,
-    warnings: Some(|_, volume| warned(volume)),
+    warnings: Some(|_, volume, _| warned(volume)),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);

@@ -48,7 +48,7 @@ const RULES: Rules = Rules {
         status(At::object(claim).get("status"), &mut errors);
         errors
     }),
-    warnings: Some(|_, claim| {
+    warnings: Some(|_, claim, _| {
         let mut all = Vec::new();
         if claim.annotation(super::persistent_volume::CLASS).is_some() {
             let text = "deprecated since v1.8; use \"storageClassName\" attribute instead";

@@ -66,19 +66,19 @@ const RULES: Rules = Rules {
     graceful_deletion: Some(grace),
     pods: Some(&[]),
     warnings_as_sent: Some(warnings::as_sent),
-    warnings_on_update: Some(|ctx, pod, _| {
+    status_warnings: Some(|pod| {
         let mut all = Vec::new();
-        if ctx.subresource == "status" {
-            let at = At::object(pod);
-            for list in ["podIPs", "hostIPs"] {
-                at.get("status").get(list).items().for_each(|one| ip_warning(one.get("ip"), &mut all));
-            }
+        let at = At::object(pod);
+        for list in ["podIPs", "hostIPs"] {
+            at.get("status").get(list).items().for_each(|one| ip_warning(one.get("ip"), &mut all));
         }
         all
     }),
-    warnings_on_create: Some(|_, pod| {
+    warnings: Some(|_, pod, old| {
         let mut all = Vec::new();
-        warnings::name(pod, "this is used in the Pod's hostname", &mut all);
+        if old.is_none() {
+            warnings::name(pod, "this is used in the Pod's hostname", &mut all);
+        }
         all
     }),
     ..Rules::NONE

@@ -32,7 +32,7 @@ const RULES: Rules = Rules {
             object.set(&["type"], type_);
         }
     }),
-    warnings: Some(|_, object| certificate_warning(object).into_iter().collect()),
+    warnings: Some(|_, object, _| certificate_warning(object).into_iter().collect()),
     validate_update: Some(|_, object, old| {
         let mut errors = FieldErrors::default();
         let (at, old) = (At::object(object), At::object(old));

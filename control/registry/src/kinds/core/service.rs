@@ -62,15 +62,12 @@ const RULES: Rules = Rules {
     prepare_for_update: Some(prepare_for_update),
     canonicalize: Some(service_fields::canonicalize),
     warnings: Some(warned),
-    warnings_on_update: Some(|ctx, service, _| match ctx.subresource {
-        "status" => warnings::load_balancer(service),
-        _ => Vec::new(),
-    }),
+    status_warnings: Some(warnings::load_balancer),
     ..Rules::NONE
 };
 
 /// What a Service is warned of beyond plain facts of its fields.
-fn warned(_: &Context<'_>, service: &Object) -> Vec<String> {
+fn warned(_: &Context<'_>, service: &Object, _: Option<&Object>) -> Vec<String> {
     let mut all = Vec::new();
     if service.annotation(TOPOLOGY_HINTS).is_some() {
         all.push(format!(

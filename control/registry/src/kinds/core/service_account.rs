@@ -24,9 +24,8 @@ const RULES: Rules = Rules {
     returns_deleted_object: true,
     prepare_for_create: Some(|_, account| keep_names(account)),
     prepare_for_update: Some(|_, account, _| keep_names(account)),
-    warnings_on_create: Some(|_, account| mountable(account)),
-    warnings_on_update: Some(|_, account, old| match old.annotation(MOUNTABLE) {
-        // It was told when it was set.
+    // It is told when it is set.
+    warnings: Some(|_, account, old| match old.and_then(|old| old.annotation(MOUNTABLE)) {
         Some(_) => Vec::new(),
         None => mountable(account),
     }),

@@ -22,13 +22,11 @@ const RULES: Rules = Rules {
         errors
     }),
     generation: Generation::By(changed),
-    warnings_on_create: Some(|_, slice| {
-        let text = "spec.addressType: FQDN endpoints are deprecated";
-        let fqdn = slice.get_str(&["addressType"]) == Some("FQDN");
-        fqdn.then(|| text.to_owned()).into_iter().collect()
-    }),
-    warnings: Some(|_, slice| {
+    warnings: Some(|_, slice, old| {
         let mut all = Vec::new();
+        if old.is_none() && slice.get_str(&["addressType"]) == Some("FQDN") {
+            all.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
+        }
         // Ours write what they read in its canonical form.
         if !slice.label(MANAGED_BY).is_some_and(|by| OWN.contains(&by)) {
             for endpoint in At::object(slice).get("endpoints").items() {

@@ -56,20 +56,17 @@ const RULES: Rules = Rules {
     }),
     generation: Generation::Spec,
     prepare_for_create: Some(|_, ingress| ingress.set(&["status"], serde_json::json!({"loadBalancer": {}}))),
-    warnings_on_create: Some(|_, ingress| {
+    warnings: Some(|_, ingress, old| {
         let text = "is deprecated, please use 'spec.ingressClassName' instead";
         let unset = ingress.get(&["spec", "ingressClassName"]).is_none();
         ingress
             .annotation(CLASS)
-            .filter(|_| unset)
+            .filter(|_| unset && old.is_none())
             .map(|_| format!("annotation {CLASS:?} {text}"))
             .into_iter()
             .collect()
     }),
-    warnings_on_update: Some(|ctx, ingress, _| match ctx.subresource {
-        "status" => warnings::load_balancer(ingress),
-        _ => Vec::new(),
-    }),
+    status_warnings: Some(warnings::load_balancer),
     ..Rules::NONE
 };
 

@@ -31,7 +31,7 @@ const RULES: Rules = Rules {
         errors
     }),
     generation: Generation::Spec,
-    warnings: Some(|_, policy| {
+    warnings: Some(|_, policy, _| {
         let mut all = Vec::new();
         let at = At::object(policy);
         let spec = at.get("spec");

@@ -56,7 +56,7 @@ const RULES: Rules = Rules {
         immutable(at.get("handler"), old.get("handler"), &mut errors);
         errors
     }),
-    warnings: Some(|_, class| {
+    warnings: Some(|_, class, _| {
         let at = At::object(class);
         let scheduling = at.get("scheduling");
         let labels = scheduling.get("nodeSelector");

@@ -40,7 +40,7 @@ const RULES: Rules = Rules {
         devices(spec, &mut errors);
         errors
     }),
-    warnings: Some(|_, slice| {
+    warnings: Some(|_, slice, _| {
         let driver = slice.get_str(&["spec", "driver"]).unwrap_or("");
         let upper = driver.bytes().any(|b| b.is_ascii_uppercase());
         let text = "spec.driver: driver names should be lowercase;";

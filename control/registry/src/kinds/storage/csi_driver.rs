@@ -16,10 +16,10 @@ const RULES: Rules = Rules {
     unconditional_update: false,
     validate_update: Some(facts_alone),
     generation: Generation::Changes,
-    warnings_on_create: Some(|ctx, driver| token_warning(ctx, driver).into_iter().collect()),
-    warnings_on_update: Some(|ctx, driver, old| {
+    warnings: Some(|ctx, driver, old| {
         let tokens = |driver: &Object| driver.get(&["spec", "tokenRequests"]).cloned();
-        token_warning(ctx, driver).filter(|_| tokens(driver) != tokens(old)).into_iter().collect()
+        let new = old.is_none_or(|old| tokens(driver) != tokens(old));
+        token_warning(ctx, driver).filter(|_| new).into_iter().collect()
     }),
     ..Rules::NONE
 };

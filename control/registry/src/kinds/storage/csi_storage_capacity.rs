@@ -12,7 +12,7 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     unconditional_update: false,
-    warnings: Some(|_, capacity| {
+    warnings: Some(|_, capacity, _| {
         let mut all = Vec::new();
         let at = At::object(capacity);
         let topology = at.get("nodeTopology");

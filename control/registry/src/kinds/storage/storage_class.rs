@@ -27,7 +27,7 @@ const RULES: Rules = Rules {
         }
         errors
     }),
-    warnings: Some(|_, class| {
+    warnings: Some(|_, class, _| {
         let mut all = Vec::new();
         for term in At::object(class).get("allowedTopologies").items() {
             for expression in term.get("matchLabelExpressions").items() {

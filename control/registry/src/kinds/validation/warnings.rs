@@ -8,6 +8,7 @@ use super::container::LISTS;
 use super::overlaps;
 use super::ports;
 use super::resources::quantity;
+use crate::strategy::Context;
 use sampan_api::limits::WARNINGS_MAX;
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -76,6 +77,15 @@ pub(in crate::kinds) fn as_sent(pod: &Object) -> Vec<String> {
 /// What a label of nodes is warned of.
 pub(in crate::kinds) fn node_label(label: &str) -> Option<&'static str> {
     NODE_LABELS.iter().find(|(name, _)| *name == label).map(|(_, text)| *text)
+}
+
+/// What a kind that makes pods is warned of, where it is new, beyond its template: the name of its pods.
+pub(in crate::kinds) fn new_pods_name(_: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
+    let mut all = Vec::new();
+    if old.is_none() {
+        pods_name(object, &mut all);
+    }
+    all
 }
 
 /// The object's name becomes part of its pods' names.
