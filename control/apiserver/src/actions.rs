@@ -131,12 +131,15 @@ impl Ask {
     /// As [`Ask::read_object`], but that admission has only changed it: [`Ask::validate_call`] is to follow.
     pub(crate) async fn read_call(&self, body: Body) -> Result<(Object, WriteOptions), Status> {
         let expected = &self.expected();
+        // A form of the answer that there is none of is refused before the body is read.
+        self.output(Endpoint::Call)?;
         let format = negotiate::input(&self.parts.headers)?;
         let bytes = self.read(body).await?;
         let options = options::write(&self.query(), "CreateOptions")?;
         let decoded = decode::object(expected, format, &bytes)?;
         let mut object = decoded.check_fields(options.field_validation, &self.exchange.warnings, expected)?;
         sampan_registry::settle_namespace(&self.row, &mut object, self.namespace()).map_err(Status::from)?;
+        sampan_registry::defaults_of(expected.ty.as_ref(), &mut object)?;
         if let Some(ty) = &expected.ty {
             // Of what is made by a call its maker is told too, though nothing of it is stored.
             let now = time::rfc3339(self.env().now());

@@ -119,6 +119,14 @@ impl Ask {
         negotiate::output(&self.parts.headers, self.parts.uri.query(), endpoint, self.served())
     }
 
+    /// The router's refusal of a client that takes no form which it knows.
+    pub(crate) fn routed(&self) -> Result<(), Status> {
+        if websocket::is_asked_for(&self.parts.headers) {
+            return Ok(());
+        }
+        negotiate::routed(&self.parts.headers, matches!(self.verb(), "list" | "watch"))
+    }
+
     /// The encoding of a watch; a refusal comes with its own encoding.
     pub fn stream_output(&self) -> Result<Output, (Status, Output)> {
         let served = self.served();

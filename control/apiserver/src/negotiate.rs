@@ -110,6 +110,15 @@ pub enum Endpoint {
     Plain,
 }
 
+/// go-restful's refusal, before anything else is looked at: no clause names a type that its router knows. `streams`: the path
+/// also has watches.
+pub fn routed(headers: &HeaderMap, streams: bool) -> Result<(), Status> {
+    match accept(headers) {
+        Some(accept) if !names_a_served_type(&accept) => Err(restful_not_acceptable(streams)),
+        _ => Ok(()),
+    }
+}
+
 /// Chooses how to answer. Refusals: go-restful's when no clause names a served type, apiserver's when none can be met.
 pub fn output(
     headers: &HeaderMap,

@@ -63,12 +63,13 @@ fn integer(query: &Query<'_>, name: &str) -> Result<Option<i64>, Status> {
 
 /// The options of a LIST, or of a watch. Which of them exclude each other the registry says.
 pub fn list(query: &Query<'_>) -> Result<ListOptions, Status> {
+    // In Go's order: numbers are read with all parameters, and the texts of selectors after that.
+    let timeout = integer(query, "timeoutSeconds")?;
+    let limit = integer(query, "limit")?.unwrap_or(0);
     let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or(""))
         .map_err(|error| Status::bad_request(error.to_string()))?;
     let fields = FieldSelector::parse(query.get("fieldSelector").unwrap_or(""))
         .map_err(|error| Status::bad_request(error.to_string()))?;
-    let limit = integer(query, "limit")?.unwrap_or(0);
-    let timeout = integer(query, "timeoutSeconds")?;
     let resource_version = query.get("resourceVersion").unwrap_or("").to_owned();
     let continue_token = query.get("continue").unwrap_or("").to_owned();
     let send_initial_events = query.get("sendInitialEvents").map(|value| truthy(Some(value)));

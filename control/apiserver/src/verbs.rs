@@ -52,10 +52,6 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
     if !exchange.info.is_resource_request() {
         return routes::serve(&served.router, Request::from_parts(parts, body)).await;
     }
-    // Authorized as the GET that it would be, and no method of the API.
-    if parts.method == Method::HEAD {
-        return respond::status(&respond::method_not_allowed(), output);
-    }
     let row = match row(&core, &exchange) {
         Ok(row) => row,
         // Nobody's path, but where the group is this server's own.
@@ -166,7 +162,7 @@ fn dispatch<'a>(served: &'a Served, ask: &'a Ask, body: Body) -> Answer<'a> {
     if verbs.without(there) == verbs {
         return refuse(respond::no_such_resource());
     }
-    if let Err(status) = check(verbs, ask.verb()) {
+    if let Err(status) = check(verbs, ask).and_then(|()| ask.routed()) {
         return refuse(status);
     }
     warn_of_age(ask);
@@ -208,7 +204,9 @@ fn below<'a>(served: &'a Served, ask: &'a Ask, subresource: &'a Subresource, bod
     if !streams && !ask.exchange.info.rest().is_empty() {
         return refuse(respond::no_such_resource());
     }
-    if let Err(status) = check(subresource.verbs, ask.verb()) {
+    // Streams have forms of their own.
+    let routed = || if streams { Ok(()) } else { ask.routed() };
+    if let Err(status) = check(subresource.verbs, ask).and_then(|()| routed()) {
         return refuse(status);
     }
     warn_of_age(ask);
@@ -226,9 +224,12 @@ fn below<'a>(served: &'a Served, ask: &'a Ask, subresource: &'a Subresource, bod
     }
 }
 
-fn check(verbs: Verbs, verb: &str) -> Result<(), Status> {
-    match Verbs::of_name(verb) {
-        Some(verb) if verbs.contains(verb) => Ok(()),
+/// Whether the path has the method.
+fn check(verbs: Verbs, ask: &Ask) -> Result<(), Status> {
+    // A HEAD is authorized as the GET that it would be, and no method of the API.
+    let head = ask.parts.method == Method::HEAD;
+    match Verbs::of_name(ask.verb()) {
+        Some(verb) if verbs.contains(verb) && !head => Ok(()),
         _ => Err(respond::method_not_allowed()),
     }
 }
@@ -236,6 +237,7 @@ fn check(verbs: Verbs, verb: &str) -> Result<(), Status> {
 /// The options of a list or a watch, with the right to history that the caller may have.
 fn selection(ask: &Ask) -> Result<ListOptions, Status> {
     let mut options = options::list(&ask.query())?;
+    sampan_registry::check_list_options(&options, ask.verb() == "watch").map_err(Status::from)?;
     let names_revision = !options.resource_version.is_empty() || !options.continue_token.is_empty();
     options.history = history::right(ask, names_revision);
     Ok(options)

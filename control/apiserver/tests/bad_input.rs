@@ -169,6 +169,9 @@ async fn paths_and_methods_that_are_not_served() {
     check("GET", "/apis/nope.io/v1/namespaces/default/things", missing).await;
     check("GET", "/api/v1/namespaces/default/configmaps/a/status", missing).await;
     check("FOO", "/api/v1/namespaces/default/configmaps", not_allowed).await;
+    check("HEAD", "/api/v1/namespaces/default/nope", missing).await;
+    check("HEAD", "/api/v1/namespaces/default/pods/a/nope", missing).await;
+    check("HEAD", "/api/v1/configmaps", not_allowed).await;
     check("PUT", "/version", not_allowed).await;
     let answer = server.call("POST", "/api/v1/namespaces/default/configmaps/a", "{}").await;
     assert_eq!(answer.message(), "the server does not allow this method on the requested resource");
@@ -344,6 +347,13 @@ async fn refusals_that_random_requests_showed() {
     let scale = r#"{"apiVersion":"autoscaling/v1","kind":"Scale"}"#;
     let nameless = "the name of the object (a based on URL) was undeterminable: name must be provided";
     check("PUT", "/apis/apps/v1/namespaces/default/deployments/a/scale", scale, 400, nameless).await;
+    let range = r#"{"metadata":{"name":"a","uid":"u"},"spec":{"limits":[]}}"#;
+    let nobody = "Operation cannot be fulfilled on limitranges \"a\": StorageError: invalid object, Code: 4, Key: /registry/limitranges/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: u, UID in object meta: ";
+    check("PUT", "/api/v1/namespaces/default/limitranges/a", range, 409, nobody).await;
+    check("PUT", &format!("{CONFIG_MAPS}/a"), range, 404, "configmaps \"a\" not found").await;
+    // Numbers are read before selectors.
+    let query = "labelSelector=a%3D%3Db%3D%3Dc&limit=x&fieldSelector=a";
+    check("GET", &format!("{CONFIG_MAPS}?{query}"), "", 400, "strconv.ParseInt: parsing \"x\": invalid syntax").await;
     // What is not served is not old.
     let answer = server.get("/api/v1/namespaces/default/endpoints/a/nothing").await;
     assert_eq!((answer.code, answer.header("warning")), (404, ""));

@@ -134,6 +134,29 @@ async fn lists_and_watches_read_their_options_as_kubernetes_does() {
     assert_eq!(watched.code, 200);
 }
 
+/// The router refuses a form that it does not know, and the handler one that it cannot make: lists read their options
+/// between the two, and calls their body after both. As v1.35 answers.
+#[tokio::test]
+async fn forms_of_answers_are_refused_in_kubernetes_order() {
+    let server = server().await;
+    let check = async |method: &str, path: &str, accept: &str, code: u16, told: &str, warned: bool| {
+        let answer = server.call_with(method, path, &[("accept", accept)], "{").await;
+        let told = (answer.code, answer.message().contains(told), !answer.header("warning").is_empty());
+        assert_eq!(told, (code, true, warned), "{method} {path} {accept}: {}", answer.text());
+    };
+    let (unknown, bogus) = ("text/html", "application/json;as=Bogus;v=v1;g=meta.k8s.io");
+    let (router, handler) = ("406: Not Acceptable", "only the following media types are accepted");
+    check("GET", &format!("{CONFIG_MAPS}?limit=x"), bogus, 400, "invalid syntax", false).await;
+    check("GET", &format!("{CONFIG_MAPS}?resourceVersionMatch=x"), bogus, 422, "is forbidden", false).await;
+    check("GET", &format!("{CONFIG_MAPS}?watch=1&limit=x"), bogus, 400, "invalid syntax", false).await;
+    check("GET", &format!("{CONFIG_MAPS}?limit=x"), unknown, 406, router, false).await;
+    check("GET", &format!("{CONFIG_MAPS}?fieldSelector=a%3Db"), bogus, 406, handler, false).await;
+    check("POST", "/apis/authentication.k8s.io/v1/tokenreviews", bogus, 406, handler, false).await;
+    check("POST", "/api/v1/namespaces/default/pods/a/binding", bogus, 406, handler, false).await;
+    check("GET", "/api/v1/namespaces/default/endpoints", unknown, 406, router, false).await;
+    check("GET", "/api/v1/namespaces/default/endpoints", bogus, 406, handler, true).await;
+}
+
 /// What calls answer has metadata, if none of a stored object.
 #[tokio::test]
 async fn answers_of_calls_are_shown_as_metadata() {

@@ -103,6 +103,7 @@ impl Registry {
             let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
             self.track_managers(row, None, object, &write).await?;
         }
+        shapes::settle_sent(row, object);
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, self, place, &resource, &name);

@@ -70,7 +70,7 @@ pub use options::{
     Caller, CreateValidation, Creation, DeleteOptions, Face, FaceManagers, GetOptions, HistoryRight, ListOptions,
     Managers, OfferedRight, Past, Propagation, UpdateOptions,
 };
-pub use read::List;
+pub use read::{List, check_list_options};
 pub use registry::{Config, Registry};
 pub use resource::{
     Body, Column, Columns, Extract, HistoryClass, OldValues, Resource, ScalePaths, SelectableField, Subresource,
@@ -78,7 +78,7 @@ pub use resource::{
 };
 pub use runtime::RuntimeConfig;
 pub use selection::Selection;
-pub use shapes::ManagedWrite;
+pub use shapes::{ManagedWrite, defaults_of};
 pub use strategy::{Capabilities, Context, Generation, OwnAddresses, Strategy};
 pub use table::{ResourceTable, TableChanges, TableError};
 pub use update::{Transform, Updated};

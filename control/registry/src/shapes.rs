@@ -28,10 +28,17 @@ pub fn apply_defaults(row: &Resource, object: &mut Object) -> Result<(), Status>
 }
 
 /// As [`apply_defaults`], by a type.
-pub(crate) fn defaults_of(ty: Option<&ObjectType>, object: &mut Object) -> Result<(), Status> {
+pub fn defaults_of(ty: Option<&ObjectType>, object: &mut Object) -> Result<(), Status> {
     let Some(ty) = ty else { return Ok(()) };
     let applied = sampan_schema::default::apply(ty.schema(), ty.id(), object.fields_mut());
     applied.map_err(|_| Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))
+}
+
+/// Makes of an object as it was sent, whose writer is noted, what it is once it was stored.
+pub fn settle_sent(row: &Resource, object: &mut Object) {
+    if let Some(ty) = &row.ty {
+        sampan_schema::stored::settle(ty, object.fields_mut());
+    }
 }
 
 /// Makes an object of the row's type of one that admission has changed: what others wrote is read as if it had come so,
@@ -58,7 +65,10 @@ pub(crate) fn read_again(ty: Option<&ObjectType>, object: &mut Object, unknown: 
         return Err(Status::internal(&problems::strict_error(&read.problems)));
     }
     match Object::from_value(read.value) {
-        Some(read) => *object = read,
+        Some(read) => {
+            *object = read;
+            sampan_schema::stored::settle(ty, object.fields_mut());
+        }
         None => return Err(Status::internal("admission made no object of the object")),
     }
     Ok(())

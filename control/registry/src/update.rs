@@ -102,6 +102,9 @@ impl Registry {
             Creation::Always(validation) => Some(validation),
         };
         let Some(validation) = validation else { return Err(Error::not_found(place.row, name)) };
+        if let Some(uid) = options.uid.as_deref() {
+            return Err(Error::other_uid(place.rules, place.namespace, name, uid, ""));
+        }
         let mut object = self.transformed(place, options, transform, None).await?;
         if matches!(options.create, Creation::Always(_)) && !object.uid().is_empty() {
             let message = format!(
@@ -165,6 +168,7 @@ impl Registry {
             let write = ManagedWrite { manager: caller.field_manager, subresource: &options.subresource, time: &time };
             self.track_managers(row, Some(old_served), &mut object, &write).await?;
         }
+        shapes::settle_sent(row, &mut object);
         if options.face.is_none() {
             mutate(caller, row, &attributes, &mut object).await?;
         }

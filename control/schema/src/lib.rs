@@ -30,6 +30,7 @@ pub mod problems;
 pub mod protobuf;
 mod scalar;
 mod schema;
+pub mod stored;
 mod structural;
 mod syntax;
 mod table;

@@ -73,14 +73,11 @@ pub(crate) fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// A value as it is once it was stored: protobuf knows no empty lists and maps, and Go writes none as null.
-pub(crate) fn stored(field: &Field, value: Value) -> Value {
-    let none = match &value {
-        Value::Array(list) => list.is_empty() && field.shape == Shape::List,
-        Value::Object(map) => map.is_empty() && field.shape == Shape::Map,
-        _ => false,
-    };
-    if none && !field.keep_empty && field.json_name != "managedFields" { Value::Null } else { value }
+/// A value as it is read where it is not omitted: a map without entries as it is once it was stored, which is null. An empty
+/// list stays until its writer is noted ([`crate::stored`]).
+pub(crate) fn read(field: &Field, value: Value) -> Value {
+    let none = matches!(&value, Value::Object(map) if map.is_empty() && field.shape == Shape::Map);
+    if none && !field.keep_empty { Value::Null } else { value }
 }
 
 /// Whether `omitempty` applies to the field's value: structs and what Go holds as structs are never empty.

@@ -40,7 +40,8 @@ impl Action for Scale {
                 let scale = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
                 // Whatever is there.
                 sampan_registry::check_name(&scale, ask.name()).map_err(Status::from)?;
-                write(ask, &options, &|before| {
+                let uid = Some(scale.uid().to_owned()).filter(|uid| !uid.is_empty());
+                write(ask, &options, uid, &|before| {
                     let mut scale = scale.clone();
                     note_manager(ask, &options, before, &mut scale);
                     Ok(scale)
@@ -50,7 +51,7 @@ impl Action for Scale {
             _ => {
                 let bytes = ask.read(body).await?;
                 let (change, options) = patch::accept(ask, &bytes)?;
-                write(ask, &options.write, &|before| {
+                write(ask, &options.write, None, &|before| {
                     let mut scale = change.object(ask, &options, Some(before))?;
                     if !change.is_apply() {
                         note_manager(ask, &options.write, before, &mut scale);
@@ -80,10 +81,11 @@ fn note_manager(ask: &Ask, options: &options::WriteOptions, before: &Object, sca
     );
 }
 
-/// Writes the replicas of the scale that `make` returns for the current one, which says who owns them.
+/// Writes the replicas of the scale that `make` returns for the current one, which says who owns them. `uid`: the object has it.
 async fn write(
     ask: &Ask,
     options: &options::WriteOptions,
+    uid: Option<String>,
     make: &(dyn Fn(&Object) -> Result<Object, Status> + Sync),
 ) -> Result<Response<Body>, Status> {
     let face = ScaleOf {
@@ -95,6 +97,7 @@ async fn write(
         subresource: ask.subresource().to_owned(),
         managers: Managers::Told,
         face: Some(&face),
+        uid,
         ..UpdateOptions::default()
     };
     let transform = |current: Option<&Object>| {

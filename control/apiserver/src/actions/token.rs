@@ -21,10 +21,9 @@ pub fn of_tokens(issuer: Arc<ServiceAccountTokens>, bearers: Arc<BearerTokens>) 
 }
 
 const GROUP: &str = "authentication.k8s.io";
-/// Lifetimes that may be asked for, and the one of who asks for none; seconds.
+/// Lifetimes that may be asked for, in seconds.
 const LIFETIME_MIN: i64 = 10 * 60;
 const LIFETIME_MAX: i64 = 1 << 32;
-const LIFETIME_DEFAULT: i64 = 60 * 60;
 /// The lifetime that admission asks for in the volume of each pod, seconds. Clients of old read their token once: such a
 /// token holds for a year, and says from when on its use is worth a note.
 const LIFETIME_PROJECTED: i64 = 60 * 60 + 7;
@@ -81,9 +80,6 @@ impl Issue {
         let open = request.get(&["spec", "audiences"]).and_then(Value::as_array).is_none_or(Vec::is_empty);
         if open {
             request.set(&["spec", "audiences"], self.0.audiences().to_vec());
-        }
-        if request.get(&["spec", "expirationSeconds"]).is_none_or(Value::is_null) {
-            request.set(&["spec", "expirationSeconds"], LIFETIME_DEFAULT);
         }
         if request.get(&["spec", "boundObjectRef"]).is_none() {
             request.set(&["spec", "boundObjectRef"], Value::Null);

@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// 400 for bad options or selectors, 410 for a revision or `continue` that is no longer kept, 504 for a revision that does
 /// not come in time.
 pub async fn list(ask: &Ask) -> Result<Response<Body>, Status> {
-    let output = ask.output(Endpoint::List)?;
     let options = selection(ask)?;
+    let output = ask.output(Endpoint::List)?;
     let registry = &ask.core.registry;
     ask.until_readable(&options).await?;
     let selection = registry.select(&ask.row, ask.namespace(), &options).await.map_err(Status::from)?;

@@ -38,11 +38,11 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 /// 400 for bad options or selectors, 406 for a form that has no stream. A revision that is no longer kept is told as an
 /// event, 410.
 pub async fn watch(ask: &Ask) -> Result<Response<Body>, Status> {
+    let mut options = selection(ask)?;
     let output = match ask.stream_output() {
         Ok(output) => output,
         Err((status, output)) => return Ok(respond::status(&status, output)),
     };
-    let mut options = selection(ask)?;
     if !ask.name().is_empty() {
         options.fields = of_name(ask.name(), options.fields)?;
     }

@@ -39,6 +39,8 @@ pub(super) struct Rules {
     pub prepare_for_create: Option<Prepare>,
     pub prepare_for_update: Option<PrepareUpdate>,
     pub validate: Option<Check>,
+    /// What is asked of a creation alone: told before `validate`.
+    pub validate_create: Option<Check>,
     /// The checks of a kind whose spec makes pods, in place of `validate` and `validate_update`.
     pub workload: Option<&'static Workload>,
     /// `None`: an update is valid if the new object would be valid as a creation.
@@ -89,6 +91,7 @@ impl Rules {
         prepare_for_create: None,
         prepare_for_update: None,
         validate: None,
+        validate_create: None,
         workload: None,
         validate_update: None,
         validate_change: None,
@@ -114,6 +117,15 @@ impl Rules {
             if !used {
                 object.remove(way);
             }
+        }
+    }
+
+    /// What is asked of a creation, and of a change where `validate_update` is `None`.
+    fn validate_whole(&self, ctx: &Context<'_>, object: &Object) -> FieldErrors {
+        match (self.workload, self.validate) {
+            (Some(workload), _) => workload.validate(ctx, object),
+            (None, Some(check)) => check(ctx, object),
+            (None, None) => FieldErrors::default(),
         }
     }
 }
@@ -156,11 +168,9 @@ impl Strategy for Rules {
         }
     }
     fn validate(&self, ctx: &Context<'_>, object: &Object) -> FieldErrors {
-        match (self.workload, self.validate) {
-            (Some(workload), _) => workload.validate(ctx, object),
-            (None, Some(check)) => check(ctx, object),
-            (None, None) => FieldErrors::default(),
-        }
+        let mut errors = self.validate_create.map_or_else(FieldErrors::default, |check| check(ctx, object));
+        errors.extend(self.validate_whole(ctx, object));
+        errors
     }
     fn validate_update(&self, ctx: &Context<'_>, object: &Object, old: &Object) -> FieldErrors {
         if let Some(workload) = self.workload {
@@ -172,7 +182,7 @@ impl Strategy for Rules {
         match self.validate_update {
             Some(check) => check(ctx, object, old),
             None if ctx.subresource.is_empty() => {
-                let mut errors = self.validate(ctx, object);
+                let mut errors = self.validate_whole(ctx, object);
                 errors.extend(self.validate_change.into_iter().flat_map(|check| check(ctx, object, old)));
                 errors
             }

@@ -17,7 +17,9 @@ pub use self::conflict::{Conflict, message};
 use crate::fields::{FieldSet, Node};
 pub use crate::managed::Versions;
 use crate::managed::compare::{Changes, compare_objects};
-use crate::managed::entries::{Operation, entry, fields_of, is_of, set_entries, text, with_fields, without_empty};
+use crate::managed::entries::{
+    Operation, entry, fields_of, is_of, last_of_each, set_entries, text, with_fields, without_empty,
+};
 use crate::managed::{self, UNOWNED_METADATA, Writer};
 use crate::schema::{ObjectType, Schema};
 use crate::table::TypeId;
@@ -57,6 +59,15 @@ pub enum ApplyError {
         object: String,
         errors: String,
     },
+    /// What is there has no owners yet, and does not fit its type.
+    #[error(
+        "failed to create manager for existing fields: failed to convert new object ({object}) to smd typed: {errors}"
+    )]
+    Live {
+        /// Namespace, name and kind, as Go prints them.
+        object: String,
+        errors: String,
+    },
     /// Others own some of its fields with other values.
     #[error("{}", message(.0))]
     Conflicts(Vec<Conflict>),
@@ -85,13 +96,16 @@ pub fn apply(
     let config = &config;
     let mut live = live.cloned().unwrap_or_else(|| nothing(ty.schema(), ty.id(), config));
     let mut entries = match live.get_mut("metadata").and_then(Value::as_object_mut).map(|m| m.remove("managedFields")) {
-        Some(Some(Value::Array(list))) => list,
+        Some(Some(Value::Array(list))) => last_of_each(list),
         _ => Vec::new(),
     };
     if entries.is_empty() {
         let writer = Writer { manager: BEFORE_FIRST, ..applier.writer };
         let update = managed::Update { writer, reset: applier.reset, versions };
-        managed::track(ty.schema(), ty.id(), None, &live, &mut entries, &update);
+        let tracked = managed::track(ty.schema(), ty.id(), None, &live, &mut entries, &update);
+        if let (managed::Tracked::Keyless, Err(errors)) = (tracked, validate::validate(ty.schema(), ty.id(), &live)) {
+            return Err(ApplyError::Live { object: named(&live), errors });
+        }
     }
     let run = Run { ty, live: &live, config, applier, versions };
     let mut object = match run.apply(entries.clone(), applier.conflicts) {

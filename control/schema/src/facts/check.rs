@@ -8,7 +8,7 @@ use sampan_api::quantity::Quantity;
 use serde_json::{Map, Value};
 
 use super::way::Way;
-use crate::plan::{Each, Format, Told, Whole};
+use crate::plan::{Each, Format, Otherwise, Told, Whole};
 
 impl Told {
     /// The error for a value.
@@ -108,11 +108,17 @@ impl Each {
     pub fn check(&self, value: &Value, key: Option<&str>, field: &Way<'_>, told: &Way<'_>, errors: &mut FieldErrors) {
         match self {
             Each::Among(allowed, _) if allowed.contains(value) => {}
-            Each::Among(_, Some(text)) => errors.push(FieldError::invalid(&told.path(), value, text)),
-            Each::Among(allowed, None) => {
+            Each::Among(_, Otherwise::Invalid(text)) => errors.push(FieldError::invalid(&told.path(), value, text)),
+            Each::Among(allowed, otherwise) => {
                 let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let supported: Vec<String> = allowed.iter().map(text).collect();
-                errors.push(FieldError::not_supported(&told.path(), value, &supported));
+                let shown = match otherwise {
+                    Otherwise::UnsupportedIn(name) => {
+                        BadValue::Raw(format!("{{{}:{value}}}", Value::from(name.as_str())))
+                    }
+                    _ => value.into(),
+                };
+                errors.push(FieldError::not_supported(&told.path(), shown, &supported));
             }
             Each::Format(format) => format.check(value.as_str().unwrap_or(""), told, errors),
             Each::Keys(format) => {

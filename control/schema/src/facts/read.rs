@@ -16,7 +16,8 @@
 //!     max-items: 16
 //!     max-entries: 512            # of a map; told as a text that is too long
 //!     max-total-bytes: 1024       # keys and values of a map together
-//!     enum: [Delete, Retain]      # in the order in which an error lists them. With `invalid: TEXT` the error is that one
+//!     enum: [Delete, Retain]      # in the order in which an error lists them. With `invalid: TEXT` the error is that one;
+//!                                 # with `shown-as: Type` it shows Go's struct, in which the field is called so
 //!     format: dns-label           # a name of `check.rs`
 //!     keys: qualified-name        # the format of a map's keys
 //!     min: 0                      # `min`, `max`, or both; `told: TEXT` unless it is "must be greater than or equal to 0",
@@ -46,7 +47,7 @@ use serde_json::{Map, Value};
 use super::check::format_named;
 use crate::default::condition;
 use crate::gates;
-use crate::plan::{Each, Entry, FieldFacts, Only, Set, Subject, Told, Warning, Whole};
+use crate::plan::{Each, Entry, FieldFacts, Only, Otherwise, Set, Subject, Told, Warning, Whole};
 use crate::schema::Schema;
 use crate::table::{Type, TypeId};
 use crate::yaml;
@@ -192,7 +193,7 @@ impl Reader<'_> {
     }
 
     fn read(&mut self) -> Result<Entry, String> {
-        const KEYS: [&str; 37] = [
+        const KEYS: [&str; 38] = [
             "at",
             "called",
             "enum",
@@ -220,6 +221,7 @@ impl Reader<'_> {
             "optional",
             "required",
             "several",
+            "shown-as",
             "skip-repeated",
             "starts-with",
             "example",
@@ -309,7 +311,12 @@ impl Reader<'_> {
         let told_max = self.size("told-max")?;
         if let Some(allowed) = self.entry.get("enum") {
             let allowed = allowed.as_array().ok_or("enum is no list")?.clone();
-            each.push(Each::Among(allowed, self.text("invalid")?));
+            let otherwise = match (self.text("invalid")?, self.text("shown-as")?) {
+                (Some(text), _) => Otherwise::Invalid(text),
+                (None, Some(name)) => Otherwise::UnsupportedIn(name),
+                (None, None) => Otherwise::Unsupported,
+            };
+            each.push(Each::Among(allowed, otherwise));
         }
         each.extend(self.format("keys")?.map(Each::Keys));
         each.extend(self.format("format")?.map(Each::Format));

@@ -13,6 +13,7 @@ use crate::gates::Gates;
 use crate::plan::{Entry, FieldFacts, Only, Set, Subject, Warning, Whole};
 use crate::schema::Schema;
 use crate::table::{Field, Shape, Type, TypeId};
+use crate::zero;
 use sampan_api::limits::WARNINGS_MAX;
 
 static NULL: Value = Value::Null;
@@ -120,7 +121,10 @@ impl Walk<'_> {
         if let (Before::Object(old), Some(told)) = (before, &facts.fixed)
             && !same(Some(value), old.and_then(|old| old.get(name)))
         {
-            self.found.errors.push(told.error(&way.path(), value));
+            // Go shows its own value of what is not set.
+            let plain = field.shape == Shape::One && !field.pointer && zero::is_plain(field.ty);
+            let shown = if value.is_null() && plain { zero::element(self.schema, field.ty) } else { value.clone() };
+            self.found.errors.push(told.error(&way.path(), shown));
         }
     }
 

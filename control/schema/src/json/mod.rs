@@ -175,7 +175,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             self.owner = Some(ty);
             match value {
                 Some(value) if !zero::omits(field, &value) => {
-                    map.insert(key.into_owned(), zero::stored(field, value));
+                    map.insert(key.into_owned(), zero::read(field, value));
                 }
                 _ => {}
             }

@@ -15,6 +15,8 @@ pub(crate) struct Changes {
     /// Added or modified.
     pub(crate) taken: FieldSet,
     pub(crate) removed: FieldSet,
+    /// Whether an element of a list of which one object differs from the other has none of the list's keys: no path leads to it.
+    pub(crate) keyless: bool,
 }
 
 impl Changes {
@@ -27,6 +29,7 @@ impl Changes {
     }
 
     fn put(&mut self, element: impl FnOnce() -> String, inner: Changes) {
+        self.keyless |= inner.keyless;
         match (inner.taken.is_empty(), inner.removed.is_empty()) {
             (true, true) => {}
             (false, true) => self.taken.put(element(), inner.taken),
@@ -103,21 +106,24 @@ fn is_nothing(value: Option<&Value>) -> bool {
 }
 
 /// All of a value, as it is owned when it is new (or as it is lost when it goes).
-fn whole(schema: &Schema, node: Node<'_>, value: &Value) -> FieldSet {
+fn whole(schema: &Schema, node: Node<'_>, value: &Value, keyless: &mut bool) -> FieldSet {
     let mut part = FieldSet::leaf();
     match (node, value) {
         (Node::Struct(_) | Node::Map(_) | Node::Deduced, Value::Object(map)) => {
             for (name, inner) in map {
-                part.put(f(name), whole(schema, node.child(schema, name), inner));
+                part.put(f(name), whole(schema, node.child(schema, name), inner, keyless));
             }
         }
         (Node::List(field), Value::Array(list)) => {
             let node = Node::of_element(schema, field);
             for inner in list {
-                let Some(element) = element_of(schema, field, inner) else { continue };
+                let Some(element) = element_of(schema, field, inner) else {
+                    *keyless = true;
+                    continue;
+                };
                 // Equal-keyed elements are owned together, as one leaf.
                 let twice = part.leads_to(&element);
-                part.put(element, if twice { FieldSet::leaf() } else { whole(schema, node, inner) });
+                part.put(element, if twice { FieldSet::leaf() } else { whole(schema, node, inner, keyless) });
             }
         }
         _ => {}
@@ -130,11 +136,11 @@ fn compare(schema: &Schema, node: Node<'_>, old: Option<&Value>, new: Option<&Va
     match (old, new) {
         (None, None) => return changes,
         (None, Some(new)) => {
-            changes.taken = whole(schema, node, new);
+            changes.taken = whole(schema, node, new, &mut changes.keyless);
             return changes;
         }
         (Some(old), None) => {
-            changes.removed = whole(schema, node, old);
+            changes.removed = whole(schema, node, old, &mut changes.keyless);
             return changes;
         }
         (Some(old), Some(new)) if old == new => return changes,
@@ -148,7 +154,8 @@ fn compare(schema: &Schema, node: Node<'_>, old: Option<&Value>, new: Option<&Va
     let is_object = |value: Option<&Value>| matches!(value, Some(Value::Object(_) | Value::Null));
     match node {
         Node::List(field) => {
-            let (from, to) = (elements(schema, field, old), elements(schema, field, new));
+            let from = elements(schema, field, old, &mut changes.keyless);
+            let to = elements(schema, field, new, &mut changes.keyless);
             let node = Node::of_element(schema, field);
             for (element, before) in &from {
                 let after = to.get(element).map_or(&[][..], Vec::as_slice);
@@ -183,11 +190,17 @@ fn compare_maps(schema: &Schema, node: Node<'_>, old: Option<&Value>, new: Optio
 }
 
 /// The elements of a list by their path elements; duplicates stand together.
-fn elements<'v>(schema: &Schema, field: &Field, list: Option<&'v Value>) -> BTreeMap<String, Vec<&'v Value>> {
+fn elements<'v>(
+    schema: &Schema,
+    field: &Field,
+    list: Option<&'v Value>,
+    keyless: &mut bool,
+) -> BTreeMap<String, Vec<&'v Value>> {
     let mut map: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for value in list.and_then(Value::as_array).into_iter().flatten() {
-        if let Some(element) = element_of(schema, field, value) {
-            map.entry(element).or_default().push(value);
+        match element_of(schema, field, value) {
+            Some(element) => map.entry(element).or_default().push(value),
+            None => *keyless = true,
         }
     }
     map

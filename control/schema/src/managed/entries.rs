@@ -1,6 +1,6 @@
 //! The entries of `managedFields`: who they are of, how many there are, and which ones a client may bring.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -99,6 +99,21 @@ pub(crate) fn set_entries(object: &mut Map<String, Value>, mut list: Vec<Value>)
     {
         metadata.insert("managedFields".to_string(), Value::Array(list));
     }
+}
+
+/// The entries but for those that a later one is of the same manager as: as Kubernetes reads them, the last counts.
+pub(crate) fn last_of_each(list: Vec<Value>) -> Vec<Value> {
+    if list.len() < 2 {
+        return list;
+    }
+    let last: Vec<bool> = {
+        let mut met = BTreeSet::new();
+        list.iter().rev().map(|entry| met.insert(identity(entry))).collect()
+    };
+    if last.iter().all(|last| *last) {
+        return list;
+    }
+    list.into_iter().zip(last.into_iter().rev()).filter(|(_, last)| *last).map(|(entry, _)| entry).collect()
 }
 
 /// The entries that a client sends, in canonical form; of several of one manager the last counts. `None`: one of them is

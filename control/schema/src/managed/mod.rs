@@ -53,7 +53,8 @@ pub(crate) const UNOWNED_METADATA: &[&str] = &[
 ///
 /// `reset` lists paths that this endpoint does not write, such as `["status"]`: with what is below them they are
 /// left out. When nothing changed that anybody owns, the entries stay as they were, time included. `versions`: what other
-/// managers wrote in another version is compared there.
+/// managers wrote in another version is compared there. An object is left without entries whose lists have elements without
+/// the keys that tell them apart.
 pub fn update(
     schema: &Schema,
     id: TypeId,
@@ -68,8 +69,18 @@ pub fn update(
         // Nobody tracks it, or the request asked to forget: tracking begins at a create only.
         return;
     }
-    track(schema, id, old, new, &mut list, &Update { writer, reset, versions });
-    set_entries(new, list);
+    match track(schema, id, old, new, &mut list, &Update { writer, reset, versions }) {
+        Tracked::Noted => set_entries(new, list),
+        Tracked::Keyless => {}
+    }
+}
+
+/// The outcome of noting an update.
+#[must_use]
+pub(crate) enum Tracked {
+    Noted,
+    /// An element of a list that differs has none of the list's keys.
+    Keyless,
 }
 
 /// An update, as it is noted.
@@ -88,13 +99,16 @@ pub(crate) fn track(
     new: &Map<String, Value>,
     list: &mut Vec<Value>,
     update: &Update<'_>,
-) {
+) -> Tracked {
     let Update { writer, reset, versions } = *update;
     let api_version = new.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
     let mut changes = match old {
         Some(old) => compare_objects(schema, id, old, new),
         None => compare_objects(schema, id, &zero::struct_of(schema, id), new),
     };
+    if changes.keyless {
+        return Tracked::Keyless;
+    }
     changes.leave_out(reset);
     let manager = if writer.manager.is_empty() { "unknown" } else { writer.manager };
     let is_own = |entry: &Value| {
@@ -142,6 +156,7 @@ pub(crate) fn track(
         }
     }
     cap(list);
+    Tracked::Noted
 }
 
 /// The changes as another version has them, each version's found once; `None`: the kind has no such version.
@@ -169,8 +184,8 @@ fn in_version<'c>(
     found[at].1.as_ref()
 }
 
-/// The entries to start from, taken out of the object: those that the request brings, so that they can be edited, unless it brings none; an
-/// empty list or a single empty entry means to forget all.
+/// The entries to start from, of each manager the last, taken out of the object: those that the request brings, so that
+/// they can be edited, unless it brings none; an empty list or a single empty entry means to forget all.
 fn starting_entries(old: Option<&Map<String, Value>>, new: &mut Map<String, Value>, subresource: &str) -> Vec<Value> {
     let sent = match new.get_mut("metadata").and_then(|m| m.as_object_mut()?.remove("managedFields")) {
         Some(Value::Array(list)) => Some(list),
@@ -178,7 +193,7 @@ fn starting_entries(old: Option<&Map<String, Value>>, new: &mut Map<String, Valu
     };
     let kept = old.and_then(|old| old.get("metadata")?.get("managedFields")?.as_array());
     let live = || kept.cloned().unwrap_or_default();
-    match sent {
+    let list = match sent {
         // As a patch leaves them: what is stored is in canonical form.
         Some(list) if !list.is_empty() && kept == Some(&list) => list,
         Some(list) if subresource.is_empty() => {
@@ -186,5 +201,6 @@ fn starting_entries(old: Option<&Map<String, Value>>, new: &mut Map<String, Valu
             if reset { Vec::new() } else { entries::of_client(list).unwrap_or_else(live) }
         }
         _ => live(),
-    }
+    };
+    entries::last_of_each(list)
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::entries::{Operation, entry, fields_of, identity, set_entries, text, with_fields, without_empty};
+use super::entries::{
+    Operation, entry, fields_of, identity, last_of_each, set_entries, text, with_fields, without_empty,
+};
 use crate::fields::FieldSet;
 
 const SCALE_VERSION: &str = "autoscaling/v1";
@@ -30,6 +32,7 @@ impl Replicas<'_> {
 /// The entries of an object that own its replicas, as entries of its scale.
 pub fn to_scale(list: &[Value], replicas: &Replicas<'_>) -> Vec<Value> {
     let elements = replicas.elements();
+    let list = last_of_each(list.to_vec());
     let own = list.iter().filter(|entry| replicas.are_of(entry, &elements));
     own.map(|one| {
         let time = Some(text(one, "time")).filter(|time| !time.is_empty());
@@ -39,25 +42,22 @@ pub fn to_scale(list: &[Value], replicas: &Replicas<'_>) -> Vec<Value> {
 }
 
 /// Sets the entries of an object after a write to its scale left these there: who owns the replicas no more loses them, and
-/// who came to own them is noted, without a time, as the real server has it.
+/// who came to own them is noted, without a time, as the real server has it. It tells updaters apart by the version too, in
+/// which a scale's entry never is the object's own: an updater's replicas always go to an entry of their own.
 pub fn set_from_scale(object: &mut Map<String, Value>, scale: &[Value], replicas: &Replicas<'_>) {
     let list = match object.get_mut("metadata").and_then(Value::as_object_mut).map(|m| m.remove("managedFields")) {
-        Some(Some(Value::Array(list))) => list,
+        Some(Some(Value::Array(list))) => last_of_each(list),
         _ => Vec::new(),
     };
     let elements = replicas.elements();
     let path = FieldSet::of_path(elements.iter().map(String::as_str));
-    let who = |entry: &Value| {
-        let [manager, operation, _, subresource] = identity(entry);
-        [manager, operation, subresource].map(str::to_owned)
-    };
     let owners = scale.iter().filter(|entry| fields_of(entry).has(SCALE_REPLICAS));
-    let mut owners: Vec<(&Value, [String; 3])> = owners.map(|entry| (entry, who(entry))).collect();
+    let mut owners: Vec<(&Value, [&str; 4])> = owners.map(|entry| (entry, identity(entry))).collect();
     let mut out = Vec::with_capacity(list.len() + owners.len());
     for mut entry in list.into_iter().filter(|entry| text(entry, "apiVersion") == replicas.api_version) {
         if replicas.are_of(&entry, &elements) {
-            let known = who(&entry);
-            match owners.iter().position(|(_, owner)| *owner == known) {
+            let known = owners.iter().position(|(_, owner)| *owner == identity(&entry));
+            match known {
                 Some(at) => drop(owners.remove(at)),
                 None => with_fields(&mut entry, |fields| fields.subtract(&path)),
             }

@@ -114,10 +114,19 @@ pub(crate) enum Whole {
 }
 
 /// What is asked of a field's value, or of each element of it.
+/// The error for a value that is none of those that may be.
+#[derive(Debug)]
+pub(crate) enum Otherwise {
+    Unsupported,
+    /// Unsupported, showing Go's struct around the value, in which the value has this name.
+    UnsupportedIn(String),
+    Invalid(String),
+}
+
 #[derive(Debug)]
 pub(crate) enum Each {
-    /// One of these; otherwise it is unsupported, or invalid where a text is given.
-    Among(Vec<Value>, Option<String>),
+    /// One of these.
+    Among(Vec<Value>, Otherwise),
     Format(&'static Format),
     /// Of the keys of a map: told at the map.
     Keys(&'static Format),

@@ -5,7 +5,7 @@ mod fact;
 
 use serde_json::{Map, Value};
 
-pub(crate) use fact::{Each, Entry, FieldFacts, Format, Only, Set, Subject, Told, Warning, Whole};
+pub(crate) use fact::{Each, Entry, FieldFacts, Format, Only, Otherwise, Set, Subject, Told, Warning, Whole};
 
 use crate::table::TypeId;
 

@@ -4,5 +4,6 @@ mod apply;
 mod bodies;
 mod openapi;
 mod own;
+mod owners;
 mod patches;
 mod structural;

@@ -75,7 +75,7 @@ pub(super) fn check(spec: At<'_>, opts: Options, errors: &mut FieldErrors) {
     for (at, version) in versions.iter().enumerate() {
         one_version(version, &shared, &path.child("versions").index(at), errors);
     }
-    numbers(versions, &shared, &path, errors);
+    numbers(spec, &shared, errors);
     for name in ["plural", "singular", "kind", "listKind"] {
         let at = spec.get("names");
         let at = at.get(name);
@@ -161,21 +161,22 @@ fn parts(version: &Value, shared: &Shared, alike: bool, status: bool, path: &Pat
 }
 
 /// What holds for all versions together.
-fn numbers(versions: &[Value], shared: &Shared, path: &Path, errors: &mut FieldErrors) {
+fn numbers(spec: At<'_>, shared: &Shared, errors: &mut FieldErrors) {
     let mut seen = BTreeSet::new();
-    let at = path.child("versions");
-    let shown = || BadValue::Raw(as_go(versions, shared));
+    let at = spec.get("versions");
+    let given = at.value().as_array();
+    let versions = given.map_or(&[][..], Vec::as_slice);
+    let shown = || BadValue::Raw(given.map_or_else(|| "null".to_owned(), |versions| as_go(versions, shared)));
     if !versions.iter().all(|version| seen.insert(version["name"].as_str())) {
-        errors.push(FieldError::invalid(&at, shown(), "must contain unique version names"));
+        at.invalid_as(errors, shown(), "must contain unique version names");
     }
     if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
-        let why = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid(&at, shown(), why));
+        at.invalid_as(errors, shown(), "must have exactly one version marked as storage version");
     }
     let first = versions.first().and_then(|version| version["name"].as_str()).unwrap_or_default();
     let wrong = names::dns1035_label(first);
     if !first.is_empty() && !wrong.is_empty() {
-        errors.push(FieldError::invalid(&path.child("version"), first, wrong.join(",")));
+        spec.get("version").invalid_as(errors, first, wrong.join(","));
     }
 }
 

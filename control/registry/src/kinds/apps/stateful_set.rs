@@ -169,11 +169,12 @@ fn with_claims(object: &Object) -> Object {
     set.remove(&["spec", "template", "spec", "subdomain"]);
     let templates = object.get(&["spec", "volumeClaimTemplates"]).and_then(Value::as_array);
     let Some(templates) = templates.filter(|templates| !templates.is_empty()) else { return set };
-    let names: Vec<&str> =
-        templates.iter().map(|template| template["metadata"]["name"].as_str().unwrap_or("")).collect();
-    let volume = |name: &&str| json!({"name": name, "persistentVolumeClaim": {"claimName": name}});
-    let mut volumes: Vec<Value> = names.iter().map(volume).collect();
-    let claimed: HashSet<&str> = names.into_iter().collect();
+    let names = templates.iter().map(|template| template["metadata"]["name"].as_str().unwrap_or(""));
+    let mut claimed = HashSet::new();
+    // Of templates of one name the controller makes one volume.
+    let names = names.filter(|name| claimed.insert(*name));
+    let volume = |name: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": name}});
+    let mut volumes: Vec<Value> = names.map(volume).collect();
     let path = ["spec", "template", "spec", "volumes"];
     for volume in object.get(&path).and_then(Value::as_array).into_iter().flatten() {
         if !volume["name"].as_str().is_some_and(|name| claimed.contains(name)) {

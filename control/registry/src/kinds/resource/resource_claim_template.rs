@@ -14,16 +14,20 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     returns_deleted_object: true,
     asks_for_namespace: Some(admin_access::of_template),
-    validate: Some(|ctx, template| {
+    validate_create: Some(|ctx, template| {
         let mut errors = FieldErrors::default();
         admin_access::template(ctx, template, &mut errors);
+        errors
+    }),
+    validate: Some(|ctx, template| {
+        let mut errors = FieldErrors::default();
         let at = At::object(template);
         let spec = at.get("spec");
         template_metadata(spec.get("metadata"), &mut errors);
         resource_claim::spec(ctx, spec.get("spec"), &mut errors);
         errors
     }),
-    validate_update: Some(|_, template, old| {
+    validate_change: Some(|_, template, old| {
         let mut errors = FieldErrors::default();
         let (at, old) = (At::object(template), At::object(old));
         immutable(at.get("spec"), old.get("spec"), &mut errors);

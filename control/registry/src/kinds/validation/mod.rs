@@ -25,6 +25,7 @@ pub(super) mod sources;
 pub(super) mod volumes;
 pub(super) mod warnings;
 pub(super) mod webhook;
+mod windows;
 pub(super) mod workload;
 
 pub(super) use cursor::At;

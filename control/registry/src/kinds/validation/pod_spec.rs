@@ -9,6 +9,7 @@ use super::container::{LISTS, Pod, containers, ephemeral_containers, file_volume
 use super::resources::{ClaimNames, container_resource_name, pod_requirements, resource_quantity};
 use super::security;
 use super::volumes::volumes;
+use super::windows;
 use crate::strategy::Context;
 use sampan_api::field::{FieldError, FieldErrors};
 use sampan_api::names;
@@ -100,6 +101,7 @@ fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, pod_name: &str, erro
     }
     scheduling_gates(at.get("schedulingGates"), errors);
     spread(at.get("topologySpreadConstraints"), errors);
+    windows::host_process(at, ctx.capabilities.allow_privileged, errors);
     if !host_users {
         for (field, shown, asked) in [
             ("hostNetwork", "hostNetwork", !options.host_network),

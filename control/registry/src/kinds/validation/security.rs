@@ -3,6 +3,7 @@
 use super::At;
 use super::checks::{descending_path, one_of, user_or_group_id};
 use super::container::Pod;
+use super::windows;
 use sampan_api::field::FieldErrors;
 use std::collections::HashSet;
 
@@ -35,6 +36,7 @@ pub(in crate::kinds) fn pod(spec: At<'_>, errors: &mut FieldErrors) {
     sysctls(at.get("sysctls"), errors);
     one_of(at.get("fsGroupChangePolicy"), errors, &["Always", "OnRootMismatch"]);
     seccomp(at.get("seccompProfile"), errors);
+    windows::options(at.get("windowsOptions"), errors);
     app_armor(at.get("appArmorProfile"), errors);
     one_of(at.get("supplementalGroupsPolicy"), errors, &["Merge", "Strict"]);
     one_of(at.get("seLinuxChangePolicy"), errors, &["MountOption", "Recursive"]);
@@ -66,6 +68,7 @@ pub(in crate::kinds) fn container(at: At<'_>, pod: &Pod<'_>, errors: &mut FieldE
             at.invalid(errors, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
         }
     }
+    windows::options(at.get("windowsOptions"), errors);
     app_armor(at.get("appArmorProfile"), errors);
 }
 
