@@ -124,7 +124,8 @@ impl Ask {
         if websocket::is_asked_for(&self.parts.headers) {
             return Ok(());
         }
-        negotiate::routed(&self.parts.headers, matches!(self.verb(), "list" | "watch"))
+        let endpoint = if matches!(self.verb(), "list" | "watch") { Endpoint::List } else { Endpoint::Resource };
+        negotiate::routed(&self.parts.headers, endpoint)
     }
 
     /// The encoding of a watch; a refusal comes with its own encoding.

@@ -110,11 +110,10 @@ pub enum Endpoint {
     Plain,
 }
 
-/// go-restful's refusal, before anything else is looked at: no clause names a type that its router knows. `streams`: the path
-/// also has watches.
-pub fn routed(headers: &HeaderMap, streams: bool) -> Result<(), Status> {
+/// go-restful's refusal, before anything else is looked at: no clause names a type that its router knows.
+pub fn routed(headers: &HeaderMap, endpoint: Endpoint) -> Result<(), Status> {
     match accept(headers) {
-        Some(accept) if !names_a_served_type(&accept) => Err(restful_not_acceptable(streams)),
+        Some(accept) if !names_a_served_type(&accept) => Err(restful_not_acceptable(endpoint == Endpoint::List)),
         _ => Ok(()),
     }
 }

@@ -31,7 +31,7 @@ use sampan_api::limits::REQUEST_BODY_MAX;
 use sampan_api::{Attributes, Status};
 use sampan_registry::options::ListOptions;
 use sampan_registry::resource::{Body as RowBody, Subresource, SubresourceBody};
-use sampan_registry::{Conversions, Resource, Verbs};
+use sampan_registry::{Conversions, ListVerb, Resource, Verbs, check_list_options};
 use std::sync::Arc;
 
 /// The innermost service: answers a request that was let through.
@@ -237,7 +237,8 @@ fn check(verbs: Verbs, ask: &Ask) -> Result<(), Status> {
 /// The options of a list or a watch, with the right to history that the caller may have.
 fn selection(ask: &Ask) -> Result<ListOptions, Status> {
     let mut options = options::list(&ask.query())?;
-    sampan_registry::check_list_options(&options, ask.verb() == "watch").map_err(Status::from)?;
+    let verb = if ask.verb() == "watch" { ListVerb::Watch } else { ListVerb::List };
+    check_list_options(&options, verb).map_err(Status::from)?;
     let names_revision = !options.resource_version.is_empty() || !options.continue_token.is_empty();
     options.history = history::right(ask, names_revision);
     Ok(options)

@@ -151,8 +151,7 @@ async fn forms_of_answers_are_refused_in_kubernetes_order() {
     check("GET", &format!("{CONFIG_MAPS}?watch=1&limit=x"), bogus, 400, "invalid syntax", false).await;
     check("GET", &format!("{CONFIG_MAPS}?limit=x"), unknown, 406, router, false).await;
     check("GET", &format!("{CONFIG_MAPS}?fieldSelector=a%3Db"), bogus, 406, handler, false).await;
-    check("POST", "/apis/authentication.k8s.io/v1/tokenreviews", bogus, 406, handler, false).await;
-    check("POST", "/api/v1/namespaces/default/pods/a/binding", bogus, 406, handler, false).await;
+    check("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", bogus, 406, handler, false).await;
     check("GET", "/api/v1/namespaces/default/endpoints", unknown, 406, router, false).await;
     check("GET", "/api/v1/namespaces/default/endpoints", bogus, 406, handler, true).await;
 }

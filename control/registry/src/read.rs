@@ -90,7 +90,7 @@ impl Registry {
     /// The revision that a list waits for before it is answered, if it names one that has not come. `None` too where the
     /// list is refused for another reason.
     pub fn awaited_by_list(&self, row: &Resource, namespace: &str, options: &ListOptions) -> Option<u64> {
-        check_list_options(options, false).ok()?;
+        check_list_options(options, ListVerb::List).ok()?;
         filter(row, namespace, options).ok()?;
         let awaited = match asked(options).ok()?.0 {
             Wanted::Latest => None,
@@ -121,7 +121,7 @@ impl Registry {
     ) -> Result<Selection, Error> {
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
-        check_list_options(options, false)?;
+        check_list_options(options, ListVerb::List)?;
         let filter = filter(row, namespace, options)?;
         let (wanted, token) = asked(options)?;
         let limit = limit(options);
@@ -361,13 +361,20 @@ fn asked(options: &ListOptions) -> Result<(Wanted, Option<Token>), Error> {
     Ok((token.revision().map_or(Wanted::Latest, Wanted::Exact), Some(token)))
 }
 
+/// The verb that list options are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListVerb {
+    List,
+    Watch,
+}
+
 /// Refuses options that exclude each other (apimachinery's ValidateListOptions), with 422.
-pub fn check_list_options(options: &ListOptions, watch: bool) -> Result<(), Error> {
+pub fn check_list_options(options: &ListOptions, verb: ListVerb) -> Result<(), Error> {
     let mut errors = FieldErrors::default();
     let path = Path::new("resourceVersionMatch");
     let (matching, version) = (options.version_match.as_str(), options.resource_version.as_str());
     let forbidden = |text: &str| FieldError::forbidden(&path, text);
-    if watch {
+    if verb == ListVerb::Watch {
         // A watch that names no revision begins with the state, which is a list's business: it is never that of a page.
         let begins_with_state = options.send_initial_events.is_none() && matches!(version, "" | "0");
         if options.send_initial_events.is_some() && matching != "NotOlderThan" {

@@ -31,10 +31,10 @@ fn object(schema: &Schema, id: TypeId, map: &mut Map<String, Value>) {
 
 fn field(schema: &Schema, field: &Field, value: &mut Value) {
     match (field.shape, value) {
-        (Shape::List, value) if value.as_array().is_some_and(Vec::is_empty) => {
-            if field.emit_empty && !field.keep_empty {
-                *value = Value::Null;
-            }
+        (Shape::List, value)
+            if value.as_array().is_some_and(Vec::is_empty) && field.emit_empty && !field.keep_empty =>
+        {
+            *value = Value::Null;
         }
         (Shape::One, value) => element(schema, field.ty, value),
         (Shape::List, Value::Array(list)) => list.iter_mut().for_each(|one| element(schema, field.ty, one)),

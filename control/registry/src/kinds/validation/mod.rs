@@ -12,6 +12,7 @@ pub(super) mod cron;
 pub(super) mod cursor;
 pub(super) mod disabled;
 pub(super) mod gated;
+mod host_process;
 mod overlaps;
 pub(super) mod pod_spec;
 mod pod_status;

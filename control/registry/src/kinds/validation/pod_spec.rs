@@ -6,10 +6,10 @@ use super::affinity::{Comparing, affinity, spread, tolerations};
 use super::change::MIRROR;
 use super::checks::{annotations, labels, named, named_if_set, one_of, required_one_of, required_text};
 use super::container::{LISTS, Pod, containers, ephemeral_containers, file_volumes, init_containers, only_for_pods};
+use super::host_process;
 use super::resources::{ClaimNames, container_resource_name, pod_requirements, resource_quantity};
 use super::security;
 use super::volumes::volumes;
-use super::windows;
 use crate::strategy::Context;
 use sampan_api::field::{FieldError, FieldErrors};
 use sampan_api::names;
@@ -101,7 +101,7 @@ fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, pod_name: &str, erro
     }
     scheduling_gates(at.get("schedulingGates"), errors);
     spread(at.get("topologySpreadConstraints"), errors);
-    windows::host_process(at, ctx.capabilities.allow_privileged, errors);
+    host_process::check(at, ctx.capabilities.allow_privileged, errors);
     if !host_users {
         for (field, shown, asked) in [
             ("hostNetwork", "hostNetwork", !options.host_network),
