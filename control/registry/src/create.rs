@@ -103,7 +103,6 @@ impl Registry {
             let write = ManagedWrite { manager: caller.field_manager, subresource: "", time: &now };
             self.track_managers(row, None, object, &write).await?;
         }
-        shapes::settle_sent(row, object);
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, self, place, &resource, &name);
@@ -196,6 +195,7 @@ impl Registry {
         for warning in found.warnings.into_iter().chain(row.strategy.warnings(&ctx, &object, None)) {
             caller.warnings.add(warning);
         }
+        shapes::settle_sent(storage, &mut object);
         strategy.canonicalize(&mut object);
         if let Some(validation) = validation {
             validation.validate().await?;

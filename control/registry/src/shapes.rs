@@ -34,7 +34,8 @@ pub fn defaults_of(ty: Option<&ObjectType>, object: &mut Object) -> Result<(), S
     applied.map_err(|_| Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))
 }
 
-/// Makes of an object as it was sent, whose writer is noted, what it is once it was stored.
+/// Makes of an object as it was sent, whose writer is noted, what it is once it was stored. A new one is checked as it was sent;
+/// a changed one is compared with what is stored, and settled before.
 pub fn settle_sent(row: &Resource, object: &mut Object) {
     if let Some(ty) = &row.ty {
         sampan_schema::stored::settle(ty, object.fields_mut());

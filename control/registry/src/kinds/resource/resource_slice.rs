@@ -62,8 +62,7 @@ fn place(spec: At<'_>, errors: &mut FieldErrors) {
         node_selector(selector, errors);
     }
     if selector.is_set() && terms.len() != 1 {
-        let shown = if terms.is_set() { terms.value().clone() } else { Value::Array(Vec::new()) };
-        terms.invalid_as(errors, shown, "must have exactly one node selector term");
+        terms.invalid(errors, "must have exactly one node selector term");
     }
     let mut set: Vec<&str> = Vec::new();
     set.extend((!node.is_empty()).then_some("`nodeName`"));
