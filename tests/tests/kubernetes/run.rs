@@ -155,7 +155,11 @@ impl<'a> Runner<'a> {
             Body::Edited { .. } if side.last.is_null() => return None,
             Body::Edited { chance, times } => edited(self.corpus, resource, &side.last, *chance, *times).to_string(),
         };
-        let mut uri = fill(&step.path);
+        // Names by chance may have what no path can.
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%:@!$&'()*+,;=".contains(&byte);
+        let path = fill(&step.path);
+        let mut uri: String =
+            path.bytes().map(|byte| if fits(byte) { char::from(byte).to_string() } else { escaped(byte) }).collect();
         for (at, (name, value)) in step.query.iter().enumerate() {
             let value: String = fill(value).bytes().map(escaped).collect();
             uri.push_str(&format!("{}{name}={value}", if at == 0 { '?' } else { '&' }));
