@@ -54,7 +54,11 @@ impl DeferredAdmission {
 
 #[async_trait]
 impl Admission for DeferredAdmission {
-    async fn mutate(&self, attributes: &admission::Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate(
+        &self,
+        attributes: &admission::Attributes<'_>,
+        object: Option<&mut Object>,
+    ) -> Result<Mutated, Status> {
         match self.chain(attributes)? {
             Some(chain) => chain.mutate(attributes, object).await,
             None => Ok(Mutated::No),

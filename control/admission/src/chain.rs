@@ -1,6 +1,6 @@
 use crate::escalation::Escalation;
 use async_trait::async_trait;
-use sampan_api::admission::{Admission, Attributes, Charges, Mutated, Operation};
+use sampan_api::admission::{Admission, Attributes, Charges, Mutated};
 use sampan_api::{Object, Status};
 use std::any::Any;
 use std::sync::Arc;
@@ -43,8 +43,9 @@ pub trait Plugin: Send + Sync {
         self.mutate(attributes, object).await
     }
 
-    /// As [`Self::mutate`], of a deletion, which has no object: looks at it before any validates it.
-    async fn look_at_deletion(&self, _attributes: &Attributes<'_>) -> Result<(), Status> {
+    /// As [`Self::mutate`], of a deletion, which has no object that could be changed: refuses it or not, before any plugin
+    /// validates it.
+    async fn admit_deletion(&self, _attributes: &Attributes<'_>) -> Result<(), Status> {
         Ok(())
     }
 
@@ -97,7 +98,13 @@ impl Chain {
 
 #[async_trait]
 impl Admission for Chain {
-    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate(&self, attributes: &Attributes<'_>, object: Option<&mut Object>) -> Result<Mutated, Status> {
+        let Some(object) = object else {
+            for plugin in self.concerned(attributes) {
+                plugin.admit_deletion(attributes).await?;
+            }
+            return Ok(Mutated::No);
+        };
         let mut changed = Mutated::No;
         let mut remembered = Vec::new();
         for plugin in self.concerned(attributes) {
@@ -118,11 +125,6 @@ impl Admission for Chain {
     }
 
     async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status> {
-        if attributes.operation == Operation::Delete {
-            for plugin in self.concerned(attributes) {
-                plugin.look_at_deletion(attributes).await?;
-            }
-        }
         let of_storage = self.of_storage.iter().filter(|check| check.concerns(attributes));
         for plugin in of_storage.chain(self.concerned(attributes)) {
             plugin.validate(attributes, object).await?;

@@ -189,8 +189,9 @@ impl Mutated {
 /// no side effects. The objects are in the version that the request named.
 #[async_trait]
 pub trait Admission: Send + Sync {
-    /// Changes the object, or refuses it. Not called for deletions. For an action the object is the call's body.
-    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status>;
+    /// Changes the object, or refuses it. `object` is `None` for deletions, of which nothing can be changed. For an action
+    /// the object is the call's body.
+    async fn mutate(&self, attributes: &Attributes<'_>, object: Option<&mut Object>) -> Result<Mutated, Status>;
     /// Refuses or lets pass what will be written. `object` is `None` for deletions.
     async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status>;
     /// Asked last of what is about to be created or updated: writes of other objects that stand or fall with it, or a
@@ -239,7 +240,7 @@ pub struct AdmitAll;
 
 #[async_trait]
 impl Admission for AdmitAll {
-    async fn mutate(&self, _: &Attributes<'_>, _: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate(&self, _: &Attributes<'_>, _: Option<&mut Object>) -> Result<Mutated, Status> {
         Ok(Mutated::No)
     }
     async fn validate(&self, _: &Attributes<'_>, _: Option<&Object>) -> Result<(), Status> {

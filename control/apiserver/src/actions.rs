@@ -150,7 +150,7 @@ impl Ask {
         let resource = self.row.gvr();
         let name = self.call_name(&object);
         let attributes = self.call_attributes(&resource, &name, &options);
-        self.mutate(&attributes, &mut object).await?;
+        self.mutate(&attributes, Some(&mut object)).await?;
         Ok((object, options))
     }
 

@@ -16,7 +16,7 @@ impl Ask {
 /// Errors beside those of the server's admission: 429, when no seat came free after a wait.
 #[async_trait]
 impl Admission for Ask {
-    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate(&self, attributes: &Attributes<'_>, object: Option<&mut Object>) -> Result<Mutated, Status> {
         let attributes = self.audited(attributes);
         self.exchange.aside(self.core.admission.mutate(&attributes, object)).await?
     }

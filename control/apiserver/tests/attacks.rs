@@ -146,7 +146,7 @@ impl Silent {
 
 #[async_trait::async_trait]
 impl Admission for Silent {
-    async fn mutate(&self, attributes: &admission::Attributes<'_>, _: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate(&self, attributes: &admission::Attributes<'_>, _: Option<&mut Object>) -> Result<Mutated, Status> {
         self.answer(attributes).await;
         Ok(Mutated::No)
     }
@@ -174,7 +174,7 @@ impl Long {
 
 #[async_trait::async_trait]
 impl Admission for Long {
-    async fn mutate(&self, _: &admission::Attributes<'_>, _: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate(&self, _: &admission::Attributes<'_>, _: Option<&mut Object>) -> Result<Mutated, Status> {
         Ok(Mutated::No)
     }
     async fn validate(&self, attributes: &admission::Attributes<'_>, _: Option<&Object>) -> Result<(), Status> {

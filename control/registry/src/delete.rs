@@ -172,6 +172,7 @@ impl Registry {
             kinds: self,
             annotations: None,
         };
+        caller.admission.mutate(&attributes, None).await?;
         Ok(caller.admission.validate(&attributes, None).await?)
     }
 

@@ -159,7 +159,8 @@ impl Registry {
         if let Some(face) = options.face {
             object = self.mutate_face(caller, face, &attributes, object).await?;
         }
-        self.check_request(place, name, current, &mut object)?;
+        metadata::settle_namespace(row, &mut object, place.namespace)?;
+        metadata::check_name(&object, name)?;
         object.set_gvk(&row.gvk());
         shapes::apply_defaults(row, &mut object)?;
         let now = self.now();
@@ -172,6 +173,7 @@ impl Registry {
         if options.face.is_none() {
             mutate(caller, row, &attributes, &mut object).await?;
         }
+        check_version(place, name, current, &object)?;
         if let Some(stored_as) = row.stored_as.as_ref().filter(|stored_as| !stored_as.own_rules) {
             (stored_as.to_storage)(&mut object);
             object.set_gvk(&storage.gvk());
@@ -252,7 +254,7 @@ impl Registry {
         let current = attributes.old.ok_or_else(|| Error::Internal("an update has an old object".into()))?;
         let before = face.of(current, FaceManagers::Shown);
         let attributes = Attributes { old: Some(&before), ..*attributes };
-        if caller.admission.mutate(&attributes, &mut written).await? == Mutated::ByOthers {
+        if caller.admission.mutate(&attributes, Some(&mut written)).await? == Mutated::ByOthers {
             self.read(&mut written, UnknownFields::Dropped)?;
         }
         Ok(face.write(current, &written)?)
@@ -289,31 +291,28 @@ impl Registry {
         }
         Ok(())
     }
+}
 
-    /// The request's own conditions on the object that it sends.
-    fn check_request(&self, place: &Place<'_>, name: &str, current: &Record, object: &mut Object) -> Result<(), Error> {
-        let row = place.row;
-        metadata::settle_namespace(row, object, place.namespace)?;
-        metadata::check_name(object, name)?;
-        let version = match object.resource_version() {
-            "" => 0,
-            text => parse_uint(text).map_err(Error::Plain)?,
-        };
-        if version == 0 {
-            if !place.storage.strategy.allow_unconditional_update() {
-                let path = Path::new("metadata").child("resourceVersion");
-                let errors: FieldErrors =
-                    [FieldError::invalid(&path, 0, "must be specified for an update")].into_iter().collect();
-                // Go names the resource where others name the kind.
-                let kind =
-                    GroupKind { group: place.storage.group.to_string(), kind: place.storage.resource.to_string() };
-                return Err(Error::Invalid { kind, name: name.to_owned(), errors });
-            }
-        } else if version != current.mod_revision {
-            return Err(Error::modified(place.row, name));
+/// Whether the object is made of the version that is stored. Asked once admission has changed it, as Go's storage does, which
+/// sees the object only then.
+fn check_version(place: &Place<'_>, name: &str, current: &Record, object: &Object) -> Result<(), Error> {
+    let version = match object.resource_version() {
+        "" => 0,
+        text => parse_uint(text).map_err(Error::Plain)?,
+    };
+    if version == 0 {
+        if !place.storage.strategy.allow_unconditional_update() {
+            let path = Path::new("metadata").child("resourceVersion");
+            let errors: FieldErrors =
+                [FieldError::invalid(&path, 0, "must be specified for an update")].into_iter().collect();
+            // Go names the resource where others name the kind.
+            let kind = GroupKind { group: place.storage.group.to_string(), kind: place.storage.resource.to_string() };
+            return Err(Error::Invalid { kind, name: name.to_owned(), errors });
         }
-        Ok(())
+    } else if version != current.mod_revision {
+        return Err(Error::modified(place.row, name));
     }
+    Ok(())
 }
 
 /// Has admission change an object, and makes one of the row's type of what it left.
@@ -323,7 +322,7 @@ pub(crate) async fn mutate(
     attributes: &Attributes<'_>,
     object: &mut Object,
 ) -> Result<(), Error> {
-    let mutated = caller.admission.mutate(attributes, object).await?;
+    let mutated = caller.admission.mutate(attributes, Some(object)).await?;
     shapes::settle_mutated(row, object, mutated)?;
     metadata::dedup_owners(object, OwnersFrom::Admission, caller.warnings);
     Ok(())

@@ -299,7 +299,11 @@ impl Authorizer for Later<Arc<dyn Authorizer>> {
 
 #[async_trait]
 impl Admission for Later<Chain> {
-    async fn mutate(&self, attributes: &admission::Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate(
+        &self,
+        attributes: &admission::Attributes<'_>,
+        object: Option<&mut Object>,
+    ) -> Result<Mutated, Status> {
         match self.0.get() {
             Some(chain) => chain.mutate(attributes, object).await,
             None => Ok(Mutated::No),

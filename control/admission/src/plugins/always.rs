@@ -36,6 +36,10 @@ impl Plugin for AlwaysDeny {
         Err(attributes.forbidden(DENIED))
     }
 
+    async fn admit_deletion(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        Err(attributes.forbidden(DENIED))
+    }
+
     async fn validate(&self, attributes: &Attributes<'_>, _: Option<&Object>) -> Result<(), Status> {
         Err(attributes.forbidden(DENIED))
     }

@@ -78,9 +78,9 @@ impl Plugin for NamespaceLifecycle {
         }
     }
 
-    async fn validate(&self, attributes: &Attributes<'_>, _: Option<&Object>) -> Result<(), Status> {
+    async fn admit_deletion(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
         let immortal = IMMORTAL.contains(&attributes.name);
-        if attributes.operation == Operation::Delete && attributes.is("", "namespaces") && immortal {
+        if attributes.is("", "namespaces") && immortal {
             return Err(attributes.forbidden("this namespace may not be deleted"));
         }
         Ok(())

@@ -115,6 +115,10 @@ async fn write(
     ask.answer(200, &scale_of(&updated.record.object(), &ask.row().scale))
 }
 
+/// The number of replicas of an object that needs one and has none, in the scale that a write starts from
+/// (apiextensions-apiserver's `invalidSpecReplicas`).
+const NOT_SET: i64 = i32::MIN as i64;
+
 /// Objects of a row as their scales.
 struct ScaleOf<'a> {
     paths: &'a ScalePaths,
@@ -135,6 +139,9 @@ impl Face for ScaleOf<'_> {
         let mut scale = Object::from_value(scale_of(object, self.paths)).unwrap_or_default();
         if managers == FaceManagers::Shown {
             let spec = self.spec();
+            if self.paths.required && object.get(&spec).is_none() {
+                scale.set(&["spec", "replicas"], NOT_SET);
+            }
             let managers = to_scale(managers_of(object), &Replicas { api_version: &self.api_version, path: &spec });
             if !managers.is_empty() {
                 scale.set_meta("managedFields", managers);
@@ -145,7 +152,12 @@ impl Face for ScaleOf<'_> {
 
     fn write(&self, current: &Object, scale: &Object) -> Result<Object, Status> {
         let replicas = scale.get(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
-        if replicas < 0 {
+        if self.paths.required && replicas == NOT_SET {
+            let path = format!(".{}", self.spec().join("."));
+            return Err(Status::bad_request(format!("the spec replicas field {path:?} cannot be empty")));
+        }
+        // A kind that needs its number has a rule for it.
+        if !self.paths.required && replicas < 0 {
             let path = Path::new("spec").child("replicas");
             let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
             return Err(Status::invalid(&self.kind, scale.name(), &FieldErrors::from_iter([error])));

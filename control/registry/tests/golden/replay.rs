@@ -68,12 +68,11 @@ struct ServiceAccount;
 
 #[async_trait]
 impl Admission for ServiceAccount {
-    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate(&self, attributes: &Attributes<'_>, object: Option<&mut Object>) -> Result<Mutated, Status> {
         let makes = attributes.operation == Operation::Create && attributes.is("", "pods");
-        if !makes || object.get(&["spec", "serviceAccountName"]).is_some() {
-            return Ok(Mutated::No);
-        }
-        object.set(&["spec", "serviceAccountName"], "default");
+        let pod = object.filter(|pod| makes && pod.get(&["spec", "serviceAccountName"]).is_none());
+        let Some(pod) = pod else { return Ok(Mutated::No) };
+        pod.set(&["spec", "serviceAccountName"], "default");
         Ok(Mutated::Yes)
     }
     async fn validate(&self, _: &Attributes<'_>, _: Option<&Object>) -> Result<(), Status> {

@@ -269,7 +269,8 @@ pub struct Picky;
 
 #[async_trait::async_trait]
 impl Admission for Picky {
-    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<Mutated, Status> {
+    async fn mutate(&self, attributes: &Attributes<'_>, object: Option<&mut Object>) -> Result<Mutated, Status> {
+        let Some(object) = object else { return Ok(Mutated::No) };
         object.set_annotation("seen", format!("{:?} {}", attributes.operation, attributes.name));
         Ok(Mutated::Yes)
     }

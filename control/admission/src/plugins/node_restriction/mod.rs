@@ -75,12 +75,8 @@ impl Plugin for NodeRestriction {
         self.admit(attributes, Some(object)).await.map(|()| Mutated::No)
     }
 
-    async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status> {
-        match attributes.operation {
-            // Deletions have no first phase.
-            Operation::Delete => self.admit(attributes, object).await,
-            _ => Ok(()),
-        }
+    async fn admit_deletion(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        self.admit(attributes, None).await
     }
 }
 

@@ -146,8 +146,9 @@ impl Case {
         };
         let plugin = plugin();
         let mut sent = object(&self.object);
-        if let Some(sent) = &mut sent {
-            assert_eq!(plugin.mutate(&attributes, sent).await?, Mutated::No);
+        match &mut sent {
+            Some(sent) => assert_eq!(plugin.mutate(&attributes, sent).await?, Mutated::No),
+            None => plugin.admit_deletion(&attributes).await?,
         }
         plugin.validate(&attributes, sent.as_ref()).await
     }

@@ -230,7 +230,7 @@ impl Plugin for MutatingAdmissionWebhook {
         Ok((changed, Some(Box::new(invoked))))
     }
 
-    async fn look_at_deletion(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+    async fn admit_deletion(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
         if !self.0.asked(attributes) {
             return Ok(());
         }
