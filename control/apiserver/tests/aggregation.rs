@@ -10,6 +10,7 @@ use sampan_env::Env;
 use sampan_testing::server::{Parts, Server};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tower::ServiceExt;
 
@@ -19,6 +20,7 @@ struct Other {
     asked: Mutex<Vec<(String, http::HeaderMap, Vec<u8>)>>,
 }
 
+const GROUP: &str = "wardle.example.com";
 const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 impl Other {
@@ -61,6 +63,24 @@ impl Backends for Other {
     }
 }
 
+/// Servers of which the one behind the Service `silent` never answers.
+#[derive(Default)]
+struct WithSilent {
+    other: Other,
+    /// Questions to the silent one.
+    asked: AtomicUsize,
+}
+
+impl Backends for WithSilent {
+    fn send<'a>(&'a self, to: &'a Backend, request: Request<Body>) -> BoxFuture<'a, Result<Response<Body>, String>> {
+        if to.name != "silent" {
+            return self.other.send(to, request);
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::pending())
+    }
+}
+
 struct World {
     server: Server,
     other: Arc<Other>,
@@ -93,22 +113,31 @@ impl World {
 
     /// Registers the group version.
     async fn register(&self, available: &str) {
+        self.register_of(GROUP, "api", available).await;
+    }
+
+    /// Registers the version `v1` of a group, which a Service's server has.
+    async fn register_of(&self, group: &str, service: &str, available: &str) {
         let json = [("content-type", "application/json")];
         let path = "/apis/apiregistration.k8s.io/v1/apiservices";
         let service = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-            "metadata": {"name": "v1.wardle.example.com"},
-            "spec": {"group": "wardle.example.com", "version": "v1", "groupPriorityMinimum": 17790,
+            "metadata": {"name": format!("v1.{group}")},
+            "spec": {"group": group, "version": "v1", "groupPriorityMinimum": 17790,
                 "versionPriority": 15, "insecureSkipTLSVerify": true,
-                "service": {"namespace": "wardle", "name": "api", "port": 8443}}});
+                "service": {"namespace": "wardle", "name": service, "port": 8443}}});
         let (code, text) = self.call("POST", path, &json, service).await;
         assert_eq!(code, 201, "{text}");
-        self.say(available).await;
+        self.say_of(group, available).await;
     }
 
     /// Says whether its server answers.
     async fn say(&self, available: &str) {
+        self.say_of(GROUP, available).await;
+    }
+
+    async fn say_of(&self, group: &str, available: &str) {
         let status = json!({"status": {"conditions": [{"type": "Available", "status": available}]}});
-        let path = "/apis/apiregistration.k8s.io/v1/apiservices/v1.wardle.example.com/status";
+        let path = &format!("/apis/apiregistration.k8s.io/v1/apiservices/v1.{group}/status");
         let merge = [("content-type", "application/merge-patch+json")];
         let (code, text) = self.call("PATCH", path, &merge, status).await;
         assert_eq!(code, 200, "{text}");
@@ -120,10 +149,9 @@ impl World {
             let (_, text) = self.call("GET", "/apis", &[("accept", V2)], Value::Null).await;
             let list: Value = serde_json::from_str(&text).expect("JSON");
             let items = list["items"].as_array().expect("groups");
-            let at = items.iter().position(|item| item["metadata"]["name"] == "wardle.example.com");
+            let at = items.iter().position(|item| item["metadata"]["name"] == GROUP);
             if let Some(at) = at.filter(|at| items[*at]["versions"][0]["freshness"] == freshness) {
-                let before = &items[at - 1]["metadata"]["name"];
-                assert_eq!(before, "apps", "it stands by its priority");
+                assert!(items[..at].iter().any(|item| item["metadata"]["name"] == "apps"), "it stands by its priority");
                 return items[at]["versions"][0].clone();
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -184,6 +212,34 @@ async fn requests_go_to_the_server_of_their_group_version() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it is served still");
+}
+
+/// Another server has as long to say what it serves.
+const SILENT_MAX: Duration = Duration::from_secs(5);
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_delays_nobody() {
+    let silent = Arc::new(WithSilent::default());
+    let server = Parts { backends: silent.clone(), ..Parts::new(Env::system()) }.start().await;
+    let world = World { server, other: Arc::default() };
+    world.register_of("silent.example.com", "silent", "True").await;
+    while silent.asked.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Discovery has both, and of the one that is silent it says so.
+    let freshness = async |group: &str| {
+        let (_, text) = world.call("GET", "/apis", &[("accept", V2)], Value::Null).await;
+        let list: Value = serde_json::from_str(&text).expect("JSON");
+        let item = list["items"].as_array().and_then(|items| items.iter().find(|one| one["metadata"]["name"] == group));
+        item.expect("there")["versions"][0]["freshness"].clone()
+    };
+    assert_eq!((freshness("silent.example.com").await, freshness("apps").await), (json!("Stale"), json!("Current")));
+    // Who comes meanwhile is asked at once, and shown when it has answered: the silent one's time is not over yet.
+    let began = world.server.env.instant();
+    world.register("True").await;
+    let version = world.discovered("Current").await;
+    assert_eq!(version["resources"][0]["resource"], "flunders");
+    assert!(began.elapsed() < SILENT_MAX, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

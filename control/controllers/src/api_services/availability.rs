@@ -139,7 +139,9 @@ impl Checks {
         let url = format!("{}{path}", self.of.proxy.address(port).await?);
         let failing = |why: String| format!("failing or missing response from {url}: {why}");
         match tokio::time::timeout(limits::API_SERVICE_TIMEOUT, self.of.proxy.probe(port, path)).await {
-            Err(_) => Err(failing(format!("Get {url:?}: context deadline exceeded"))),
+            Err(_) => Err(failing(format!(
+                "Get {url:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            ))),
             Ok(Err(error)) => Err(failing(format!("Get {url:?}: {error}"))),
             Ok(Ok(200..300)) => Ok(()),
             Ok(Ok(code)) => Err(failing(format!("bad status from {url}: {code}"))),
