@@ -3,35 +3,35 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::HeaderMap;
+use parking_lot::Mutex;
 use sampan_api::admission::Warnings;
 use sampan_api::user::UserInfo;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// What the certificates of a connection come to.
 #[derive(Clone, Debug)]
 pub(crate) struct Verified {
-    /// `None`: they name nobody.
-    pub(crate) user: Option<Arc<UserInfo>>,
-    /// When one of them ends.
-    pub(crate) until: SystemTime,
+    /// `None`: they name nobody. An error: why they do not hold.
+    pub(crate) user: Result<Option<Arc<UserInfo>>, String>,
+    /// When that may change, because one of them begins or ends to hold; `None`: it stays.
+    pub(crate) until: Option<SystemTime>,
 }
 
 /// The far end of one connection: the certificates that it showed (DER, its own first), of which the handshake has proved
-/// that the key is the client's and nothing else, and what they come to, found out once a connection.
+/// that the key is the client's and nothing else, and what they come to, found out once as long as that stays.
 #[derive(Debug, Default)]
 pub struct Peer {
     /// Its certificates.
     pub certificates: Vec<Bytes>,
-    /// Filled by the authenticator that verifies the certificates, or why they do not hold; later requests of the connection
-    /// take it from here.
-    pub(crate) verified: OnceLock<Result<Verified, String>>,
+    /// Filled by the authenticator that verifies the certificates; later requests of the connection take it from here.
+    pub(crate) verified: Mutex<Option<Verified>>,
 }
 
 impl Peer {
     /// One that showed these certificates.
     pub fn showing(certificates: Vec<Bytes>) -> Self {
-        Self { certificates, verified: OnceLock::new() }
+        Self { certificates, verified: Mutex::default() }
     }
 }
 

@@ -105,7 +105,7 @@ impl ClientCertVerifier for Shown {
     }
 }
 
-/// Reads and verifies the certificates that connections show, once each.
+/// Reads and verifies the certificates that connections show, once each, and again when one of them begins or ends to hold.
 #[derive(Clone, Debug)]
 pub struct ClientCertificates {
     authorities: ClientAuthorities,
@@ -118,35 +118,43 @@ impl ClientCertificates {
         Self { authorities, env }
     }
 
-    fn read(&self, chain: &[Bytes]) -> Result<Verified, Refused> {
-        self.authorities.verify(chain, self.env.now())?;
-        let ends = chain.iter().map(|der| not_after(der)).collect::<Result<Vec<_>, _>>()?;
-        let user = chain.first().map(|own| identity(own)).transpose()?.flatten().map(Arc::new);
-        Ok(Verified { user, until: ends.into_iter().min().unwrap_or(UNIX_EPOCH) })
+    fn read(&self, chain: &[Bytes], now: SystemTime) -> Verified {
+        let user = || {
+            self.authorities.verify(chain, now)?;
+            Ok(chain.first().map(|own| identity(own)).transpose()?.flatten().map(Arc::new))
+        };
+        Verified { user: user().map_err(|refused: Refused| refused.0), until: next_change(chain, now) }
     }
 
     fn known(&self, peer: &Peer) -> Result<Option<Arc<UserInfo>>, Refused> {
         if peer.certificates.is_empty() {
             return Ok(None);
         }
-        match peer.verified.get_or_init(|| self.read(&peer.certificates).map_err(|refused| refused.0)) {
-            Err(why) => Err(Refused(why.clone())),
-            Ok(verified) if verified.until < self.env.now() => {
-                Err(Refused("verifying a client certificate failed: it has expired".into()))
-            }
-            Ok(verified) => Ok(verified.user.clone()),
-        }
+        let now = self.env.now();
+        let mut verified = peer.verified.lock();
+        let known = match verified.take().filter(|known| known.until.is_none_or(|until| now < until)) {
+            Some(known) => known,
+            None => self.read(&peer.certificates, now),
+        };
+        verified.insert(known).user.clone().map_err(Refused)
     }
+}
+
+/// When one of the certificates begins or ends to hold, and what was found out of all of them is to be found out again: the
+/// first such time after `now`. `None`: no more. What cannot be read changes nothing.
+fn next_change(chain: &[Bytes], now: SystemTime) -> Option<SystemTime> {
+    let validities = chain.iter().filter_map(|der| Some(parsed(der).ok()?.validity().clone()));
+    let at = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    // It holds in its last second.
+    let changes = validities.flat_map(|validity| {
+        [at(validity.not_before.timestamp()), at(validity.not_after.timestamp().saturating_add(1))]
+    });
+    changes.filter(|change| *change > now).min()
 }
 
 fn parsed(der: &[u8]) -> Result<X509Certificate<'_>, Refused> {
     let read = X509Certificate::from_der(der);
     read.map(|(_, certificate)| certificate).map_err(|error| Refused(format!("client certificate: {error}")))
-}
-
-fn not_after(der: &[u8]) -> Result<SystemTime, Refused> {
-    let seconds = parsed(der)?.validity().not_after.timestamp();
-    Ok(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }
 
 /// The identity that a certificate (DER) states; `None`: it names nobody. An error where it cannot be read, or where its

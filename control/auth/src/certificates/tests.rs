@@ -89,6 +89,30 @@ async fn a_connection_outlives_no_certificate() {
     assert!(why.contains("expired"), "{why}");
 }
 
+#[tokio::test]
+async fn a_connection_is_believed_once_its_certificate_holds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pki = Pki::open(folder.path(), &Env::system()).expect("made");
+    let authorities = pki.client_authorities(None).expect("the authority");
+    let at = |after: Duration| ClientCertificates::new(authorities.clone(), Env::simulated(1, UNIX_EPOCH + after));
+    let peer =
+        Peer::showing(vec![signed(&pki, &[(DnType::CommonName, "alice")], ExtendedKeyUsagePurpose::ClientAuth, 2030)]);
+    let why = known(&at(48 * YEAR), &peer).await.expect_err("not yet");
+    assert!(why.contains("not valid yet"), "{why}");
+    assert!(known(&at(57 * YEAR), &peer).await.expect("holds").is_some());
+}
+
+#[tokio::test]
+async fn a_certificate_that_nothing_hangs_on_may_have_expired() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pki = Pki::open(folder.path(), &Env::system()).expect("made");
+    let authenticator = ClientCertificates::new(pki.client_authorities(None).expect("the authority"), Env::system());
+    let client = |name, ends| signed(&pki, &[(DnType::CommonName, name)], ExtendedKeyUsagePurpose::ClientAuth, ends);
+    let peer = Peer::showing(vec![client("alice", 2100), client("needless", 2021)]);
+    let user = known(&authenticator, &peer).await.expect("holds").expect("a user");
+    assert_eq!(user.name, "alice");
+}
+
 #[test]
 fn a_token_stands_behind_one_space() {
     let check = |header: &str, token: Option<&str>, spaced: bool| {
