@@ -5,7 +5,7 @@ use crate::body::{Body, empty};
 use crate::error::Error;
 use crate::remote::Remote;
 use crate::tls::{CertificateAuthority, Credentials, RemoteConfig};
-use crate::{Client, limits, service};
+use crate::{Client, limits, roots, service};
 use http::{Request, Response};
 use parking_lot::Mutex;
 use sampan_env::{Env, Tasks};
@@ -64,6 +64,14 @@ impl ServiceProxy {
         request: Request<Body>,
     ) -> Result<Response<Body>, String> {
         let host = service::host(&self.client, &to.namespace, &to.name).await?;
+        // Without a bundle those count that the system trusts.
+        let authority = match authority {
+            CertificateAuthority::Pem(pem) if pem.is_empty() => &CertificateAuthority::System,
+            other => other,
+        };
+        if matches!(authority, CertificateAuthority::System) {
+            roots::ready().await.map_err(|error| error.to_string())?;
+        }
         let remote = self.remote(host, to, authority)?;
         remote.forward(request).await.map_err(|error| match error {
             Error::Connect { source, .. } | Error::Transport(source) => source.to_string(),
@@ -87,11 +95,6 @@ impl ServiceProxy {
     }
 
     fn remote(&self, host: String, to: &ServicePort, authority: &CertificateAuthority) -> Result<Arc<Remote>, String> {
-        // Without a bundle those count that the system trusts.
-        let authority = match authority {
-            CertificateAuthority::Pem(pem) if pem.is_empty() => &CertificateAuthority::System,
-            other => other,
-        };
         let bundle = match authority {
             CertificateAuthority::Pem(pem) => Some(pem.clone()),
             CertificateAuthority::System => Some(Vec::new()),

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use tokio::task::JoinError;
 
 /// Of these files the first that is there counts.
 const FILES: [&str; 6] = [
@@ -20,9 +21,18 @@ const FILES: [&str; 6] = [
 /// Of these folders all count, where no file has any and no others are named.
 const FOLDERS: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
+static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+
+/// Has the system's authorities read, off the threads that serve: [`of_system`] gives them without a wait then.
+pub(crate) async fn ready() -> Result<(), JoinError> {
+    if ROOTS.get().is_some() {
+        return Ok(());
+    }
+    sampan_env::blocking(of_system).await.map(|_| ())
+}
+
 /// The system's authorities, read when they are first asked for.
 pub(crate) fn of_system() -> &'static [CertificateDer<'static>] {
-    static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let file = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty());
         let folders = std::env::var_os("SSL_CERT_DIR").filter(|folders| !folders.is_empty());

@@ -6,12 +6,12 @@ use crate::body::collect;
 use crate::error::Error;
 use crate::remote::Remote;
 use crate::tls::{CertificateAuthority, Credentials, RemoteConfig};
-use crate::{Client, limits, service};
+use crate::{Client, limits, roots, service};
 use async_trait::async_trait;
 use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use parking_lot::Mutex;
 use sampan_api::webhook::{CallError, WebhookCaller};
 use sampan_env::{Env, Tasks};
@@ -63,6 +63,9 @@ impl WebhookClient {
         let endpoint = self.endpoint(config).await?;
         let path = format!("{}{}timeout={}s", endpoint.path, separator(&endpoint.path), timeout.as_secs());
         let told = |why: String| format!("Post \"{}{path}\": {why}", endpoint.server);
+        if config["caBundle"].as_str().is_none_or(str::is_empty) {
+            roots::ready().await.map_err(|error| error.to_string())?;
+        }
         let remote = self.remote(&endpoint, config)?;
         let request = Request::builder()
             .method(Method::POST)
@@ -75,8 +78,12 @@ impl WebhookClient {
             let response = remote.send(request).await.map_err(|error| told(cause(error)))?;
             let code = response.status();
             let max = if code.is_success() { limits::WEBHOOK_ANSWER_MAX } else { limits::WEBHOOK_REFUSAL_MAX };
-            let body = collect(response.into_body(), max).await.map_err(|error| told(cause(error)))?;
-            if code.is_success() { Ok(body) } else { Err(refusal(code, &body)) }
+            let (head, body) = response.into_parts();
+            let body = collect(body, max).await.map_err(|error| match error {
+                Error::Transport(source) => unreadable(&*source),
+                other => told(cause(other)),
+            })?;
+            if code.is_success() { Ok(body) } else { Err(refusal(code, is_text(&head.headers), &body)) }
         };
         match tokio::time::timeout(timeout, answer).await {
             Ok(answer) => answer,
@@ -168,9 +175,24 @@ fn cause(error: Error) -> String {
     }
 }
 
+/// A body that broke off, in the words of the reference's client.
+fn unreadable(source: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(source), |error| error.source());
+    let ends = |error: &(dyn std::error::Error + 'static)| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+    };
+    let why = if causes.any(ends) { "unexpected EOF".to_owned() } else { source.to_string() };
+    format!("unexpected error when reading response body. Please retry. Original error: {why}")
+}
+
+/// Whether the body is text that a person may read: what says nothing of itself is.
+fn is_text(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_none_or(|media| media.as_bytes().starts_with(b"text/"))
+}
+
 /// A refusal in the words of the reference's client.
-fn refusal(code: StatusCode, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
+fn refusal(code: StatusCode, is_text: bool, body: &[u8]) -> String {
+    let text = if is_text { String::from_utf8_lossy(body) } else { "unknown".into() };
     match code.as_u16() {
         404 => "the server could not find the requested resource".into(),
         401 => "the server has asked for the client to provide credentials".into(),

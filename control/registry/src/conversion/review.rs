@@ -71,8 +71,10 @@ impl Review<'_> {
     }
 
     fn converted(&self, answer: &[u8]) -> Result<Vec<Value>, String> {
-        let mut answer: Value =
-            serde_json::from_slice(answer).map_err(|error| format!("the answer is no JSON: {error}"))?;
+        let mut answer: Value = serde_json::from_slice(answer).map_err(|error| unreadable(&error.to_string()))?;
+        if !answer.is_object() {
+            return Err(unreadable("it is no object"));
+        }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if self.version == ReviewVersion::V1 {
             let (api_version, kind) = (text(&answer["apiVersion"]), text(&answer["kind"]));
@@ -135,6 +137,10 @@ impl Review<'_> {
         *object.metadata_mut() = kept;
         Ok(object)
     }
+}
+
+fn unreadable(why: &str) -> String {
+    format!("couldn't get version/kind; json parse error: {why}")
 }
 
 /// The words for a webhook that did not answer.
