@@ -1,6 +1,7 @@
 //! Rolls a Deployment's pods from one template to the next through ReplicaSets.
 
 mod annotations;
+mod collision;
 mod condition;
 mod hash;
 mod plan;
@@ -11,6 +12,7 @@ mod tests;
 pub use plan::{Action, Plan, plan};
 
 use crate::{Context, Error, limits, owner};
+use collision::There;
 use sampan_api::k8s::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
 use sampan_api::k8s::api::core::v1::Pod;
 use sampan_api::{RecordKey, UserInfo};
@@ -195,7 +197,10 @@ impl Deployments {
         Ok(())
     }
 
-    /// A ReplicaSet of that name is there. Ours with the same template: the informer was late. Another: the next hash.
+    /// A ReplicaSet of that name is there.
+    ///
+    /// # Errors
+    /// Where the next hash is to be tried, which `status` says then, or the same again once the copy is no longer late.
     async fn settle_collision(
         &self,
         deployment: &Arc<Deployment>,
@@ -204,15 +209,17 @@ impl Deployments {
     ) -> Result<(), Error> {
         let name = owner::name(&set.metadata);
         let there: ReplicaSet = self.client.namespaced(owner::namespace(&deployment.metadata)).get(name).await?;
-        let template = |set: &ReplicaSet| set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
-        if owner::is_controlled_by(&there.metadata, &deployment.metadata)
-            && replicas::same_template(&template(&there), &template(set))
-        {
-            tracing::debug!(set = name, reached = self.set_informer.revision(), "the copy is late");
-            return Ok(());
+        match collision::find_out(deployment, &there, set) {
+            There::Own => {
+                tracing::debug!(set = name, reached = self.set_informer.revision(), "the copy is late");
+                Ok(())
+            }
+            There::ToAdopt => Err(Error::Invalid(format!("replica set {name} is free, and not yet seen to be"))),
+            There::Other => {
+                status.collision_count = Some(status.collision_count.unwrap_or(0) + 1);
+                Err(Error::Invalid(format!("replica set {name} is there with another template or owner")))
+            }
         }
-        status.collision_count = Some(status.collision_count.unwrap_or(0) + 1);
-        Err(Error::Invalid(format!("replica set {name} is there with another template or owner")))
     }
 
     async fn write_status(
