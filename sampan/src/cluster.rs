@@ -13,7 +13,7 @@ use crate::metrics;
 use crate::nodes::{self, OwnNode};
 use crate::process;
 use crate::registry;
-use crate::rules::RbacRules;
+use crate::rules::ClusterRules;
 use crate::scheduling;
 use anyhow::{Context, bail};
 use sampan_api::UserInfo;
@@ -448,14 +448,14 @@ struct Guards {
     bootstrap_tokens: Arc<BootstrapTokens>,
     authorizer: DeferredAuthorizer,
     admission: DeferredAdmission,
-    rules: RbacRules,
+    rules: ClusterRules,
 }
 
 impl Guards {
     fn of(tokens: &Arc<ServiceAccountTokens>, env: &Env) -> Self {
         let (authorizer, admission) = (DeferredAuthorizer::default(), DeferredAdmission::default());
         let bootstrap_tokens = Arc::new(BootstrapTokens::new(tokens.audiences().to_vec(), env.clone()));
-        Self { tokens: tokens.clone(), bootstrap_tokens, authorizer, admission, rules: RbacRules::default() }
+        Self { tokens: tokens.clone(), bootstrap_tokens, authorizer, admission, rules: ClusterRules::default() }
     }
 }
 

@@ -7,21 +7,21 @@ use sampan_auth::rbac::RbacAuthorizer;
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 
-/// The rules of a cluster: of its roles where they are asked, and of everything where everybody may do it. What nodes may is
-/// no rule.
+/// What a cluster's authorizers let users do: the rules of its roles where they are asked, and of everything where everybody
+/// may do it. What nodes may is no rule.
 #[derive(Clone, Default)]
-pub struct RbacRules {
+pub struct ClusterRules {
     inner: Arc<OnceLock<(Arc<RbacAuthorizer>, Vec<AuthorizationMode>)>>,
 }
 
-impl RbacRules {
+impl ClusterRules {
     /// Puts the rules of these modes in force; a second call is ignored.
     pub fn set(&self, rbac: Arc<RbacAuthorizer>, modes: &[AuthorizationMode]) {
         self.inner.get_or_init(|| (rbac, modes.to_vec()));
     }
 }
 
-impl RuleResolver for RbacRules {
+impl RuleResolver for ClusterRules {
     fn rules(&self, user: &UserInfo, namespace: &str) -> Value {
         let nothing = json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false});
         let Some((rbac, modes)) = self.inner.get() else { return nothing };
