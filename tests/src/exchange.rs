@@ -92,24 +92,28 @@ impl Asker {
 
     /// `GET`, with further headers.
     pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        self.ask(Method::GET, path, headers, Bytes::new())
+        self.send(Method::GET, path, headers, Bytes::new())
     }
 
     /// `POST` of an object.
     pub fn post(&self, path: &str, object: &Value) -> Answer {
-        self.ask(Method::POST, path, &[("content-type", "application/json")], object.to_string().into())
+        self.send(Method::POST, path, &[("content-type", "application/json")], object.to_string())
     }
 
     /// `DELETE`.
     pub fn delete(&self, path: &str) -> Answer {
-        self.ask(Method::DELETE, path, &[], Bytes::new())
+        self.send(Method::DELETE, path, &[], Bytes::new())
     }
 
-    fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+    /// Any request.
+    ///
+    /// # Panics
+    /// When a part of it cannot stand in one.
+    pub fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.runtime.block_on(ask(&self.client, request.body(body).expect("a request")))
+        self.runtime.block_on(ask(&self.client, request.body(body.into()).expect("a request")))
     }
 }

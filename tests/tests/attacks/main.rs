@@ -397,8 +397,8 @@ fn connections() {
             ("half handshakes", half_handshakes(3_000, HALF_HELLO)),
             ("silent connections", half_handshakes(3_000, b"")),
             ("handshakes", handshakes(8)),
-            ("half heads", stuck(500, b"GET /livez HTT".as_slice().into(), None)),
-            ("heads a byte a second", stuck(500, b"GET /li".as_slice().into(), Some(Duration::from_secs(1)))),
+            ("half heads", stuck(1_000, b"GET /livez HTT".as_slice().into(), None)),
+            ("heads a byte a second", stuck(1_000, b"GET /li".as_slice().into(), Some(Duration::from_secs(1)))),
             ("long heads", stuck(8, long_head.into(), None)),
             (
                 "rapid resets",
