@@ -232,5 +232,6 @@ fn templates_keep_what_they_used() {
         ("podtemplates", &["template"]),
     ] {
         check(resource, way, "tolerations", &tolerations, ".operator");
+        check(resource, way, "securityContext", &serde_json::json!({"seLinuxChangePolicy": "MountOption"}), "Policy");
     }
 }

@@ -13,6 +13,7 @@ pub(super) mod cursor;
 pub(super) mod disabled;
 pub(super) mod gated;
 mod host_process;
+mod options;
 mod overlaps;
 pub(super) mod pod_spec;
 mod pod_status;

@@ -7,6 +7,7 @@ use super::change::MIRROR;
 use super::checks::{annotations, labels, named, named_if_set, one_of, required_one_of, required_text};
 use super::container::{LISTS, Pod, containers, ephemeral_containers, file_volumes, init_containers, only_for_pods};
 use super::host_process;
+use super::options::Options;
 use super::resources::{ClaimNames, container_resource_name, pod_requirements, resource_quantity};
 use super::security;
 use super::volumes::volumes;
@@ -26,34 +27,6 @@ const STATIC_EPHEMERAL: &str = "static pods do not support ephemeral containers"
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Fields of a pod that an update may change, as the refusal lists them.
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-
-/// What the rules of a spec leave to features, each of which stays in use where the spec before used it (PodValidationOptions).
-struct Options {
-    comparing: Comparing,
-    /// Variables may come from files.
-    env_files: bool,
-    /// Pods with users of their own may be in the host's network.
-    host_network: bool,
-}
-
-impl Options {
-    fn of(ctx: &Context<'_>, old: Option<&Value>) -> Self {
-        let used = |in_use: fn(&Value) -> bool| old.is_some_and(in_use);
-        Self {
-            comparing: Comparing::of(ctx, old),
-            env_files: ctx.gates.enabled("EnvFiles") || used(has_env_files),
-            host_network: ctx.gates.enabled("UserNamespacesHostNetworkSupport")
-                || used(|old| old["hostUsers"] == false && old["hostNetwork"] == true),
-        }
-    }
-}
-
-/// Whether a variable of a container comes from a file.
-fn has_env_files(spec: &Value) -> bool {
-    let containers = LISTS.iter().filter_map(|list| spec.get(list)?.as_array()).flatten();
-    let mut variables = containers.filter_map(|container| container.get("env")?.as_array()).flatten();
-    variables.any(|variable| variable["valueFrom"]["fileKeyRef"].is_object())
-}
 
 /// `at`: the spec; `old`: the one before. `pod_name`: empty in a template.
 fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, pod_name: &str, errors: &mut FieldErrors) {
@@ -91,7 +64,7 @@ fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, pod_name: &str, erro
     required_one_of(restart, errors, &["Always", "OnFailure", "Never"]);
     required_one_of(at.get("dnsPolicy"), errors, &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
     labels(at.get("nodeSelector"), errors);
-    security::pod(at, errors);
+    security::pod(at, options.label_policies, errors);
     affinity(at.get("affinity"), errors);
     let legacy = Legacy::new(ctx.gates);
     dns_config(at, &legacy, errors);
@@ -103,15 +76,7 @@ fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, pod_name: &str, erro
     spread(at.get("topologySpreadConstraints"), errors);
     host_process::check(at, ctx.capabilities.allow_privileged, errors);
     if !host_users {
-        for (field, shown, asked) in [
-            ("hostNetwork", "hostNetwork", !options.host_network),
-            ("hostPID", "HostPID", true),
-            ("hostIPC", "HostIPC", true),
-        ] {
-            if asked && at.get(field).flag() {
-                at.get(shown).forbidden(errors, "when `hostUsers` is false");
-            }
-        }
+        beside_own_users(at, &options, errors);
     }
     hostname_override(at, errors);
     named_if_set(at.get("serviceAccountName"), errors, names::dns1123_subdomain);
@@ -150,6 +115,28 @@ fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, pod_name: &str, erro
         Some(other) => os.not_supported_as(errors, other, &["linux", "windows"]),
     }
     file_volumes(at, errors);
+}
+
+/// What a pod with users of its own may not have (validateHostUsers).
+fn beside_own_users(at: At<'_>, options: &Options, errors: &mut FieldErrors) {
+    const WHY: &str = "when `hostUsers` is false";
+    for (field, shown, asked) in [
+        ("hostNetwork", "hostNetwork", !options.host_network),
+        ("hostPID", "HostPID", true),
+        ("hostIPC", "HostIPC", true),
+    ] {
+        if asked && at.get(field).flag() {
+            at.get(shown).forbidden(errors, WHY);
+        }
+    }
+    for list in LISTS.into_iter().filter(|_| !options.devices) {
+        for container in at.get(list).items() {
+            let devices = container.get("volumeDevices");
+            if !devices.is_empty() {
+                devices.forbidden(errors, WHY);
+            }
+        }
+    }
 }
 
 fn resource_claims(list: At<'_>, errors: &mut FieldErrors) {

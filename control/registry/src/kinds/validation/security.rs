@@ -14,7 +14,7 @@ const PROFILE_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 /// Message where the administrator does not allow privileged containers.
 const PRIVILEGED_REFUSED: &str = "disallowed by cluster policy";
 
-pub(in crate::kinds) fn pod(spec: At<'_>, errors: &mut FieldErrors) {
+pub(in crate::kinds) fn pod(spec: At<'_>, label_policies: &[&str], errors: &mut FieldErrors) {
     let at = spec.get("securityContext");
     if !at.is_set() {
         return;
@@ -39,7 +39,10 @@ pub(in crate::kinds) fn pod(spec: At<'_>, errors: &mut FieldErrors) {
     windows::options(at.get("windowsOptions"), errors);
     app_armor(at.get("appArmorProfile"), errors);
     one_of(at.get("supplementalGroupsPolicy"), errors, &["Merge", "Strict"]);
-    one_of(at.get("seLinuxChangePolicy"), errors, &["MountOption", "Recursive"]);
+    let policy = at.get("seLinuxChangePolicy");
+    if policy.is_set() && !label_policies.contains(&policy.text()) {
+        policy.not_supported(errors, label_policies);
+    }
 }
 
 pub(in crate::kinds) fn container(at: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
