@@ -29,8 +29,8 @@ use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_node::address::Block;
 use sampan_registry::{Registry, ResourceTable};
-use sampan_store::Store;
 use sampan_store::sqlite::{Options, SqliteStore};
+use sampan_store::{RangeResult, Store};
 use sampan_wasm_runtime::{Cidr, EgressRules, Runtime, RuntimeConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -78,7 +78,8 @@ impl Cluster {
         let address = listener.local_addr()?;
         let data_dir = DataDir::open(&config.data_dir)?;
         let (parts, api, store_tasks) = (Tasks::new("parts"), Tasks::new("api"), Tasks::new("store"));
-        let store = Arc::new(open_store(&data_dir, env, &store_tasks).await?);
+        let (store, opened) = open_store(&data_dir, env, &store_tasks).await?;
+        let store = Arc::new(store);
         progress("store opened");
         // Once the directory is ours alone: it says which addresses the cluster had.
         let addresses = ClusterAddresses::open(config, &data_dir)?;
@@ -86,7 +87,8 @@ impl Cluster {
         let guards = Guards::of(&tokens, env);
         let (bearers, certificates) = (bearers(config, &guards)?, pki.client_certificates(config.client_ca(), env)?);
         let table = Arc::new(config.runtime.table(&config.gates).context("the built-in resource table")?);
-        let settings = registry::settings(config, reached(address), &addresses, (&store, env), table.clone());
+        let mut settings = registry::settings(config, reached(address), &addresses, (&store, env), table.clone());
+        settings.opened = Some(opened);
         let registry = Registry::open(settings).await?;
         sampan_registry::crd::follow(&registry, &api).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());
@@ -371,7 +373,8 @@ fn client_of(service: &sampan_apiserver::ApiService, env: &Env) -> sampan_contro
     Arc::new(move |user| Ok(Client::in_process(service.clone(), user, "sampan", &env)))
 }
 
-async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Result<SqliteStore> {
+/// The store, and what its opening read.
+async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Result<(SqliteStore, RangeResult)> {
     let mut options = Options::new(env.clone(), tasks);
     options.lock = Some(data_dir.lock());
     options.on_fatal = Some(Arc::new(|why| {
@@ -379,8 +382,8 @@ async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Res
         eprintln!("sampan: the database could not be synced: {why}; ending at once, start again when the disk is well");
         std::process::exit(EXIT_DISK);
     }));
-    match SqliteStore::open(&data_dir.database(), options).await {
-        Ok(store) => Ok(store),
+    match SqliteStore::open_with_state(&data_dir.database(), options).await {
+        Ok(opened) => Ok(opened),
         Err(sampan_store::Error::InUse { .. }) => bail!(
             "another sampan is using {}; stop it first, or choose another directory with --data-dir",
             data_dir.root.display()

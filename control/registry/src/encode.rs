@@ -116,9 +116,10 @@ pub(crate) fn draft(
     size_hint: usize,
 ) -> Result<Draft, serde_json::Error> {
     let Encoded { json, type_meta_end, rv_offset } = encode(object, index.first, size_hint)?;
+    let (api_version, kind) = index.types(object.api_version(), object.kind());
     Ok(Draft {
-        api_version: object.api_version().into(),
-        kind: object.kind().into(),
+        api_version,
+        kind,
         uid: object.uid().into(),
         labels: Arc::new(object.labels().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()),
         owners: object.owner_references().into(),
@@ -284,20 +285,17 @@ impl StoredDecoder {
 impl Decoder for StoredDecoder {
     fn decode(&self, prefix: &str, value: &Bytes) -> Result<Draft, String> {
         let mut json = self.codec.open(prefix, value.clone()).map_err(|error| error.to_string())?;
-        let settled = self.index(prefix).and_then(|index| Some((index.settle.clone()?, index.first)));
-        if let Some((settle, first)) = settled {
+        let index = self.index(prefix);
+        if let Some((settle, first)) = index.as_ref().and_then(|index| Some((index.settle.as_ref()?, index.first))) {
             let value: Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
             let mut object = Object::from_value(value).ok_or("it is no object")?;
             settle(&mut object);
             json = encode(&object, first, json.len() + 64).map_err(|error| error.to_string())?.json;
         }
         let head: Head = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
-        let index = self.index(prefix);
-        let fields = match index.filter(|index| !index.fields.is_empty()) {
+        let fields = match index.as_ref().filter(|index| !index.fields.is_empty()) {
             // Also what nobody has asked for yet must be readable: who has a record may take its object for granted.
-            None => serde_json::from_slice(&json)
-                .map(|Readable| Arc::new([]) as Arc<[(&'static str, String)]>)
-                .map_err(|error| error.to_string())?,
+            None => serde_json::from_slice(&json).map(|Readable| Arc::default()).map_err(|error| error.to_string())?,
             Some(index) => {
                 let value: Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
                 index.values(&Object::from_value(value).ok_or("it is no object")?)
@@ -305,9 +303,13 @@ impl Decoder for StoredDecoder {
         };
         let (type_meta_end, rv_offset) = offsets(&json, &head).ok_or("it does not begin with its type")?;
         let owners: Vec<_> = head.metadata.owner_references.iter().filter_map(OwnerReference::from_value).collect();
+        let (api_version, kind) = match index {
+            Some(index) => index.types(&head.api_version, &head.kind),
+            None => (head.api_version.into(), head.kind.into()),
+        };
         Ok(Draft {
-            api_version: head.api_version.into(),
-            kind: head.kind.into(),
+            api_version,
+            kind,
             uid: head.metadata.uid.into(),
             labels: Arc::new(head.metadata.labels),
             owners: owners.into(),

@@ -20,7 +20,7 @@ use sampan_api::status::Status;
 use sampan_api::webhook::WebhookCaller;
 use sampan_env::Env;
 use sampan_schema::gates::Gates;
-use sampan_store::Store;
+use sampan_store::{RangeResult, Store};
 use sampan_watch::{Draft, Spec, Watch};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -30,6 +30,8 @@ use std::time::SystemTime;
 #[derive(Clone)]
 pub struct Config {
     pub store: Arc<dyn Store>,
+    /// What the store's opening read, if that is at hand: it need not be read again.
+    pub opened: Option<RangeResult>,
     pub env: Env,
     pub table: Arc<ResourceTable>,
     pub codec: Arc<dyn Codec>,
@@ -46,6 +48,7 @@ impl Config {
     pub fn new(store: Arc<dyn Store>, env: Env, table: Arc<ResourceTable>) -> Self {
         Self {
             store,
+            opened: None,
             env,
             table,
             codec: Arc::new(Plain),
@@ -111,7 +114,7 @@ impl Place<'_> {
 impl Registry {
     /// Reads the current state of all stored rows out of the store, and follows it from there.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        let Config { store, env, table, codec, pools, capabilities, gates } = config;
+        let Config { store, opened, env, table, codec, pools, capabilities, gates } = config;
         for row in table.iter() {
             let wanted = row.strategy.allocator().map_or(&[][..], |allocator| allocator.pools());
             if let Some(missing) = wanted.iter().find(|name| pools.get(name).is_none()) {
@@ -121,7 +124,7 @@ impl Registry {
         let decoder = Arc::new(StoredDecoder::new(codec.clone(), &table));
         let stored = table.all().filter(|row| is_storage(row));
         let specs: Vec<Spec> = stored.map(|row| spec(row, &decoder)).collect();
-        let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs).await?;
+        let watch = Watch::open(store.clone(), env.clone(), decoder.clone(), specs, opened).await?;
         let (seal, floors) = (Seal::new(&env), Floors::default());
         let inner = Inner {
             store,

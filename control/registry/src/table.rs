@@ -249,6 +249,9 @@ pub(crate) struct Index {
     pub(crate) settle: Option<Convert>,
     /// The member that its records' encodings begin with.
     pub(crate) first: First,
+    /// The type of the row's objects, shared by their records.
+    api_version: Arc<str>,
+    kind: Arc<str>,
 }
 
 impl Index {
@@ -262,10 +265,27 @@ impl Index {
                 dispatch.push(label);
             }
         }
-        Self { fields, dispatch: dispatch.into(), settle: row.settle.clone(), first: First::of(row) }
+        let gvk = row.gvk();
+        Self {
+            fields,
+            dispatch: dispatch.into(),
+            settle: row.settle.clone(),
+            first: First::of(row),
+            api_version: gvk.group_version().to_string().into(),
+            kind: gvk.kind.as_str().into(),
+        }
+    }
+
+    /// The `apiVersion` and the kind of an object that is stored under this row.
+    pub(crate) fn types(&self, api_version: &str, kind: &str) -> (Arc<str>, Arc<str>) {
+        let shared = |own: &Arc<str>, text: &str| if **own == *text { own.clone() } else { text.into() };
+        (shared(&self.api_version, api_version), shared(&self.kind, kind))
     }
 
     pub(crate) fn values(&self, object: &Object) -> Arc<[(&'static str, String)]> {
+        if self.fields.is_empty() {
+            return Arc::default();
+        }
         self.fields.iter().map(|(label, extract)| (*label, extract.value(object))).collect()
     }
 }

@@ -3,7 +3,7 @@
 use sampan_env::{Env, Tasks};
 use sampan_store::sqlite::{Options, SqliteStore, verify_file};
 use sampan_store::suite::hold_time;
-use sampan_store::{Error, LeaseId, Op, Range, Store, Txn, Writer};
+use sampan_store::{Error, LeaseId, Op, Range, RangeResult, Store, Txn, Writer};
 use sqlx::{ConnectOptions, Connection};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -41,8 +41,13 @@ async fn a_log_opens_where_it_was() {
     write(&store, vec![Op::delete("/p/b")]).await;
     store.close().await;
 
-    let store = open(&database).await.expect("it was closed");
+    let options = Options::new(Env::simulated(1, SystemTime::UNIX_EPOCH), &Tasks::new("sqlite"));
+    let (store, opened) = SqliteStore::open_with_state(&database, options).await.expect("it was closed");
     assert_eq!(store.current_revision().await, Ok(3));
+    // What the opening read is what a range has.
+    let now = store.range(Range::default(), None).await.expect("readable");
+    let told = |state: &RangeResult| format!("{state:?}");
+    assert_eq!((opened.revision, opened.entries.len(), told(&opened)), (3, 1, told(&now)));
     assert_eq!(store.statistics().keys, 1);
     write(&store, vec![Op::put("/p/a", "4"), Op::put("/p/b", "4")]).await;
     let state = store.range(Range::default(), None).await.expect("readable").entries;

@@ -173,7 +173,9 @@ impl Cursor {
         seen: &mut HashMap<Arc<str>, Option<Arc<Record>>>,
     ) -> Result<Option<Item>, Error> {
         let entry = &event.entry;
-        let Some(record) = self.state.record_or_log(entry, &*self.core.decoder) else { return Ok(None) };
+        let Some(record) = self.state.record_or_log(entry, &*self.core.decoder, &mut Texts::default()) else {
+            return Ok(None);
+        };
         let (change, previous) = match event.kind {
             EventKind::Delete => (Change::Delete, None),
             EventKind::Put if entry.version == 1 || !self.filter.is_selective() => (Change::Put, None),
@@ -193,7 +195,7 @@ impl Cursor {
         let before = revision.saturating_sub(1);
         let entry = self.core.store.get(key, Some(before)).await.map_err(|e| self.expired(e))?;
         let Some(entry) = entry else { return Ok(None) };
-        Ok(self.state.record_or_log(&entry, &*self.core.decoder))
+        Ok(self.state.record_or_log(&entry, &*self.core.decoder, &mut Texts::default()))
     }
 
     fn expired(&self, error: sampan_store::Error) -> Error {

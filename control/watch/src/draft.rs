@@ -33,41 +33,57 @@ pub trait Decoder: Send + Sync + 'static {
     fn decode(&self, prefix: &str, value: &Bytes) -> Result<Draft, String>;
 }
 
-/// The namespace and name in a key of the resource with `prefix`.
-pub(crate) fn record_key(prefix: &str, key: &str) -> RecordKey {
-    let rest = key.strip_prefix(prefix).unwrap_or(key);
-    match rest.split_once('/') {
-        Some((namespace, name)) => RecordKey::new(namespace, name),
-        None => RecordKey::new("", rest),
+/// Texts that one record has from the one before it, where they say the same: most of what is read one after the other lies in
+/// one namespace and was written by one client.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    namespace: Arc<str>,
+    writer: Writer,
+}
+
+/// Makes `kept` say `text`, and shares it.
+fn shared(kept: &mut Arc<str>, text: &str) -> Arc<str> {
+    if **kept != *text {
+        *kept = text.into();
     }
+    kept.clone()
 }
 
-pub(crate) fn writer_of(entry: &Entry) -> Arc<Writer> {
-    let writer = &entry.writer;
-    Arc::new(Writer {
-        user: writer.user.as_str().into(),
-        verb: writer.verb.as_str().into(),
-        user_agent: writer.user_agent.as_str().into(),
-        request_id: writer.request_id.as_str().into(),
-    })
-}
+impl Texts {
+    /// The namespace and name in a key of the resource with `prefix`.
+    fn record_key(&mut self, prefix: &str, key: &str) -> RecordKey {
+        let rest = key.strip_prefix(prefix).unwrap_or(key);
+        let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
+        RecordKey::new(shared(&mut self.namespace, namespace), name)
+    }
 
-pub(crate) fn record_of(prefix: &str, entry: &Entry, draft: &Draft) -> Record {
-    Record::new(RecordParts {
-        key: record_key(prefix, &entry.key),
-        api_version: draft.api_version.clone(),
-        kind: draft.kind.clone(),
-        uid: draft.uid.clone(),
-        create_revision: entry.create_revision,
-        mod_revision: entry.mod_revision,
-        version: entry.version,
-        labels: draft.labels.clone(),
-        owners: draft.owners.clone(),
-        deletion: draft.deletion,
-        fields: draft.fields.clone(),
-        writer: draft.writer.clone().unwrap_or_else(|| writer_of(entry)),
-        json: draft.json.clone(),
-        type_meta_end: draft.type_meta_end,
-        rv_offset: draft.rv_offset,
-    })
+    pub(crate) fn writer_of(&mut self, entry: &Entry) -> Arc<Writer> {
+        let (kept, writer) = (&mut self.writer, &entry.writer);
+        Arc::new(Writer {
+            user: shared(&mut kept.user, &writer.user),
+            verb: shared(&mut kept.verb, &writer.verb),
+            user_agent: shared(&mut kept.user_agent, &writer.user_agent),
+            request_id: shared(&mut kept.request_id, &writer.request_id),
+        })
+    }
+
+    pub(crate) fn record_of(&mut self, prefix: &str, entry: &Entry, draft: &Draft) -> Record {
+        Record::new(RecordParts {
+            key: self.record_key(prefix, &entry.key),
+            api_version: draft.api_version.clone(),
+            kind: draft.kind.clone(),
+            uid: draft.uid.clone(),
+            create_revision: entry.create_revision,
+            mod_revision: entry.mod_revision,
+            version: entry.version,
+            labels: draft.labels.clone(),
+            owners: draft.owners.clone(),
+            deletion: draft.deletion,
+            fields: draft.fields.clone(),
+            writer: draft.writer.clone().unwrap_or_else(|| self.writer_of(entry)),
+            json: draft.json.clone(),
+            type_meta_end: draft.type_meta_end,
+            rv_offset: draft.rv_offset,
+        })
+    }
 }

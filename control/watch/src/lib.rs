@@ -18,6 +18,7 @@ mod cursor;
 mod draft;
 mod filter;
 pub mod limits;
+mod load;
 mod ring;
 mod state;
 mod stream;

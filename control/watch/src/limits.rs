@@ -14,6 +14,8 @@ pub const HISTORY_PAGE_MAX: usize = 512;
 pub const SNAPSHOT_CHUNK: usize = 256;
 /// Keys that the loading of a resource reads at once.
 pub const LOAD_PAGE_MAX: usize = 2000;
+/// Entries of a page that are decoded where they are read; a larger page is another thread's.
+pub const DECODE_HERE_MAX: usize = 32;
 /// Longest wait of a read for a revision that the server has not reached (apiserver's blockTimeout).
 pub const AHEAD_WAIT_MAX: Duration = Duration::from_secs(3);
 /// The longest that a watch lasts, whatever its client asks for.

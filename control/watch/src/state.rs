@@ -1,7 +1,7 @@
 //! The current records of one resource.
 
 use crate::Error;
-use crate::draft::{Decoder, Draft, record_of, writer_of};
+use crate::draft::{Decoder, Draft, Texts};
 use crate::filter::Filter;
 use crate::ring::{Change, Item, Position, Ring};
 use arc_swap::ArcSwap;
@@ -90,6 +90,7 @@ struct Inner {
     ring: Ring,
     /// While the resource is being read from the store: what was committed meanwhile.
     loading: Option<Vec<Event>>,
+    texts: Texts,
 }
 
 impl ResourceState {
@@ -101,7 +102,7 @@ impl ResourceState {
             dispatch,
             namespaced,
             published: ArcSwap::from_pointee(Published { map: Map::new(), revision: 0 }),
-            inner: Mutex::new(Inner { map: Map::new(), ring, loading: Some(Vec::new()) }),
+            inner: Mutex::new(Inner { map: Map::new(), ring, loading: Some(Vec::new()), texts: Texts::default() }),
             loaded: watch::Sender::new(None),
             ended: AtomicBool::new(false),
         }
@@ -172,14 +173,15 @@ impl ResourceState {
         let at = Position { revision: entry.mod_revision, index: event.index };
         let item = match event.kind {
             EventKind::Put => {
-                let Some(record) = self.record_or_log(entry, decoder) else { return };
+                let Some(record) = self.record_or_log(entry, decoder, &mut inner.texts) else { return };
                 let previous = inner.map.insert(entry.key.clone(), record.clone());
                 Item { change: Change::Put, record, previous, at }
             }
             EventKind::Delete => {
                 let Some(last) = inner.map.remove(&*entry.key) else { return };
                 let writer = entry.payload.clone().and_then(|payload| payload.downcast::<Writer>().ok());
-                let record = Arc::new(last.at_revision(entry.mod_revision, writer.unwrap_or_else(|| writer_of(entry))));
+                let writer = writer.unwrap_or_else(|| inner.texts.writer_of(entry));
+                let record = Arc::new(last.at_revision(entry.mod_revision, writer));
                 Item { change: Change::Delete, record, previous: Some(last), at }
             }
         };
@@ -187,17 +189,17 @@ impl ResourceState {
     }
 
     /// The record of an entry: out of the writer's draft where there is one, else out of the bytes.
-    pub(crate) fn record(&self, entry: &Entry, decoder: &dyn Decoder) -> Result<Record, String> {
+    pub(crate) fn record(&self, entry: &Entry, decoder: &dyn Decoder, texts: &mut Texts) -> Result<Record, String> {
         if let Some(draft) = entry.payload.as_ref().and_then(|payload| payload.downcast_ref::<Draft>()) {
-            return Ok(record_of(&self.prefix, entry, draft));
+            return Ok(texts.record_of(&self.prefix, entry, draft));
         }
-        decoder.decode(&self.prefix, &entry.value).map(|draft| record_of(&self.prefix, entry, &draft))
+        decoder.decode(&self.prefix, &entry.value).map(|draft| texts.record_of(&self.prefix, entry, &draft))
     }
 
     /// As [`ResourceState::record`], for where there is nobody to tell but the log. Only what another program wrote, or a
     /// broken disk, can be unreadable; it is left out, so that all else can be served.
-    pub(crate) fn record_or_log(&self, entry: &Entry, decoder: &dyn Decoder) -> Option<Arc<Record>> {
-        match self.record(entry, decoder) {
+    pub(crate) fn record_or_log(&self, entry: &Entry, decoder: &dyn Decoder, texts: &mut Texts) -> Option<Arc<Record>> {
+        match self.record(entry, decoder, texts) {
             Ok(record) => Some(Arc::new(record)),
             Err(reason) => {
                 tracing::error!(key = %entry.key, reason, "a stored value cannot be decoded and is left out");

@@ -2,15 +2,16 @@
 
 use crate::Error;
 use crate::cursor::Cursor;
-use crate::draft::Decoder;
+use crate::draft::{Decoder, Texts};
 use crate::filter::Filter;
-use crate::limits::{AHEAD_WAIT_MAX, LOAD_PAGE_MAX};
-use crate::state::{Map, ResourceState, Snapshot};
+use crate::limits::AHEAD_WAIT_MAX;
+use crate::load::load;
+use crate::state::{ResourceState, Snapshot};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sampan_api::record::Record;
 use sampan_env::Env;
-use sampan_store::{Entry, Event, Range, Sink, Store};
+use sampan_store::{Entry, Event, RangeResult, Sink, Store};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -105,37 +106,10 @@ impl Core {
     pub(crate) fn count_wake(&self) {
         self.wakes.fetch_add(1, Ordering::Relaxed);
     }
-
-    /// Reads what lies under `root` at one revision, and hands each resource its part.
-    async fn load(&self, root: &str, states: &[Arc<ResourceState>]) -> Result<u64, Error> {
-        let by_prefix: HashMap<&str, usize> = states.iter().enumerate().map(|(i, s)| (&*s.prefix, i)).collect();
-        let mut maps: Vec<Map> = states.iter().map(|_| Map::new()).collect();
-        let mut at = None;
-        let mut start_after = None;
-        let revision = loop {
-            let range = Range { prefix: root.to_owned(), start_after, limit: Some(LOAD_PAGE_MAX) };
-            let page = self.store.range(range, at).await?;
-            for entry in &page.entries {
-                let Some(index) = prefix_of(&entry.key).and_then(|prefix| by_prefix.get(prefix)) else { continue };
-                if let Some(record) = states[*index].record_or_log(entry, &*self.decoder) {
-                    maps[*index].insert(entry.key.clone(), record);
-                }
-            }
-            at = Some(page.revision);
-            match page.entries.last() {
-                Some(last) if page.more => start_after = Some(last.key.to_string()),
-                _ => break page.revision,
-            }
-        };
-        for (state, map) in states.iter().zip(maps) {
-            state.loaded(map, revision, &*self.decoder);
-        }
-        Ok(revision)
-    }
 }
 
 /// `/registry/apps/deployments/` of `/registry/apps/deployments/default/web`.
-fn prefix_of(key: &str) -> Option<&str> {
+pub(crate) fn prefix_of(key: &str) -> Option<&str> {
     let rest = key.strip_prefix(ROOT)?;
     let group = rest.find('/')? + 1;
     let resource = rest[group..].find('/')? + 1;
@@ -143,12 +117,14 @@ fn prefix_of(key: &str) -> Option<&str> {
 }
 
 impl Watch {
-    /// Subscribes to the store, and reads the current state of `specs` out of it.
+    /// Subscribes to the store, and reads the current state of `specs` out of it. `opened`: what the store's opening read, if
+    /// that is at hand; it is read again if there has been a write since.
     pub async fn open(
         store: Arc<dyn Store>,
         env: Env,
         decoder: Arc<dyn Decoder>,
         specs: impl IntoIterator<Item = Spec>,
+        opened: Option<RangeResult>,
     ) -> Result<Self, Error> {
         let states: Vec<_> = specs
             .into_iter()
@@ -169,7 +145,8 @@ impl Watch {
         let from = store.subscribe(Arc::new(Feed(Arc::downgrade(&core))));
         // Events that are being handed to others at this moment are not handed to us: they must be in what is read.
         store.wait_for(from).await?;
-        let revision = core.load(ROOT, &states).await?;
+        let opened = opened.filter(|opened| opened.revision >= from);
+        let revision = load(&core, ROOT, &states, opened).await?;
         core.revision.fetch_max(revision, Ordering::Release);
         core.reached.send_if_modified(|reached| {
             *reached = revision.max(*reached);
@@ -202,7 +179,7 @@ impl Watch {
         // Events that were committed before the resource was entered are not handed to it: they must be in what is
         // read.
         self.core.store.wait_for(self.core.revision()).await?;
-        let loaded = self.core.load(&state.prefix, std::slice::from_ref(&state)).await;
+        let loaded = load(&self.core, &state.prefix, std::slice::from_ref(&state), None).await;
         drop(unregister);
         loaded.map(|_| ())
     }
@@ -227,7 +204,7 @@ impl Watch {
             change(&self.core.reloading, Some(state.clone()));
         }
         let loaded = match self.core.store.wait_for(self.core.revision()).await {
-            Ok(()) => self.core.load(&spec.prefix, std::slice::from_ref(&state)).await,
+            Ok(()) => load(&self.core, &spec.prefix, std::slice::from_ref(&state), None).await,
             Err(error) => Err(error.into()),
         };
         let former = {
@@ -296,7 +273,7 @@ impl Watch {
     /// The record of an entry that was read out of the store's history.
     pub fn record(&self, prefix: &str, entry: &Entry) -> Result<Record, Error> {
         let undecodable = |reason| Error::Undecodable { key: entry.key.to_string(), reason };
-        self.state(prefix)?.record(entry, &*self.core.decoder).map_err(undecodable)
+        self.state(prefix)?.record(entry, &*self.core.decoder, &mut Texts::default()).map_err(undecodable)
     }
 
     /// The changes after `revision` of what the filter selects.

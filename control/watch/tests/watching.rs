@@ -6,7 +6,7 @@ use sampan_api::record::{Deletion, EventKind, RecordEvent};
 use sampan_api::selector::{FieldSelector, LabelSelector};
 use sampan_env::{Env, Tasks};
 use sampan_store::memory::MemoryStore;
-use sampan_store::{Compare, Event, Op, Sink, Store, Txn, Writer};
+use sampan_store::{Compare, Event, Op, Range, RangeResult, Sink, Store, Txn, Writer};
 use sampan_watch::{Cursor, Decoder, Draft, Error, Filter, Spec, Start, StreamOptions, Watch};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ impl World {
 
 async fn open(store: &Arc<MemoryStore>, env: &Env) -> Watch {
     let spec = Spec { prefix: PREFIX.into(), namespaced: true, dispatch: Arc::new([NODE]) };
-    Watch::open(store.clone(), env.clone(), Arc::new(Json), [spec]).await.expect("opens")
+    Watch::open(store.clone(), env.clone(), Arc::new(Json), [spec], None).await.expect("opens")
 }
 
 fn filter(namespace: &str, labels: &str, fields: &str) -> Filter {
@@ -473,7 +473,7 @@ async fn what_is_published_while_a_watch_opens_is_in_it() {
     let spec = || Spec { prefix: PREFIX.into(), namespaced: true, dispatch: Arc::new([NODE]) };
     for registers in [false, true] {
         let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
-        let watch = Watch::open(store.clone(), env.clone(), Arc::new(Json), []).await.expect("opens");
+        let watch = Watch::open(store.clone(), env.clone(), Arc::new(Json), [], None).await.expect("opens");
         let world = World { store, watch: watch.clone(), env: env.clone() };
         let (release, write) = write_half_published(&world).await;
         let opening = async {
@@ -525,4 +525,41 @@ async fn what_cannot_be_decoded_is_left_out() {
     let mut all = Vec::new();
     drain(&mut cursor, &mut all).await;
     assert_eq!(all.iter().map(|(_, key, ..)| key.as_str()).collect::<Vec<_>>(), ["default/a", "default/b"]);
+}
+
+#[tokio::test]
+async fn what_the_stores_opening_read_is_not_read_again_unless_there_was_a_write() {
+    const OBJECTS: usize = 100;
+    let env = Env::simulated(1, SystemTime::UNIX_EPOCH);
+    let store = Arc::new(MemoryStore::new(env.clone(), &Tasks::new("test")));
+    let put = async |name: &str, value: Bytes| {
+        let ops = vec![Op::put(key("default", name), value)];
+        let txn = Txn { compares: Vec::new(), ops, writer: Writer { user: name.into(), ..Writer::default() } };
+        store.txn(txn).await.expect("a write").revision
+    };
+    for at in 0..OBJECTS {
+        let name = format!("{at:03}");
+        put(&name, value(&name, "stored", "")).await;
+    }
+    let mut opened = store.range(Range::default(), None).await.expect("readable");
+    for entry in &mut opened.entries {
+        entry.value = value("any", "opened", "");
+    }
+    let check = async |opened: Option<RangeResult>, objects: usize, app: &str| {
+        let spec = Spec { prefix: PREFIX.into(), namespaced: true, dispatch: Arc::new([NODE]) };
+        let watch = Watch::open(store.clone(), env.clone(), Arc::new(Json), [spec], opened).await.expect("opens");
+        let snapshot = watch.snapshot(PREFIX).expect("loaded");
+        let found = filter("default", &format!("app={app}"), "");
+        let found: Vec<_> = snapshot.select(&found, PREFIX, None).map(|(_, record)| record).collect();
+        let names: Vec<_> = (0..objects).map(|at| format!("{at:03}")).collect();
+        assert_eq!(found.iter().map(|record| &*record.key.name).collect::<Vec<_>>(), names);
+        // Each with its own author, whoever came before it.
+        assert_eq!(found.iter().map(|record| &*record.writer.user).collect::<Vec<_>>(), names);
+        assert_eq!(watch.revision(), store.current_revision().await.expect("open"));
+    };
+    check(None, OBJECTS, "stored").await;
+    check(Some(opened.clone()), OBJECTS, "opened").await;
+    let last = format!("{OBJECTS:03}");
+    put(&last, value(&last, "stored", "")).await;
+    check(Some(opened), OBJECTS + 1, "stored").await;
 }

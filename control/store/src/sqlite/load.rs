@@ -2,7 +2,7 @@
 
 use super::fault;
 use super::row::{columns, decode, head_key, small_sum};
-use crate::entry::{EventKind, LeaseId};
+use crate::entry::{Entry, EventKind, LeaseId};
 use crate::error::Error;
 use crate::floors::Floors;
 use crate::head::{Head, row_revision};
@@ -26,7 +26,11 @@ pub(super) struct Loaded {
     pub leases: Vec<(LeaseId, Duration)>,
 }
 
-pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Loaded, Error> {
+/// `state` is handed each entry, in key order.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+    state: &mut (dyn FnMut(Entry) + Send),
+) -> Result<Loaded, Error> {
     let (floors, unswept) = floors(connection).await?;
     let leases = leases(connection).await?;
     let mut head = Head::default();
@@ -37,6 +41,7 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Loaded, Er
             let event = decode(&row)?;
             if event.kind == EventKind::Put {
                 head.keys.insert(event.entry.key.clone(), head_key(&event));
+                state(event.entry);
             }
         }
     }

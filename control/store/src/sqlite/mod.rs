@@ -184,6 +184,19 @@ impl SqliteStore {
     ///
     /// Errors: `InUse`, `NewerFormat`, `Damaged` (another program's file, too), `OldSqlite`, `DiskFull`, `Io`.
     pub async fn open(path: &Path, options: Options) -> Result<Self, Error> {
+        Self::open_with(path, options, &mut drop).await
+    }
+
+    /// As [`SqliteStore::open`], with the state that was read: all entries, as a range of all keys would have them now. Who
+    /// keeps the current state need not read and check every row once more.
+    pub async fn open_with_state(path: &Path, options: Options) -> Result<(Self, RangeResult), Error> {
+        let mut entries = Vec::new();
+        let store = Self::open_with(path, options, &mut |entry| entries.push(entry)).await?;
+        let revision = store.shared.publisher.revision();
+        Ok((store, RangeResult { entries, revision, more: false }))
+    }
+
+    async fn open_with(path: &Path, options: Options, state: &mut (dyn FnMut(Entry) + Send)) -> Result<Self, Error> {
         let lock = lock(&options.lock.unwrap_or_else(|| beside(path, ".lock")))?;
         let doing = path.display().to_string();
         let refused = |error: sqlx::Error| fault::error(&doing, &error);
@@ -200,7 +213,7 @@ impl SqliteStore {
         if !known {
             format::create(&mut connection).await?;
         }
-        let loaded = load::load(&mut connection).await?;
+        let loaded = load::load(&mut connection, state).await?;
         if let Err(error) = allocate_wal(path) {
             tracing::warn!(%error, "the write-ahead log could not be allocated; its first commits cost a second sync");
         }
