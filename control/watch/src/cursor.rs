@@ -1,6 +1,7 @@
 //! A reader of one resource's changes.
 
 use crate::Error;
+use crate::draft::Texts;
 use crate::filter::{Filter, Interest};
 use crate::limits::{CURSOR_BATCH_MAX, HISTORY_PAGE_MAX};
 use crate::ring::{Change, Item, Position, Pulled};
