@@ -2,7 +2,7 @@
 
 use super::support::{APPLY, Answer, JSON, MERGE, NAMESPACE, ask, patch, response, rules_of, world};
 use parking_lot::Mutex;
-use sampan_api::user::{GROUP_MASTERS, UserInfo};
+use sampan_api::user::UserInfo;
 use sampan_client::Client;
 use sampan_registry::crd;
 use sampan_testing::server::Server;
