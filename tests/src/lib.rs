@@ -4,6 +4,7 @@
 //! does. Every process that is started here is ended here, by its id.
 
 pub mod exchange;
+pub mod expressions;
 pub mod measure;
 pub mod policies;
 pub mod program;

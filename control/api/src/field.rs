@@ -249,6 +249,10 @@ impl FieldError {
             out.push_str(": ");
             match value {
                 BadValue::Json(Value::String(text)) => out.push_str(&go_quote(text)),
+                BadValue::Json(Value::Number(number)) => match number.as_f64().filter(|_| number.is_f64()) {
+                    Some(float) => out.push_str(&go_float(float)),
+                    None => out.push_str(&number.to_string()),
+                },
                 BadValue::Json(other) => out.push_str(&other.to_string()),
                 BadValue::Raw(text) => out.push_str(text),
             }
@@ -358,6 +362,23 @@ impl fmt::Display for FieldErrors {
     }
 }
 
+/// A float as Go's `%v` prints it.
+pub fn go_float(value: f64) -> String {
+    go_shortest(&value.to_string(), &format!("{value:e}"))
+}
+
+/// `%g` in the shortest digits: with an exponent from 1e+06 and below 1e-04. Both texts are Rust's, whose digits are the
+/// shortest too.
+pub fn go_shortest(plain: &str, scientific: &str) -> String {
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..6).contains(&exponent) {
+        return plain.to_owned();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
 /// A string as Go's `%q` prints it.
 pub fn go_quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -396,6 +417,7 @@ mod tests {
         check(FieldError::required(&path, ""), "spec.containers[0].image: Required value");
         check(FieldError::invalid(&path, "A\n", "no"), r#"spec.containers[0].image: Invalid value: "A\n": no"#);
         check(FieldError::invalid(&path, -1, "no"), "spec.containers[0].image: Invalid value: -1: no");
+        check(FieldError::invalid(&path, 1e10, "no"), "spec.containers[0].image: Invalid value: 1e+10: no");
         check(FieldError::duplicate(&path, "a"), r#"spec.containers[0].image: Duplicate value: "a""#);
         check(
             FieldError::not_supported(&path, "x", &["A", "B"]),

@@ -183,7 +183,7 @@ impl Checker<'_> {
                     id,
                     match opaque {
                         true => format!("type '{name}' does not support field selection"),
-                        false => format!("undefined field '{field}'"),
+                        false => format!("unexpected failed resolution of '{name}'"),
                     },
                 );
                 if opaque { Type::Dyn } else { Type::Error }

@@ -264,8 +264,8 @@ impl<'a> Evaluator<'a> {
         if matches!(&*call.function, "or" | "orValue") {
             return self.alternative(call);
         }
-        if &*call.function == "@in" && matches!(&call.args[1].kind, Kind::List(all) if all.is_empty()) {
-            // Folded into a constant: what is looked for is not evaluated.
+        if is_never_in(call) {
+            // What is looked for is not evaluated.
             return Ok(Value::Bool(false));
         }
         let args = self.arguments(expr, call)?;
@@ -348,17 +348,19 @@ impl<'a> Evaluator<'a> {
         failed.map_or(Ok(Value::Bool(!decides)), Err)
     }
 
+    /// A part of what is made: where it fails, what would be made of it is charged all the same.
+    fn part(&mut self, expr: &'a Expr, whole: u64) -> Eval<'a> {
+        let value = self.eval(expr);
+        if value.is_err() {
+            self.meter.charge(whole)?;
+        }
+        value
+    }
+
     fn list(&mut self, elements: &'a [Element]) -> Eval<'a> {
         let mut all = Vec::with_capacity(elements.len());
         for element in elements {
-            let value = match self.eval(&element.value) {
-                Ok(value) => value,
-                Err(error) => {
-                    self.meter.charge(cost::LIST)?;
-                    return Err(error);
-                }
-            };
-            match (value, element.optional) {
+            match (self.part(&element.value, cost::LIST)?, element.optional) {
                 (Value::Optional(None), true) => {}
                 (Value::Optional(Some(inner)), true) => all.push((*inner).clone()),
                 (_, true) => {
@@ -377,8 +379,8 @@ impl<'a> Evaluator<'a> {
     fn map(&mut self, entries: &'a [Entry]) -> Eval<'a> {
         let mut all = BTreeMap::new();
         for entry in entries {
-            let key = self.eval(&entry.key)?.key()?;
-            let value = match (self.eval(&entry.value)?, entry.optional) {
+            let key = self.part(&entry.key, cost::MAP)?.key()?;
+            let value = match (self.part(&entry.value, cost::MAP)?, entry.optional) {
                 (Value::Optional(None), true) => continue,
                 (Value::Optional(Some(inner)), true) => (*inner).clone(),
                 (_, true) => return Err(EvalError::failed("cannot initialize optional entry from non-optional value")),
@@ -398,7 +400,7 @@ impl<'a> Evaluator<'a> {
         let Type::Object(decl) = &self.checked.types[expr.id] else { return Err(EvalError::failed("unknown type")) };
         let mut fields = BTreeMap::new();
         for Member { name, value, optional, .. } in &message.fields {
-            match (self.eval(value)?, optional) {
+            match (self.part(value, cost::STRUCT)?, optional) {
                 (value, false) => drop(fields.insert(name.clone(), value)),
                 (Value::Optional(Some(inner)), true) => drop(fields.insert(name.clone(), (*inner).clone())),
                 (Value::Optional(None), true) => drop(fields.remove(name)),
@@ -635,6 +637,7 @@ pub(crate) fn constant(expr: &Expr) -> bool {
         Kind::Literal(_) => true,
         Kind::List(all) => all.iter().all(|one| !one.optional && constant(&one.value)),
         Kind::Map(all) => all.iter().all(|one| !one.optional && constant(&one.key) && constant(&one.value)),
+        Kind::Call(call) if is_never_in(call) => true,
         Kind::Call(call) => {
             call.target.is_none()
                 && call.args.len() == 1
@@ -643,6 +646,11 @@ pub(crate) fn constant(expr: &Expr) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether something is looked for in an empty list, of which cel-go makes a constant.
+fn is_never_in(call: &Call) -> bool {
+    &*call.function == "@in" && matches!(&call.args[1].kind, Kind::List(all) if all.is_empty())
 }
 
 const CONVERSIONS: [&str; 10] =

@@ -166,7 +166,7 @@ fn fold_constants(root: &Expr) -> Result<(), EvalError> {
                     Literal::String(pattern) if matches!(&*call.function, "find" | "findAll") => {
                         sampan_schema::pattern::compile(pattern).map_err(EvalError::Failed)?;
                     }
-                    value if constant(expr) => {
+                    value if call.args.len() == 1 && constant(expr) => {
                         crate::functions::converted(&call.function, &crate::eval::literal(value))?;
                     }
                     _ => {}

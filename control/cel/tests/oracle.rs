@@ -1,5 +1,5 @@
 //! Each case of `oracle/cases.txt` against what Kubernetes' own environment found (`oracle/expected.jsonl`, written by
-//! `oracle/main.go`): whether it compiles and the errors' text, its type, the most it can cost, its value or its error,
+//! `tests/clients/oracle`): whether it compiles and the errors' text, its type, the most it can cost, its value or its error,
 //! and what it did cost. `oracle/known.tsv` names the cases that differ; the list only shrinks.
 
 use sampan_cel::{Decl, Environment, Inputs, Program, Root, Type, Value};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sampan_api::field::go_quote;
+use sampan_api::field::{go_float, go_quote};
 use serde_json::{Number, Value};
 
 /// What a number became that Go has read.
@@ -111,20 +111,7 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
 
 /// A number as Go prints a `float64`.
 pub(crate) fn float(number: &Number) -> String {
-    let value = number.as_f64().unwrap_or_default();
-    shortest(&value.to_string(), &format!("{value:e}"))
-}
-
-/// `%g` in the shortest digits: with an exponent from 1e+06 and below 1e-04. Both texts are Rust's, whose digits are the
-/// shortest too.
-pub(crate) fn shortest(plain: &str, scientific: &str) -> String {
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..6).contains(&exponent) {
-        return plain.to_owned();
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.abs())
+    go_float(number.as_f64().unwrap_or_default())
 }
 
 #[cfg(test)]

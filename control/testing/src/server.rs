@@ -173,6 +173,8 @@ pub struct Choice {
     pub gates: Gates,
     /// The resources that are served; those that the configuration turns on by saying nothing where it is not set.
     pub table: Option<ResourceTable>,
+    /// Who shows a token; nobody else is known.
+    pub users: Tokens,
 }
 
 /// As [`guarded`], with these admission plugins.
@@ -200,6 +202,7 @@ async fn start_guarded(
     let parts = Parts::new(env);
     let server = Parts {
         table: choice.table.unwrap_or(parts.table),
+        authenticator: Arc::new(choice.users),
         authorizer: Arc::new(authorizer.clone()),
         admission: Arc::new(admission.clone()),
         namespaces: ["default", "kube-system", "kube-public", "kube-node-lease"].map(str::to_owned).into(),

@@ -1,4 +1,4 @@
-//! A self-signed certificate for `localhost`, and what both ends make of it; one of a client; a pair of keys for tokens.
+//! A self-signed certificate for `localhost`, and what both ends make of it; one of a client; a request for one; a pair of keys for tokens.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -62,6 +62,19 @@ pub fn self_signed_client(user: &str, group: &str) -> Shown {
     let key = KeyPair::generate().expect("a key");
     let made = params.self_signed(&key).expect("a certificate");
     Shown { certificate_pem: made.pem(), key_pem: key.serialize_pem() }
+}
+
+/// A request for a certificate of a user in a group (PKCS #10, PEM), for a host of that name too.
+///
+/// # Panics
+/// When none can be made.
+pub fn signing_request(user: &str, group: &str, host: &str) -> String {
+    let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a host's name");
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, group);
+    params.distinguished_name.push(DnType::CommonName, user);
+    let key = KeyPair::generate().expect("a key");
+    params.serialize_request(&key).and_then(|request| request.pem()).expect("a request")
 }
 
 /// The two halves of a key that signs tokens, PEM.

@@ -34,6 +34,10 @@ var functions = map[string]func(json.RawMessage) (any, error){
 	"merge-patch":     mergePatch,
 	"strategic-patch": strategicPatch,
 	"apply":           apply,
+	"structural":      structural,
+	"cel":             expression,
+	"rbac":            authorize,
+	"rbac-escalation": escalate,
 }
 
 // text decodes an input that is a string.

@@ -5,9 +5,12 @@
 //! anything, or one that never gives an error that it is known for.
 
 mod apply;
+mod cel;
 mod codec;
 mod patches;
 mod pods;
+mod rbac;
+mod structural;
 mod words;
 
 use sampan_testing::Dice;
@@ -156,6 +159,22 @@ fn protobuf_of_all_kinds() {
 #[test]
 fn pod_security() {
     pods::POD_SECURITY.check();
+}
+
+#[test]
+fn role_based_access_control() {
+    rbac::AUTHORIZATION.check();
+    rbac::ESCALATION.check();
+}
+
+#[test]
+fn custom_resources_by_their_schemas() {
+    structural::STRUCTURAL.check();
+}
+
+#[test]
+fn expressions() {
+    cel::CEL.check();
 }
 
 #[test]

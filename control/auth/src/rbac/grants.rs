@@ -31,6 +31,7 @@ struct Place {
 #[derive(Clone, Debug)]
 struct Grant {
     slot: Arc<Slot>,
+    at: u32,
     subject: Arc<Subject>,
 }
 
@@ -41,6 +42,8 @@ pub(super) struct Candidate {
     pub binding: Arc<str>,
     /// The role.
     pub slot: Arc<Slot>,
+    /// The place of the subject in the binding.
+    pub at: u32,
     /// The first subject of the binding that is the holder.
     pub subject: Arc<Subject>,
 }
@@ -71,14 +74,15 @@ fn candidates(grants: &BTreeMap<Place, Grant>, holder: &str) -> Vec<Candidate> {
             continue;
         }
         passed = 0;
-        let Grant { slot, subject } = grant.clone();
-        found.push(Candidate { binding: place.binding.clone(), slot, subject });
+        let Grant { slot, at, subject } = grant.clone();
+        found.push(Candidate { binding: place.binding.clone(), slot, at, subject });
     }
     found
 }
 
 impl Grants {
     /// The roles of a user: for the whole cluster, then in the namespace; in each the user's own, then those of each group.
+    /// A scope in which there are none is left out.
     pub fn of<'a>(&self, user: &UserInfo, namespace: &'a str) -> Vec<(&'a str, Vec<Candidate>)> {
         let scopes = self.scopes.read();
         let local = Some(namespace).filter(|namespace| !namespace.is_empty());
@@ -87,7 +91,8 @@ impl Grants {
             let Some(scope) = scopes.get(namespace) else { continue };
             let groups = user.groups.iter().map(|group| candidates(&scope.groups, group));
             let found = std::iter::once(candidates(&scope.users, &user.name)).chain(groups);
-            all.extend(found.filter(|found| !found.is_empty()).map(|found| (namespace, found)));
+            let found: Vec<Candidate> = found.flatten().collect();
+            all.extend((!found.is_empty()).then_some((namespace, found)));
         }
         all
     }
@@ -111,8 +116,8 @@ impl Grants {
             changes.extend(old.holders().into_keys().map(|key| (key, Change { old: Some(slot.id), new: None })));
         }
         if let Some((slot, new)) = new {
-            for (key, subject) in new.holders() {
-                changes.entry(key).or_default().new = Some(Grant { slot: slot.clone(), subject });
+            for (key, (at, subject)) in new.holders() {
+                changes.entry(key).or_default().new = Some(Grant { slot: slot.clone(), at, subject });
             }
         }
         let (namespace, binding): (Arc<str>, Arc<str>) = (namespace.into(), binding.into());

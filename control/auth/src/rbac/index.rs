@@ -134,22 +134,24 @@ impl Index {
         self.book.lock().compiled
     }
 
-    /// Cluster-wide bindings first, then those of the request's namespace.
+    /// Cluster-wide bindings first, then those of the request's namespace; of several that allow it the first by name is told,
+    /// and its first subject that is the user.
     pub fn authorize(&self, a: &Attributes) -> Decision {
         let (mut known, mut absent) = (HashMap::new(), Vec::new());
-        for (namespace, candidates) in self.grants.of(&a.user, &a.namespace) {
+        for (scope, (namespace, candidates)) in self.grants.of(&a.user, &a.namespace).into_iter().enumerate() {
             let mut first: Option<&Candidate> = None;
+            let order = |one: &Candidate, other: &Candidate| (&one.binding, one.at) < (&other.binding, other.at);
             for one in &candidates {
-                if first.is_none_or(|first| one.binding < first.binding) && one.slot.allows(a, &mut known) {
+                if first.is_none_or(|first| order(one, first)) && one.slot.allows(a, &mut known) {
                     first = Some(one);
                 }
             }
-            if let Some(Candidate { binding, slot, subject }) = first {
+            if let Some(Candidate { binding, slot, subject, .. }) = first {
                 return Decision::allow(reason(namespace, binding, &slot.role, subject));
             }
-            absent.extend(candidates.into_iter().filter(|one| !one.slot.exists()));
+            absent.extend(candidates.into_iter().filter(|one| !one.slot.exists()).map(|one| (scope, one)));
         }
-        match not_found(absent).as_slice() {
+        match not_found(&absent).as_slice() {
             [] => Decision::no_opinion(""),
             errors => Decision::no_opinion(format!("RBAC: {}", aggregate(errors))),
         }
@@ -158,12 +160,12 @@ impl Index {
     /// The roles that hold for a user in a namespace, each once, and the errors of those that do not exist.
     pub(super) fn roles_of(&self, user: &UserInfo, namespace: &str) -> (Vec<Arc<Rules>>, Vec<String>) {
         let (mut seen, mut roles, mut absent) = (HashSet::new(), Vec::new(), Vec::new());
-        for (_, mut candidates) in self.grants.of(user, namespace) {
+        for (scope, (_, mut candidates)) in self.grants.of(user, namespace).into_iter().enumerate() {
             candidates.sort_unstable_by(|a, b| a.binding.cmp(&b.binding));
             for one in candidates {
                 let rules = one.slot.rules.load_full();
                 match rules.as_deref() {
-                    None => absent.push(one),
+                    None => absent.push((scope, one)),
                     Some(Rules::Own(_)) if seen.insert(one.slot.id) => roles.extend(rules.clone()),
                     Some(Rules::Own(_)) => {}
                     Some(Rules::Others(others)) => {
@@ -173,22 +175,29 @@ impl Index {
                 }
             }
         }
-        (roles, not_found(absent))
+        (roles, not_found(&absent))
     }
 }
 
-/// What is said of roles that do not exist: of the first [`ABSENT_ROLES_TOLD_MAX`], each once.
-fn not_found(mut absent: Vec<Candidate>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    absent.retain(|one| seen.insert(one.slot.id));
-    let order = |a: &Candidate, b: &Candidate| a.binding.cmp(&b.binding);
-    let more = absent.len().saturating_sub(ABSENT_ROLES_TOLD_MAX);
-    if more > 0 {
-        absent.select_nth_unstable_by(ABSENT_ROLES_TOLD_MAX, order);
-        absent.truncate(ABSENT_ROLES_TOLD_MAX);
+/// What is said of roles that do not exist, each with the place of its scope: of the first [`ABSENT_ROLES_TOLD_MAX`] by scope
+/// and binding, each once.
+fn not_found(absent: &[(usize, Candidate)]) -> Vec<String> {
+    let place = |(scope, one): &&(usize, Candidate)| (*scope, one.binding.clone());
+    let mut first = HashMap::new();
+    for one in absent {
+        let known = first.entry(one.1.slot.id).or_insert(one);
+        if place(&one) < place(known) {
+            *known = one;
+        }
     }
-    absent.sort_unstable_by(order);
-    let mut errors: Vec<String> = absent.iter().map(|one| one.slot.role.not_found()).collect();
+    let mut first: Vec<&(usize, Candidate)> = first.into_values().collect();
+    let more = first.len().saturating_sub(ABSENT_ROLES_TOLD_MAX);
+    if more > 0 {
+        first.select_nth_unstable_by_key(ABSENT_ROLES_TOLD_MAX, place);
+        first.truncate(ABSENT_ROLES_TOLD_MAX);
+    }
+    first.sort_unstable_by_key(place);
+    let mut errors: Vec<String> = first.iter().map(|(_, one)| one.slot.role.not_found()).collect();
     if more > 0 {
         errors.push(format!("and {more} more roles not found"));
     }

@@ -68,9 +68,14 @@ fn the_first_binding_that_allows_is_told() {
             binding("ns", "a", "own", &[group("all"), group("crew")]),
             binding("ns", "c", "cluster:reader", &[user("bob"), account]),
             binding("", "z", "cluster:reader", &[group("all")]),
+            binding("third", "b", "cluster:reader", &[group("none"), group("all"), user("bob")]),
             binding("other", "gone", "absent", &[user("bob")]),
             binding("other", "gone-too", "absent", &[group("crew")]),
             binding("other", "gone-again", "cluster:absent", &[group("all")]),
+            binding("", "z-gone", "cluster:absent", &[user("eve")]),
+            binding("fourth", "c", "x", &[user("eve")]),
+            binding("fourth", "b", "w", &[group("late")]),
+            binding("fourth", "a", "x", &[group("late")]),
         ],
     );
     let check = |resource: &str, namespace: &str, expected: &str| {
@@ -81,12 +86,19 @@ fn the_first_binding_that_allows_is_told() {
     let cluster = "RBAC: allowed by ClusterRoleBinding \"z\" of ClusterRole \"reader\" to Group \"all\"";
     check("pods", "ns", cluster);
     check("nodes", "", cluster);
-    check("secrets", "ns", "RBAC: allowed by RoleBinding \"b/ns\" of Role \"own\" to User \"bob\"");
+    // Of several bindings the first by name, and of its subjects the first: as kube-apiserver's, where they come in that order.
+    check("secrets", "ns", "RBAC: allowed by RoleBinding \"a/ns\" of Role \"own\" to Group \"all\"");
+    check("pods", "third", cluster);
     check("leases", "ns", "");
     check("secrets", "", "");
     let absent = "RBAC: [role.rbac.authorization.k8s.io \"absent\" not found, \
                   clusterrole.rbac.authorization.k8s.io \"absent\" not found]";
     check("secrets", "other", absent);
+    let eve = UserInfo::new("eve", ["late"]);
+    let decision = index.authorize(&Attributes { user: eve.into(), ..asks("pods", "fourth") });
+    let absent = "RBAC: [clusterrole.rbac.authorization.k8s.io \"absent\" not found, \
+                  role.rbac.authorization.k8s.io \"x\" not found, role.rbac.authorization.k8s.io \"w\" not found]";
+    assert_eq!(decision.reason, absent);
     let robot = UserInfo { name: "system:serviceaccount:ns:robot".into(), ..UserInfo::default() };
     let decision = index.authorize(&Attributes { user: robot.into(), ..asks("nodes", "ns") });
     let to = "RBAC: allowed by RoleBinding \"c/ns\" of ClusterRole \"reader\" to ServiceAccount \"robot/ns\"";

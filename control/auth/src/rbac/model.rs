@@ -47,10 +47,11 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Whom the binding names: users (`false`) and groups (`true`) by name, each once, with the first subject that is it.
-    pub(super) fn holders(&self) -> BTreeMap<(bool, Arc<str>), Arc<Subject>> {
+    /// Whom the binding names: users (`false`) and groups (`true`) by name, each once, with the first subject that is it and
+    /// its place among the subjects.
+    pub(super) fn holders(&self) -> BTreeMap<(bool, Arc<str>), (u32, Arc<Subject>)> {
         let mut holders = BTreeMap::new();
-        for subject in &self.subjects {
+        for (at, subject) in (0..).zip(&self.subjects) {
             let key = match subject {
                 Subject::User(name) => (false, name.as_str().into()),
                 Subject::Group(name) => (true, name.as_str().into()),
@@ -58,7 +59,7 @@ impl Binding {
                     (false, format!("system:serviceaccount:{namespace}:{name}").into())
                 }
             };
-            holders.entry(key).or_insert_with(|| Arc::new(subject.clone()));
+            holders.entry(key).or_insert_with(|| (at, Arc::new(subject.clone())));
         }
         holders
     }

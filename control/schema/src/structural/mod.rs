@@ -111,12 +111,16 @@ impl Reader<'_> {
     /// One value: a property, or what is in a list or map within another.
     fn field(&mut self, json_name: &str, name: &str, property: &Value) -> Result<Field, String> {
         let (mut shape, mut element) = (Shape::One, property);
+        // What is said of the elements, where it is more than that nothing of objects among them is known.
+        let mut said = None;
         let any = Value::Object(Map::from_iter([("type".to_string(), Value::from("object"))]));
         let is_object = || property["x-kubernetes-embedded-resource"] != true;
         if property["type"] == "array" {
             (shape, element) = (Shape::List, read::sub(property, "items").unwrap_or(&any));
+            said = Some(element);
         } else if let Some(additional) = read::sub(property, "additionalProperties").filter(|_| is_object()) {
             (shape, element) = (Shape::Map, additional);
+            said = Some(element);
         } else if property["additionalProperties"] == true && is_object() {
             (shape, element) = (Shape::Map, &any);
         }
@@ -131,7 +135,7 @@ impl Reader<'_> {
             field.element = Some(Box::new(Element {
                 default: default_of(element),
                 description: description(element),
-                facts: read::facts(element),
+                facts: read::facts(said.unwrap_or(&Value::Null)),
             }));
         }
         Ok(field)

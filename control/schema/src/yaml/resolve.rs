@@ -2,7 +2,8 @@
 
 use serde_json::Number;
 
-use crate::{go_print, scalar};
+use crate::scalar;
+use sampan_api::field::go_shortest;
 
 /// A scalar, once it is resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +38,7 @@ pub(super) fn float_key(float: f64) -> String {
         return if float > 0.0 { ".inf" } else { "-.inf" }.to_string();
     }
     let single = float as f32;
-    go_print::shortest(&single.to_string(), &format!("{single:e}"))
+    go_shortest(&single.to_string(), &format!("{single:e}"))
 }
 
 /// What the tags of YAML itself begin with, written `!!`.

@@ -104,6 +104,12 @@ fn values_are_refused_in_the_words_of_kube_openapi() {
         &[r#"spec: Invalid value: "integer": spec in body must be of type string: "integer""#],
     );
     check(value!({"type": "integer"}), value!(1.0), &[]);
+    check(value!({"type": "object", "additionalProperties": true}), value!({"a": 1, "b": [2], "c": {}}), &[]);
+    check(
+        value!({"type": "number", "minimum": 2}),
+        value!(-1e10),
+        &["spec: Invalid value: -1e+10: spec in body should be greater than or equal to 2"],
+    );
     check(
         value!({"type": "integer"}),
         value!(1.5),

@@ -1,13 +1,9 @@
-// The reference: evaluates each case with Kubernetes' own CEL environment and prints what it finds, a line of JSON a case.
-// Usage: go run . cases.txt > expected.jsonl (see README.md).
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"os"
-	"strings"
+	"sync"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/checker"
@@ -16,6 +12,7 @@ import (
 	v1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel/model"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/version"
 	apicel "k8s.io/apiserver/pkg/cel"
 	"k8s.io/apiserver/pkg/cel/common"
@@ -23,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/cel/library"
 )
 
+// sizes are those that the declaration of what expressions are about says.
 type sizes struct{ root *apicel.DeclType }
 
 func (s sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
@@ -55,6 +53,8 @@ func (s sizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
 	return &checker.SizeEstimate{Min: 0, Max: uint64(at.MaxElements)}
 }
 
+// result is what is found of an expression: the errors of its compilation, or its type, the most it can cost, its value or
+// its error, and what it did cost.
 type result struct {
 	Expr    string  `json:"expr"`
 	Compile string  `json:"compile,omitempty"`
@@ -71,26 +71,22 @@ func must(err error) {
 	}
 }
 
-func read(path string, into any) {
-	text, err := os.ReadFile(path)
-	must(err)
-	must(json.Unmarshal(text, into))
+// world is Kubernetes' environment with what expressions are about.
+type world struct {
+	env       *cel.Env
+	estimator *library.CostEstimator
+	vars      interpreter.Activation
 }
 
-func main() {
-	var props v1.JSONSchemaProps
-	read("schema.json", &props)
+// worldOf makes the world of a schema and of data that is as it says.
+func worldOf(props v1.JSONSchemaProps, data json.RawMessage) *world {
 	var internal apiextensions.JSONSchemaProps
 	must(v1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(&props, &internal, nil))
 	structural, err := schema.NewStructural(&internal)
 	must(err)
 	decl := model.SchemaDeclType(structural, true).MaybeAssignTypeName("selfType")
-	var raw []byte
-	raw, err = os.ReadFile("data.json")
-	must(err)
-	self, err := decode(raw)
-	must(err)
-
+	var self map[string]any
+	must(utiljson.Unmarshal(data, &self))
 	base := environment.MustBaseEnvSet(version.MajorMinor(1, 35))
 	set, err := base.Extend(environment.VersionedOptions{
 		IntroducedVersion: version.MajorMinor(1, 0),
@@ -100,73 +96,48 @@ func main() {
 	must(err)
 	env, err := set.Env(environment.NewExpressions)
 	must(err)
-	estimator := &library.CostEstimator{SizeEstimator: sizes{decl}}
 	vars, err := interpreter.NewActivation(map[string]any{
 		"self":    common.UnstructuredToVal(self, (&model.Structural{Structural: structural}).WithTypeAndObjectMeta()),
 		"dynamic": self,
 	})
 	must(err)
-
-	file, err := os.Open(os.Args[1])
-	must(err)
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	out := json.NewEncoder(os.Stdout)
-	out.SetEscapeHTML(false)
-	for lines.Scan() {
-		if expr := strings.ReplaceAll(lines.Text(), "\\n", "\n"); expr != "" {
-			must(out.Encode(evaluate(env, estimator, vars, expr)))
-		}
-	}
+	return &world{env, &library.CostEstimator{SizeEstimator: sizes{decl}}, vars}
 }
 
-func decode(raw []byte) (any, error) {
-	var v any
-	d := json.NewDecoder(strings.NewReader(string(raw)))
-	d.UseNumber()
-	if err := d.Decode(&v); err != nil {
-		return nil, err
+var (
+	once  sync.Once
+	first *world
+)
+
+// expression answers what is found of an expression. All questions have the schema and the data of the first one.
+func expression(in json.RawMessage) (any, error) {
+	var asked struct {
+		Schema v1.JSONSchemaProps `json:"schema"`
+		Data   json.RawMessage    `json:"data"`
+		Expr   string             `json:"expr"`
 	}
-	return numbers(v), nil
+	must(json.Unmarshal(in, &asked))
+	once.Do(func() { first = worldOf(asked.Schema, asked.Data) })
+	return first.evaluate(asked.Expr), nil
 }
 
-func numbers(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, one := range v {
-			v[k] = numbers(one)
-		}
-	case []any:
-		for i, one := range v {
-			v[i] = numbers(one)
-		}
-	case json.Number:
-		if i, err := v.Int64(); err == nil {
-			return i
-		}
-		f, _ := v.Float64()
-		return f
-	}
-	return v
-}
-
-func evaluate(env *cel.Env, estimator *library.CostEstimator, vars interpreter.Activation, expr string) (r result) {
+func (w *world) evaluate(expr string) (r result) {
 	r.Expr = expr
-	ast, issues := env.Compile(expr)
+	ast, issues := w.env.Compile(expr)
 	if issues != nil {
 		r.Compile = issues.String()
 		return
 	}
 	r.Type = checker.FormatCELType(ast.OutputType())
-	program, err := env.Program(ast, cel.CostLimit(1000000), cel.CostTracking(estimator))
+	program, err := w.env.Program(ast, cel.CostLimit(1000000), cel.CostTracking(w.estimator))
 	if err != nil {
 		r.Compile = err.Error()
 		return
 	}
-	most, err := env.EstimateCost(ast, estimator)
+	most, err := w.env.EstimateCost(ast, w.estimator)
 	must(err)
 	r.Most = most.Max
-	value, details, err := program.Eval(vars)
+	value, details, err := program.Eval(w.vars)
 	if details != nil {
 		r.Cost = details.ActualCost()
 	}

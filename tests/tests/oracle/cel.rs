@@ -1,0 +1,120 @@
+//! Expressions in CEL: whether they compile, their type, the most they can cost, what they come to, and what that did cost.
+
+use crate::{Answer, Compared, Known};
+use sampan_cel::{Decl, Environment, Inputs, Program, Root, Type, Value};
+use sampan_tests::expressions::{self, ABOUT};
+use serde_json::{Value as Json, json};
+use std::sync::{Arc, LazyLock};
+
+/// What the oracle allows an expression.
+const COST_MAX: u64 = 1_000_000;
+
+pub(crate) const CEL: Compared = Compared {
+    of: "cel",
+    input: |dice| json!({"schema": ABOUT.0, "data": ABOUT.1, "expr": expressions::any(dice)}),
+    ours,
+    heard: |_, answer| {
+        let found = answer?;
+        let text = |name: &str| found[name].as_str().unwrap_or_default();
+        if !text("compile").is_empty() {
+            return Err(text("compile").to_owned());
+        }
+        let costs = format!("{}, {}", found["most"].as_u64().unwrap_or(0), found["cost"].as_u64().unwrap_or(0));
+        if text("error").is_empty() {
+            Ok(json!([text("type"), costs, text("value")]))
+        } else {
+            Err(format!("{} {costs}: {}", text("type"), text("error")))
+        }
+    },
+    errors: &[
+        "found no matching overload for",
+        "undeclared reference to",
+        "undefined field",
+        "Syntax error:",
+        "no such key:",
+        "division by zero",
+        "index out of bounds:",
+        "type conversion error",
+    ],
+    known: &[
+        Known {
+            why: "cel-go walks a map in the order of Go's maps (common/types/map.go: mapIterator), which is another at each run: \
+              what is found first and where a loop ends is chance",
+            is: |input, ours, theirs| {
+                let text = input["expr"].as_str().unwrap_or_default();
+                let walks = LOOPS.iter().any(|one| text.contains(one)) && MAPS.iter().any(|one| text.contains(one));
+                let type_and_most = |answer: &Answer| match answer {
+                    Ok(found) => format!("{} {}", found[0].as_str().unwrap_or_default(), first(&found[1])),
+                    Err(text) => text.split(", ").next().unwrap_or_default().to_owned(),
+                };
+                walks && type_and_most(ours) == type_and_most(theirs)
+            },
+        },
+        Known {
+            why: "the reference goes on after a syntax error and tells further ones, and says of some what it would put in \
+                  (antlr4-go, error_strategy.go: Sync, singleTokenInsertion); ours tells the first",
+            is: |_, ours, theirs| {
+                let place = |answer: &Answer| {
+                    let text = answer.as_ref().err()?;
+                    text.split_once(": Syntax error:").map(|(place, _)| place.to_owned())
+                };
+                place(ours).is_some() && place(ours) == place(theirs)
+            },
+        },
+        Known {
+            why: "the reference names the operator where its left value has none such (interpreter/interpretable.go: \
+                  evalBinary.Eval)",
+            is: |_, ours, theirs| match (ours, theirs) {
+                (Err(ours), Err(theirs)) => theirs.starts_with(ours.as_str()) && ours.ends_with(": no such overload"),
+                _ => false,
+            },
+        },
+        Known {
+            why: "the reference takes any value as the key of a map that an expression makes (common/types/map.go)",
+            is: |_, ours, _| ours.as_ref().is_err_and(|text| text.contains(": unsupported key type: ")),
+        },
+    ],
+};
+
+/// What walks a map, or makes a text or a list of one.
+const LOOPS: &[&str] = &[".all(", ".exists(", ".exists_one(", ".existsOne(", ".map(", ".filter(", ".transform"];
+/// What is a map.
+const MAPS: &[&str] = &["{", "spec.map", "spec.deep", "spec.any", "dynamic"];
+
+/// The most that an expression can cost, out of both costs.
+fn first(costs: &Json) -> &str {
+    costs.as_str().and_then(|text| text.split(", ").next()).unwrap_or_default()
+}
+
+static DECLARED: LazyLock<(Arc<Decl>, Environment)> = LazyLock::new(|| {
+    let decl = Decl::of_schema(&ABOUT.0, "selfType", Root::Resource).expect("a schema that can be used");
+    let environment = Environment::from([("self".into(), decl.ty()), ("dynamic".into(), Type::Dyn)]);
+    (decl, environment)
+});
+
+fn ours(input: &Json) -> Answer {
+    let (decl, environment) = &*DECLARED;
+    let text = input["expr"].as_str().unwrap_or_default();
+    let program = Program::compile(text, environment).map_err(|issues| issues.to_string())?;
+    let most = program.estimate(Some(decl)).max;
+    let own = Value::of(&ABOUT.1, decl).expect("the data is as the schema says");
+    let inputs = Inputs::new([("self", own), ("dynamic", Value::of_json(&ABOUT.1))]);
+    let (value, cost) = program.run(&inputs, COST_MAX);
+    let (ty, costs) = (program.ty().to_string(), format!("{most}, {cost}"));
+    match value {
+        Ok(value) => Ok(json!([ty, costs, shown(&value)])),
+        Err(error) => Err(format!("{ty} {costs}: {error}")),
+    }
+}
+
+/// As the oracle shows scalars; of what is none it shows nothing.
+fn shown(value: &Value<'_>) -> String {
+    match value {
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Uint(value) => value.to_string(),
+        Value::Double(value) => value.to_string(),
+        Value::String(text) => format!("{:?}", &**text),
+        _ => "?".to_owned(),
+    }
+}
