@@ -34,10 +34,11 @@ pub trait Decoder: Send + Sync + 'static {
 }
 
 /// Texts that one record has from the one before it, where they say the same: most of what is read one after the other lies in
-/// one namespace and was written by one client.
+/// one namespace, has the same labels, and was written by one client.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
     namespace: Arc<str>,
+    labels: Arc<BTreeMap<String, String>>,
     writer: Writer,
 }
 
@@ -55,6 +56,13 @@ impl Texts {
         let rest = key.strip_prefix(prefix).unwrap_or(key);
         let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
         RecordKey::new(shared(&mut self.namespace, namespace), name)
+    }
+
+    fn labels_of(&mut self, draft: &Draft) -> Arc<BTreeMap<String, String>> {
+        if self.labels != draft.labels {
+            self.labels = draft.labels.clone();
+        }
+        self.labels.clone()
     }
 
     pub(crate) fn writer_of(&mut self, entry: &Entry) -> Arc<Writer> {
@@ -76,7 +84,7 @@ impl Texts {
             create_revision: entry.create_revision,
             mod_revision: entry.mod_revision,
             version: entry.version,
-            labels: draft.labels.clone(),
+            labels: self.labels_of(draft),
             owners: draft.owners.clone(),
             deletion: draft.deletion,
             fields: draft.fields.clone(),
