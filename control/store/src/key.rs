@@ -15,6 +15,11 @@ pub(crate) fn check(key: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether anything can be stored under a key; nothing is under any other.
+pub fn is_key(text: &str) -> bool {
+    check(text).is_ok()
+}
+
 pub(crate) fn check_prefix(prefix: &str) -> Result<(), Error> {
     if !prefix.is_empty() && !prefix.starts_with('/') {
         return Err(Error::Invalid(format!("{prefix:?} does not begin with /")));
@@ -46,6 +51,14 @@ pub(crate) fn end_of_prefix(prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_key_is_told() {
+        for (text, expected) in [("/a/b", true), ("/a/\0", false), ("a", false), ("", false)] {
+            assert_eq!(is_key(text), expected, "{text:?}");
+        }
+        assert!(!is_key(&format!("/{}", "a".repeat(KEY_BYTES_MAX))));
+    }
 
     #[test]
     fn a_prefix_ends_right_behind_its_last_key() {

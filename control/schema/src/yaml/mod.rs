@@ -291,14 +291,33 @@ pub fn encode(value: &Value) -> String {
     out
 }
 
+/// Bytes of a key that is written before its colon; readers look for one only so far. A longer one is announced by `?`.
+const SIMPLE_KEY_BYTES_MAX: usize = 128;
+
 fn write_map(map: &Map<String, Value>, indent: usize, out: &mut String) {
     for (at, (key, value)) in map.iter().enumerate() {
         if at > 0 {
             out.push_str(&" ".repeat(indent));
         }
+        let explicit = key.len() > SIMPLE_KEY_BYTES_MAX;
+        if explicit {
+            out.push_str("? ");
+        }
         write_key(key, out);
+        if explicit {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+        }
         out.push(':');
         match value {
+            Value::Object(inner) if explicit && !inner.is_empty() => {
+                out.push(' ');
+                write_map(inner, indent + 2, out);
+            }
+            Value::Array(list) if explicit && !list.is_empty() => {
+                out.push(' ');
+                write_list(list, indent + 2, out);
+            }
             Value::Object(inner) if !inner.is_empty() => {
                 out.push('\n');
                 out.push_str(&" ".repeat(indent + 2));
