@@ -54,7 +54,9 @@ async fn an_object_shows_what_became_of_it_even_when_it_is_gone() {
     assert_eq!(paged, ["Created", "Modified", "Deleted"]);
     let until = server.get(&format!("{path}&since=1h&until=1m")).await;
     assert_eq!(until.code, 404, "nothing of it is that old: {}", until.text());
-    assert_eq!(server.get(&format!("{CONFIG_MAPS}/none?history=true")).await.code, 404);
+    for name in ["none", "a%00"] {
+        assert_eq!(server.get(&format!("{CONFIG_MAPS}/{name}?history=true")).await.code, 404, "{name}");
+    }
     for bad in ["since=yesterday", "until=10", "limit=x", "continue=x"] {
         assert_eq!(server.get(&format!("{path}&{bad}")).await.code, 400, "{bad}");
     }

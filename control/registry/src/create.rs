@@ -106,7 +106,10 @@ impl Registry {
         let name = object.name().to_owned();
         let resource = row.gvr();
         let attributes = attributes(caller, self, place, &resource, &name);
-        mutate(caller, row, &attributes, object).await
+        mutate(caller, row, &attributes, object).await?;
+        // Webhooks may set neither what the request was authorized for, nor what only the server writes (rest.BeforeCreate).
+        metadata::wipe_system_fields(object);
+        metadata::settle_namespace(row, object, place.namespace)
     }
 
     /// The object has its name: prepared, validated, written.

@@ -11,9 +11,11 @@ use sampan_api::record::{Deletion, Record, RecordParts, Writer};
 use sampan_schema::nesting;
 use sampan_watch::{Decoder, Draft};
 use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::ser::Formatter;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::sync::Arc;
 
 /// Encoded bytes and the two offsets into them.
@@ -103,9 +105,24 @@ fn members(
         first = false;
         serde_json::to_writer(&mut *out, name)?;
         out.push(b':');
-        serde_json::to_writer(&mut *out, value)?;
+        value.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, GoNumbers))?;
     }
     Ok(())
+}
+
+/// Writes floats as Go's encoding/json does: a whole one as an integer, which is what readers then take it for.
+struct GoNumbers;
+
+impl Formatter for GoNumbers {
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> std::io::Result<()> {
+        match value.abs() {
+            // Of either sign: Go reads "-0" as the integer.
+            0.0 => writer.write_all(b"0"),
+            size if (1e-6..1e21).contains(&size) => write!(writer, "{value}"),
+            size if size >= 1e21 => writer.write_all(format!("{value:e}").replacen('e', "e+", 1).as_bytes()),
+            _ => write!(writer, "{value:e}"),
+        }
+    }
 }
 
 /// The draft of an object in the stored version: encoded once, here.
@@ -372,6 +389,32 @@ mod tests {
                 "finalizers": ["a/b", "foregroundDeletion"]}}),
             r#"{"kind":"Thing","apiVersion":"v1","metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["a/b","foregroundDeletion"]}}"#,
         );
+    }
+
+    #[test]
+    fn numbers_are_written_as_go_writes_them() {
+        let row = Resource::new("", "v1", "things", "Thing");
+        let index = Index::of(&row);
+        let check = |sent: &str, written: &str| {
+            let value: Value = serde_json::from_str(sent).expect("JSON");
+            let object =
+                Object::from_value(json!({"kind": "Thing", "apiVersion": "v1", "n": value})).expect("an object");
+            let draft = draft(&object, &index, None, 0).expect("encodes");
+            let text = String::from_utf8(draft.json.to_vec()).expect("text");
+            assert_eq!(text, format!(r#"{{"kind":"Thing","apiVersion":"v1","metadata":{{}},"n":{written}}}"#));
+        };
+        check("1", "1");
+        check("1.0", "1");
+        check("[1e2, 1E5]", "[100,100000]");
+        check("-0", "0");
+        check("-1.5", "-1.5");
+        check("1e20", "100000000000000000000");
+        check("1e21", "1e+21");
+        check("1.5e300", "1.5e+300");
+        check("0.000001", "0.000001");
+        check("1e-7", "1e-7");
+        check("9007199254740993", "9007199254740993");
+        check("12345678901234567890", "12345678901234567890");
     }
 
     #[test]

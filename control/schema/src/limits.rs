@@ -37,5 +37,9 @@ pub const PATTERN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of the program that a pattern is compiled to: far above what Go's limit of 1,000 repetitions allows.
 pub const PATTERN_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes of the programs of all patterns of one definition, as far as they can be told beforehand: making a mebibyte takes some
+/// five milliseconds.
+pub const PATTERNS_PROGRAM_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Bytes that a pattern's states may take while it is matched.
 pub const PATTERN_STATES_BYTES_MAX: usize = 64 * 1024;

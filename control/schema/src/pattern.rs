@@ -7,8 +7,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::{Class, Hir, HirKind};
 
-use crate::limits::{PATTERN_BYTES_MAX, PATTERN_PROGRAM_BYTES_MAX, PATTERN_STATES_BYTES_MAX};
+use crate::limits::{
+    PATTERN_BYTES_MAX, PATTERN_PROGRAM_BYTES_MAX, PATTERN_STATES_BYTES_MAX, PATTERNS_PROGRAM_BYTES_MAX,
+};
 
 /// A pattern, compiled when it is first asked for.
 #[derive(Clone)]
@@ -49,21 +52,88 @@ impl Pattern {
     }
 }
 
+/// What the patterns of one document may come to, all in all.
+#[derive(Debug)]
+pub struct Budget {
+    /// Bytes of programs.
+    left: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: PATTERNS_PROGRAM_BYTES_MAX }
+    }
+}
+
+impl Budget {
+    /// Whether a pattern of Go's syntax is one.
+    ///
+    /// # Errors
+    /// As [`compile`] has them; every pattern is too large once the budget is spent.
+    pub fn check(&mut self, pattern: &str) -> Result<(), String> {
+        let size = program_bytes(pattern).unwrap_or_default();
+        self.left = self.left.checked_sub(size).unwrap_or_default();
+        if self.left == 0 { Err(TOO_LARGE.to_owned()) } else { compile(pattern).map(drop) }
+    }
+}
+
+const TOO_LARGE: &str = "error parsing regexp: expression too large";
+
+/// Bytes of a range of characters in a program, and of any other of its steps.
+const RANGE_BYTES: usize = 48;
+const STEP_BYTES: usize = 32;
+/// Bytes of a class by a property of Unicode, of which the largest have seven hundred ranges.
+const PROPERTY_BYTES: usize = 16 * 1024;
+
+/// About the bytes of a pattern's program, without making it; `None`: it cannot be read. It takes as long as the pattern is,
+/// and a little for each property of Unicode in it.
+fn program_bytes(pattern: &str) -> Option<usize> {
+    let properties = pattern.matches("\\p").count() + pattern.matches("\\P").count();
+    let least = properties * PROPERTY_BYTES;
+    if pattern.len() > PATTERN_BYTES_MAX || least > PROGRAM_GUESS_MAX {
+        return Some(least.max(PROGRAM_GUESS_MAX + 1));
+    }
+    regex_syntax::parse(&translated(pattern)).ok().map(|read| size(&read))
+}
+
+/// The reader bounds how deep parts stand within each other.
+fn size(part: &Hir) -> usize {
+    let sum = |parts: &[Hir]| parts.iter().map(size).fold(STEP_BYTES, usize::saturating_add);
+    match part.kind() {
+        HirKind::Empty | HirKind::Look(_) => STEP_BYTES,
+        HirKind::Literal(literal) => literal.0.len() * STEP_BYTES,
+        HirKind::Class(Class::Unicode(class)) => STEP_BYTES + class.ranges().len() * RANGE_BYTES,
+        HirKind::Class(Class::Bytes(class)) => STEP_BYTES + class.ranges().len() * RANGE_BYTES,
+        HirKind::Repetition(repeated) => {
+            let times = repeated.max.unwrap_or(repeated.min).max(1) as usize;
+            times.saturating_mul(size(&repeated.sub).saturating_add(STEP_BYTES))
+        }
+        HirKind::Capture(group) => size(&group.sub).saturating_add(2 * STEP_BYTES),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => sum(parts),
+    }
+}
+
+/// What is guessed to be larger is not tried: the guess is never half as large again as the program.
+const PROGRAM_GUESS_MAX: usize = 2 * PATTERN_PROGRAM_BYTES_MAX;
+
 /// Compiles a pattern of Go's syntax.
 ///
 /// # Errors
 /// As Go's `regexp` words them, where the engines agree that it is none.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
     if pattern.len() > PATTERN_BYTES_MAX {
-        return Err("error parsing regexp: expression too large".to_owned());
+        return Err(TOO_LARGE.to_owned());
     }
     if let Some(why) = refusal(pattern) {
         return Err(format!("error parsing regexp: {why}"));
     }
+    if program_bytes(pattern).is_some_and(|bytes| bytes > PROGRAM_GUESS_MAX) {
+        return Err(TOO_LARGE.to_owned());
+    }
     let mut builder = RegexBuilder::new(&translated(pattern));
     builder.size_limit(PATTERN_PROGRAM_BYTES_MAX).dfa_size_limit(PATTERN_STATES_BYTES_MAX);
     builder.build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => "error parsing regexp: expression too large".to_owned(),
+        regex::Error::CompiledTooBig(_) => TOO_LARGE.to_owned(),
         other => {
             let text = other.to_string();
             let why = text.rsplit("error: ").next().unwrap_or_default().trim();
@@ -322,6 +392,21 @@ mod tests {
     fn a_pattern_s_program_is_bounded() {
         assert!(compile("(a){1000}{1000}").is_err());
         assert!(compile(&"a".repeat(PATTERN_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn what_the_patterns_of_a_definition_come_to_is_bounded() {
+        let check = |patterns: &[&str], taken: usize| {
+            let mut budget = Budget::default();
+            assert_eq!(patterns.iter().take_while(|one| budget.check(one).is_ok()).count(), taken, "{:?}", patterns[0]);
+            // The rest is not looked at.
+            assert_eq!(budget.check("a").is_ok(), taken == patterns.len());
+        };
+        check(&[r"^([0-9]{1,3}\.){3}[0-9]{1,3}(/[0-9]{1,2})?$"; 3_000], 3_000);
+        check(&[r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"; 3_000], 3_000);
+        // Each below the limit of one, or taken for what is above it.
+        check(&[r"^\pL{1,30}$"; 1_000], 33);
+        check(&[r"\pL{1,1000}x"; 1_000], 0);
     }
 
     #[test]

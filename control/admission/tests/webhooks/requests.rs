@@ -364,3 +364,33 @@ async fn what_webhooks_break_in_the_metadata_is_mended_and_told() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_neither_move_an_object_nor_write_what_is_the_servers() {
+    let moves: Answer = |review| {
+        let elsewhere = json!([{"op": "replace", "path": "/metadata/namespace", "value": "kube-system"}]);
+        response(review, json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&elsewhere)}))
+    };
+    let writes: Answer = |review| {
+        let system = json!([
+            {"op": "add", "path": "/metadata/deletionTimestamp", "value": "2020-01-01T00:00:00Z"},
+            {"op": "add", "path": "/metadata/deletionGracePeriodSeconds", "value": 5},
+            {"op": "add", "path": "/metadata/creationTimestamp", "value": "2020-01-01T00:00:00Z"},
+            {"op": "add", "path": "/metadata/uid", "value": "mine"},
+        ]);
+        response(review, json!({"allowed": true, "patchType": "JSONPatch", "patch": patch(&system)}))
+    };
+    let maps = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
+    let body = json!({"metadata": {"name": "a"}});
+    let (admin, _server) = world(moves, json!({}), true).await;
+    let (code, _, answered) = ask(&admin, "POST", &maps, JSON, &body).await;
+    let text = "the namespace of the provided object does not match the namespace sent on the request";
+    assert_eq!((code, &answered["message"]), (400, &json!(text)));
+
+    let (admin, _server) = world(writes, json!({}), true).await;
+    let (code, _, made) = ask(&admin, "POST", &maps, JSON, &body).await;
+    assert_eq!(code, 201, "{made}");
+    let metadata = &made["metadata"];
+    assert!(metadata["deletionTimestamp"].is_null() && metadata["deletionGracePeriodSeconds"].is_null(), "{made}");
+    assert!(metadata["uid"] != "mine" && metadata["creationTimestamp"] != "2020-01-01T00:00:00Z", "{made}");
+}

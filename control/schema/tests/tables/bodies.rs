@@ -390,3 +390,18 @@ p: \"12:30\"
 ";
     assert_eq!(yaml::encode(&value), text);
 }
+
+#[test]
+fn keys_that_are_longer_than_readers_look_for_a_colon_are_announced() {
+    let (short, long) = ("k".repeat(128), "k".repeat(129));
+    let check = |key: &str, value: Value, text: String| {
+        let object = value!({"a": {key: value}});
+        assert_eq!(yaml::encode(&object), text);
+        let (again, _) = yaml::to_json(text.as_bytes()).expect("it is read again");
+        assert_eq!(again, object);
+    };
+    check(&short, value!(1), format!("a:\n  {short}: 1\n"));
+    check(&long, value!(1), format!("a:\n  ? {long}\n  : 1\n"));
+    check(&long, value!({"b": {"c": 1}, "d": 2}), format!("a:\n  ? {long}\n  : b:\n      c: 1\n    d: 2\n"));
+    check(&long, value!([1, {"b": 1}]), format!("a:\n  ? {long}\n  : - 1\n    - b: 1\n"));
+}

@@ -2,7 +2,7 @@
 //! these only checks (apiextensions-apiserver's pkg/apiserver/schema).
 
 use sampan_api::field::{FieldError, FieldErrors, Path};
-use sampan_schema::pattern;
+use sampan_schema::pattern::Budget;
 use serde_json::{Map, Value, json};
 
 /// Where a node stands.
@@ -18,6 +18,7 @@ pub(super) fn check(schema: &Value, path: &Path) -> FieldErrors {
     let mut errors = FieldErrors::new();
     node(schema, Level::Root, path, &mut errors);
     complete(schema, schema, path, path, &mut errors);
+    patterns(schema, path, &mut Budget::default(), &mut errors);
     let mut sorted: Vec<(String, FieldError)> = errors.into_iter().map(|one| (one.to_string(), one)).collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
     sorted.into_iter().map(|(_, one)| one).collect()
@@ -151,12 +152,29 @@ fn checks(schema: &Value, any: bool, all: bool, level: Level, path: &Path, error
     if schema["not"].is_object() {
         nested(&schema["not"], false, level, &path.child("not"), errors);
     }
+}
+
+/// The patterns of a schema and of everything in it.
+fn patterns(schema: &Value, path: &Path, budget: &mut Budget, errors: &mut FieldErrors) {
     let given = text(schema, "pattern");
     if !given.is_empty()
-        && let Err(why) = pattern::compile(given)
+        && let Err(why) = budget.check(given)
     {
         let why = format!("must be a valid regular expression, but isn't: {why}");
         errors.push(FieldError::invalid(&path.child("pattern"), given, why));
+    }
+    for name in ["allOf", "anyOf", "oneOf"] {
+        for (at, inner) in list(schema, name) {
+            patterns(inner, &path.child(name).index(at), budget, errors);
+        }
+    }
+    for (name, inner) in members(schema, "properties") {
+        patterns(inner, &path.child("properties").key(name), budget, errors);
+    }
+    for name in ["not", "items", "additionalProperties"] {
+        if schema[name].is_object() {
+            patterns(&schema[name], &path.child(name), budget, errors);
+        }
     }
 }
 
