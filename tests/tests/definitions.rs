@@ -184,6 +184,27 @@ fn fields_of_one_version_are_selected_by(_: &Sampan, admin: &Asker) {
     assert!(refused.code == 400 && refused.text().contains(words), "{}", refused.text());
 }
 
+/// A custom resource has no message of its own in protobuf, and its metadata has: of one object, of a list, of a watch.
+fn metadata_is_shown_in_protobuf(_: &Sampan, admin: &Asker) {
+    let group = "protobuf.example.com";
+    taken(&admin.post(DEFINITIONS, &definition(group, &json!({"type": "object"}))));
+    shown(admin, group);
+    taken(&admin.post(&boats(group), &boat(group, "argo", &json!({}))));
+    let check = |path: &str, kind: &str, media_type: &str| {
+        let accept = format!("application/vnd.kubernetes.protobuf;as={kind};g=meta.k8s.io;v=v1");
+        let answer = admin.get(path, &[("accept", &accept)]);
+        assert_eq!((answer.code, answer.header("content-type")), (200, media_type), "{path}: {}", answer.text());
+        let text = answer.text();
+        assert!(text.contains(kind) && text.contains("argo") && !text.contains("Boat"), "{path}: {text}");
+    };
+    let (protobuf, stream) =
+        ("application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf;stream=watch");
+    check(&format!("{}/argo", boats(group)), "PartialObjectMetadata", protobuf);
+    check(&boats(group), "PartialObjectMetadataList", protobuf);
+    let watch = format!("{}?watch=1&resourceVersion=0&timeoutSeconds=1", boats(group));
+    check(&watch, "PartialObjectMetadata", stream);
+}
+
 /// Nothing of definitions that are gone is held.
 fn what_came_and_went_holds_no_memory(sampan: &Sampan, admin: &Asker) {
     if !is_nightly() {
@@ -219,12 +240,13 @@ fn definitions() {
     let folder = tempfile::tempdir().expect("a folder");
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver,controllers"]);
     let admin = Asker::admin(&sampan);
-    let checks: [(&'static str, Check); 6] = [
+    let checks: [(&'static str, Check); 7] = [
         ("in order", a_kind_comes_in_order),
         ("at once", a_kind_is_there_at_once),
         ("large", a_definition_may_be_as_large_as_an_object),
         ("budget", a_rule_ends),
         ("selectable", fields_of_one_version_are_selected_by),
+        ("protobuf", metadata_is_shown_in_protobuf),
         ("memory", what_came_and_went_holds_no_memory),
     ];
     let (sampan, admin) = (&sampan, &admin);

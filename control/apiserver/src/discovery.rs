@@ -9,7 +9,7 @@ use crate::answer::SharedBytes;
 use crate::body::Body;
 use crate::core::Core;
 use crate::encode;
-use crate::negotiate::{self, Endpoint, Output, SERVED, Shape};
+use crate::negotiate::{self, Endpoint, Forms, Output, Shape};
 use crate::respond;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
@@ -112,7 +112,7 @@ pub(crate) fn serve(documents: &Documents, core: &Core, parts: &Parts, path: &st
     let made = documents.of(core);
     let path = path.trim_end_matches('/');
     let endpoint = if matches!(path, "/api" | "/apis") { Endpoint::Discovery } else { Endpoint::Plain };
-    let output = negotiate::output(&parts.headers, parts.uri.query(), endpoint, &SERVED)?;
+    let output = negotiate::output(&parts.headers, parts.uri.query(), endpoint, Forms::All)?;
     if let (Shape::Discovery, Some(document)) = (output.shape, made.aggregated.get(path)) {
         return Ok(cacheable(parts, document, AGGREGATED));
     }
