@@ -1,6 +1,7 @@
 //! What programs see of the server beside its objects: tags of discovery, the documents by which tokens are verified, what it
 //! makes of certificates, and the addresses that it listens on.
 
+use http::Method;
 use sampan_client::Credentials;
 use sampan_tests::exchange::{AGGREGATED, Asker};
 use sampan_tests::{Sampan, eventually};
@@ -172,6 +173,7 @@ fn a_binding_to_a_role_that_is_missing_names_the_binding() {
         (answer.code != 403).then_some(answer)
     });
     let found = refused.json();
-    assert_eq!((refused.code, &found["message"]), (404, &json!("rolebindings.rbac.authorization.k8s.io \"nope\" not found")));
+    let message = json!("rolebindings.rbac.authorization.k8s.io \"nope\" not found");
+    assert_eq!((refused.code, &found["message"]), (404, &message));
     assert_eq!(found["details"], json!({"group": group, "kind": "rolebindings", "name": "nope"}));
 }
