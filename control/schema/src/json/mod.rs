@@ -82,6 +82,8 @@ struct Decoder<'a, S> {
     path: Vec<Step<'a>>,
     /// The first of them are hashed together as far as was needed: what [`Decoder::problem`] tells problems apart by.
     hashes: Vec<u64>,
+    /// Metadata is read by itself, as that of a custom resource is.
+    apart: bool,
     /// The struct whose field is being read.
     owner: Option<&'a TypeDef>,
     /// The first wrong type: Go goes on after it, and reports it at the end.
@@ -101,6 +103,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             source,
             path: Vec::with_capacity(16),
             hashes: Vec::new(),
+            apart: false,
             owner: None,
             mismatch: None,
             problems: Vec::new(),
@@ -131,6 +134,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
     }
 
     fn document(&mut self, id: TypeId) -> Parsed<Map<String, Value>> {
+        self.apart = self.schema.get(id).origin == Origin::Structural;
         match self.source.peek() {
             Some(b'{') => self.object(id),
             Some(b'n') => {
@@ -431,11 +435,15 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
 
     /// Go's `UnmarshalTypeError` at the field that is being read: its struct, and its path without indexes and keys.
     fn unmarshal_error(&self, seen: &str, go_type: &str) -> String {
-        let names = self.path.iter().filter_map(|step| match step {
+        let outside = self.apart && matches!(self.path.first(), Some(Step::Field("metadata")));
+        let names = self.path.iter().skip(usize::from(outside)).filter_map(|step| match step {
             Step::Field(name) => Some(*name),
             _ => None,
         });
         let names = names.collect::<Vec<_>>().join(".");
+        if names.is_empty() {
+            return format!("json: cannot unmarshal {seen} into Go value of type {go_type}");
+        }
         let owner = self.owner.map_or("", |ty| &ty.name);
         format!("json: cannot unmarshal {seen} into Go struct field {owner}.{names} of type {go_type}")
     }
