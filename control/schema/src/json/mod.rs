@@ -15,7 +15,7 @@ use sampan_api::limits::NESTING_MAX;
 use serde_json::{Map, Value};
 
 pub(crate) use self::kind::type_meta_of;
-pub use self::kind::{TypeMeta, type_meta};
+pub use self::kind::{TypeMeta, name_of, type_meta};
 use self::kind::{bad_type_meta, not_an_object, unrecognized};
 use self::source::{Parsed, Source, Stop, Text, Tree};
 use crate::limits::{PROBLEM_BYTES_MAX, PROBLEMS_MAX};
@@ -56,18 +56,6 @@ pub fn from_value(schema: &Schema, id: TypeId, value: &Value) -> Result<Decoded,
         return Err(unrecognized(syntax::TOO_DEEP));
     }
     decoded
-}
-
-/// The kind of a value, as Go's decoder names it.
-pub fn name_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 enum Step<'a> {
