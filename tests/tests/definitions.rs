@@ -184,6 +184,54 @@ fn fields_of_one_version_are_selected_by(_: &Sampan, admin: &Asker) {
     assert!(refused.code == 400 && refused.text().contains(words), "{}", refused.text());
 }
 
+/// A custom resource has no message of its own in protobuf, and its metadata has: of one object, of a list, of a watch.
+fn metadata_is_shown_in_protobuf(_: &Sampan, admin: &Asker) {
+    let group = "protobuf.example.com";
+    taken(&admin.post(DEFINITIONS, &definition(group, &json!({"type": "object"}))));
+    shown(admin, group);
+    taken(&admin.post(&boats(group), &boat(group, "argo", &json!({}))));
+    let check = |path: &str, kind: &str, media_type: &str| {
+        let accept = format!("application/vnd.kubernetes.protobuf;as={kind};g=meta.k8s.io;v=v1");
+        let answer = admin.get(path, &[("accept", &accept)]);
+        assert_eq!((answer.code, answer.header("content-type")), (200, media_type), "{path}: {}", answer.text());
+        let text = answer.text();
+        assert!(text.contains(kind) && text.contains("argo") && !text.contains("Boat"), "{path}: {text}");
+    };
+    let (protobuf, stream) =
+        ("application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf;stream=watch");
+    check(&format!("{}/argo", boats(group)), "PartialObjectMetadata", protobuf);
+    check(&boats(group), "PartialObjectMetadataList", protobuf);
+    let watch = format!("{}?watch=1&resourceVersion=0&timeoutSeconds=1", boats(group));
+    check(&watch, "PartialObjectMetadata", stream);
+}
+
+/// Paths of a group and of its versions, as v1.35 answers them.
+fn its_documents_are_found(_: &Sampan, admin: &Asker) {
+    let group = "documents.example.com";
+    let mut sent = definition(group, &json!({"type": "object"}));
+    let paths = json!({"specReplicasPath": ".spec.crew", "statusReplicasPath": ".status.crew"});
+    sent["spec"]["versions"][0]["subresources"] = json!({"status": {}, "scale": paths});
+    taken(&admin.post(DEFINITIONS, &sent));
+    shown(admin, group);
+    let found = admin.get(&format!("/apis/{group}/v1"), &[]);
+    let json = found.json();
+    let names: Vec<&Value> = json["resources"].as_array().into_iter().flatten().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["boats", "boats/status", "boats/scale"]);
+    assert_eq!(found.header("vary"), "");
+    for path in [format!("/apis/{group}/v3"), format!("/apis/{group}/v3/boats"), "/apis/nobody.example.com/v1".into()] {
+        let answer = admin.get(&path, &[("accept", "text/html")]);
+        assert_eq!((answer.code, answer.text().as_str()), (404, "404 page not found\n"), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+    }
+    let answer = admin.get("/apis/apps/v9", &[]);
+    assert_eq!((answer.code, &answer.json()["kind"]), (404, &json!("Status")));
+    let answer = admin.get(&boats(group), &[("impersonate-group", "x")]);
+    assert_eq!((answer.code, answer.header("x-content-type-options")), (400, "nosniff"));
+    let answer = admin.get(&format!("{}?fieldSelector=spec.crew%3D1", boats(group)), &[]);
+    let words = "field label not supported: spec.crew";
+    assert!(answer.code == 400 && answer.text().contains(words), "{}", answer.text());
+}
+
 /// Nothing of definitions that are gone is held.
 fn what_came_and_went_holds_no_memory(sampan: &Sampan, admin: &Asker) {
     if !is_nightly() {
@@ -219,12 +267,14 @@ fn definitions() {
     let folder = tempfile::tempdir().expect("a folder");
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver,controllers"]);
     let admin = Asker::admin(&sampan);
-    let checks: [(&'static str, Check); 6] = [
+    let checks: [(&'static str, Check); 8] = [
         ("in order", a_kind_comes_in_order),
         ("at once", a_kind_is_there_at_once),
         ("large", a_definition_may_be_as_large_as_an_object),
         ("budget", a_rule_ends),
         ("selectable", fields_of_one_version_are_selected_by),
+        ("protobuf", metadata_is_shown_in_protobuf),
+        ("documents", its_documents_are_found),
         ("memory", what_came_and_went_holds_no_memory),
     ];
     let (sampan, admin) = (&sampan, &admin);

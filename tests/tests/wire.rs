@@ -1,6 +1,7 @@
 //! What programs see of the server beside its objects: tags of discovery, the documents by which tokens are verified, what it
 //! makes of certificates, and the addresses that it listens on.
 
+use http::Method;
 use sampan_client::Credentials;
 use sampan_tests::exchange::{AGGREGATED, Asker};
 use sampan_tests::{Sampan, eventually};
@@ -144,4 +145,35 @@ fn nothing_listens_but_the_api() {
     assert_eq!(of("tcp"), [format!("tcp {host:08X}:{port:04X}")]);
     // Who asks for a name's address has a socket until it is answered.
     eventually("no socket of UDP is left", || of("udp").is_empty().then_some(()));
+}
+
+/// The store of roles is asked on behalf of the request, and names what that is about. As v1.35 answers.
+#[test]
+fn a_binding_to_a_role_that_is_missing_names_the_binding() {
+    let (_folder, sampan) = up("{}", "apiserver,controllers");
+    let admin = Asker::admin(&sampan);
+    let group = "rbac.authorization.k8s.io";
+    let at = |resource: &str| format!("/apis/{group}/v1/namespaces/default/{resource}");
+    let binding = |name: &str, role: &str| {
+        json!({
+            "metadata": {"name": name},
+            "subjects": [{"kind": "User", "apiGroup": group, "name": "joe"}],
+            "roleRef": {"kind": "Role", "apiGroup": group, "name": role},
+        })
+    };
+    let rules = json!([{"apiGroups": [group], "resources": ["rolebindings"], "verbs": ["create"]}]);
+    let role = json!({"metadata": {"name": "binders"}, "rules": rules});
+    assert_eq!(admin.post(&at("roles"), &role).code, 201);
+    assert_eq!(admin.post(&at("rolebindings"), &binding("joe", "binders")).code, 201);
+    // Roles come into force a moment after they are written.
+    let headers = [("content-type", "application/json"), ("impersonate-user", "joe")];
+    let refused = eventually("joe may create bindings", || {
+        let sent = binding("other", "nope").to_string();
+        let answer = admin.send(Method::POST, &at("rolebindings"), &headers, sent);
+        (answer.code != 403).then_some(answer)
+    });
+    let found = refused.json();
+    let message = json!("rolebindings.rbac.authorization.k8s.io \"nope\" not found");
+    assert_eq!((refused.code, &found["message"]), (404, &message));
+    assert_eq!(found["details"], json!({"group": group, "kind": "rolebindings", "name": "nope"}));
 }

@@ -10,7 +10,7 @@ use crate::exchange::Exchange;
 use crate::ledger::Charge;
 use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, COMPUTED_WRITE_BYTES_MIN, GZIP_MIN_BYTES};
 use crate::listing::Listing;
-use crate::negotiate::{self, Endpoint, Output, SERVED, SERVED_WITHOUT_SCHEMA};
+use crate::negotiate::{self, Endpoint, Forms, Output};
 use crate::options::{WriteOptions, manager_or_agent};
 use crate::pieces::{Pieces, Source};
 use crate::query::Query;
@@ -101,9 +101,13 @@ impl Ask {
         }
     }
 
-    /// The media types in which the row's objects are served.
-    fn served(&self) -> &'static [&'static str] {
-        if self.row.ty.as_ref().is_some_and(|ty| ty.def().has_protobuf()) { &SERVED } else { &SERVED_WITHOUT_SCHEMA }
+    /// What the row's objects are served as.
+    fn forms(&self) -> Forms {
+        match &self.row.ty {
+            _ if self.row.defined => Forms::Custom,
+            Some(ty) if ty.def().has_protobuf() => Forms::All,
+            _ => Forms::Untyped,
+        }
     }
 
     /// The type that the request's bodies are read as: the subresource's own kind where it has one, else the row's.
@@ -116,7 +120,7 @@ impl Ask {
 
     /// The encoding of the answer. Errors: 406.
     pub fn output(&self, endpoint: Endpoint) -> Result<Output, Status> {
-        negotiate::output(&self.parts.headers, self.parts.uri.query(), endpoint, self.served())
+        negotiate::output(&self.parts.headers, self.parts.uri.query(), endpoint, self.forms())
     }
 
     /// The router's refusal of a client that takes no form which it knows.
@@ -125,20 +129,20 @@ impl Ask {
             return Ok(());
         }
         let endpoint = if matches!(self.verb(), "list" | "watch") { Endpoint::List } else { Endpoint::Resource };
-        negotiate::routed(&self.parts.headers, endpoint)
+        negotiate::routed(&self.parts.headers, endpoint, self.forms())
     }
 
     /// The encoding of a watch; a refusal comes with its own encoding.
     pub fn stream_output(&self) -> Result<Output, (Status, Output)> {
-        let served = self.served();
+        let forms = self.forms();
         if !websocket::is_asked_for(&self.parts.headers) {
-            return negotiate::stream(&self.parts.headers, served);
+            return negotiate::stream(&self.parts.headers, forms);
         }
         // A browser can set no header there.
         let query = self.query();
         match query.get("accept").map(HeaderValue::from_str) {
-            None => negotiate::stream(&self.parts.headers, served),
-            Some(Ok(accept)) => negotiate::stream(&HeaderMap::from_iter([(ACCEPT, accept)]), served),
+            None => negotiate::stream(&self.parts.headers, forms),
+            Some(Ok(accept)) => negotiate::stream(&HeaderMap::from_iter([(ACCEPT, accept)]), forms),
             Some(Err(_)) => Err((Status::bad_request("accept is no media type"), Output::JSON)),
         }
     }

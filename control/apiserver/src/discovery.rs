@@ -9,7 +9,7 @@ use crate::answer::SharedBytes;
 use crate::body::Body;
 use crate::core::Core;
 use crate::encode;
-use crate::negotiate::{self, Endpoint, Output, SERVED, Shape};
+use crate::negotiate::{self, Endpoint, Forms, Output, Shape};
 use crate::respond;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
@@ -112,24 +112,30 @@ pub(crate) fn serve(documents: &Documents, core: &Core, parts: &Parts, path: &st
     let made = documents.of(core);
     let path = path.trim_end_matches('/');
     let endpoint = if matches!(path, "/api" | "/apis") { Endpoint::Discovery } else { Endpoint::Plain };
-    let output = negotiate::output(&parts.headers, parts.uri.query(), endpoint, &SERVED)?;
+    // What is not there has no form that could be refused.
+    let Some(value) = made.legacy.get(path) else { return not_there(&made, path) };
+    let output = negotiate::output(&parts.headers, parts.uri.query(), endpoint, Forms::All)?;
     if let (Shape::Discovery, Some(document)) = (output.shape, made.aggregated.get(path)) {
         return Ok(cacheable(parts, document, AGGREGATED));
     }
-    match made.legacy.get(path) {
-        Some(value) => Ok(legacy_document(output, value)),
-        // A group that is not there is nobody's path; a version that is not there is refused by those who serve the group.
-        None if path.starts_with("/apis/") && path.matches('/').count() == 2 => Ok(respond::page_not_found()),
-        None => Err(respond::no_such_resource()),
+    Ok(legacy_document(output, value))
+}
+
+/// A version that is not there is refused by those who serve the group; a group that is not there is nobody's path, and so is
+/// a version of one that is defined.
+fn not_there(made: &Made, path: &str) -> Result<Response<Body>, Status> {
+    let group = path.strip_prefix("/apis/").and_then(|rest| rest.split('/').next());
+    let is_builtin = |group: &str| made.table.iter().any(|row| row.group == group && !row.defined);
+    match group {
+        Some(group) if !is_builtin(group) => Ok(respond::page_not_found()),
+        _ => Err(respond::no_such_resource()),
     }
 }
 
 fn legacy_document(output: Output, value: &Value) -> Response<Body> {
     let ty = value["kind"].as_str().and_then(sampan_schema::meta::find);
     let (content_type, bytes) = encode::value(output, ty.as_ref(), value);
-    let mut response = respond::bytes(200, content_type, bytes);
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
-    response
+    respond::bytes(200, content_type, bytes)
 }
 
 /// A document that a client may keep for as long as its tag stays.

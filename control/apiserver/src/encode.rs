@@ -32,25 +32,23 @@ impl Encoder {
         Tables { row: &self.row, version, include: self.include, now: self.now }
     }
 
-    /// The row's type, for a form that is made by it.
-    pub(crate) fn ty(&self) -> Result<&ObjectType, Status> {
-        self.row.ty.as_ref().ok_or_else(|| Status::internal(&format!("{} has no protobuf form", self.row.kind)))
-    }
-
     /// Whether an answer is made with more work than copying.
     pub fn is_computed(&self) -> bool {
         self.output.shape != Shape::Whole || self.output.format != Format::Json || self.output.pretty
     }
 
-    /// The payload of a record, without the envelope.
+    /// The payload of a record, without the envelope. Of a kind without a message of its own it is that of its metadata.
     pub(crate) fn payload(&self, record: &Record) -> Result<Bytes, Status> {
         let payload = record.protobuf(|record| {
             let mut out = Vec::with_capacity(record.json.len());
-            let encoded = self
-                .row
-                .ty
-                .as_ref()
-                .map(|ty| protobuf::encode(ty.schema(), ty.id(), &record.object().into_value(), &mut out));
+            let mut object = record.object().into_value();
+            let partial = meta::find("PartialObjectMetadata");
+            let own = self.row.ty.as_ref().filter(|ty| ty.def().has_protobuf());
+            if own.is_none() {
+                object = json!({"metadata": object["metadata"].take()});
+            }
+            let ty = own.or(partial.as_ref());
+            let encoded = ty.map(|ty| protobuf::encode(ty.schema(), ty.id(), &object, &mut out));
             match encoded {
                 Some(Ok(())) => out.into(),
                 Some(Err(error)) => {

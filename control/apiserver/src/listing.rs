@@ -9,7 +9,7 @@ use crate::table::Tables;
 use bytes::Bytes;
 use sampan_api::{Record, Status};
 use sampan_registry::{List, Selection};
-use sampan_schema::{protobuf, yaml};
+use sampan_schema::{Schema, protobuf, yaml};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -220,8 +220,7 @@ impl Listing {
                     _ => self.kind(),
                 };
                 let meta: Value = serde_json::from_slice(&meta).map_err(|error| unencodable(&error))?;
-                let schema = self.encoder.ty()?.schema();
-                let head = protobuf::begin_list(schema, &api_version, &kind, &meta, self.items_bytes);
+                let head = protobuf::begin_list(Schema::builtin(), &api_version, &kind, &meta, self.items_bytes);
                 out.extend_from_slice(&head.map_err(|error| unencodable(&error))?);
             }
             Format::Yaml => self.yaml_around(out, true)?,

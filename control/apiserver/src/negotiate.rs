@@ -6,6 +6,9 @@ use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use sampan_api::{Reason, Status, StatusDetails};
 
+#[cfg(test)]
+mod tests;
+
 /// Media type of JSON.
 pub const JSON: &str = "application/json";
 /// Media type of YAML.
@@ -16,6 +19,42 @@ pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 pub const SERVED: [&str; 3] = [JSON, YAML, PROTOBUF];
 /// Media types of a kind that the schema does not know: it has no protobuf form.
 pub const SERVED_WITHOUT_SCHEMA: [&str; 2] = [JSON, YAML];
+
+/// What the objects of a resource are served as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forms {
+    /// Every media type.
+    All,
+    /// Those of a kind without a protobuf message.
+    Untyped,
+    /// Those of a custom resource: of its protobuf forms there is that of its metadata alone. No router stands before it,
+    /// so the handler is the first to refuse.
+    Custom,
+}
+
+impl Forms {
+    /// The media types, as a refusal lists them.
+    fn types(self) -> &'static [&'static str] {
+        match self {
+            Self::All | Self::Custom => &SERVED,
+            Self::Untyped => &SERVED_WITHOUT_SCHEMA,
+        }
+    }
+
+    fn has(self, format: Format, shape: Shape) -> bool {
+        self != Self::Custom
+            || format != Format::Protobuf
+            || matches!(shape, Shape::Metadata(_) | Shape::MetadataList(_))
+    }
+
+    /// go-restful's refusal, where its router stands before the resource.
+    fn check_routed(self, accept: &str, streams: bool) -> Result<(), Status> {
+        if self == Self::Custom || names_a_served_type(accept) {
+            return Ok(());
+        }
+        Err(restful_not_acceptable(streams))
+    }
+}
 /// Media type of what server-side apply is told.
 pub(crate) const APPLY_PATCH: &str = "application/apply-patch+yaml";
 const STREAMS: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
@@ -111,11 +150,8 @@ pub enum Endpoint {
 }
 
 /// go-restful's refusal, before anything else is looked at: no clause names a type that its router knows.
-pub fn routed(headers: &HeaderMap, endpoint: Endpoint) -> Result<(), Status> {
-    match accept(headers) {
-        Some(accept) if !names_a_served_type(&accept) => Err(restful_not_acceptable(endpoint == Endpoint::List)),
-        _ => Ok(()),
-    }
+pub fn routed(headers: &HeaderMap, endpoint: Endpoint, forms: Forms) -> Result<(), Status> {
+    accept(headers).map_or(Ok(()), |accept| forms.check_routed(&accept, endpoint == Endpoint::List))
 }
 
 /// Chooses how to answer. Refusals: go-restful's when no clause names a served type, apiserver's when none can be met.
@@ -123,29 +159,28 @@ pub fn output(
     headers: &HeaderMap,
     query: Option<&str>,
     endpoint: Endpoint,
-    served: &[&'static str],
+    forms: Forms,
 ) -> Result<Output, Status> {
     let pretty = wants_pretty(headers, query);
     let Some(accept) = accept(headers) else { return Ok(Output { pretty, ..Output::JSON }) };
-    if !names_a_served_type(&accept) {
-        return Err(restful_not_acceptable(endpoint == Endpoint::List));
-    }
-    choose(&accept, endpoint, served)
+    forms.check_routed(&accept, endpoint == Endpoint::List)?;
+    choose(&accept, endpoint, forms, forms.types())
         .map(|(format, shape)| Output { format, shape, pretty })
-        .ok_or_else(|| Status::not_acceptable(served))
+        .ok_or_else(|| Status::not_acceptable(forms.types()))
 }
 
 /// Chooses how a watch is framed. The second part is how its refusal is to be encoded.
-pub fn stream(headers: &HeaderMap, served: &[&'static str]) -> Result<Output, (Status, Output)> {
+pub fn stream(headers: &HeaderMap, forms: Forms) -> Result<Output, (Status, Output)> {
     let Some(accept) = accept(headers) else { return Ok(Output::JSON) };
-    if !names_a_served_type(&accept) {
-        return Err((restful_not_acceptable(true), Output::JSON));
-    }
+    forms.check_routed(&accept, true).map_err(|status| (status, Output::JSON))?;
+    let served = forms.types();
+    let refused = |listed: &[&str]| (Status::not_acceptable(listed), error_output(headers, None));
+    // A watch is a list first: what no list can be is refused as of a list.
+    choose(&accept, Endpoint::List, forms, served).ok_or_else(|| refused(served))?;
     let streams: &[&'static str] = if served.contains(&PROTOBUF) { &[JSON, PROTOBUF] } else { &[JSON] };
-    match choose(&accept, Endpoint::List, streams) {
-        Some((format, shape)) => Ok(Output { format, shape, pretty: false }),
-        None => Err((Status::not_acceptable(&STREAMS), error_output(headers, None))),
-    }
+    choose(&accept, Endpoint::List, forms, streams)
+        .map(|(format, shape)| Output { format, shape, pretty: false })
+        .ok_or_else(|| refused(&STREAMS))
 }
 
 /// The first of some media types that a caller takes most readily; what it takes no other is `None`.
@@ -158,7 +193,7 @@ pub(crate) fn pick(headers: &HeaderMap, served: &[&'static str]) -> Option<&'sta
 pub fn error_output(headers: &HeaderMap, query: Option<&str>) -> Output {
     let pretty = wants_pretty(headers, query);
     let format = accept(headers)
-        .and_then(|accept| choose(&accept, Endpoint::Discovery, &SERVED).or_else(|| base_format(&accept)))
+        .and_then(|accept| choose(&accept, Endpoint::Discovery, Forms::All, &SERVED).or_else(|| base_format(&accept)))
         .map_or(Format::Json, |(format, _)| format);
     Output { format, shape: Shape::Whole, pretty }
 }
@@ -279,7 +314,7 @@ fn clauses(accept: &str) -> Vec<Clause<'_>> {
     out
 }
 
-fn choose(accept: &str, endpoint: Endpoint, served: &[&'static str]) -> Option<(Format, Shape)> {
+fn choose(accept: &str, endpoint: Endpoint, forms: Forms, served: &[&'static str]) -> Option<(Format, Shape)> {
     // By far the most requests say exactly this.
     if accept == JSON {
         return Some((Format::Json, Shape::Whole));
@@ -290,7 +325,8 @@ fn choose(accept: &str, endpoint: Endpoint, served: &[&'static str]) -> Option<(
                 continue;
             }
             let format = FORMATS[SERVED.iter().position(|one| one == media_type)?];
-            if let Some(shape) = shape(&clause.parameters, endpoint, format) {
+            let shape = shape(&clause.parameters, endpoint, format);
+            if let Some(shape) = shape.filter(|shape| forms.has(format, *shape)) {
                 return Some((format, shape));
             }
         }
@@ -343,102 +379,4 @@ pub fn wants_pretty(headers: &HeaderMap, query: Option<&str>) -> bool {
     let browsed = || accept(headers).is_some_and(|accept| accept.contains("text/html"));
     [&b"curl"[..], b"Wget"].iter().any(|prefix| agent.starts_with(prefix))
         || (agent.starts_with(b"Mozilla/5.0") && browsed())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(accept: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, accept.parse().expect("a header value"));
-        headers
-    }
-
-    #[test]
-    fn accept_is_weighed_as_kubernetes_weighs_it() {
-        let check = |accept: &str, expected: Result<(Format, Shape), u16>| {
-            let found = output(&headers(accept), None, Endpoint::List, &SERVED).map(|out| (out.format, out.shape));
-            assert_eq!(found.map_err(|status| status.code()), expected, "{accept}");
-        };
-        let table = Shape::Table(MetaVersion::V1);
-        check("", Ok((Format::Json, Shape::Whole)));
-        check("*/*", Ok((Format::Json, Shape::Whole)));
-        check("application/*", Err(406));
-        check("text/html", Err(406));
-        check("application/cbor", Err(406));
-        check("application/json;q=0", Ok((Format::Json, Shape::Whole)));
-        check("application/json;charset=utf-8", Ok((Format::Json, Shape::Whole)));
-        check("application/json;stream=watch", Ok((Format::Json, Shape::Whole)));
-        check("application/vnd.kubernetes.protobuf;q=0.9,application/yaml", Ok((Format::Yaml, Shape::Whole)));
-        check("application/vnd.kubernetes.protobuf,application/json", Ok((Format::Protobuf, Shape::Whole)));
-        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Ok((Format::Json, table)));
-        check(
-            "application/json;as=Table;v=v1beta1;g=meta.k8s.io",
-            Ok((Format::Json, Shape::Table(MetaVersion::V1beta1))),
-        );
-        check("application/json;as=Table;v=v2;g=meta.k8s.io", Err(406));
-        check("application/json;as=Bogus;v=v1;g=meta.k8s.io", Err(406));
-        check("application/json;as=Bogus;v=v1;g=meta.k8s.io,application/json", Ok((Format::Json, Shape::Whole)));
-        check(
-            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-            Ok((Format::Protobuf, Shape::MetadataList(MetaVersion::V1))),
-        );
-        // kubectl's: a table cannot be protobuf, so the second clause counts.
-        check(
-            "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1;g=meta.k8s.io",
-            Ok((Format::Json, table)),
-        );
-    }
-
-    #[test]
-    fn refusals_have_the_texts_of_kubernetes() {
-        let text =
-            |accept: &str, endpoint| output(&headers(accept), None, endpoint, &SERVED).expect_err("refused").message;
-        assert_eq!(
-            text("application/json;as=Table;v=v2;g=meta.k8s.io", Endpoint::List),
-            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
-        );
-        assert_eq!(
-            text("application/xml", Endpoint::Resource),
-            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf"
-        );
-        let (status, encoded) = stream(&headers("application/yaml"), &SERVED).expect_err("no YAML watches");
-        assert_eq!((status.code(), encoded.format), (406, Format::Yaml));
-    }
-
-    #[test]
-    fn bodies_are_of_three_types() {
-        let check = |content_type: Option<&str>, expected: Result<Format, u16>| {
-            let mut headers = HeaderMap::new();
-            if let Some(value) = content_type {
-                headers.insert(CONTENT_TYPE, value.parse().expect("a header value"));
-            }
-            assert_eq!(input(&headers).map_err(|status| status.code()), expected, "{content_type:?}");
-        };
-        check(None, Ok(Format::Json));
-        check(Some("application/json; charset=utf-8"), Ok(Format::Json));
-        check(Some("Application/YAML"), Ok(Format::Yaml));
-        check(Some("application/vnd.kubernetes.protobuf"), Ok(Format::Protobuf));
-        check(Some("application/merge-patch+json"), Err(415));
-        check(Some("text/plain"), Err(415));
-        check(Some("garbage"), Err(415));
-    }
-
-    #[test]
-    fn people_get_it_pretty() {
-        let check = |agent: &str, query: Option<&str>, expected: bool| {
-            let mut headers = HeaderMap::new();
-            headers.insert(USER_AGENT, agent.parse().expect("a header value"));
-            assert_eq!(wants_pretty(&headers, query), expected, "{agent} {query:?}");
-        };
-        check("curl/8.0", None, true);
-        check("curl/8.0", Some("pretty=false"), false);
-        check("kubectl", None, false);
-        check("kubectl", Some("pretty=1"), true);
-        check("Mozilla/5.0 (X11)", Some("pretty="), false);
-        let mut browsed = headers("text/html,application/xhtml+xml,*/*;q=0.8");
-        browsed.insert(USER_AGENT, "Mozilla/5.0 (X11)".parse().expect("a header value"));
-        assert!(wants_pretty(&browsed, None));
-    }
 }

@@ -243,7 +243,7 @@ fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
         let version = api_version.rsplit('/').next().unwrap_or("");
         Err(Status::bad_request(format!(
             "no kind \"{kind}\" is registered for version \"{}\" in scheme \"<scheme>\"",
-            if version.is_empty() { "v1" } else { api_version }
+            if version.is_empty() { "meta.k8s.io/v1" } else { api_version }
         )))
     };
     let decoded = match negotiate::input(headers)? {
@@ -327,6 +327,10 @@ mod tests {
         assert_eq!(
             from_body(r#"{"kind":"Pod","apiVersion":"v1"}"#).expect_err("no DeleteOptions").message,
             "no kind \"Pod\" is registered for version \"v1\" in scheme \"<scheme>\""
+        );
+        assert_eq!(
+            from_body(r#"{"kind":"Zork"}"#).expect_err("no DeleteOptions").message,
+            "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"<scheme>\""
         );
         assert_eq!(
             from_body("xx").expect_err("no JSON").message,

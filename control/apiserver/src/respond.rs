@@ -6,7 +6,10 @@ use crate::encode;
 use crate::limits::{ANSWER_PIECE_BYTES, GZIP_LEVEL, GZIP_MIN_BYTES};
 use crate::negotiate::Output;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -23,6 +26,12 @@ pub fn bytes(code: u16, content_type: &'static str, bytes: impl Into<Bytes>) -> 
     let mut response = Response::new(body::full(bytes));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// The answer, whose type no browser is to guess (Go's `http.Error`).
+pub fn unsniffed(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -201,7 +210,7 @@ pub fn not_served(what: &str) -> Status {
 
 /// The answer at paths that nobody serves.
 pub fn page_not_found() -> Response<Body> {
-    bytes(404, TEXT, &b"404 page not found\n"[..])
+    unsniffed(bytes(404, TEXT, &b"404 page not found\n"[..]))
 }
 
 #[cfg(test)]

@@ -432,8 +432,8 @@ pub(crate) fn filter(row: &Resource, namespace: &str, options: &ListOptions) -> 
                     requirement.field = indexed_as.to_string();
                 }
             }
-            // Kinds with labels of their own have a conversion function in Go, with another text.
-            None if row.selectable.is_empty() => {
+            // Kinds with labels of their own, and all that are defined, have a conversion function in Go, with another text.
+            None if row.selectable.is_empty() && !row.defined => {
                 let label = sampan_api::field::go_quote(&requirement.field);
                 return Err(Error::BadRequest(format!(
                     "{label} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""

@@ -4,9 +4,9 @@ use super::{Filter, Next, refuse};
 use crate::body::Body;
 use crate::exchange::{Exchange, Identity};
 use crate::query::Query;
+use crate::respond;
 use futures::future::BoxFuture;
-use http::header::X_CONTENT_TYPE_OPTIONS;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use sampan_api::field::go_quote;
 use sampan_api::{Attributes, Authorizer, Decision, GroupResource, Status, UserInfo};
 use std::sync::Arc;
@@ -37,10 +37,8 @@ impl Authorize {
             exchange.let_through();
             return next.run(request).await;
         }
-        let mut answer = refuse(&request, &forbidden(&attributes, &decision));
         // As responsewriters.Forbidden does: the text repeats what the request says.
-        answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        answer
+        respond::unsniffed(refuse(&request, &forbidden(&attributes, &decision)))
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Filter, Next, refuse};
 use crate::body::Body;
 use crate::exchange::Identity;
 use crate::limits::IMPERSONATION_VALUES_MAX;
+use crate::respond;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use sampan_api::user::{GROUP_AUTHENTICATED, GROUP_SERVICE_ACCOUNTS, GROUP_UNAUTHENTICATED, USER_ANONYMOUS};
@@ -35,13 +36,14 @@ impl Impersonate {
         let wanted = match wanted(request.headers()) {
             Ok(None) => return next.run(request).await,
             Ok(Some(wanted)) => wanted,
-            Err(status) => return refuse(&request, &status),
+            // The text repeats what the request says.
+            Err(status) => return respond::unsniffed(refuse(&request, &status)),
         };
         let Some(Identity(user)) = request.extensions().get::<Identity>().cloned() else {
             return refuse(&request, &Status::internal("the chain is incomplete"));
         };
         if let Err(status) = self.check(&user, &wanted).await {
-            return refuse(&request, &status);
+            return respond::unsniffed(refuse(&request, &status));
         }
         tracing::debug!(user = %user.name, impersonated = %wanted.name, "impersonates");
         let names: Vec<_> =

@@ -53,7 +53,10 @@ fn resource(row: &Resource) -> Value {
     }
     if !row.subresources.is_empty() {
         let mut below: Vec<_> = row.subresources.iter().collect();
-        below.sort_by(|a, b| a.name.cmp(&b.name));
+        // Those of a defined resource come in the order in which the handler of all of them lists them.
+        if !row.defined {
+            below.sort_by(|a, b| a.name.cmp(&b.name));
+        }
         let below: Vec<Value> = below
             .into_iter()
             .map(|one| {

@@ -5,6 +5,7 @@ use sampan_registry::resource::SubresourceBody;
 use sampan_registry::{Resource, ResourceTable};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The documents by their paths. Those of group versions that other servers have are these servers' own.
 pub(super) fn documents<'a>(table: &ResourceTable, groups: impl Iterator<Item = &'a Group>) -> BTreeMap<String, Value> {
@@ -42,7 +43,7 @@ pub(super) fn documents<'a>(table: &ResourceTable, groups: impl Iterator<Item = 
 fn resource_list(table: &ResourceTable, gv: &sampan_api::GroupVersion) -> Value {
     let mut resources = Vec::new();
     for row in table.iter().filter(|row| row.group == gv.group && row.version == gv.version) {
-        resources.push(resource(row));
+        resources.push((row, resource(row)));
         resources.extend(row.subresources.iter().map(|one| {
             let mut entry = Map::new();
             let kind = one.kind.clone().unwrap_or_else(|| row.gvk());
@@ -61,10 +62,15 @@ fn resource_list(table: &ResourceTable, gv: &sampan_api::GroupVersion) -> Value 
             entry.insert("namespaced".into(), row.namespaced.into());
             entry.insert("singularName".into(), "".into());
             entry.insert("verbs".into(), one.verbs.names().collect::<Vec<_>>().into());
-            Value::Object(entry)
+            (row, Value::Object(entry))
         }));
     }
-    resources.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    // By name; what is below a defined resource comes in the order in which the handler of all of them lists it.
+    resources.sort_by_cached_key(|(row, one): &(&Arc<Resource>, Value)| {
+        let name: &str = if row.defined { &row.resource } else { one["name"].as_str().unwrap_or_default() };
+        name.to_owned()
+    });
+    let resources: Vec<Value> = resources.into_iter().map(|(_, one)| one).collect();
     json!({
         "kind": "APIResourceList",
         "apiVersion": "v1",

@@ -1,9 +1,29 @@
-//! `fieldPath`: where the error of a rule is told, as a path of properties and keys below the rule's place.
+//! `fieldPath`: where the error of a rule is told, as a path of properties and keys below the rule's place; and paths of
+//! fields that are selected by (apiextensions-apiserver's `ValidFieldPath`).
 
 use serde_json::Value as Json;
 
 /// The path in the form of errors, if it leads to something that the schema has: `.a['b-c'].d`.
 pub(super) fn resolve(path: &str, schema: &Json) -> Result<String, String> {
+    walk(path, schema, Brackets::Allowed).map(|(found, _)| found)
+}
+
+/// The field that a path without brackets leads to: the path in the form of errors, and the field's schema.
+///
+/// # Errors
+/// Why it leads to none.
+pub fn find<'s>(path: &str, schema: &'s Json) -> Result<(String, &'s Json), String> {
+    walk(path, schema, Brackets::Refused)
+}
+
+/// Whether names may stand in brackets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brackets {
+    Allowed,
+    Refused,
+}
+
+fn walk<'s>(path: &str, schema: &'s Json, brackets: Brackets) -> Result<(String, &'s Json), String> {
     let (mut rest, mut at) = (path, schema);
     let mut out = String::new();
     if rest.is_empty() {
@@ -11,12 +31,13 @@ pub(super) fn resolve(path: &str, schema: &Json) -> Result<String, String> {
     }
     while !rest.is_empty() {
         let (name, after) = match rest.strip_prefix('.') {
+            Some("") => return Err("unexpected end of JSON path".into()),
             Some(after) => {
-                let end = after.find(['.', '[', ']']).unwrap_or(after.len());
-                if end == 0 {
-                    return Err("unexpected end of JSON path".into());
-                }
-                (after[..end].to_owned(), &after[end..])
+                let (name, after) = after.split_at(token(after));
+                (name.to_owned(), after)
+            }
+            None if brackets == Brackets::Refused && rest.starts_with('[') => {
+                return Err("array notation is not allowed".into());
             }
             None => quoted(rest)?,
         };
@@ -36,13 +57,18 @@ pub(super) fn resolve(path: &str, schema: &Json) -> Result<String, String> {
         }
         rest = after;
     }
-    Ok(out)
+    Ok((out, at))
+}
+
+/// Length of the first token, bytes: a delimiter, or what stands before one.
+fn token(text: &str) -> usize {
+    text.find(['.', '[', ']']).map_or(text.len(), |at| at.max(1))
 }
 
 /// A name in brackets and quotes, and what follows it.
 fn quoted(text: &str) -> Result<(String, &str), String> {
     let Some(inner) = text.strip_prefix('[') else {
-        return Err(format!("expected [ or . but got: {text}"));
+        return Err(format!("expected [ or . but got: {}", &text[..token(text)]));
     };
     let Some(inner) = inner.strip_prefix('\'') else {
         return Err(format!("expected single quoted string but got {inner}"));

@@ -8,4 +8,5 @@ mod validate;
 
 pub use check::check;
 pub use compile::Rules;
+pub use field_path::find as find_field;
 pub use validate::Outcome;

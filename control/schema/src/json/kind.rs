@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::name_of;
 use crate::problems::DecodeError;
 use crate::syntax;
 
@@ -35,6 +34,18 @@ pub fn type_meta(body: &[u8]) -> Result<TypeMeta, DecodeError> {
     syntax::check(body).map_err(|error| unrecognized(&error))?;
     let value: Value = serde_json::from_slice(body).map_err(|error| unrecognized(&error.to_string()))?;
     type_meta_of(&value)
+}
+
+/// The kind of a value, as Go's decoder names it.
+pub fn name_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 /// [`type_meta`] of a tree.

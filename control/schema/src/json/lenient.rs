@@ -26,7 +26,12 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
     /// A whole field of a structural schema: a value of a wrong type stays as it is, for validation to refuse. `None`: it is
     /// null, and may not be.
     pub(super) fn lenient(&mut self, field: &'a Field) -> Parsed<Option<Value>> {
-        let type_meta = self.path.len() == 1 && matches!(&*field.json_name, "apiVersion" | "kind");
+        let names_kind = matches!(&*field.json_name, "apiVersion" | "kind");
+        let type_meta = self.path.len() == 1 && names_kind;
+        // Those of a resource that is embedded are no field of the schema.
+        if names_kind && !type_meta && field.facts.is_none() && !matches!(self.source.peek(), Some(b'"' | b'n')) {
+            return self.bad_kind();
+        }
         if let (Type::Struct(id), "metadata", 2..) = (field.ty, &*field.json_name, self.path.len()) {
             return self.embedded_metadata(id).map(Some);
         }
@@ -38,11 +43,24 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         self.lenient_whole(field).map(Some)
     }
 
+    /// Refuses what stands for the version or kind of a resource that is embedded, and is no text.
+    fn bad_kind<T>(&mut self) -> Parsed<T> {
+        let value = self.source.tree()?;
+        let mut path = String::new();
+        self.write_path(&mut path);
+        Err(Stop::Invalid(format!("{path}: Invalid value: {value}: must be a string")))
+    }
+
     /// The metadata of a resource that is embedded: of a wrong form, it is told where it stands.
     pub(super) fn embedded_metadata(&mut self, id: TypeId) -> Parsed<Value> {
         let value = self.source.tree()?;
         let mut path = String::new();
         self.write_path(&mut path);
+        if !matches!(value, Value::Object(_) | Value::Null) {
+            let (seen, ty) = (super::name_of(&value), self.schema.get(id).go_name());
+            let why = format!("json: cannot unmarshal {seen} into Go value of type {ty}");
+            return Err(Stop::Invalid(format!("{path}: Invalid value: {value}: {why}")));
+        }
         match super::from_value(self.schema, id, &value) {
             Ok(decoded) => {
                 for problem in decoded.problems {

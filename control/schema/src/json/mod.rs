@@ -15,7 +15,7 @@ use sampan_api::limits::NESTING_MAX;
 use serde_json::{Map, Value};
 
 pub(crate) use self::kind::type_meta_of;
-pub use self::kind::{TypeMeta, type_meta};
+pub use self::kind::{TypeMeta, name_of, type_meta};
 use self::kind::{bad_type_meta, not_an_object, unrecognized};
 use self::source::{Parsed, Source, Stop, Text, Tree};
 use crate::limits::{PROBLEM_BYTES_MAX, PROBLEMS_MAX};
@@ -58,18 +58,6 @@ pub fn from_value(schema: &Schema, id: TypeId, value: &Value) -> Result<Decoded,
     decoded
 }
 
-/// The kind of a value, as Go's decoder names it.
-pub fn name_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 enum Step<'a> {
     Field(&'a str),
     Key(Cow<'a, str>),
@@ -82,6 +70,8 @@ struct Decoder<'a, S> {
     path: Vec<Step<'a>>,
     /// The first of them are hashed together as far as was needed: what [`Decoder::problem`] tells problems apart by.
     hashes: Vec<u64>,
+    /// Metadata is read by itself, as that of a custom resource is.
+    apart: bool,
     /// The struct whose field is being read.
     owner: Option<&'a TypeDef>,
     /// The first wrong type: Go goes on after it, and reports it at the end.
@@ -101,6 +91,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             source,
             path: Vec::with_capacity(16),
             hashes: Vec::new(),
+            apart: false,
             owner: None,
             mismatch: None,
             problems: Vec::new(),
@@ -131,6 +122,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
     }
 
     fn document(&mut self, id: TypeId) -> Parsed<Map<String, Value>> {
+        self.apart = self.schema.get(id).origin == Origin::Structural;
         match self.source.peek() {
             Some(b'{') => self.object(id),
             Some(b'n') => {
@@ -431,11 +423,15 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
 
     /// Go's `UnmarshalTypeError` at the field that is being read: its struct, and its path without indexes and keys.
     fn unmarshal_error(&self, seen: &str, go_type: &str) -> String {
-        let names = self.path.iter().filter_map(|step| match step {
+        let outside = self.apart && matches!(self.path.first(), Some(Step::Field("metadata")));
+        let names = self.path.iter().skip(usize::from(outside)).filter_map(|step| match step {
             Step::Field(name) => Some(*name),
             _ => None,
         });
         let names = names.collect::<Vec<_>>().join(".");
+        if names.is_empty() {
+            return format!("json: cannot unmarshal {seen} into Go value of type {go_type}");
+        }
         let owner = self.owner.map_or("", |ty| &ty.name);
         format!("json: cannot unmarshal {seen} into Go struct field {owner}.{names} of type {go_type}")
     }

@@ -11,12 +11,13 @@ pub(super) fn is_integer(value: &Value) -> bool {
 
 /// Whether a number has no fraction and is one that JSON takes for an integer.
 pub(super) fn is_whole(value: &Value) -> bool {
-    const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
-    value.as_f64().is_some_and(|number| is_whole_float(number) && number.abs() <= MAX_SAFE)
+    value.as_f64().is_some_and(is_whole_float)
 }
 
 fn is_whole_float(number: f64) -> bool {
-    if number.is_nan() || number.is_infinite() {
+    // Beyond it not every integer is one of these numbers.
+    const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
+    if number.is_nan() || number.abs() > MAX_SAFE {
         return false;
     }
     // As go-openapi/swag has it: what differs from an integer by rounding is one.

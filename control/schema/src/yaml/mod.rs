@@ -48,9 +48,8 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
     let text = std::str::from_utf8(body).map_err(|_| "yaml: invalid leading UTF-8 octet".to_string())?;
     let mut build = Build::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| {
-            format!("yaml: line {}: {}", error.marker().line(), go_words(&error.info().to_string()))
-        })?;
+        let (event, span) =
+            event.map_err(|error| go_words(&error.info().to_string(), error.marker().line()))?;
         let line = span.start.line();
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -79,19 +78,43 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
     Ok((build.root.unwrap_or(Value::Null), build.problems))
 }
 
-/// The words of libyaml, which Go's errors have, where the parser's own differ.
-fn go_words(info: &str) -> &str {
-    match info {
-        _ if info.contains("tab") => "found character that cannot start any token",
+/// Who finds an error in Go's reader, which decides how its line is counted.
+enum Finder {
+    /// It counts lines from one.
+    Scanner,
+    /// It counts lines from zero.
+    Parser,
+    /// The parser, behind the last line.
+    End,
+}
+
+/// The words of `go.yaml.in/yaml/v2` for an error, and where it says that it is: nothing of the first line.
+fn go_words(info: &str, line: usize) -> String {
+    let (finder, words) = match info {
+        _ if info.contains("tab") || info.starts_with("unexpected character") => {
+            (Finder::Scanner, "found character that cannot start any token")
+        }
+        _ if info.contains("quote") => (Finder::Scanner, "found unexpected end of stream"),
         _ if info.contains("unclosed")
             || info.contains("end of file")
             || info.contains("while parsing a flow")
             || info.contains("EOF") =>
         {
-            "did not find expected node content"
+            (Finder::End, "did not find expected node content")
         }
-        _ => info,
-    }
+        "misplaced bracket" => (Finder::Parser, "did not find expected node content"),
+        "the handle wasn't declared" => (Finder::Parser, "found undefined tag handle"),
+        _ => match info.find("did not find expected") {
+            Some(at) => (Finder::Parser, &info[at..]),
+            None => (Finder::Scanner, info),
+        },
+    };
+    let line = match finder {
+        Finder::Scanner if line <= 1 => 0,
+        Finder::Parser => line.saturating_sub(1),
+        Finder::Scanner | Finder::End => line,
+    };
+    if line == 0 { format!("yaml: {words}") } else { format!("yaml: line {line}: {words}") }
 }
 
 /// The cost of a node for whoever copies it.

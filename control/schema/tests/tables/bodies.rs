@@ -291,6 +291,17 @@ fn yaml_scalars_are_resolved_as_go_resolves_them() {
         ("!!int 5.5", "yaml: cannot decode !!float `5.5` as a !!int"),
         ("!!bool x", "yaml: cannot decode !!str `x` as a !!bool"),
         ("!!timestamp x", "yaml: cannot decode !!str `x` as a !!timestamp"),
+        // The scanner says nothing of the first line, and the parser counts from zero.
+        ("a: b: c", "yaml: mapping values are not allowed in this context"),
+        ("a: 1\n b: c", "yaml: line 2: mapping values are not allowed in this context"),
+        ("a: @x", "yaml: found character that cannot start any token"),
+        ("a: 1\nb: @x", "yaml: line 2: found character that cannot start any token"),
+        ("a: ]", "yaml: did not find expected node content"),
+        ("a: 1\nb: ]", "yaml: line 1: did not find expected node content"),
+        ("a: 1\nb: [", "yaml: line 2: did not find expected node content"),
+        ("a: 1\n- b", "yaml: line 1: did not find expected key"),
+        ("- a\nb: c", "yaml: line 1: did not find expected '-' indicator"),
+        ("!x!y a", "yaml: found undefined tag handle"),
         ("{[1]: a}", "yaml: invalid map key: []interface {}{1}"),
         ("{{a: 1}: b}", "yaml: invalid map key: map[interface {}]interface {}{\"a\":1}"),
     ] {

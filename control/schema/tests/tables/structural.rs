@@ -124,6 +124,12 @@ fn values_are_refused_in_the_words_of_kube_openapi() {
             "spec: Invalid value: 1: spec in body should be greater than or equal to 3",
         ],
     );
+    check(value!({"type": "number", "multipleOf": 0.5}), value!(1e15), &[]);
+    check(
+        value!({"type": "number", "multipleOf": 0.5}),
+        value!(1e20),
+        &["spec: Invalid value: 1e+20: spec in body should be a multiple of 0.5"],
+    );
     check(
         value!({"type": "number", "maximum": 0.5, "exclusiveMaximum": true}),
         value!(0.5),
@@ -193,6 +199,34 @@ fn values_are_refused_in_the_words_of_kube_openapi() {
             r#"<nil>: Invalid value: "": "spec" must validate at least one schema (anyOf)"#,
             "spec: Invalid value: 3: spec in body should be greater than or equal to 5",
         ],
+    );
+}
+
+/// Metadata is decoded by itself, and what an embedded resource is by hand: as v1.35 answers.
+#[test]
+fn what_cannot_be_read_is_refused_where_kubernetes_reads_it() {
+    let embedded = value!({"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"q": {"type": "string"}}});
+    let ty = of_spec(embedded);
+    let check = |body: Value, text: &str| {
+        let body = body.to_string();
+        let error = json::decode(ty.schema(), ty.id(), body.as_bytes()).expect_err(&body).to_string();
+        assert!(error.ends_with(text), "{body}: {error}");
+    };
+    let number = "json: cannot unmarshal number into Go";
+    check(
+        value!({"metadata": {"labels": 5}}),
+        &format!("{number} struct field ObjectMeta.labels of type map[string]string"),
+    );
+    check(
+        value!({"metadata": {"ownerReferences": [{"kind": 5}]}}),
+        &format!("{number} struct field OwnerReference.ownerReferences.kind of type string"),
+    );
+    check(value!({"metadata": 5}), &format!("{number} value of type v1.ObjectMeta"));
+    check(value!({"spec": {"apiVersion": 5}}), "spec.apiVersion: Invalid value: 5: must be a string");
+    check(value!({"spec": {"kind": 5}}), "spec.kind: Invalid value: 5: must be a string");
+    check(
+        value!({"spec": {"metadata": 5}}),
+        &format!("spec.metadata: Invalid value: 5: {number} value of type v1.ObjectMeta"),
     );
 }
 

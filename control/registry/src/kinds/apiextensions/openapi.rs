@@ -50,8 +50,9 @@ pub(super) fn check(schema: &Value, status: bool, path: &Path, errors: &mut Fiel
     if schema["nullable"] == true {
         found.push(FieldError::forbidden(&path.child("nullable"), "nullable cannot be true at the root"));
     }
-    let unstructured = structural::check(schema, path);
-    if unstructured.is_empty() {
+    let convertible = structural::is_convertible(schema);
+    let unstructured = if convertible { structural::check(schema, path) } else { FieldErrors::new() };
+    if convertible && unstructured.is_empty() {
         defaults(schema, path, &mut found);
     }
     found.extend(unstructured);

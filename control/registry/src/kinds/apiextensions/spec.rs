@@ -9,7 +9,6 @@ use super::openapi;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
-use sampan_api::jsonpath::JsonPath;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -270,28 +269,18 @@ fn selectable(fields: &Value, schema: &Value, path: &Path, errors: &mut FieldErr
             errors.push(FieldError::required(&at, ""));
             continue;
         }
-        let parsed = JsonPath::parse(given);
-        let found = match parsed.as_ref().map(JsonPath::fields) {
-            Ok(Some(names)) => names
-                .iter()
-                .try_fold(schema, |inner, name| inner["properties"].get(*name).ok_or(*name))
-                .map_err(|name| format!("does not refer to a valid field: {name}")),
-            Ok(None) => Err("only names of fields are supported".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        if given.trim_start_matches('.').split('.').next() == Some("metadata") {
-            errors.push(FieldError::invalid(&at, given, "must not point to fields in metadata"));
-            continue;
-        }
-        match found {
+        match sampan_cel::rules::find_field(given, schema) {
             Err(why) => errors.push(FieldError::invalid(&at, given, format!("is an invalid path: {why}"))),
-            Ok(inner) => {
+            Ok((found, inner)) => {
+                if found.split(['.', '[']).next() == Some("metadata") {
+                    errors.push(FieldError::invalid(&at, given, "must not point to fields in metadata"));
+                }
                 if !matches!(inner["type"].as_str(), Some("string" | "boolean" | "integer")) {
                     let why = "must point to a field of type string, boolean or integer. Enum string fields and strings \
                                with formats are allowed.";
                     errors.push(FieldError::invalid(&at, given, why));
                 }
-                if !seen.insert(given) {
+                if !seen.insert(found) {
                     errors.push(FieldError::duplicate(&at, given));
                 }
             }

@@ -24,6 +24,29 @@ pub(super) fn check(schema: &Value, path: &Path) -> FieldErrors {
     sorted.into_iter().map(|(_, one)| one).collect()
 }
 
+/// Whether a schema can be read as a structural one at all: what cannot is refused for that (Go's `NewStructural`), and is
+/// not looked at as one.
+pub(super) fn is_convertible(schema: &Value) -> bool {
+    const REFUSED: [&str; 7] =
+        ["id", "$schema", "$ref", "patternProperties", "dependencies", "additionalItems", "definitions"];
+    let given = |name: &str| match &schema[name] {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(map) => name == "additionalItems" || !map.is_empty(),
+        _ => true,
+    };
+    let listed = schema["items"].as_array().is_some_and(|items| !items.is_empty());
+    if listed || schema["x-kubernetes-preserve-unknown-fields"] == false || REFUSED.iter().any(|name| given(name)) {
+        return false;
+    }
+    let inner = ["items", "additionalProperties", "not"].into_iter().map(|name| &schema[name]);
+    let checks = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|name| list(schema, name));
+    inner
+        .chain(members(schema, "properties").map(|(_, one)| one))
+        .chain(checks.map(|(_, one)| one))
+        .all(is_convertible)
+}
+
 fn text<'s>(schema: &'s Value, name: &str) -> &'s str {
     schema[name].as_str().unwrap_or_default()
 }
