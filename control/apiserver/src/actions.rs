@@ -136,7 +136,7 @@ impl Ask {
         let format = negotiate::input(&self.parts.headers)?;
         let bytes = self.read(body).await?;
         let options = options::write(&self.query(), "CreateOptions")?;
-        let decoded = decode::object(expected, format, &bytes)?;
+        let decoded = decode::object(expected, format, &bytes, options.field_validation)?;
         let mut object = decoded.check_fields(options.field_validation, &self.exchange.warnings, expected)?;
         sampan_registry::settle_namespace(&self.row, &mut object, self.namespace()).map_err(Status::from)?;
         sampan_registry::defaults_of(expected.ty.as_ref(), &mut object)?;

@@ -26,6 +26,11 @@ impl Expected {
         Self { gvk: row.gvk(), ty: row.ty.clone() }
     }
 
+    /// Whether it is a kind that a definition defines: its bodies name their type themselves.
+    fn is_custom(&self) -> bool {
+        self.ty.as_ref().is_some_and(|ty| ty.def().origin == Origin::Structural)
+    }
+
     /// Whether the schema of the expected type has a kind of that name.
     fn knows(&self, group: &str, version: &str, kind: &str) -> bool {
         self.ty.as_ref().is_some_and(|ty| ty.schema().find(group, version, kind).is_some())
@@ -44,28 +49,71 @@ pub struct Body {
     version: String,
 }
 
-/// Reads a body as an object of `expected`. A body that names no kind or version is taken to be of the expected one.
-pub fn object(expected: &Expected, format: Format, body: &[u8]) -> Result<Body, Status> {
+/// Reads a body as an object of `expected`. A body that names no kind or version is taken to be of the expected one, but
+/// where a definition defines the kind. `validation`: says with which of Go's decoders it is refused.
+pub fn object(
+    expected: &Expected,
+    format: Format,
+    body: &[u8],
+    validation: FieldValidation,
+) -> Result<Body, Status> {
     let decoded = match format {
         Format::Json => decode(expected.ty.as_ref(), body, json::decode),
         Format::Yaml => decode(expected.ty.as_ref(), body, yaml::decode),
         Format::Protobuf => return of_protobuf(expected, body),
     };
     match decoded {
-        Ok(decoded) => of_decoded(expected, decoded),
+        Ok(decoded) => {
+            let text = |name: &str| decoded.value.get(name).and_then(Value::as_str).unwrap_or_default();
+            check_type(expected, format, body, validation, (text("apiVersion"), text("kind")))?;
+            of_decoded(expected, decoded)
+        }
         Err(error) => {
             let meta = match format {
                 Format::Yaml => yaml::type_meta(body),
                 _ => json::type_meta(body),
             };
+            if let Ok(meta) = &meta {
+                check_type(expected, format, body, validation, (&meta.api_version, &meta.kind))?;
+            }
             let (api_version, kind) = meta.map(|meta| (meta.api_version, meta.kind)).unwrap_or_default();
-            check_kind(expected, &api_version, &kind)?;
+            if !expected.is_custom() {
+                check_kind(expected, &api_version, &kind)?;
+            }
             let expected = &expected.gvk;
             let version = version_of(&api_version, expected);
             let kind = if kind.is_empty() { &expected.kind } else { &kind };
             Err(Status::bad_request(error.message(&expected.kind, kind, version, body)))
         }
     }
+}
+
+/// Refuses a body whose type, an API version and a kind, cannot be read: of a custom resource also one that names no kind.
+fn check_type(
+    expected: &Expected,
+    format: Format,
+    body: &[u8],
+    validation: FieldValidation,
+    (api_version, kind): (&str, &str),
+) -> Result<(), Status> {
+    let gvk = &expected.gvk;
+    let error = if api_version.matches('/').count() > 1 {
+        DecodeError::Unrecognized(format!("unexpected GroupVersion string: {api_version}"))
+    } else if kind.is_empty() && expected.is_custom() {
+        let missing = |text: &str| format!("Object 'Kind' is missing in '{text}'");
+        match (validation, format) {
+            // Go's decoder that is not strict reads YAML as the JSON that it is made into.
+            (FieldValidation::Ignore, Format::Yaml) => {
+                let (value, _) = yaml::to_json(body).map_err(Status::bad_request)?;
+                DecodeError::Mismatch(missing(&value.to_string()))
+            }
+            (FieldValidation::Ignore, _) => DecodeError::Mismatch(missing(&String::from_utf8_lossy(body))),
+            _ => DecodeError::Unrecognized(missing(&String::from_utf8_lossy(body))),
+        }
+    } else {
+        return Ok(());
+    };
+    Err(Status::bad_request(error.message(&gvk.kind, &gvk.kind, version_of(api_version, gvk), body)))
 }
 
 type Decoder = fn(&Schema, TypeId, &[u8]) -> Result<Decoded, DecodeError>;
@@ -111,6 +159,9 @@ fn of_decoded(expected: &Expected, decoded: Decoded) -> Result<Body, Status> {
         );
         return Err(Status::bad_request(text));
     };
+    if expected.is_custom() && object.api_version() != gvk.api_version() {
+        return Err(other_version(object.api_version(), gvk));
+    }
     refuse_other_kind(expected, &object)?;
     check_kind(expected, object.api_version(), object.kind())?;
     let version = version_of(object.api_version(), gvk).to_owned();
@@ -123,9 +174,8 @@ fn of_decoded(expected: &Expected, decoded: Decoded) -> Result<Body, Status> {
 
 /// A custom resource of another kind than its path's is read all the same, and then not valid.
 fn refuse_other_kind(expected: &Expected, object: &Object) -> Result<(), Status> {
-    let custom = expected.ty.as_ref().is_some_and(|ty| ty.def().origin == Origin::Structural);
     let (wanted, kind) = (&expected.gvk, object.kind());
-    if !custom || kind.is_empty() || kind == wanted.kind || object.api_version() != wanted.api_version() {
+    if !expected.is_custom() || kind == wanted.kind {
         return Ok(());
     }
     let error = FieldError::invalid(&Path::new("kind"), kind, format!("must be {}", wanted.kind));
@@ -138,6 +188,14 @@ fn version_of<'a>(api_version: &'a str, expected: &'a GroupVersionKind) -> &'a s
         None | Some("") => &expected.version,
         Some(version) => version,
     }
+}
+
+/// The refusal of a body that can be read and is of another version than its path.
+fn other_version(api_version: &str, expected: &GroupVersionKind) -> Status {
+    Status::bad_request(format!(
+        "the API version in the data ({api_version}) does not match the expected API version ({})",
+        expected.api_version()
+    ))
 }
 
 /// Whether a body of `api_version` and `kind` can be handled as `expected`, and why not.
@@ -158,11 +216,7 @@ fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), St
         format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"<scheme>\"")
     } else if kind == expected.kind {
         // Another version or group of the same kind converts, and is then not what the path says.
-        let text = format!(
-            "the API version in the data ({shown}) does not match the expected API version ({})",
-            expected.api_version()
-        );
-        return Err(Status::bad_request(text));
+        return Err(other_version(&shown, expected));
     } else {
         // Go prints the packages of the types: the version's for what came, the group's own for what was expected.
         let package = expected.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
@@ -212,6 +266,17 @@ pub struct PatchText<'a> {
     pub problems: &'a [String],
     /// What Go prints as being at fault, made only for an error; `None`: the patched object.
     pub shown: Option<&'a (dyn Fn() -> String + Sync)>,
+    /// What is patched; `None`: no object that is stored.
+    pub target: Option<Target<'a>>,
+}
+
+/// The stored object that a patch is for.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// As the path names it.
+    pub name: &'a str,
+    /// A view of it is written, and its type is not looked at.
+    pub view: bool,
 }
 
 /// The result of a patch, brought into its kind's form.
@@ -227,11 +292,18 @@ pub fn patched(
         let error = FieldError::invalid(&Path::new("patch"), shown(value), why);
         Status::invalid(&GroupKind::default(), "", &FieldErrors::from_iter([error]))
     };
+    let mut value = value;
     let of = (value["apiVersion"].as_str().unwrap_or(""), value["kind"].as_str().unwrap_or(""));
-    check_kind(expected, of.0, of.1).map_err(|status| {
-        let why = status.message.split_once(": ").map_or(status.message.as_str(), |(_, why)| why);
-        invalid(&value, why.to_owned())
-    })?;
+    match own.target {
+        Some(target) if expected.is_custom() => settle_type(expected, &target, &mut value, &invalid)?,
+        Some(target) if of.0.is_empty() && is_text_or_absent(&value["apiVersion"]) => {
+            return Err(unversioned(&value, &target, validation, warnings, &invalid));
+        }
+        _ => check_kind(expected, of.0, of.1).map_err(|status| {
+            let why = status.message.split_once(": ").map_or(status.message.as_str(), |(_, why)| why);
+            invalid(&value, why.to_owned())
+        })?,
+    }
     let value = match &expected.ty {
         None => value,
         Some(ty) => {
@@ -255,4 +327,72 @@ pub fn patched(
         Value::Object(fields) => Ok(Object::from_map(fields)),
         other => Err(invalid(&other, "the patched object is no object".to_owned())),
     }
+}
+
+fn is_text_or_absent(value: &Value) -> bool {
+    value.is_null() || value.is_string()
+}
+
+/// The 422 about a patched object, with what is wrong with it.
+type Invalid<'a> = dyn Fn(&Value, String) -> Status + 'a;
+
+/// A patched custom resource names a type; of the object itself it is the path's, of its views it does not matter.
+fn settle_type(
+    expected: &Expected,
+    target: &Target<'_>,
+    value: &mut Value,
+    invalid: &Invalid<'_>,
+) -> Result<(), Status> {
+    if !is_text_or_absent(&value["apiVersion"]) || !is_text_or_absent(&value["kind"]) {
+        // The decoder says so.
+        return Ok(());
+    }
+    let wanted = &expected.gvk;
+    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if kind.is_empty() {
+        return Err(invalid(value, format!("Object 'Kind' is missing in '{value}'")));
+    }
+    if api_version.is_empty() {
+        return Err(Status::internal("Object 'apiVersion' is missing in 'object has no apiVersion field'"));
+    }
+    let mut errors = FieldErrors::new();
+    for (field, found, wanted) in [("kind", &kind, &wanted.kind), ("apiVersion", &api_version, &wanted.api_version())] {
+        if found != wanted {
+            errors.push(FieldError::invalid(&Path::new(field), found.as_str(), format!("must be {wanted}")));
+        }
+    }
+    if !errors.is_empty() && !target.view {
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        let of = GroupKind { group: group.to_owned(), kind };
+        return Err(Status::invalid(&of, target.name, &errors));
+    }
+    if let Value::Object(fields) = value {
+        fields.insert("apiVersion".to_owned(), wanted.api_version().into());
+        fields.insert("kind".to_owned(), wanted.kind.clone().into());
+    }
+    Ok(())
+}
+
+/// A patched object of a Go struct that lost its version is read as Go's type without one, which has none of its fields.
+fn unversioned(
+    value: &Value,
+    target: &Target<'_>,
+    validation: FieldValidation,
+    warnings: &Warnings,
+    invalid: &Invalid<'_>,
+) -> Status {
+    let fields = value.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    let mut fields: Vec<&str> = fields.filter(|name| !matches!(*name, "apiVersion" | "kind")).collect();
+    fields.sort_unstable();
+    let texts: Vec<String> = fields.iter().map(|name| format!("unknown field {name:?}")).collect();
+    match validation {
+        FieldValidation::Strict => return invalid(value, format!("strict decoding error: {}", texts.join(", "))),
+        FieldValidation::Warn => texts.into_iter().for_each(|text| warnings.add(text)),
+        FieldValidation::Ignore => {}
+    }
+    Status::bad_request(format!(
+        "the name of the object ({} based on URL) was undeterminable: name must be provided",
+        target.name
+    ))
 }

@@ -14,6 +14,7 @@ use sampan_api::admission::{Attributes, Operation};
 use sampan_api::meta::GroupResource;
 use sampan_api::object::Object;
 use sampan_api::record::Record;
+use sampan_api::status::Status;
 use sampan_api::time::{self, Seconds};
 use serde_json::Value;
 use std::sync::Arc;
@@ -51,7 +52,8 @@ struct Named<'a> {
 }
 
 impl Registry {
-    /// Deletes an object, or begins to. Errors: NotFound, Conflict (preconditions), Status (admission's).
+    /// Deletes an object, or begins to. Errors: NotFound, Conflict (preconditions), Status (admission's, and 403 for an object
+    /// that its kind keeps).
     pub async fn delete(
         &self,
         caller: &Caller<'_>,
@@ -60,6 +62,9 @@ impl Registry {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Deleted, Error> {
+        if let Some(why) = row.strategy.refuses_deletion(name) {
+            return Err(Status::forbidden(&row.group_resource(), name, why).into());
+        }
         self.delete_as(caller, row, namespace, Named { name, asked: name }, options).await
     }
 

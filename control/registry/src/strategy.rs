@@ -172,6 +172,11 @@ pub trait Strategy: Send + Sync + 'static {
         true
     }
 
+    /// The reason why the object of a name cannot be deleted by it; a collection may be deleted with it.
+    fn refuses_deletion(&self, _name: &str) -> Option<&'static str> {
+        None
+    }
+
     /// What a deletion is warned of that does not say what becomes of the dependents.
     fn warning_on_delete(&self) -> Option<&'static str> {
         None

@@ -36,7 +36,7 @@ impl Action for Scale {
                 let bytes = ask.read(body).await?;
                 let options = options::write(&ask.query(), "UpdateOptions")?;
                 let expected = ask.expected();
-                let decoded = decode::object(&expected, format, &bytes)?;
+                let decoded = decode::object(&expected, format, &bytes, options.field_validation)?;
                 let scale = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
                 // Whatever is there.
                 sampan_registry::check_name(&scale, ask.name()).map_err(Status::from)?;

@@ -130,3 +130,16 @@ fn people_get_it_pretty() {
     browsed.insert(USER_AGENT, "Mozilla/5.0 (X11)".parse().expect("a header value"));
     assert!(wants_pretty(&browsed, None));
 }
+
+#[test]
+fn types_of_patches_are_told_apart_by_case() {
+    let check = |content_type: &str, expected: Option<&str>| {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type.parse().expect("a header value"))]);
+        assert_eq!(patch_type(&headers, &[APPLY_PATCH]).ok(), expected, "{content_type}");
+        assert_eq!(custom_patch_type(&headers, &[APPLY_PATCH]).ok(), expected, "{content_type}");
+    };
+    check("application/apply-patch+yaml", Some(APPLY_PATCH));
+    check("application/apply-patch+yaml;charset=utf-8", Some(APPLY_PATCH));
+    check("application/APPLY-patch+yaml", None);
+    check("application/json", None);
+}

@@ -19,7 +19,7 @@ pub async fn create(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let bytes = ask.read(body).await?;
     let options = options::write(&ask.query(), "CreateOptions")?;
     let expected = Expected::of_row(&ask.row);
-    let decoded = decode::object(&expected, format, &bytes)?;
+    let decoded = decode::object(&expected, format, &bytes, options.field_validation)?;
     let mut object = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
     dedup_owners(&mut object, OwnersFrom::Request, &ask.exchange.warnings);
     let caller = ask.caller(&options);

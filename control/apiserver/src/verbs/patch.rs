@@ -4,7 +4,7 @@ use super::apply::Configuration;
 use super::update::RightToCreate;
 use crate::ask::Ask;
 use crate::body::Body;
-use crate::decode::{self, Expected, PatchText};
+use crate::decode::{self, Expected, PatchText, Target};
 use crate::negotiate::{self, APPLY_PATCH, Endpoint};
 use crate::options::{self, FieldValidation, PatchOptions};
 use http::Response;
@@ -132,13 +132,29 @@ impl Patch<'_> {
             (STRATEGIC_PATCH, Some(ty)) => patches::strategic(ty.schema(), ty.id(), current, patch),
             _ => Ok(patches::merge(current, &patch)),
         };
-        let value = patched.map_err(|error| self.refused(&error))?;
+        let mut value = patched.map_err(|error| self.refused(&error))?;
+        if self.media_type == STRATEGIC_PATCH {
+            self.keep_type(&mut value);
+        }
         // Read once more for an error: the merge has taken the patch.
         let shown = || self.parse().map(|patch| go_print::plain(&patch, Numbers::Kept)).unwrap_or_default();
         let shown: Option<&(dyn Fn() -> String + Sync)> =
             if self.media_type == STRATEGIC_PATCH { Some(&shown) } else { None };
-        let text = PatchText { problems: &problems, shown };
+        let target = Target { name: ask.name(), view: !ask.subresource().is_empty() };
+        let text = PatchText { problems: &problems, shown, target: Some(target) };
         decode::patched(&self.expected, value, validation, &ask.exchange.warnings, &text)
+    }
+
+    /// Go converts a strategic merge into the object that it began with: whatever type the patch names, it stays what it is.
+    fn keep_type(&self, value: &mut Value) {
+        let Value::Object(fields) = value else { return };
+        let gvk = &self.expected.gvk;
+        for (name, own) in [("apiVersion", gvk.api_version()), ("kind", gvk.kind.clone())] {
+            // What is no text cannot be converted.
+            if fields.get(name).is_none_or(|named| named.is_null() || named.is_string()) {
+                fields.insert(name.to_owned(), own.into());
+            }
+        }
     }
 
     /// The result of a merge patch, made of the members alone that it names: the others of a typed object are as its kind has them
@@ -153,11 +169,14 @@ impl Patch<'_> {
     ) -> Option<Object> {
         self.expected.ty.as_ref().filter(|ty| ty.def().origin == Origin::GoStruct)?;
         let named = patch.as_object().filter(|_| self.media_type == MERGE_PATCH)?;
+        if named.get("apiVersion").is_some_and(|version| version.as_str().is_none_or(str::is_empty)) {
+            return None;
+        }
         let is_type = |name: &str| matches!(name, "apiVersion" | "kind");
         let chosen = |(name, _): &(&String, &Value)| named.contains_key(*name) || is_type(name);
         let part = current.fields().iter().filter(chosen).map(|(name, value)| (name.clone(), value.clone()));
         let merged = patches::merge(Value::Object(part.collect()), patch);
-        let text = PatchText { problems, shown: None };
+        let text = PatchText { problems, ..PatchText::default() };
         let mut object = decode::patched(&self.expected, merged, validation, &ask.exchange.warnings, &text).ok()?;
         for (name, value) in current.fields().iter().filter(|member| !chosen(member)) {
             object.fields_mut().insert(name.clone(), value.clone());

@@ -25,7 +25,7 @@ pub async fn update(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let bytes = ask.read(body).await?;
     let options = options::write(&ask.query(), "UpdateOptions")?;
     let expected = Expected::of_row(&ask.row);
-    let decoded = decode::object(&expected, format, &bytes)?;
+    let decoded = decode::object(&expected, format, &bytes, options.field_validation)?;
     let mut object = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
     // Before it is asked whether the object may be created: the registry says the same of what is written.
     sampan_registry::settle_namespace(&ask.row, &mut object, ask.namespace()).map_err(Status::from)?;

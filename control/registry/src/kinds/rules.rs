@@ -62,6 +62,8 @@ pub(super) struct Rules {
     /// As [`Strategy::warnings_as_sent`].
     pub warnings_as_sent: Option<fn(&Object) -> Vec<String>>,
     pub graceful_deletion: Option<Grace>,
+    /// As [`Strategy::refuses_deletion`].
+    pub refuses_deletion: Option<fn(&str) -> Option<&'static str>>,
     pub orphan_by_default: bool,
     /// As [`Strategy::warning_on_delete`].
     pub warning_on_delete: Option<&'static str>,
@@ -103,6 +105,7 @@ impl Rules {
         gated: &[],
         warnings_as_sent: None,
         graceful_deletion: None,
+        refuses_deletion: None,
         orphan_by_default: false,
         warning_on_delete: None,
         returns_deleted_object: false,
@@ -227,6 +230,9 @@ impl Strategy for Rules {
         let pods = self.pods.filter(|_| told);
         all.extend(pods.into_iter().flat_map(|way| warnings::pod(ctx.gates, object, way)));
         all
+    }
+    fn refuses_deletion(&self, name: &str) -> Option<&'static str> {
+        self.refuses_deletion.and_then(|refuses| refuses(name))
     }
     fn warning_on_delete(&self) -> Option<&'static str> {
         self.warning_on_delete

@@ -23,6 +23,10 @@ const RULES: Rules = Rules {
     }),
     validate_update: Some(facts_alone),
     generation: Generation::Constant,
+    refuses_deletion: Some(|name| {
+        let system = SYSTEM.iter().any(|(system, _)| *system == name);
+        system.then_some("this is a system priority class and cannot be deleted")
+    }),
     ..Rules::NONE
 };
 
