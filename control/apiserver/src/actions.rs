@@ -105,7 +105,7 @@ impl Action for NotServed {
 }
 
 fn answer(code: u16, output: Output, expected: Expected, value: &Value) -> Result<Response<Body>, Status> {
-    let Expected { gvk, ty } = expected;
+    let Expected { gvk, ty, .. } = expected;
     match output.shape {
         Shape::Metadata(version) => {
             let value = metadata::of_value(value, version);

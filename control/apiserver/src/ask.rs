@@ -112,10 +112,11 @@ impl Ask {
 
     /// The type that the request's bodies are read as: the subresource's own kind where it has one, else the row's.
     pub(crate) fn expected(&self) -> Expected {
-        let own =
-            self.row.find_subresource(self.subresource()).and_then(|sub| Some((sub.kind.clone()?, sub.ty.clone())));
-        let (gvk, ty) = own.unwrap_or_else(|| (self.row.gvk(), self.row.ty.clone()));
-        Expected { gvk, ty }
+        let own = self.row.find_subresource(self.subresource()).and_then(|sub| {
+            let gvk = sub.kind.clone()?;
+            Some(Expected { gvk, ty: sub.ty.clone(), also: sub.also })
+        });
+        own.unwrap_or_else(|| Expected::of_row(&self.row))
     }
 
     /// The encoding of the answer. Errors: 406.

@@ -3,10 +3,13 @@
 use crate::ask::Ask;
 use crate::body::{self, Body};
 use crate::limits::CONTAINERS_IN_MESSAGE_MAX;
+use crate::options;
+use crate::query::Query;
 use crate::respond;
 use async_trait::async_trait;
 use http::{HeaderValue, Request, Response, StatusCode};
 use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::time::{Fraction, UnixTime};
 use sampan_api::{GroupKind, Object, Status, percent};
 use sampan_registry::options::GetOptions;
 use serde_json::Value;
@@ -79,7 +82,10 @@ async fn log(ask: &Ask) -> Result<Response<Body>, Status> {
             separator = '&';
         }
     }
-    let service = ask.core.nodes.connect(node).await?;
+    let service = match ask.core.nodes.connect(node).await {
+        Ok(service) => service,
+        Err(status) => return Err(unreachable_node(ask, node, status).await),
+    };
     let request = Request::get(path)
         .body(body::empty())
         .map_err(|error| Status::bad_request(format!("the log cannot be asked for: {error}")))?;
@@ -94,6 +100,16 @@ async fn log(ask: &Ask) -> Result<Response<Body>, Status> {
         return Ok(response);
     }
     Err(refused_by_node(ask, response).await)
+}
+
+/// The Status for a node that cannot be reached: of one that there is not, that it was not found. Go names the pod's resource.
+async fn unreachable_node(ask: &Ask, node: &str, status: Status) -> Status {
+    let table = ask.registry().table();
+    let Some(row) = table.lookup("", "v1", "nodes").cloned() else { return status };
+    match ask.registry().get(&row, "", node, &GetOptions::default()).await {
+        Err(sampan_registry::Error::NotFound { .. }) => Status::not_found(&ask.row().group_resource(), node),
+        _ => status,
+    }
 }
 
 /// The Status for a node's answer that is no log (k8s.io/apiserver's GenericHttpResponseChecker). Redirects are not
@@ -114,37 +130,46 @@ async fn refused_by_node(ask: &Ask, response: Response<Body>) -> Status {
     }
 }
 
-/// `ValidatePodLogOptions`.
+/// `ValidatePodLogOptions`, once all parameters could be read.
 fn check_log_options(ask: &Ask) -> Result<(), Status> {
     let query = ask.query();
-    let mut errors = FieldErrors::new();
-    let mut at_least = |name: &str, least: i64, text: &str| -> Result<(), Status> {
-        let Some(value) = query.get(name) else { return Ok(()) };
-        let number: i64 = value.parse().map_err(|_| {
-            Status::bad_request(format!(
-                "strconv.ParseInt: parsing {}: invalid syntax",
-                sampan_api::field::go_quote(value)
-            ))
-        })?;
-        if number < least {
-            errors.push(FieldError::invalid(&Path::new(name), number, text));
-        }
-        Ok(())
-    };
-    at_least("tailLines", 0, "must be greater than or equal to 0")?;
-    at_least("limitBytes", 1, "must be greater than 0")?;
-    at_least("sinceSeconds", 1, "must be greater than 0")?;
-    if query.has("sinceSeconds") && query.has("sinceTime") {
-        errors.push(FieldError::forbidden(
-            &Path::root(),
-            "at most one of `sinceTime` or `sinceSeconds` may be specified",
-        ));
-    }
+    let errors = log_option_errors(&query)?;
     if errors.is_empty() {
         Ok(())
     } else {
         Err(Status::invalid(&GroupKind::new("", "PodLogOptions"), ask.name(), &errors))
     }
+}
+
+/// # Errors
+/// 400 for a parameter that cannot be read, in Go's order.
+fn log_option_errors(query: &Query<'_>) -> Result<FieldErrors, Status> {
+    let since_seconds = options::integer(query, "sinceSeconds")?;
+    let since_time = query.get("sinceTime").filter(|text| !text.is_empty());
+    if let Some(text) = since_time {
+        UnixTime::parse(text, Fraction::Any).map_err(Status::bad_request)?;
+    }
+    let (tail_lines, limit_bytes) = (options::integer(query, "tailLines")?, options::integer(query, "limitBytes")?);
+    let mut errors = FieldErrors::new();
+    let mut at_least = |name: &str, number: Option<i64>, least: i64, text: &str| {
+        if let Some(number) = number.filter(|number| *number < least) {
+            errors.push(FieldError::invalid(&Path::new(name), number, text));
+        }
+    };
+    at_least("tailLines", tail_lines, 0, "must be greater than or equal to 0");
+    at_least("limitBytes", limit_bytes, 1, "must be greater than 0");
+    if since_time.is_none() {
+        at_least("sinceSeconds", since_seconds, 1, "must be greater than 0");
+    }
+    if since_seconds.is_some() && since_time.is_some() {
+        // Go's path has one part, which is empty.
+        let path = Path::new("[]");
+        errors.push(FieldError::forbidden(&path, "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+    }
+    if query.has("stream") {
+        errors.push(FieldError::forbidden(&Path::new("stream"), "may not be specified"));
+    }
+    Ok(errors)
 }
 
 /// The container that is meant: the one named, or the only one.
@@ -188,6 +213,32 @@ fn container<'a>(object: &'a Object, wanted: &'a str) -> Result<&'a str, Status>
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn options_of_logs_are_checked_in_the_order_of_kubernetes() {
+        let check = |query: &str, expected: Result<&str, &str>| {
+            let found = log_option_errors(&Query::parse(Some(query))).map(|errors| errors.to_string());
+            let found = found.map_err(|status| status.message);
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{query}");
+        };
+        let time = |text: &str, rest: &str, element: &str| {
+            format!(r#"parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{rest}" as "{element}""#)
+        };
+        check("sinceTime=x", Err(&time("x", "x", "2006")));
+        check("sinceTime=2020-01-01", Err(&time("2020-01-01", "", "T")));
+        check("sinceSeconds=0&sinceTime=x&stream=Zork", Err(&time("x", "x", "2006")));
+        check("sinceSeconds=x&sinceTime=x", Err("strconv.ParseInt: parsing \"x\": invalid syntax"));
+        check("tailLines=", Err("strconv.ParseInt: parsing \"\": invalid syntax"));
+        check("stream=Stdout", Ok("stream: Forbidden: may not be specified"));
+        let both = "[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified";
+        check("sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z", Ok(both));
+        check("sinceSeconds=0", Ok("sinceSeconds: Invalid value: 0: must be greater than 0"));
+        check(
+            "tailLines=-1&limitBytes=0",
+            Ok("[tailLines: Invalid value: -1: must be greater than or equal to 0, limitBytes: Invalid value: 0: must be greater than 0]"),
+        );
+        check("sinceTime=&follow=zz", Ok("[]"));
+    }
 
     #[test]
     fn the_container_is_the_one_named_or_the_only_one() {

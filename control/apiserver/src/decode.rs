@@ -18,12 +18,14 @@ pub struct Expected {
     pub gvk: GroupVersionKind,
     /// `None` for a kind that no schema describes: a free tree.
     pub ty: Option<ObjectType>,
+    /// Other API versions that the body may name: they have the same form.
+    pub also: &'static [&'static str],
 }
 
 impl Expected {
     /// The kind and type of the objects of a row.
     pub fn of_row(row: &Resource) -> Self {
-        Self { gvk: row.gvk(), ty: row.ty.clone() }
+        Self { gvk: row.gvk(), ty: row.ty.clone(), also: &[] }
     }
 
     /// Whether it is a kind that a definition defines: its bodies name their type themselves.
@@ -166,7 +168,7 @@ fn of_decoded(expected: &Expected, decoded: Decoded) -> Result<Body, Status> {
     check_kind(expected, object.api_version(), object.kind())?;
     let version = version_of(object.api_version(), gvk).to_owned();
     let kind = if object.kind().is_empty() { gvk.kind.clone() } else { object.kind().to_owned() };
-    if object.api_version().is_empty() || object.kind().is_empty() {
+    if object.api_version() != gvk.api_version() || object.kind().is_empty() {
         object.set_gvk(gvk);
     }
     Ok(Body { object, problems: decoded.problems, kind, version })
@@ -207,7 +209,8 @@ fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), St
         None => ("", api_version),
         Some((group, version)) => (group, version),
     };
-    if kind == expected.kind && version == expected.version && group == expected.group {
+    let is_expected = version == expected.version && group == expected.group;
+    if kind == expected.kind && (is_expected || wanted.also.contains(&api_version)) {
         return Ok(());
     }
     let shown = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };

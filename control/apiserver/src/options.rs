@@ -47,7 +47,7 @@ fn invalid(kind: &str, errors: &FieldErrors) -> Result<(), Status> {
 }
 
 /// A query value as apimachinery converts it to an int64: absent is `None`.
-fn integer(query: &Query<'_>, name: &str) -> Result<Option<i64>, Status> {
+pub(crate) fn integer(query: &Query<'_>, name: &str) -> Result<Option<i64>, Status> {
     let Some(text) = query.get(name) else { return Ok(None) };
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let why = if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

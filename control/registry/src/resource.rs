@@ -104,6 +104,8 @@ pub struct Subresource {
     pub name: Name,
     /// The kind of its bodies where it is not the row's own: `autoscaling/v1 Scale`, `policy/v1 Eviction`.
     pub kind: Option<GroupVersionKind>,
+    /// Other API versions in which bodies of `kind` have the same form, and are taken.
+    pub also: &'static [&'static str],
     /// The type of `kind`, where there is one and a schema describes it.
     pub ty: Option<ObjectType>,
     pub verbs: Verbs,
@@ -308,7 +310,7 @@ impl Resource {
         verbs: Verbs,
         body: SubresourceBody,
     ) -> Self {
-        self.subresources.push(Subresource { name: name.into(), kind, ty: None, verbs, body });
+        self.subresources.push(Subresource { name: name.into(), kind, also: &[], ty: None, verbs, body });
         self
     }
     /// A field selector on the value at the selector's own path; absent is `""`.

@@ -22,6 +22,15 @@ impl Resource {
         self
     }
 
+    /// The subresource that was added last also takes bodies of these API versions.
+    #[must_use]
+    pub fn taking_also(mut self, api_versions: &'static [&'static str]) -> Self {
+        if let Some(last) = self.subresources.last_mut() {
+            last.also = api_versions;
+        }
+        self
+    }
+
     /// It is served where the configuration says nothing, whatever its version is called.
     #[must_use]
     pub fn by_default(mut self) -> Self {

@@ -112,8 +112,8 @@ async fn mark(ask: &Ask, write: &WriteOptions, delete: &mut DeleteOptions) -> Re
 
 /// Whether the pod is the one that was meant.
 fn preconditions(wanted: &DeleteOptions, pod: &Object) -> Result<(), Status> {
-    // Go names neither group nor resource here: the object that it asks has forgotten its kind.
-    let conflict = |message: String| Status::conflict(&GroupResource::new("", ""), pod.name(), &message);
+    // Go puts the kind where the resource belongs.
+    let conflict = |message: String| Status::conflict(&GroupResource::new("", "Pod"), pod.name(), &message);
     if let Some(uid) = wanted.uid.as_deref().filter(|uid| *uid != pod.uid()) {
         return Err(conflict(format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted \

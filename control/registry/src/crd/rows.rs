@@ -178,7 +178,7 @@ fn scale_subresource() -> Subresource {
     let kind = GroupVersionKind::new("autoscaling", "v1", "Scale");
     let ty = ObjectType::find(Schema::builtin(), &kind.group, &kind.version, &kind.kind);
     let body = SubresourceBody::Action("scale".into());
-    Subresource { name: "scale".into(), kind: Some(kind), ty, verbs: Verbs::VIEW, body }
+    Subresource { name: "scale".into(), kind: Some(kind), also: &[], ty, verbs: Verbs::VIEW, body }
 }
 
 /// Lets the versions share the storage of the one that is stored, each converted as the fields are called. Where that is.

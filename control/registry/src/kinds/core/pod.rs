@@ -30,6 +30,7 @@ pub(super) fn row() -> Resource {
         .sub_action("binding", GroupVersionKind::new("", "v1", "Binding"), Verbs::CREATE, "binding")
         .view("ephemeralcontainers")
         .sub_action("eviction", GroupVersionKind::new("policy", "v1", "Eviction"), Verbs::CREATE, "eviction")
+        .taking_also(&["policy/v1beta1"])
         .connect("exec", connect_options("PodExecOptions"), stream, "exec")
         .connect("log", None, Verbs::GET, "log")
         .connect("portforward", connect_options("PodPortForwardOptions"), stream, "portforward")
