@@ -260,6 +260,37 @@ fn what_came_and_went_holds_no_memory(sampan: &Sampan, admin: &Asker) {
     println!("{COME_AND_GO} definitions came and went: {} KiB are left", left());
 }
 
+/// Custom resources name their type: a body always, and a patch of the object itself the one of its path.
+fn a_custom_resource_names_its_type(_: &Sampan, admin: &Asker) {
+    let group = "typed.example.com";
+    let path = boats(group);
+    taken(&admin.post(DEFINITIONS, &definition(group, &json!({"type": "object"}))));
+    until("served", admin, &path, "application/json", |answer| answer.code == 200);
+    let check = |query: &str, body: Value, code: u16, message: &str| {
+        let answer = admin.post(&format!("{path}{query}"), &body);
+        assert_eq!((answer.code, answer.json()["message"].as_str()), (code, Some(message)), "{body}");
+    };
+    check("?fieldValidation=Ignore", json!({"metadata": {}}), 400, MISSING);
+    let other = |found: &str| {
+        format!("the API version in the data ({found}) does not match the expected API version ({group}/v1)")
+    };
+    check("", json!({"kind": "Boat", "metadata": {"name": "b"}}), 400, &other(""));
+    check("", json!({"kind": "Boat", "apiVersion": "typed.example.com/v9"}), 400, &other("typed.example.com/v9"));
+    check("", json!({"kind": "Tub", "apiVersion": "v1"}), 400, &other("v1"));
+    let named = json!({"kind": "Tub", "apiVersion": "typed.example.com/v1", "metadata": {"name": "b"}});
+    check("", named, 422, "Tub.typed.example.com \"b\" is invalid: kind: Invalid value: \"Tub\": must be Boat");
+    let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    taken(&admin.post(&path, &boat(group, "b", &json!({}))));
+    for (path, accept) in [(path.clone(), metadata), (format!("{path}/b"), &metadata.replace("List;", ";"))] {
+        let answer = admin.get(&path, &[("accept", accept)]);
+        assert_eq!(answer.code, 200, "{path}");
+    }
+    assert_eq!(admin.get(&path, &[("accept", "application/vnd.kubernetes.protobuf")]).code, 406);
+}
+
+const MISSING: &str =
+    "Boat in version \"v1\" cannot be handled as a Boat: Object 'Kind' is missing in '{\"metadata\":{}}'";
+
 type Check = fn(&Sampan, &Asker);
 
 #[test]
@@ -267,9 +298,10 @@ fn definitions() {
     let folder = tempfile::tempdir().expect("a folder");
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver,controllers"]);
     let admin = Asker::admin(&sampan);
-    let checks: [(&'static str, Check); 8] = [
+    let checks: [(&'static str, Check); 9] = [
         ("in order", a_kind_comes_in_order),
         ("at once", a_kind_is_there_at_once),
+        ("typed", a_custom_resource_names_its_type),
         ("large", a_definition_may_be_as_large_as_an_object),
         ("budget", a_rule_ends),
         ("selectable", fields_of_one_version_are_selected_by),
