@@ -281,7 +281,7 @@ fn a_custom_resource_names_its_type(_: &Sampan, admin: &Asker) {
     check("", named, 422, "Tub.typed.example.com \"b\" is invalid: kind: Invalid value: \"Tub\": must be Boat");
     let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
     taken(&admin.post(&path, &boat(group, "b", &json!({}))));
-    for (path, accept) in [(path.clone(), metadata), (format!("{path}/b"), &metadata.replace("List;", ";"))] {
+    for (path, accept) in [(path.clone(), metadata), (format!("{path}/b"), metadata.replace("List;", ";").as_str())] {
         let answer = admin.get(&path, &[("accept", accept)]);
         assert_eq!(answer.code, 200, "{path}");
     }

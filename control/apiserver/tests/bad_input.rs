@@ -448,3 +448,43 @@ async fn resources_are_those_of_their_own_group_alone() {
         assert!(!answer.text().contains("\"items\""), "{path}");
     }
 }
+
+#[tokio::test]
+async fn priority_classes_of_the_system_are_kept() {
+    let server = server().await;
+    for name in ["system-node-critical", "system-cluster-critical"] {
+        let path = format!("/apis/scheduling.k8s.io/v1/priorityclasses/{name}?dryRun=All");
+        let text = "is forbidden: this is a system priority class and cannot be deleted";
+        let refused = server.call_with("DELETE", &path, &[], "").await;
+        let message = format!("priorityclasses.scheduling.k8s.io \"{name}\" {text}");
+        assert_eq!((refused.code, refused.message()), (403, message));
+    }
+}
+
+#[tokio::test]
+async fn types_in_patches() {
+    let server = server().await;
+    server.create(CONFIG_MAPS, &config_map("typed")).await;
+    let check = async |form: &str, query: &str, patch: &str, code: u16| {
+        let path = format!("{CONFIG_MAPS}/typed{query}");
+        let content_type = format!("application/{form}+json");
+        let answer = server.call_with("PATCH", &path, &[("content-type", content_type.as_str())], patch.to_owned()).await;
+        assert_eq!(answer.code, code, "{form} {patch}: {}", answer.text());
+        answer
+    };
+    // What a strategic merge names is not looked at.
+    for patch in [r#"{"kind":"X"}"#, r#"{"apiVersion":"zz/v1","kind":"Secret"}"#, r#"{"apiVersion":null}"#] {
+        assert_eq!(check("strategic-merge-patch", "", patch, 200).await.json()["kind"], "ConfigMap");
+    }
+    check("merge-patch", "", r#"{"kind":"X"}"#, 422).await;
+    check("merge-patch", "", r#"{"kind":null}"#, 200).await;
+    // Without a version it is read as what has none of the fields.
+    let text = "the name of the object (typed based on URL) was undeterminable: name must be provided";
+    for patch in [r#"{"apiVersion":null,"kind":null}"#, r#"{"apiVersion":""}"#] {
+        assert_eq!(check("merge-patch", "?fieldValidation=Ignore", patch, 400).await.message(), text);
+        let strict = check("merge-patch", "?fieldValidation=Strict", patch, 422).await.message();
+        let fields = "strict decoding error: unknown field \"data\", unknown field \"metadata\"";
+        assert!(strict.ends_with(fields), "{strict}");
+    }
+    check("MERGE-patch", "", "{}", 415).await;
+}

@@ -599,22 +599,3 @@ async fn an_event_goes_an_hour_after_its_last_write() {
     env.sleep(Duration::from_secs(60 * 60)).await;
     assert!(names().await.is_empty());
 }
-
-#[tokio::test]
-async fn priority_classes_of_the_system_are_kept() {
-    let registry = registry().await;
-    let table = registry.table();
-    let client = Client::new();
-    let classes = table.lookup("scheduling.k8s.io", "v1", "priorityclasses").expect("a row");
-    let class = decode("scheduling.k8s.io", "v1", "PriorityClass", json!({"metadata": {"name": "mine"}, "value": 5}));
-    registry.create(&client.caller(), classes, "", class).await.expect("created");
-    let options = DeleteOptions::default();
-    for name in ["system-node-critical", "system-cluster-critical"] {
-        let refused = registry.delete(&client.caller(), classes, "", name, &options).await.expect_err("kept").status();
-        let text = format!(
-            "priorityclasses.scheduling.k8s.io \"{name}\" is forbidden: this is a system priority class and cannot be deleted"
-        );
-        assert_eq!((refused.code, refused.message), (403, text));
-    }
-    assert!(registry.delete(&client.caller(), classes, "", "mine", &options).await.expect("deleted").gone);
-}
