@@ -230,7 +230,8 @@ pub fn custom_patch_type(headers: &HeaderMap, accepted: &[&'static str]) -> Resu
     patch_type(headers, accepted).map_err(|_| Status::unsupported_media_type(accepted))
 }
 
-/// The media type of a patch, in the case in which it is sent, without parameters. go-restful's refusal when none of `accepted` is it.
+/// The media type of a patch, in the case in which it is sent, without parameters. go-restful's refusal when none of
+/// `accepted` is it.
 pub fn patch_type(headers: &HeaderMap, accepted: &[&'static str]) -> Result<&'static str, Status> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media_type = value.split(';').next().unwrap_or("").trim();
