@@ -1,11 +1,11 @@
 //! The commands over the API, as the command line has them.
 
-use crate::apply::{Conflicts, api_of, apply};
+use crate::apply::{Conflicts, api_of, apply, place};
 use crate::get::{Get, Managers, Output, get};
 use crate::history;
 use crate::logs::logs;
 use crate::manifest::Files;
-use crate::session::{ClientFlags, Session, find, hinted, say, targets, told};
+use crate::session::{ClientFlags, Session, all_well, find, hinted, say, targets, told};
 use crate::status::{Build, Form, status, version};
 use anyhow::bail;
 use bytes::Bytes;
@@ -168,12 +168,24 @@ async fn run_one(command: Command, build: Build, env: &Env, tasks: &Tasks) -> an
     }
 }
 
-/// A namespaced object that names no namespace goes where the command is told to work.
-fn place(discovery: &Discovery, object: &mut Object, namespace: &str) {
+/// A namespaced object that names no namespace goes where the command is told to work. One that names another than the command
+/// line is refused, in kubectl's words.
+fn placed(session: &Session, discovery: &Discovery, object: &mut Object) -> anyhow::Result<()> {
+    place(discovery, object, &session.namespace);
     let namespaced = object.gvk().and_then(|gvk| discovery.by_kind(&gvk).map(|one| one.namespaced));
-    if namespaced == Some(true) && object.namespace().is_empty() {
-        object.set_meta("namespace", namespace);
+    refuse_other(object, namespaced == Some(true) && session.namespace_named, &session.namespace)
+}
+
+/// `held`: whether the object must be of that namespace.
+fn refuse_other(object: &Object, held: bool, namespace: &str) -> anyhow::Result<()> {
+    let own = object.namespace();
+    if held && own != namespace {
+        bail!(
+            "the namespace from the provided object {own:?} does not match the namespace {namespace:?}. You must pass \
+             '--namespace={own}' to perform this operation."
+        );
     }
+    Ok(())
 }
 
 /// Each object is tried, whatever becomes of the others.
@@ -182,6 +194,9 @@ async fn apply_files(session: &Session, files: &Files, conflicts: Conflicts) -> 
         bail!("what is to be applied? Give a manifest, a folder of them, or - for standard input with -f");
     }
     let objects = files.read()?;
+    if objects.is_empty() {
+        bail!("no objects passed to apply");
+    }
     let count = objects.len();
     let mut discovery = session.discover().await?;
     let mut failed = 0;
@@ -190,8 +205,11 @@ async fn apply_files(session: &Session, files: &Files, conflicts: Conflicts) -> 
         if object.gvk().is_some_and(|gvk| discovery.by_kind(&gvk).is_none()) {
             discovery = session.discover().await?;
         }
-        place(&discovery, &mut object, &session.namespace);
-        match apply(&session.client, &discovery, &object, conflicts).await {
+        let applied = match placed(session, &discovery, &mut object) {
+            Ok(()) => apply(&session.client, &discovery, &object, conflicts).await,
+            Err(error) => Err(error),
+        };
+        match applied {
             Ok((applied, made)) => {
                 say(&format!("{}/{} {}\n", made.kind().to_lowercase(), made.name(), applied.as_str()))?;
             }
@@ -207,12 +225,14 @@ async fn apply_files(session: &Session, files: &Files, conflicts: Conflicts) -> 
     Ok(())
 }
 
+/// Each is tried, whatever becomes of the others.
 async fn delete(session: &Session, what: &[String], files: &Files) -> anyhow::Result<()> {
     if what.is_empty() && files.is_empty() {
         bail!("what is to be deleted? Give a resource and a name, KIND/NAME, or -f FILE");
     }
     let objects = files.read()?;
     let discovery = session.discover().await?;
+    let mut errors = Vec::new();
     if !what.is_empty() {
         for target in targets(what)? {
             let found = find(&discovery, &target.resource)?;
@@ -220,17 +240,27 @@ async fn delete(session: &Session, what: &[String], files: &Files) -> anyhow::Re
             if target.names.is_empty() {
                 bail!("which one? Give a name behind {}", target.resource);
             }
+            let api = session.client.dynamic(&found.resource, namespace);
             for name in &target.names {
-                session.client.dynamic(&found.resource, namespace).delete(name, &DeleteParams::default()).await?;
-                say(&format!("{} {name:?} deleted\n", found.singular))?;
+                match api.delete(name, &DeleteParams::default()).await {
+                    Ok(_) => say(&format!("{} {name:?} deleted\n", found.singular))?,
+                    Err(error) => errors.push(error.into()),
+                }
             }
         }
     }
     for mut object in objects {
-        place(&discovery, &mut object, &session.namespace);
-        api_of(&session.client, &discovery, &object)?.delete(object.name(), &DeleteParams::default()).await?;
-        say(&format!("{} {:?} deleted\n", object.kind().to_lowercase(), object.name()))?;
+        match delete_object(session, &discovery, &mut object).await {
+            Ok(()) => say(&format!("{} {:?} deleted\n", object.kind().to_lowercase(), object.name()))?,
+            Err(error) => errors.push(error),
+        }
     }
+    all_well(errors)
+}
+
+async fn delete_object(session: &Session, discovery: &Discovery, object: &mut Object) -> anyhow::Result<()> {
+    placed(session, discovery, object)?;
+    api_of(&session.client, discovery, object)?.delete(object.name(), &DeleteParams::default()).await?;
     Ok(())
 }
 
@@ -241,5 +271,24 @@ async fn explain(session: &Session, name: &str, output: Option<&str>) -> anyhow:
         (Some("yaml"), _) => say(&serde_saphyr::to_string(&answer)?),
         (Some("json"), _) | (_, None) => say(&format!("{}\n", serde_json::to_string_pretty(&answer)?)),
         (_, Some(text)) => say(&format!("{}\n", text.trim_end())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_object_of_another_namespace_than_the_command_lines_is_refused() {
+        let check = |namespace: &str, held: bool, refused: bool| {
+            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace}});
+            let object = Object::from_value(object).expect("an object");
+            let found = refuse_other(&object, held, "a").map_err(|error| error.to_string());
+            assert_eq!(found.is_err(), refused, "{namespace} {held}: {found:?}");
+        };
+        check("a", true, false);
+        check("b", true, true);
+        check("b", false, false);
     }
 }
