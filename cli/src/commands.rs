@@ -3,14 +3,15 @@
 use crate::apply::{Conflicts, api_of, apply, place};
 use crate::get::{Get, Managers, Output, get};
 use crate::history;
-use crate::logs::logs;
+use crate::logs::{logs, seconds};
 use crate::manifest::Files;
 use crate::session::{ClientFlags, Session, all_well, find, hinted, say, targets, told};
 use crate::status::{Build, Form, status, version};
 use anyhow::bail;
 use bytes::Bytes;
 use sampan_api::Object;
-use sampan_client::{DeleteParams, Discovery};
+use sampan_api::k8s::api::core::v1::Pod;
+use sampan_client::{DeleteParams, Discovery, Error};
 use sampan_env::{Env, Tasks};
 use serde_json::Value;
 
@@ -80,9 +81,12 @@ pub enum Command {
         /// Of the run before the present one
         #[arg(short, long)]
         previous: bool,
-        /// Only the last N lines
-        #[arg(long, value_name = "N")]
-        tail: Option<u64>,
+        /// Only the last N lines; -1 for all
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+        tail: Option<i64>,
+        /// Only what was written in that time until now: 5s, 2m, 1h30m
+        #[arg(long, value_name = "AGE", value_parser = seconds)]
+        since: Option<u64>,
         #[command(flatten)]
         flags: ClientFlags,
     },
@@ -115,6 +119,10 @@ pub enum Command {
         /// text for people, json for machines
         #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Form::Text)]
         output: Form,
+        /// Of this program alone: no server is asked
+        #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+              default_value_t = false, default_missing_value = "true", hide_default_value = true)]
+        client: bool,
         #[command(flatten)]
         flags: ClientFlags,
     },
@@ -153,10 +161,11 @@ async fn run_one(command: Command, build: Build, env: &Env, tasks: &Tasks) -> an
             apply_files(&open(&flags)?, &files, conflicts).await
         }
         Command::Delete { what, files, flags } => delete(&open(&flags)?, &what, &files).await,
-        Command::Logs { pod, container, follow, previous, tail, flags } => {
+        Command::Logs { pod, container, follow, previous, tail, since, flags } => {
             let mut query = vec![format!("follow={follow}"), format!("previous={previous}")];
             query.extend(container.map(|container| format!("container={container}")));
-            query.extend(tail.map(|tail| format!("tailLines={tail}")));
+            query.extend(tail.filter(|tail| *tail >= 0).map(|tail| format!("tailLines={tail}")));
+            query.extend(since.filter(|since| *since > 0).map(|since| format!("sinceSeconds={since}")));
             logs(&open(&flags)?, &pod, &query.join("&")).await
         }
         Command::Past(command) => history::run(command, env, tasks).await,
@@ -164,7 +173,10 @@ async fn run_one(command: Command, build: Build, env: &Env, tasks: &Tasks) -> an
             explain(&open(&flags)?, &name, output.as_deref()).await
         }
         Command::Status { output, flags } => status(&open(&flags)?, output).await,
-        Command::Version { output, flags } => version(open(&flags), build, output).await,
+        Command::Version { output, client, flags } => {
+            let session = if client { None } else { Some(open(&flags)) };
+            version(session, build, output).await
+        }
     }
 }
 
@@ -266,12 +278,24 @@ async fn delete_object(session: &Session, discovery: &Discovery, object: &mut Ob
 
 async fn explain(session: &Session, name: &str, output: Option<&str>) -> anyhow::Result<()> {
     let path = format!("/api/v1/namespaces/{}/pods/{name}/scheduling", session.namespace);
-    let answer: Value = session.client.request(http::Request::get(path).body(Bytes::new())?).await?;
+    let answer: Value = match session.client.request(http::Request::get(path).body(Bytes::new())?).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(unexplained(session, name, error).await),
+    };
     match (output, answer.get("text").and_then(Value::as_str)) {
         (Some("yaml"), _) => say(&serde_saphyr::to_string(&answer)?),
         (Some("json"), _) | (_, None) => say(&format!("{}\n", serde_json::to_string_pretty(&answer)?)),
         (_, Some(text)) => say(&format!("{}\n", text.trim_end())),
     }
+}
+
+/// No decision is on record: perhaps since there is no such pod.
+async fn unexplained(session: &Session, name: &str, error: Error) -> anyhow::Error {
+    let pods = session.client.namespaced::<Pod>(&session.namespace);
+    if error.is_not_found() && matches!(pods.get_opt(name).await, Ok(None)) {
+        return anyhow::Error::from(error).context(format!("pods {name:?} not found"));
+    }
+    error.into()
 }
 
 #[cfg(test)]
