@@ -10,6 +10,9 @@ use std::time::{Duration, SystemTime};
 /// Time that a pod has to be scheduled before it counts as one that will not be (kstatus' ScheduleWindow).
 const SCHEDULE_WINDOW: Duration = Duration::from_secs(15);
 
+/// The command that makes an image known.
+const IMPORT: &str = "sampan image import";
+
 /// Readiness of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -243,7 +246,12 @@ fn pod(object: &Object, now: SystemTime) -> Progress {
         let hopeless = reason == "Unschedulable" && age.is_some_and(|age| age > SCHEDULE_WINDOW);
         return if hopeless { Progress::Failed(why) } else { Progress::InProgress(why) };
     }
-    let why = waiting.first().map(|(_, reason, message)| format!("{reason} {message}").trim().to_owned());
+    let why = waiting.first().map(|(_, reason, message)| match *reason {
+        "ErrImagePull" | "ImagePullBackOff" if !message.contains(IMPORT) => {
+            format!("{reason} {message}; images are WebAssembly components: `sampan image ls`, `{IMPORT}`")
+        }
+        _ => format!("{reason} {message}").trim().to_owned(),
+    });
     Progress::InProgress(why.unwrap_or_else(|| format!("phase {phase}")))
 }
 
@@ -312,7 +320,8 @@ mod tests {
         };
         let failed = Progress::Failed("container c ends again and again: why".into());
         check(waits("Running", "CrashLoopBackOff"), 1, failed);
-        check(waits("Pending", "ErrImagePull"), 99, Progress::InProgress("ErrImagePull why".into()));
+        let missing = "ErrImagePull why; images are WebAssembly components: `sampan image ls`, `sampan image import`";
+        check(waits("Pending", "ErrImagePull"), 99, Progress::InProgress(missing.into()));
         check(json!({"phase": "Failed", "message": "Evicted"}), 1, Progress::Failed("Evicted".into()));
         check(json!({}), 1, Progress::InProgress("phase Pending".into()));
     }
