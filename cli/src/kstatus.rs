@@ -226,7 +226,8 @@ fn pod(object: &Object, now: SystemTime) -> Progress {
     match phase {
         "Succeeded" => return Progress::Current,
         "Failed" => {
-            return Progress::Failed(object.get_str(&["status", "message"]).unwrap_or("the pod failed").to_owned());
+            let why = object.get_str(&["status", "message"]).unwrap_or("the pod failed");
+            return Progress::Failed(ended(object).map_or_else(|| why.to_owned(), |ended| format!("{why}: {ended}")));
         }
         "Running" if condition(object, "Ready").is_some_and(|(status, _, _)| status == "True") => {
             return Progress::Current;
@@ -253,6 +254,17 @@ fn pod(object: &Object, now: SystemTime) -> Progress {
         _ => format!("{reason} {message}").trim().to_owned(),
     });
     Progress::InProgress(why.unwrap_or_else(|| format!("phase {phase}")))
+}
+
+/// The first container that ended with an error, its reason and its exit code.
+fn ended(pod: &Object) -> Option<String> {
+    let statuses = pod.get(&["status", "containerStatuses"]).and_then(Value::as_array)?;
+    statuses.iter().find_map(|status| {
+        let terminated = status.get("state")?.get("terminated")?;
+        let code = terminated.get("exitCode")?.as_i64().filter(|code| *code != 0)?;
+        let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Some(format!("container {} ended with {code} ({})", text(status, "name"), text(terminated, "reason")))
+    })
 }
 
 /// The containers that wait, each with the reason and the message.
@@ -323,6 +335,10 @@ mod tests {
         let missing = "ErrImagePull why; images are WebAssembly components: `sampan image ls`, `sampan image import`";
         check(waits("Pending", "ErrImagePull"), 99, Progress::InProgress(missing.into()));
         check(json!({"phase": "Failed", "message": "Evicted"}), 1, Progress::Failed("Evicted".into()));
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        let failed = json!({"phase": "Failed", "containerStatuses": [{"name": "c", "state": killed}]});
+        let why = "the pod failed: container c ended with 137 (OOMKilled)";
+        check(failed, 1, Progress::Failed(why.into()));
         check(json!({}), 1, Progress::InProgress("phase Pending".into()));
     }
 

@@ -15,7 +15,7 @@ use crate::process;
 use crate::registry;
 use crate::rules::ClusterRules;
 use crate::scheduling;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use sampan_api::UserInfo;
 use sampan_apiserver::{
     Action, Anonymous, ApiServer, ApiService, Check, Metrics, documents, of_components, of_tokens, serve,
