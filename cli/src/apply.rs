@@ -51,6 +51,14 @@ pub fn api_of(client: &Client, discovery: &Discovery, object: &Object) -> anyhow
     Ok(client.dynamic(&resource.resource, resource.namespaced.then_some(namespace)))
 }
 
+/// A namespaced object that names no namespace goes to this one.
+pub fn place(discovery: &Discovery, object: &mut Object, namespace: &str) {
+    let namespaced = object.gvk().and_then(|gvk| discovery.by_kind(&gvk).map(|one| one.namespaced));
+    if namespaced == Some(true) && object.namespace().is_empty() {
+        object.set_meta("namespace", namespace);
+    }
+}
+
 /// Creates the object or changes it to what the manifest says. A field that no such object has is refused.
 ///
 /// # Errors

@@ -1,16 +1,17 @@
 //! The commands over the API, as the command line has them.
 
-use crate::apply::{Conflicts, api_of, apply};
+use crate::apply::{Conflicts, api_of, apply, place};
 use crate::get::{Get, Managers, Output, get};
 use crate::history;
-use crate::logs::logs;
+use crate::logs::{logs, seconds};
 use crate::manifest::Files;
-use crate::session::{ClientFlags, Session, find, hinted, say, targets, told};
+use crate::session::{ClientFlags, Session, all_well, find, hinted, say, targets, told};
 use crate::status::{Build, Form, status, version};
 use anyhow::bail;
 use bytes::Bytes;
 use sampan_api::Object;
-use sampan_client::{DeleteParams, Discovery};
+use sampan_api::k8s::api::core::v1::Pod;
+use sampan_client::{DeleteParams, Discovery, Error};
 use sampan_env::{Env, Tasks};
 use serde_json::Value;
 
@@ -80,9 +81,12 @@ pub enum Command {
         /// Of the run before the present one
         #[arg(short, long)]
         previous: bool,
-        /// Only the last N lines
-        #[arg(long, value_name = "N")]
-        tail: Option<u64>,
+        /// Only the last N lines; -1 for all
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+        tail: Option<i64>,
+        /// Only what was written in that time until now: 5s, 2m, 1h30m
+        #[arg(long, value_name = "AGE", value_parser = seconds)]
+        since: Option<u64>,
         #[command(flatten)]
         flags: ClientFlags,
     },
@@ -115,6 +119,10 @@ pub enum Command {
         /// text for people, json for machines
         #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Form::Text)]
         output: Form,
+        /// Of this program alone: no server is asked
+        #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+              default_value_t = false, default_missing_value = "true", hide_default_value = true)]
+        client: bool,
         #[command(flatten)]
         flags: ClientFlags,
     },
@@ -153,10 +161,11 @@ async fn run_one(command: Command, build: Build, env: &Env, tasks: &Tasks) -> an
             apply_files(&open(&flags)?, &files, conflicts).await
         }
         Command::Delete { what, files, flags } => delete(&open(&flags)?, &what, &files).await,
-        Command::Logs { pod, container, follow, previous, tail, flags } => {
+        Command::Logs { pod, container, follow, previous, tail, since, flags } => {
             let mut query = vec![format!("follow={follow}"), format!("previous={previous}")];
             query.extend(container.map(|container| format!("container={container}")));
-            query.extend(tail.map(|tail| format!("tailLines={tail}")));
+            query.extend(tail.filter(|tail| *tail >= 0).map(|tail| format!("tailLines={tail}")));
+            query.extend(since.filter(|since| *since > 0).map(|since| format!("sinceSeconds={since}")));
             logs(&open(&flags)?, &pod, &query.join("&")).await
         }
         Command::Past(command) => history::run(command, env, tasks).await,
@@ -164,16 +173,31 @@ async fn run_one(command: Command, build: Build, env: &Env, tasks: &Tasks) -> an
             explain(&open(&flags)?, &name, output.as_deref()).await
         }
         Command::Status { output, flags } => status(&open(&flags)?, output).await,
-        Command::Version { output, flags } => version(open(&flags), build, output).await,
+        Command::Version { output, client, flags } => {
+            let session = if client { None } else { Some(open(&flags)) };
+            version(session, build, output).await
+        }
     }
 }
 
-/// A namespaced object that names no namespace goes where the command is told to work.
-fn place(discovery: &Discovery, object: &mut Object, namespace: &str) {
+/// A namespaced object that names no namespace goes where the command is told to work. One that names another than the command
+/// line is refused, in kubectl's words.
+fn placed(session: &Session, discovery: &Discovery, object: &mut Object) -> anyhow::Result<()> {
+    place(discovery, object, &session.namespace);
     let namespaced = object.gvk().and_then(|gvk| discovery.by_kind(&gvk).map(|one| one.namespaced));
-    if namespaced == Some(true) && object.namespace().is_empty() {
-        object.set_meta("namespace", namespace);
+    refuse_other(object, namespaced == Some(true) && session.namespace_named, &session.namespace)
+}
+
+/// `held`: whether the object must be of that namespace.
+fn refuse_other(object: &Object, held: bool, namespace: &str) -> anyhow::Result<()> {
+    let own = object.namespace();
+    if held && own != namespace {
+        bail!(
+            "the namespace from the provided object {own:?} does not match the namespace {namespace:?}. You must pass \
+             '--namespace={own}' to perform this operation."
+        );
     }
+    Ok(())
 }
 
 /// Each object is tried, whatever becomes of the others.
@@ -182,6 +206,9 @@ async fn apply_files(session: &Session, files: &Files, conflicts: Conflicts) -> 
         bail!("what is to be applied? Give a manifest, a folder of them, or - for standard input with -f");
     }
     let objects = files.read()?;
+    if objects.is_empty() {
+        bail!("no objects passed to apply");
+    }
     let count = objects.len();
     let mut discovery = session.discover().await?;
     let mut failed = 0;
@@ -190,8 +217,11 @@ async fn apply_files(session: &Session, files: &Files, conflicts: Conflicts) -> 
         if object.gvk().is_some_and(|gvk| discovery.by_kind(&gvk).is_none()) {
             discovery = session.discover().await?;
         }
-        place(&discovery, &mut object, &session.namespace);
-        match apply(&session.client, &discovery, &object, conflicts).await {
+        let applied = match placed(session, &discovery, &mut object) {
+            Ok(()) => apply(&session.client, &discovery, &object, conflicts).await,
+            Err(error) => Err(error),
+        };
+        match applied {
             Ok((applied, made)) => {
                 say(&format!("{}/{} {}\n", made.kind().to_lowercase(), made.name(), applied.as_str()))?;
             }
@@ -207,12 +237,14 @@ async fn apply_files(session: &Session, files: &Files, conflicts: Conflicts) -> 
     Ok(())
 }
 
+/// Each is tried, whatever becomes of the others.
 async fn delete(session: &Session, what: &[String], files: &Files) -> anyhow::Result<()> {
     if what.is_empty() && files.is_empty() {
         bail!("what is to be deleted? Give a resource and a name, KIND/NAME, or -f FILE");
     }
     let objects = files.read()?;
     let discovery = session.discover().await?;
+    let mut errors = Vec::new();
     if !what.is_empty() {
         for target in targets(what)? {
             let found = find(&discovery, &target.resource)?;
@@ -220,26 +252,67 @@ async fn delete(session: &Session, what: &[String], files: &Files) -> anyhow::Re
             if target.names.is_empty() {
                 bail!("which one? Give a name behind {}", target.resource);
             }
+            let api = session.client.dynamic(&found.resource, namespace);
             for name in &target.names {
-                session.client.dynamic(&found.resource, namespace).delete(name, &DeleteParams::default()).await?;
-                say(&format!("{} {name:?} deleted\n", found.singular))?;
+                match api.delete(name, &DeleteParams::default()).await {
+                    Ok(_) => say(&format!("{} {name:?} deleted\n", found.singular))?,
+                    Err(error) => errors.push(error.into()),
+                }
             }
         }
     }
     for mut object in objects {
-        place(&discovery, &mut object, &session.namespace);
-        api_of(&session.client, &discovery, &object)?.delete(object.name(), &DeleteParams::default()).await?;
-        say(&format!("{} {:?} deleted\n", object.kind().to_lowercase(), object.name()))?;
+        match delete_object(session, &discovery, &mut object).await {
+            Ok(()) => say(&format!("{} {:?} deleted\n", object.kind().to_lowercase(), object.name()))?,
+            Err(error) => errors.push(error),
+        }
     }
+    all_well(errors)
+}
+
+async fn delete_object(session: &Session, discovery: &Discovery, object: &mut Object) -> anyhow::Result<()> {
+    placed(session, discovery, object)?;
+    api_of(&session.client, discovery, object)?.delete(object.name(), &DeleteParams::default()).await?;
     Ok(())
 }
 
 async fn explain(session: &Session, name: &str, output: Option<&str>) -> anyhow::Result<()> {
     let path = format!("/api/v1/namespaces/{}/pods/{name}/scheduling", session.namespace);
-    let answer: Value = session.client.request(http::Request::get(path).body(Bytes::new())?).await?;
+    let answer: Value = match session.client.request(http::Request::get(path).body(Bytes::new())?).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(unexplained(session, name, error).await),
+    };
     match (output, answer.get("text").and_then(Value::as_str)) {
         (Some("yaml"), _) => say(&serde_saphyr::to_string(&answer)?),
         (Some("json"), _) | (_, None) => say(&format!("{}\n", serde_json::to_string_pretty(&answer)?)),
         (_, Some(text)) => say(&format!("{}\n", text.trim_end())),
+    }
+}
+
+/// No decision is on record: perhaps since there is no such pod.
+async fn unexplained(session: &Session, name: &str, error: Error) -> anyhow::Error {
+    let pods = session.client.namespaced::<Pod>(&session.namespace);
+    if error.is_not_found() && matches!(pods.get_opt(name).await, Ok(None)) {
+        return anyhow::Error::from(error).context(format!("pods {name:?} not found"));
+    }
+    error.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_object_of_another_namespace_than_the_command_lines_is_refused() {
+        let check = |namespace: &str, held: bool, refused: bool| {
+            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace}});
+            let object = Object::from_value(object).expect("an object");
+            let found = refuse_other(&object, held, "a").map_err(|error| error.to_string());
+            assert_eq!(found.is_err(), refused, "{namespace} {held}: {found:?}");
+        };
+        check("a", true, false);
+        check("b", true, true);
+        check("b", false, false);
     }
 }

@@ -3,7 +3,7 @@
 use crate::history::{self, Place};
 use crate::jsonpath::Template;
 use crate::limits::WATCH_LINE_MAX;
-use crate::session::{Session, Target, find, find_all, say};
+use crate::session::{Session, Target, all_well, find, find_all, say};
 use crate::table::{Shown, Table};
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
@@ -140,10 +140,10 @@ impl Request<'_> {
     }
 }
 
-/// Shows what was asked for.
+/// Shows what there is of what was asked for.
 ///
 /// # Errors
-/// Something of it is not there, or the server refuses.
+/// Something of it is not there, or the server refuses: what there is was shown.
 pub async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
     let discovery = session.discover().await?;
     let requests = requests(&discovery, get)?;
@@ -161,14 +161,21 @@ pub async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
     match &get.output {
         Output::Table { wide } => tables(session, get, &requests, read, *wide).await,
         output => {
-            let (mut items, mut single) = (Vec::new(), requests.len() == 1);
+            let (mut items, mut errors, mut single) = (Vec::new(), Vec::new(), requests.len() == 1);
             for request in &requests {
-                let answer = ask(session, get, request, read, "application/json").await?;
                 single &= request.name.is_some();
-                let objects = objects(answer).into_iter().map(|object| get.managers.of(object));
-                items.extend(objects.map(|object| (request.prefix(), object)));
+                match ask(session, get, request, read, "application/json").await {
+                    Ok(answer) => {
+                        let objects = objects(answer).into_iter().map(|object| get.managers.of(object));
+                        items.extend(objects.map(|object| (request.prefix(), object)));
+                    }
+                    Err(error) => errors.push(error),
+                }
             }
-            say(&shown(output, items, single)?)
+            if errors.is_empty() || !items.is_empty() {
+                say(&shown(output, items, single)?)?;
+            }
+            all_well(errors)
         }
     }
 }
@@ -211,12 +218,19 @@ async fn tables(session: &Session, get: &Get, requests: &[Request<'_>], read: Re
     let several = requests.windows(2).any(|two| two[0].resource.resource != two[1].resource.resource);
     let mut at = 0;
     let mut found = false;
+    let mut errors = Vec::new();
     while at < requests.len() {
         let resource = requests[at].resource;
         let count = requests[at..].iter().take_while(|one| one.resource.resource == resource.resource).count();
         let mut whole = Value::Null;
         for request in &requests[at..at + count] {
-            let answer = ask(session, get, request, read, AS_TABLE).await?;
+            let answer = match ask(session, get, request, read, AS_TABLE).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    errors.push(error);
+                    continue;
+                }
+            };
             match whole.get_mut("rows").and_then(Value::as_array_mut) {
                 Some(rows) => rows.extend(answer["rows"].as_array().cloned().unwrap_or_default()),
                 None => whole = answer,
@@ -235,12 +249,12 @@ async fn tables(session: &Session, get: &Get, requests: &[Request<'_>], read: Re
         }
         at += count;
     }
-    if !found {
+    if !found && errors.is_empty() {
         let namespaced = requests.iter().any(|one| one.resource.namespaced) && !get.all_namespaces;
         let place = if namespaced { format!(" in namespace {}", session.namespace) } else { String::new() };
         eprintln!("no resources found{place}");
     }
-    Ok(())
+    all_well(errors)
 }
 
 /// The objects of an answer: itself, or the items of a list, which name neither their kind nor their version there.

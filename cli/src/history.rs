@@ -1,5 +1,6 @@
 //! `sampan history`, `changes` and `restore`: what was, and who made it so.
 
+use crate::moment;
 use crate::session::{ClientFlags, Session, find, say};
 use crate::status::Form;
 use anyhow::{Context, bail};
@@ -74,6 +75,7 @@ pub(crate) async fn run(command: Command, env: &Env, tasks: &Tasks) -> anyhow::R
             let items = place.history(&session, since.as_deref()).await?;
             match (output, diff) {
                 (Form::Json, _) => say(&format!("{}\n", serde_json::to_string_pretty(&items)?)),
+                (Form::Text, _) if items.is_empty() => nothing(""),
                 (Form::Text, false) => say(&rows(&items)),
                 (Form::Text, true) => {
                     let before = place.before(&session, &items).await?;
@@ -83,7 +85,13 @@ pub(crate) async fn run(command: Command, env: &Env, tasks: &Tasks) -> anyhow::R
         }
         Command::Changes { since, until, user, kind, all_namespaces, output, flags } => {
             let session = Session::open(&flags, env, tasks)?;
-            let path = changes_path(if all_namespaces { None } else { Some(&session.namespace) });
+            moment::span(&since, until.as_deref(), session.client.env().now())?;
+            let namespace = if all_namespaces { None } else { Some(session.namespace.as_str()) };
+            let path = changes_path(namespace);
+            let (kind, unknown) = match kind {
+                Some(kind) => long_name(&session, kind).await?,
+                None => (None, None),
+            };
             let query = [
                 ("since", Some(since.as_str())),
                 ("until", until.as_deref()),
@@ -91,9 +99,14 @@ pub(crate) async fn run(command: Command, env: &Env, tasks: &Tasks) -> anyhow::R
                 ("kind", kind.as_deref()),
             ];
             let items = pages(&session, &path, &query).await?;
-            match output {
-                Form::Json => say(&format!("{}\n", serde_json::to_string_pretty(&items)?)),
-                Form::Text => say(&rows(&items)),
+            match (output, unknown) {
+                // One that was defined once has a past.
+                (_, Some(unknown)) if items.is_empty() => Err(unknown),
+                (Form::Json, _) => say(&format!("{}\n", serde_json::to_string_pretty(&items)?)),
+                (Form::Text, _) if items.is_empty() => {
+                    nothing(&namespace.map(|name| format!(" in namespace {name}")).unwrap_or_default())
+                }
+                (Form::Text, _) => say(&rows(&items)),
             }
         }
         Command::Restore { object, at, flags } => {
@@ -101,6 +114,28 @@ pub(crate) async fn run(command: Command, env: &Env, tasks: &Tasks) -> anyhow::R
             restore(&session, &Place::find(&session, &object).await?, &at).await
         }
     }
+}
+
+/// Says that there is nothing to show. Standard output stays empty.
+fn nothing(place: &str) -> anyhow::Result<()> {
+    eprintln!("no changes found{place}");
+    Ok(())
+}
+
+/// A kind as the history has it, of its short name too; and the error of one that the server does not have now.
+async fn long_name(session: &Session, kind: String) -> anyhow::Result<(Option<String>, Option<anyhow::Error>)> {
+    let discovery = session.discover().await?;
+    if discovery.resources.iter().any(|one| one.kind.eq_ignore_ascii_case(&kind)) {
+        return Ok((Some(kind), None));
+    }
+    Ok(match find(&discovery, &kind) {
+        Ok(found) if found.short_names.contains(&kind) => {
+            let (plural, group) = (&found.resource.resource, &found.resource.group);
+            (Some(if group.is_empty() { plural.clone() } else { format!("{plural}.{group}") }), None)
+        }
+        Ok(_) => (Some(kind), None),
+        Err(unknown) => (Some(kind), Some(unknown)),
+    })
 }
 
 /// `changes` of a namespace, or of all.
@@ -160,7 +195,7 @@ impl Place {
 
     /// The revision that a time, or a number, stands for, as far as the object's history tells it.
     pub(crate) async fn revision(&self, session: &Session, at: &str) -> anyhow::Result<u64> {
-        match number(at) {
+        match moment::revision(at, session.client.env().now())? {
             Some(revision) => Ok(revision),
             None => {
                 let path = format!("{}?history=true&limit=1&until={}", self.path, percent::encode(at));
@@ -178,7 +213,7 @@ pub(crate) fn exactly(revision: u64) -> String {
 
 /// The revision that a time, or a number, stands for. `namespace`: whose changes may be read; `None`: all.
 pub(crate) async fn revision(session: &Session, namespace: Option<&str>, at: &str) -> anyhow::Result<u64> {
-    match number(at) {
+    match moment::revision(at, session.client.env().now())? {
         Some(revision) => Ok(revision),
         None => {
             let time = percent::encode(at);
@@ -186,11 +221,6 @@ pub(crate) async fn revision(session: &Session, namespace: Option<&str>, at: &st
             revision_of(&session.ask(&path).await.with_context(|| format!("--at {at}"))?)
         }
     }
-}
-
-/// A revision is digits alone; an age has a unit, a time dashes.
-fn number(at: &str) -> Option<u64> {
-    at.parse().ok().filter(|_| at.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The revision until which a list of changes tells what happened.
@@ -446,15 +476,6 @@ mod tests {
         assert_eq!((count(None), count(current("1")), count(current("2"))), (3, 1, 2));
         let wanted = wanted(&old).expect("an object").to_value();
         assert_eq!(wanted, json!({"kind": "Namespace", "metadata": {"name": "a"}}));
-    }
-
-    #[test]
-    fn a_moment_is_a_revision_or_a_time() {
-        for (text, expected) in
-            [("12", Some(12)), ("10m", None), ("2026-01-01T00:00:00Z", None), ("+1", None), ("", None)]
-        {
-            assert_eq!(number(text), expected, "{text}");
-        }
     }
 
     #[test]

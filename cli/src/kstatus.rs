@@ -10,6 +10,9 @@ use std::time::{Duration, SystemTime};
 /// Time that a pod has to be scheduled before it counts as one that will not be (kstatus' ScheduleWindow).
 const SCHEDULE_WINDOW: Duration = Duration::from_secs(15);
 
+/// The command that makes an image known.
+const IMPORT: &str = "sampan image import";
+
 /// Readiness of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -223,7 +226,8 @@ fn pod(object: &Object, now: SystemTime) -> Progress {
     match phase {
         "Succeeded" => return Progress::Current,
         "Failed" => {
-            return Progress::Failed(object.get_str(&["status", "message"]).unwrap_or("the pod failed").to_owned());
+            let why = object.get_str(&["status", "message"]).unwrap_or("the pod failed");
+            return Progress::Failed(ended(object).map_or_else(|| why.to_owned(), |ended| format!("{why}: {ended}")));
         }
         "Running" if condition(object, "Ready").is_some_and(|(status, _, _)| status == "True") => {
             return Progress::Current;
@@ -243,8 +247,24 @@ fn pod(object: &Object, now: SystemTime) -> Progress {
         let hopeless = reason == "Unschedulable" && age.is_some_and(|age| age > SCHEDULE_WINDOW);
         return if hopeless { Progress::Failed(why) } else { Progress::InProgress(why) };
     }
-    let why = waiting.first().map(|(_, reason, message)| format!("{reason} {message}").trim().to_owned());
+    let why = waiting.first().map(|(_, reason, message)| match *reason {
+        "ErrImagePull" | "ImagePullBackOff" if !message.contains(IMPORT) => {
+            format!("{reason} {message}; images are WebAssembly components: `sampan image ls`, `{IMPORT}`")
+        }
+        _ => format!("{reason} {message}").trim().to_owned(),
+    });
     Progress::InProgress(why.unwrap_or_else(|| format!("phase {phase}")))
+}
+
+/// The first container that ended with an error, its reason and its exit code.
+fn ended(pod: &Object) -> Option<String> {
+    let statuses = pod.get(&["status", "containerStatuses"]).and_then(Value::as_array)?;
+    statuses.iter().find_map(|status| {
+        let terminated = status.get("state")?.get("terminated")?;
+        let code = terminated.get("exitCode")?.as_i64().filter(|code| *code != 0)?;
+        let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Some(format!("container {} ended with {code} ({})", text(status, "name"), text(terminated, "reason")))
+    })
 }
 
 /// The containers that wait, each with the reason and the message.
@@ -312,8 +332,13 @@ mod tests {
         };
         let failed = Progress::Failed("container c ends again and again: why".into());
         check(waits("Running", "CrashLoopBackOff"), 1, failed);
-        check(waits("Pending", "ErrImagePull"), 99, Progress::InProgress("ErrImagePull why".into()));
+        let missing = "ErrImagePull why; images are WebAssembly components: `sampan image ls`, `sampan image import`";
+        check(waits("Pending", "ErrImagePull"), 99, Progress::InProgress(missing.into()));
         check(json!({"phase": "Failed", "message": "Evicted"}), 1, Progress::Failed("Evicted".into()));
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        let failed = json!({"phase": "Failed", "containerStatuses": [{"name": "c", "state": killed}]});
+        let why = "the pod failed: container c ended with 137 (OOMKilled)";
+        check(failed, 1, Progress::Failed(why.into()));
         check(json!({}), 1, Progress::InProgress("phase Pending".into()));
     }
 

@@ -15,6 +15,7 @@ pub mod kstatus;
 pub mod limits;
 pub mod logs;
 pub mod manifest;
+mod moment;
 pub mod session;
 pub mod status;
 pub mod table;

@@ -20,3 +20,5 @@ pub const WATCH_PAUSE_MAX: Duration = Duration::from_secs(5);
 pub const COMPLETION_DEADLINE: Duration = Duration::from_secs(2);
 /// Names that are offered to it.
 pub const COMPLETIONS_MAX: u32 = 500;
+/// A time that another computer's clock has told may lie so far ahead of this one's.
+pub const CLOCKS_APART: Duration = Duration::from_secs(60);

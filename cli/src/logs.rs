@@ -5,9 +5,10 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use sampan_api::field::Path;
-use sampan_api::{LabelSelector, Object};
+use sampan_api::{LabelSelector, Object, time};
 use sampan_client::ListParams;
 use serde_json::Value;
+use std::time::Duration;
 
 /// Prints what a pod's container has written. `what`: a pod's name, or `KIND/NAME` of something that has pods.
 ///
@@ -30,6 +31,19 @@ pub async fn logs(session: &Session, what: &str, query: &str) -> anyhow::Result<
         }
     }
     Ok(())
+}
+
+/// An age as kubectl's `--since` has it, `5s`, `2m` or `1h30m`, in seconds.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
+    let mut parts = text.split_inclusive(|c: char| c.is_ascii_alphabetic());
+    let sum = |sum: Duration, part: &str| sum.checked_add(time::ago(part)?);
+    match parts.try_fold(Duration::ZERO, sum) {
+        Some(age) if !text.is_empty() => Ok(age.as_secs()),
+        _ => Err("it is no age like 5s, 2m or 1h30m".into()),
+    }
 }
 
 /// The pod itself, or one of those that the object selects: one that runs before one that does not, the oldest first.
@@ -75,6 +89,17 @@ fn selector(object: &Object) -> Option<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn ages_are_what_kubectl_takes() {
+        let check = |text: &str, expected: Option<u64>| assert_eq!(seconds(text).ok(), expected, "{text}");
+        check("5s", Some(5));
+        check("1h30m", Some(5400));
+        check("0s", Some(0));
+        for text in ["", "5", "s", "1h30", "-5s", "1w", "99999999999999999999s"] {
+            check(text, None);
+        }
+    }
 
     #[test]
     fn workloads_and_services_select_pods() {

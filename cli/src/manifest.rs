@@ -134,9 +134,16 @@ fn objects_of(document: Value) -> Option<Vec<Object>> {
     items.iter().map(of_item).collect()
 }
 
+/// What is wrong, and in which line, for people: nothing of what a program could have set.
+fn no_yaml(error: &serde_saphyr::Error) -> anyhow::Error {
+    let mut form = serde_saphyr::RenderOptions::new(&serde_saphyr::UserMessageFormatter);
+    form.snippets = serde_saphyr::SnippetMode::Off;
+    anyhow::anyhow!("it is not YAML: {}", error.render_with_options(form))
+}
+
 /// Every object of a text. Each must say its apiVersion, kind and a name.
 pub fn parse(text: &str) -> anyhow::Result<Vec<Object>> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("it is not YAML")?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| no_yaml(&error))?;
     let mut objects = Vec::new();
     for (i, document) in documents.into_iter().enumerate().filter(|(_, document)| !document.is_null()) {
         objects.extend(objects_of(document).with_context(|| format!("document {} is no object", i + 1))?);
@@ -151,7 +158,12 @@ pub fn parse(text: &str) -> anyhow::Result<Vec<Object>> {
                 .filter_map(|(field, value)| value.is_empty().then_some(field))
                 .collect();
         if !missing.is_empty() {
-            bail!("object {} ({} {:?}) has no {}", i + 1, object.kind(), object.name(), missing.join(", "));
+            let known = format!("{} {}", object.kind(), object.name());
+            let known = match known.trim() {
+                "" => String::new(),
+                known => format!(" ({known})"),
+            };
+            bail!("object {}{known} has no {}", i + 1, missing.join(", "));
         }
     }
     Ok(objects)
@@ -218,7 +230,9 @@ mod tests {
             let error = format!("{:#}", parse(text).expect_err(text));
             assert!(error.contains(part), "{error}");
         };
-        check("kind: Pod\nmetadata: {}\n", "apiVersion, metadata.name");
+        check("kind: Pod\nmetadata: {}\n", "object 1 (Pod) has no apiVersion, metadata.name");
+        check("{}\n", "object 1 has no apiVersion, kind, metadata.name");
+        check("a: 1\nb: 2\na: 3\n", "it is not YAML: duplicate mapping key `a` is not allowed here at line");
         check("- a\n", "document 1 is no object");
         check("kind: List\nitems: [1]\n", "document 1 is no object");
         check("a: [", "YAML");

@@ -28,6 +28,8 @@ pub struct Session {
     pub client: Client,
     /// For objects that name none.
     pub namespace: String,
+    /// Whether the command line named it: then an object that names another is refused.
+    pub namespace_named: bool,
     /// The URL of the API server.
     pub server: String,
 }
@@ -54,7 +56,8 @@ impl Session {
             None => config.namespace(context)?,
         };
         let server = remote.server.clone();
-        Ok(Self { client: Client::remote(remote, "sampan", env, tasks)?, namespace, server })
+        let namespace_named = flags.namespace.is_some();
+        Ok(Self { client: Client::remote(remote, "sampan", env, tasks)?, namespace, namespace_named, server })
     }
 
     /// What the cluster serves.
@@ -102,6 +105,18 @@ pub fn told(error: &anyhow::Error) -> String {
     text
 }
 
+/// Fails where one of several things did, with the last of the errors; the others are printed.
+///
+/// # Errors
+/// There is an error.
+pub(crate) fn all_well(mut errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
+    let Some(last) = errors.pop() else { return Ok(()) };
+    for error in errors {
+        eprintln!("sampan: {}", told(&error));
+    }
+    Err(last)
+}
+
 /// A resource and names of objects of it; no names: all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -117,19 +132,27 @@ pub struct Target {
 /// The two forms are mixed, or a name is missing.
 pub fn targets(words: &[String]) -> anyhow::Result<Vec<Target>> {
     if words.iter().any(|word| word.contains('/')) {
-        let pair = |word: &String| match word.split_once('/') {
-            Some((resource, name)) if !resource.is_empty() && !name.is_empty() && !name.contains('/') => {
-                Ok(Target { resource: resource.to_owned(), names: vec![name.to_owned()] })
-            }
-            _ => bail!(
-                "{word:?}: there is no need to specify a resource type as a separate argument: name all as KIND/NAME"
-            ),
-        };
-        return words.iter().map(pair).collect();
+        return words.iter().map(|word| pair(word)).collect();
     }
-    let Some((resources, names)) = words.split_first() else { bail!("name a resource, such as pods") };
-    let resources = resources.split(',').filter(|one| !one.is_empty());
-    Ok(resources.map(|one| Target { resource: one.to_owned(), names: names.to_vec() }).collect())
+    let resources = words.first().map(|first| first.split(',').filter(|one| !one.is_empty()));
+    let names = words.get(1..).unwrap_or_default();
+    let named = resources.into_iter().flatten().map(|one| Target { resource: one.to_owned(), names: names.to_vec() });
+    let named: Vec<Target> = named.collect();
+    if named.is_empty() {
+        bail!("name a resource, such as pods");
+    }
+    Ok(named)
+}
+
+/// `KIND/NAME`.
+fn pair(word: &str) -> anyhow::Result<Target> {
+    let Some((resource, name)) = word.split_once('/') else {
+        bail!("{word:?}: there is no need to specify a resource type as a separate argument: name all as KIND/NAME");
+    };
+    if resource.is_empty() || name.is_empty() || resource.contains(',') || name.contains('/') {
+        bail!("{word:?}: arguments in resource/name form must have a single resource and name");
+    }
+    Ok(Target { resource: resource.to_owned(), names: vec![name.to_owned()] })
 }
 
 /// The resource of that name, short name or kind.
@@ -213,6 +236,9 @@ mod tests {
             };
             assert_eq!(targets(&words).ok().map(shown).as_deref(), expected, "{text}");
         };
+        check(",", None);
+        check("po,deploy/a", None);
+        check("pod/a/b", None);
         check("pods", Some("pods:"));
         check("pods,svc", Some("pods: svc:"));
         check("pod a b", Some("pod:a+b"));
@@ -220,5 +246,13 @@ mod tests {
         check("pod/a svc", None);
         check("pod/", None);
         check("", None);
+        assert!(targets(&[String::new()]).is_err(), "an empty word names nothing");
+    }
+
+    #[test]
+    fn one_error_of_several_is_the_commands() {
+        let errors = |texts: &[&'static str]| texts.iter().map(|text| anyhow::anyhow!(*text)).collect();
+        assert!(all_well(errors(&[])).is_ok());
+        assert_eq!(all_well(errors(&["one", "two"])).expect_err("two").to_string(), "two");
     }
 }

@@ -27,20 +27,19 @@ pub enum Form {
     Json,
 }
 
-/// Says which program this is, and which server answers, if one does.
+/// Says which program this is, and which server answers, if one does. `None`: none is asked.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub async fn version(session: anyhow::Result<Session>, build: Build, form: Form) -> anyhow::Result<()> {
-    let server = async {
-        let asked = http::Request::get("/version").body(Bytes::new())?;
-        session?.client.request::<Value>(asked).await.map_err(anyhow::Error::from)
+pub async fn version(session: Option<anyhow::Result<Session>>, build: Build, form: Form) -> anyhow::Result<()> {
+    let server = match session {
+        Some(session) => Some(of_server(session).await),
+        None => None,
     };
-    let server = server.await;
     if form == Form::Json {
         let client = json!({"version": build.version, "gitCommit": build.commit, "kubernetes": build.kubernetes});
         let mut all = json!({"client": client});
-        if let Ok(server) = &server {
+        if let Some(Ok(server)) = &server {
             all["server"] = server.clone();
         }
         return say(&format!("{}\n", serde_json::to_string_pretty(&all)?));
@@ -48,13 +47,18 @@ pub async fn version(session: anyhow::Result<Session>, build: Build, form: Form)
     let mut text =
         format!("sampan      {} (commit {})\nKubernetes  {}\n", build.version, build.commit, build.kubernetes);
     match server {
-        Ok(server) => {
+        None => {}
+        Some(Ok(server)) => {
             let version = server["gitVersion"].as_str().unwrap_or("unknown");
             text.push_str(&format!("server      {version}\n"));
         }
-        Err(error) => text.push_str(&format!("server      none: {}\n", told(&hinted(error)))),
+        Some(Err(error)) => text.push_str(&format!("server      none: {}\n", told(&hinted(error)))),
     }
     say(&text)
+}
+
+async fn of_server(session: anyhow::Result<Session>) -> anyhow::Result<Value> {
+    session?.ask("/version").await
 }
 
 /// Says whether the cluster is ready, and counts its nodes and pods.

@@ -15,7 +15,7 @@ use crate::process;
 use crate::registry;
 use crate::rules::ClusterRules;
 use crate::scheduling;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use sampan_api::UserInfo;
 use sampan_apiserver::{
     Action, Anonymous, ApiServer, ApiService, Check, Metrics, documents, of_components, of_tokens, serve,
@@ -73,7 +73,7 @@ impl Cluster {
     /// Starts everything that the configuration names and returns once `/readyz` says so.
     pub async fn start(config: &Config, env: &Env, progress: Progress<'_>) -> anyhow::Result<Self> {
         // The port first: it is what most often stands in the way, and nothing has been touched yet.
-        let listener = bind(config.bind, config.port)?;
+        let listener = bind(config.bind, config.port).map_err(|error| if_in_use(config, error))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let data_dir = DataDir::open(&config.data_dir)?;
@@ -304,6 +304,20 @@ fn bind(ip: IpAddr, port: Option<u16>) -> anyhow::Result<std::net::TcpListener> 
     bound.with_context(|| format!("cannot listen on {wanted}: choose another port with --port, or 0 for a free one"))
 }
 
+/// Of a port that is taken: who runs this cluster already is told of that, for another port would not help. Nothing is made.
+fn if_in_use(config: &Config, error: anyhow::Error) -> anyhow::Error {
+    let lock = std::fs::File::open(DataDir { root: config.data_dir.clone() }.lock());
+    match lock.map(|lock| lock.try_lock()) {
+        Ok(Err(std::fs::TryLockError::WouldBlock)) => in_use(&config.data_dir),
+        _ => error,
+    }
+}
+
+fn in_use(root: &std::path::Path) -> anyhow::Error {
+    let root = root.display();
+    anyhow::anyhow!("another sampan is using {root}; stop it first, or choose another directory with --data-dir")
+}
+
 /// The part of this host that the cluster's pods may reach: each other and the cluster's Services. Other clusters of the host have
 /// their pods out of the same range: those are theirs, as is the API server, which is one of the host's addresses whatever
 /// the ranges say.
@@ -384,10 +398,7 @@ async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Res
     }));
     match SqliteStore::open_with_state(&data_dir.database(), options).await {
         Ok(opened) => Ok(opened),
-        Err(sampan_store::Error::InUse { .. }) => bail!(
-            "another sampan is using {}; stop it first, or choose another directory with --data-dir",
-            data_dir.root.display()
-        ),
+        Err(sampan_store::Error::InUse { .. }) => Err(in_use(&data_dir.root)),
         Err(error) => Err(error).with_context(|| format!("the database {}", data_dir.database().display())),
     }
 }

@@ -45,6 +45,15 @@ fn images(store: &ClusterFlags) -> anyhow::Result<Images> {
     Ok(Images::open(&data_dir.blobs(), &seeds)?)
 }
 
+/// The images of a cluster that is there: what only reads or removes makes none.
+fn images_there(store: &ClusterFlags) -> anyhow::Result<Images> {
+    let data_dir = DataDir { root: store.directory() };
+    if !data_dir.content().iter().any(|path| path.symlink_metadata().is_ok()) {
+        bail!("there is no cluster in {}; `sampan up{}` starts one", data_dir.root.display(), store.repeated());
+    }
+    images(store)
+}
+
 /// A name of the embedded store; without a tag it is `latest`, as pods have it.
 fn named(name: &str) -> anyhow::Result<Reference> {
     let mut reference = Reference::parse(name)?;
@@ -72,14 +81,14 @@ pub fn run(command: &ImageCommand) -> anyhow::Result<()> {
         }
         ImageCommand::Ls { store } => {
             let mut text = String::new();
-            for one in images(store)?.list()? {
+            for one in images_there(store)?.list()? {
                 let origin = if one.embedded { "embedded" } else { "imported" };
                 text.push_str(&format!("{:<32} {:<9} {}\n", one.reference, origin, one.manifest_digest));
             }
             sampan_cli::session::say(&text)
         }
         ImageCommand::Rm { references, store } => {
-            let images = images(store)?;
+            let images = images_there(store)?;
             let references = references.iter().map(|one| named(one)).collect::<anyhow::Result<Vec<_>>>()?;
             let outcomes = references.iter().map(|reference| remove(&images, reference, store));
             // Each is tried, whatever becomes of the others.

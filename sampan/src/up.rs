@@ -161,16 +161,18 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
     let mut made = Vec::new();
     let mut counts = Counts::default();
     for object in objects {
+        let mut object = object.clone();
         // What a manifest defines may be served by the time that the next object of it comes.
         if object.gvk().is_some_and(|gvk| discovery.by_kind(&gvk).is_none()) {
             discovery = admin.discover().await?;
         }
-        let (applied, live) = match apply::apply(admin, &discovery, object, Conflicts::TakeOver).await {
+        apply::place(&discovery, &mut object, "default");
+        let (applied, live) = match apply::apply(admin, &discovery, &object, Conflicts::TakeOver).await {
             Ok(done) => done,
             // One that is refused does not keep the others from running.
             Err(error) => {
                 let why = told(&error);
-                report.object(object, State::Failed, &why);
+                report.object(&object, State::Failed, &why);
                 unready.push(NotReady(why));
                 continue;
             }

@@ -322,6 +322,11 @@ fn a_named_cluster_leaves_no_context_behind_and_is_reset_by_its_name() {
     let prod = "current-context: prod\ncontexts: [{name: prod, context: {cluster: prod, user: me}}]\n";
     std::fs::write(&file, prod).expect("written");
     let name = ["--name", "two", "--components", "apiserver"];
+    for arguments in [["image", "ls"].as_slice(), &["image", "rm", "team/app"]] {
+        let (succeeds, text) = run(home.path(), &[arguments, &["--name", "two"]].concat());
+        assert!(!succeeds && text.contains("there is no cluster in"), "{text}");
+    }
+    assert!(!home.path().join(".local/share/sampan-two").exists(), "nothing was made");
     let contexts = || {
         let text = std::fs::read_to_string(&file).expect("readable");
         let current = text.lines().find(|line| line.starts_with("current-context:")).unwrap_or_default().to_owned();

@@ -35,6 +35,9 @@ fn a_taken_port_an_unusable_directory_and_a_second_up_are_refused() {
     let second = tempfile::tempdir().expect("a folder");
     std::os::unix::fs::symlink(folder.path().join("data"), second.path().join("data")).expect("a link");
     refused(second.path(), &["--components", "apiserver"], &["another sampan is using"]);
+    // Another port would not help.
+    let both = ["--components", "apiserver", "--port", &port];
+    refused(second.path(), &both, &["another sampan is using"]);
     assert!(first.interrupt().success());
 }
 

@@ -270,6 +270,20 @@ pub fn earlier(time: SystemTime, by: Duration) -> SystemTime {
     time.checked_sub(by).map_or(first, |at| at.max(first))
 }
 
+/// An age, as the options of a history have it: `90s`, `10m`, `2h`, `1d`. `None` when it is none.
+pub fn ago(text: &str) -> Option<Duration> {
+    let at = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(at);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
+}
+
 fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -386,6 +400,19 @@ mod tests {
         }
         assert_eq!(rfc3339(earlier(now, Duration::MAX)), "0000-01-01T00:00:00Z");
         assert_eq!(rfc3339(later(now, Duration::MAX)), "9999-12-30T22:00:00Z");
+    }
+
+    #[test]
+    fn ages_are_numbers_with_a_unit() {
+        let check =
+            |text: &str, seconds: Option<u64>| assert_eq!(ago(text), seconds.map(Duration::from_secs), "{text}");
+        check("90s", Some(90));
+        check("10m", Some(600));
+        check("2h", Some(7200));
+        check("1d", Some(86_400));
+        for text in ["", "m", "10", "1w", "-1m", "99999999999999999999d"] {
+            check(text, None);
+        }
     }
 
     #[test]

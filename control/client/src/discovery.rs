@@ -59,15 +59,19 @@ impl Discovery {
             .find(|one| one.kind == gvk.kind && one.resource.group == gvk.group && one.resource.version == gvk.version)
     }
 
-    /// The most preferred resource of that plural, singular or short name, perhaps with `.group`.
+    /// The most preferred resource of that plural, singular or short name, perhaps with `.version.group` or `.group`.
     pub fn by_name(&self, name: &str) -> Option<&ApiResource> {
         let name = name.to_lowercase();
         let is = |one: &&ApiResource, text: &str| {
             one.resource.resource == text || one.singular == text || one.short_names.iter().any(|short| short == text)
         };
         self.resources.iter().find(|one| is(one, &name)).or_else(|| {
-            let (name, group) = name.split_once('.')?;
-            self.resources.iter().find(|one| one.resource.group == group && is(one, name))
+            let (name, rest) = name.split_once('.')?;
+            let exactly = rest.split_once('.').and_then(|(version, group)| {
+                let of = |one: &&ApiResource| one.resource.version == version && one.resource.group == group;
+                self.resources.iter().find(|one| of(one) && is(one, name))
+            });
+            exactly.or_else(|| self.resources.iter().find(|one| one.resource.group == rest && is(one, name)))
         })
     }
 
@@ -262,5 +266,46 @@ impl Group {
                 subresources: one.subresources.into_iter().map(|sub| sub.subresource).collect(),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_has_several_names() {
+        let resource = |group: &str, version: &str, plural: &str, singular: &str, short: &str| ApiResource {
+            resource: GroupVersionResource::new(group, version, plural),
+            kind: String::new(),
+            singular: singular.into(),
+            short_names: vec![short.into()],
+            categories: Vec::new(),
+            namespaced: true,
+            verbs: Vec::new(),
+            subresources: Vec::new(),
+        };
+        let resources = vec![
+            resource("", "v1", "pods", "pod", "po"),
+            resource("apps", "v1", "deployments", "deployment", "deploy"),
+            resource("autoscaling", "v2", "scalers", "scaler", "sc"),
+            resource("autoscaling", "v1", "scalers", "scaler", "sc"),
+            resource("example.io", "v1", "pods", "pod", "po"),
+        ];
+        let discovery = Discovery { resources, stale: Vec::new() };
+        let check = |name: &str, expected: Option<&str>| {
+            let found = discovery.by_name(name).map(|one| one.resource.group_version().api_version());
+            assert_eq!(found.as_deref(), expected, "{name}");
+        };
+        check("po", Some("v1"));
+        check("Deployment", Some("apps/v1"));
+        check("deploy.apps", Some("apps/v1"));
+        check("deployments.v1.apps", Some("apps/v1"));
+        check("deployments.v2.apps", None);
+        check("scalers", Some("autoscaling/v2"));
+        check("scalers.v1.autoscaling", Some("autoscaling/v1"));
+        check("pods.example.io", Some("example.io/v1"));
+        check("pods.v1.example.io", Some("example.io/v1"));
+        check("pods.v1.", Some("v1"));
     }
 }

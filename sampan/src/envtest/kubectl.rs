@@ -46,6 +46,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_scaffolds_ask_is_understood() {
+        for line in ["version --client", "version --client=true -o json", "logs web --tail=-1 --since=1h30m"] {
+            assert!(Kubectl::try_parse_from(std::iter::once("kubectl").chain(line.split(' '))).is_ok(), "{line}");
+        }
+        assert!(Kubectl::try_parse_from(["kubectl", "logs", "web", "--tail=-2"]).is_err());
+    }
+
+    #[test]
     fn global_flags_may_come_first() {
         let check = |line: &str, expected: &str| {
             let words = line.split_whitespace().map(str::to_owned).collect();

@@ -12,7 +12,7 @@ use sampan_api::{Attributes, Status, time};
 use sampan_registry::{Change, Changes, Registry, Resource, Span};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 const API_VERSION: &str = "history.sampan.dev/v1alpha1";
 
@@ -116,24 +116,11 @@ async fn span(ask: &Ask, query: &Query<'_>, bytes: usize) -> Result<Span, Status
 /// The revision at a time: RFC 3339, or how long ago (`90s`, `10m`, `2h`, `1d`).
 async fn revision(registry: &Registry, now: SystemTime, query: &Query<'_>, name: &str) -> Result<Option<u64>, Status> {
     let Some(text) = query.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let time = time::parse(text).or_else(|| now.checked_sub(ago(text)?));
+    let time = time::parse(text).or_else(|| now.checked_sub(time::ago(text)?));
     let time = time.ok_or_else(|| {
         Status::bad_request(format!("{name}: {text:?} is neither a time as RFC 3339 writes it nor an age like 10m"))
     })?;
     registry.revision_at(time).await.map(Some).map_err(Status::from)
-}
-
-fn ago(text: &str) -> Option<Duration> {
-    let at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(at);
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
 }
 
 fn list(kind: &str, found: &Changes, until: u64, mut item: impl FnMut(&Change) -> Value) -> Value {
@@ -175,22 +162,4 @@ fn item(change: &Change, of: Option<&Resource>) -> Value {
         value["object"] = record.object().into_value();
     }
     value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_numbers_with_a_unit() {
-        let check =
-            |text: &str, seconds: Option<u64>| assert_eq!(ago(text), seconds.map(Duration::from_secs), "{text}");
-        check("90s", Some(90));
-        check("10m", Some(600));
-        check("2h", Some(7200));
-        check("1d", Some(86_400));
-        for text in ["", "m", "10", "1w", "-1m", "99999999999999999999d"] {
-            check(text, None);
-        }
-    }
 }
