@@ -86,7 +86,9 @@ impl Escalation {
         };
         let found = found.map_err(|error| match error {
             // The store of roles names what the request is about, not what it reads.
-            Error::Api(status) if status.code() == 404 => Status::not_found(&attributes.resource.group_resource(), name),
+            Error::Api(status) if status.code() == 404 => {
+                Status::not_found(&attributes.resource.group_resource(), name)
+            }
             Error::Api(status) => *status,
             other => Status::internal(&other.to_string()),
         })?;

@@ -235,7 +235,9 @@ mod tests {
         check("sinceSeconds=0", Ok("sinceSeconds: Invalid value: 0: must be greater than 0"));
         check(
             "tailLines=-1&limitBytes=0",
-            Ok("[tailLines: Invalid value: -1: must be greater than or equal to 0, limitBytes: Invalid value: 0: must be greater than 0]"),
+            Ok(
+                "[tailLines: Invalid value: -1: must be greater than or equal to 0, limitBytes: Invalid value: 0: must be greater than 0]",
+            ),
         );
         check("sinceTime=&follow=zz", Ok("[]"));
     }

@@ -53,12 +53,7 @@ pub struct Body {
 
 /// Reads a body as an object of `expected`. A body that names no kind or version is taken to be of the expected one, but
 /// where a definition defines the kind. `validation`: says with which of Go's decoders it is refused.
-pub fn object(
-    expected: &Expected,
-    format: Format,
-    body: &[u8],
-    validation: FieldValidation,
-) -> Result<Body, Status> {
+pub fn object(expected: &Expected, format: Format, body: &[u8], validation: FieldValidation) -> Result<Body, Status> {
     let decoded = match format {
         Format::Json => decode(expected.ty.as_ref(), body, json::decode),
         Format::Yaml => decode(expected.ty.as_ref(), body, yaml::decode),

@@ -155,12 +155,7 @@ pub fn routed(headers: &HeaderMap, endpoint: Endpoint, forms: Forms) -> Result<(
 }
 
 /// Chooses how to answer. Refusals: go-restful's when no clause names a served type, apiserver's when none can be met.
-pub fn output(
-    headers: &HeaderMap,
-    query: Option<&str>,
-    endpoint: Endpoint,
-    forms: Forms,
-) -> Result<Output, Status> {
+pub fn output(headers: &HeaderMap, query: Option<&str>, endpoint: Endpoint, forms: Forms) -> Result<Output, Status> {
     let pretty = wants_pretty(headers, query);
     let Some(accept) = accept(headers) else { return Ok(Output { pretty, ..Output::JSON }) };
     forms.check_routed(&accept, endpoint == Endpoint::List)?;

@@ -468,7 +468,8 @@ async fn types_in_patches() {
     let check = async |form: &str, query: &str, patch: &str, code: u16| {
         let path = format!("{CONFIG_MAPS}/typed{query}");
         let content_type = format!("application/{form}+json");
-        let answer = server.call_with("PATCH", &path, &[("content-type", content_type.as_str())], patch.to_owned()).await;
+        let answer =
+            server.call_with("PATCH", &path, &[("content-type", content_type.as_str())], patch.to_owned()).await;
         assert_eq!(answer.code, code, "{form} {patch}: {}", answer.text());
         answer
     };

@@ -26,10 +26,7 @@ fn accept_is_weighed_as_kubernetes_weighs_it() {
     check("application/vnd.kubernetes.protobuf;q=0.9,application/yaml", Ok((Format::Yaml, Shape::Whole)));
     check("application/vnd.kubernetes.protobuf,application/json", Ok((Format::Protobuf, Shape::Whole)));
     check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Ok((Format::Json, table)));
-    check(
-        "application/json;as=Table;v=v1beta1;g=meta.k8s.io",
-        Ok((Format::Json, Shape::Table(MetaVersion::V1beta1))),
-    );
+    check("application/json;as=Table;v=v1beta1;g=meta.k8s.io", Ok((Format::Json, Shape::Table(MetaVersion::V1beta1))));
     check("application/json;as=Table;v=v2;g=meta.k8s.io", Err(406));
     check("application/json;as=Bogus;v=v1;g=meta.k8s.io", Err(406));
     check("application/json;as=Bogus;v=v1;g=meta.k8s.io,application/json", Ok((Format::Json, Shape::Whole)));
@@ -46,9 +43,8 @@ fn accept_is_weighed_as_kubernetes_weighs_it() {
 
 #[test]
 fn refusals_have_the_texts_of_kubernetes() {
-    let text = |accept: &str, endpoint| {
-        output(&headers(accept), None, endpoint, Forms::All).expect_err("refused").message
-    };
+    let text =
+        |accept: &str, endpoint| output(&headers(accept), None, endpoint, Forms::All).expect_err("refused").message;
     assert_eq!(
         text("application/json;as=Table;v=v2;g=meta.k8s.io", Endpoint::List),
         "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"

@@ -48,8 +48,7 @@ pub fn to_json(body: &[u8]) -> Result<(Value, Vec<Problem>), String> {
     let text = std::str::from_utf8(body).map_err(|_| "yaml: invalid leading UTF-8 octet".to_string())?;
     let mut build = Build::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) =
-            event.map_err(|error| go_words(&error.info().to_string(), error.marker().line()))?;
+        let (event, span) = event.map_err(|error| go_words(&error.info().to_string(), error.marker().line()))?;
         let line = span.start.line();
         match event {
             Event::Scalar(text, style, anchor, tag) => {

@@ -205,7 +205,8 @@ fn values_are_refused_in_the_words_of_kube_openapi() {
 /// Metadata is decoded by itself, and what an embedded resource is by hand: as v1.35 answers.
 #[test]
 fn what_cannot_be_read_is_refused_where_kubernetes_reads_it() {
-    let embedded = value!({"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"q": {"type": "string"}}});
+    let embedded =
+        value!({"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"q": {"type": "string"}}});
     let ty = of_spec(embedded);
     let check = |body: Value, text: &str| {
         let body = body.to_string();
