@@ -41,7 +41,8 @@ pub(super) fn is_convertible(schema: &Value) -> bool {
     }
     let inner = ["items", "additionalProperties", "not"].into_iter().map(|name| &schema[name]);
     let checks = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|name| list(schema, name));
-    inner.chain(members(schema, "properties").map(|(_, one)| one)).chain(checks.map(|(_, one)| one)).all(is_convertible)
+    let mut parts = inner.chain(members(schema, "properties").map(|(_, one)| one)).chain(checks.map(|(_, one)| one));
+    parts.all(|part| !part.is_object() || is_convertible(part))
 }
 
 fn text<'s>(schema: &'s Value, name: &str) -> &'s str {
