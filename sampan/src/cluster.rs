@@ -5,6 +5,7 @@ use crate::authorizers;
 use crate::backends::{self, OtherServers};
 use crate::config::{Config, PORT_DEFAULT, TlsFiles, host_name};
 use crate::data_dir::DataDir;
+use crate::database;
 use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start::{self, OwnThings};
 use crate::followed;
@@ -29,8 +30,8 @@ use sampan_client::{Client, Informers};
 use sampan_env::{CancellationToken, Env, Tasks};
 use sampan_node::address::Block;
 use sampan_registry::{Registry, ResourceTable};
-use sampan_store::sqlite::{Options, SqliteStore};
-use sampan_store::{RangeResult, Store};
+use sampan_store::Store;
+use sampan_store::sqlite::SqliteStore;
 use sampan_wasm_runtime::{Cidr, EgressRules, Runtime, RuntimeConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -73,13 +74,12 @@ impl Cluster {
     /// Starts everything that the configuration names and returns once `/readyz` says so.
     pub async fn start(config: &Config, env: &Env, progress: Progress<'_>) -> anyhow::Result<Self> {
         // The port first: it is what most often stands in the way, and nothing has been touched yet.
-        let listener = bind(config.bind, config.port).map_err(|error| if_in_use(config, error))?;
+        let listener = bind(config.bind, config.port).map_err(|error| database::if_in_use(config, error))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let data_dir = DataDir::open(&config.data_dir)?;
         let (parts, api, store_tasks) = (Tasks::new("parts"), Tasks::new("api"), Tasks::new("store"));
-        let (store, opened) = open_store(&data_dir, env, &store_tasks).await?;
-        let store = Arc::new(store);
+        let (store, opened) = database::open(&data_dir, env, &store_tasks).await?;
         progress("store opened");
         // Once the directory is ours alone: it says which addresses the cluster had.
         let addresses = ClusterAddresses::open(config, &data_dir)?;
@@ -87,8 +87,7 @@ impl Cluster {
         let guards = Guards::of(&tokens, env);
         let (bearers, certificates) = (bearers(config, &guards)?, pki.client_certificates(config.client_ca(), env)?);
         let table = Arc::new(config.runtime.table(&config.gates).context("the built-in resource table")?);
-        let mut settings = registry::settings(config, reached(address), &addresses, (&store, env), table.clone());
-        settings.opened = Some(opened);
+        let settings = registry::settings(config, reached(address), &addresses, (&store, opened, env), table.clone());
         let registry = Registry::open(settings).await?;
         sampan_registry::crd::follow(&registry, &api).await?;
         api.spawn_until_cancelled(registry.clone().compact_forever());
@@ -304,20 +303,6 @@ fn bind(ip: IpAddr, port: Option<u16>) -> anyhow::Result<std::net::TcpListener> 
     bound.with_context(|| format!("cannot listen on {wanted}: choose another port with --port, or 0 for a free one"))
 }
 
-/// Of a port that is taken: who runs this cluster already is told of that, for another port would not help. Nothing is made.
-fn if_in_use(config: &Config, error: anyhow::Error) -> anyhow::Error {
-    let lock = std::fs::File::open(DataDir { root: config.data_dir.clone() }.lock());
-    match lock.map(|lock| lock.try_lock()) {
-        Ok(Err(std::fs::TryLockError::WouldBlock)) => in_use(&config.data_dir),
-        _ => error,
-    }
-}
-
-fn in_use(root: &std::path::Path) -> anyhow::Error {
-    let root = root.display();
-    anyhow::anyhow!("another sampan is using {root}; stop it first, or choose another directory with --data-dir")
-}
-
 /// The part of this host that the cluster's pods may reach: each other and the cluster's Services. Other clusters of the host have
 /// their pods out of the same range: those are theirs, as is the API server, which is one of the host's addresses whatever
 /// the ranges say.
@@ -386,25 +371,6 @@ fn client_of(service: &sampan_apiserver::ApiService, env: &Env) -> sampan_contro
     let (service, env) = (service.clone(), env.clone());
     Arc::new(move |user| Ok(Client::in_process(service.clone(), user, "sampan", &env)))
 }
-
-/// The store, and what its opening read.
-async fn open_store(data_dir: &DataDir, env: &Env, tasks: &Tasks) -> anyhow::Result<(SqliteStore, RangeResult)> {
-    let mut options = Options::new(env.clone(), tasks);
-    options.lock = Some(data_dir.lock());
-    options.on_fatal = Some(Arc::new(|why| {
-        // It is no longer known what is durable. Only a new start, which reads the file, can tell.
-        eprintln!("sampan: the database could not be synced: {why}; ending at once, start again when the disk is well");
-        std::process::exit(EXIT_DISK);
-    }));
-    match SqliteStore::open_with_state(&data_dir.database(), options).await {
-        Ok(opened) => Ok(opened),
-        Err(sampan_store::Error::InUse { .. }) => Err(in_use(&data_dir.root)),
-        Err(error) => Err(error).with_context(|| format!("the database {}", data_dir.database().display())),
-    }
-}
-
-/// The process's exit code when a sync has failed (sysexits' EX_IOERR).
-const EXIT_DISK: i32 = 74;
 
 /// The cluster's certificates, and the tokens of its service accounts.
 async fn identity(

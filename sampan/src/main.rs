@@ -8,6 +8,7 @@ mod cluster;
 mod config;
 mod context;
 mod data_dir;
+mod database;
 mod deferred;
 mod envtest;
 mod first_start;

@@ -7,8 +7,8 @@ use sampan_env::Env;
 use sampan_registry::ResourceTable;
 use sampan_registry::allocate::Pool;
 use sampan_registry::kinds::{CLUSTER_IPS, NODE_PORTS};
-use sampan_store::Store;
 use sampan_store::sqlite::SqliteStore;
+use sampan_store::{RangeResult, Store};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,11 +17,12 @@ pub fn settings(
     config: &Config,
     api: SocketAddr,
     addresses: &ClusterAddresses,
-    (store, env): (&Arc<SqliteStore>, &Env),
+    (store, opened, env): (&Arc<SqliteStore>, RangeResult, &Env),
     table: Arc<ResourceTable>,
 ) -> sampan_registry::Config {
     let store: Arc<dyn Store> = store.clone();
     let mut registry = sampan_registry::Config::new(store, env.clone(), table);
+    registry.opened = Some(opened);
     let services = addresses.services();
     registry.pools.set(CLUSTER_IPS, Pool::Addresses { network: services.network(), prefix: services.prefix() });
     registry.pools.set(NODE_PORTS, Pool::Ports { first: config.node_ports.0, last: config.node_ports.1 });

@@ -72,7 +72,7 @@ impl Budget {
     /// As [`compile`] has them; every pattern is too large once the budget is spent.
     pub fn check(&mut self, pattern: &str) -> Result<(), String> {
         let size = program_bytes(pattern).unwrap_or_default();
-        self.left = self.left.checked_sub(size).unwrap_or_default();
+        self.left = self.left.saturating_sub(size);
         if self.left == 0 { Err(TOO_LARGE.to_owned()) } else { compile(pattern).map(drop) }
     }
 }

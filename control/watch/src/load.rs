@@ -4,7 +4,6 @@ use crate::Error;
 use crate::draft::{Decoder, Texts};
 use crate::limits::{DECODE_HERE_MAX, LOAD_PAGE_MAX};
 use crate::state::{Map, ResourceState};
-use crate::watch::{Core, prefix_of};
 use sampan_api::record::Record;
 use sampan_env::blocking;
 use sampan_store::{Entry, Range, RangeResult, Store};
@@ -12,6 +11,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::vec;
 use tokio::task::JoinHandle;
+
+/// All keys of objects begin with it; others (allocations, locks) are no resource's and are not kept here.
+pub(crate) const ROOT: &str = "/registry/";
 
 /// The resources that are read, by prefix, each with its place among the maps.
 type Places = HashMap<Arc<str>, (usize, Arc<ResourceState>)>;
@@ -53,7 +55,7 @@ impl Pages<'_> {
 /// Reads what lies under `root` at one revision, hands each resource its part, and returns the revision. `opened`: that
 /// state, where it has been read already.
 pub(crate) async fn load(
-    core: &Core,
+    (store, decoder): (&dyn Store, &Arc<dyn Decoder>),
     root: &str,
     states: &[Arc<ResourceState>],
     opened: Option<RangeResult>,
@@ -70,17 +72,17 @@ pub(crate) async fn load(
         Some(opened) => (Pages::Opened(opened.entries.into_iter()), Some(opened.revision)),
         None => {
             let first = Range { limit: Some(LOAD_PAGE_MAX), ..Range::prefix(root) };
-            (Pages::Stored { store: &*core.store, next: Some(first), at: None }, None)
+            (Pages::Stored { store, next: Some(first), at: None }, None)
         }
     };
     let decoders = std::thread::available_parallelism().map_or(1, usize::from);
     let mut decoding = VecDeque::new();
     while let Some(page) = pages.next().await? {
         if page.len() <= DECODE_HERE_MAX {
-            take(decode(page, &places, &*core.decoder));
+            take(decode(page, &places, &**decoder));
             continue;
         }
-        let (places, decoder) = (places.clone(), core.decoder.clone());
+        let (places, decoder) = (places.clone(), decoder.clone());
         decoding.push_back(blocking(move || decode(page, &places, &*decoder)));
         if decoding.len() > decoders
             && let Some(first) = decoding.pop_front()
@@ -96,7 +98,7 @@ pub(crate) async fn load(
     }
     let revision = revision.unwrap_or_default();
     for (state, map) in states.iter().zip(maps) {
-        state.loaded(map, revision, &*core.decoder);
+        state.loaded(map, revision, &**decoder);
     }
     Ok(revision)
 }
@@ -115,4 +117,12 @@ fn decode(page: Vec<Entry>, places: &Places, decoder: &dyn Decoder) -> Decoded {
         Some((*at, entry.key, record))
     };
     page.into_iter().filter_map(record).collect()
+}
+
+/// `/registry/apps/deployments/` of `/registry/apps/deployments/default/web`.
+pub(crate) fn prefix_of(key: &str) -> Option<&str> {
+    let rest = key.strip_prefix(ROOT)?;
+    let group = rest.find('/')? + 1;
+    let resource = rest[group..].find('/')? + 1;
+    Some(&key[..ROOT.len() + group + resource])
 }

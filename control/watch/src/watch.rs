@@ -5,7 +5,7 @@ use crate::cursor::Cursor;
 use crate::draft::{Decoder, Texts};
 use crate::filter::Filter;
 use crate::limits::AHEAD_WAIT_MAX;
-use crate::load::load;
+use crate::load::{ROOT, load, prefix_of};
 use crate::state::{ResourceState, Snapshot};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -17,9 +17,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-
-/// All keys of objects begin with it; others (allocations, locks) are no resource's and are not kept here.
-const ROOT: &str = "/registry/";
 
 /// A stored resource to be kept.
 #[derive(Clone, Debug)]
@@ -108,14 +105,6 @@ impl Core {
     }
 }
 
-/// `/registry/apps/deployments/` of `/registry/apps/deployments/default/web`.
-pub(crate) fn prefix_of(key: &str) -> Option<&str> {
-    let rest = key.strip_prefix(ROOT)?;
-    let group = rest.find('/')? + 1;
-    let resource = rest[group..].find('/')? + 1;
-    Some(&key[..ROOT.len() + group + resource])
-}
-
 impl Watch {
     /// Subscribes to the store, and reads the current state of `specs` out of it. `opened`: what the store's opening read, if
     /// that is at hand; it is read again if there has been a write since.
@@ -146,7 +135,7 @@ impl Watch {
         // Events that are being handed to others at this moment are not handed to us: they must be in what is read.
         store.wait_for(from).await?;
         let opened = opened.filter(|opened| opened.revision >= from);
-        let revision = load(&core, ROOT, &states, opened).await?;
+        let revision = load((&*core.store, &core.decoder), ROOT, &states, opened).await?;
         core.revision.fetch_max(revision, Ordering::Release);
         core.reached.send_if_modified(|reached| {
             *reached = revision.max(*reached);
@@ -179,7 +168,8 @@ impl Watch {
         // Events that were committed before the resource was entered are not handed to it: they must be in what is
         // read.
         self.core.store.wait_for(self.core.revision()).await?;
-        let loaded = load(&self.core, &state.prefix, std::slice::from_ref(&state), None).await;
+        let loaded =
+            load((&*self.core.store, &self.core.decoder), &state.prefix, std::slice::from_ref(&state), None).await;
         drop(unregister);
         loaded.map(|_| ())
     }
@@ -204,7 +194,9 @@ impl Watch {
             change(&self.core.reloading, Some(state.clone()));
         }
         let loaded = match self.core.store.wait_for(self.core.revision()).await {
-            Ok(()) => load(&self.core, &spec.prefix, std::slice::from_ref(&state), None).await,
+            Ok(()) => {
+                load((&*self.core.store, &self.core.decoder), &spec.prefix, std::slice::from_ref(&state), None).await
+            }
             Err(error) => Err(error.into()),
         };
         let former = {

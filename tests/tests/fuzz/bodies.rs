@@ -108,7 +108,7 @@ pub const YAML: Target<'_> = Target {
         let (again, _) = yaml::to_json(yaml::encode(value).as_bytes()).expect("what was written is read");
         assert_eq!(&again, value, "written and read again it is another");
         if let Some(ty) = type_of(value) {
-            let _ = yaml::decode(ty.schema(), ty.id(), input.part(0)).map(|decoded| keeps(&ty, decoded));
+            drop(yaml::decode(ty.schema(), ty.id(), input.part(0)).map(|decoded| keeps(&ty, decoded)));
         }
         Verdict::Taken
     },
@@ -156,7 +156,7 @@ pub const NOISE: Target<'_> = Target {
             yaml::decode(ty.schema(), ty.id(), body),
             protobuf::decode(ty.schema(), ty.id(), body),
         ];
-        let _ = (json::type_meta(body), yaml::type_meta(body), protobuf::unwrap(body));
+        drop((json::type_meta(body), yaml::type_meta(body), protobuf::unwrap(body)));
         let mut taken = Verdict::Refused;
         for decoded in read.into_iter().flatten() {
             taken = Verdict::Taken;

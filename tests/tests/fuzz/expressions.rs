@@ -33,7 +33,7 @@ pub const CEL: Target<'_> = Target {
     },
     read: &|input| {
         let (text, (decl, environment)) = (input.text(0), &*DECLARED);
-        let _ = devices::check(&text, Sharing::Declared);
+        drop(devices::check(&text, Sharing::Declared));
         let program = match Program::compile(&text, environment) {
             Ok(program) => program,
             Err(issues) => {

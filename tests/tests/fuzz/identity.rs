@@ -168,12 +168,12 @@ pub fn pem() {
             let pem = input.part(0);
             let asked = signing::read(pem).map(drop);
             assert_eq!(asked.is_ok(), signing::read(pem).is_ok());
-            let _ = (
+            drop((
                 pki::requested_name(pem),
                 PublicKey::from_spki(pem),
                 SigningKey::from_pem(pem),
                 check_authorities(pem),
-            );
+            ));
             let keys = PublicKey::all_from_pem(pem).map(|keys| {
                 for key in keys {
                     assert!(!key.verifies(b"a", b"b"), "anything is a signature");

@@ -199,7 +199,7 @@ pub const APPLY: Target<'_> = Target {
         if nesting::exceeds(&Value::Object(config.clone()), NESTING_MAX) {
             return Verdict::Refused;
         }
-        let _ = apply::merged(&ty, live.as_object().unwrap_or(&Map::new()), &config);
+        drop(apply::merged(&ty, live.as_object().unwrap_or(&Map::new()), &config));
         let _ = applied(&ty, Some(&live), &config, OnConflict::Refuse);
         let _ = applied(&ty, None, &config, OnConflict::Refuse);
         let Some(once) = applied(&ty, Some(&live), &config, OnConflict::Take) else { return Verdict::Refused };
