@@ -169,21 +169,35 @@ fn order_double(a: f64, b: i128) -> Option<Ordering> {
     Some(whole.cmp(&b).then(a.partial_cmp(&a.trunc())?))
 }
 
-/// The order of two values of one type; `None` where they have none.
-pub(crate) fn order(a: &Value<'_>, b: &Value<'_>) -> Result<Option<Ordering>, EvalError> {
-    Ok(match (a, b) {
-        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
-        (Value::String(a), Value::String(b)) => Some((**a).cmp(&**b)),
-        (Value::Bytes(a), Value::Bytes(b)) => Some(a.cmp(b)),
-        (Value::Duration(a), Value::Duration(b)) => Some(a.cmp(b)),
-        (Value::Timestamp(a), Value::Timestamp(b)) => Some(a.cmp(b)),
-        (Value::Int(_) | Value::Uint(_) | Value::Double(_), Value::Int(_) | Value::Uint(_) | Value::Double(_)) => {
-            match order_numbers(a, b) {
-                Some(order) => Some(order),
-                None => return Err(EvalError::failed("NaN values cannot be ordered")),
-            }
+/// Why two values have no order.
+pub(crate) enum Unordered {
+    /// Values of their types have none among each other.
+    Types,
+    /// One of them is no number.
+    NotANumber,
+}
+
+impl From<Unordered> for EvalError {
+    fn from(why: Unordered) -> Self {
+        match why {
+            Unordered::Types => Self::no_such_overload(),
+            Unordered::NotANumber => Self::failed("NaN values cannot be ordered"),
         }
-        _ => return Err(EvalError::no_such_overload()),
+    }
+}
+
+/// The order of two values of one type, or of two numbers.
+pub(crate) fn order(a: &Value<'_>, b: &Value<'_>) -> Result<Ordering, Unordered> {
+    Ok(match (a, b) {
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        (Value::String(a), Value::String(b)) => (**a).cmp(&**b),
+        (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
+        (Value::Duration(a), Value::Duration(b)) => a.cmp(b),
+        (Value::Timestamp(a), Value::Timestamp(b)) => a.cmp(b),
+        (Value::Int(_) | Value::Uint(_) | Value::Double(_), Value::Int(_) | Value::Uint(_) | Value::Double(_)) => {
+            order_numbers(a, b).ok_or(Unordered::NotANumber)?
+        }
+        _ => return Err(Unordered::Types),
     })
 }
 

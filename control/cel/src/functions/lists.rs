@@ -97,7 +97,7 @@ pub(super) fn range<'a>(args: &[Value<'a>], meter: &mut Meter) -> Eval<'a> {
 
 fn is_sorted(all: &[Value<'_>]) -> Result<bool, EvalError> {
     for pair in all.windows(2) {
-        if order(&pair[0], &pair[1])? == Some(Ordering::Greater) {
+        if order(&pair[0], &pair[1])? == Ordering::Greater {
             return Ok(false);
         }
     }
@@ -123,7 +123,7 @@ fn extreme<'a>(name: &str, all: &[Value<'a>]) -> Eval<'a> {
         return Err(EvalError::failed(format!("{name} called on empty list")));
     };
     for one in &all[1..] {
-        if order(one, best)? == Some(wanted) {
+        if order(one, best)? == wanted {
             best = one;
         }
     }
@@ -191,7 +191,7 @@ fn sort<'a>(all: Vec<Value<'a>>, keys: Vec<Value<'a>>) -> Eval<'a> {
         }
     }
     let mut pairs: Vec<(Value<'a>, Value<'a>)> = keys.into_iter().zip(all).collect();
-    pairs.sort_by(|(a, _), (b, _)| order(a, b).ok().flatten().unwrap_or(Ordering::Equal));
+    pairs.sort_by(|(a, _), (b, _)| order(a, b).unwrap_or(Ordering::Equal));
     Ok(Value::list(pairs.into_iter().map(|(_, value)| value).collect()))
 }
 

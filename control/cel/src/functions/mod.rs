@@ -9,7 +9,7 @@ mod numbers;
 mod strings;
 mod times;
 
-use crate::compare::order;
+use crate::compare::{Unordered, order};
 use crate::error::EvalError;
 use crate::meter::Meter;
 use crate::types::Type;
@@ -52,7 +52,10 @@ pub(crate) fn call<'a>(name: &str, overload: &str, args: &[Value<'a>], meter: &m
 }
 
 fn comparison<'a>(name: &str, a: &Value<'a>, b: &Value<'a>) -> Eval<'a> {
-    let order = order(a, b)?.ok_or_else(EvalError::no_such_overload)?;
+    let order = order(a, b).map_err(|why| match why {
+        Unordered::Types => numbers::unfit(name, a),
+        Unordered::NotANumber => why.into(),
+    })?;
     Ok(Value::Bool(match name {
         "_<_" => order == Ordering::Less,
         "_<=_" => order != Ordering::Greater,

@@ -31,8 +31,25 @@ pub(super) fn add<'a>(a: &Value<'a>, b: &Value<'a>, meter: &mut Meter) -> Eval<'
         (Value::Duration(by), Value::Timestamp(at)) | (Value::Timestamp(at), Value::Duration(by)) => {
             Value::Timestamp(times::moved(*at, *by)?)
         }
-        _ => return Err(EvalError::no_such_overload()),
+        _ => return Err(unfit("_+_", a)),
     })
+}
+
+/// Why an operator takes no such operands. As in cel-go (interpreter/interpretable.go, `evalBinary.Eval`) it is named where
+/// no value of the first operand's type takes it; a type that answers calls itself, or takes other operands, names none.
+pub(super) fn unfit(name: &str, first: &Value<'_>) -> EvalError {
+    let takes = match first {
+        Value::Duration(_) | Value::Timestamp(_) | Value::Int(_) | Value::Uint(_) => true,
+        Value::Double(_) => name != "_%_",
+        Value::String(_) | Value::Bytes(_) => matches!(name, "_+_" | "_<_" | "_<=_" | "_>_" | "_>=_"),
+        Value::List(_) => name == "_+_",
+        Value::Bool(_) => matches!(name, "_<_" | "_<=_" | "_>_" | "_>=_"),
+        _ => false,
+    };
+    match takes {
+        true => EvalError::no_such_overload(),
+        false => EvalError::failed(format!("no such overload: {name}")),
+    }
 }
 
 /// Lists one after the other; those that are sets or maps by their schema take each member once.
@@ -98,7 +115,7 @@ pub(super) fn binary<'a>(name: &str, a: &Value<'a>, b: &Value<'a>) -> Eval<'a> {
             "_-_" => a - b,
             "_*_" => a * b,
             "_/_" => a / b,
-            _ => return Err(EvalError::no_such_overload()),
+            _ => return Err(EvalError::failed(format!("no such overload: {name}"))),
         }),
         (Value::Duration(a), Value::Duration(b)) if name == "_-_" => {
             Value::Duration(a.checked_sub(*b).ok_or_else(|| overflow("integer"))?)
@@ -110,7 +127,7 @@ pub(super) fn binary<'a>(name: &str, a: &Value<'a>, b: &Value<'a>) -> Eval<'a> {
             let nanos = a.as_nanosecond() - b.as_nanosecond();
             Value::Duration(i64::try_from(nanos).map_err(|_| overflow("integer"))?)
         }
-        _ => return Err(EvalError::no_such_overload()),
+        _ => return Err(unfit(name, a)),
     })
 }
 
