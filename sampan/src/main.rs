@@ -14,6 +14,7 @@ mod envtest;
 mod first_start;
 mod followed;
 mod health;
+mod idle;
 mod image;
 mod metrics;
 mod nodes;

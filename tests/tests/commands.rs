@@ -4,6 +4,7 @@
 use sampan_tests::transcript::Transcript;
 use sampan_tests::{PATIENCE, Sampan, check_all, command, eventually, now, root};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -384,32 +385,48 @@ fn a_terminal_that_is_closed_ends_it_in_order() {
 #[test]
 fn machines_hear_each_step_each_object_and_each_error() {
     let folder = tempfile::tempdir().expect("a folder");
-    let lost = "apiVersion: v1\nkind: Pod\nmetadata: {name: lost}\nspec: {containers: [{name: c, image: \"sampan/nowhere:v1\"}]}\n";
+    let lost = |name: &str| {
+        format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: \"sampan/nowhere:v1\"}}]}}\n")
+    };
+    let set = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: set}\nspec:\n  serviceName: set\n  selector: {matchLabels: {app: set}}\n  \
+               template:\n    metadata: {labels: {app: set}}\n    spec: {containers: [{name: c, image: \"sampan/worker:v1\"}]}\n";
     let file = folder.path().join("lost.yaml");
-    std::fs::write(&file, format!("{}---\n{lost}---\n{}", config_map("fine", "{}"), config_map("Bad_Name", "{}")))
-        .expect("written");
+    let all = [lost("lost"), lost("gone"), set.to_owned(), config_map("fine", "{}"), config_map("Bad_Name", "{}")];
+    std::fs::write(&file, all.join("---\n")).expect("written");
     let mut up = command(folder.path());
     up.args(["up", "--output", "json", "--port", "0", "-f"]).arg(&file);
     let mut up = up.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let lines = BufReader::new(up.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
     let end = now() + PATIENCE;
-    let (mut seen, mut waits) = (Vec::new(), false);
+    let mut missing: BTreeSet<&str> = [
+        "step  ",
+        "object fine applied",
+        "object Bad_Name failed",
+        "object lost applied",
+        "object fine ready",
+        "object set kept",
+        // With the event that explains it. One pod is not waited for after the other.
+        "object lost waiting for nowhere",
+        "object gone waiting for nowhere",
+    ]
+    .into();
+    let mut seen = Vec::new();
     for line in lines {
         let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-        seen.push(format!("{} {} {}", text("event"), text("name"), text("state")));
-        // The event that explains the wait.
-        waits |= text("state") == "waiting" && text("message").contains("nowhere");
-        if waits || now() > end {
+        let explained = text("state") == "waiting" && text("message").contains("nowhere");
+        let why = if explained { " for nowhere" } else { "" };
+        let one = format!("{} {} {}{why}", text("event"), text("name"), text("state"));
+        missing.remove(one.as_str());
+        seen.push(one);
+        if missing.is_empty() || now() > end {
             break;
         }
     }
     up.kill().expect("it runs");
     up.wait().expect("it ends");
-    assert!(waits, "{seen:?}");
-    for one in ["step  ", "object fine applied", "object Bad_Name failed", "object lost applied", "object fine ready"] {
-        assert!(seen.iter().any(|seen| seen == one), "{one:?} is not in {seen:?}");
-    }
+    assert!(missing.is_empty(), "{missing:?} are not in {seen:?}");
+    assert!(!seen.iter().any(|one| one.starts_with("object set waiting")), "{seen:?}");
     // What keeps it from starting is an event too.
     let output =
         command(folder.path()).args(["up", "--output", "json", "-f", "/no/such.yaml"]).output().expect("it starts");
