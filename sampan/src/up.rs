@@ -17,6 +17,7 @@ use sampan_client::{Client, Discovery};
 use sampan_env::Env;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,6 +35,19 @@ pub struct UpFlags {
     pub output: Form,
     #[command(flatten)]
     pub server: ServerFlags,
+}
+
+/// The form that a command line asks for which cannot be read as a whole; its first word is the program.
+pub fn form_asked(line: impl IntoIterator<Item = OsString>) -> Form {
+    let words = line.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let mut words = words.skip_while(|word| word.starts_with('-'));
+    if words.next().as_deref() != Some("up") {
+        return Form::Text;
+    }
+    let words: Vec<String> = words.collect();
+    let joined = words.iter().any(|word| word == "--output=json");
+    let apart = words.windows(2).any(|two| two[0] == "--output" && two[1] == "json");
+    if joined || apart { Form::Json } else { Form::Text }
 }
 
 /// The signals that end it: Ctrl-C, kill, and a terminal that is closed.
@@ -227,4 +241,24 @@ async fn wait_for(
         report.step(&format!("of {} objects: {}", kept.len(), idle::TOLD));
     }
     Ok(unready)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_cannot_be_read_says_for_whom_its_mistake_is() {
+        let check = |line: &str, expected: Form| {
+            assert_eq!(form_asked(line.split(' ').map(OsString::from)), expected, "{line}");
+        };
+        check("sampan up --output json --nosuch", Form::Json);
+        check("sampan up --nosuch --output=json", Form::Json);
+        check("sampan --nosuch up --output json", Form::Json);
+        check("sampan up --output text --nosuch", Form::Text);
+        check("sampan up --nosuch json", Form::Text);
+        check("sampan up --output", Form::Text);
+        check("sampan status --output json --nosuch", Form::Text);
+        check("sampan", Form::Text);
+    }
 }

@@ -436,6 +436,16 @@ fn machines_hear_each_step_each_object_and_each_error() {
         "{event}"
     );
     assert!(!output.status.success());
+    // So is a mistake on the command line itself.
+    for arguments in [["--output", "json", "--nosuch"].as_slice(), &["--port", "many", "--output=json"]] {
+        let output = command(folder.path()).arg("up").args(arguments).output().expect("it starts");
+        let event: Value = serde_json::from_slice(&output.stdout).expect("one event");
+        let message = event["message"].as_str().unwrap_or_default();
+        assert!(event["event"] == "error" && arguments.iter().any(|one| message.contains(&format!("'{one}'"))), "{event}");
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(2), &[][..]), "{arguments:?}");
+    }
+    let output = command(folder.path()).args(["up", "--nosuch"]).output().expect("it starts");
+    assert!(output.stdout.is_empty() && output.status.code() == Some(2), "people are told on standard error");
 }
 
 #[test]
