@@ -29,6 +29,9 @@ pub enum Output {
 }
 
 impl Output {
+    /// What `-o` may be; behind the last one comes a template.
+    pub const NAMES: [&str; 5] = ["wide", "name", "json", "yaml", "jsonpath="];
+
     /// Reads `-o`.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The configuration of a server: flags over the file over the defaults. Validated whole, read once, passed down.
 
+use crate::data_dir::DataDir;
 use crate::ranges;
 use sampan_admission::{Configurations, PluginConfiguration};
 use sampan_auth::service_account::ISSUER_DEFAULT;
@@ -468,6 +469,28 @@ pub fn default_data_dir(name: &ClusterName) -> PathBuf {
     }
 }
 
+/// The names of the clusters that this host has beside the one without a name.
+///
+/// # Errors
+/// The folder of their data directories cannot be read.
+pub fn clusters() -> std::io::Result<Vec<String>> {
+    default_data_dir(&ClusterName::default()).parent().map_or_else(|| Ok(Vec::new()), clusters_in)
+}
+
+fn clusters_in(folder: &Path) -> std::io::Result<Vec<String>> {
+    let prefix = format!("{}-", ClusterName::default().context());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let root = entry?.path();
+        let file = root.file_name().and_then(|file| file.to_str());
+        let Some(name) = file.and_then(|file| file.strip_prefix(prefix.as_str())).map(str::to_owned) else { continue };
+        if cluster_name(&name).is_ok() && (DataDir { root }).has_cluster() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -572,5 +595,15 @@ mod tests {
         for bad in ["Two", "a b", "-a", ""] {
             assert!(cluster_name(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn clusters_are_folders_that_have_something_of_a_cluster() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for path in ["sampan/pki", "sampan-two/pki", "sampan-empty", "sampan-Bad/pki", "other-three/pki"] {
+            std::fs::create_dir_all(folder.path().join(path)).expect("made");
+        }
+        assert_eq!(clusters_in(folder.path()).expect("readable"), ["two"]);
+        assert!(clusters_in(&folder.path().join("absent")).is_err());
     }
 }
