@@ -1,7 +1,7 @@
 //! The configuration of a server: flags over the file over the defaults. Validated whole, read once, passed down.
 
 use crate::data_dir::DataDir;
-use crate::ranges;
+use crate::{issuer, ranges};
 use sampan_admission::{Configurations, PluginConfiguration};
 use sampan_auth::service_account::ISSUER_DEFAULT;
 use sampan_node::address::Block;
@@ -348,6 +348,8 @@ impl Config {
         if !(13..=28).contains(&file.node_cidr_mask_size) {
             problems.push(format!("nodeCIDRMaskSize: {} is not between 13 and 28", file.node_cidr_mask_size));
         }
+        let issuer = issuer::problem(&file.service_account_issuer);
+        problems.extend(issuer.map(|problem| format!("serviceAccountIssuer: {problem}")));
         let (admission, admission_plugins) = file.admission.select(&mut problems);
         let (gates, runtime) = file.served(&mut problems);
         let node_name = flags.node_name.clone().unwrap_or_else(host_name);
@@ -581,6 +583,7 @@ mod tests {
         check("nodeCIDRMaskSize: 12\n", "nodeCIDRMaskSize: 12");
         check("serviceCIDR: 127.64.0.0/16\n", "overlaps 127.64.0.0/11");
         check("serviceCIDR: 10.0.0.0/31\n", "no IPv4 range");
+        check("serviceAccountIssuer: 'https://a b'\n", "serviceAccountIssuer: \"https://a b\" contained a ':' but");
         assert_eq!(resolve(&[], Some("nodeCIDRMaskSize: 18\n")).expect("valid").node_prefix, 18);
     }
 

@@ -16,6 +16,7 @@ mod followed;
 mod health;
 mod idle;
 mod image;
+mod issuer;
 mod metrics;
 mod nodes;
 mod process;
