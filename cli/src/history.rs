@@ -508,11 +508,13 @@ mod tests {
         };
         let path = "status.conditions[type=Ready].status";
         check(pod("False"), pod("True"), &[&format!("- {path}: \"False\""), &format!("+ {path}: \"True\"")]);
-        let added = ["+ status.conditions[type=Ready].status: \"True\"", "+ status.conditions[type=Ready].type: \"Ready\""];
+        let added =
+            ["+ status.conditions[type=Ready].status: \"True\"", "+ status.conditions[type=Ready].type: \"Ready\""];
         let only = json!({"conditions": [{"type": "Initialized", "status": "True"}]});
         check(only, pod("True"), &added);
         let ports = |port: u16, node: u16| json!({"ports": [{"port": port, "protocol": "TCP", "nodePort": node}, {"port": 53}]});
-        let moved = ["- status.ports[port=80,protocol=TCP].nodePort: 1", "+ status.ports[port=80,protocol=TCP].nodePort: 2"];
+        let moved =
+            ["- status.ports[port=80,protocol=TCP].nodePort: 1", "+ status.ports[port=80,protocol=TCP].nodePort: 2"];
         check(ports(80, 1), ports(80, 2), &moved);
         // Lists whose items no key tells apart in both are compared whole.
         let whole = ["- status.l: [1]", "+ status.l: [{\"name\":\"a\"}]"];

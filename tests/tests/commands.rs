@@ -349,7 +349,8 @@ fn a_named_cluster_leaves_no_context_behind_and_is_reset_by_its_name() {
     assert!(succeeds && text.contains("team/app:latest@sha256:") && text.contains("sampan-two"), "{text}");
     let images = |arguments: &[&str]| run(home.path(), &[&["image"], arguments, &["--name", "two"]].concat());
     contains(&images(&["ls"]).1, &["team/app:latest", "imported", "sampan/hello:v1"]);
-    let check = |words: &[&str], expected: &[&str]| assert_eq!(offered(command(home.path()), words), expected, "{words:?}");
+    let check =
+        |words: &[&str], expected: &[&str]| assert_eq!(offered(command(home.path()), words), expected, "{words:?}");
     check(&["image", "rm", "--name", "two", "te"], &["team/app:latest"]);
     check(&["image", "rm", "te"], &[]);
     check(&["reset", "--name", "t"], &["two"]);
@@ -394,7 +395,9 @@ fn a_terminal_that_is_closed_ends_it_in_order() {
 fn machines_hear_each_step_each_object_and_each_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let lost = |name: &str| {
-        format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: \"sampan/nowhere:v1\"}}]}}\n")
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: \"sampan/nowhere:v1\"}}]}}\n"
+        )
     };
     let set = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: set}\nspec:\n  serviceName: set\n  selector: {matchLabels: {app: set}}\n  \
                template:\n    metadata: {labels: {app: set}}\n    spec: {containers: [{name: c, image: \"sampan/worker:v1\"}]}\n";
@@ -449,7 +452,10 @@ fn machines_hear_each_step_each_object_and_each_error() {
         let output = command(folder.path()).arg("up").args(arguments).output().expect("it starts");
         let event: Value = serde_json::from_slice(&output.stdout).expect("one event");
         let message = event["message"].as_str().unwrap_or_default();
-        assert!(event["event"] == "error" && arguments.iter().any(|one| message.contains(&format!("'{one}'"))), "{event}");
+        assert!(
+            event["event"] == "error" && arguments.iter().any(|one| message.contains(&format!("'{one}'"))),
+            "{event}"
+        );
         assert!(output.stderr.is_empty() && output.status.code() == Some(2), "{arguments:?}: {:?}", output.status);
     }
     let output = command(folder.path()).args(["up", "--nosuch"]).output().expect("it starts");
