@@ -51,12 +51,25 @@ pub fn api_of(client: &Client, discovery: &Discovery, object: &Object) -> anyhow
     Ok(client.dynamic(&resource.resource, resource.namespaced.then_some(namespace)))
 }
 
-/// A namespaced object that names no namespace goes to this one.
-pub fn place(discovery: &Discovery, object: &mut Object, namespace: &str) {
+/// The place of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// A namespace has it.
+    Namespaced,
+    /// It is in no namespace, or its kind is not known.
+    Other,
+}
+
+/// A namespaced object that names no namespace goes to this one. Says whether it is a namespaced one.
+pub fn place(discovery: &Discovery, object: &mut Object, namespace: &str) -> Scope {
     let namespaced = object.gvk().and_then(|gvk| discovery.by_kind(&gvk).map(|one| one.namespaced));
-    if namespaced == Some(true) && object.namespace().is_empty() {
+    if namespaced != Some(true) {
+        return Scope::Other;
+    }
+    if object.namespace().is_empty() {
         object.set_meta("namespace", namespace);
     }
+    Scope::Namespaced
 }
 
 /// Creates the object or changes it to what the manifest says. A field that no such object has is refused.

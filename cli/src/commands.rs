@@ -1,6 +1,6 @@
 //! The commands over the API, as the command line has them.
 
-use crate::apply::{Conflicts, api_of, apply, place};
+use crate::apply::{Conflicts, Scope, api_of, apply, place};
 use crate::get::{Get, Managers, Output, get};
 use crate::history;
 use crate::logs::{logs, seconds};
@@ -183,9 +183,8 @@ async fn run_one(command: Command, build: Build, env: &Env, tasks: &Tasks) -> an
 /// A namespaced object that names no namespace goes where the command is told to work. One that names another than the command
 /// line is refused, in kubectl's words.
 fn placed(session: &Session, discovery: &Discovery, object: &mut Object) -> anyhow::Result<()> {
-    place(discovery, object, &session.namespace);
-    let namespaced = object.gvk().and_then(|gvk| discovery.by_kind(&gvk).map(|one| one.namespaced));
-    refuse_other(object, namespaced == Some(true) && session.namespace_named, &session.namespace)
+    let scope = place(discovery, object, &session.namespace);
+    refuse_other(object, scope == Scope::Namespaced && session.namespace_named, &session.namespace)
 }
 
 /// `held`: whether the object must be of that namespace.

@@ -29,6 +29,9 @@ pub enum Output {
 }
 
 impl Output {
+    /// What `-o` may be; behind the last one comes a template.
+    pub const NAMES: [&str; 5] = ["wide", "name", "json", "yaml", "jsonpath="];
+
     /// Reads `-o`.
     ///
     /// # Errors
@@ -158,26 +161,29 @@ pub async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
         Some(at) => Read::At(revision(session, get, &requests, at).await?),
         None => Read::Now,
     };
+    let accept = if matches!(get.output, Output::Table { .. }) { AS_TABLE } else { "application/json" };
+    let (answers, errors) = ask_all(session, get, &requests, read, accept).await;
     match &get.output {
-        Output::Table { wide } => tables(session, get, &requests, read, *wide).await,
+        Output::Table { wide } => {
+            if tables(get, &requests, answers, *wide)? == 0 && errors.is_empty() {
+                let namespaced = requests.iter().any(|one| one.resource.namespaced) && !get.all_namespaces;
+                let place = if namespaced { format!(" in namespace {}", session.namespace) } else { String::new() };
+                eprintln!("no resources found{place}");
+            }
+        }
         output => {
-            let (mut items, mut errors, mut single) = (Vec::new(), Vec::new(), requests.len() == 1);
-            for request in &requests {
-                single &= request.name.is_some();
-                match ask(session, get, request, read, "application/json").await {
-                    Ok(answer) => {
-                        let objects = objects(answer).into_iter().map(|object| get.managers.of(object));
-                        items.extend(objects.map(|object| (request.prefix(), object)));
-                    }
-                    Err(error) => errors.push(error),
-                }
+            let single = matches!(requests.as_slice(), [Request { name: Some(_), .. }]);
+            let mut items = Vec::new();
+            for (request, answer) in answers {
+                let objects = objects(answer).into_iter().map(|object| get.managers.of(object));
+                items.extend(objects.map(|object| (request.prefix(), object)));
             }
             if errors.is_empty() || !items.is_empty() {
                 say(&shown(output, items, single)?)?;
             }
-            all_well(errors)
         }
     }
+    all_well(errors)
 }
 
 fn requests<'a>(discovery: &'a Discovery, get: &'a Get) -> anyhow::Result<Vec<Request<'a>>> {
@@ -213,48 +219,56 @@ async fn ask(session: &Session, get: &Get, request: &Request<'_>, read: Read, ac
     }
 }
 
-/// A table for each kind; objects that were named one by one share that of their kind.
-async fn tables(session: &Session, get: &Get, requests: &[Request<'_>], read: Read, wide: bool) -> anyhow::Result<()> {
+/// An answer beside the request that it is to.
+type Answer<'a> = (&'a Request<'a>, Value);
+
+/// The answers to requests, and the errors of those that have none.
+async fn ask_all<'a>(
+    session: &Session,
+    get: &Get,
+    requests: &'a [Request<'a>],
+    read: Read,
+    accept: &str,
+) -> (Vec<Answer<'a>>, Vec<anyhow::Error>) {
+    let (mut answers, mut errors) = (Vec::new(), Vec::new());
+    for request in requests {
+        match ask(session, get, request, read, accept).await {
+            Ok(answer) => answers.push((request, answer)),
+            Err(error) => errors.push(error),
+        }
+    }
+    (answers, errors)
+}
+
+/// A table for each kind; objects that were named one by one share that of their kind. Returns how many there are.
+fn tables(get: &Get, requests: &[Request<'_>], answers: Vec<Answer<'_>>, wide: bool) -> anyhow::Result<usize> {
     let several = requests.windows(2).any(|two| two[0].resource.resource != two[1].resource.resource);
-    let mut at = 0;
-    let mut found = false;
-    let mut errors = Vec::new();
-    while at < requests.len() {
-        let resource = requests[at].resource;
-        let count = requests[at..].iter().take_while(|one| one.resource.resource == resource.resource).count();
-        let mut whole = Value::Null;
-        for request in &requests[at..at + count] {
-            let answer = match ask(session, get, request, read, AS_TABLE).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    errors.push(error);
-                    continue;
+    let mut kinds: Vec<Answer<'_>> = Vec::new();
+    for (request, mut answer) in answers {
+        match kinds.last_mut().filter(|(last, _)| last.resource.resource == request.resource.resource) {
+            Some((_, whole)) => {
+                if let (Some(rows), Some(more)) = (rows_of(whole), rows_of(&mut answer)) {
+                    rows.append(more);
                 }
-            };
-            match whole.get_mut("rows").and_then(Value::as_array_mut) {
-                Some(rows) => rows.extend(answer["rows"].as_array().cloned().unwrap_or_default()),
-                None => whole = answer,
             }
+            None => kinds.push((request, answer)),
         }
-        let rows = whole["rows"].as_array().map_or(0, Vec::len);
-        if rows > 0 {
-            let shown = Shown {
-                wide,
-                namespaces: resource.namespaced && get.all_namespaces,
-                prefix: if several { requests[at].prefix() } else { String::new() },
-            };
-            let gap = if found { "\n" } else { "" };
-            say(&format!("{gap}{}", Table::new(shown).lines(&whole)))?;
-            found = true;
-        }
-        at += count;
     }
-    if !found && errors.is_empty() {
-        let namespaced = requests.iter().any(|one| one.resource.namespaced) && !get.all_namespaces;
-        let place = if namespaced { format!(" in namespace {}", session.namespace) } else { String::new() };
-        eprintln!("no resources found{place}");
+    kinds.retain_mut(|(_, whole)| rows_of(whole).is_some_and(|rows| !rows.is_empty()));
+    for (at, (request, whole)) in kinds.iter().enumerate() {
+        let shown = Shown {
+            wide,
+            namespaces: request.resource.namespaced && get.all_namespaces,
+            prefix: if several { request.prefix() } else { String::new() },
+        };
+        let gap = if at > 0 { "\n" } else { "" };
+        say(&format!("{gap}{}", Table::new(shown).lines(whole)))?;
     }
-    all_well(errors)
+    Ok(kinds.len())
+}
+
+fn rows_of(table: &mut Value) -> Option<&mut Vec<Value>> {
+    table.get_mut("rows")?.as_array_mut()
 }
 
 /// The objects of an answer: itself, or the items of a list, which name neither their kind nor their version there.

@@ -303,43 +303,78 @@ fn rows(items: &[Value]) -> String {
 /// Members that change with each write and say nothing of it.
 const SILENT: [&str; 2] = ["metadata.managedFields", "metadata.resourceVersion"];
 
+/// Fields that tell the items of a list apart, as Kubernetes' lists that are maps have them for their keys: of containers,
+/// conditions, ports of containers and of Services, owners, mounts, devices, topology spread constraints, and addresses.
+const KEYS: [&[&str]; 9] = [
+    &["name"],
+    &["type"],
+    &["containerPort", "protocol"],
+    &["port", "protocol"],
+    &["uid"],
+    &["mountPath"],
+    &["devicePath"],
+    &["topologyKey", "whenUnsatisfiable"],
+    &["ip"],
+];
+
 /// What is gone and what has come, a line a value.
 fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
     if before == after || SILENT.contains(&path) {
         return;
     }
-    let (nothing, old_items, new_items) = (Map::new(), by_name(before), by_name(after));
+    let nothing = Map::new();
+    let keyed = KEYS.iter().find_map(|key| Some((by_key(before, key)?, by_key(after, key)?)));
+    let keyed = keyed.filter(|(old, new)| !old.is_empty() || !new.is_empty());
     let members = |value: &Value| value.as_object().is_some_and(|map| !map.is_empty());
-    if old_items.is_some() || new_items.is_some() || members(before) || members(after) {
-        let old = old_items.as_ref().or(before.as_object()).unwrap_or(&nothing);
-        let new = new_items.as_ref().or(after.as_object()).unwrap_or(&nothing);
-        let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let inner = match path {
-                _ if name.starts_with('[') => format!("{path}{name}"),
-                "" => name.clone(),
-                _ => format!("{path}.{name}"),
-            };
-            let member = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
-            differences(&inner, &member(old), &member(new), lines);
+    let (old, new) = match &keyed {
+        Some((old, new)) => (old, new),
+        None if members(before) || members(after) => {
+            (before.as_object().unwrap_or(&nothing), after.as_object().unwrap_or(&nothing))
         }
-        return;
-    }
-    for (sign, value) in [('-', before), ('+', after)] {
-        if !value.is_null() {
-            lines.push(format!("  {sign} {path}: {value}\n"));
+        None => {
+            for (sign, value) in [('-', before), ('+', after)] {
+                if !value.is_null() {
+                    lines.push(format!("  {sign} {path}: {value}\n"));
+                }
+            }
+            return;
         }
+    };
+    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let inner = match path {
+            _ if name.starts_with('[') => format!("{path}{name}"),
+            "" => name.clone(),
+            _ => format!("{path}.{name}"),
+        };
+        let member = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
+        differences(&inner, &member(old), &member(new), lines);
     }
 }
 
-/// The items of a list that have names, each its own, as containers have: by `[NAME]`.
-fn by_name(list: &Value) -> Option<Map<String, Value>> {
-    let items = list.as_array().filter(|items| !items.is_empty())?;
-    let name = |item: &Value| Some((format!("[{}]", item.as_object()?.get("name")?.as_str()?), item.clone()));
-    let named: Map<String, Value> = items.iter().map(name).collect::<Option<_>>()?;
-    (named.len() == items.len()).then_some(named)
+/// The items of a list by their key, each its own: `[NAME]`, or `[type=Ready]`. Of a list that is not there: none.
+fn by_key(list: &Value, key: &[&str]) -> Option<Map<String, Value>> {
+    let items: &[Value] = match list {
+        Value::Null => &[],
+        other => other.as_array()?.as_slice(),
+    };
+    let keyed = |item: &Value| Some((format!("[{}]", key_of(item.as_object()?, key)?), item.clone()));
+    let found: Map<String, Value> = items.iter().map(keyed).collect::<Option<_>>()?;
+    (found.len() == items.len()).then_some(found)
+}
+
+/// The fields of a key in an item; what is left out of them, as a protocol may be, stands for its default.
+fn key_of(item: &Map<String, Value>, key: &[&str]) -> Option<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (first, others) = key.split_first()?;
+    let leading = text(item.get(*first)?);
+    if *first == "name" {
+        return Some(leading);
+    }
+    let others = others.iter().filter_map(|name| Some(format!(",{name}={}", text(item.get(*name)?))));
+    Some(format!("{first}={leading}{}", others.collect::<String>()))
 }
 
 /// Members of metadata that the server sets.
@@ -461,6 +496,29 @@ mod tests {
         let mut lines = Vec::new();
         differences("spec", &containers("y"), &containers("z"), &mut lines);
         assert_eq!(lines, ["  - spec.containers[b].image: \"y\"\n", "  + spec.containers[b].image: \"z\"\n"]);
+        let pod = |status: &str| {
+            let ready = json!({"type": "Ready", "status": status, "lastProbeTime": null});
+            json!({"conditions": [{"type": "Initialized", "status": "True"}, ready]})
+        };
+        let check = |before: Value, after: Value, expected: &[&str]| {
+            let mut lines = Vec::new();
+            differences("status", &before, &after, &mut lines);
+            let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
+            assert_eq!(lines, expected);
+        };
+        let path = "status.conditions[type=Ready].status";
+        check(pod("False"), pod("True"), &[&format!("- {path}: \"False\""), &format!("+ {path}: \"True\"")]);
+        let added =
+            ["+ status.conditions[type=Ready].status: \"True\"", "+ status.conditions[type=Ready].type: \"Ready\""];
+        let only = json!({"conditions": [{"type": "Initialized", "status": "True"}]});
+        check(only, pod("True"), &added);
+        let ports = |port: u16, node: u16| json!({"ports": [{"port": port, "protocol": "TCP", "nodePort": node}, {"port": 53}]});
+        let moved =
+            ["- status.ports[port=80,protocol=TCP].nodePort: 1", "+ status.ports[port=80,protocol=TCP].nodePort: 2"];
+        check(ports(80, 1), ports(80, 2), &moved);
+        // Lists whose items no key tells apart in both are compared whole.
+        let whole = ["- status.l: [1]", "+ status.l: [{\"name\":\"a\"}]"];
+        check(json!({"l": [1]}), json!({"l": [{"name": "a"}]}), &whole);
         // Items that share a name are no map.
         let twice = json!([{"name": "a", "v": 1}, {"name": "a", "v": 2}]);
         let mut lines = Vec::new();

@@ -3,115 +3,291 @@
 use crate::apply::api_of;
 use crate::kstatus::{Progress, progress};
 use crate::limits::{EVENTS_EVERY, EVENTS_MAX, WATCH_PAUSE_MAX, WATCH_PAUSE_MIN};
-use anyhow::{Context, bail};
-use futures::StreamExt;
+use anyhow::Context;
+use futures::stream::{BoxStream, SelectAll, select_all, try_unfold};
+use futures::{StreamExt, TryStreamExt};
 use sampan_api::Object;
 use sampan_api::k8s::api::core::v1::Event;
-use sampan_client::{Client, Discovery, ListParams, WatchEvent, WatchParams};
-use std::time::Duration;
+use sampan_client::{Api, Client, Discovery, ListParams, WatchEvent, WatchParams, WatchStream};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
 
 /// The reason why an object did not become ready, for people.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NotReady(pub String);
 
-/// Follows one object until it is Current. `tell` hears what is still missing, each time that it changes. The error is a
-/// [`NotReady`] where the object is what did not come to be.
+/// News of an object that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard<'a> {
+    /// What is missing still, each time that it changes, with the event that explains it.
+    Missing(&'a str),
+    /// All is as its spec says.
+    Ready,
+    /// It will not become ready by itself, or is gone; why.
+    Failed(&'a str),
+}
+
+/// Follows objects, all at the same time, until each is Current or has failed, or the deadline is over. `tell` hears of each,
+/// by its index. What is not ready is returned, in the order of the objects.
+///
+/// # Errors
+/// An object's kind is not served, or the server refuses a watch.
 pub async fn until_current(
     client: &Client,
     discovery: &Discovery,
-    object: &Object,
+    objects: &[Object],
     deadline: Duration,
-    tell: impl Fn(&str),
-) -> anyhow::Result<Object> {
-    let (mut last, mut seen) = (String::new(), None::<Object>);
-    let what = format!("{} {:?}", object.kind(), object.name());
+    tell: impl FnMut(usize, Heard<'_>),
+) -> anyhow::Result<Vec<NotReady>> {
+    let groups = groups(client, discovery, objects)?;
+    let mut waits = Waits::new(objects, tell);
     let follow = async {
-        let api = api_of(client, discovery, object)?;
-        let mut pause = WATCH_PAUSE_MIN;
-        loop {
-            let params = WatchParams {
-                field_selector: Some(format!("metadata.name={}", object.name())),
-                send_initial_events: true,
-                ..WatchParams::default()
-            };
-            let mut events = api.watch(&params).await.with_context(|| what.clone())?;
-            loop {
-                let event = tokio::select! {
-                    event = events.next() => event,
-                    () = client.env().sleep(EVENTS_EVERY) => {
-                        let seen = seen.as_ref().map(|seen| progress(seen, client.env().now()));
-                        if let Some(Progress::Failed(why)) = seen {
-                            bail!(failed(client, object, &why).await);
-                        }
-                        let told = explanation(client, object).await.filter(|told| !last.ends_with(told.as_str()));
-                        if let Some(told) = told.filter(|_| !last.is_empty()) {
-                            let missing = last.split(EXPLAINED).next().unwrap_or_default();
-                            last = format!("{missing}{EXPLAINED}{told}");
-                            tell(&last);
-                        }
-                        continue;
-                    }
-                };
-                let Some(event) = event else { break };
-                let record = match event {
-                    Ok(WatchEvent::Added(record) | WatchEvent::Modified(record)) => record,
-                    Ok(WatchEvent::Deleted(_)) => bail!(NotReady(format!("{what} was deleted"))),
-                    Ok(WatchEvent::Bookmark { .. }) => continue,
-                    // The watch ended: begun anew.
-                    Err(_) => break,
-                };
-                pause = WATCH_PAUSE_MIN;
-                let now = record.object();
-                match progress(&now, client.env().now()) {
-                    Progress::Current => return Ok(now),
-                    Progress::Failed(why) => bail!(failed(client, object, &why).await),
-                    Progress::Terminating => bail!(NotReady(format!("{what} is being deleted"))),
-                    Progress::InProgress(missing) => {
-                        if last.split(EXPLAINED).next() != Some(&missing) {
-                            tell(&missing);
-                            last = missing;
-                        }
-                        seen = Some(now);
-                    }
+        let mut events = followed(&groups);
+        let mut next = client.env().instant() + EVENTS_EVERY;
+        while waits.open > 0 {
+            tokio::select! {
+                event = events.next() => {
+                    let (group, event) = event.context("the watches have ended")??;
+                    waits.hear(&groups[group], &event, client.env().now());
+                }
+                () = client.env().sleep(next.saturating_duration_since(client.env().instant())) => {
+                    waits.explain(client).await;
+                    next = client.env().instant() + EVENTS_EVERY;
                 }
             }
-            // A server that ends every watch at once is not asked without a pause.
-            client.env().sleep(pause).await;
-            pause = (pause * 2).min(WATCH_PAUSE_MAX);
         }
+        anyhow::Ok(())
     };
-    match tokio::time::timeout(deadline, follow).await {
-        Ok(found) => found,
-        Err(_) => bail!(NotReady(format!("{what} was not ready after {} s: {last}", deadline.as_secs()))),
+    let followed = tokio::time::timeout(deadline, follow).await;
+    match followed {
+        Ok(all_settled) => all_settled?,
+        Err(_) => waits.give_up(deadline),
+    }
+    Ok(waits.unready())
+}
+
+/// Objects of one kind in one place: they share a watch.
+struct Group {
+    api: Api<Object>,
+    /// Indexes of objects by their names: a manifest may name one twice.
+    members: BTreeMap<String, Vec<usize>>,
+}
+
+fn groups(client: &Client, discovery: &Discovery, objects: &[Object]) -> anyhow::Result<Vec<Group>> {
+    let mut groups = BTreeMap::new();
+    for (index, object) in objects.iter().enumerate() {
+        let group = match groups.entry((object.api_version(), object.kind(), object.namespace())) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(Group { api: api_of(client, discovery, object)?, members: BTreeMap::new() })
+            }
+        };
+        group.members.entry(object.name().to_owned()).or_default().push(index);
+    }
+    Ok(groups.into_values().collect())
+}
+
+/// What is heard of groups, each event with the index of its group.
+type Followed = SelectAll<BoxStream<'static, anyhow::Result<(usize, WatchEvent)>>>;
+
+fn followed(groups: &[Group]) -> Followed {
+    let follow = |(index, group): (usize, &Group)| {
+        let only = group.members.keys().next().filter(|_| group.members.len() == 1);
+        let params = WatchParams {
+            field_selector: only.map(|name| format!("metadata.name={name}")),
+            send_initial_events: true,
+            ..WatchParams::default()
+        };
+        watches(group.api.clone(), params).map_ok(move |event| (index, event)).boxed()
+    };
+    select_all(groups.iter().enumerate().map(follow))
+}
+
+/// The events of watches, one after the other. Where one ends the next is begun after a pause, which doubles until something
+/// was seen: a server that ends every watch at once is not asked without one.
+fn watches(api: Api<Object>, params: WatchParams) -> BoxStream<'static, anyhow::Result<WatchEvent>> {
+    struct State {
+        api: Api<Object>,
+        params: WatchParams,
+        open: Option<WatchStream>,
+        pause: Duration,
+    }
+    let state = State { api, params, open: None, pause: WATCH_PAUSE_MIN };
+    try_unfold(state, |mut state| async move {
+        loop {
+            let mut open = match state.open.take() {
+                Some(open) => open,
+                None => state.api.watch(&state.params).await.with_context(|| state.api.resource().resource.clone())?,
+            };
+            // An error is the end of a watch too.
+            if let Some(Ok(event)) = open.next().await {
+                if !matches!(event, WatchEvent::Bookmark { .. }) {
+                    state.pause = WATCH_PAUSE_MIN;
+                }
+                state.open = Some(open);
+                return anyhow::Ok(Some((event, state)));
+            }
+            state.api.client().env().sleep(state.pause).await;
+            state.pause = (state.pause * 2).min(WATCH_PAUSE_MAX);
+        }
+    })
+    .boxed()
+}
+
+/// The wait for one object.
+#[derive(Default)]
+struct Wait {
+    /// What is missing; empty: nothing was seen yet.
+    missing: String,
+    /// The event that explains it.
+    explained: Option<String>,
+    /// The object as it was seen last.
+    seen: Option<Object>,
+    /// What has become of it; `None`: it is waited for.
+    outcome: Option<Result<(), NotReady>>,
+}
+
+impl Wait {
+    /// What is missing, with the event that explains it.
+    fn text(&self) -> String {
+        match &self.explained {
+            Some(explained) => format!("{}{EXPLAINED}{explained}", self.missing),
+            None => self.missing.clone(),
+        }
     }
 }
 
-/// What has failed, with the event that explains it.
-async fn failed(client: &Client, object: &Object, why: &str) -> NotReady {
-    let told = explanation(client, object).await.filter(|told| !why.contains(told.as_str()));
-    let told = told.map(|told| format!("{EXPLAINED}{told}")).unwrap_or_default();
-    NotReady(format!("{} {:?} failed: {why}{told}", object.kind(), object.name()))
+/// The waits for objects, each at the index of its object.
+struct Waits<'a, T> {
+    objects: &'a [Object],
+    all: Vec<Wait>,
+    /// Number of those without an outcome.
+    open: usize,
+    tell: T,
+}
+
+impl<'a, T: FnMut(usize, Heard<'_>)> Waits<'a, T> {
+    fn new(objects: &'a [Object], tell: T) -> Self {
+        Self { objects, all: objects.iter().map(|_| Wait::default()).collect(), open: objects.len(), tell }
+    }
+
+    /// Takes in an event of a group's watch.
+    fn hear(&mut self, group: &Group, event: &WatchEvent, now: SystemTime) {
+        let Some(record) = event.record() else { return };
+        let gone = matches!(event, WatchEvent::Deleted(_));
+        for &index in group.members.get(&*record.key.name).into_iter().flatten() {
+            if self.all[index].outcome.is_some() {
+                continue;
+            }
+            if gone {
+                self.fail(index, "was deleted");
+            } else {
+                self.look(index, record.object(), now);
+            }
+        }
+    }
+
+    /// Looks at what an object is now. One that has failed is told of when there was time for the event that explains it.
+    fn look(&mut self, index: usize, object: Object, now: SystemTime) {
+        match progress(&object, now) {
+            Progress::Current => self.settle(index, Ok(())),
+            Progress::Terminating => self.fail(index, "is being deleted"),
+            Progress::Failed(_) => self.all[index].seen = Some(object),
+            Progress::InProgress(missing) => {
+                let wait = &mut self.all[index];
+                wait.seen = Some(object);
+                if wait.missing != missing {
+                    (wait.missing, wait.explained) = (missing, None);
+                    (self.tell)(index, Heard::Missing(&wait.missing));
+                }
+            }
+        }
+    }
+
+    /// Looks for events that explain what is missing, or what has failed.
+    async fn explain(&mut self, client: &Client) {
+        let objects = self.objects;
+        let seen = self.all.iter().zip(objects).filter(|(wait, _)| wait.outcome.is_none() && wait.seen.is_some());
+        let namespaces: BTreeSet<&str> = seen.map(|(_, object)| event_namespace(object)).collect();
+        let mut warnings = BTreeMap::new();
+        for namespace in namespaces {
+            warnings.insert(namespace, explanations(client, namespace).await);
+        }
+        let now = client.env().now();
+        for (index, object) in objects.iter().enumerate() {
+            let told = warnings.get(event_namespace(object)).and_then(|found| found.get(object.name()));
+            self.explain_one(index, told.map(String::as_str), now);
+        }
+    }
+
+    /// `told`: the newest warning that may be about it.
+    fn explain_one(&mut self, index: usize, told: Option<&str>, now: SystemTime) {
+        let wait = &mut self.all[index];
+        let (None, Some(seen)) = (&wait.outcome, &wait.seen) else { return };
+        if let Progress::Failed(why) = progress(seen, now) {
+            let told = told.filter(|told| !why.contains(*told)).map(|told| format!("{EXPLAINED}{told}"));
+            return self.fail(index, &format!("failed: {why}{}", told.unwrap_or_default()));
+        }
+        let known = |told: &&str| wait.missing.ends_with(*told) || wait.explained.as_deref() == Some(*told);
+        if let Some(told) = told.filter(|told| !wait.missing.is_empty() && !known(told)) {
+            wait.explained = Some(told.to_owned());
+            let text = wait.text();
+            (self.tell)(index, Heard::Missing(&text));
+        }
+    }
+
+    /// The time is over.
+    fn give_up(&mut self, deadline: Duration) {
+        for index in 0..self.all.len() {
+            if self.all[index].outcome.is_none() {
+                let missing = self.all[index].text();
+                self.fail(index, &format!("was not ready after {} s: {missing}", deadline.as_secs()));
+            }
+        }
+    }
+
+    /// `why`: as it follows the object's name.
+    fn fail(&mut self, index: usize, why: &str) {
+        let object = &self.objects[index];
+        let why = NotReady(format!("{} {:?} {why}", object.kind(), object.name()));
+        self.settle(index, Err(why));
+    }
+
+    fn settle(&mut self, index: usize, outcome: Result<(), NotReady>) {
+        match &outcome {
+            Ok(()) => (self.tell)(index, Heard::Ready),
+            Err(why) => (self.tell)(index, Heard::Failed(&why.0)),
+        }
+        self.all[index].outcome = Some(outcome);
+        self.open -= 1;
+    }
+
+    fn unready(self) -> Vec<NotReady> {
+        self.all.into_iter().filter_map(|wait| wait.outcome?.err()).collect()
+    }
 }
 
 /// Between what is missing and the event that explains it.
 const EXPLAINED: &str = " - ";
 
-/// The newest warning about the object or about something of its name, as its pods are. It is a help to people: where it
-/// cannot be had, there is none.
-async fn explanation(client: &Client, object: &Object) -> Option<String> {
-    let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty()).unwrap_or("default");
-    let warnings = ListParams { limit: Some(EVENTS_MAX), ..ListParams::fields("type=Warning") };
-    let found = client.namespaced::<Event>(namespace).list(&warnings).await.ok()?.items;
-    newest(found, object.name())
+/// The namespace of events about an object.
+fn event_namespace(object: &Object) -> &str {
+    if object.namespace().is_empty() { "default" } else { object.namespace() }
 }
 
-fn newest(events: Vec<Event>, name: &str) -> Option<String> {
-    let about = |event: &&Event| {
-        let told = event.involved_object.name.as_deref().unwrap_or_default();
-        told.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    };
-    let time = |event: &&Event| {
+/// The newest warnings of a namespace. They are a help to people: where they cannot be had, there are none.
+async fn explanations(client: &Client, namespace: &str) -> BTreeMap<String, String> {
+    let warnings = ListParams { limit: Some(EVENTS_MAX), ..ListParams::fields("type=Warning") };
+    let found = client.namespaced::<Event>(namespace).list(&warnings).await;
+    found.map(|list| newest(list.items)).unwrap_or_default()
+}
+
+/// The newest of the events for each name that they may be about: that of the object itself, or one that its name begins
+/// with, as the names of pods do with those of what has made them.
+fn newest(mut events: Vec<Event>) -> BTreeMap<String, String> {
+    let time = |event: &Event| {
         let last = event.last_timestamp.as_ref().map(|time| time.0);
         last.or(event.event_time.as_ref().map(|time| time.0)).or(event
             .metadata
@@ -119,9 +295,17 @@ fn newest(events: Vec<Event>, name: &str) -> Option<String> {
             .as_ref()
             .map(|time| time.0))
     };
-    let newest = events.iter().filter(about).max_by_key(time)?;
-    let message = newest.message.as_deref().unwrap_or_default();
-    Some(format!("{}: {message}", newest.reason.as_deref().unwrap_or_default()))
+    events.sort_by_key(time);
+    let mut found = BTreeMap::new();
+    for event in &events {
+        let name = event.involved_object.name.as_deref().unwrap_or_default();
+        let (reason, message) = (event.reason.as_deref(), event.message.as_deref());
+        let told = format!("{}: {}", reason.unwrap_or_default(), message.unwrap_or_default());
+        for end in name.match_indices('-').map(|(at, _)| at).chain([name.len()]) {
+            found.insert(name[..end].to_owned(), told.clone());
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -134,15 +318,16 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// A server whose watches show `pod`, if there is one, and end; and how often it was asked for one.
-    fn server(pod: Option<serde_json::Value>) -> (Client, Arc<AtomicUsize>) {
+    /// A server whose watches show these pods, and end; and how often it was asked for one.
+    fn server(pods: &[serde_json::Value]) -> (Client, Arc<AtomicUsize>) {
+        let shown: String = pods.iter().map(|pod| format!("{}\n", json!({"type": "ADDED", "object": pod}))).collect();
         let watches = Arc::new(AtomicUsize::new(0));
         let counted = watches.clone();
         let service = tower::service_fn(move |request: http::Request<Body>| {
             let body = match request.uri().path() {
                 "/api/v1/namespaces/default/pods" => {
                     counted.fetch_add(1, Ordering::Relaxed);
-                    pod.as_ref().map(|pod| json!({"type": "ADDED", "object": pod}).to_string()).unwrap_or_default()
+                    shown.clone()
                 }
                 "/api" => json!({
                     "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": [{
@@ -176,19 +361,66 @@ mod tests {
             serde_json::from_value(value).expect("an event")
         };
         let all = vec![event("web-1-a", 1, "old"), event("web-1-b", 3, "new"), event("website", 9, "another's")];
-        assert_eq!(newest(all.clone(), "web").as_deref(), Some("Failed: new"));
-        assert_eq!(newest(all, "db"), None);
+        let found = newest(all);
+        assert_eq!(found.get("web").map(String::as_str), Some("Failed: new"));
+        assert_eq!(found.get("web-1-a").map(String::as_str), Some("Failed: old"));
+        assert_eq!(found.get("db"), None);
+    }
+
+    fn pod(name: &str, status: serde_json::Value) -> serde_json::Value {
+        let metadata = json!({"name": name, "namespace": "default", "uid": name, "resourceVersion": "1"});
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
+    }
+
+    fn objects(pods: &[serde_json::Value]) -> Vec<Object> {
+        pods.iter().map(|pod| Object::from_value(pod.clone()).expect("an object")).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_ends_every_watch_is_not_asked_in_a_hot_loop() {
-        let (client, watches) = server(None);
+        let (client, watches) = server(&[]);
         let discovery = client.discover().await.expect("discovery");
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
-        let pod = Object::from_value(pod).expect("an object");
-        let error = until_current(&client, &discovery, &pod, Duration::from_secs(60), |_| ()).await.expect_err("never");
-        assert!(error.is::<NotReady>() && error.to_string().contains("60 s"), "{error}");
+        let pods = objects(&[pod("a", json!({}))]);
+        let found = until_current(&client, &discovery, &pods, Duration::from_secs(60), |_, _| ()).await;
+        let found = found.expect("it can be waited for");
+        assert!(found.len() == 1 && found[0].to_string().contains("60 s"), "{found:?}");
         let asked = watches.load(Ordering::Relaxed);
         assert!((10..40).contains(&asked), "{asked}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_are_waited_for_at_once_until_one_deadline() {
+        let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+        let pods = [
+            pod("a", json!({"phase": "Pending"})),
+            pod("b", ready),
+            pod("c", json!({"phase": "Failed", "message": "Evicted"})),
+            pod("d", json!({"phase": "Pending"})),
+        ];
+        let (client, _) = server(&pods);
+        let discovery = client.discover().await.expect("discovery");
+        let began = client.env().instant();
+        let mut heard = Vec::new();
+        let tell = |index: usize, news: Heard<'_>| heard.push(format!("{index} {news:?}"));
+        let found = until_current(&client, &discovery, &objects(&pods), Duration::from_secs(60), tell).await;
+        let found: Vec<String> = found.expect("it can be waited for").iter().map(ToString::to_string).collect();
+        let late = |name: &str| format!("Pod {name:?} was not ready after 60 s: phase Pending");
+        assert_eq!(found, [late("a"), "Pod \"c\" failed: Evicted".to_owned(), late("d")]);
+        assert_eq!(client.env().instant().duration_since(began).as_secs(), 60, "one deadline");
+        let told = |text: &str| heard.iter().position(|one| one == text).unwrap_or_else(|| panic!("{text}: {heard:?}"));
+        let last = told("0 Failed(\"Pod \\\"a\\\" was not ready after 60 s: phase Pending\")");
+        for text in ["0 Missing(\"phase Pending\")", "1 Ready", "2 Failed(\"Pod \\\"c\\\" failed: Evicted\")"] {
+            assert!(told(text) < last, "{text}: {heard:?}");
+        }
+        assert_eq!(heard.len(), 6, "each news once: {heard:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kind_that_is_not_served_cannot_be_waited_for() {
+        let (client, _) = server(&[]);
+        let discovery = client.discover().await.expect("discovery");
+        let thing = json!({"apiVersion": "example.io/v1", "kind": "Thing", "metadata": {"name": "a"}});
+        let found = until_current(&client, &discovery, &objects(&[thing]), Duration::from_secs(60), |_, _| ()).await;
+        assert!(found.expect_err("refused").to_string().contains("Thing"));
     }
 }

@@ -10,6 +10,7 @@ use crate::deferred::{DeferredAdmission, DeferredAuthorizer};
 use crate::first_start::{self, OwnThings};
 use crate::followed;
 use crate::health::{self, Ready, StoreCheck};
+use crate::issuer;
 use crate::metrics;
 use crate::nodes::{self, OwnNode};
 use crate::process;
@@ -18,9 +19,7 @@ use crate::rules::ClusterRules;
 use crate::scheduling;
 use anyhow::Context;
 use sampan_api::UserInfo;
-use sampan_apiserver::{
-    Action, Anonymous, ApiServer, ApiService, Check, Metrics, documents, of_components, of_tokens, serve,
-};
+use sampan_apiserver::{Action, Anonymous, ApiServer, ApiService, Check, Metrics, of_components, of_tokens, serve};
 use sampan_auth::bootstrap_tokens::BootstrapTokens;
 use sampan_auth::service_account::{Ref, ServiceAccountTokens};
 use sampan_auth::tokens::StaticTokens;
@@ -103,7 +102,7 @@ impl Cluster {
             backends: Arc::new(others.clone()),
             actions: actions(&tokens, &bearers, &explain, health::components(config, &store)),
             rules: Some(Arc::new(guards.rules.clone())),
-            routes: tokens.documents(&server_url(address)).into_iter().map(documents::route).collect(),
+            routes: issuer::routes(&tokens, &config.service_account_issuer, &server_url(address)),
             checks: vec![Arc::new(ready.clone()), Arc::new(StoreCheck { name: "etcd", store: store.clone() })],
             anonymous: if config.authentication.anonymous { Anonymous::All } else { Anonymous::Health },
             version: VERSION.into(),

@@ -1,6 +1,7 @@
 //! The configuration of a server: flags over the file over the defaults. Validated whole, read once, passed down.
 
-use crate::ranges;
+use crate::data_dir::DataDir;
+use crate::{issuer, ranges};
 use sampan_admission::{Configurations, PluginConfiguration};
 use sampan_auth::service_account::ISSUER_DEFAULT;
 use sampan_node::address::Block;
@@ -347,6 +348,8 @@ impl Config {
         if !(13..=28).contains(&file.node_cidr_mask_size) {
             problems.push(format!("nodeCIDRMaskSize: {} is not between 13 and 28", file.node_cidr_mask_size));
         }
+        let issuer = issuer::problem(&file.service_account_issuer);
+        problems.extend(issuer.map(|problem| format!("serviceAccountIssuer: {problem}")));
         let (admission, admission_plugins) = file.admission.select(&mut problems);
         let (gates, runtime) = file.served(&mut problems);
         let node_name = flags.node_name.clone().unwrap_or_else(host_name);
@@ -468,6 +471,28 @@ pub fn default_data_dir(name: &ClusterName) -> PathBuf {
     }
 }
 
+/// The names of the clusters that this host has beside the one without a name.
+///
+/// # Errors
+/// The folder of their data directories cannot be read.
+pub fn clusters() -> std::io::Result<Vec<String>> {
+    default_data_dir(&ClusterName::default()).parent().map_or_else(|| Ok(Vec::new()), clusters_in)
+}
+
+fn clusters_in(folder: &Path) -> std::io::Result<Vec<String>> {
+    let prefix = format!("{}-", ClusterName::default().context());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let root = entry?.path();
+        let file = root.file_name().and_then(|file| file.to_str());
+        let Some(name) = file.and_then(|file| file.strip_prefix(prefix.as_str())).map(str::to_owned) else { continue };
+        if cluster_name(&name).is_ok() && (DataDir { root }).has_cluster() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -558,6 +583,7 @@ mod tests {
         check("nodeCIDRMaskSize: 12\n", "nodeCIDRMaskSize: 12");
         check("serviceCIDR: 127.64.0.0/16\n", "overlaps 127.64.0.0/11");
         check("serviceCIDR: 10.0.0.0/31\n", "no IPv4 range");
+        check("serviceAccountIssuer: 'https://a b'\n", "serviceAccountIssuer: \"https://a b\" contained a ':' but");
         assert_eq!(resolve(&[], Some("nodeCIDRMaskSize: 18\n")).expect("valid").node_prefix, 18);
     }
 
@@ -572,5 +598,15 @@ mod tests {
         for bad in ["Two", "a b", "-a", ""] {
             assert!(cluster_name(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn clusters_are_folders_that_have_something_of_a_cluster() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for path in ["sampan/pki", "sampan-two/pki", "sampan-empty", "sampan-Bad/pki", "other-three/pki"] {
+            std::fs::create_dir_all(folder.path().join(path)).expect("made");
+        }
+        assert_eq!(clusters_in(folder.path()).expect("readable"), ["two"]);
+        assert!(clusters_in(&folder.path().join("absent")).is_err());
     }
 }

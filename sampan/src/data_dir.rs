@@ -79,6 +79,10 @@ impl DataDir {
         all.extend([self.pki(), self.blobs(), self.cache(), self.root.join(NODE), self.addresses()]);
         all
     }
+    /// Whether a cluster keeps anything there.
+    pub fn has_cluster(&self) -> bool {
+        self.content().iter().any(|path| path.symlink_metadata().is_ok())
+    }
     /// Locked by the process that uses the directory.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")

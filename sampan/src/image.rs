@@ -3,6 +3,7 @@
 use crate::config::ClusterFlags;
 use crate::data_dir::DataDir;
 use anyhow::{Context, bail};
+use clap::{ArgMatches, FromArgMatches};
 use sampan_client::Reference;
 use sampan_images::{Images, Removal};
 use std::path::PathBuf;
@@ -48,10 +49,20 @@ fn images(store: &ClusterFlags) -> anyhow::Result<Images> {
 /// The images of a cluster that is there: what only reads or removes makes none.
 fn images_there(store: &ClusterFlags) -> anyhow::Result<Images> {
     let data_dir = DataDir { root: store.directory() };
-    if !data_dir.content().iter().any(|path| path.symlink_metadata().is_ok()) {
+    if !data_dir.has_cluster() {
         bail!("there is no cluster in {}; `sampan up{}` starts one", data_dir.root.display(), store.repeated());
     }
     images(store)
+}
+
+/// The names that `rm` would remove from the cluster which the flags of a line name.
+///
+/// # Errors
+/// There is no such cluster, or its store cannot be read.
+pub fn removable(line: &mut ArgMatches) -> anyhow::Result<Vec<String>> {
+    let store = ClusterFlags::from_arg_matches_mut(line)?;
+    let imported = images_there(&store)?.list()?.into_iter().filter(|one| !one.embedded);
+    Ok(imported.map(|one| one.reference).collect())
 }
 
 /// A name of the embedded store; without a tag it is `latest`, as pods have it.

@@ -14,7 +14,9 @@ mod envtest;
 mod first_start;
 mod followed;
 mod health;
+mod idle;
 mod image;
+mod issuer;
 mod metrics;
 mod nodes;
 mod process;
@@ -105,7 +107,10 @@ fn main() -> ExitCode {
     }
     let cli = match role {
         Some(role) => Work::As(role, arguments.collect()),
-        None => Work::Command(Box::new(Cli::parse().command)),
+        None => match Cli::try_parse() {
+            Ok(cli) => Work::Command(Box::new(cli.command)),
+            Err(error) => return misread(&error),
+        },
     };
     let up = match &cli {
         Work::Command(command) => match &**command {
@@ -153,6 +158,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says of a command line that cannot be read what is wrong with it, in the form that it asks for. Help is no mistake.
+fn misread(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || up::form_asked(std::env::args_os()) == Form::Text {
+        error.exit();
+    }
+    let text = error.to_string();
+    let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Report::new(Form::Json, &Env::system()).error(message);
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX))
 }
 
 async fn run(command: Command, env: &Env) -> anyhow::Result<()> {

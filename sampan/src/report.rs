@@ -32,6 +32,8 @@ pub enum State {
     Waiting,
     /// All is as its spec says.
     Ready,
+    /// Stored, and nothing acts on its kind.
+    Kept,
     /// Refused by the server, or it will not become ready by itself.
     Failed,
 }
@@ -42,6 +44,7 @@ impl State {
             Self::Applied => "applied",
             Self::Waiting => "waiting",
             Self::Ready => "ready",
+            Self::Kept => "kept",
             Self::Failed => "failed",
         }
     }
@@ -68,7 +71,7 @@ impl Report {
         let name = format!("{} {}", object.kind().to_lowercase(), object.name());
         let text = match state {
             State::Applied | State::Ready => format!("{name} {message}"),
-            State::Waiting => format!("{name}: {message}"),
+            State::Waiting | State::Kept => format!("{name}: {message}"),
             State::Failed if self.is_text() => return,
             State::Failed => String::new(),
         };

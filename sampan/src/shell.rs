@@ -1,10 +1,10 @@
 //! `sampan completion` and `sampan man`: what shells and `man` show of the commands. Both are made of the commands themselves.
 
-use crate::Cli;
+use crate::{Cli, config, image};
 use anyhow::Context;
 use clap::CommandFactory;
 use clap_complete::env::{CompleteEnv, Shells};
-use sampan_cli::complete::with_names;
+use sampan_cli::complete::{Known, with_names};
 use sampan_cli::session::say;
 use sampan_env::files;
 use std::fs::Permissions;
@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// Set by the script of [`completion`]: the program is asked to complete a line, in this shell's form.
 const VARIABLE: &str = "SAMPAN_COMPLETE";
+
+/// The arguments whose values stand in files of this host, by their ids.
+const KNOWN: [Known; 2] = [("cluster", |_| Ok(config::clusters()?)), ("references", image::removable)];
 
 /// A shell that can complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -71,7 +74,7 @@ pub fn completed() -> bool {
         return false;
     }
     let here = std::env::current_dir().ok();
-    match CompleteEnv::with_factory(|| with_names(Cli::command))
+    match CompleteEnv::with_factory(|| with_names(Cli::command, &KNOWN))
         .var(VARIABLE)
         .try_complete(std::env::args_os(), here.as_deref())
     {
@@ -165,6 +168,19 @@ mod tests {
         assert!(silent.is_empty(), "no help for: {}", silent.join(", "));
         assert!(commands > 15 && arguments > 60, "{commands} commands, {arguments} arguments");
         whole.debug_assert();
+    }
+
+    #[test]
+    fn arguments_that_complete_are_there() {
+        let mut whole = Cli::command();
+        whole.build();
+        let mut found = std::collections::BTreeSet::new();
+        walk(&whole, "sampan", &mut |command, _| {
+            found.extend(command.get_arguments().map(|argument| argument.get_id().to_string()));
+        });
+        for (id, _) in KNOWN {
+            assert!(found.contains(id), "{id}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::cluster::Cluster;
 use crate::config::{Config, ServerFlags};
 use crate::context::ClusterContext;
+use crate::idle;
 use crate::report::{Form, Report, State};
 use crate::tell::{self, Counts};
 use anyhow::bail;
@@ -10,19 +11,19 @@ use sampan_api::{Object, UserInfo};
 use sampan_cli::apply::Conflicts;
 use sampan_cli::manifest::Files;
 use sampan_cli::session::told;
-use sampan_cli::wait::NotReady;
+use sampan_cli::wait::{Heard, NotReady};
 use sampan_cli::{apply, wait};
-use sampan_client::Client;
+use sampan_client::{Client, Discovery};
 use sampan_env::Env;
 use serde_json::json;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Time that the applied objects have to become ready.
+/// Time that the applied objects have to become ready, all together.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
-/// Time that each object has after the deadline to show that it is ready already.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// The flags of `sampan up`.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +35,19 @@ pub struct UpFlags {
     pub output: Form,
     #[command(flatten)]
     pub server: ServerFlags,
+}
+
+/// The form that a command line asks for which cannot be read as a whole; its first word is the program.
+pub fn form_asked(line: impl IntoIterator<Item = OsString>) -> Form {
+    let words = line.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let mut words = words.skip_while(|word| word.starts_with('-'));
+    if words.next().as_deref() != Some("up") {
+        return Form::Text;
+    }
+    let words: Vec<String> = words.collect();
+    let joined = words.iter().any(|word| word == "--output=json");
+    let apart = words.windows(2).any(|two| two[0] == "--output" && two[1] == "json");
+    if joined || apart { Form::Json } else { Form::Text }
 }
 
 /// The signals that end it: Ctrl-C, kill, and a terminal that is closed.
@@ -150,8 +164,8 @@ fn finished(cluster: &Cluster, context: &ClusterContext, waited: &[NotReady]) ->
     event
 }
 
-/// Applies everything and waits for it. What does not become ready is returned: the cluster runs on, so that it can be
-/// looked into.
+/// Applies everything, and waits for it when all is there. What does not become ready is returned: the cluster runs on, so
+/// that it can be looked into.
 async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyhow::Result<Vec<NotReady>> {
     let mut unready = Vec::new();
     if objects.is_empty() {
@@ -186,37 +200,65 @@ async fn apply_all(admin: &Client, objects: &[Object], report: &Report) -> anyho
     if made.len() > tell::SHOWN_MAX {
         report.step(&format!("applied in all: {counts}"));
     }
-    // One deadline for all: what is hopeless does not make the rest wait.
-    let deadline = admin.env().instant() + READY_DEADLINE;
+    unready.extend(wait_for(admin, &discovery, made, report).await?);
+    Ok(unready)
+}
+
+/// Waits for all of it at once, but for what nothing acts on. What does not become ready is returned.
+async fn wait_for(
+    admin: &Client,
+    discovery: &Discovery,
+    made: Vec<Object>,
+    report: &Report,
+) -> anyhow::Result<Vec<NotReady>> {
+    let (kept, made): (Vec<Object>, Vec<Object>) = made.into_iter().partition(idle::is_only_kept);
+    kept.iter().take(tell::SHOWN_MAX).for_each(|object| report.object(object, State::Kept, idle::TOLD));
     let mut ready = 0;
     // Objects that are told of while they are waited for: others wait for the same.
-    let mut waited = 0;
-    for (index, object) in made.iter().enumerate() {
-        let waits = AtomicBool::new(false);
-        let tell = |missing: &str| {
-            waits.store(true, Ordering::Relaxed);
-            if waited < tell::SHOWN_MAX {
-                report.object(object, State::Waiting, missing);
+    let mut waited = BTreeSet::new();
+    let tell = |index: usize, heard: Heard<'_>| match heard {
+        Heard::Missing(missing) => {
+            if waited.len() < tell::SHOWN_MAX {
+                waited.insert(index);
             }
-        };
-        let left = deadline.saturating_duration_since(admin.env().instant()).max(LOOK);
-        match wait::until_current(admin, &discovery, object, left, tell).await {
-            Ok(_) => {
-                ready += 1;
-                if index < tell::SHOWN_MAX {
-                    report.object(object, State::Ready, "ready");
-                }
-            }
-            Err(error) => {
-                let why = error.downcast::<NotReady>()?;
-                report.object(object, State::Failed, &why.0);
-                unready.push(why);
+            if waited.contains(&index) {
+                report.object(&made[index], State::Waiting, missing);
             }
         }
-        waited += usize::from(waits.into_inner());
-    }
+        Heard::Ready => {
+            ready += 1;
+            if index < tell::SHOWN_MAX {
+                report.object(&made[index], State::Ready, "ready");
+            }
+        }
+        Heard::Failed(why) => report.object(&made[index], State::Failed, why),
+    };
+    let unready = wait::until_current(admin, discovery, &made, READY_DEADLINE, tell).await?;
     if made.len() > tell::SHOWN_MAX {
         report.step(&format!("{ready} of {} objects ready", made.len()));
     }
+    if kept.len() > tell::SHOWN_MAX {
+        report.step(&format!("of {} objects: {}", kept.len(), idle::TOLD));
+    }
     Ok(unready)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_cannot_be_read_says_for_whom_its_mistake_is() {
+        let check = |line: &str, expected: Form| {
+            assert_eq!(form_asked(line.split(' ').map(OsString::from)), expected, "{line}");
+        };
+        check("sampan up --output json --nosuch", Form::Json);
+        check("sampan up --nosuch --output=json", Form::Json);
+        check("sampan --nosuch up --output json", Form::Json);
+        check("sampan up --output text --nosuch", Form::Text);
+        check("sampan up --nosuch json", Form::Text);
+        check("sampan up --output", Form::Text);
+        check("sampan status --output json --nosuch", Form::Text);
+        check("sampan", Form::Text);
+    }
 }

@@ -4,6 +4,7 @@
 use sampan_tests::transcript::Transcript;
 use sampan_tests::{PATIENCE, Sampan, check_all, command, eventually, now, root};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -229,17 +230,19 @@ fn folders_and_streams_are_applied(sampan: &Sampan) {
     contains(&sampan.sampan(&["get", "cm", "good"]).0, &["good"]);
 }
 
+/// What a shell may put in the place of the last of the words.
+fn offered(mut program: std::process::Command, words: &[&str]) -> Vec<String> {
+    program.args(["--", "sampan"]).args(words).env("SAMPAN_COMPLETE", "bash").env("_CLAP_IFS", "\n");
+    let output = program.env("_CLAP_COMPLETE_INDEX", words.len().to_string()).output().expect("it starts");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
 fn a_completion_knows_the_cluster(sampan: &Sampan) {
     put(sampan, "default", "completed", "{}");
     let check = |words: &[&str], expected: &[&str], not: &[&str]| {
-        let mut asked = sampan.command(&["--", "sampan"]);
-        let index = words.len().to_string();
-        asked.args(words).env("SAMPAN_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", index).env("_CLAP_IFS", "\n");
-        let output = asked.output().expect("it starts");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let found: Vec<&str> = text.lines().collect();
-        assert!(expected.iter().all(|one| found.contains(one)), "{words:?}: {found:?}");
-        assert!(!not.iter().any(|one| found.contains(one)), "{words:?}: {found:?}");
+        let found = offered(sampan.command(&[]), words);
+        assert!(expected.iter().all(|one| found.iter().any(|found| found == one)), "{words:?}: {found:?}");
+        assert!(!not.iter().any(|one| found.iter().any(|found| found == one)), "{words:?}: {found:?}");
     };
     check(&["comp"], &["completion"], &["get"]);
     check(&["get", "configm"], &["configmaps"], &["pods"]);
@@ -247,6 +250,8 @@ fn a_completion_knows_the_cluster(sampan: &Sampan) {
     check(&["history", "cm/compl"], &["cm/completed"], &[]);
     check(&["get", "pods", "-n", "kube-"], &["kube-system"], &["default"]);
     check(&["get", "--context", "sam"], &["sampan"], &[]);
+    check(&["get", "pods", "-o", ""], &["wide", "name", "json", "yaml", "jsonpath="], &["text"]);
+    check(&["explain", "pod", "a", "--output", ""], &["text", "json", "yaml"], &["wide"]);
     let (script, _) = sampan.sampan(&["completion", "bash"]);
     contains(&script, &["SAMPAN_COMPLETE", "complete "]);
     contains(&sampan.sampan(&["man", "image", "rm"]).0, &[".TH sampan-image-rm"]);
@@ -344,6 +349,11 @@ fn a_named_cluster_leaves_no_context_behind_and_is_reset_by_its_name() {
     assert!(succeeds && text.contains("team/app:latest@sha256:") && text.contains("sampan-two"), "{text}");
     let images = |arguments: &[&str]| run(home.path(), &[&["image"], arguments, &["--name", "two"]].concat());
     contains(&images(&["ls"]).1, &["team/app:latest", "imported", "sampan/hello:v1"]);
+    let check =
+        |words: &[&str], expected: &[&str]| assert_eq!(offered(command(home.path()), words), expected, "{words:?}");
+    check(&["image", "rm", "--name", "two", "te"], &["team/app:latest"]);
+    check(&["image", "rm", "te"], &[]);
+    check(&["reset", "--name", "t"], &["two"]);
     assert!(images(&["rm", "team/app"]).0);
     assert!(!images(&["ls"]).1.contains("team/app"));
     for (image, why) in [("team/app", "sampan image ls"), ("sampan/hello:v1", "part of this program")] {
@@ -384,32 +394,50 @@ fn a_terminal_that_is_closed_ends_it_in_order() {
 #[test]
 fn machines_hear_each_step_each_object_and_each_error() {
     let folder = tempfile::tempdir().expect("a folder");
-    let lost = "apiVersion: v1\nkind: Pod\nmetadata: {name: lost}\nspec: {containers: [{name: c, image: \"sampan/nowhere:v1\"}]}\n";
+    let lost = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: \"sampan/nowhere:v1\"}}]}}\n"
+        )
+    };
+    let set = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: set}\nspec:\n  serviceName: set\n  selector: {matchLabels: {app: set}}\n  \
+               template:\n    metadata: {labels: {app: set}}\n    spec: {containers: [{name: c, image: \"sampan/worker:v1\"}]}\n";
     let file = folder.path().join("lost.yaml");
-    std::fs::write(&file, format!("{}---\n{lost}---\n{}", config_map("fine", "{}"), config_map("Bad_Name", "{}")))
-        .expect("written");
+    let all = [lost("lost"), lost("gone"), set.to_owned(), config_map("fine", "{}"), config_map("Bad_Name", "{}")];
+    std::fs::write(&file, all.join("---\n")).expect("written");
     let mut up = command(folder.path());
     up.args(["up", "--output", "json", "--port", "0", "-f"]).arg(&file);
     let mut up = up.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let lines = BufReader::new(up.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
     let end = now() + PATIENCE;
-    let (mut seen, mut waits) = (Vec::new(), false);
+    let mut missing: BTreeSet<&str> = [
+        "step  ",
+        "object fine applied",
+        "object Bad_Name failed",
+        "object lost applied",
+        "object fine ready",
+        "object set kept",
+        // With the event that explains it. One pod is not waited for after the other.
+        "object lost waiting for nowhere",
+        "object gone waiting for nowhere",
+    ]
+    .into();
+    let mut seen = Vec::new();
     for line in lines {
         let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-        seen.push(format!("{} {} {}", text("event"), text("name"), text("state")));
-        // The event that explains the wait.
-        waits |= text("state") == "waiting" && text("message").contains("nowhere");
-        if waits || now() > end {
+        let explained = text("state") == "waiting" && text("message").contains("nowhere");
+        let why = if explained { " for nowhere" } else { "" };
+        let one = format!("{} {} {}{why}", text("event"), text("name"), text("state"));
+        missing.remove(one.as_str());
+        seen.push(one);
+        if missing.is_empty() || now() > end {
             break;
         }
     }
     up.kill().expect("it runs");
     up.wait().expect("it ends");
-    assert!(waits, "{seen:?}");
-    for one in ["step  ", "object fine applied", "object Bad_Name failed", "object lost applied", "object fine ready"] {
-        assert!(seen.iter().any(|seen| seen == one), "{one:?} is not in {seen:?}");
-    }
+    assert!(missing.is_empty(), "{missing:?} are not in {seen:?}");
+    assert!(!seen.iter().any(|one| one.starts_with("object set waiting")), "{seen:?}");
     // What keeps it from starting is an event too.
     let output =
         command(folder.path()).args(["up", "--output", "json", "-f", "/no/such.yaml"]).output().expect("it starts");
@@ -419,6 +447,19 @@ fn machines_hear_each_step_each_object_and_each_error() {
         "{event}"
     );
     assert!(!output.status.success());
+    // So is a mistake on the command line itself.
+    for arguments in [["--output", "json", "--nosuch"].as_slice(), &["--port", "many", "--output=json"]] {
+        let output = command(folder.path()).arg("up").args(arguments).output().expect("it starts");
+        let event: Value = serde_json::from_slice(&output.stdout).expect("one event");
+        let message = event["message"].as_str().unwrap_or_default();
+        assert!(
+            event["event"] == "error" && arguments.iter().any(|one| message.contains(&format!("'{one}'"))),
+            "{event}"
+        );
+        assert!(output.stderr.is_empty() && output.status.code() == Some(2), "{arguments:?}: {:?}", output.status);
+    }
+    let output = command(folder.path()).args(["up", "--nosuch"]).output().expect("it starts");
+    assert!(output.stdout.is_empty() && output.status.code() == Some(2), "people are told on standard error");
 }
 
 #[test]

@@ -167,6 +167,9 @@ fn config(flags: &Flags) -> anyhow::Result<Config> {
         anyhow::anyhow!("--feature-gates: {}", texts.join("; "))
     })?;
     if let Some(issuer) = flags.get("service-account-issuer") {
+        if let Some(problem) = crate::issuer::problem(issuer) {
+            bail!("--service-account-issuer: {problem}");
+        }
         config.service_account_issuer = issuer.to_owned();
     }
     config.authentication.api_audiences = flags.list("api-audiences");
@@ -345,6 +348,7 @@ mod tests {
         check("--feature-gates=Nope=true", "Nope");
         check("--feature-gates=AllBeta=maybe", "NAME=true or NAME=false");
         check("--runtime-config=nope.k8s.io/v1=true", "unknown api groups nope.k8s.io");
+        check("--service-account-issuer=1:a", "was not a valid URL");
         check("--tls-cert-file=/no/such", "both must be there");
         check("--admission-control-config-file=/no/such", "/no/such");
     }
