@@ -10,7 +10,7 @@ use super::super::validation::pod_spec;
 use super::super::validation::qos::qos_class;
 use super::super::validation::warnings;
 use super::{condition_is, connect_options};
-use crate::resource::{HistoryClass, Resource, Verbs};
+use crate::resource::{HistoryClass, Resource, Subresource, SubresourceBody, Verbs};
 use crate::shapes;
 use crate::strategy::{Context, Generation};
 use sampan_api::meta::GroupVersionKind;
@@ -29,8 +29,7 @@ pub(super) fn row() -> Resource {
         .connect("attach", connect_options("PodAttachOptions"), stream, "attach")
         .sub_action("binding", GroupVersionKind::new("", "v1", "Binding"), Verbs::CREATE, "binding")
         .view("ephemeralcontainers")
-        .sub_action("eviction", GroupVersionKind::new("policy", "v1", "Eviction"), Verbs::CREATE, "eviction")
-        .taking_also(&["policy/v1beta1"])
+        .subresource(eviction())
         .connect("exec", connect_options("PodExecOptions"), stream, "exec")
         .connect("log", None, Verbs::GET, "log")
         .connect("portforward", connect_options("PodPortForwardOptions"), stream, "portforward")
@@ -55,6 +54,12 @@ pub(super) fn row() -> Resource {
         .strategy(RULES)
         .table(CELLS)
         .row_conditions(finished)
+}
+
+fn eviction() -> Subresource {
+    let kind = GroupVersionKind::new("policy", "v1", "Eviction");
+    Subresource::new("eviction", Some(kind), Verbs::CREATE, SubresourceBody::Action("eviction".into()))
+        .taking_also(&["policy/v1beta1"])
 }
 
 const RULES: Rules = Rules {
