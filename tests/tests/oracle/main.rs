@@ -183,6 +183,11 @@ fn custom_resources_by_their_schemas() {
 }
 
 #[test]
+fn recorded_expressions() {
+    cel::check_recorded();
+}
+
+#[test]
 fn expressions() {
     cel::CEL.check();
 }
