@@ -88,7 +88,11 @@ mod tests {
             (behind.as_str(), "unable to parse bytes as PEM block"),
         ] {
             let told = check_authorities(bundle.as_bytes()).err().unwrap_or_default();
-            assert_eq!(told.strip_prefix("unable to load root certificates: ").unwrap_or_default(), expected, "{bundle}");
+            assert_eq!(
+                told.strip_prefix("unable to load root certificates: ").unwrap_or_default(),
+                expected,
+                "{bundle}"
+            );
         }
     }
 }

@@ -233,7 +233,8 @@ impl Store for MemoryStore {
             _ => Bound::Included(range.prefix.as_str()),
         };
         let mut result = RangeResult { entries: Vec::new(), revision, more: false };
-        let is_empty = !key::is_prefix(&range.prefix) || matches!(start, Bound::Excluded(after) if after >= end.as_str());
+        let is_empty =
+            !key::is_prefix(&range.prefix) || matches!(start, Bound::Excluded(after) if after >= end.as_str());
         if is_empty {
             return Ok(result);
         }

@@ -137,7 +137,10 @@ const CERTIFICATE: &str = "CERTIFICATE";
 
 /// The certificate of a block, of which nothing is left.
 fn read(block: &Pem) -> Option<X509Certificate<'_>> {
-    X509Certificate::from_der(block.contents()).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, certificate)| certificate)
+    X509Certificate::from_der(block.contents())
+        .ok()
+        .filter(|(rest, _)| rest.is_empty())
+        .map(|(_, certificate)| certificate)
 }
 
 fn alternative_names(certificate: &X509Certificate<'_>, chain: At<'_>, errors: &mut FieldErrors) {

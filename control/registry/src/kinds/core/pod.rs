@@ -12,7 +12,7 @@ use super::super::validation::warnings;
 use super::{condition_is, connect_options};
 use crate::resource::{HistoryClass, Resource, Subresource, SubresourceBody, Verbs};
 use crate::shapes;
-use crate::strategy::{Context, Generation};
+use crate::strategy::{Context, Generation, Warned};
 use sampan_api::meta::GroupVersionKind;
 use sampan_api::object::Object;
 use sampan_api::time;
@@ -71,22 +71,24 @@ const RULES: Rules = Rules {
     validate_update: Some(pod_spec::update),
     graceful_deletion: Some(grace),
     pods: Some(&[]),
-    warnings_as_sent: Some(warnings::as_sent),
-    status_warnings: Some(|pod| {
-        let mut all = Vec::new();
-        let at = At::object(pod);
-        for list in ["podIPs", "hostIPs"] {
-            at.get("status").get(list).items().for_each(|one| ip_warning(one.get("ip"), &mut all));
-        }
-        all
-    }),
-    warnings: Some(|_, pod, old| {
-        let mut all = Vec::new();
-        if old.is_none() {
-            warnings::name(pod, "this is used in the Pod's hostname", &mut all);
-        }
-        all
-    }),
+    warnings: &[
+        (Warned::AsSent, warnings::as_sent),
+        (Warned::Status, |_, pod, _| {
+            let mut all = Vec::new();
+            let at = At::object(pod);
+            for list in ["podIPs", "hostIPs"] {
+                at.get("status").get(list).items().for_each(|one| ip_warning(one.get("ip"), &mut all));
+            }
+            all
+        }),
+        (Warned::Object, |_, pod, old| {
+            let mut all = Vec::new();
+            if old.is_none() {
+                warnings::name(pod, "this is used in the Pod's hostname", &mut all);
+            }
+            all
+        }),
+    ],
     ..Rules::NONE
 };
 
