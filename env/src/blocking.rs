@@ -41,7 +41,10 @@ pub fn on_thread<T: Send>(
 ) -> std::io::Result<T> {
     std::thread::scope(|scope| {
         let thread = builder(name, stack_bytes).spawn_scoped(scope, work)?;
-        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        match thread.join() {
+            Ok(done) => Ok(done),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     })
 }
 
