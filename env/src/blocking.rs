@@ -27,10 +27,45 @@ pub fn thread<T: Send + 'static>(
     stack_bytes: Option<usize>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<std::thread::JoinHandle<T>> {
+    builder(name, stack_bytes).spawn(work)
+}
+
+/// Does work on a thread as [`thread`] starts one, and waits for it; the work may borrow. A panic goes on in the caller.
+///
+/// # Errors
+/// The operating system's when it has no thread to give.
+pub fn on_thread<T: Send>(
+    name: &str,
+    stack_bytes: Option<usize>,
+    work: impl FnOnce() -> T + Send,
+) -> std::io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = builder(name, stack_bytes).spawn_scoped(scope, work)?;
+        match thread.join() {
+            Ok(done) => Ok(done),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+fn builder(name: &str, stack_bytes: Option<usize>) -> std::thread::Builder {
     let builder = std::thread::Builder::new().name(name.to_owned());
-    let builder = match stack_bytes {
+    match stack_bytes {
         Some(bytes) => builder.stack_size(bytes),
         None => builder,
-    };
-    builder.spawn(work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::on_thread;
+
+    #[test]
+    fn work_on_a_thread_borrows_and_its_panic_goes_on() {
+        let lent = [1, 2, 3];
+        let sum = on_thread("sum", Some(1 << 20), || lent.iter().sum::<i32>());
+        assert_eq!(sum.expect("a thread"), 6);
+        let said = std::panic::catch_unwind(|| on_thread::<()>("panic", None, || panic!("no")));
+        assert_eq!(said.expect_err("a panic").downcast_ref::<&str>(), Some(&"no"));
+    }
 }

@@ -14,7 +14,7 @@ mod memory;
 mod random;
 mod tasks;
 
-pub use blocking::{blocking, blocking_on, thread};
+pub use blocking::{blocking, blocking_on, on_thread, thread};
 pub use clock::{Clock, SimulatedClock, SystemClock};
 pub use memory::FreedMemory;
 pub use random::{Random, SeededRandom, SystemRandom};

@@ -1,12 +1,12 @@
 //! Expressions in CEL, made by chance of those that Kubernetes' own environment was asked for
-//! (`control/cel/tests/oracle`), and the schema and the data that they are about.
+//! (`tests/tests/oracle/cel`), and the schema and the data that they are about.
 
 use sampan_testing::Dice;
 use serde_json::Value;
 use std::sync::LazyLock;
 
 fn file(name: &str) -> String {
-    let path = crate::root().join("control/cel/tests/oracle").join(name);
+    let path = crate::root().join("tests/tests/oracle/cel").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["api", "env", "schema", "client", "reconcile", "policy-host", "wasm-runtime", "scheduler-core"],
     ),
     ("sampan-scheduler-driver", &["scheduler-core", "api", "env", "client"]),
-    ("sampan-controllers", &["api", "env", "cel", "client", "reconcile", "quota"]),
+    ("sampan-controllers", &["api", "env", "schema", "cel", "client", "reconcile", "quota"]),
     ("sampan-node", &["api", "env", "schema", "client", "wasm-runtime"]),
     ("sampan-wasm-runtime", &["env"]),
     ("sampan-cli", &["api", "env", "client", "scheduler-core", "policy"]),

@@ -10,8 +10,8 @@ use sampan_env::Env;
 use sampan_testing::server::{Parts, Server};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tower::ServiceExt;
 
 /// Another server, which remembers what it was asked.
@@ -67,8 +67,8 @@ impl Backends for Other {
 #[derive(Default)]
 struct WithSilent {
     other: Other,
-    /// Questions to the silent one.
-    asked: AtomicUsize,
+    /// Told of each question to the silent one.
+    asked: Notify,
 }
 
 impl Backends for WithSilent {
@@ -76,7 +76,7 @@ impl Backends for WithSilent {
         if to.name != "silent" {
             return self.other.send(to, request);
         }
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.asked.notify_one();
         Box::pin(std::future::pending())
     }
 }
@@ -216,6 +216,8 @@ async fn requests_go_to_the_server_of_their_group_version() {
 
 /// Another server has as long to say what it serves.
 const SILENT_MAX: Duration = Duration::from_secs(5);
+/// Who is registered is asked within it.
+const ASKED_WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_says_nothing_delays_nobody() {
@@ -223,9 +225,7 @@ async fn a_server_that_says_nothing_delays_nobody() {
     let server = Parts { backends: silent.clone(), ..Parts::new(Env::system()) }.start().await;
     let world = World { server, other: Arc::default() };
     world.register_of("silent.example.com", "silent", "True").await;
-    while silent.asked.load(Ordering::SeqCst) == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    tokio::time::timeout(ASKED_WITHIN, silent.asked.notified()).await.expect("it is asked");
     // Discovery has both, and of the one that is silent it says so.
     let freshness = async |group: &str| {
         let (_, text) = world.call("GET", "/apis", &[("accept", V2)], Value::Null).await;

@@ -1,6 +1,6 @@
 //! The controllers of the cluster: a folder a controller, on the reconcile runtime (`sampan-reconcile`).
 //!
-//! Allowed dependencies: api, env, cel, client, reconcile, quota. Never store or registry: a controller is a client like any other, under an
+//! Allowed dependencies: api, env, schema, cel, client, reconcile, quota. Never store or registry: a controller is a client like any other, under an
 //! identity of its own and with no more rights than Kubernetes gives it.
 //!
 //! Invariants:

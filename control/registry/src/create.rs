@@ -13,7 +13,7 @@ use crate::read::parse_uint;
 use crate::registry::{Place, Registry, store_writer, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
-use crate::strategy::Context;
+use crate::strategy::{Context, Warned};
 use crate::update::{mutate, rules_in};
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Kinds, Operation};
@@ -177,7 +177,8 @@ impl Registry {
         }
         count_creation(storage, &mut object);
         shapes::drop_disabled(storage, &mut object, None, ctx.gates);
-        strategy.warnings_as_sent(&object).into_iter().for_each(|warning| caller.warnings.add(warning));
+        let told = strategy.warnings(Warned::AsSent, &ctx, &object, None);
+        told.into_iter().for_each(|warning| caller.warnings.add(warning));
         strategy.prepare_for_create(&ctx, &mut object);
         if storage.has_status() && strategy.status_starts_empty() && !object.fields().contains_key("status") {
             object.fields_mut().insert("status".into(), Value::Object(serde_json::Map::new()));
@@ -195,7 +196,8 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Error::invalid(storage, object.name(), errors));
         }
-        for warning in found.warnings.into_iter().chain(row.strategy.warnings(&ctx, &object, None)) {
+        let told = row.strategy.warnings(Warned::Object, &ctx, &object, None);
+        for warning in found.warnings.into_iter().chain(told) {
             caller.warnings.add(warning);
         }
         shapes::settle_sent(storage, &mut object);

@@ -99,9 +99,6 @@ impl Registry {
             None if place.row.namespaced && !namespace.is_empty() => format!("{}{namespace}/", place.prefix),
             None => place.prefix.clone(),
         };
-        if !sampan_store::is_key(&prefix) {
-            return Ok(Changes { reached: span.until, ..Changes::default() });
-        }
         let tenancies = self.tenancies(&table, &place)?;
         let recent = match self.now().checked_sub(HISTORY_FREE) {
             Some(time) => self.inner.store.revision_at(time).await?,

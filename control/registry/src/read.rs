@@ -205,9 +205,6 @@ impl Registry {
         key: &str,
         revision: u64,
     ) -> Result<Option<Arc<Record>>, Error> {
-        if !sampan_store::is_key(key) {
-            return Ok(None);
-        }
         let entry = self.inner.store.get(key, Some(revision)).await.map_err(|error| gone(error, revision))?;
         entry.map(|entry| Ok(Arc::new(self.inner.watch.record(&place.prefix, &entry)?))).transpose()
     }

@@ -284,12 +284,12 @@ impl Resource {
     /// A stored view: `status`, `finalize`, `approval`, `resize`, `ephemeralcontainers`.
     #[must_use]
     pub fn view(self, name: &'static str) -> Self {
-        self.subresource(name, None, Verbs::VIEW, SubresourceBody::View)
+        self.subresource(Subresource::new(name, None, Verbs::VIEW, SubresourceBody::View))
     }
     /// A call on an object, by name, with bodies of `kind`: `.sub_action("scale", gvk, Verbs::VIEW, "scale")`.
     #[must_use]
     pub fn sub_action(self, name: &'static str, kind: GroupVersionKind, verbs: Verbs, action: &'static str) -> Self {
-        self.subresource(name, Some(kind), verbs, SubresourceBody::Action(action.into()))
+        self.subresource(Subresource::new(name, Some(kind), verbs, SubresourceBody::Action(action.into())))
     }
     /// A stream on an object, by name, with options of `kind` where discovery names one.
     #[must_use]
@@ -300,17 +300,12 @@ impl Resource {
         verbs: Verbs,
         stream: &'static str,
     ) -> Self {
-        self.subresource(name, kind, verbs, SubresourceBody::Connect(stream.into()))
+        self.subresource(Subresource::new(name, kind, verbs, SubresourceBody::Connect(stream.into())))
     }
+    /// Adds a path below the row's objects.
     #[must_use]
-    pub fn subresource(
-        mut self,
-        name: &'static str,
-        kind: Option<GroupVersionKind>,
-        verbs: Verbs,
-        body: SubresourceBody,
-    ) -> Self {
-        self.subresources.push(Subresource { name: name.into(), kind, also: &[], ty: None, verbs, body });
+    pub fn subresource(mut self, one: Subresource) -> Self {
+        self.subresources.push(one);
         self
     }
     /// A field selector on the value at the selector's own path; absent is `""`.

@@ -78,6 +78,28 @@ pub enum Generation {
     By(fn(new: &Object, old: &Object) -> bool),
 }
 
+/// What warnings are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warned {
+    /// A new object as it was sent, before it is prepared: told whatever becomes of it.
+    AsSent,
+    /// An object that is written.
+    Object,
+    /// The status that is written.
+    Status,
+}
+
+impl Warned {
+    /// What a write to the object (`""`) or to a view of it is warned of; `None`: of nothing.
+    pub(crate) fn of_view(subresource: &str) -> Option<Self> {
+        match subresource {
+            "" => Some(Self::Object),
+            "status" => Some(Self::Status),
+            _ => None,
+        }
+    }
+}
+
 /// A kind's rules. Objects are in the *stored* version, defaulted, with `metadata` already checked and filled in.
 ///
 /// The order (Kubernetes' `registry/rest/create.go`, `update.go`):
@@ -157,14 +179,8 @@ pub trait Strategy: Send + Sync + 'static {
     /// Brings a valid object into the one form that is stored.
     fn canonicalize(&self, _object: &mut Object) {}
 
-    /// Texts for `Warning` headers about a new object, or about a write over `old` to the object or to the view in
-    /// `ctx.subresource`.
-    fn warnings(&self, _ctx: &Context<'_>, _object: &Object, _old: Option<&Object>) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// Texts for `Warning` headers about an object as it was sent, before it is prepared; they are told whatever becomes of it.
-    fn warnings_as_sent(&self, _object: &Object) -> Vec<String> {
+    /// Texts for `Warning` headers about `of`, in a new object or in a write over `old`.
+    fn warnings(&self, _of: Warned, _ctx: &Context<'_>, _object: &Object, _old: Option<&Object>) -> Vec<String> {
         Vec::new()
     }
     /// Whether the use of fields is told of changes too.

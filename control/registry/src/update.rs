@@ -11,7 +11,7 @@ use crate::read::parse_uint;
 use crate::registry::{Place, Registry, writer};
 use crate::resource::Resource;
 use crate::shapes::{self, ManagedWrite};
-use crate::strategy::{Context, Generation};
+use crate::strategy::{Context, Generation, Warned};
 use crate::write::{Commit, count_update, require_stored};
 use sampan_api::admission::{Attributes, Kinds, Mutated, Operation, UnknownFields};
 use sampan_api::field::{FieldError, FieldErrors, Path};
@@ -203,7 +203,8 @@ impl Registry {
         // Of what did not change nobody is warned again.
         let counted = object.generation() != old.generation() || matches!(strategy.generation(), Generation::Uncounted);
         let warnings = found.warnings.into_iter().filter(|_| counted && strategy.tells_of_changes());
-        for warning in warnings.chain(row.strategy.warnings(&ctx, &object, Some(old))) {
+        let told = Warned::of_view(&options.subresource).map(|of| row.strategy.warnings(of, &ctx, &object, Some(old)));
+        for warning in warnings.chain(told.unwrap_or_default()) {
             caller.warnings.add(warning);
         }
         strategy.canonicalize(&mut object);

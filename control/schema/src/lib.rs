@@ -1,7 +1,7 @@
 //! The one schema of all kinds, and the walkers over it: codecs (JSON, YAML, protobuf), pruning, defaulting, plain facts
 //! of fields, patches, field sets and managedFields.
 //!
-//! Allowed: `sampan-api`, serde, serde-saphyr (its YAML parser). Never: I/O, clock, randomness.
+//! Allowed: `sampan-api`, serde, serde-saphyr (its YAML parser), pem and x509-parser (certificates in fields). Never: I/O, clock, randomness.
 //!
 //! Invariant: a kind is described once, in the table that `build.rs` joins from the sources of `k8s-pb` and
 //! `k8s-openapi`. What no crate has is data in `data/`: Go's struct forms, defaults, our own kinds.
@@ -11,6 +11,7 @@
 
 pub mod apply;
 mod builtin;
+pub mod certificates;
 pub mod columns;
 pub mod default;
 pub mod facts;

@@ -16,8 +16,13 @@ pub(crate) fn check(key: &str) -> Result<(), Error> {
 }
 
 /// Whether anything can be stored under a key; nothing is under any other.
-pub fn is_key(text: &str) -> bool {
+pub(crate) fn is_key(text: &str) -> bool {
     check(text).is_ok()
+}
+
+/// Whether a key can begin so.
+pub(crate) fn is_prefix(text: &str) -> bool {
+    check_prefix(text).is_ok()
 }
 
 pub(crate) fn check_prefix(prefix: &str) -> Result<(), Error> {

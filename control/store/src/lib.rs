@@ -30,7 +30,6 @@ mod txn;
 
 pub use entry::{Entry, Event, EventKind, LeaseId, Payload, Writer};
 pub use error::Error;
-pub use key::is_key;
 pub use lease::LeaseStatus;
 pub use statistics::Statistics;
 pub use store::{Range, RangeResult, Sink, Store};

@@ -216,7 +216,6 @@ impl Store for MemoryStore {
 
     async fn get(&self, key: &str, at: Option<u64>) -> Result<Option<Entry>, Error> {
         self.shared.open()?;
-        key::check(key)?;
         let published = self.shared.publisher.revision();
         let state = self.shared.state.lock();
         let revision = state.at(at, published, state.floors.covering(key))?;
@@ -225,7 +224,6 @@ impl Store for MemoryStore {
 
     async fn range(&self, range: Range, at: Option<u64>) -> Result<RangeResult, Error> {
         self.shared.open()?;
-        key::check_prefix(&range.prefix)?;
         let published = self.shared.publisher.revision();
         let state = self.shared.state.lock();
         let revision = state.at(at, published, state.floors.of(&range.prefix))?;
@@ -235,7 +233,9 @@ impl Store for MemoryStore {
             _ => Bound::Included(range.prefix.as_str()),
         };
         let mut result = RangeResult { entries: Vec::new(), revision, more: false };
-        if matches!(start, Bound::Excluded(after) if after >= end.as_str()) {
+        let is_empty =
+            !key::is_prefix(&range.prefix) || matches!(start, Bound::Excluded(after) if after >= end.as_str());
+        if is_empty {
             return Ok(result);
         }
         for (_, rows) in state.rows.range::<str, _>((start, Bound::Excluded(end.as_str()))) {
@@ -252,7 +252,6 @@ impl Store for MemoryStore {
 
     async fn history(&self, prefix: &str, after: u64, up_to: u64, limit: usize) -> Result<Vec<Event>, Error> {
         self.shared.open()?;
-        key::check_prefix(prefix)?;
         let published = self.shared.publisher.revision();
         let state = self.shared.state.lock();
         state.at(Some(after), published, state.floors.of(prefix))?;

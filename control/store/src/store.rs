@@ -60,7 +60,8 @@ pub trait Store: Send + Sync + 'static {
     /// deadline). Errors: `Closed`.
     async fn wait_for(&self, revision: u64) -> Result<(), Error>;
 
-    /// The key's state as of `at`, or the current one. `None`: there is no such key then.
+    /// The key's state as of `at`, or the current one. `None`: there is no such key then. Nothing is found where nothing can
+    /// be written: a text that can be no key, or the beginning of none, is no error of `get`, `range` and `history`.
     ///
     /// Errors: `Compacted` below the key's floor, `Future`, `Damaged`.
     async fn get(&self, key: &str, at: Option<u64>) -> Result<Option<Entry>, Error>;

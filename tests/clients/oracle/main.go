@@ -1,6 +1,7 @@
 // Kubernetes' own functions, asked line by line: a question on standard input, its answer on standard output.
 //
-// A question is {"of": FUNCTION, "in": INPUT}; an answer {"out": VALUE} or {"error": TEXT}. The inputs are made by who asks.
+// A question is {"of": FUNCTION, "in": INPUT}; an answer {"out": VALUE}, {"error": TEXT} or, where the function itself fails
+// at run time, {"panicked": TEXT}. The inputs are made by who asks.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 )
 
 type question struct {
@@ -16,8 +18,9 @@ type question struct {
 }
 
 type answer struct {
-	Out   any    `json:"out,omitempty"`
-	Error string `json:"error,omitempty"`
+	Out      any    `json:"out,omitempty"`
+	Error    string `json:"error,omitempty"`
+	Panicked string `json:"panicked,omitempty"`
 }
 
 // The functions by name. Each gets its input undecoded.
@@ -49,6 +52,24 @@ func text(in json.RawMessage) string {
 	return text
 }
 
+// answered is what a function answers. What this program itself panics with is no runtime error, and ends it.
+func answered(asked question) (given answer) {
+	defer func() {
+		switch cause := recover().(type) {
+		case nil:
+		case runtime.Error:
+			given = answer{Panicked: "panicked: " + cause.Error()}
+		default:
+			panic(cause)
+		}
+	}()
+	out, err := functions[asked.Of](asked.In)
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	return answer{Out: out}
+}
+
 func main() {
 	reader := bufio.NewReaderSize(os.Stdin, 1<<20)
 	writer := bufio.NewWriter(os.Stdout)
@@ -64,13 +85,7 @@ func main() {
 		if err := json.Unmarshal(line, &asked); err != nil {
 			panic(fmt.Sprintf("%v: %s", err, line))
 		}
-		var given answer
-		if out, err := functions[asked.Of](asked.In); err != nil {
-			given.Error = err.Error()
-		} else {
-			given.Out = out
-		}
-		if err := encoder.Encode(given); err != nil {
+		if err := encoder.Encode(answered(asked)); err != nil {
 			panic(err)
 		}
 	}

@@ -6,7 +6,6 @@ use crate::world::World;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sampan_api::admission::Warnings;
-use sampan_api::certificate::check_authorities;
 use sampan_api::k8s::api::core::v1::{Secret, ServiceAccount};
 use sampan_api::user::UserInfo;
 use sampan_auth::bootstrap_tokens::{self, BootstrapTokens};
@@ -16,6 +15,7 @@ use sampan_auth::service_account::{
 use sampan_auth::union::BearerTokens;
 use sampan_auth::{Authenticator, Credentials, Peer, Pki, certificates, pki, signing};
 use sampan_client::Informers;
+use sampan_schema::certificates::check_authorities;
 use sampan_testing::{Dice, tls};
 use serde_json::{Value, json};
 use std::sync::Arc;

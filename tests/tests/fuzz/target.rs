@@ -93,14 +93,8 @@ impl Target<'_> {
     /// # Panics
     /// Where one breaks a promise, with the shortest like it that was found.
     pub fn check(&self) {
-        std::thread::scope(|scope| {
-            // The stack is tried too, and so the thread is made by hand.
-            #[allow(clippy::disallowed_methods)]
-            let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || self.run());
-            if let Err(panic) = thread.expect("a thread").join() {
-                std::panic::resume_unwind(panic);
-            }
-        });
+        // The stack is tried too.
+        sampan_env::on_thread(self.name, Some(STACK_BYTES), || self.run()).expect("a thread");
     }
 
     fn run(&self) {

@@ -29,23 +29,13 @@ pub const APPLY: Compared = Compared {
         "has an element that's a map type",
         "invalid object type",
     ],
-    known: &[
-        Known {
-            why: "typed/validate.go stops a map at its first unknown field, in the order of Go's maps, and reads numbers \
-                  of a wrong type in another form",
-            is: |_, ours, theirs| {
-                let unknown = "field not declared in schema";
-                matches!((ours, theirs), (Err(a), Err(b)) if a.contains(unknown) && b.contains(unknown))
-            },
+    known: &[Known {
+        why: "runtime/converter.go words a value that does not fit its Go type otherwise than the decoder of JSON",
+        is: |_, ours, theirs| {
+            let convert = "failed to convert new object";
+            matches!((ours, theirs), (Err(a), Err(b)) if a.contains(convert) && b.contains(convert))
         },
-        Known {
-            why: "runtime/converter.go words a value that does not fit its Go type otherwise than the decoder of JSON",
-            is: |_, ours, theirs| {
-                let convert = "failed to convert new object";
-                matches!((ours, theirs), (Err(a), Err(b)) if a.contains(convert) && b.contains(convert))
-            },
-        },
-    ],
+    }],
 };
 
 /// The lines of an error that has several in the order of a Go map.

@@ -1,9 +1,12 @@
 //! Expressions in CEL: whether they compile, their type, the most they can cost, what they come to, and what that did cost.
+//! Those of `cel/cases.txt` are compared with what was found of them once (`cel/expected.jsonl`), those that are made of
+//! them by chance with what the oracle says.
 
 use crate::{Answer, Compared, Known};
 use sampan_cel::{Decl, Environment, Inputs, Program, Root, Type, Value};
 use sampan_tests::expressions::{self, ABOUT};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 /// What the oracle allows an expression.
@@ -13,19 +16,7 @@ pub(crate) const CEL: Compared = Compared {
     of: "cel",
     input: |dice| json!({"schema": ABOUT.0, "data": ABOUT.1, "expr": expressions::any(dice)}),
     ours,
-    heard: |_, answer| {
-        let found = answer?;
-        let text = |name: &str| found[name].as_str().unwrap_or_default();
-        if !text("compile").is_empty() {
-            return Err(text("compile").to_owned());
-        }
-        let costs = format!("{}, {}", found["most"].as_u64().unwrap_or(0), found["cost"].as_u64().unwrap_or(0));
-        if text("error").is_empty() {
-            Ok(json!([text("type"), costs, text("value")]))
-        } else {
-            Err(format!("{} {costs}: {}", text("type"), text("error")))
-        }
-    },
+    heard,
     errors: &[
         "found no matching overload for",
         "undeclared reference to",
@@ -76,6 +67,27 @@ pub(crate) const CEL: Compared = Compared {
     ],
 };
 
+/// Compares the recorded expressions. `cel/known.tsv` names those that differ; one that does not any more fails.
+pub(crate) fn check_recorded() {
+    let known: BTreeSet<&str> =
+        include_str!("cel/known.tsv").lines().filter_map(|line| line.split('\t').next()).collect();
+    let (mut wrong, mut agree, mut count) = (Vec::new(), Vec::new(), 0);
+    for line in include_str!("cel/expected.jsonl").lines() {
+        let recorded: Json = serde_json::from_str(line).expect("a line of JSON");
+        let expr = recorded["expr"].as_str().unwrap_or_default().to_owned();
+        let input = json!({"expr": expr});
+        let (ours, theirs) = (ours(&input), heard(&input, Ok(recorded)));
+        count += 1;
+        match (ours == theirs, known.contains(expr.as_str())) {
+            (false, false) => wrong.push(format!("{expr}\n    ours   {ours:?}\n    theirs {theirs:?}")),
+            (true, true) => agree.push(expr),
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(agree.is_empty(), "these agree now, take them off known.tsv:\n{}", agree.join("\n"));
+}
+
 /// What walks a map, or makes a text or a list of one.
 const LOOPS: &[&str] = &[".all(", ".exists(", ".exists_one(", ".existsOne(", ".map(", ".filter(", ".transform"];
 /// What is a map.
@@ -91,6 +103,21 @@ static DECLARED: LazyLock<(Arc<Decl>, Environment)> = LazyLock::new(|| {
     let environment = Environment::from([("self".into(), decl.ty()), ("dynamic".into(), Type::Dyn)]);
     (decl, environment)
 });
+
+/// What the oracle found of an expression, as `ours` says it.
+fn heard(_: &Json, answer: Answer) -> Answer {
+    let found = answer?;
+    let text = |name: &str| found[name].as_str().unwrap_or_default();
+    if !text("compile").is_empty() {
+        return Err(text("compile").to_owned());
+    }
+    let costs = format!("{}, {}", found["most"].as_u64().unwrap_or(0), found["cost"].as_u64().unwrap_or(0));
+    if text("error").is_empty() {
+        Ok(json!([text("type"), costs, text("value")]))
+    } else {
+        Err(format!("{} {costs}: {}", text("type"), text("error")))
+    }
+}
 
 fn ours(input: &Json) -> Answer {
     let (decl, environment) = &*DECLARED;

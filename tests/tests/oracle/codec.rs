@@ -171,18 +171,6 @@ pub const JSON: Compared = Compared {
 
 const KNOWN: &[Known] = &[
     Known {
-        why: "lists and maps that are sent empty are null as the server answers them: stored in protobuf, they are lost \
-              (apimachinery, runtime/serializer/protobuf)",
-        is: |_, ours, theirs| match (ours, theirs) {
-            (Ok(ours), Ok(theirs)) => {
-                let mut ours = ours.clone();
-                without_empty_managed_fields(&mut ours);
-                ours != *theirs && same_once_stored(&ours, theirs)
-            }
-            _ => false,
-        },
-    },
-    Known {
         why: "an empty managedFields asks for the field to be cleared: it is kept until then (apimachinery, meta/v1/types.go: omitempty)",
         is: |_, ours, theirs| {
             let mut ours = ours.clone();
@@ -207,24 +195,6 @@ const KNOWN: &[Known] = &[
         },
     },
 ];
-
-/// Whether two values are the same but for empty lists and maps of the second that are null in the first.
-fn same_once_stored(ours: &Value, theirs: &Value) -> bool {
-    match (ours, theirs) {
-        (Value::Null, Value::Array(list)) => list.is_empty(),
-        (Value::Null, Value::Object(map)) => map.is_empty(),
-        (Value::Array(ours), Value::Array(theirs)) => {
-            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| same_once_stored(ours, theirs))
-        }
-        (Value::Object(ours), Value::Object(theirs)) => {
-            let same = |(name, value): (&String, &Value)| {
-                theirs.get(name).is_some_and(|theirs| same_once_stored(value, theirs))
-            };
-            ours.len() == theirs.len() && ours.iter().all(same)
-        }
-        _ => ours == theirs,
-    }
-}
 
 fn without_empty_managed_fields(value: &mut Value) {
     match value {
@@ -275,5 +245,5 @@ pub const PROTOBUF_OF_GO: Compared = Compared {
         BuiltIn::of(input).decode_protobuf(&wire)
     },
     errors: JSON.errors,
-    known: &[KNOWN[2]],
+    known: &[KNOWN[1]],
 };

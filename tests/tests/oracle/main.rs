@@ -2,7 +2,8 @@
 //!
 //! Two thousand inputs of each function; SAMPAN_TIER=nightly: 20,000. A difference that is not of a known class fails,
 //! and so does a class in which nothing differs any more, an oracle that takes too few or too many of the inputs to show
-//! anything, or one that never gives an error that it is known for.
+//! anything, or one that never gives an error that it is known for. Where the oracle itself panics there is nothing to
+//! compare with: such inputs are counted apart, and too many of them fail.
 
 mod apply;
 mod cel;
@@ -48,11 +49,13 @@ struct Known {
 
 /// The share of inputs, in percent, that an oracle takes: with fewer or more of them too little is compared.
 const TAKEN: std::ops::RangeInclusive<usize> = 30..=70;
+/// The share of inputs, one in so many, at which an oracle may panic at most.
+const PANICKED_MOST: usize = 100;
 /// Differences that a failure shows.
 const SHOWN: usize = 20;
 
-/// The oracle's answers, in the order of the inputs.
-fn ask(of: &str, inputs: &[Value]) -> Vec<Answer> {
+/// The oracle's answers, in the order of the inputs. `None`: it panicked.
+fn ask(of: &str, inputs: &[Value]) -> Vec<Option<Answer>> {
     let mut child =
         Command::new(tool("oracle")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut stdin = child.stdin.take().expect("a pipe");
@@ -65,12 +68,15 @@ fn ask(of: &str, inputs: &[Value]) -> Vec<Answer> {
     let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
     let answers = stdout.lines().map(|line| {
         let answer: Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
-        match answer.get("error").and_then(Value::as_str) {
+        if answer.get("panicked").is_some() {
+            return None;
+        }
+        Some(match answer.get("error").and_then(Value::as_str) {
             Some(error) => Err(error.to_owned()),
             None => Ok(answer["out"].clone()),
-        }
+        })
     });
-    let answers: Vec<Answer> = answers.collect();
+    let answers: Vec<Option<Answer>> = answers.collect();
     writer.join().expect("all was asked");
     assert!(child.wait().expect("it ends").success(), "{of}: the oracle failed");
     assert_eq!(answers.len(), inputs.len(), "{of}: an answer to each question");
@@ -92,10 +98,12 @@ impl Compared {
         let count = if is_nightly() { 20_000 } else { 2_000 };
         let mut dice = Dice::new(0x5eed);
         let inputs: Vec<Value> = (0..count).map(|_| (self.input)(&mut dice)).collect();
-        let heard = inputs.iter().zip(ask(self.of, &inputs)).map(|(input, answer)| (self.heard)(input, answer));
-        let theirs: Vec<Answer> = heard.collect();
+        let heard = inputs.iter().zip(ask(self.of, &inputs));
+        let heard = heard.filter_map(|(input, answer)| Some((input, (self.heard)(input, answer?))));
+        let compared: Vec<(&Value, Answer)> = heard.collect();
+        let panicked = count - compared.len();
         let (mut found, mut new) = (BTreeMap::<usize, usize>::new(), Vec::new());
-        for (input, theirs) in inputs.iter().zip(&theirs) {
+        for (input, theirs) in &compared {
             let ours = (self.ours)(input);
             if ours == *theirs {
                 continue;
@@ -105,12 +113,13 @@ impl Compared {
                 None => new.push(format!("{input}\n    ours   {ours:?}\n    theirs {theirs:?}")),
             }
         }
-        let taken = theirs.iter().filter(|answer| answer.is_ok()).count() * 100 / count;
+        let taken = compared.iter().filter(|(_, answer)| answer.is_ok()).count() * 100 / compared.len().max(1);
         let errors: BTreeSet<&str> =
-            theirs.iter().filter_map(|answer| answer.as_ref().err()).map(String::as_str).collect();
+            compared.iter().filter_map(|(_, answer)| answer.as_ref().err()).map(String::as_str).collect();
         println!(
-            "{}: {count} compared, {taken} % taken, {} texts of errors, {} differ",
+            "{}: {} compared, {taken} % taken, {} texts of errors, {} differ; the oracle panicked at {panicked}",
             self.of,
+            compared.len(),
             errors.len(),
             new.len()
         );
@@ -119,6 +128,7 @@ impl Compared {
         let silent: Vec<&&str> =
             self.errors.iter().filter(|text| !errors.iter().any(|one| one.contains(**text))).collect();
         assert!(new.is_empty(), "{}: {} differ:\n{}", self.of, new.len(), new[..new.len().min(SHOWN)].join("\n"));
+        assert!(panicked * PANICKED_MOST <= count, "{}: the oracle panicked at {panicked} of {count}", self.of);
         assert!(TAKEN.contains(&taken), "{}: {taken} % of the inputs are taken", self.of);
         assert!(silent.is_empty(), "{}: these errors did not occur: {silent:?}", self.of);
         assert!(agree.is_empty() || !is_nightly(), "{}: nothing differs any more by: {agree:?}", self.of);
@@ -170,6 +180,11 @@ fn role_based_access_control() {
 #[test]
 fn custom_resources_by_their_schemas() {
     structural::STRUCTURAL.check();
+}
+
+#[test]
+fn recorded_expressions() {
+    cel::check_recorded();
 }
 
 #[test]

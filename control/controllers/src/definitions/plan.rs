@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sampan_api::certificate::check_authorities;
 use sampan_api::{GroupVersionResource, Object};
+use sampan_schema::certificates::check_authorities;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 

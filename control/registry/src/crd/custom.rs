@@ -3,7 +3,7 @@
 use crate::metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use crate::resource::ScalePaths;
 use crate::shapes;
-use crate::strategy::{Context, Generation, Strategy};
+use crate::strategy::{Context, Generation, Strategy, Warned};
 use sampan_api::field::{FieldError, FieldErrorKind, FieldErrors, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -78,8 +78,8 @@ impl Strategy for Custom {
         rules.validate(&whole(object), old.map(whole).as_ref()).errors
     }
 
-    fn warnings(&self, ctx: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
-        if ctx.subresource == "status" { Vec::new() } else { finalizer_warnings(object, old) }
+    fn warnings(&self, of: Warned, _: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
+        if of == Warned::Object { finalizer_warnings(object, old) } else { Vec::new() }
     }
 }
 

@@ -5,7 +5,7 @@ use super::validation::warnings;
 use super::validation::workload::Workload;
 use crate::allocate::Allocator;
 use crate::options::{DeleteOptions, Propagation};
-use crate::strategy::{Context, Generation, Strategy};
+use crate::strategy::{Context, Generation, Strategy, Warned};
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -50,17 +50,13 @@ pub(super) struct Rules {
     /// What is asked of a write to the status, in place of `validate_update`.
     pub validate_status: Option<CheckUpdate>,
     pub canonicalize: Option<fn(&mut Object)>,
-    /// What is told of creations, and of changes of the object itself over the one before.
-    pub warnings: Option<Warn>,
-    /// What is told of writes to the status.
-    pub status_warnings: Option<fn(&Object) -> Vec<String>>,
+    /// What is told of creations, and of changes over the object before, by what it is of.
+    pub warnings: &'static [(Warned, Warn)],
     /// The way to the pod's template in the object, or to the pod itself: what its fields are warned of is told of a
     /// creation, and of a change of the template.
     pub pods: Option<&'static [&'static str]>,
     /// Fields of features, by their ways in the object: each goes where its feature is off and the object had none before.
     pub gated: &'static [(&'static str, &'static [&'static str])],
-    /// As [`Strategy::warnings_as_sent`].
-    pub warnings_as_sent: Option<fn(&Object) -> Vec<String>>,
     pub graceful_deletion: Option<Grace>,
     /// As [`Strategy::refuses_deletion`].
     pub refuses_deletion: Option<fn(&str) -> Option<&'static str>>,
@@ -99,11 +95,9 @@ impl Rules {
         validate_change: None,
         validate_status: None,
         canonicalize: None,
-        warnings: None,
-        status_warnings: None,
+        warnings: &[],
         pods: None,
         gated: &[],
-        warnings_as_sent: None,
         graceful_deletion: None,
         refuses_deletion: None,
         orphan_by_default: false,
@@ -212,22 +206,15 @@ impl Strategy for Rules {
             canonicalize(object);
         }
     }
-    fn warnings_as_sent(&self, object: &Object) -> Vec<String> {
-        self.warnings_as_sent.map_or_else(Vec::new, |warn| warn(object))
-    }
     fn tells_of_changes(&self) -> bool {
         // Pods themselves are changed by programs, which are not warned.
         self.pods.is_none_or(|way| !way.is_empty())
     }
-    fn warnings(&self, ctx: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
-        match ctx.subresource {
-            "" => {}
-            "status" => return self.status_warnings.map_or_else(Vec::new, |warn| warn(object)),
-            _ => return Vec::new(),
-        }
-        let mut all = self.warnings.map_or_else(Vec::new, |warn| warn(ctx, object, old));
+    fn warnings(&self, of: Warned, ctx: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
+        let own = self.warnings.iter().filter(|(what, _)| *what == of);
+        let mut all: Vec<String> = own.flat_map(|(_, warn)| warn(ctx, object, old)).collect();
         let told = old.is_none_or(|old| object.generation() != old.generation() && self.tells_of_changes());
-        let pods = self.pods.filter(|_| told);
+        let pods = self.pods.filter(|_| of == Warned::Object && told);
         all.extend(pods.into_iter().flat_map(|way| warnings::pod(ctx.gates, object, way)));
         all
     }

@@ -13,7 +13,7 @@ use sampan_registry::codec::Plain;
 use sampan_registry::kinds::ServiceAllocator;
 use sampan_registry::{
     Caller, Codec, Config, Context, CreateValidation, Creation, DeleteOptions, Deleted, Error, Generation, GetOptions,
-    List, ListOptions, Registry, Resource, ResourceTable, Strategy, UpdateOptions, Updated,
+    List, ListOptions, Registry, Resource, ResourceTable, Strategy, UpdateOptions, Updated, Warned,
 };
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -47,8 +47,8 @@ impl Strategy for Widgets {
         }
         errors
     }
-    fn warnings(&self, _: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
-        let new = Some(object).filter(|_| old.is_none());
+    fn warnings(&self, of: Warned, _: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
+        let new = Some(object).filter(|_| of == Warned::Object && old.is_none());
         let warned = new.and_then(|new| new.get_str(&["spec", "warn"]));
         warned.map(str::to_owned).into_iter().collect()
     }

@@ -382,8 +382,10 @@ impl Store for SqliteStore {
 
     async fn get(&self, key: &str, at: Option<u64>) -> Result<Option<Entry>, Error> {
         self.open_still()?;
-        key::check(key)?;
         let revision = self.at(at, self.floor_of_key(key))?;
+        if !key::is_key(key) {
+            return Ok(None);
+        }
         let entry = self.shared.readers.get(key, revision).await?;
         self.still(revision, self.floor_of_key(key))?;
         Ok(entry)
@@ -391,8 +393,10 @@ impl Store for SqliteStore {
 
     async fn range(&self, range: Range, at: Option<u64>) -> Result<RangeResult, Error> {
         self.open_still()?;
-        key::check_prefix(&range.prefix)?;
         let revision = self.at(at, self.floor_of(&range.prefix))?;
+        if !key::is_prefix(&range.prefix) {
+            return Ok(RangeResult { entries: Vec::new(), revision, more: false });
+        }
         let (entries, more) = self.shared.readers.range(&range, revision).await?;
         self.still(revision, self.floor_of(&range.prefix))?;
         Ok(RangeResult { entries, revision, more })
@@ -400,10 +404,9 @@ impl Store for SqliteStore {
 
     async fn history(&self, prefix: &str, after: u64, up_to: u64, limit: usize) -> Result<Vec<Event>, Error> {
         self.open_still()?;
-        key::check_prefix(prefix)?;
         let after = self.at(Some(after), self.floor_of(prefix))?;
         let up_to = up_to.min(self.shared.publisher.revision());
-        if up_to <= after {
+        if up_to <= after || !key::is_prefix(prefix) {
             return Ok(Vec::new());
         }
         let limit = limit.clamp(1, HISTORY_EVENTS_MAX);

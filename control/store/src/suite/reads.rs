@@ -2,6 +2,7 @@
 
 use super::{Case, World, show};
 use crate::error::Error;
+use crate::limits::KEY_BYTES_MAX;
 use crate::store::Range;
 use crate::txn::Op;
 use futures::FutureExt;
@@ -14,6 +15,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("a range is read as of each revision", |w| range_at(w).boxed()),
     ("pages at one revision join to the whole", |w| pages(w).boxed()),
     ("prefixes are exact, also at odd characters", |w| prefixes(w).boxed()),
+    ("what can be no key is not found", |w| no_key(w).boxed()),
     ("history is ordered, with its deletions' values", |w| history(w).boxed()),
     ("history's pages never cut a transaction", |w| history_pages(w).boxed()),
     ("the future is refused", |w| future(w).boxed()),
@@ -108,6 +110,23 @@ async fn prefixes(w: World) {
     assert_eq!(keys(&w, Range::prefix("/p_"), None).await, ["/p_/x=x"]);
     assert_eq!(keys(&w, Range::prefix("/p%"), None).await, ["/p%/x=x"]);
     assert_eq!(w.store.history("/p/a", 0, 100, 100).await.map(|events| events.len()), Ok(2));
+}
+
+async fn no_key(w: World) {
+    w.put("/a", "x").await;
+    let long = format!("/{}", "x".repeat(KEY_BYTES_MAX));
+    for text in ["a", "0", "/a\n", "/a\0b", "\0", "\u{10ffff}", &long] {
+        for at in [None, Some(0), Some(1)] {
+            assert_eq!(w.store.get(text, at).await.map(|entry| entry.is_some()), Ok(false), "{text:?} at {at:?}");
+            assert_eq!(keys(&w, Range::prefix(text), at).await.len(), 0, "{text:?} at {at:?}");
+        }
+        let after = Range { prefix: text.into(), start_after: Some("/a".into()), limit: Some(1) };
+        assert_eq!(keys(&w, after, None).await.len(), 0, "{text:?}");
+        assert_eq!(w.store.history(text, 0, 1, 100).await.map(|events| events.len()), Ok(0), "{text:?}");
+        let future = w.store.get(text, Some(2)).await.map(|entry| entry.is_some());
+        assert_eq!(future, Err(Error::Future { current: 1 }), "{text:?}");
+    }
+    assert_eq!(w.store.get("", None).await.map(|entry| entry.is_some()), Ok(false), "the beginning of all, but no key");
 }
 
 async fn history(w: World) {

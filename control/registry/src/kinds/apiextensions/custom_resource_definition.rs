@@ -6,7 +6,7 @@ use super::super::rules::Rules;
 use super::super::validation::cursor::At;
 use super::{openapi, spec};
 use crate::resource::Resource;
-use crate::strategy::{Context, Generation};
+use crate::strategy::{Context, Generation, Warned};
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::object::Object;
 use sampan_api::time;
@@ -64,11 +64,11 @@ const RULES: Rules = Rules {
         }
         errors
     }),
-    warnings: Some(|_, definition, old| {
+    warnings: &[(Warned::Object, |_, definition, old| {
         let before = old.map(unknown_formats).unwrap_or_default();
         let new = unknown_formats(definition).into_iter().filter(|one| !before.contains(one));
         new.map(|one| format_warning(&one)).collect()
-    }),
+    })],
     ..Rules::NONE
 };
 

@@ -294,7 +294,7 @@ fn selectable(fields: &Value, schema: &Value, path: &Path, errors: &mut FieldErr
 /// Certificates by which a webhook is known.
 fn authorities(at: At<'_>, errors: &mut FieldErrors) {
     let bundle = STANDARD.decode(at.text()).unwrap_or_default();
-    if let Err(why) = sampan_api::certificate::check_authorities(&bundle) {
+    if let Err(why) = sampan_schema::certificates::check_authorities(&bundle) {
         at.invalid(errors, why);
     }
 }

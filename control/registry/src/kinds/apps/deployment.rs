@@ -10,8 +10,8 @@ use super::super::validation::workload::{
 };
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
-use crate::strategy::Context;
 use crate::strategy::Generation;
+use crate::strategy::{Context, Warned};
 use sampan_api::object::Object;
 
 pub(super) fn row() -> Resource {
@@ -29,7 +29,7 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
     pods: Some(&["spec", "template"]),
-    warnings: Some(warnings::new_pods_name),
+    warnings: &[(Warned::Object, warnings::new_pods_name)],
     // The controller copies annotations to the ReplicaSet, so a change of them is a change that it must observe.
     generation: Generation::By(|new, old| {
         ["spec", "metadata"].iter().any(|part| match *part {

@@ -12,8 +12,8 @@ use super::super::validation::warnings;
 use super::super::validation::workload::{Workload, amount, labels_match, template_before};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
-use crate::strategy::Context;
 use crate::strategy::Generation;
+use crate::strategy::{Context, Warned};
 use sampan_api::field::BadValue;
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -34,7 +34,7 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
     pods: Some(&["spec", "template"]),
-    warnings: Some(|_, set, old| {
+    warnings: &[(Warned::Object, |_, set, old| {
         // Of changes Kubernetes tells it at another place.
         let mut all = of_claims(set, if old.is_none() { "" } else { ".Spec" });
         let at = At::object(set);
@@ -46,7 +46,7 @@ const RULES: Rules = Rules {
             );
         }
         all
-    }),
+    })],
     name: sampan_api::names::dns1123_label,
     generation: Generation::Spec,
     prepare_for_create: Some(|_, object| {

@@ -8,7 +8,7 @@ use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use super::job;
 use crate::resource::{HistoryClass, Resource};
-use crate::strategy::{Context, Generation};
+use crate::strategy::{Context, Generation, Warned};
 use sampan_api::object::Object;
 use sampan_cel::zones;
 use serde_json::Value;
@@ -42,13 +42,13 @@ const RULES: Rules = Rules {
     }),
     generation: Generation::Spec,
     pods: Some(&["spec", "jobTemplate", "spec", "template"]),
-    warnings: Some(|ctx, object, old| {
+    warnings: &[(Warned::Object, |ctx, object, old| {
         let mut all = warnings::new_pods_name(ctx, object, old);
         if old.is_none_or(|old| object.generation() != old.generation()) {
             all.extend(many_indexes(object));
         }
         all
-    }),
+    })],
     ..Rules::NONE
 };
 

@@ -14,7 +14,7 @@ use super::super::validation::{At, FieldErrors};
 use super::indexes::INDEXED;
 use super::{indexes, job_status, job_template};
 use crate::resource::{HistoryClass, Resource};
-use crate::strategy::{Context, Generation};
+use crate::strategy::{Context, Generation, Warned};
 use sampan_api::field::{BadValue, FieldError};
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -43,13 +43,13 @@ const RULES: Rules = Rules {
     }),
     validate_update: Some(validate_update),
     pods: Some(&["spec", "template"]),
-    warnings: Some(|ctx, job, old| {
+    warnings: &[(Warned::Object, |ctx, job, old| {
         let mut all = warnings::new_pods_name(ctx, job, old);
         if old.is_none_or(|old| job.generation() != old.generation()) {
             all.extend(many_indexes(At::object(job).get("spec")));
         }
         all
-    }),
+    })],
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
     orphan_by_default: true,

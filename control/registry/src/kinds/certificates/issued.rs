@@ -5,10 +5,10 @@ use super::super::validation::checks;
 use super::super::validation::{At, FieldErrors};
 use super::public_key::{BAD_KEY, PublicKey, bytes};
 use crate::strategy::Context;
-use sampan_api::certificate::{PemBlock, pem_blocks};
 use sampan_api::field::FieldError;
 use sampan_api::object::Object;
 use sampan_api::time;
+use sampan_schema::certificates::{Pem, blocks};
 use serde_json::{Map, Value};
 use std::time::{Duration, SystemTime};
 use x509_parser::certificate::X509Certificate;
@@ -108,12 +108,12 @@ fn issue(ctx: &Context<'_>, request: At<'_>, errors: &mut FieldErrors) {
     if text.len() > CHAIN_MAX {
         return chain.too_long(errors, CHAIN_MAX);
     }
-    let (blocks, _) = pem_blocks(text);
+    let (blocks, _) = blocks(text);
     let mut blocks = blocks.into_iter();
     let Some(leaf) = blocks.next() else {
         return chain.invalid_as(errors, text, "issued certificate chain must contain at least one certificate");
     };
-    if leaf.label != CERTIFICATE {
+    if leaf.tag() != CERTIFICATE {
         return chain.invalid(errors, "issued certificate chain must consist entirely of CERTIFICATE PEM blocks");
     }
     let Some(certificate) = read(&leaf) else {
@@ -136,8 +136,11 @@ fn issue(ctx: &Context<'_>, request: At<'_>, errors: &mut FieldErrors) {
 const CERTIFICATE: &str = "CERTIFICATE";
 
 /// The certificate of a block, of which nothing is left.
-fn read<'a>(block: &'a PemBlock<'_>) -> Option<X509Certificate<'a>> {
-    X509Certificate::from_der(&block.bytes).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, certificate)| certificate)
+fn read(block: &Pem) -> Option<X509Certificate<'_>> {
+    X509Certificate::from_der(block.contents())
+        .ok()
+        .filter(|(rest, _)| rest.is_empty())
+        .map(|(_, certificate)| certificate)
 }
 
 fn alternative_names(certificate: &X509Certificate<'_>, chain: At<'_>, errors: &mut FieldErrors) {
@@ -250,9 +253,9 @@ fn moment(seconds: i64) -> Option<SystemTime> {
 }
 
 /// The certificates after the first.
-fn rest<'a>(blocks: impl Iterator<Item = PemBlock<'a>>, chain: At<'_>, errors: &mut FieldErrors) {
+fn rest(blocks: impl Iterator<Item = Pem>, chain: At<'_>, errors: &mut FieldErrors) {
     for block in blocks {
-        if block.label != CERTIFICATE {
+        if block.tag() != CERTIFICATE {
             // The word is Kubernetes'.
             return chain.invalid(errors, "issued certificate chain must consist entirely of CERTFICATE PEM blocks");
         }

@@ -9,7 +9,7 @@ use super::super::validation::checks::{
 use super::super::validation::container::PROTOCOLS;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::Context;
+use crate::strategy::{Context, Warned};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -27,7 +27,7 @@ const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 const DEPRECATED: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 
 const RULES: Rules = Rules {
-    warnings: Some(|_, object, _| {
+    warnings: &[(Warned::Object, |_, object, _| {
         let mut all = Vec::new();
         // The controller mends what it is given.
         if object.label(MANAGED_BY) == Some("endpoint-controller") {
@@ -39,7 +39,7 @@ const RULES: Rules = Rules {
             }
         }
         all
-    }),
+    })],
     validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
         subsets(ctx, At::object(object).get("subsets"), &mut errors);

@@ -3,7 +3,7 @@
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::validation::{At, FieldErrors};
-use crate::resource::{HistoryClass, Resource, Verbs};
+use crate::resource::{HistoryClass, Resource, Subresource, SubresourceBody, Verbs};
 use crate::shapes::restore;
 use crate::strategy::Context;
 use sampan_api::names;
@@ -19,7 +19,7 @@ pub(super) fn row() -> Resource {
         .names_namespaces()
         .short_names(["ns"])
         .verbs(Verbs::ALL.without(Verbs::DELETE_COLLECTION))
-        .subresource("finalize", None, Verbs::UPDATE, crate::resource::SubresourceBody::View)
+        .subresource(Subresource::new("finalize", None, Verbs::UPDATE, SubresourceBody::View))
         .view("status")
         .resets("finalize", &[&["status"]])
         .selectable("status.phase")

@@ -9,7 +9,7 @@ use super::super::validation::resources::resource_quantity;
 use super::super::validation::{At, FieldErrors};
 use super::{condition, connect_options};
 use crate::resource::{HistoryClass, Resource, Verbs};
-use crate::strategy::Context;
+use crate::strategy::{Context, Warned};
 use sampan_api::field::{FieldError, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -58,13 +58,13 @@ const RULES: Rules = Rules {
     // A node says how it is as it joins.
     keeps_created_status: true,
     prepare_for_create: Some(prepare_for_create),
-    warnings: Some(|_, node, _| {
+    warnings: &[(Warned::Object, |_, node, _| {
         let mut all = Vec::new();
         let at = At::object(node);
         let spec = at.get("spec");
         spec.get("podCIDRs").items().for_each(|range| cidr_warning(range, &mut all));
         all
-    }),
+    })],
     ..Rules::NONE
 };
 

@@ -10,7 +10,7 @@ use super::super::validation::sources::{self, Owner};
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::Context;
+use crate::strategy::{Context, Warned};
 use sampan_api::field::BadValue;
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -28,7 +28,7 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     gated: &[(CLASS_FEATURE, &["spec", "volumeAttributesClassName"])],
     returns_deleted_object: true,
-    warnings: Some(|_, volume, _| warned(volume)),
+    warnings: &[(Warned::Object, |_, volume, _| warned(volume))],
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);

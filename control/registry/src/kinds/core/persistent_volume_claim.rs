@@ -8,7 +8,7 @@ use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use super::persistent_volume::{CLASS_FEATURE, CLASS_FIXED};
 use crate::resource::Resource;
-use crate::strategy::Context;
+use crate::strategy::{Context, Warned};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::json;
@@ -48,7 +48,7 @@ const RULES: Rules = Rules {
         status(At::object(claim).get("status"), &mut errors);
         errors
     }),
-    warnings: Some(|_, claim, _| {
+    warnings: &[(Warned::Object, |_, claim, _| {
         let mut all = Vec::new();
         if claim.annotation(super::persistent_volume::CLASS).is_some() {
             let text = "deprecated since v1.8; use \"storageClassName\" attribute instead";
@@ -56,7 +56,7 @@ const RULES: Rules = Rules {
         }
         warnings::claim(At::object(claim).get("spec"), &mut all);
         all
-    }),
+    })],
     ..Rules::NONE
 };
 

@@ -10,9 +10,9 @@ use super::super::validation::pod_spec;
 use super::super::validation::qos::qos_class;
 use super::super::validation::warnings;
 use super::{condition_is, connect_options};
-use crate::resource::{HistoryClass, Resource, Verbs};
+use crate::resource::{HistoryClass, Resource, Subresource, SubresourceBody, Verbs};
 use crate::shapes;
-use crate::strategy::{Context, Generation};
+use crate::strategy::{Context, Generation, Warned};
 use sampan_api::meta::GroupVersionKind;
 use sampan_api::object::Object;
 use sampan_api::time;
@@ -29,8 +29,7 @@ pub(super) fn row() -> Resource {
         .connect("attach", connect_options("PodAttachOptions"), stream, "attach")
         .sub_action("binding", GroupVersionKind::new("", "v1", "Binding"), Verbs::CREATE, "binding")
         .view("ephemeralcontainers")
-        .sub_action("eviction", GroupVersionKind::new("policy", "v1", "Eviction"), Verbs::CREATE, "eviction")
-        .taking_also(&["policy/v1beta1"])
+        .subresource(eviction())
         .connect("exec", connect_options("PodExecOptions"), stream, "exec")
         .connect("log", None, Verbs::GET, "log")
         .connect("portforward", connect_options("PodPortForwardOptions"), stream, "portforward")
@@ -57,6 +56,12 @@ pub(super) fn row() -> Resource {
         .row_conditions(finished)
 }
 
+fn eviction() -> Subresource {
+    let kind = GroupVersionKind::new("policy", "v1", "Eviction");
+    Subresource::new("eviction", Some(kind), Verbs::CREATE, SubresourceBody::Action("eviction".into()))
+        .taking_also(&["policy/v1beta1"])
+}
+
 const RULES: Rules = Rules {
     returns_deleted_object: true,
     generation: Generation::Spec,
@@ -66,22 +71,24 @@ const RULES: Rules = Rules {
     validate_update: Some(pod_spec::update),
     graceful_deletion: Some(grace),
     pods: Some(&[]),
-    warnings_as_sent: Some(warnings::as_sent),
-    status_warnings: Some(|pod| {
-        let mut all = Vec::new();
-        let at = At::object(pod);
-        for list in ["podIPs", "hostIPs"] {
-            at.get("status").get(list).items().for_each(|one| ip_warning(one.get("ip"), &mut all));
-        }
-        all
-    }),
-    warnings: Some(|_, pod, old| {
-        let mut all = Vec::new();
-        if old.is_none() {
-            warnings::name(pod, "this is used in the Pod's hostname", &mut all);
-        }
-        all
-    }),
+    warnings: &[
+        (Warned::AsSent, warnings::as_sent),
+        (Warned::Status, |_, pod, _| {
+            let mut all = Vec::new();
+            let at = At::object(pod);
+            for list in ["podIPs", "hostIPs"] {
+                at.get("status").get(list).items().for_each(|one| ip_warning(one.get("ip"), &mut all));
+            }
+            all
+        }),
+        (Warned::Object, |_, pod, old| {
+            let mut all = Vec::new();
+            if old.is_none() {
+                warnings::name(pod, "this is used in the Pod's hostname", &mut all);
+            }
+            all
+        }),
+    ],
     ..Rules::NONE
 };
 

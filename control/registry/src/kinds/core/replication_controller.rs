@@ -9,8 +9,8 @@ use super::super::validation::warnings;
 use super::super::validation::workload::{Workload, always_restarting, template_before};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Verbs};
-use crate::strategy::Context;
 use crate::strategy::Generation;
+use crate::strategy::{Context, Warned};
 use sampan_api::object::Object;
 
 pub(super) fn row() -> Resource {
@@ -28,7 +28,7 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     workload: Some(&WORKLOAD),
     pods: Some(&["spec", "template"]),
-    warnings: Some(warnings::new_pods_name),
+    warnings: &[(Warned::Object, warnings::new_pods_name)],
     generation: Generation::Spec,
     orphan_by_default: true,
     prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"replicas": 0}))),

@@ -6,6 +6,7 @@ use super::super::validation::checks::immutable;
 use super::super::validation::{At, FieldErrors};
 use super::config_map::{DATA_BYTES_MAX, decoded_len, frozen};
 use crate::resource::{HistoryClass, Resource};
+use crate::strategy::Warned;
 use sampan_api::names;
 use sampan_api::object::Object;
 
@@ -32,7 +33,7 @@ const RULES: Rules = Rules {
             object.set(&["type"], type_);
         }
     }),
-    warnings: Some(|_, object, _| certificate_warning(object).into_iter().collect()),
+    warnings: &[(Warned::Object, |_, object, _| certificate_warning(object).into_iter().collect())],
     validate_update: Some(|_, object, old| {
         let mut errors = FieldErrors::default();
         let (at, old) = (At::object(object), At::object(old));

@@ -14,7 +14,7 @@ use super::super::validation::{At, FieldErrors};
 use super::cluster_ips::{cluster_ips, headless, texts};
 use super::{connect_options, service_fields};
 use crate::resource::{HistoryClass, Resource, Verbs};
-use crate::strategy::Context;
+use crate::strategy::{Context, Warned};
 use sampan_api::field::{FieldError, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -61,8 +61,7 @@ const RULES: Rules = Rules {
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
     canonicalize: Some(service_fields::canonicalize),
-    warnings: Some(warned),
-    status_warnings: Some(warnings::load_balancer),
+    warnings: &[(Warned::Object, warned), (Warned::Status, warnings::load_balancer)],
     ..Rules::NONE
 };
 

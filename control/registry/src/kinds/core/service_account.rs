@@ -3,6 +3,7 @@
 use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use crate::resource::{Resource, Verbs};
+use crate::strategy::Warned;
 use sampan_api::meta::GroupVersionKind;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -25,10 +26,10 @@ const RULES: Rules = Rules {
     prepare_for_create: Some(|_, account| keep_names(account)),
     prepare_for_update: Some(|_, account, _| keep_names(account)),
     // It is told when it is set.
-    warnings: Some(|_, account, old| match old.and_then(|old| old.annotation(MOUNTABLE)) {
+    warnings: &[(Warned::Object, |_, account, old| match old.and_then(|old| old.annotation(MOUNTABLE)) {
         Some(_) => Vec::new(),
         None => mountable(account),
-    }),
+    })],
     ..Rules::NONE
 };
 

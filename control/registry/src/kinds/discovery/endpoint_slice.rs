@@ -6,7 +6,7 @@ use super::super::validation::addresses::{Legacy, canonical_ip, ip_warning};
 use super::super::validation::checks::{Facts, endpoint_ip, facts, named, parse_ip};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::{Context, Generation, OwnAddresses};
+use crate::strategy::{Context, Generation, OwnAddresses, Warned};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -22,7 +22,7 @@ const RULES: Rules = Rules {
         errors
     }),
     generation: Generation::By(changed),
-    warnings: Some(|_, slice, old| {
+    warnings: &[(Warned::Object, |_, slice, old| {
         let mut all = Vec::new();
         if old.is_none() && slice.get_str(&["addressType"]) == Some("FQDN") {
             all.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
@@ -34,7 +34,7 @@ const RULES: Rules = Rules {
             }
         }
         all
-    }),
+    })],
     ..Rules::NONE
 };
 

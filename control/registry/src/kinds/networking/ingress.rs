@@ -7,7 +7,7 @@ use super::super::validation::addresses::{Legacy, entries_before, entry_address,
 use super::super::validation::checks::{named, parse_ip, port_number, required_named};
 use super::super::validation::{At, FieldErrors, warnings};
 use crate::resource::Resource;
-use crate::strategy::{Context, Generation};
+use crate::strategy::{Context, Generation, Warned};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -56,17 +56,19 @@ const RULES: Rules = Rules {
     }),
     generation: Generation::Spec,
     prepare_for_create: Some(|_, ingress| ingress.set(&["status"], serde_json::json!({"loadBalancer": {}}))),
-    warnings: Some(|_, ingress, old| {
-        let text = "is deprecated, please use 'spec.ingressClassName' instead";
-        let unset = ingress.get(&["spec", "ingressClassName"]).is_none();
-        ingress
-            .annotation(CLASS)
-            .filter(|_| unset && old.is_none())
-            .map(|_| format!("annotation {CLASS:?} {text}"))
-            .into_iter()
-            .collect()
-    }),
-    status_warnings: Some(warnings::load_balancer),
+    warnings: &[
+        (Warned::Object, |_, ingress, old| {
+            let text = "is deprecated, please use 'spec.ingressClassName' instead";
+            let unset = ingress.get(&["spec", "ingressClassName"]).is_none();
+            ingress
+                .annotation(CLASS)
+                .filter(|_| unset && old.is_none())
+                .map(|_| format!("annotation {CLASS:?} {text}"))
+                .into_iter()
+                .collect()
+        }),
+        (Warned::Status, warnings::load_balancer),
+    ],
     ..Rules::NONE
 };
 

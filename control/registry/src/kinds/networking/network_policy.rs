@@ -6,7 +6,7 @@ use super::super::validation::addresses::{Legacy, cidr_warning};
 use super::super::validation::checks::{label_selector, network, parse_cidr, port_number};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, Warned};
 use serde_json::Value;
 
 pub(super) fn row() -> Resource {
@@ -31,7 +31,7 @@ const RULES: Rules = Rules {
         errors
     }),
     generation: Generation::Spec,
-    warnings: Some(|_, policy, _| {
+    warnings: &[(Warned::Object, |_, policy, _| {
         let mut all = Vec::new();
         let at = At::object(policy);
         let spec = at.get("spec");
@@ -45,7 +45,7 @@ const RULES: Rules = Rules {
             }
         }
         all
-    }),
+    })],
     ..Rules::NONE
 };
 

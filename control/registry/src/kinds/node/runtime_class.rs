@@ -8,6 +8,7 @@ use super::super::validation::resources::{container_resource_name, resource_quan
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::strategy::Warned;
 use sampan_api::field::BadValue;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -56,13 +57,13 @@ const RULES: Rules = Rules {
         immutable(at.get("handler"), old.get("handler"), &mut errors);
         errors
     }),
-    warnings: Some(|_, class, _| {
+    warnings: &[(Warned::Object, |_, class, _| {
         let at = At::object(class);
         let scheduling = at.get("scheduling");
         let labels = scheduling.get("nodeSelector");
         let old = labels.entries().filter_map(|(label, _)| warnings::node_label(label));
         old.map(|text| format!("scheduling.nodeSelector: {text}")).collect()
-    }),
+    })],
     create_on_update: true,
     unconditional_update: false,
     ..Rules::NONE

@@ -6,7 +6,7 @@ use super::super::validation::affinity::node_selector;
 use super::super::validation::checks::named;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, Warned};
 use sampan_api::field::BadValue;
 use sampan_api::names;
 use serde_json::Value;
@@ -40,12 +40,12 @@ const RULES: Rules = Rules {
         devices(spec, &mut errors);
         errors
     }),
-    warnings: Some(|_, slice, _| {
+    warnings: &[(Warned::Object, |_, slice, _| {
         let driver = slice.get_str(&["spec", "driver"]).unwrap_or("");
         let upper = driver.bytes().any(|b| b.is_ascii_uppercase());
         let text = "spec.driver: driver names should be lowercase;";
         upper.then(|| format!("{text} {driver:?} contains uppercase characters")).into_iter().collect()
-    }),
+    })],
     ..Rules::NONE
 };
 

@@ -3,7 +3,7 @@
 use super::super::columns::Tabled;
 use super::super::rules::{Rules, facts_alone};
 use crate::resource::Resource;
-use crate::strategy::{Context, Generation};
+use crate::strategy::{Context, Generation, Warned};
 use sampan_api::object::Object;
 use serde_json::Value;
 
@@ -16,11 +16,11 @@ const RULES: Rules = Rules {
     unconditional_update: false,
     validate_update: Some(facts_alone),
     generation: Generation::Changes,
-    warnings: Some(|ctx, driver, old| {
+    warnings: &[(Warned::Object, |ctx, driver, old| {
         let tokens = |driver: &Object| driver.get(&["spec", "tokenRequests"]).cloned();
         let new = old.is_none_or(|old| tokens(driver) != tokens(old));
         token_warning(ctx, driver).filter(|_| new).into_iter().collect()
-    }),
+    })],
     ..Rules::NONE
 };
 

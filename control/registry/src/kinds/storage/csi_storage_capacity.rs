@@ -5,6 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::At;
 use super::super::validation::warnings;
 use crate::resource::Resource;
+use crate::strategy::Warned;
 
 pub(super) fn row() -> Resource {
     Resource::new("storage.k8s.io", "v1", "csistoragecapacities", "CSIStorageCapacity").strategy(RULES).table(&[])
@@ -12,7 +13,7 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     unconditional_update: false,
-    warnings: Some(|_, capacity, _| {
+    warnings: &[(Warned::Object, |_, capacity, _| {
         let mut all = Vec::new();
         let at = At::object(capacity);
         let topology = at.get("nodeTopology");
@@ -22,6 +23,6 @@ const RULES: Rules = Rules {
             all.extend(text.map(|text| format!("nodeTopology.matchLabels.{label}: {text}")));
         }
         all
-    }),
+    })],
     ..Rules::NONE
 };

@@ -5,6 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::strategy::Warned;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 pub(super) fn row() -> Resource {
@@ -27,7 +28,7 @@ const RULES: Rules = Rules {
         }
         errors
     }),
-    warnings: Some(|_, class, _| {
+    warnings: &[(Warned::Object, |_, class, _| {
         let mut all = Vec::new();
         for term in At::object(class).get("allowedTopologies").items() {
             for expression in term.get("matchLabelExpressions").items() {
@@ -36,7 +37,7 @@ const RULES: Rules = Rules {
             }
         }
         all
-    }),
+    })],
     ..Rules::NONE
 };
 

@@ -65,7 +65,7 @@ fn app_armor(pod: At<'_>, warnings: &mut Vec<String>) {
 }
 
 /// What a pod is warned of as it was sent: afterwards its annotations are fields. None of Windows is looked at.
-pub(in crate::kinds) fn as_sent(pod: &Object) -> Vec<String> {
+pub(in crate::kinds) fn as_sent(_: &Context<'_>, pod: &Object, _: Option<&Object>) -> Vec<String> {
     let mut warnings = Vec::new();
     let at = At::object(pod);
     if at.get("spec").get("os").get("name").text() != "windows" {
@@ -190,7 +190,7 @@ pub(in crate::kinds) fn node_term(term: At<'_>, warnings: &mut Vec<String>) {
 }
 
 /// The addresses of a load balancer, in a status.
-pub(in crate::kinds) fn load_balancer(object: &Object) -> Vec<String> {
+pub(in crate::kinds) fn load_balancer(_: &Context<'_>, object: &Object, _: Option<&Object>) -> Vec<String> {
     let mut warnings = Vec::new();
     let at = At::object(object);
     for point in at.get("status").get("loadBalancer").get("ingress").items() {
