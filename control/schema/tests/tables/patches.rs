@@ -83,6 +83,24 @@ fn what_cannot_be_merged_is_said_as_kubernetes_says_it() {
             value!({"containers": [{"name": "c", "image": "n"}], "$setElementOrder/containers": [{"name": "d"}]}),
             "The order in patch list:\n[map[image:n name:c]]\n doesn't match $setElementOrder list:\n[map[name:d]]\n",
         ),
+        (value!({"$patch": 5}), "unknown patch type: %!s(int64=5) in map: map[$patch:5]"),
+        (value!({"$patch": null}), "unknown patch type: %!s(<nil>) in map: map[$patch:<nil>]"),
+        (value!({"$patch": {"a": 1}}), "unknown patch type: map[a:%!s(int64=1)] in map: map[$patch:map[a:1]]"),
+        (value!({"$setElementOrder/containers": 5}), "expected a []interface {}, but received a int64"),
+        (value!({"$setElementOrder/containers": [5]}), "value for key 0 is not a map"),
+        (value!({"$setElementOrder/containers": [null]}), "value for key 0 is not a map"),
+        (value!({"$setElementOrder/containers": ["a"]}), "value for key 0 is not a map"),
+        (
+            value!({"$setElementOrder/containers": [{"name": "a"}, 5]}),
+            "expected a map[string]interface {}, but received a int64",
+        ),
+        (value!({"containers": [null]}), "list element types are not identical: [[map[name:a]] [<nil>]]"),
+        (value!({"containers": [{"name": "a"}, 5]}), "list element types are not identical: [[map[name:a]] [map[name:a] 5]]"),
+        (value!({"containers": [[]]}), "list element types are not identical: [[map[name:a]] [[]]]"),
+        (
+            value!({"$deleteFromPrimitiveList/containers": ["a"]}),
+            "list element types are not identical: [[map[name:a]] [a]]",
+        ),
     ];
     for (change, expected) in table {
         assert_eq!(strategic(one.clone(), change.clone()), Err(PatchError::Internal(expected.into())), "{change}");
@@ -90,6 +108,9 @@ fn what_cannot_be_merged_is_said_as_kubernetes_says_it() {
     for (change, expected) in [
         (value!({"$retainKeys": ["x"], "nodeName": "n"}), "invalid patch format of retainKeys"),
         (value!({"$retainKeys": "x"}), "invalid patch format of retainKeys"),
+        (value!({"$retainKeys": null}), "invalid patch format of retainKeys"),
+        (value!({"$setElementOrder": []}), "invalid patch format of setElementOrder list"),
+        (value!({"$deleteFromPrimitiveList": []}), "invalid patch format of primitive list"),
     ] {
         assert_eq!(strategic(one.clone(), change.clone()), Err(PatchError::BadRequest(expected.into())), "{change}");
     }
