@@ -349,7 +349,7 @@ impl Status {
 
     /// 413: the body is larger than it may be.
     pub fn request_entity_too_large(message: &str) -> Self {
-        Self::failure(Reason::RequestEntityTooLarge, format!("Request entity is too large: {message}"))
+        Self::failure(Reason::RequestEntityTooLarge, format!("Request entity too large: {message}"))
     }
 
     /// 415: the body is in no form that is read.
