@@ -424,6 +424,21 @@ mod tests {
     }
 
     #[test]
+    fn a_status_is_written_in_the_order_of_go_s_struct() {
+        let check = |status: Status, expected: &str| {
+            assert_eq!(serde_json::to_string(&status.whole()).expect("JSON"), expected);
+        };
+        check(
+            Status::not_found(&GroupResource::new("apps", "deployments"), "a"),
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"deployments.apps \"a\" not found","reason":"NotFound","details":{"name":"a","group":"apps","kind":"deployments"},"code":404}"#,
+        );
+        check(
+            Status { continue_token: Some("t".to_owned()), ..Status::expired("x") },
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{"continue":"t"},"status":"Failure","message":"x","reason":"Expired","code":410}"#,
+        );
+    }
+
+    #[test]
     fn invalid_lists_every_cause() {
         let errors: FieldErrors =
             [FieldError::required(&Path::new("a"), ""), FieldError::invalid(&Path::new("b"), 1, "x")]
