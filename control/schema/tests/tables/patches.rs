@@ -2,7 +2,7 @@
 
 use sampan_api::limits::JSON_PATCH_OPERATIONS_MAX;
 use sampan_schema::patch::{self, PatchError};
-use sampan_schema::{Schema, managed};
+use sampan_schema::{Schema, json, managed};
 use serde_json::{Value, json as value};
 
 fn pod_spec(spec: Value) -> Value {
@@ -114,6 +114,28 @@ fn what_cannot_be_merged_is_said_as_kubernetes_says_it() {
     ] {
         assert_eq!(strategic(one.clone(), change.clone()), Err(PatchError::BadRequest(expected.into())), "{change}");
     }
+}
+
+#[test]
+fn what_a_merge_makes_is_refused_in_the_converter_s_words() {
+    let schema = Schema::builtin();
+    let id = schema.find("apps", "v1", "Deployment").expect("Deployment");
+    let check = |value: Value, expected: Option<&str>| {
+        assert_eq!(json::unrestorable(schema, id, &value).as_deref(), expected, "{value}");
+    };
+    let pod = |spec: Value| value!({"spec": {"template": {"spec": spec}}});
+    check(value!({"spec": 5}), Some("cannot restore struct from: int64"));
+    check(value!({"spec": "x"}), Some("cannot restore struct from: string"));
+    check(value!({"spec": []}), Some("cannot restore struct from: slice"));
+    check(value!({"kind": 5}), Some("cannot convert int64 to string"));
+    check(value!({"metadata": {"labels": []}}), Some("cannot restore map from slice"));
+    check(value!({"metadata": {"labels": {"a": {}}}}), Some("unrecognized type: string"));
+    check(pod(value!({"containers": {}})), Some("cannot restore slice from map"));
+    check(pod(value!({"containers": 5})), Some("cannot restore slice from int64"));
+    check(pod(value!({"containers": [{"name": true}]})), Some("unrecognized type: string"));
+    check(pod(value!({"containers": [{"ports": [{"containerPort": "x"}]}]})), Some("unrecognized type: int32"));
+    check(pod(value!({"containers": [{"resources": {"limits": []}}]})), Some("cannot restore map from slice"));
+    check(pod(value!({"containers": [{"name": "c", "image": null}]})), None);
 }
 
 #[test]
