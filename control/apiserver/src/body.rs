@@ -51,10 +51,7 @@ pub(crate) fn late() -> Status {
 }
 
 /// Collects the frames of a whole body; `arrived` is told how many bytes there are with each, and may refuse them.
-pub(crate) async fn collect(
-    mut body: Body,
-    arrived: impl FnMut(usize) -> Result<(), Status>,
-) -> Result<Bytes, Status> {
+pub(crate) async fn collect(mut body: Body, arrived: impl FnMut(usize) -> Result<(), Status>) -> Result<Bytes, Status> {
     collect_from(&mut body, arrived).await
 }
 

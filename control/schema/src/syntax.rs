@@ -214,7 +214,8 @@ fn quote(byte: u8) -> String {
 mod tests {
     #[test]
     fn the_end_inside_a_token_is_a_space() {
-        let check = |text: &str, expected: &str| assert_eq!(super::check(text.as_bytes()), Err(expected.to_owned()), "{text}");
+        let check =
+            |text: &str, expected: &str| assert_eq!(super::check(text.as_bytes()), Err(expected.to_owned()), "{text}");
         check("nul", "invalid character ' ' in literal null (expecting 'l')");
         check("-", "invalid character ' ' in numeric literal");
         check("1.", "invalid character ' ' after decimal point in numeric literal");

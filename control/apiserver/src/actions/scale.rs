@@ -298,7 +298,8 @@ mod tests {
             let table = table::of_value(&scale, &columns, &cells, negotiate::MetaVersion::V1, Include::Nothing);
             assert_eq!(table["metadata"], json!({"resourceVersion": "7"}));
             assert_eq!(table["rows"], json!([{"cells": ["a", desired, 2, "10m"], "object": null}]));
-            let shown = [0usize, 3].map(|at| [&table["columnDefinitions"][at]["format"], &table["columnDefinitions"][at]["type"]]);
+            let shown = [0usize, 3]
+                .map(|at| [&table["columnDefinitions"][at]["format"], &table["columnDefinitions"][at]["type"]]);
             assert_eq!(shown, [[&json!(format), &json!("string")], [&json!(""), &json!(age)]]);
         };
         check(false, json!(0), "", "string");

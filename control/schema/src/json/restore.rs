@@ -48,7 +48,9 @@ fn of_scalar(wanted: &str, go_type: &str, value: &Value) -> Option<String> {
     let number = value.as_number();
     let whole = number.is_some_and(|number| !number.is_f64());
     match (wanted, value) {
-        (_, Value::Null) | ("string", Value::String(_)) | ("bool", Value::Bool(_)) | ("float64", Value::Number(_)) => None,
+        (_, Value::Null) | ("string", Value::String(_)) | ("bool", Value::Bool(_)) | ("float64", Value::Number(_)) => {
+            None
+        }
         ("int32" | "int64", Value::Number(_)) if whole => None,
         ("int32" | "int64", Value::Number(number)) if number.as_f64().is_some_and(|float| float.fract() == 0.0) => None,
         ("int32" | "int64", Value::Number(_)) => Some(format!("cannot convert float64 to {go_type}")),

@@ -95,7 +95,10 @@ fn what_cannot_be_merged_is_said_as_kubernetes_says_it() {
             "expected a map[string]interface {}, but received a int64",
         ),
         (value!({"containers": [null]}), "list element types are not identical: [[map[name:a]] [<nil>]]"),
-        (value!({"containers": [{"name": "a"}, 5]}), "list element types are not identical: [[map[name:a]] [map[name:a] 5]]"),
+        (
+            value!({"containers": [{"name": "a"}, 5]}),
+            "list element types are not identical: [[map[name:a]] [map[name:a] 5]]",
+        ),
         (value!({"containers": [[]]}), "list element types are not identical: [[map[name:a]] [[]]]"),
         (
             value!({"$deleteFromPrimitiveList/containers": ["a"]}),
