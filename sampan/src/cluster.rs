@@ -19,7 +19,9 @@ use crate::rules::ClusterRules;
 use crate::scheduling;
 use anyhow::Context;
 use sampan_api::UserInfo;
-use sampan_apiserver::{Action, Anonymous, ApiServer, ApiService, Check, Metrics, of_components, of_tokens, serve};
+use sampan_apiserver::{
+    Action, Anonymous, ApiServer, ApiService, Build, Check, Metrics, of_components, of_tokens, serve,
+};
 use sampan_auth::bootstrap_tokens::BootstrapTokens;
 use sampan_auth::service_account::{Ref, ServiceAccountTokens};
 use sampan_auth::tokens::StaticTokens;
@@ -34,10 +36,17 @@ use sampan_store::sqlite::SqliteStore;
 use sampan_wasm_runtime::{Cidr, EgressRules, Runtime, RuntimeConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The version in `/version` and in the Node.
 pub const VERSION: &str = "v1.35.0+sampan";
+/// The build, as its script was told (`sampan/build.rs`).
+fn build() -> Build {
+    let seconds = option_env!("SAMPAN_BUILD_SECONDS").and_then(|text| text.parse::<u64>().ok());
+    let date = seconds.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+    Build { commit: option_env!("SAMPAN_COMMIT").unwrap_or_default().to_owned(), date }
+}
+
 /// Time that each part has to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -106,6 +115,7 @@ impl Cluster {
             checks: vec![Arc::new(ready.clone()), Arc::new(StoreCheck { name: "etcd", store: store.clone() })],
             anonymous: if config.authentication.anonymous { Anonymous::All } else { Anonymous::Health },
             version: VERSION.into(),
+            build: build(),
         })?;
         let metrics = apiserver.metrics().clone();
         metrics::of_the_store(&metrics, store.clone());

@@ -32,7 +32,7 @@ pub use object::Object;
 pub use quantity::Quantity;
 pub use record::{EventKind, Record, RecordEvent, RecordKey, RecordParts, Records, WantRecords, Writer};
 pub use selector::{FieldSelector, LabelSelector};
-pub use status::{Reason, Status, StatusCause, StatusDetails};
+pub use status::{Reason, Status, StatusCause, StatusDetails, WholeStatus};
 pub use user::{Attributes, Authorizer, Decision, UserInfo, Verdict};
 
 /// The typed API of Kubernetes v1.35, for those who act on a kind (controllers, scheduler, node).

@@ -78,8 +78,8 @@ impl Reason {
     }
 }
 
-/// The wire form, and the error type of every verb. `kind` and `apiVersion` are written by the encoder's caller through
-/// [`Status::to_value`].
+/// The wire form, and the error type of every verb. It is written through [`Status::whole`]; members stand in the order of Go's
+/// struct.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Status {
@@ -101,6 +101,24 @@ pub struct Status {
     /// `metadata.continue`: with which token an expired list may go on, inconsistently.
     #[serde(skip)]
     pub continue_token: Option<String>,
+}
+
+/// A status as it is written: see [`Status::whole`].
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WholeStatus<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Metadata<'a>,
+    #[serde(flatten)]
+    status: &'a Status,
+}
+
+/// The ListMeta of a status.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Metadata<'a> {
+    #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
@@ -201,19 +219,15 @@ impl Status {
         self.reason == reason.as_str()
     }
 
-    /// The whole object, `kind` and `apiVersion` and an empty `metadata` included, as the real server writes it.
+    /// The whole object, `kind` and `apiVersion` and an empty `metadata` included, with its members in the order of Go's struct.
+    pub fn whole(&self) -> WholeStatus<'_> {
+        let metadata = Metadata { token: self.continue_token.as_deref() };
+        WholeStatus { kind: "Status", api_version: "v1", metadata, status: self }
+    }
+
+    /// [`Status::whole`] as a tree, whose members are in the order of their names.
     pub fn to_value(&self) -> serde_json::Value {
-        let mut value = serde_json::to_value(self).unwrap_or_default();
-        if let Some(map) = value.as_object_mut() {
-            map.insert("apiVersion".into(), "v1".into());
-            map.insert("kind".into(), "Status".into());
-            let metadata = match &self.continue_token {
-                Some(token) => serde_json::json!({"continue": token}),
-                None => serde_json::json!({}),
-            };
-            map.insert("metadata".into(), metadata);
-        }
-        value
+        serde_json::to_value(self.whole()).unwrap_or_default()
     }
 
     /// 404: there is no such object.
@@ -349,7 +363,7 @@ impl Status {
 
     /// 413: the body is larger than it may be.
     pub fn request_entity_too_large(message: &str) -> Self {
-        Self::failure(Reason::RequestEntityTooLarge, format!("Request entity is too large: {message}"))
+        Self::failure(Reason::RequestEntityTooLarge, format!("Request entity too large: {message}"))
     }
 
     /// 415: the body is in no form that is read.
@@ -406,6 +420,21 @@ mod tests {
             Status::method_not_supported(&pods, "patch"),
             405,
             "patch is not supported on resources of kind \"pods\"",
+        );
+    }
+
+    #[test]
+    fn a_status_is_written_in_the_order_of_go_s_struct() {
+        let check = |status: Status, expected: &str| {
+            assert_eq!(serde_json::to_string(&status.whole()).expect("JSON"), expected);
+        };
+        check(
+            Status::not_found(&GroupResource::new("apps", "deployments"), "a"),
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"deployments.apps \"a\" not found","reason":"NotFound","details":{"name":"a","group":"apps","kind":"deployments"},"code":404}"#,
+        );
+        check(
+            Status { continue_token: Some("t".to_owned()), ..Status::expired("x") },
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{"continue":"t"},"status":"Failure","message":"x","reason":"Expired","code":410}"#,
         );
     }
 

@@ -1,6 +1,6 @@
 //! A request's body on its way in: charged as it comes, and given up when it comes too slowly.
 
-use crate::body::{Body, collect, late, too_large};
+use crate::body::{Body, collect_from, late, too_large};
 use crate::exchange::Exchange;
 use crate::flow::seats::too_many_requests;
 use crate::limits::{BODY_BYTES_PER_SECOND_MIN, BODY_GRACE, BODY_TIMEOUT, CHARGE_STEP_BYTES};
@@ -14,20 +14,25 @@ use std::time::Duration;
 
 /// Reads a request's body whole: at most [`REQUEST_BODY_MAX`] bytes, as fast as [`BODY_BYTES_PER_SECOND_MIN`] and
 /// [`BODY_TIMEOUT`] want it, charged as it comes. No seat is held meanwhile.
-pub(crate) async fn receive(exchange: &Exchange, ledgers: &Ledgers, env: &Env, body: Body) -> Result<Bytes, Status> {
-    if http_body::Body::is_end_stream(&body) {
+pub(crate) async fn receive(
+    exchange: &Exchange,
+    ledgers: &Ledgers,
+    env: &Env,
+    body: &mut Body,
+) -> Result<Bytes, Status> {
+    if http_body::Body::is_end_stream(&*body) {
         return Ok(Bytes::new());
     }
-    if http_body::Body::size_hint(&body).lower() > REQUEST_BODY_MAX as u64 {
+    if http_body::Body::size_hint(&*body).lower() > REQUEST_BODY_MAX as u64 {
         return Err(too_large());
     }
     if exchange.in_process() {
-        return collect(body, |_| Ok(())).await;
+        return collect_from(body, |_| Ok(())).await;
     }
     exchange.aside(arrive(exchange, ledgers, env, body)).await?
 }
 
-async fn arrive(exchange: &Exchange, ledgers: &Ledgers, env: &Env, body: Body) -> Result<Bytes, Status> {
+async fn arrive(exchange: &Exchange, ledgers: &Ledgers, env: &Env, body: &mut Body) -> Result<Bytes, Status> {
     let payer = exchange.payer();
     let shares = exchange.line.as_ref().map(|line| line.shares(ledgers));
     let arriving = ledgers.arriving.account(&payer, shares.map(|shares| shares.arriving.clone()));
@@ -58,7 +63,7 @@ async fn arrive(exchange: &Exchange, ledgers: &Ledgers, env: &Env, body: Body) -
     };
     let bytes = tokio::select! {
         biased;
-        bytes = collect(body, charge) => bytes?,
+        bytes = collect_from(body, charge) => bytes?,
         () = too_slow => return Err(late()),
     };
     exchange.hold(charges);

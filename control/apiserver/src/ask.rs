@@ -2,7 +2,7 @@
 
 use crate::answer::FirstRoom;
 use crate::arriving;
-use crate::body::Body;
+use crate::body::{Body, discard};
 use crate::core::Core;
 use crate::decode::Expected;
 use crate::encode::Encoder;
@@ -18,12 +18,12 @@ use crate::respond::{self, Coding};
 use crate::table::Include;
 use crate::websocket;
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, USER_AGENT};
+use http::header::{ACCEPT, EXPECT, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use sampan_api::{Record, Records, Status, UserInfo, WantRecords};
+use sampan_api::{Reason, Record, Records, Status, UserInfo, WantRecords};
 use sampan_env::Env;
 use sampan_registry::options::{Caller, ListOptions};
 use sampan_registry::{Conversions, Registry, Resource, Selection};
@@ -166,8 +166,13 @@ impl Ask {
     /// # Errors
     /// 413 when it is too large, 504 when it is too slow, 429 when too much is arriving or no seat came free, 400 when it
     /// breaks off.
-    pub async fn read(&self, body: Body) -> Result<Bytes, Status> {
-        let bytes = arriving::receive(&self.exchange, &self.core.ledgers, &self.core.env, body).await?;
+    pub async fn read(&self, mut body: Body) -> Result<Bytes, Status> {
+        let received = arriving::receive(&self.exchange, &self.core.ledgers, &self.core.env, &mut body).await;
+        let too_large = received.as_ref().is_err_and(|status| status.is(Reason::RequestEntityTooLarge));
+        if too_large && !self.exchange.in_process() && !self.sends_when_told() {
+            drop(self.core.tasks.spawn_until_cancelled(discard(body)));
+        }
+        let bytes = received?;
         let size = bytes.len().max(self.changed_bytes());
         if size >= COMPUTED_WRITE_BYTES_MIN && !self.exchange.in_process() {
             let working = self.core.ledgers.working.account(&self.exchange.payer(), None);
@@ -175,6 +180,11 @@ impl Ask {
             self.exchange.hold(charge.into_iter().collect());
         }
         Ok(bytes)
+    }
+
+    /// Whether the body comes only once it is asked for. Of HTTP/2 nobody asks.
+    fn sends_when_told(&self) -> bool {
+        self.parts.version < Version::HTTP_2 && self.parts.headers.contains_key(EXPECT)
     }
 
     /// Bytes of the object that a write is about, as it is stored now; 0: none.

@@ -1,5 +1,6 @@
 //! State that all requests share.
 
+use crate::Build;
 use crate::aggregation::Aggregation;
 use crate::compute::Compute;
 use crate::line::Ledgers;
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     pub metrics: Arc<Metrics>,
     /// As `/version` says it.
     pub version: String,
+    /// The build, as `/version` says it.
+    pub build: Build,
     /// Does what takes long.
     pub compute: Compute,
     /// The accounts of what is held for clients.

@@ -306,7 +306,11 @@ pub fn patched(
         None => value,
         Some(ty) => {
             let decoded = json::from_value(ty.schema(), ty.id(), &value);
-            let decoded = decoded.map_err(|error| invalid(&value, error.to_string()))?;
+            let decoded = decoded.map_err(|error| {
+                // Of what the patch itself is shown for, the outcome is converted and not read.
+                let why = own.shown.and_then(|_| json::unrestorable(ty.schema(), ty.id(), &value));
+                invalid(&value, why.unwrap_or_else(|| error.to_string()))
+            })?;
             let texts: Vec<String> =
                 own.problems.iter().cloned().chain(decoded.problems.iter().map(ToString::to_string)).collect();
             if !texts.is_empty() {

@@ -228,14 +228,13 @@ impl Encoder {
 
     /// The frame that ends a watch which failed after it began.
     pub fn error_frame(&self, out: &mut Vec<u8>, status: &Status) {
-        let value = status.to_value();
         if self.output.format == Format::Protobuf {
-            out.extend_from_slice(&protobuf::watch_frame("ERROR", &status_protobuf(&value)));
+            out.extend_from_slice(&protobuf::watch_frame("ERROR", &status_protobuf(&status.to_value())));
             return;
         }
         out.extend_from_slice(b"{\"type\":\"ERROR\",\"object\":");
-        // A Vec takes every write, and a Value always encodes.
-        serde_json::to_writer(&mut *out, &value).unwrap_or_default();
+        // A Vec takes every write, and a Status always encodes.
+        serde_json::to_writer(&mut *out, &status.whole()).unwrap_or_default();
         out.extend_from_slice(b"}\n");
     }
 }
@@ -310,12 +309,28 @@ impl Serialize for Typed<'_> {
     }
 }
 
-/// Indented by two, without a newline at the end, as Go's encoder leaves it.
-pub fn pretty(value: &Value) -> Vec<u8> {
-    serde_json::to_vec_pretty(&Typed(value)).unwrap_or_default()
+/// JSON whose members are in the order in which `value` has them. For people it is indented by two, without a newline at the
+/// end, as Go's encoder leaves it.
+pub fn ordered(output: Output, value: &impl Serialize) -> (&'static str, Bytes) {
+    let bytes = if output.pretty {
+        serde_json::to_vec_pretty(value).unwrap_or_default()
+    } else {
+        let mut bytes = serde_json::to_vec(value).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    };
+    (Format::Json.media_type(), bytes.into())
 }
 
-/// Any other object (Status, discovery, a Scale) in the format asked for. What has no type with a protobuf form is written
+/// A status in the format asked for.
+pub fn status(output: Output, status: &Status) -> (&'static str, Bytes) {
+    match output.format {
+        Format::Json => ordered(output, &status.whole()),
+        _ => value(output, meta::find("Status").as_ref(), &status.to_value()),
+    }
+}
+
+/// Any other object (discovery, a Scale) in the format asked for. What has no type with a protobuf form is written
 /// as JSON.
 pub fn value(output: Output, ty: Option<&ObjectType>, value: &Value) -> (&'static str, Bytes) {
     match (output.format, ty.filter(|ty| ty.def().has_protobuf())) {
@@ -327,12 +342,7 @@ pub fn value(output: Output, ty: Option<&ObjectType>, value: &Value) -> (&'stati
             }
         },
         (Format::Yaml, _) => (Format::Yaml.media_type(), yaml::encode(value).into()),
-        _ if output.pretty => (Format::Json.media_type(), pretty(value).into()),
-        _ => {
-            let mut bytes = serde_json::to_vec(&Typed(value)).unwrap_or_default();
-            bytes.push(b'\n');
-            (Format::Json.media_type(), bytes.into())
-        }
+        _ => ordered(output, &Typed(value)),
     }
 }
 

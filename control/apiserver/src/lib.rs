@@ -86,6 +86,7 @@ use sampan_registry::Registry;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 
@@ -122,6 +123,17 @@ pub struct Config {
     pub anonymous: Anonymous,
     /// `v1.35.0+sampan`
     pub version: String,
+    /// Which build it is.
+    pub build: Build,
+}
+
+/// What `/version` says of the build.
+#[derive(Clone, Debug, Default)]
+pub struct Build {
+    /// The commit that it was made of; empty where the build was not told.
+    pub commit: String,
+    /// The time of its sources, so that the same sources make the same build; `None` where it was not told.
+    pub date: Option<SystemTime>,
 }
 
 /// Everything at and below a path.
@@ -193,6 +205,7 @@ impl ApiServer {
             rules: config.rules,
             metrics: metrics.clone(),
             version: config.version,
+            build: config.build,
             compute,
             ledgers: ledgers.clone(),
         });

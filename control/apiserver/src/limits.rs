@@ -21,6 +21,10 @@ pub const COMPUTED_SELECTION_MIN: usize = 4096;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A body has arrived whole by then.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a body that was refused for its size which are still taken, and dropped, while the refusal is on its way.
+pub const REFUSED_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The time for which they are.
+pub const REFUSED_BODY_TIME: Duration = Duration::from_secs(2);
 /// Time that a body may take before its rate is measured.
 pub const BODY_GRACE: Duration = Duration::from_secs(5);
 /// Least average rate of a body after that, bytes a second.

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use sampan_api::{Reason, Status, StatusDetails};
-use sampan_schema::{ObjectType, meta};
+use sampan_schema::ObjectType;
 use serde_json::Value;
 use std::io::Write as _;
 
@@ -137,7 +137,8 @@ pub fn object(code: u16, output: Output, ty: Option<&ObjectType>, value: &Value)
 
 /// A refusal, or the success of a deletion.
 pub fn status(status: &Status, output: Output) -> Response<Body> {
-    let mut response = object(status.code(), output, meta::find("Status").as_ref(), &status.to_value());
+    let (content_type, encoded) = encode::status(output, status);
+    let mut response = bytes(status.code(), content_type, encoded);
     if let Some(seconds) = status.details.as_ref().and_then(|details| details.retry_after_seconds) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -3,12 +3,14 @@
 //! does not come here: it is dispatched by the reading of its path that authorization saw.
 
 use crate::ApiService;
+use crate::Build;
 use crate::Route;
 use crate::body::{Body, BoxError};
 use crate::chain;
 use crate::core::Core;
 use crate::discovery::openapi::{self, OpenApi};
 use crate::discovery::{self, Documents};
+use crate::encode;
 use crate::exchange::Exchange;
 use crate::health::{self, Check};
 use crate::negotiate::Output;
@@ -19,10 +21,12 @@ use axum::routing::{MethodRouter, any, any_service};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
-use sampan_api::Status;
-use serde_json::{Value, json};
+use sampan_api::{Status, time};
+use serde::Serialize;
+use serde_json::json;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tower::ServiceExt;
 
 type AxumRequest = axum::extract::Request;
@@ -137,33 +141,59 @@ fn index(core: &Core, prefixes: &[String], output: Output) -> Response<Body> {
     respond::object(200, Output { pretty: true, ..output }, None, &json!({ "paths": paths(core, prefixes) }))
 }
 
-/// `/version`: clients compare major and minor, and show the rest.
+/// `/version`: clients compare major and minor, and show the rest. It is JSON, whatever was asked for.
 fn version(core: &Core, parts: &Parts, _: &str, output: Output) -> Result<Response<Body>, Status> {
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return Err(respond::method_not_allowed());
     }
-    Ok(respond::object(200, Output { pretty: true, ..output }, None, &version_of(&core.version)))
+    let version = Version::of(&core.version, &core.build);
+    let (content_type, encoded) = encode::ordered(Output { pretty: true, ..output }, &version);
+    Ok(respond::bytes(200, content_type, encoded))
 }
 
-fn version_of(version: &str) -> Value {
-    let mut numbers = version.trim_start_matches('v').split('.');
-    let (major, minor) = (numbers.next().unwrap_or(""), numbers.next().unwrap_or(""));
-    let previous: u32 = minor.parse::<u32>().unwrap_or(1).saturating_sub(1);
-    json!({
-        "major": major,
-        "minor": minor,
-        "emulationMajor": major,
-        "emulationMinor": minor,
-        "minCompatibilityMajor": major,
-        "minCompatibilityMinor": previous.to_string(),
-        "gitVersion": version,
-        "gitCommit": "",
-        "gitTreeState": "",
-        "buildDate": "",
-        "goVersion": "",
-        "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, go_arch()),
-    })
+/// `version.Info` of k8s.io/apimachinery, its members in their order there.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Version<'a> {
+    major: &'a str,
+    minor: &'a str,
+    emulation_major: &'a str,
+    emulation_minor: &'a str,
+    min_compatibility_major: &'a str,
+    min_compatibility_minor: String,
+    git_version: &'a str,
+    git_commit: &'a str,
+    /// A build is not told whether somebody has changed its sources.
+    git_tree_state: &'a str,
+    build_date: String,
+    /// There is no Go in it.
+    go_version: &'a str,
+    compiler: &'a str,
+    platform: String,
+}
+
+impl<'a> Version<'a> {
+    fn of(version: &'a str, build: &'a Build) -> Self {
+        let mut numbers = version.trim_start_matches('v').split('.');
+        let (major, minor) = (numbers.next().unwrap_or(""), numbers.next().unwrap_or(""));
+        let previous: u32 = minor.parse::<u32>().unwrap_or(1).saturating_sub(1);
+        Self {
+            major,
+            minor,
+            emulation_major: major,
+            emulation_minor: minor,
+            min_compatibility_major: major,
+            min_compatibility_minor: previous.to_string(),
+            git_version: version,
+            git_commit: &build.commit,
+            git_tree_state: "",
+            // Kubernetes' word for a time that it was not told, too.
+            build_date: time::rfc3339(build.date.unwrap_or(SystemTime::UNIX_EPOCH)),
+            go_version: "",
+            compiler: "rustc",
+            platform: format!("{}/{}", std::env::consts::OS, go_arch()),
+        }
+    }
 }
 
 /// The architecture as Go, and so every Kubernetes client, names it.
@@ -192,4 +222,25 @@ fn paths(core: &Core, prefixes: &[String]) -> Vec<String> {
     paths.sort();
     paths.dedup();
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_version_has_its_members_in_kubernetes_order() {
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let build = Build { commit: "0123456789ab".to_owned(), date: Some(date) };
+        let text = serde_json::to_string(&Version::of("v1.35.0+sampan", &build)).expect("JSON");
+        let platform = format!("{}/{}", std::env::consts::OS, go_arch());
+        let expected = [
+            r#"{"major":"1","minor":"35","emulationMajor":"1","emulationMinor":"35","minCompatibilityMajor":"1","#,
+            r#""minCompatibilityMinor":"34","gitVersion":"v1.35.0+sampan","gitCommit":"0123456789ab","gitTreeState":"","#,
+            r#""buildDate":"2023-11-14T22:13:20Z","goVersion":"","compiler":"rustc","platform":""#,
+        ];
+        assert_eq!(text, format!("{}{platform}\"}}", expected.concat()));
+        assert_eq!(Version::of("v1.35.0", &Build::default()).build_date, "1970-01-01T00:00:00Z");
+    }
 }

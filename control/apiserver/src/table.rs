@@ -114,14 +114,37 @@ fn definition(column: &Column) -> Value {
     })
 }
 
+/// A column that is always shown.
+pub fn column(name: &str, type_: &str, format: &str, description: &str) -> Value {
+    json!({"name": name, "type": type_, "format": format, "description": description, "priority": 0})
+}
+
+/// A table of one object that is not stored.
+pub fn of_value(value: &Value, columns: &[Value], cells: &[Value], version: MetaVersion, include: Include) -> Value {
+    let object = match include {
+        Include::Nothing => Value::Null,
+        Include::Metadata => metadata::of_value(value, version),
+        Include::Object => value.clone(),
+    };
+    let revision = &value["metadata"]["resourceVersion"];
+    json!({
+        "kind": "Table",
+        "apiVersion": version.api_version(),
+        "metadata": if revision.is_null() { json!({}) } else { json!({"resourceVersion": revision}) },
+        "columnDefinitions": columns,
+        "rows": [{"cells": cells, "object": object}],
+    })
+}
+
 /// Columns of kinds without any of their own (k8s.io/apiserver's defaultTableConvertor).
 fn default_columns() -> Vec<Value> {
-    let column = |name: &str, kind: &str, format: &str, text: &str| json!({"name": name, "type": kind, "format": format, "description": text, "priority": 0});
     vec![column("Name", "string", "name", NAME_DESCRIPTION), column("Created At", "date", "", CREATED_DESCRIPTION)]
 }
 
-const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
-const CREATED_DESCRIPTION: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+/// What the metadata's `name` is described as.
+pub const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+/// What the metadata's `creationTimestamp` is described as.
+pub const CREATED_DESCRIPTION: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
 fn default_cells(object: &Object) -> Vec<Value> {
     vec![object.name().into(), object.creation_timestamp().into()]

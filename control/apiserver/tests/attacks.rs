@@ -9,12 +9,13 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use sampan_api::admission::{self, Admission, Mutated};
+use sampan_api::limits::REQUEST_BODY_MAX;
 use sampan_api::user::{Attributes, Authorizer, Decision};
 use sampan_api::{Object, Status};
 use sampan_apiserver::Body;
 use sampan_apiserver::limits::{
-    ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWERS_UNSENT, BODY_GRACE, LEDGER_UNIT_BYTES, SEATS_MAX,
-    WHOLE_ANSWERS_RESERVE,
+    ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWERS_UNSENT, BODY_GRACE, LEDGER_UNIT_BYTES, REFUSED_BODY_BYTES_MAX,
+    REFUSED_BODY_TIME, SEATS_MAX, WHOLE_ANSWERS_RESERVE,
 };
 use sampan_apiserver::line::Line;
 use sampan_env::Env;
@@ -368,6 +369,49 @@ async fn a_body_that_does_not_come_is_given_up() {
         (0..70).map(|_| server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), half()))).collect();
     let refused = asked.next().await.expect("the last");
     assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].as_bytes()), (429, &b"1"[..]));
+}
+
+/// What is sent, as it comes.
+fn fed(pieces: tokio::sync::mpsc::Receiver<Bytes>) -> Body {
+    let frames = stream::unfold(pieces, |mut pieces| async move {
+        let piece = pieces.recv().await?;
+        Some((Ok(Frame::data(piece)), pieces))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_in_a_refused_body_is_dropped_within_a_bound() {
+    const PIECE: usize = 64 * 1024;
+    let server = server_in(world(), Arc::new(All)).await;
+    let (pieces, body) = tokio::sync::mpsc::channel(1);
+    let sent = async {
+        let mut sent = 0;
+        while pieces.send(Bytes::from_static(&[b' '; PIECE])).await.is_ok() {
+            sent += PIECE;
+        }
+        sent
+    };
+    let answer = server.raw(request("big", "POST", CONFIG_MAPS, None, fed(body)));
+    let (answer, sent) = tokio::join!(answer, sent);
+    assert_eq!(answer.status(), 413);
+    let expected = REQUEST_BODY_MAX + REFUSED_BODY_BYTES_MAX;
+    assert!((expected..expected + 4 * PIECE).contains(&sent), "{sent}");
+
+    // Who sends nothing more is not waited for longer.
+    let (pieces, body) = tokio::sync::mpsc::channel(1);
+    let answer = server.raw(request("big", "POST", CONFIG_MAPS, None, fed(body)));
+    let too_much = async {
+        for _ in 0..=REQUEST_BODY_MAX / PIECE {
+            pieces.send(Bytes::from_static(&[b' '; PIECE])).await.expect("it is read");
+        }
+        let began = tokio::time::Instant::now();
+        pieces.closed().await;
+        began.elapsed()
+    };
+    let (answer, took) = tokio::join!(answer, too_much);
+    assert_eq!(answer.status(), 413);
+    assert!(took <= 2 * REFUSED_BODY_TIME, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

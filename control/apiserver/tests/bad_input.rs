@@ -89,7 +89,7 @@ async fn unknown_fields_are_warned_about_and_dropped() {
 async fn bodies_that_are_too_large() {
     let server = server().await;
     let answer = server.call("POST", CONFIG_MAPS, &" ".repeat(3 * 1024 * 1024 + 1)).await;
-    assert_eq!((answer.code, answer.message().as_str()), (413, "Request entity is too large: limit is 3145728"));
+    assert_eq!((answer.code, answer.message().as_str()), (413, "Request entity too large: limit is 3145728"));
 }
 
 #[tokio::test]

@@ -22,6 +22,11 @@ pub const MATCH_CONDITIONS_COST_BUDGET: u64 = 2_500_000;
 pub const REQUEST_BYTES_MAX: u64 = 3 * 1024 * 1024;
 /// Bytes that one evaluation may look at and make: cost units leave some of it unbounded.
 pub const WORK_BYTES_MAX: usize = 256 << 20;
+/// Bytes of the programs of patterns that one evaluation makes without being billed for them.
+pub const PATTERN_BYTES_FREE: usize = 64 << 10;
+/// Bytes of the programs of further patterns that cost a unit, so that what one write may cost bounds what is made for it: Kubernetes
+/// counts the bytes of a pattern alone, few of which can stand for a large program.
+pub const PATTERN_BYTES_PER_COST: usize = 64;
 /// Cost units that one rule of a definition may be estimated at: `StaticEstimatedCostLimit`.
 pub const STATIC_COST_MAX: u64 = 10_000_000;
 /// Cost units that all rules of a definition may be estimated at: `StaticEstimatedCRDCostLimit`.

@@ -1,9 +1,10 @@
 //! What an evaluation has spent: cost units, bytes, patterns.
 
 use crate::error::EvalError;
-use crate::limits::WORK_BYTES_MAX;
+use crate::limits::{PATTERN_BYTES_FREE, PATTERN_BYTES_PER_COST, WORK_BYTES_MAX};
 use crate::value::Value;
 use regex::Regex;
+use sampan_schema::pattern::Budget;
 use std::collections::HashMap;
 
 /// What an evaluation has cost.
@@ -12,17 +13,19 @@ pub(crate) struct Meter {
     limit: u64,
     work: usize,
     patterns: HashMap<String, Regex>,
+    /// What may still be made of patterns.
+    budget: Budget,
+    /// Bytes of the programs that were made of patterns.
+    programs: usize,
 }
 
 /// Distinct regular expressions that one evaluation keeps.
 const PATTERNS_MAX: usize = 64;
-/// What compiling a regular expression counts as, in bytes of work.
-const PATTERN_WORK: usize = 1 << 20;
 
 impl Meter {
     /// Nothing was spent yet; `limit` in cost units.
     pub(crate) fn new(limit: u64) -> Self {
-        Self { cost: 0, limit, work: 0, patterns: HashMap::new() }
+        Self { cost: 0, limit, work: 0, patterns: HashMap::new(), budget: Budget::default(), programs: 0 }
     }
 
     /// Counts cost units.
@@ -42,16 +45,34 @@ impl Meter {
         self.work(count.saturating_mul(size_of::<Value<'_>>()))
     }
 
-    /// The compiled form of a pattern.
+    /// The compiled form of a pattern. Kubernetes' costs do not count the making of it: what exceeds what an expression needs is
+    /// billed besides.
+    ///
+    /// # Errors
+    /// `CostExceeded` when the patterns of this evaluation come to more than a [`Budget`]; `Failed` when it is no pattern.
     pub(crate) fn regex(&mut self, pattern: &str) -> Result<Regex, EvalError> {
         if let Some(known) = self.patterns.get(pattern) {
             return Ok(known.clone());
         }
-        self.work(PATTERN_WORK)?;
-        let made = sampan_schema::pattern::compile(pattern).map_err(EvalError::failed)?;
+        self.work(pattern.len())?;
+        let left = self.budget.left();
+        let made = self.budget.compile(pattern);
+        self.bill(left - self.budget.left())?;
+        if self.budget.left() == 0 {
+            return Err(EvalError::CostExceeded);
+        }
+        let made = made.map_err(EvalError::failed)?;
         if self.patterns.len() < PATTERNS_MAX {
             self.patterns.insert(pattern.to_owned(), made.clone());
         }
         Ok(made)
+    }
+
+    /// Bills the bytes of a program.
+    fn bill(&mut self, bytes: usize) -> Result<(), EvalError> {
+        let before = self.programs.max(PATTERN_BYTES_FREE);
+        self.programs = self.programs.saturating_add(bytes);
+        let beyond = self.programs.max(PATTERN_BYTES_FREE) - before;
+        self.charge((beyond / PATTERN_BYTES_PER_COST) as u64)
     }
 }

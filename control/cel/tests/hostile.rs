@@ -88,6 +88,17 @@ fn patterns_are_bounded_and_linear() {
 }
 
 #[test]
+fn patterns_that_are_made_while_it_runs_are_bounded_in_sum() {
+    let limit = EvalError::CostExceeded.to_string();
+    let many = |pattern: &str| format!("lists.range(1000).all(i, 'a'.matches('{pattern}' + string(i)) || true)");
+    assert_eq!(outcome(many("(b{1,99}){1,9}")), limit);
+    assert_eq!(outcome(many("\\\\pL{1,5}")), limit);
+    assert_eq!(outcome(many("^[a-z0-9]+-")), "fine");
+    // What is none, or too large by itself, is an error of its own.
+    assert!(outcome("'a'.matches('(' + x.text.charAt(0))".into()).contains("missing closing )"));
+}
+
+#[test]
 fn texts_without_sense_are_refused_and_nothing_panics() {
     for text in [
         "",

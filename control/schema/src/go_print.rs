@@ -22,17 +22,27 @@ pub fn plain(value: &Value, numbers: Numbers) -> String {
 }
 
 fn write_plain(value: &Value, numbers: Numbers, out: &mut String) {
+    write_tree(value, &|scalar, out| write_scalar(scalar, numbers, out), out);
+}
+
+fn write_scalar(value: &Value, numbers: Numbers, out: &mut String) {
     match value {
-        Value::Null => out.push_str("<nil>"),
-        Value::Bool(on) => out.push_str(if *on { "true" } else { "false" }),
         Value::Number(number) if number.is_f64() || matches!(numbers, Numbers::Floats) => out.push_str(&float(number)),
         Value::Number(number) => out.push_str(&number.to_string()),
+        Value::Bool(on) => out.push_str(if *on { "true" } else { "false" }),
         Value::String(text) => out.push_str(text),
+        _ => out.push_str("<nil>"),
+    }
+}
+
+/// Lists and objects as `fmt` prints them, and what stands in them as `scalar` writes it.
+fn write_tree(value: &Value, scalar: &dyn Fn(&Value, &mut String), out: &mut String) {
+    match value {
         Value::Array(list) => {
             out.push('[');
             for (at, inner) in list.iter().enumerate() {
                 out.push_str(if at > 0 { " " } else { "" });
-                write_plain(inner, numbers, out);
+                write_tree(inner, scalar, out);
             }
             out.push(']');
         }
@@ -42,11 +52,32 @@ fn write_plain(value: &Value, numbers: Numbers, out: &mut String) {
                 out.push_str(if at > 0 { " " } else { "" });
                 out.push_str(key);
                 out.push(':');
-                write_plain(inner, numbers, out);
+                write_tree(inner, scalar, out);
             }
             out.push(']');
         }
+        other => scalar(other, out),
     }
+}
+
+/// `%s`, of numbers as [`Numbers::Kept`] reads them: what is no text is printed with its type, `%!s(int64=5)`.
+pub(crate) fn text(value: &Value) -> String {
+    if value.is_null() {
+        return "%!s(<nil>)".to_owned();
+    }
+    let scalar = |scalar: &Value, out: &mut String| {
+        let named = matches!(scalar, Value::Bool(_) | Value::Number(_));
+        if named {
+            out.push_str("%!s(");
+            out.push_str(kept_type_name(scalar));
+            out.push('=');
+        }
+        write_scalar(scalar, Numbers::Kept, out);
+        out.push_str(if named { ")" } else { "" });
+    };
+    let mut out = String::new();
+    write_tree(value, &scalar, &mut out);
+    out
 }
 
 /// JSON as Go's encoder writes it, which escapes what means something in HTML or ends a line in JavaScript.
@@ -109,6 +140,14 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
     }
 }
 
+/// As [`type_name`], of numbers as [`Numbers::Kept`] reads them.
+pub(crate) fn kept_type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Number(number) if number.is_i64() => "int64",
+        other => type_name(other),
+    }
+}
+
 /// A number as Go prints a `float64`.
 pub(crate) fn float(number: &Number) -> String {
     go_float(number.as_f64().unwrap_or_default())
@@ -143,6 +182,17 @@ mod tests {
     #[test]
     fn integers_are_kept_where_go_keeps_them() {
         assert_eq!(plain(&json!([1_234_567, 1.5]), Numbers::Kept), "[1234567 1.5]");
+    }
+
+    #[test]
+    fn what_is_no_text_is_printed_with_its_type() {
+        let check = |value: Value, expected: &str| assert_eq!(text(&value), expected, "{value}");
+        check(json!("a"), "a");
+        check(json!(5), "%!s(int64=5)");
+        check(json!(1.5), "%!s(float64=1.5)");
+        check(json!(true), "%!s(bool=true)");
+        check(json!(null), "%!s(<nil>)");
+        check(json!({"a": 1, "b": ["x", null]}), "map[a:%!s(int64=1) b:[x <nil>]]");
     }
 
     const PRINTED: &str = r#"map[string]interface {}{"a":interface {}(nil), "b":[]interface {}{1, "x"}}"#;

@@ -52,7 +52,7 @@ impl Pattern {
     }
 }
 
-/// What the patterns of one document may come to, all in all.
+/// What the patterns of one document, or of one evaluation, may come to, all in all.
 #[derive(Debug)]
 pub struct Budget {
     /// Bytes of programs.
@@ -75,7 +75,16 @@ impl Budget {
         self.compile(pattern).map(drop)
     }
 
-    fn compile(&mut self, pattern: &str) -> Result<Regex, String> {
+    /// Bytes of programs that are left; 0: nothing more is made.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Makes a pattern of Go's syntax, and takes the bytes of its program.
+    ///
+    /// # Errors
+    /// As [`Budget::check`] has them.
+    pub fn compile(&mut self, pattern: &str) -> Result<Regex, String> {
         if pattern.len() > PATTERN_BYTES_MAX {
             return Err(TOO_LARGE.to_owned());
         }

@@ -40,6 +40,14 @@ impl Scan<'_> {
         }
     }
 
+    /// As [`Scan::invalid`], inside a token: there Go's scanner takes the end of the text for a space.
+    fn torn(&self, context: &str) -> Result<(), String> {
+        match self.peek() {
+            None => Err(format!("invalid character ' ' {context}")),
+            Some(_) => self.invalid(context),
+        }
+    }
+
     fn expect(&mut self, byte: u8, context: &str) -> Result<(), String> {
         if self.peek() == Some(byte) {
             self.at += 1;
@@ -123,12 +131,12 @@ impl Scan<'_> {
                             self.at += 1;
                             for _ in 0..4 {
                                 if !self.peek().is_some_and(|b| b.is_ascii_hexdigit()) {
-                                    return self.invalid("in \\u hexadecimal character escape");
+                                    return self.torn("in \\u hexadecimal character escape");
                                 }
                                 self.at += 1;
                             }
                         }
-                        _ => return self.invalid("in string escape code"),
+                        _ => return self.torn("in string escape code"),
                     }
                 }
                 Some(byte) if byte >= 0x20 => self.at += 1,
@@ -139,8 +147,10 @@ impl Scan<'_> {
 
     fn literal(&mut self, word: &str) -> Result<(), String> {
         for expected in word.bytes() {
-            let context = format!("in literal {word} (expecting {})", quote(expected));
-            self.expect(expected, &context)?;
+            if self.peek() != Some(expected) {
+                return self.torn(&format!("in literal {word} (expecting {})", quote(expected)));
+            }
+            self.at += 1;
         }
         Ok(())
     }
@@ -152,12 +162,12 @@ impl Scan<'_> {
         match self.peek() {
             Some(b'0') => self.at += 1,
             Some(b'1'..=b'9') => self.digits(),
-            _ => return self.invalid("in numeric literal"),
+            _ => return self.torn("in numeric literal"),
         }
         if self.peek() == Some(b'.') {
             self.at += 1;
             if !self.peek().is_some_and(|b| b.is_ascii_digit()) {
-                return self.invalid("after decimal point in numeric literal");
+                return self.torn("after decimal point in numeric literal");
             }
             self.digits();
         }
@@ -167,7 +177,7 @@ impl Scan<'_> {
                 self.at += 1;
             }
             if !self.peek().is_some_and(|b| b.is_ascii_digit()) {
-                return self.invalid("in exponent of numeric literal");
+                return self.torn("in exponent of numeric literal");
             }
             self.digits();
         }
@@ -197,5 +207,23 @@ fn quote(byte: u8) -> String {
         0x00..=0x1f | 0x7f => format!("'\\x{byte:02x}'"),
         0x80..=0x9f | 0xa0 | 0xad => format!("'\\u{:04x}'", byte),
         other => format!("'{}'", char::from(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_end_inside_a_token_is_a_space() {
+        let check =
+            |text: &str, expected: &str| assert_eq!(super::check(text.as_bytes()), Err(expected.to_owned()), "{text}");
+        check("nul", "invalid character ' ' in literal null (expecting 'l')");
+        check("-", "invalid character ' ' in numeric literal");
+        check("1.", "invalid character ' ' after decimal point in numeric literal");
+        check("1e", "invalid character ' ' in exponent of numeric literal");
+        check("\"\\", "invalid character ' ' in string escape code");
+        check("\"\\u1", "invalid character ' ' in \\u hexadecimal character escape");
+        check("\"a", "unexpected end of JSON input");
+        check("{\"a\":", "unexpected end of JSON input");
+        check("", "unexpected end of JSON input");
     }
 }

@@ -122,6 +122,8 @@ pub struct Element {
     pub description: Text,
     /// The rest of what is said of it.
     pub facts: Facts,
+    /// Nothing at all is said of it (`additionalProperties: true`): null is a value as good as others.
+    pub open: bool,
 }
 
 /// What a structural schema says of a value, its type and what stands below it apart.

@@ -12,7 +12,9 @@ use sampan_api::user::{
 use sampan_api::{GroupVersionKind, Object, Status};
 use sampan_apiserver::flow::seats::Seats;
 use sampan_apiserver::line::Ledgers;
-use sampan_apiserver::{Action, Anonymous, ApiServer, ApiService, Backends, Config, NoBackends, NoNodes, RuleResolver};
+use sampan_apiserver::{
+    Action, Anonymous, ApiServer, ApiService, Backends, Build, Config, NoBackends, NoNodes, RuleResolver,
+};
 use sampan_auth::authenticator::{Authenticator, Credentials, Refused};
 use sampan_auth::node::NodeAuthorizer;
 use sampan_auth::rbac::RbacAuthorizer;
@@ -99,6 +101,7 @@ impl Parts {
             checks: Vec::new(),
             anonymous: self.anonymous,
             version: "v1.35.0+sampan".to_owned(),
+            build: Build::default(),
         })
         .expect("every action is bound");
         Server {

@@ -4,8 +4,10 @@ use super::Action;
 use crate::ask::Ask;
 use crate::body::Body;
 use crate::decode;
-use crate::negotiate;
+use crate::negotiate::{self, Endpoint, Shape};
 use crate::options;
+use crate::respond;
+use crate::table::{self, Include};
 use crate::verbs::patch;
 use async_trait::async_trait;
 use http::Response;
@@ -17,6 +19,7 @@ use sampan_registry::resource::Name;
 use sampan_schema::managed::scale::{Replicas, set_from_scale, to_scale};
 use sampan_schema::managed::{self, Writer};
 use serde_json::{Map, Value, json};
+use std::time::SystemTime;
 
 pub(super) struct Scale;
 
@@ -29,7 +32,7 @@ impl Action for Scale {
                 let registry = ask.registry();
                 let record =
                     registry.get(ask.row(), ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
-                ask.answer(200, &shown(ask, &record.object())?)
+                answer(ask, &shown(ask, &record.object())?)
             }
             "update" => {
                 let format = negotiate::input(&ask.parts.headers)?;
@@ -112,7 +115,7 @@ async fn write(
     let caller = ask.caller(options);
     let updated = ask.registry().update(&caller, ask.row(), ask.namespace(), ask.name(), &how, &transform).await;
     let updated = updated.map_err(Status::from)?;
-    ask.answer(200, &scale_of(&updated.record.object(), &ask.row().scale))
+    answer(ask, &scale_of(&updated.record.object(), &ask.row().scale))
 }
 
 /// The number of replicas of an object that needs one and has none, in the scale that a write starts from
@@ -196,6 +199,47 @@ fn shown(ask: &Ask, object: &Object) -> Result<Value, Status> {
     Ok(scale_of(object, paths))
 }
 
+/// Answers with a scale, in a table where that is asked for.
+fn answer(ask: &Ask, scale: &Value) -> Result<Response<Body>, Status> {
+    let output = ask.output(Endpoint::Resource)?;
+    let Shape::Table(version) = output.shape else { return ask.answer(200, scale) };
+    let include = Include::parse(ask.query().get("includeObject"))?;
+    let defined = ask.row().defined;
+    let cells = cells(scale, defined, ask.env().now());
+    let table = table::of_value(scale, &columns(defined), &cells, version, include);
+    Ok(respond::object(200, output, None, &table))
+}
+
+/// The columns of a scale's table: those of Kubernetes' printers, of a kind that is `defined` those of apiextensions-apiserver.
+fn columns(defined: bool) -> [Value; 4] {
+    let (name, age, desired, available) = match defined {
+        true => ("name", "date", "Number of desired replicas", "Number of actual replicas"),
+        false => (
+            "",
+            "string",
+            "replicas is the desired number of instances for the scaled object.",
+            "replicas is the actual number of observed instances of the scaled object.",
+        ),
+    };
+    [
+        table::column("Name", "string", name, table::NAME_DESCRIPTION),
+        table::column("Desired", "integer", "", desired),
+        table::column("Available", "integer", "", available),
+        table::column("Age", age, "", table::CREATED_DESCRIPTION),
+    ]
+}
+
+/// Of a kind that is `defined` the cells are found in the scale as it is written, without a wanted number of zero.
+fn cells(scale: &Value, defined: bool, now: SystemTime) -> [Value; 4] {
+    let metadata = &scale["metadata"];
+    let desired = match &scale["spec"]["replicas"] {
+        Value::Null if !defined => 0.into(),
+        replicas => replicas.clone(),
+    };
+    let age = sampan_registry::kinds::age(metadata["creationTimestamp"].as_str().unwrap_or_default(), now);
+    [metadata["name"].clone(), desired, scale["status"]["replicas"].clone(), age.into()]
+}
+
 /// The scale of an object: its identity, its replicas, and its selector as text.
 fn scale_of(object: &Object, paths: &ScalePaths) -> Value {
     let mut metadata = Map::new();
@@ -238,6 +282,29 @@ fn selector_text(selector: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scale_s_table_has_the_columns_of_the_real_server() {
+        let scale = json!({
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": "a", "resourceVersion": "7", "creationTimestamp": "1970-01-01T00:00:00Z"},
+            "spec": {},
+            "status": {"replicas": 2},
+        });
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(600);
+        let check = |defined: bool, desired: Value, format: &str, age: &str| {
+            let (columns, cells) = (columns(defined), cells(&scale, defined, now));
+            let table = table::of_value(&scale, &columns, &cells, negotiate::MetaVersion::V1, Include::Nothing);
+            assert_eq!(table["metadata"], json!({"resourceVersion": "7"}));
+            assert_eq!(table["rows"], json!([{"cells": ["a", desired, 2, "10m"], "object": null}]));
+            let shown = [0usize, 3]
+                .map(|at| [&table["columnDefinitions"][at]["format"], &table["columnDefinitions"][at]["type"]]);
+            assert_eq!(shown, [[&json!(format), &json!("string")], [&json!(""), &json!(age)]]);
+        };
+        check(false, json!(0), "", "string");
+        check(true, Value::Null, "name", "date");
+    }
 
     #[test]
     fn the_scale_shows_replicas_and_the_selector_as_text() {

@@ -113,7 +113,7 @@ fn plain(message: String) -> Status {
 fn refused(error: ApplyError) -> Status {
     match error {
         ApplyError::ManagedFields => Status::bad_request(error.to_string()),
-        ApplyError::Typed { .. } | ApplyError::Live { .. } => plain(error.to_string()),
+        ApplyError::Typed { .. } | ApplyError::TypedLive { .. } | ApplyError::Live { .. } => plain(error.to_string()),
         ApplyError::Conflicts(conflicts) => {
             let details = StatusDetails { causes: conflicts.iter().map(cause).collect(), ..StatusDetails::default() };
             Status { details: Some(Box::new(details)), ..Status::failure(Reason::Conflict, apply::message(&conflicts)) }

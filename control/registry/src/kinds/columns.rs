@@ -221,7 +221,7 @@ pub(super) fn selector_text(selector: Option<&Value>) -> String {
 }
 
 /// The time since `since` (RFC 3339, with or without fractions) in words; `<unknown>` where it is not set.
-pub(crate) fn age(since: &str, now: SystemTime) -> String {
+pub fn age(since: &str, now: SystemTime) -> String {
     match time::parse(since) {
         Some(since) => human_duration(seconds_between(since, now)),
         None => UNKNOWN.to_owned(),

@@ -32,7 +32,7 @@ mod storage;
 mod storagemigration;
 mod validation;
 
-pub(crate) use columns::age;
+pub use columns::age;
 
 use crate::allocate::Pools;
 use crate::resource::Resource;

@@ -22,7 +22,7 @@ use crate::managed::entries::{
 };
 use crate::managed::{self, UNOWNED_METADATA, Writer};
 use crate::schema::{ObjectType, Schema};
-use crate::table::TypeId;
+use crate::table::{Origin, TypeId};
 use crate::zero;
 
 /// The manager that owns what was there before the first apply.
@@ -55,6 +55,13 @@ pub enum ApplyError {
     /// It does not fit its type.
     #[error("failed to create typed patch object ({object}): {errors}")]
     Typed {
+        /// Namespace, name and kind, as Go prints them.
+        object: String,
+        errors: String,
+    },
+    /// What is there does not fit the version that is applied in.
+    #[error("failed to create typed live object ({object}): {errors}")]
+    TypedLive {
         /// Namespace, name and kind, as Go prints them.
         object: String,
         errors: String,
@@ -99,13 +106,24 @@ pub fn apply(
         Some(Some(Value::Array(list))) => last_of_each(list),
         _ => Vec::new(),
     };
-    if entries.is_empty() {
+    let unowned = entries.is_empty();
+    if unowned {
         let writer = Writer { manager: BEFORE_FIRST, ..applier.writer };
         let update = managed::Update { writer, reset: applier.reset, versions };
         let tracked = managed::track(ty.schema(), ty.id(), None, &live, &mut entries, &update);
         if let (managed::Tracked::Keyless, Err(errors)) = (tracked, validate::validate(ty.schema(), ty.id(), &live)) {
             return Err(ApplyError::Live { object: named(&live), errors });
         }
+    }
+    // What Go reads into a struct fits it.
+    if ty.def().origin == Origin::Structural
+        && let Err(errors) = validate::validate_live(ty.schema(), ty.id(), &live)
+    {
+        let object = named(&live);
+        return Err(match unowned {
+            true => ApplyError::Live { object, errors },
+            false => ApplyError::TypedLive { object, errors },
+        });
     }
     let run = Run { ty, live: &live, config, applier, versions };
     let mut object = match run.apply(entries.clone(), applier.conflicts) {

@@ -14,7 +14,19 @@ use crate::table::{Field, Shape, Type, TypeId};
 /// # Errors
 /// All that is wrong, as one text: `.spec.replicas: expected numeric (int or float), got string`.
 pub(super) fn validate(schema: &Schema, id: TypeId, object: &Map<String, Value>) -> Result<(), String> {
-    let mut check = Check { schema, path: Vec::new(), errors: Vec::new() };
+    check(schema, id, object, Duplicates::Refused)
+}
+
+/// As [`validate`], of what is there: keys of its lists may be there twice.
+///
+/// # Errors
+/// As [`validate`] has them.
+pub(super) fn validate_live(schema: &Schema, id: TypeId, object: &Map<String, Value>) -> Result<(), String> {
+    check(schema, id, object, Duplicates::Allowed)
+}
+
+fn check(schema: &Schema, id: TypeId, object: &Map<String, Value>, duplicates: Duplicates) -> Result<(), String> {
+    let mut check = Check { schema, path: Vec::new(), errors: Vec::new(), duplicates };
     check.members(id, object);
     match check.errors.as_slice() {
         [] => Ok(()),
@@ -32,8 +44,16 @@ enum Scalar {
     Any,
 }
 
+/// Whether a list may have a key twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Duplicates {
+    Refused,
+    Allowed,
+}
+
 struct Check<'a> {
     schema: &'a Schema,
+    duplicates: Duplicates,
     /// Elements of the path, as errors show them.
     path: Vec<String>,
     errors: Vec<String>,
@@ -94,7 +114,7 @@ impl Check<'_> {
                 Err(error) => return self.error(&format!("element {at}: {}", key_error(&error))),
             };
             let place = shown(&element);
-            if !seen.insert(element) {
+            if !seen.insert(element) && self.duplicates == Duplicates::Refused {
                 self.error(&format!("duplicate entries for key {place}"));
             }
             self.at(place, |check| check.element(field.ty, inner));

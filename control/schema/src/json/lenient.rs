@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::source::{Parsed, Source, Stop};
 use super::{Decoder, Step};
 use crate::problems::{Problem, ProblemKind};
-use crate::table::{Field, Shape, Type, TypeId};
+use crate::table::{Element, Field, Shape, Type, TypeId};
 
 /// The order of what is dropped from a custom resource: duplicates as they stood, what metadata does not have, then what is
 /// pruned, by path.
@@ -97,7 +97,8 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                     let value = self.lenient_element(field)?;
                     self.leave();
                     let element = field.element.as_deref();
-                    if !value.is_null() || element.is_none_or(|one| one.facts.nullable || !one.default.is_empty()) {
+                    let nullable = |one: &Element| one.open || one.facts.nullable || !one.default.is_empty();
+                    if !value.is_null() || element.is_none_or(nullable) {
                         map.insert(key.into_owned(), value);
                     }
                 }

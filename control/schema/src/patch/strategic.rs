@@ -182,9 +182,7 @@ impl<'a> Merge<'a> {
 
     fn list(&self, original: Vec<Value>, patch: Vec<Value>, how: &How<'_>, deletes: bool) -> Merged<Vec<Value>> {
         let Some(sample) = original.first().or(patch.first()) else { return Ok(original) };
-        if sample.is_array() {
-            return Err(PatchError::Unprocessable("lists of lists are not supported".to_string()));
-        }
+        all_of_one_type(&original, &patch)?;
         if !sample.is_object() {
             let in_patch = self.places(&patch, "")?;
             let on_server = self.places(&original, "")?;
@@ -268,17 +266,43 @@ impl<'a> Merge<'a> {
                     }
                 }
             }
-            if by.of(&element).is_some() { ours.push(element) } else { theirs.push(element) }
+            let place = by.of(&element);
+            if let Some(at) = by.no_map.filter(|at| place.is_none_or(|place| *at < place)) {
+                return fail(format!("value for key {at} is not a map"));
+            }
+            if place.is_some() { ours.push(element) } else { theirs.push(element) }
         }
         Ok((ours, theirs))
     }
 }
 
-/// Whether each object that gives an order has the key that the list is merged by.
+/// Whether all elements of a list and of what is merged into it are of one type, which is none of lists.
+fn all_of_one_type(original: &[Value], patch: &[Value]) -> Merged<()> {
+    let mut elements = original.iter().chain(patch);
+    let Some(first) = elements.next() else { return Ok(()) };
+    if first.is_array() {
+        return Err(PatchError::Unprocessable("lists of lists are not supported".to_string()));
+    }
+    if first.is_null() {
+        // Go's panics.
+        return Err(PatchError::BadRequest("lists of nulls are not supported".to_string()));
+    }
+    if elements.all(|one| go_type(one) == go_type(first)) {
+        return Ok(());
+    }
+    let shown = go_text(&Value::Array(vec![original.to_vec().into(), patch.to_vec().into()]));
+    fail(format!("list element types are not identical: {shown}"))
+}
+
+/// Whether each element that gives an order has the key that the list is merged by.
 fn all_have_keys(order: &[Value], key: &str) -> Merged<()> {
+    if key.is_empty() {
+        return Ok(());
+    }
     match order.iter().find(|one| one.get(key).is_none()) {
-        Some(Value::Object(map)) if !key.is_empty() => fail(no_merge_key(map, key)),
-        _ => Ok(()),
+        Some(Value::Object(map)) => fail(no_merge_key(map, key)),
+        Some(other) => fail(format!("expected a map[string]interface {{}}, but received a {}", go_type(other))),
+        None => Ok(()),
     }
 }
 
@@ -354,11 +378,14 @@ struct Places<'a> {
     by_name: HashMap<String, usize>,
     /// Of the names of all elements.
     bytes: usize,
+    /// The first element that can have no key, where there is to be one.
+    no_map: Option<usize>,
 }
 
 impl<'a> Places<'a> {
     fn new(list: &[Value], key: &'a str) -> Self {
-        let mut places = Self { key, by_name: HashMap::with_capacity(list.len()), bytes: 0 };
+        let no_map = if key.is_empty() { None } else { list.iter().position(|element| !element.is_object()) };
+        let mut places = Self { key, by_name: HashMap::with_capacity(list.len()), bytes: 0, no_map };
         for (at, element) in list.iter().enumerate() {
             if let Some(name) = places.name(element) {
                 places.bytes += name.len();
@@ -432,17 +459,13 @@ fn no_merge_key(map: &Object, key: &str) -> String {
 }
 
 fn bad_patch_type(directive: &Value, map: &Object) -> String {
-    format!("unknown patch type: {} in map: {}", go_text(directive), go_text(&Value::Object(map.clone())))
+    format!("unknown patch type: {} in map: {}", go_print::text(directive), go_text(&Value::Object(map.clone())))
 }
 
 fn go_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "%!s(<nil>)",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
+        other => go_print::kept_type_name(other),
     }
 }
 

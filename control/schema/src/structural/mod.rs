@@ -136,6 +136,7 @@ impl Reader<'_> {
                 default: default_of(element),
                 description: description(element),
                 facts: read::facts(said.unwrap_or(&Value::Null)),
+                open: said.is_none(),
             }));
         }
         Ok(field)

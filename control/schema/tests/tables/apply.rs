@@ -1,6 +1,7 @@
 //! Server-side apply: sequences of applies and updates by several managers, and what each leaves.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sampan_schema::apply::{self, Applier, ApplyError, OnConflict};
 use sampan_schema::managed::{self, Writer};
@@ -247,4 +248,23 @@ fn an_untracked_object_belongs_to_whoever_was_before_the_first_apply() {
         ("m Apply".to_owned(), data(&["b"])),
     ];
     assert_eq!(world.owners(), BTreeMap::from(expected));
+}
+
+#[test]
+fn what_is_there_fits_the_version_that_is_applied_in() {
+    let list = json!({"type": "array", "items": {"type": "integer"}, "x-kubernetes-list-type": "set"});
+    let spec = json!({"type": "object", "properties": {"l": list, "a": {"type": "string"}}});
+    let kinds = json!({"Widget": {"type": "object", "properties": {"spec": spec}}});
+    let kinds = kinds.as_object().expect("kinds by name");
+    let schema = Schema::extend(Schema::builtin(), "example.com", "v1", kinds, |kind| format!("{kind}List"));
+    let schema = Arc::new(schema.expect("a structural schema"));
+    let ty = ObjectType::find(&schema, "example.com", "v1", "Widget").expect("the kind");
+    let mut world = World { ty, live: None, time: 0 };
+    let widget = |spec: Value| json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec});
+    world.apply("m", &widget(json!({"l": [1]})));
+    // As a version without that rule may have stored it.
+    world.live.as_mut().expect("an object")["spec"]["l"] = json!(["x"]);
+    let refused = world.try_apply("m", OnConflict::Take, &widget(json!({"a": "1"}))).expect_err("it does not fit");
+    let why = r#"(/w; example.com/v1, Kind=Widget): .spec.l[="x"]: expected numeric (int or float), got string"#;
+    assert_eq!(refused.to_string(), format!("failed to create typed live object {why}"));
 }

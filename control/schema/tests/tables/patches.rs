@@ -2,7 +2,7 @@
 
 use sampan_api::limits::JSON_PATCH_OPERATIONS_MAX;
 use sampan_schema::patch::{self, PatchError};
-use sampan_schema::{Schema, managed};
+use sampan_schema::{Schema, json, managed};
 use serde_json::{Value, json as value};
 
 fn pod_spec(spec: Value) -> Value {
@@ -83,6 +83,27 @@ fn what_cannot_be_merged_is_said_as_kubernetes_says_it() {
             value!({"containers": [{"name": "c", "image": "n"}], "$setElementOrder/containers": [{"name": "d"}]}),
             "The order in patch list:\n[map[image:n name:c]]\n doesn't match $setElementOrder list:\n[map[name:d]]\n",
         ),
+        (value!({"$patch": 5}), "unknown patch type: %!s(int64=5) in map: map[$patch:5]"),
+        (value!({"$patch": null}), "unknown patch type: %!s(<nil>) in map: map[$patch:<nil>]"),
+        (value!({"$patch": {"a": 1}}), "unknown patch type: map[a:%!s(int64=1)] in map: map[$patch:map[a:1]]"),
+        (value!({"$setElementOrder/containers": 5}), "expected a []interface {}, but received a int64"),
+        (value!({"$setElementOrder/containers": [5]}), "value for key 0 is not a map"),
+        (value!({"$setElementOrder/containers": [null]}), "value for key 0 is not a map"),
+        (value!({"$setElementOrder/containers": ["a"]}), "value for key 0 is not a map"),
+        (
+            value!({"$setElementOrder/containers": [{"name": "a"}, 5]}),
+            "expected a map[string]interface {}, but received a int64",
+        ),
+        (value!({"containers": [null]}), "list element types are not identical: [[map[name:a]] [<nil>]]"),
+        (
+            value!({"containers": [{"name": "a"}, 5]}),
+            "list element types are not identical: [[map[name:a]] [map[name:a] 5]]",
+        ),
+        (value!({"containers": [[]]}), "list element types are not identical: [[map[name:a]] [[]]]"),
+        (
+            value!({"$deleteFromPrimitiveList/containers": ["a"]}),
+            "list element types are not identical: [[map[name:a]] [a]]",
+        ),
     ];
     for (change, expected) in table {
         assert_eq!(strategic(one.clone(), change.clone()), Err(PatchError::Internal(expected.into())), "{change}");
@@ -90,9 +111,34 @@ fn what_cannot_be_merged_is_said_as_kubernetes_says_it() {
     for (change, expected) in [
         (value!({"$retainKeys": ["x"], "nodeName": "n"}), "invalid patch format of retainKeys"),
         (value!({"$retainKeys": "x"}), "invalid patch format of retainKeys"),
+        (value!({"$retainKeys": null}), "invalid patch format of retainKeys"),
+        (value!({"$setElementOrder": []}), "invalid patch format of setElementOrder list"),
+        (value!({"$deleteFromPrimitiveList": []}), "invalid patch format of primitive list"),
     ] {
         assert_eq!(strategic(one.clone(), change.clone()), Err(PatchError::BadRequest(expected.into())), "{change}");
     }
+}
+
+#[test]
+fn what_a_merge_makes_is_refused_in_the_converter_s_words() {
+    let schema = Schema::builtin();
+    let id = schema.find("apps", "v1", "Deployment").expect("Deployment");
+    let check = |value: Value, expected: Option<&str>| {
+        assert_eq!(json::unrestorable(schema, id, &value).as_deref(), expected, "{value}");
+    };
+    let pod = |spec: Value| value!({"spec": {"template": {"spec": spec}}});
+    check(value!({"spec": 5}), Some("cannot restore struct from: int64"));
+    check(value!({"spec": "x"}), Some("cannot restore struct from: string"));
+    check(value!({"spec": []}), Some("cannot restore struct from: slice"));
+    check(value!({"kind": 5}), Some("cannot convert int64 to string"));
+    check(value!({"metadata": {"labels": []}}), Some("cannot restore map from slice"));
+    check(value!({"metadata": {"labels": {"a": {}}}}), Some("unrecognized type: string"));
+    check(pod(value!({"containers": {}})), Some("cannot restore slice from map"));
+    check(pod(value!({"containers": 5})), Some("cannot restore slice from int64"));
+    check(pod(value!({"containers": [{"name": true}]})), Some("unrecognized type: string"));
+    check(pod(value!({"containers": [{"ports": [{"containerPort": "x"}]}]})), Some("unrecognized type: int32"));
+    check(pod(value!({"containers": [{"resources": {"limits": []}}]})), Some("cannot restore map from slice"));
+    check(pod(value!({"containers": [{"name": "c", "image": null}]})), None);
 }
 
 #[test]

@@ -57,6 +57,28 @@ fn what_is_not_described_is_pruned_and_what_is_kept_stays() {
         value!({"n": null}),
         &[],
     );
+    // Nothing is said of what is in it: null stays, and of what stands deeper nothing does.
+    let open = value!({"type": "object", "additionalProperties": true});
+    let sent = value!({"a": null, "b": {"c": null}, "d": 1});
+    check(open.clone(), sent.clone(), value!({"a": null, "b": {}, "d": 1}), &["spec.b.c"]);
+    check(
+        value!({"type": "object", "additionalProperties": open}),
+        value!({"a": null, "k": sent}),
+        value!({"k": {"a": null, "b": {}, "d": 1}}),
+        &["spec.k.b.c"],
+    );
+    check(
+        value!({"type": "array", "items": {"type": "object", "additionalProperties": true}}),
+        value!([{"a": null}]),
+        value!([{"a": null}]),
+        &[],
+    );
+    check(
+        value!({"type": "object", "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true}}),
+        value!({"a": null, "b": {"c": null}}),
+        value!({"b": {"c": null}}),
+        &[],
+    );
 }
 
 #[test]
