@@ -55,25 +55,22 @@ impl Registry {
         validation: Option<&dyn CreateValidation>,
     ) -> Result<Arc<Record>, Error> {
         refuse_closing(place.row, object.name())?;
-        let version = object.resource_version();
-        // The store refuses it, which a dry run does not ask.
-        if !caller.dry_run && !version.is_empty() && parse_uint(version).map_err(Error::Plain)? != 0 {
-            return Err(Error::Plain("resourceVersion should not be set on objects to be created".into()));
-        }
+        // What is no number is as none (apiserver, storage/etcd3: store.Create).
+        let versioned = parse_uint(object.resource_version()).is_ok_and(|version| version != 0);
         self.admit(caller, place, &mut object, managers).await?;
         let generated = object.name().is_empty() && !object.generate_name().is_empty();
         if object.name().is_empty() && !generated && place.storage.strategy.names_nameless() {
             object.set_meta("name", self.inner.env.uuid());
         }
         if !generated {
-            return self.create_named(caller, place, object, validation).await;
+            return self.create_named(caller, place, object, versioned, validation).await;
         }
         let base = object.generate_name();
         let base = base[..base.floor_char_boundary(GENERATED_NAME_BASE_MAX)].to_owned();
         for _ in 0..GENERATE_NAME_ATTEMPTS_MAX {
             let mut named = object.clone();
             named.set_meta("name", format!("{base}{}", self.inner.env.name_suffix(GENERATED_NAME_SUFFIX)));
-            match self.create_named(caller, place, named, validation).await {
+            match self.create_named(caller, place, named, versioned, validation).await {
                 Err(Error::AlreadyExists { .. }) => {}
                 other => return other,
             }
@@ -112,12 +109,14 @@ impl Registry {
         metadata::settle_namespace(row, object, place.namespace)
     }
 
-    /// The object has its name: prepared, validated, written.
+    /// The object has its name: prepared, validated, written. `versioned`: a version was sent with it, which the store, that a
+    /// dry run does not ask, refuses.
     async fn create_named(
         &self,
         caller: &Caller<'_>,
         place: &Place<'_>,
         object: Object,
+        versioned: bool,
         validation: Option<&dyn CreateValidation>,
     ) -> Result<Arc<Record>, Error> {
         let name = object.name().to_owned();
@@ -138,6 +137,10 @@ impl Registry {
                     return Err(already_exists(place.row, &name, Some(&current)));
                 }
                 return self.unwritten(place, &prepared, &writer, Revisions::default()).await;
+            }
+            if versioned {
+                self.chargeable(caller, &admitted).await?;
+                return Err(Error::Plain("resourceVersion should not be set on objects to be created".into()));
             }
             match self.put_charged(caller, place, &admitted, &key, 0, claims).await? {
                 Commit::Done(record) => return self.serve(place.row, record).await,

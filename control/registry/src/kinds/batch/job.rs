@@ -52,6 +52,12 @@ const RULES: Rules = Rules {
     })],
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
+    canonicalize: Some(|job| {
+        let labels = job.get(&["spec", "template", "metadata", "labels"]).filter(|_| job.labels().next().is_none());
+        if let Some(labels) = labels.cloned() {
+            job.set(&["metadata", "labels"], labels);
+        }
+    }),
     orphan_by_default: true,
     warning_on_delete: Some(super::PODS_PRESERVED),
     ..Rules::NONE
@@ -88,9 +94,9 @@ fn prepare_for_create(_: &Context<'_>, job: &mut Object) {
     }
     let labels = |job: &Object, path: &[&str]| job.get(path).and_then(Value::as_object).cloned().unwrap_or_default();
     const TEMPLATE: [&str; 4] = ["spec", "template", "metadata", "labels"];
-    // Labels that the Job has from its template go on following it.
+    // Labels that the Job has from its template go on following it; of a template without any it has them once it is stored.
     let own = labels(job, &["metadata", "labels"]);
-    let follows = own.is_empty() || own == labels(job, &TEMPLATE);
+    let follows = !own.is_empty() && own == labels(job, &TEMPLATE);
     let (uid, name) = (job.uid().to_owned(), job.name().to_owned());
     for (label, value) in [(UID_LABEL, &uid), (OLD_UID_LABEL, &uid), (NAME_LABEL, &name), (OLD_NAME_LABEL, &name)] {
         let path = ["spec", "template", "metadata", "labels", label];
