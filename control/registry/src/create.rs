@@ -187,7 +187,7 @@ impl Registry {
             object.fields_mut().insert("status".into(), Value::Object(serde_json::Map::new()));
         }
         // Before validation, which looks at what was drawn.
-        let claims = self.claims(place, &mut object, None, refused).await?;
+        let claims = self.claims(caller, place, &mut object, None, refused).await?;
         let home = self.home(place, &object)?;
         let ctx = Context { home: home.as_ref(), ..ctx };
         let mut errors = metadata::validate(storage, &object, ctx.gates);

@@ -416,11 +416,21 @@ pub fn check_list_options(options: &ListOptions, verb: ListVerb) -> Result<(), E
     Err(Error::Invalid { kind, name: String::new(), errors })
 }
 
+/// Refuses a selection by fields that objects of the row are not selected by.
+///
+/// # Errors
+/// BadRequest.
+pub fn check_fields(row: &Resource, options: &ListOptions) -> Result<(), Error> {
+    filter(row, "", options).map(drop)
+}
+
 /// The selection in the labels under which the stored row indexes its fields.
 pub(crate) fn filter(row: &Resource, namespace: &str, options: &ListOptions) -> Result<Filter, Error> {
     let mut fields = FieldSelector::clone(&options.fields);
     for requirement in &mut fields.requirements {
-        if matches!(requirement.field.as_str(), "metadata.name" | "metadata.namespace") {
+        // Conversion functions of kinds outside namespaces know no label of theirs.
+        let placed = row.namespaced || (row.selectable.is_empty() && !row.defined);
+        if requirement.field == "metadata.name" || (requirement.field == "metadata.namespace" && placed) {
             continue;
         }
         match row.selectable.iter().find(|field| field.label == requirement.field) {

@@ -188,7 +188,7 @@ impl Registry {
         shapes::drop_disabled(storage, &mut object, Some(old), ctx.gates);
         strategy.prepare_for_update(&ctx, &mut object, old);
         // Before validation, which looks at what was drawn.
-        let claims = self.claims(place, &mut object, Some(old), refused).await?;
+        let claims = self.claims(caller, place, &mut object, Some(old), refused).await?;
         count_update(storage, &mut object, old, &options.subresource);
         let home = self.home(place, &object)?;
         let ctx = Context { home: home.as_ref(), ..ctx };

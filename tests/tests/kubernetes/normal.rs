@@ -27,6 +27,10 @@ static REVISION: LazyLock<Regex> = LazyLock::new(|| {
 /// A source file of the server.
 static SCHEME: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(in scheme ")[^"]+"#));
 static GENERATED: LazyLock<Regex> = LazyLock::new(|| pattern(r"(kube-api-access-)[bcdfghjklmnpqrstvwxz2456789]{5}\b"));
+/// The end of a name that a server generated.
+static SUFFIX: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(.+?)[bcdfghjklmnpqrstvwxz2456789]{5}$"));
+/// A port in a refusal.
+static PORT: LazyLock<Regex> = LazyLock::new(|| pattern(r"odePort: (?:Duplicate|Invalid) value: (\d+)"));
 static AGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(\d+(y|d|h|m|s))+$"));
 /// Columns of tables with ages.
 const AGES: [&str; 5] = ["Age", "Last Seen", "First Seen", "Duration", "Last Schedule"];
@@ -100,6 +104,7 @@ impl Normal {
                 {
                     self.choose(name, format!("{prefix}<generated>"));
                 }
+                self.learn_of_refusal(value);
                 let addresses = value["spec"]["clusterIPs"].as_array().into_iter().flatten();
                 let addresses = addresses.chain([&value["spec"]["clusterIP"]]).filter_map(Value::as_str);
                 for address in
@@ -112,6 +117,25 @@ impl Normal {
                 map.values().for_each(|value| self.learn(value));
             }
             _ => {}
+        }
+    }
+
+    /// Finds the name and the ports that the server chose for what it then refused.
+    fn learn_of_refusal(&mut self, status: &Value) {
+        if status["kind"] != "Status" {
+            return;
+        }
+        let name = status["details"]["name"].as_str().unwrap_or_default();
+        let prefix = SUFFIX.captures(name).map(|found| found[1].to_owned()).unwrap_or_default();
+        let asked = Value::from(prefix.as_str()).to_string();
+        if !prefix.is_empty() && !self.was_sent(name) && self.was_sent(&format!("\"generateName\":{asked}")) {
+            self.choose(name.to_owned(), format!("{prefix}<generated>"));
+        }
+        let ports = PORT.captures_iter(status["message"].as_str().unwrap_or_default());
+        for port in ports.map(|found| found[1].to_owned()).filter(|port| port != "0") {
+            if !self.was_sent(&port) {
+                self.choose(port, "<port>".to_owned());
+            }
         }
     }
 
@@ -207,4 +231,10 @@ fn only_what_is_a_servers_own_goes() {
         "message": "uid <uid:1> of g-<generated> at <address> (<revision>)",
     });
     assert_eq!(value, expected);
+    normal.sends(r#"{"metadata":{"generateName":"G_"}}"#);
+    let refused = json!({"kind": "Status", "details": {"name": "G_bcdfg"},
+        "message": "\"G_bcdfg\": spec.ports[0].nodePort: Duplicate value: 31555, spec.ports[1].nodePort: Invalid value: 30001"});
+    let expected = json!({"kind": "Status", "details": {"name": "G_<generated>"},
+        "message": "\"G_<generated>\": spec.ports[0].nodePort: Duplicate value: <port>, spec.ports[1].nodePort: Invalid value: 30001"});
+    assert_eq!(normal.value(&refused), expected);
 }

@@ -31,6 +31,8 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    // Kubernetes asks no more of it.
+    name: names::path_segment,
     validate: Some(|_, event| {
         let mut errors = FieldErrors::default();
         common(event, "reportingComponent", &mut errors);
