@@ -291,6 +291,13 @@ pub fn patched(
         Status::invalid(&GroupKind::default(), "", &FieldErrors::from_iter([error]))
     };
     let mut value = value;
+    if own.target.is_some()
+        && !expected.is_custom()
+        && value.is_array()
+        && let Err(error) = json::type_meta(value.to_string().as_bytes())
+    {
+        return Err(invalid(&value, error.to_string()));
+    }
     let of = (value["apiVersion"].as_str().unwrap_or(""), value["kind"].as_str().unwrap_or(""));
     match own.target {
         Some(target) if expected.is_custom() => settle_type(expected, &target, &mut value, &invalid)?,
@@ -308,8 +315,10 @@ pub fn patched(
             let decoded = json::from_value(ty.schema(), ty.id(), &value);
             let decoded = decoded.map_err(|error| {
                 // Of what the patch itself is shown for, the outcome is converted and not read.
-                let why = own.shown.and_then(|_| json::unrestorable(ty.schema(), ty.id(), &value));
-                invalid(&value, why.unwrap_or_else(|| error.to_string()))
+                let read = error.to_string();
+                let converted = || json::unrestorable(ty.schema(), ty.id(), &value).unwrap_or_else(|| json::without_way(&read));
+                let why = own.shown.map(|_| converted());
+                invalid(&value, why.unwrap_or(read))
             })?;
             let texts: Vec<String> =
                 own.problems.iter().cloned().chain(decoded.problems.iter().map(ToString::to_string)).collect();

@@ -15,6 +15,18 @@ pub fn unrestorable(schema: &Schema, id: TypeId, value: &Value) -> Option<String
     map.iter().find_map(|(name, inner)| of_field(schema, ty.field(name)?, inner))
 }
 
+/// The words of the converter for what the reader of JSON says of a field's own type: it knows no way to it.
+pub fn without_way(read: &str) -> String {
+    if read.starts_with("illegal base64 data") {
+        return format!("error decoding from json: {read}");
+    }
+    let parts = read.split_once("Go struct field ").and_then(|(before, rest)| Some((before, rest.split_once(" of type ")?.1)));
+    match parts {
+        Some((before, wanted)) => format!("{before}Go value of type {wanted}"),
+        None => read.to_owned(),
+    }
+}
+
 fn of_field(schema: &Schema, field: &Field, value: &Value) -> Option<String> {
     match (field.shape, value) {
         (_, Value::Null) => None,

@@ -139,6 +139,30 @@ fn what_a_merge_makes_is_refused_in_the_converter_s_words() {
     check(pod(value!({"containers": [{"ports": [{"containerPort": "x"}]}]})), Some("unrecognized type: int32"));
     check(pod(value!({"containers": [{"resources": {"limits": []}}]})), Some("cannot restore map from slice"));
     check(pod(value!({"containers": [{"name": "c", "image": null}]})), None);
+    for (read, expected) in [
+        ("illegal base64 data at input byte 0", "error decoding from json: illegal base64 data at input byte 0"),
+        (
+            "json: cannot unmarshal array into Go struct field PodDisruptionBudgetSpec.spec.minAvailable of type int32",
+            "json: cannot unmarshal array into Go value of type int32",
+        ),
+        ("quantities must match", "quantities must match"),
+    ] {
+        assert_eq!(json::without_way(read), expected);
+    }
+}
+
+#[test]
+fn in_what_is_of_any_kind_no_field_is_merged() {
+    let schema = Schema::builtin();
+    let id = schema.find("apps", "v1", "ControllerRevision").expect("ControllerRevision");
+    let current = value!({"data": {"any": ["thing", 1], "other": "x"}});
+    let merge = |change: Value| patch::strategic(schema, id, current.clone(), value!({"data": change}));
+    for change in [value!({"any": ["thing", 1]}), value!({"$setElementOrder/any": [1]})] {
+        let text = "unable to find api field in struct RawExtension for the json field \"any\"";
+        assert_eq!(merge(change), Err(PatchError::Internal(text.into())));
+    }
+    let merged = merge(value!({"other": "y", "new": {"a": 1}})).expect("applies");
+    assert_eq!(merged, value!({"data": {"any": ["thing", 1], "other": "y", "new": {"a": 1}}}));
 }
 
 #[test]
