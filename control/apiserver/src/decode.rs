@@ -316,7 +316,8 @@ pub fn patched(
             let decoded = decoded.map_err(|error| {
                 // Of what the patch itself is shown for, the outcome is converted and not read.
                 let read = error.to_string();
-                let converted = || json::unrestorable(ty.schema(), ty.id(), &value).unwrap_or_else(|| json::without_way(&read));
+                let converted =
+                    || json::unrestorable(ty.schema(), ty.id(), &value).unwrap_or_else(|| json::without_way(&read));
                 let why = own.shown.map(|_| converted());
                 invalid(&value, why.unwrap_or(read))
             })?;

@@ -19,7 +19,7 @@ use crate::chain::{attributes, forbidden};
 use crate::core::Core;
 use crate::exchange::{Exchange, Identity};
 use crate::limits::{COMPUTED_BYTES_MIN, COMPUTED_SELECTION_MIN, COMPUTED_WRITE_BYTES_MIN};
-use crate::negotiate::{Endpoint, Output};
+use crate::negotiate::Output;
 use crate::options;
 use crate::outside;
 use crate::respond;
@@ -191,12 +191,6 @@ fn warn_of_age(ask: &Ask) {
 
 /// Calls the action of a request.
 fn call<'a>(served: &'a Served, ask: &'a Ask, name: &str, body: Body) -> Answer<'a> {
-    // A client that takes no form of the answer is refused before what it sends is looked at; lists have forms of their own.
-    if !matches!(ask.verb(), "list" | "watch")
-        && let Err(status) = ask.output(Endpoint::Resource)
-    {
-        return refuse(status);
-    }
     match served.actions.get(name) {
         Some(action) => action.call(ask, body),
         // Every name in the table was bound at the start.

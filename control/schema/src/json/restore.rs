@@ -20,7 +20,8 @@ pub fn without_way(read: &str) -> String {
     if read.starts_with("illegal base64 data") {
         return format!("error decoding from json: {read}");
     }
-    let parts = read.split_once("Go struct field ").and_then(|(before, rest)| Some((before, rest.split_once(" of type ")?.1)));
+    let parts =
+        read.split_once("Go struct field ").and_then(|(before, rest)| Some((before, rest.split_once(" of type ")?.1)));
     match parts {
         Some((before, wanted)) => format!("{before}Go value of type {wanted}"),
         None => read.to_owned(),

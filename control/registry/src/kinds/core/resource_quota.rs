@@ -94,8 +94,6 @@ fn scope_covers(scope: &str, resource: &str) -> bool {
     match scope {
         BEST_EFFORT => resource == "pods",
         VOLUMES => claims,
-        // One that is none is told as such, and leaves nothing out.
-        _ if !SCOPES.contains(&scope) => true,
         _ => {
             resource == "pods"
                 || is_standard_for_containers(resource.trim_start_matches("requests.").trim_start_matches("limits."))
@@ -116,6 +114,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
         BEST_EFFORT => best_effort,
         VOLUMES => volumes,
         _ if SCOPES.contains(&scope) => others,
+        // One that is none is told as such.
         _ => 0,
     };
     for &scope in &listed {

@@ -446,10 +446,9 @@ fn init_restart_rules(container: At<'_>, errors: &mut FieldErrors) {
         (false, _) if rules.is_empty() => {}
         (false, _) => policy.required(errors, "must specify restartPolicy when restart rules are used"),
         (true, "Always") if rules.is_empty() => {}
-        (true, "Always") => rules.forbidden(
-            errors,
-            "restartPolicyRules are not allowed for init containers with restart policy Always",
-        ),
+        (true, "Always") => {
+            rules.forbidden(errors, "restartPolicyRules are not allowed for init containers with restart policy Always")
+        }
         (true, _) => restart_rules(container, errors),
     }
 }
