@@ -204,7 +204,15 @@ async fn make(client: &Client, table: &ResourceTable, object: &Object) -> anyhow
     let what = || format!("{} {:?}", gvk.kind, object.name());
     for _ in 0..TRIES {
         let outcome = match api.get_opt(object.name()).await? {
-            None => api.create(object).await.map(drop),
+            None => {
+                let created = api.create(object).await;
+                // Another server has made it meanwhile, and its address is refused before its name.
+                let refused = created.as_ref().is_err_and(|error| error.is_invalid());
+                if refused && api.get_opt(object.name()).await?.is_some() {
+                    continue;
+                }
+                created.map(drop)
+            }
             Some(live) => match mend(&live, object) {
                 Reconciled::Kept => Ok(()),
                 Reconciled::Update(mended) => api.update(object.name(), &mended).await.map(drop),
