@@ -136,7 +136,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     let selector = at.get("scopeSelector");
     let expressions = selector.get("matchExpressions");
     for expression in expressions.items() {
-        let (scope, operator) = (expression.get("scopeName").text(), expression.get("operator").text());
+        let scope = expression.get("scopeName").text();
         if !SCOPES.contains(&scope) {
             expressions.get("scopeName").invalid_as(errors, scope, "unsupported scope");
         }
@@ -147,22 +147,7 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
             let shown = BadValue::Raw(selector_in_go_order(expressions));
             expressions.invalid_as(errors, shown, "unsupported scope applied to resource");
         }
-        if SCOPES.contains(&scope) && !matches!(scope, "PriorityClass" | VOLUMES) && operator != "Exists" {
-            expressions.get("operator").invalid_as(errors, operator, "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity");
-        }
-        let values = expression.get("values");
-        match operator {
-            "In" | "NotIn" if values.is_empty() => expressions
-                .get("values")
-                .required(errors, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"),
-            "Exists" | "DoesNotExist" if !values.is_empty() => expressions.get("values").invalid_as(
-                errors,
-                values.value(),
-                "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
-            ),
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            _ => expressions.get("operator").invalid_as(errors, operator, "not a valid selector operator"),
-        }
+        requirement(expressions, expression, errors);
     }
     let selected: HashSet<&str> =
         expressions.value().as_array().into_iter().flatten().filter_map(|one| one.get("scopeName")?.as_str()).collect();
@@ -170,6 +155,28 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
         if pair.iter().all(|scope| selected.contains(scope)) {
             expressions.invalid_as(errors, scopes.value(), "conflicting scopes");
         }
+    }
+}
+
+/// The operator of an expression, and how many values it has. Told of the list, as in Kubernetes.
+fn requirement(expressions: At<'_>, expression: At<'_>, errors: &mut FieldErrors) {
+    let (scope, operator) = (expression.get("scopeName").text(), expression.get("operator").text());
+    let (told, values) = (expressions.get("operator"), expression.get("values"));
+    if SCOPES.contains(&scope) && !matches!(scope, "PriorityClass" | VOLUMES) && operator != "Exists" {
+        told.invalid_as(errors, operator, "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity");
+    }
+    let counted = expressions.get("values");
+    match operator {
+        "In" | "NotIn" if values.is_empty() => {
+            counted.required(errors, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector")
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => counted.invalid_as(
+            errors,
+            values.value(),
+            "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
+        ),
+        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        _ => told.invalid_as(errors, operator, "not a valid selector operator"),
     }
 }
 
