@@ -436,7 +436,7 @@ pub(crate) fn filter(row: &Resource, namespace: &str, options: &ListOptions) -> 
                     "{label} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
                 )));
             }
-            None => return Err(Error::BadRequest(format!("field label not supported: {}", requirement.field))),
+            None => return Err(Error::BadRequest((row.refused_label)(row, &requirement.field))),
         }
     }
     let namespace = if row.namespaced { namespace } else { "" };

@@ -30,7 +30,7 @@ const RULES: Rules = Rules {
     pods: Some(&["spec", "template"]),
     warnings: &[(Warned::Object, warnings::new_pods_name)],
     generation: Generation::Spec,
-    orphan_by_default: true,
+    propagation: Some(Propagation::Orphan),
     prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"replicas": 0}))),
     ..Rules::NONE
 };
