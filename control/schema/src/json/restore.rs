@@ -5,7 +5,7 @@
 use sampan_api::limits::NESTING_MAX;
 use serde_json::{Number, Value};
 
-use super::from_value;
+use super::{from_value, name_of};
 use crate::problems::Decoded;
 use crate::schema::Schema;
 use crate::table::{Field, Origin, Shape, Type, TypeId};
@@ -55,7 +55,7 @@ fn cut(schema: &Schema, id: TypeId, value: &mut Value) {
 fn cut_element(schema: &Schema, ty: Type, value: &mut Value) {
     match (ty, &mut *value) {
         (Type::Struct(id), Value::Object(_)) => cut(schema, id, value),
-        (Type::Int32, Value::Number(number)) => *value = Value::from(whole(number) as i32),
+        (Type::Int32 | Type::IntOrString, Value::Number(number)) => *value = Value::from(whole(number) as i32),
         (Type::Int64, Value::Number(number)) => *value = Value::from(whole(number)),
         _ => {}
     }
@@ -101,8 +101,23 @@ fn of_element(schema: &Schema, field: &Field, value: &Value) -> Option<String> {
         (Type::Int32, _) => scalar("int32"),
         (Type::Int64, _) => scalar("int64"),
         (Type::Double, _) => scalar("float64"),
+        (Type::IntOrString, value) => of_own("int32", value),
+        (Type::Time | Type::MicroTime | Type::Duration, value) => of_own("string", value),
         _ => None,
     }
+}
+
+/// Of types that read JSON themselves, without knowing where it stands; `go_type`: what they take it for that is no text.
+fn of_own(go_type: &str, value: &Value) -> Option<String> {
+    let seen = match value {
+        Value::String(_) => return None,
+        Value::Number(number) if go_type == "int32" => match number.as_f64() {
+            Some(float) if float.fract() == 0.0 && i32::try_from(whole(number)).is_ok() => return None,
+            _ => format!("number {number}"),
+        },
+        other => name_of(other).to_owned(),
+    };
+    Some(format!("json: cannot unmarshal {seen} into Go value of type {go_type}"))
 }
 
 /// `wanted`: the kind of the Go type, whose name is `go_type`.

@@ -140,6 +140,13 @@ fn what_a_merge_makes_is_refused_in_the_converter_s_words() {
     check(pod(value!({"containers": [{"resources": {"limits": []}}]})), Some("cannot restore map from slice"));
     check(pod(value!({"containers": [{"name": "c", "image": null}]})), None);
     check(value!({"spec": {"replicas": 1.5}}), Some("cannot convert float64 to int32"));
+    let number = "json: cannot unmarshal number into Go value of type string";
+    check(value!({"metadata": {"creationTimestamp": 5}}), Some(number));
+    let rolling = |surge: Value| value!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": surge}}}});
+    check(rolling(value!([{}])), Some("json: cannot unmarshal array into Go value of type int32"));
+    let beyond = "json: cannot unmarshal number 99999999999 into Go value of type int32";
+    check(rolling(value!(99_999_999_999_i64)), Some(beyond));
+    check(rolling(value!(1.0)), None);
 }
 
 #[test]
