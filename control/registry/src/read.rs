@@ -354,10 +354,10 @@ fn asked(options: &ListOptions) -> Result<(Wanted, Option<Token>), Error> {
     if options.continue_token.is_empty() {
         return Ok((wanted(options)?, None));
     }
+    let token = Token::decode(&options.continue_token)?;
     if !matches!(options.resource_version.as_str(), "" | "0") {
         return Err(Error::BadRequest("specifying resource version is not allowed when using continue".into()));
     }
-    let token = Token::decode(&options.continue_token)?;
     Ok((token.revision().map_or(Wanted::Latest, Wanted::Exact), Some(token)))
 }
 
