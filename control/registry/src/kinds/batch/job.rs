@@ -13,6 +13,7 @@ use super::super::validation::workload::{fixed, selector_immutable, template_bef
 use super::super::validation::{At, FieldErrors};
 use super::indexes::INDEXED;
 use super::{indexes, job_status, job_template};
+use crate::options::Propagation;
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::{Context, Generation, Warned};
 use sampan_api::field::{BadValue, FieldError, go_quote};

@@ -8,6 +8,7 @@ use super::super::validation::pod_spec;
 use super::super::validation::warnings;
 use super::super::validation::workload::{Workload, always_restarting, template_before};
 use super::super::validation::{At, FieldErrors};
+use crate::options::Propagation;
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Generation;
 use crate::strategy::{Context, Warned};
