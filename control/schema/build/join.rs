@@ -185,7 +185,7 @@ impl Join<'_> {
                     json,
                     doc,
                     go_type: String::new(),
-                    inlined_from: String::new(),
+                    inlined_from: "TypeMeta".to_string(),
                     ty: 0,
                     target: 0,
                     shape: Shape::One,
