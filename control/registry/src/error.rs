@@ -77,7 +77,7 @@ impl Error {
         match self {
             Self::NotFound { resource, name } => Status::not_found(resource, name),
             Self::AlreadyExists { resource, name, being_deleted, with_base } => {
-                let mut status = match with_base {
+                let mut status = match *with_base {
                     true => Status::generate_name_conflict(resource, name, 1),
                     false => Status::already_exists(resource, name),
                 };
