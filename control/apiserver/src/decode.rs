@@ -312,15 +312,12 @@ pub fn patched(
     let value = match &expected.ty {
         None => value,
         Some(ty) => {
-            let decoded = json::from_value(ty.schema(), ty.id(), &value);
-            let decoded = decoded.map_err(|error| {
+            let decoded = match own.shown {
                 // Of what the patch itself is shown for, the outcome is converted and not read.
-                let read = error.to_string();
-                let converted =
-                    || json::unrestorable(ty.schema(), ty.id(), &value).unwrap_or_else(|| json::without_way(&read));
-                let why = own.shown.map(|_| converted());
-                invalid(&value, why.unwrap_or(read))
-            })?;
+                Some(_) => json::restore(ty.schema(), ty.id(), &value),
+                None => json::from_value(ty.schema(), ty.id(), &value).map_err(|error| error.to_string()),
+            };
+            let decoded = decoded.map_err(|why| invalid(&value, why))?;
             let texts: Vec<String> =
                 own.problems.iter().cloned().chain(decoded.problems.iter().map(ToString::to_string)).collect();
             if !texts.is_empty() {

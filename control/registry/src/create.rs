@@ -67,18 +67,15 @@ impl Registry {
         }
         let base = object.generate_name();
         let base = base[..base.floor_char_boundary(GENERATED_NAME_BASE_MAX)].to_owned();
-        for _ in 0..GENERATE_NAME_ATTEMPTS_MAX {
+        let mut attempts = 1;
+        loop {
             let mut named = object.clone();
             named.set_meta("name", format!("{base}{}", self.inner.env.name_suffix(GENERATED_NAME_SUFFIX)));
             match self.create_named(caller, place, named, versioned, validation).await {
-                Err(Error::AlreadyExists { .. }) => {}
+                Err(Error::AlreadyExists { .. }) if attempts < GENERATE_NAME_ATTEMPTS_MAX => attempts += 1,
                 other => return other,
             }
         }
-        Err(Error::GeneratedNamesTaken {
-            resource: place.row.group_resource(),
-            name: object.generate_name().to_owned(),
-        })
     }
 
     /// From the request's body to what mutating admission made of it, in the row's version.
@@ -134,7 +131,7 @@ impl Registry {
             if caller.dry_run {
                 self.chargeable(caller, &admitted).await?;
                 if let Some(current) = self.inner.watch.get(&place.prefix, &key)? {
-                    return Err(already_exists(place.row, &name, Some(&current)));
+                    return Err(already_exists(place.row, &prepared, Some(&current)));
                 }
                 return self.unwritten(place, &prepared, &writer, Revisions::default()).await;
             }
@@ -146,7 +143,7 @@ impl Registry {
                 Commit::Done(record) => return self.serve(place.row, record).await,
                 Commit::Lost(_) | Commit::Uncharged => {
                     let current = self.inner.watch.get(&place.prefix, &key)?;
-                    return Err(already_exists(place.row, &name, current.as_deref()));
+                    return Err(already_exists(place.row, &prepared, current.as_deref()));
                 }
                 Commit::Taken(item) => refused.push(item),
             }
@@ -244,7 +241,7 @@ impl Registry {
             let writer = writer(caller);
             let key: Arc<str> = place.key(object.name()).into();
             if !keys.insert(key.clone()) {
-                return Err(already_exists(row, object.name(), None));
+                return Err(already_exists(row, &object, None));
             }
             if caller.dry_run {
                 prepared.push(self.unwritten(&place, &object, &writer, Revisions::default()).await?);
@@ -262,7 +259,8 @@ impl Registry {
         }
         let committed = self.inner.store.txn(txn).await.map_err(|error| match error {
             sampan_store::Error::Conflict { key, .. } => {
-                already_exists(row, key.rsplit('/').next().unwrap_or_default(), None)
+                let name = key.rsplit('/').next().unwrap_or_default().to_owned();
+                Error::AlreadyExists { resource: row.group_resource(), name, being_deleted: false, with_base: false }
             }
             other => other.into(),
         })?;
@@ -307,8 +305,9 @@ fn attributes<'a>(
     }
 }
 
-fn already_exists(row: &Resource, name: &str, current: Option<&Record>) -> Error {
+fn already_exists(row: &Resource, object: &Object, current: Option<&Record>) -> Error {
     // Rare enough to parse: only creations that fail come here.
     let being_deleted = current.is_some_and(|record| record.object().deletion_timestamp().is_some());
-    Error::AlreadyExists { resource: row.group_resource(), name: name.to_owned(), being_deleted }
+    let with_base = !object.generate_name().is_empty();
+    Error::AlreadyExists { resource: row.group_resource(), name: object.name().to_owned(), being_deleted, with_base }
 }

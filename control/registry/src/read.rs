@@ -354,10 +354,10 @@ fn asked(options: &ListOptions) -> Result<(Wanted, Option<Token>), Error> {
     if options.continue_token.is_empty() {
         return Ok((wanted(options)?, None));
     }
+    let token = Token::decode(&options.continue_token)?;
     if !matches!(options.resource_version.as_str(), "" | "0") {
         return Err(Error::BadRequest("specifying resource version is not allowed when using continue".into()));
     }
-    let token = Token::decode(&options.continue_token)?;
     Ok((token.revision().map_or(Wanted::Latest, Wanted::Exact), Some(token)))
 }
 
@@ -446,7 +446,7 @@ pub(crate) fn filter(row: &Resource, namespace: &str, options: &ListOptions) -> 
                     "{label} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
                 )));
             }
-            None => return Err(Error::BadRequest(format!("field label not supported: {}", requirement.field))),
+            None => return Err(Error::BadRequest((row.refused_label)(row, &requirement.field))),
         }
     }
     let namespace = if row.namespaced { namespace } else { "" };

@@ -36,7 +36,7 @@ impl Configuration<'_> {
         let versions = versions::of_row_with(&table, &ask.row, &ask.conversions);
         let applied = apply::apply(ty, current.map(Object::fields), &config, &applier, &*versions).map_err(refused)?;
         let value = Value::Object(applied);
-        let decoded = json::from_value(ty.schema(), ty.id(), &value).map_err(|error| {
+        let decoded = json::restore(ty.schema(), ty.id(), &value).map_err(|error| {
             let version = self.expected.gvk.api_version();
             let named = apply::named(&config);
             plain(format!(

@@ -124,7 +124,7 @@ fn what_a_merge_makes_is_refused_in_the_converter_s_words() {
     let schema = Schema::builtin();
     let id = schema.find("apps", "v1", "Deployment").expect("Deployment");
     let check = |value: Value, expected: Option<&str>| {
-        assert_eq!(json::unrestorable(schema, id, &value).as_deref(), expected, "{value}");
+        assert_eq!(json::restore(schema, id, &value).err().as_deref(), expected, "{value}");
     };
     let pod = |spec: Value| value!({"spec": {"template": {"spec": spec}}});
     check(value!({"spec": 5}), Some("cannot restore struct from: int64"));
@@ -139,16 +139,33 @@ fn what_a_merge_makes_is_refused_in_the_converter_s_words() {
     check(pod(value!({"containers": [{"ports": [{"containerPort": "x"}]}]})), Some("unrecognized type: int32"));
     check(pod(value!({"containers": [{"resources": {"limits": []}}]})), Some("cannot restore map from slice"));
     check(pod(value!({"containers": [{"name": "c", "image": null}]})), None);
-    for (read, expected) in [
-        ("illegal base64 data at input byte 0", "error decoding from json: illegal base64 data at input byte 0"),
-        (
-            "json: cannot unmarshal array into Go struct field PodDisruptionBudgetSpec.spec.minAvailable of type int32",
-            "json: cannot unmarshal array into Go value of type int32",
-        ),
-        ("quantities must match", "quantities must match"),
-    ] {
-        assert_eq!(json::without_way(read), expected);
-    }
+    check(value!({"spec": {"replicas": 1.5}}), Some("cannot convert float64 to int32"));
+    let number = "json: cannot unmarshal number into Go value of type string";
+    check(value!({"metadata": {"creationTimestamp": 5}}), Some(number));
+    let rolling = |surge: Value| value!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": surge}}}});
+    check(rolling(value!([{}])), Some("json: cannot unmarshal array into Go value of type int32"));
+    let beyond = "json: cannot unmarshal number 99999999999 into Go value of type int32";
+    check(rolling(value!(99_999_999_999_i64)), Some(beyond));
+    check(rolling(value!(1.0)), None);
+}
+
+#[test]
+fn numbers_are_cut_to_their_fields_as_by_the_converter() {
+    let schema = Schema::builtin();
+    let id = schema.find("apps", "v1", "Deployment").expect("Deployment");
+    let check = |sent: Value, replicas: i64| {
+        let decoded = json::restore(schema, id, &value!({"spec": {"replicas": sent}})).expect("restored");
+        assert_eq!(decoded.value["spec"]["replicas"], replicas, "{sent}");
+    };
+    check(value!(3), 3);
+    check(value!(1.0), 1);
+    check(value!(4_294_967_298_i64), 2);
+    check(value!(4_294_967_298.0), 2);
+    check(value!(-2_147_483_649_i64), 2_147_483_647);
+    check(value!(i64::MAX), -1);
+    check(value!(1e10), 1_410_065_408);
+    check(value!(u64::MAX), 0);
+    check(value!(-1e30), 0);
 }
 
 #[test]

@@ -13,9 +13,10 @@ use super::super::validation::workload::{fixed, selector_immutable, template_bef
 use super::super::validation::{At, FieldErrors};
 use super::indexes::INDEXED;
 use super::{indexes, job_status, job_template};
+use crate::options::Propagation;
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::{Context, Generation, Warned};
-use sampan_api::field::{BadValue, FieldError};
+use sampan_api::field::{BadValue, FieldError, go_quote};
 use sampan_api::names;
 use sampan_api::object::Object;
 use sampan_api::time;
@@ -28,6 +29,7 @@ pub(super) fn row() -> Resource {
         .categories(["all"])
         .view("status")
         .selectable_fn("status.successful", |job| number(job, &["status", "succeeded"]).to_string())
+        .refuses_labels(|row, label| format!("field label {} not supported for {}", go_quote(label), row.kind))
         .history(HistoryClass::Ample)
         .strategy(RULES)
         .table(CELLS)
@@ -58,7 +60,7 @@ const RULES: Rules = Rules {
             job.set(&["metadata", "labels"], labels);
         }
     }),
-    orphan_by_default: true,
+    propagation: Some(Propagation::Orphan),
     warning_on_delete: Some(super::PODS_PRESERVED),
     ..Rules::NONE
 };

@@ -39,6 +39,7 @@ const RULES: Rules = Rules {
         errors
     }),
     create_on_update: true,
+    propagation: None,
     ..Rules::NONE
 };
 

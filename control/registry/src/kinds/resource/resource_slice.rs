@@ -17,6 +17,7 @@ pub(super) fn row() -> Resource {
         .cluster_scoped()
         .selectable("spec.nodeName")
         .selectable("spec.driver")
+        .refuses_labels(|row, label| format!("field label not supported for {}: {label}", row.gvk()))
         .strategy(RULES)
         .table(&[])
 }
