@@ -228,6 +228,11 @@ fn delete_of_query(query: &Query<'_>) -> Result<Value, Status> {
     if !dry.is_empty() {
         options.insert("dryRun".into(), dry.into());
     }
+    let given = |name: &'static str| query.get(name).filter(|value| !value.is_empty()).map(|value| (name.into(), value.into()));
+    let preconditions: serde_json::Map<String, Value> = ["uid", "resourceVersion"].into_iter().filter_map(given).collect();
+    if !preconditions.is_empty() {
+        options.insert("preconditions".into(), preconditions.into());
+    }
     Ok(Value::Object(options))
 }
 
@@ -317,6 +322,11 @@ mod tests {
             (options.grace_period_seconds, options.propagation, write.dry_run),
             (Some(5), Some(Propagation::Orphan), true)
         );
+        let (options, write) = from_query("uid=u&resourceVersion=7").expect("valid");
+        assert_eq!((options.uid.as_deref(), options.resource_version.as_deref()), (Some("u"), Some("7")));
+        assert_eq!(write.shown, serde_json::json!({"preconditions": {"uid": "u", "resourceVersion": "7"}}));
+        let (options, _) = from_query("uid=&resourceVersion=").expect("valid");
+        assert_eq!((options.uid, options.resource_version), (None, None));
         assert_eq!(
             from_query("dryRun=Some").expect_err("unknown").message,
             "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\""

@@ -328,6 +328,22 @@ async fn refusals_that_random_requests_showed() {
     check("GET", reviews, "", 405, no_method).await;
     check("GET", "/api/v1/namespaces/default/bindings/a", "", 404, missing).await;
     check("PUT", CONFIG_MAPS, "{}", 405, no_method).await;
+    // The old paths of watches take no writes.
+    server.create(CONFIG_MAPS, &config_map("kept")).await;
+    let watched = "/api/v1/watch/namespaces/default/configmaps";
+    check("DELETE", watched, "", 405, no_method).await;
+    check("DELETE", &format!("{watched}/kept"), "", 405, no_method).await;
+    check("POST", watched, &config_map("b").to_string(), 405, no_method).await;
+    check("PUT", &format!("{watched}/kept"), &config_map("kept").to_string(), 405, no_method).await;
+    check("PATCH", &format!("{watched}/kept"), "{}", 405, no_method).await;
+    // Preconditions may stand in the query.
+    let made = server.get(&format!("{CONFIG_MAPS}/kept")).await.json();
+    let uid = made["metadata"]["uid"].as_str().unwrap_or("");
+    let other = format!(
+        "Operation cannot be fulfilled on ConfigMap \"kept\": the UID in the precondition (x) does not match the UID in record \
+         ({uid}). The object might have been deleted and then recreated"
+    );
+    check("DELETE", &format!("{CONFIG_MAPS}/kept?uid=x"), "", 409, &other).await;
     // Options that say nothing.
     check("DELETE", &format!("{CONFIG_MAPS}/a"), "null", 404, "configmaps \"a\" not found").await;
     // The version that is asked names itself.
