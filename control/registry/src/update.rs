@@ -181,6 +181,10 @@ impl Registry {
         let stored_old = &old;
         let old = if std::ptr::eq(storage, row) { old_served } else { &old };
         shapes::restore_unwritten(storage, &mut object, old, &options.subresource);
+        if options.subresource == "status" {
+            // What the metadata lacks may follow from the spec, which was not sent: it is as it will be read.
+            shapes::apply_defaults(storage, &mut object)?;
+        }
         let strategy = &*storage.strategy;
         let ctx = self.context(caller, now, &options.subresource, place.namespace);
         keep_deletion(&mut object, old);

@@ -19,7 +19,8 @@ pub(super) fn row() -> Resource {
         .categories(["api-extensions"])
         .view("status")
         .defines_resources()
-        .resets("status", &[&["metadata"], &["spec"]])
+        // Kubernetes means to put the metadata back, and puts the new one's in its place: it is written, and nobody owns it.
+        .unowned("status", &[&["metadata"]])
         .strategy(RULES)
         .table(&[])
 }
