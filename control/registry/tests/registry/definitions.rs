@@ -4,7 +4,9 @@ use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
-use sampan_registry::{Caller, Config, Error, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, crd};
+use sampan_registry::{
+    Caller, Config, Error, GetOptions, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, crd,
+};
 use sampan_schema::{ObjectType, json as decode};
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
