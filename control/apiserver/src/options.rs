@@ -220,8 +220,12 @@ fn delete_of_query(query: &Query<'_>) -> Result<Value, Status> {
     if !dry.is_empty() {
         options.insert("dryRun".into(), dry.into());
     }
-    let given = |name: &'static str| query.get(name).filter(|value| !value.is_empty()).map(|value| (name.into(), value.into()));
-    let preconditions: serde_json::Map<String, Value> = ["uid", "resourceVersion"].into_iter().filter_map(given).collect();
+    let given = |name: &str| {
+        let value = query.get(name).filter(|value| !value.is_empty())?;
+        Some((name.to_owned(), Value::from(value)))
+    };
+    let preconditions: serde_json::Map<String, Value> =
+        ["uid", "resourceVersion"].into_iter().filter_map(given).collect();
     if !preconditions.is_empty() {
         options.insert("preconditions".into(), preconditions.into());
     }

@@ -350,8 +350,8 @@ fn read_revision(text: &str) -> Result<u64, String> {
     if text.is_empty() {
         return Ok(0);
     }
-    let quoted = || sampan_api::field::go_quote(text);
-    parse_uint(text).map_err(|why| format!("resourceVersion: Invalid value: {}: {why}", quoted()))
+    parse_uint(text)
+        .map_err(|why| format!("resourceVersion: Invalid value: {}: {why}", sampan_api::field::go_quote(text)))
 }
 
 /// The error is Go's `strconv.ParseUint`'s.

@@ -166,7 +166,7 @@ impl<'a> Folded<'a> {
 
     /// Spaces that stand alone may be the ends of lines. A quote is written twice.
     fn words(&mut self, text: &str) {
-        let mut before = None;
+        let mut before: Option<char> = None;
         let mut rest = text.chars().peekable();
         while let Some(one) = rest.next() {
             let alone = one == ' ' && before.is_some_and(|one| one != ' ') && rest.peek().is_some_and(|one| *one != ' ');
@@ -187,7 +187,7 @@ impl<'a> Folded<'a> {
         self.put('"');
         // Go looks for the mark at the beginning, whatever character it is at.
         let marked = text.starts_with(MARK);
-        let mut before = None;
+        let mut before: Option<char> = None;
         let mut rest = text.chars().peekable();
         while let Some(one) = rest.next() {
             if marked || one == '"' || one == '\\' || is_special(one) || one == '\n' {
