@@ -69,10 +69,14 @@ impl Error {
     /// Kubernetes' storage tells of another object's UID in these words, under its own key.
     pub(crate) fn other_uid(row: &Resource, namespace: &str, name: &str, wanted: &str, found: &str) -> Self {
         let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        let place = match &row.kept_at {
+            Some(place) => place.to_string(),
+            None if row.defined => format!("{}/{}", row.group, row.resource),
+            None => row.resource.to_string(),
+        };
         let message = format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{}/{namespace}{name}, ResourceVersion: 0, \
-             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}",
-            row.resource
+            "StorageError: invalid object, Code: 4, Key: /registry/{place}/{namespace}{name}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
         );
         Self::conflict(row, name, message)
     }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 pub(super) fn row() -> Resource {
     Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+        .kept_at("apiextensions.k8s.io/customresourcedefinitions")
         .cluster_scoped()
         .short_names(["crd", "crds"])
         .categories(["api-extensions"])
