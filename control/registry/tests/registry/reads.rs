@@ -107,8 +107,10 @@ async fn revisions_are_read_as_asked() {
     let page = world.list("v2/widgets", &list(&old, "Exact", 4)).await.expect("lists");
     assert_eq!((page.items.len(), page.remaining), (4, Some(6)));
     let token = page.continue_token.expect("there is more");
-    let next = ListOptions { continue_token: token, ..list("", "", 4) };
-    assert_eq!(world.list("v2/widgets", &next).await.expect("lists").remaining, Some(2));
+    let next = |version: &str| ListOptions { continue_token: token.clone(), ..list(version, "", 4) };
+    assert_eq!(world.list("v2/widgets", &next("")).await.expect("lists").remaining, Some(2));
+    let rest = world.list("v2/widgets", &next("0")).await.expect("lists");
+    assert_eq!((rest.items.len(), rest.remaining, rest.continue_token), (6, None, None), "what is left, whole");
     let head = "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: ";
     let text = format!("{head}Unsupported value: \"Bogus\": supported values: \"Exact\", \"NotOlderThan\", \"\"");
     refuse(list("1", "Bogus", 0), 422, &text).await;
