@@ -181,8 +181,8 @@ impl Registry {
         let stored_old = &old;
         let old = if std::ptr::eq(storage, row) { old_served } else { &old };
         shapes::restore_unwritten(storage, &mut object, old, &options.subresource);
-        if options.subresource == "status" {
-            // What the metadata lacks may follow from the spec, which was not sent: it is as it will be read.
+        if options.subresource == "status" && !storage.defined && object.metadata().get("labels").is_none() {
+            // Labels may follow from the spec, which was not sent: the object is as Kubernetes would read it.
             shapes::apply_defaults(storage, &mut object)?;
         }
         let strategy = &*storage.strategy;
