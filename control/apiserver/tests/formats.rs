@@ -206,6 +206,11 @@ async fn watches_show_what_changes() {
     assert_eq!(watch(&since, "application/yaml").await.code, 406);
     let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     server.create(CONFIG_MAPS, &config_map("b")).await;
+    let table = watch(&format!("{since}&allowWatchBookmarks=true"), TABLE).await.events();
+    let last = table.last().expect("a bookmark");
+    let row = &last["object"]["rows"][0];
+    assert_eq!((&last["type"], &row["cells"]), (&json!("BOOKMARK"), &json!(["", 0, "<unknown>"])));
+    assert_eq!(row["object"]["kind"], "PartialObjectMetadata");
     // What names no revision begins with the state too.
     for begun in [initial, "allowWatchBookmarks=true"] {
         let events = watch(begun, "application/json").await.events();
