@@ -77,11 +77,7 @@ impl World {
         // As kube-apiserver answers what its strategic merge cannot do, a revision that is no number, and what its store does
         // not take.
         let begins = |told: &str| text.contains(&format!("\"message\":\"{told}"));
-        let revision = if method == http::Method::GET {
-            begins("resourceVersion: Invalid value: ")
-        } else {
-            begins("strconv.ParseUint: parsing ")
-        };
+        let revision = method != http::Method::GET && begins("strconv.ParseUint: parsing ");
         let told = (strategic || revision || begins("etcdserver: request is too large\"")) && !text.contains("panic");
         assert!(answer.code != 500 || told, "500: {text}");
         answer
