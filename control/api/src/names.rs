@@ -266,7 +266,6 @@ mod tests {
         check("\u{1}", "manager: Invalid value: \"\\x01\": invalid character U+0001 (at position 0)");
     }
 
-
     #[test]
     fn numbers_have_one_form() {
         for (text, expected) in [("0", Some(0)), ("-5", Some(-5)), ("9223372036854775807", Some(i64::MAX))] {

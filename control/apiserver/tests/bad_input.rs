@@ -366,7 +366,8 @@ async fn refusals_that_random_requests_showed() {
     let range = r#"{"metadata":{"name":"a","uid":"u"},"spec":{"limits":[]}}"#;
     let nobody = "Operation cannot be fulfilled on limitranges \"a\": StorageError: invalid object, Code: 4, Key: /registry/limitranges/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: u, UID in object meta: ";
     check("PUT", "/api/v1/namespaces/default/limitranges/a", range, 409, nobody).await;
-    let elsewhere = nobody.replace("limitranges \"a\"", "endpoints \"a\"").replace("limitranges/", "services/endpoints/");
+    let elsewhere =
+        nobody.replace("limitranges \"a\"", "endpoints \"a\"").replace("limitranges/", "services/endpoints/");
     let endpoints = r#"{"metadata":{"name":"a","uid":"u"}}"#;
     check("PUT", "/api/v1/namespaces/default/endpoints/a", endpoints, 409, &elsewhere).await;
     let binding = r#"{"apiVersion":"v1","kind":"Binding","metadata":{},"target":{"kind":"Node","name":"n"}}"#;

@@ -324,10 +324,12 @@ fn check_preconditions(row: &Resource, current: &Record, options: &DeleteOptions
 /// As [`check_preconditions`], of kinds that their own storage begins to delete.
 fn check_before_finalizing(row: &Resource, current: &Record, options: &DeleteOptions) -> Result<(), Error> {
     let version = current.mod_revision.to_string();
-    let wanted = [("UID", &options.uid, &*current.uid), ("ResourceVersion", &options.resource_version, version.as_str())];
+    let wanted =
+        [("UID", &options.uid, &*current.uid), ("ResourceVersion", &options.resource_version, version.as_str())];
     for (what, wanted, found) in wanted {
         if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
-            let message = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+            let message =
+                format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
             return Err(Error::conflict(row, &current.key.name, message));
         }
     }

@@ -169,7 +169,8 @@ impl<'a> Folded<'a> {
         let mut before: Option<char> = None;
         let mut rest = text.chars().peekable();
         while let Some(one) = rest.next() {
-            let alone = one == ' ' && before.is_some_and(|one| one != ' ') && rest.peek().is_some_and(|one| *one != ' ');
+            let alone =
+                one == ' ' && before.is_some_and(|one| one != ' ') && rest.peek().is_some_and(|one| *one != ' ');
             if !(alone && self.folds()) {
                 self.put(one);
             }
