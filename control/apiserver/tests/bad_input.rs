@@ -512,3 +512,24 @@ async fn types_in_patches() {
     }
     check("MERGE-patch", "", "{}", 415).await;
 }
+
+#[tokio::test]
+async fn a_scale_that_names_another_object_changes_nothing() {
+    let server = server().await;
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    let labels = serde_json::json!({"a": "b"});
+    let deployment = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    let made = server.create(path, &deployment).await;
+    let uid = made["metadata"]["uid"].as_str().unwrap_or("");
+    let merge = [("content-type", "application/merge-patch+json")];
+    let patch = r#"{"metadata":{"uid":"1"},"spec":{"replicas":3}}"#;
+    let refused = server.call_with("PATCH", &format!("{path}/d/scale"), &merge, patch).await;
+    let message = format!(
+        "Operation cannot be fulfilled on deployments/scale.apps \"d\": Precondition failed: UID in precondition: 1, UID in \
+         object meta: {uid}"
+    );
+    assert_eq!((refused.code, refused.message()), (409, message));
+    assert_eq!(server.get(&format!("{path}/d")).await.json()["spec"]["replicas"], 1);
+}
