@@ -15,8 +15,10 @@ pub const NESTING_MAX: usize = 120;
 const READERS_NESTING_MAX: usize = 127;
 /// Longest selector in a query, bytes.
 pub const SELECTOR_MAX: usize = 64 * 1024;
-/// Characters of a field manager's name, and of a subresource's in managedFields (apimachinery's limits).
+/// Bytes of a field manager's name (apimachinery's limit).
 pub const FIELD_MANAGER_MAX: usize = 128;
+/// Bytes of a subresource's name in managedFields (apimachinery's limit).
+pub const SUBRESOURCE_NAME_MAX: usize = 256;
 /// Field errors that are kept of one object; later ones are dropped.
 pub const FIELD_ERRORS_MAX: usize = 1_000;
 /// Bytes of text in the field errors that are kept of one object: those that show a whole list stand there once an item.

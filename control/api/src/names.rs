@@ -1,7 +1,8 @@
 //! Rules for names, labels and qualified keys, in the words of
 //! `k8s.io/apimachinery/pkg/util/validation` and `pkg/api/validation`. Each function returns what is wrong, nothing if fine.
 
-use crate::field::go_quote;
+use crate::field::{FieldError, FieldErrors, Path, go_quote};
+use crate::limits::FIELD_MANAGER_MAX;
 
 const DNS1123_LABEL_FMT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const DNS1123_SUBDOMAIN_FMT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
@@ -16,6 +17,21 @@ pub const DNS1123_SUBDOMAIN_MAX: usize = 253;
 pub const QUALIFIED_NAME_MAX: usize = 63;
 /// Longest value of a label, bytes.
 pub const LABEL_VALUE_MAX: usize = 63;
+
+/// What is wrong with the name of a field manager (apimachinery's ValidateFieldManager).
+pub fn field_manager(path: &Path, manager: &str) -> FieldErrors {
+    let mut errors = FieldErrors::new();
+    if manager.len() > FIELD_MANAGER_MAX {
+        errors.push(FieldError::too_long(path, FIELD_MANAGER_MAX));
+    }
+    // As Go's unicode.IsPrint has it: of the spaces, ASCII's alone.
+    let unprintable = |one: &(usize, char)| one.1.is_control() || (one.1.is_whitespace() && one.1 != ' ');
+    for (at, one) in manager.char_indices().filter(unprintable) {
+        let text = format!("invalid character U+{:04X} (at position {at})", u32::from(one));
+        errors.push(FieldError::invalid(path, manager, text));
+    }
+    errors
+}
 
 fn max_length(max: usize) -> String {
     format!("must be no more than {max} characters")
@@ -237,6 +253,18 @@ pub fn uuid_error(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn managers_have_names_that_can_be_shown() {
+        let check = |manager: &str, expected: &str| {
+            assert_eq!(field_manager(&Path::new("manager"), manager).to_string(), expected, "{manager:?}");
+        };
+        check("kubectl edit (ü)", "[]");
+        check(&"m".repeat(128), "[]");
+        check(&"m".repeat(129), "manager: Too long: may not be more than 128 bytes");
+        check("a\u{a0}b", "manager: Invalid value: \"a\\u00a0b\": invalid character U+00A0 (at position 1)");
+        check("\u{1}", "manager: Invalid value: \"\\x01\": invalid character U+0001 (at position 0)");
+    }
 
     #[test]
     fn numbers_have_one_form() {

@@ -83,7 +83,8 @@ impl Ask {
     }
 
     fn user_agent(&self) -> &str {
-        self.parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("")
+        let sent = self.parts.headers.get(USER_AGENT);
+        sent.and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).unwrap_or("")
     }
 
     /// The writer, as the registry wants to know it.

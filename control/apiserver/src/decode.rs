@@ -11,6 +11,9 @@ use sampan_schema::{
 };
 use serde_json::Value;
 
+/// The name that kube-apiserver's scheme of types has in its errors.
+pub(crate) const GO_SCHEME: &str = "pkg/runtime/scheme.go:111";
+
 /// The kind and type that a body is read as.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -211,7 +214,7 @@ fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), St
     let shown = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let known = wanted.knows(group, version, kind);
     let why = if !known {
-        format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"<scheme>\"")
+        format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"{GO_SCHEME}\"")
     } else if kind == expected.kind {
         // Another version or group of the same kind converts, and is then not what the path says.
         return Err(other_version(&shown, expected));

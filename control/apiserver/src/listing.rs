@@ -294,14 +294,8 @@ impl Listing {
         if self.empty {
             out.buffer.extend_from_slice(format!("{}:\n", self.items_key()).as_bytes());
         }
-        let mut start = "- ";
-        for line in yaml::encode(&value).split_inclusive('\n') {
-            if line != "\n" {
-                out.buffer.extend_from_slice(start.as_bytes());
-            }
-            out.buffer.extend_from_slice(line.as_bytes());
-            start = "  ";
-        }
+        // A list of one: where its lines are folded follows from where they stand.
+        out.buffer.extend_from_slice(yaml::encode(&Value::Array(vec![value])).as_bytes());
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! The options of a request: query parameters (and a DELETE's body) read and checked as `k8s.io/apimachinery` does.
 
+use crate::decode::GO_SCHEME;
 use crate::negotiate::{self, Format};
 use crate::query::Query;
 use crate::request_info::truthy;
 use http::HeaderMap;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::limits::FIELD_MANAGER_MAX;
-use sampan_api::{FieldSelector, GroupKind, LabelSelector, Status};
+use sampan_api::{FieldSelector, GroupKind, LabelSelector, Status, names};
 use sampan_registry::options::{DeleteOptions, GetOptions, ListOptions, Propagation};
 use sampan_schema::meta;
 use serde_json::Value;
@@ -123,16 +124,7 @@ pub fn patch(query: &Query<'_>, apply: bool) -> Result<PatchOptions, Status> {
 
 fn read_write(query: &Query<'_>, errors: &mut FieldErrors) -> WriteOptions {
     let manager = query.get("fieldManager").unwrap_or("");
-    let path = Path::new("fieldManager");
-    if manager.len() > FIELD_MANAGER_MAX {
-        errors.push(FieldError::too_long(&path, FIELD_MANAGER_MAX));
-    }
-    // As Go's unicode.IsPrint has it: of the spaces, ASCII's alone.
-    let unprintable = |one: &(usize, char)| one.1.is_control() || (one.1.is_whitespace() && one.1 != ' ');
-    for (at, one) in manager.char_indices().filter(unprintable) {
-        let text = format!("invalid character U+{:04X} (at position {at})", u32::from(one));
-        errors.push(FieldError::invalid(&path, manager, text));
-    }
+    errors.extend(names::field_manager(&Path::new("fieldManager"), manager));
     let dry_run = dry_run(query.all("dryRun"), errors);
     let validation = query.get("fieldValidation").unwrap_or("");
     let field_validation = match validation {
@@ -228,6 +220,15 @@ fn delete_of_query(query: &Query<'_>) -> Result<Value, Status> {
     if !dry.is_empty() {
         options.insert("dryRun".into(), dry.into());
     }
+    let given = |name: &str| {
+        let value = query.get(name).filter(|value| !value.is_empty())?;
+        Some((name.to_owned(), Value::from(value)))
+    };
+    let preconditions: serde_json::Map<String, Value> =
+        ["uid", "resourceVersion"].into_iter().filter_map(given).collect();
+    if !preconditions.is_empty() {
+        options.insert("preconditions".into(), preconditions.into());
+    }
     Ok(Value::Object(options))
 }
 
@@ -242,7 +243,7 @@ fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
         }
         let version = api_version.rsplit('/').next().unwrap_or("");
         Err(Status::bad_request(format!(
-            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"<scheme>\"",
+            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"{GO_SCHEME}\"",
             if version.is_empty() { "meta.k8s.io/v1" } else { api_version }
         )))
     };
@@ -317,6 +318,11 @@ mod tests {
             (options.grace_period_seconds, options.propagation, write.dry_run),
             (Some(5), Some(Propagation::Orphan), true)
         );
+        let (options, write) = from_query("uid=u&resourceVersion=7").expect("valid");
+        assert_eq!((options.uid.as_deref(), options.resource_version.as_deref()), (Some("u"), Some("7")));
+        assert_eq!(write.shown, serde_json::json!({"preconditions": {"uid": "u", "resourceVersion": "7"}}));
+        let (options, _) = from_query("uid=&resourceVersion=").expect("valid");
+        assert_eq!((options.uid, options.resource_version), (None, None));
         assert_eq!(
             from_query("dryRun=Some").expect_err("unknown").message,
             "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\""
@@ -326,11 +332,11 @@ mod tests {
         assert_eq!(options.uid.as_deref(), Some("u"));
         assert_eq!(
             from_body(r#"{"kind":"Pod","apiVersion":"v1"}"#).expect_err("no DeleteOptions").message,
-            "no kind \"Pod\" is registered for version \"v1\" in scheme \"<scheme>\""
+            "no kind \"Pod\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\""
         );
         assert_eq!(
             from_body(r#"{"kind":"Zork"}"#).expect_err("no DeleteOptions").message,
-            "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"<scheme>\""
+            "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"pkg/runtime/scheme.go:111\""
         );
         assert_eq!(
             from_body("xx").expect_err("no JSON").message,

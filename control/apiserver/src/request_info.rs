@@ -97,8 +97,9 @@ impl RequestInfo {
             self.rest = parts[3].start..self.path.len();
         }
         self.verb = match *method {
+            // Whatever the method is: it is refused once the right to watch is there.
+            _ if watch_prefix => "watch",
             Method::POST => "create",
-            Method::GET | Method::HEAD if watch_prefix => "watch",
             Method::GET | Method::HEAD => "get",
             Method::PUT => "update",
             Method::PATCH => "patch",
@@ -269,6 +270,8 @@ mod tests {
         check("GET", "/api/v1/pods/x?watch=1", "get /v1 - pods x -");
         check("GET", "/api/v1/namespaces/o/pods/p/status", "get /v1 o pods p status");
         check("GET", "/api/v1/watch/namespaces/o/pods", "watch /v1 o pods - -");
+        check("DELETE", "/api/v1/watch/namespaces/o/pods/p", "watch /v1 o pods p -");
+        check("POST", "/api/v1/watch/pods", "watch /v1 - pods - -");
         check("GET", "/api/v1/pods?fieldSelector=metadata.name%3Dweb", "list /v1 - pods web -");
         check("GET", "/api/v1/pods?fieldSelector=a%3Db,metadata.name%3D%3Dweb", "list /v1 - pods web -");
         check("GET", "/api/v1/pods?fieldSelector=metadata.name%3Da%2Fb", "list /v1 - pods - -");

@@ -26,7 +26,11 @@ impl Include {
             "" | "Metadata" => Ok(Self::Metadata),
             "None" => Ok(Self::Nothing),
             "Object" => Ok(Self::Object),
-            other => Err(Status::bad_request(format!("unrecognized includeObject value: \"{other}\""))),
+            other => Err(Status::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', \
+                 'None', or empty",
+                sampan_api::field::go_quote(other)
+            ))),
         }
     }
 }
@@ -64,15 +68,20 @@ impl Tables<'_> {
         out.extend_from_slice(b",\"rows\":[");
     }
 
-    /// One row. The object is parsed: a table is computed, not copied.
-    pub fn row(&self, out: &mut Vec<u8>, record: &Record) {
-        let object = record.object();
+    /// Begins a row: its cells.
+    pub fn begin_row(&self, out: &mut Vec<u8>, object: &Object) {
         let cells = match &self.row.columns {
-            Some(columns) => (columns.cells)(&object, self.now),
-            None => default_cells(&object),
+            Some(columns) => (columns.cells)(object, self.now),
+            None => default_cells(object),
         };
         out.extend_from_slice(b"{\"cells\":");
         write(out, &Value::Array(cells));
+    }
+
+    /// One row. The object is parsed: a table is computed, not copied.
+    pub fn row(&self, out: &mut Vec<u8>, record: &Record) {
+        let object = record.object();
+        self.begin_row(out, &object);
         let conditions = self.row.columns.as_ref().and_then(|columns| columns.conditions);
         let conditions = conditions.map_or_else(Vec::new, |conditions| conditions(&object));
         if !conditions.is_empty() {

@@ -226,10 +226,11 @@ fn below<'a>(served: &'a Served, ask: &'a Ask, subresource: &'a Subresource, bod
 
 /// Whether the path has the method.
 fn check(verbs: Verbs, ask: &Ask) -> Result<(), Status> {
-    // A HEAD is authorized as the GET that it would be, and no method of the API.
-    let head = ask.parts.method == Method::HEAD;
+    let method = &ask.parts.method;
+    // A HEAD is authorized as the GET that it would be, and no method of the API. The old `/watch/` paths are read, and no more.
+    let none = *method == Method::HEAD || (ask.exchange.info.has_watch_prefix() && *method != Method::GET);
     match Verbs::of_name(ask.verb()) {
-        Some(verb) if verbs.contains(verb) && !head => Ok(()),
+        Some(verb) if verbs.contains(verb) && !none => Ok(()),
         _ => Err(respond::method_not_allowed()),
     }
 }

@@ -37,7 +37,7 @@ async fn bodies_that_cannot_be_read() {
         "",
         r#"{"apiVersion":"v1","kind":"Nope","metadata":{"name":"a"}}"#,
         400,
-        "Nope in version \"v1\" cannot be handled as a ConfigMap: no kind \"Nope\" is registered for version \"v1\" in scheme \"<scheme>\"",
+        "Nope in version \"v1\" cannot be handled as a ConfigMap: no kind \"Nope\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\"",
     )
     .await;
     check(
@@ -328,6 +328,22 @@ async fn refusals_that_random_requests_showed() {
     check("GET", reviews, "", 405, no_method).await;
     check("GET", "/api/v1/namespaces/default/bindings/a", "", 404, missing).await;
     check("PUT", CONFIG_MAPS, "{}", 405, no_method).await;
+    // The old paths of watches take no writes.
+    server.create(CONFIG_MAPS, &config_map("kept")).await;
+    let watched = "/api/v1/watch/namespaces/default/configmaps";
+    check("DELETE", watched, "", 405, no_method).await;
+    check("DELETE", &format!("{watched}/kept"), "", 405, no_method).await;
+    check("POST", watched, &config_map("b").to_string(), 405, no_method).await;
+    check("PUT", &format!("{watched}/kept"), &config_map("kept").to_string(), 405, no_method).await;
+    check("PATCH", &format!("{watched}/kept"), "{}", 405, no_method).await;
+    // Preconditions may stand in the query.
+    let made = server.get(&format!("{CONFIG_MAPS}/kept")).await.json();
+    let uid = made["metadata"]["uid"].as_str().unwrap_or("");
+    let other = format!(
+        "Operation cannot be fulfilled on ConfigMap \"kept\": the UID in the precondition (x) does not match the UID in record \
+         ({uid}). The object might have been deleted and then recreated"
+    );
+    check("DELETE", &format!("{CONFIG_MAPS}/kept?uid=x"), "", 409, &other).await;
     // Options that say nothing.
     check("DELETE", &format!("{CONFIG_MAPS}/a"), "null", 404, "configmaps \"a\" not found").await;
     // The version that is asked names itself.
@@ -350,6 +366,13 @@ async fn refusals_that_random_requests_showed() {
     let range = r#"{"metadata":{"name":"a","uid":"u"},"spec":{"limits":[]}}"#;
     let nobody = "Operation cannot be fulfilled on limitranges \"a\": StorageError: invalid object, Code: 4, Key: /registry/limitranges/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: u, UID in object meta: ";
     check("PUT", "/api/v1/namespaces/default/limitranges/a", range, 409, nobody).await;
+    let elsewhere =
+        nobody.replace("limitranges \"a\"", "endpoints \"a\"").replace("limitranges/", "services/endpoints/");
+    let endpoints = r#"{"metadata":{"name":"a","uid":"u"}}"#;
+    check("PUT", "/api/v1/namespaces/default/endpoints/a", endpoints, 409, &elsewhere).await;
+    let binding = r#"{"apiVersion":"v1","kind":"Binding","metadata":{},"target":{"kind":"Node","name":"n"}}"#;
+    let unnamed = "name in URL does not match name in Binding object";
+    check("POST", "/api/v1/namespaces/default/pods/a/binding", binding, 400, unnamed).await;
     check("PUT", &format!("{CONFIG_MAPS}/a"), range, 404, "configmaps \"a\" not found").await;
     // Numbers are read before selectors.
     let query = "labelSelector=a%3D%3Db%3D%3Dc&limit=x&fieldSelector=a";
@@ -488,4 +511,25 @@ async fn types_in_patches() {
         assert!(strict.ends_with(fields), "{strict}");
     }
     check("MERGE-patch", "", "{}", 415).await;
+}
+
+#[tokio::test]
+async fn a_scale_that_names_another_object_changes_nothing() {
+    let server = server().await;
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    let labels = serde_json::json!({"a": "b"});
+    let deployment = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    let made = server.create(path, &deployment).await;
+    let uid = made["metadata"]["uid"].as_str().unwrap_or("");
+    let merge = [("content-type", "application/merge-patch+json")];
+    let patch = r#"{"metadata":{"uid":"1"},"spec":{"replicas":3}}"#;
+    let refused = server.call_with("PATCH", &format!("{path}/d/scale"), &merge, patch).await;
+    let message = format!(
+        "Operation cannot be fulfilled on deployments/scale.apps \"d\": Precondition failed: UID in precondition: 1, UID in \
+         object meta: {uid}"
+    );
+    assert_eq!((refused.code, refused.message()), (409, message));
+    assert_eq!(server.get(&format!("{path}/d")).await.json()["spec"]["replicas"], 1);
 }

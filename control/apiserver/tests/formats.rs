@@ -212,9 +212,17 @@ async fn watches_show_what_changes() {
     assert_eq!(watch(&since, "application/yaml").await.code, 406);
     let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     server.create(CONFIG_MAPS, &config_map("b")).await;
-    let events = watch(initial, "application/json").await.events();
-    assert_eq!(types(&events)[..2], ["ADDED", "BOOKMARK"]);
-    assert_eq!(events[1]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+    let table = watch(&format!("{since}&allowWatchBookmarks=true"), TABLE).await.events();
+    let last = table.last().expect("a bookmark");
+    let row = &last["object"]["rows"][0];
+    assert_eq!((&last["type"], &row["cells"]), (&json!("BOOKMARK"), &json!(["", 0, "<unknown>"])));
+    assert_eq!(row["object"]["kind"], "PartialObjectMetadata");
+    // What names no revision begins with the state too.
+    for begun in [initial, "allowWatchBookmarks=true"] {
+        let events = watch(begun, "application/json").await.events();
+        assert_eq!(types(&events)[..2], ["ADDED", "BOOKMARK"], "{begun}");
+        assert_eq!(events[1]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true", "{begun}");
+    }
 }
 
 #[tokio::test]

@@ -53,7 +53,8 @@ impl Registry {
             }
             None if revision == 0 => {
                 self.catch_up().await?;
-                Start::Current { announce_end: false }
+                // Begun by its options or by the lack of them: SetListOptionsDefaults makes one of both.
+                Start::Current { announce_end: options.allow_bookmarks }
             }
             Some(false) | None => Start::After(revision),
         };

@@ -294,6 +294,9 @@ fn count_deletion(object: &mut Object) {
 }
 
 fn check_preconditions(row: &Resource, current: &Record, options: &DeleteOptions) -> Result<(), Error> {
+    if row.strategy.finalizes() {
+        return check_before_finalizing(row, current, options);
+    }
     // Go puts the kind where the resource belongs.
     let conflict = |message: String| Error::Conflict {
         resource: GroupResource { group: row.group.to_string(), resource: row.kind.to_string() },
@@ -313,6 +316,21 @@ fn check_preconditions(row: &Resource, current: &Record, options: &DeleteOptions
             "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). \
              The object might have been modified"
         )));
+    }
+    Ok(())
+}
+
+/// As [`check_preconditions`], of kinds that their own storage begins to delete.
+fn check_before_finalizing(row: &Resource, current: &Record, options: &DeleteOptions) -> Result<(), Error> {
+    let version = current.mod_revision.to_string();
+    let wanted =
+        [("UID", &options.uid, &*current.uid), ("ResourceVersion", &options.resource_version, version.as_str())];
+    for (what, wanted, found) in wanted {
+        if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
+            let message =
+                format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+            return Err(Error::conflict(row, &current.key.name, message));
+        }
     }
     Ok(())
 }

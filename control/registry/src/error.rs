@@ -9,6 +9,9 @@ use sampan_api::status::{Reason, Status};
 pub(crate) const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
+/// What Kubernetes tells of an object that its storage does not take for its length: etcd's words, and nothing else.
+pub(crate) const TOO_LARGE: &str = "etcdserver: request is too large";
+
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("{resource} {name:?} not found")]
@@ -64,10 +67,14 @@ impl Error {
     /// Kubernetes' storage tells of another object's UID in these words, under its own key.
     pub(crate) fn other_uid(row: &Resource, namespace: &str, name: &str, wanted: &str, found: &str) -> Self {
         let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        let place = match &row.kept_at {
+            Some(place) => place.to_string(),
+            None if row.defined => format!("{}/{}", row.group, row.resource),
+            None => row.resource.to_string(),
+        };
         let message = format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{}/{namespace}{name}, ResourceVersion: 0, \
-             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}",
-            row.resource
+            "StorageError: invalid object, Code: 4, Key: /registry/{place}/{namespace}{name}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
         );
         Self::conflict(row, name, message)
     }
@@ -89,11 +96,7 @@ impl Error {
             Self::Conflict { resource, name, message } => Status::conflict(resource, name, message),
             Self::Invalid { kind, name, errors } => Status::invalid(kind, name, errors),
             Self::BadRequest(message) => Status::bad_request(message.clone()),
-            Self::Plain(message) => {
-                let mut status = Status::failure(Reason::InternalError, message.clone());
-                status.reason = String::new();
-                status
-            }
+            Self::Plain(message) => plain(message),
             Self::Internal(message) => Status::internal(message),
             Self::Ahead { wanted, current } => Status::too_large_resource_version(*wanted, *current, 1),
             Self::Expired(message) => Status::expired(message.clone()),
@@ -114,6 +117,11 @@ impl Error {
     }
 }
 
+/// A failure of which nothing is told but a message.
+fn plain(message: &str) -> Status {
+    Status { reason: String::new(), ..Status::failure(Reason::InternalError, message) }
+}
+
 /// The Status of an error of the store, where no call has made something better of it.
 fn store_status(error: &sampan_store::Error) -> Status {
     use sampan_store::Error as Store;
@@ -122,7 +130,7 @@ fn store_status(error: &sampan_store::Error) -> Status {
             Status::expired(format!("the history before revision {floor} has been compacted"))
         }
         Store::Future { current } => Status::timeout(&format!("the server is at revision {current}"), 1),
-        Store::TooLarge { .. } => Status::request_entity_too_large(&error.to_string()),
+        Store::TooLarge { .. } => plain(TOO_LARGE),
         Store::DiskFull => {
             Status::service_unavailable("the disk is full: reads go on, writes are refused until there is room")
         }

@@ -6,7 +6,7 @@ use crate::limits::CONTROLLER_ERRORS_MAX;
 use crate::resource::Resource;
 use sampan_api::admission::Warnings;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
-use sampan_api::limits::{ANNOTATIONS_MAX, FIELD_MANAGER_MAX};
+use sampan_api::limits::{ANNOTATIONS_MAX, SUBRESOURCE_NAME_MAX};
 use sampan_api::names;
 use sampan_api::object::Object;
 use sampan_schema::gates::Gates;
@@ -255,7 +255,12 @@ fn owners(metadata: &Map<String, Value>, path: &Path, errors: &mut FieldErrors) 
     for reference in list.into_iter().flatten() {
         let text = |name: &str| reference.get(name).and_then(Value::as_str).unwrap_or("");
         let (api_version, kind) = (text("apiVersion"), text("kind"));
-        let version = api_version.rsplit('/').next().unwrap_or("");
+        // What is no group and version has none.
+        let version = match api_version.split_once('/') {
+            None => api_version,
+            Some((_, version)) if !version.contains('/') => version,
+            Some(_) => "",
+        };
         if version.is_empty() {
             errors.push(FieldError::invalid(&path.child("apiVersion"), api_version, "version must not be empty"));
         }
@@ -310,10 +315,9 @@ fn managers(object: &Object, path: &Path) -> FieldErrors {
             let detail = "must be `FieldsV1`";
             errors.push(FieldError::invalid(&path.child("fieldsType"), text("fieldsType"), detail));
         }
-        for name in ["manager", "subresource"] {
-            if text(name).chars().count() > FIELD_MANAGER_MAX {
-                errors.push(FieldError::too_long(&path.child(name), FIELD_MANAGER_MAX));
-            }
+        errors.extend(names::field_manager(&path.child("manager"), text("manager")));
+        if text("subresource").len() > SUBRESOURCE_NAME_MAX {
+            errors.push(FieldError::too_long(&path.child("subresource"), SUBRESOURCE_NAME_MAX));
         }
     }
     errors

@@ -236,20 +236,22 @@ impl Registry {
             count += 1;
             last = Some(key);
         }
-        let next = rest.next();
-        let (token, remaining) = match (last, next) {
-            (Some(last), Some(_)) => {
+        // As in Kubernetes' storage, a full page has another behind it where any object has: whether one is selected is not
+        // looked at.
+        let full = last.filter(|_| count == limit && !is_of_one_key(&filter, place, &key_prefix));
+        let more = full.filter(|last| snapshot.range(&key_prefix, Some(last.as_ref())).next().is_some());
+        let (token, remaining) = match more {
+            Some(last) => {
                 // Kubernetes tells the number only where it need not look at each object. Later pages know it from the first.
-                let selected = !filter.labels.is_everything() || !filter.fields.is_everything();
                 let remaining = match left {
-                    _ if selected => None,
+                    _ if selects(&filter) => None,
                     Some(left) => Some(left.saturating_sub(count)),
-                    None => Some(rest.by_ref().count() as u64 + 1),
+                    None => Some(rest.by_ref().count() as u64),
                 };
                 let token = Token::new(revision, &last[place.prefix.len()..], remaining);
                 (Some(token.sealed(&self.inner.seal, &key_prefix).encode()), remaining)
             }
-            _ => (None, None),
+            None => (None, None),
         };
         drop(rest);
         if limit <= LIST_HELD_MAX {
@@ -272,34 +274,58 @@ impl Registry {
         view: &View,
     ) -> Result<List, Error> {
         let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
+        let one = is_of_one_key(filter, place, &key_prefix);
         let mut items = Vec::new();
-        let mut more = false;
+        // What stands behind the page; the first page counts it to its end, where Kubernetes tells the number.
+        let mut behind = 0;
+        let counts = left.is_none() && !selects(filter);
         let mut last = String::new();
-        loop {
+        'pages: loop {
             let range = Range { prefix: key_prefix.clone(), start_after: after.take(), limit: Some(HISTORY_PAGE_MAX) };
             let found = self.inner.store.range(range, Some(revision)).await.map_err(|error| gone(error, revision))?;
             for entry in &found.entries {
                 let record = self.inner.watch.record(&place.prefix, entry)?;
-                if !filter.matches(&record) || !view.shows(&record.key) {
+                if !view.shows(&record.key) {
                     continue;
                 }
                 if limit > 0 && items.len() as u64 == limit {
-                    more = true;
-                    break;
+                    behind += u64::from(!one);
+                    if one || !counts {
+                        break 'pages;
+                    }
+                    continue;
                 }
-                last = entry.key.to_string();
-                items.push(Arc::new(record));
+                if filter.matches(&record) {
+                    last = entry.key.to_string();
+                    items.push(Arc::new(record));
+                }
             }
             match found.entries.last() {
-                Some(entry) if found.more && !more => after = Some(entry.key.to_string()),
+                Some(entry) if found.more => after = Some(entry.key.to_string()),
                 _ => break,
             }
         }
-        let remaining = left.map(|left| left.saturating_sub(items.len() as u64)).filter(|_| more);
+        let more = behind > 0;
+        let remaining = match left {
+            _ if !more || selects(filter) => None,
+            Some(left) => Some(left.saturating_sub(items.len() as u64)),
+            None => Some(behind),
+        };
         let token = || Token::new(revision, &last[place.prefix.len()..], remaining);
         let token = more.then(|| token().sealed(&self.inner.seal, &key_prefix).encode());
         Ok(List { items, revision, continue_token: token, remaining })
     }
+}
+
+/// Whether the filter leaves anything out that stands under its keys.
+fn selects(filter: &Filter) -> bool {
+    !filter.labels.is_everything() || !filter.fields.is_everything()
+}
+
+/// Whether there can be no more than one such object: Kubernetes reads it by its key, and not as a list.
+fn is_of_one_key(filter: &Filter, place: &Place<'_>, key_prefix: &str) -> bool {
+    let named = filter.fields.required_value("metadata.name").is_some();
+    named && (!place.row.namespaced || key_prefix != place.prefix)
 }
 
 fn gone(error: sampan_store::Error, revision: u64) -> Error {
@@ -345,8 +371,7 @@ fn wanted(options: &ListOptions) -> Result<Wanted, Error> {
 
 /// The most objects of a page; 0: all. As kube-apiserver's cache does, what is asked for in any state is given whole.
 fn limit(options: &ListOptions) -> u64 {
-    let whole = options.resource_version == "0" && options.continue_token.is_empty();
-    if whole { 0 } else { options.limit }
+    if options.resource_version == "0" { 0 } else { options.limit }
 }
 
 /// The revision that a list asks for, and the token where it goes on.

@@ -85,6 +85,8 @@ pub struct Resource {
     pub resets: Vec<(&'static str, Paths)>,
     /// See [`Resource::unowned`].
     pub unowned: Vec<(&'static str, Paths)>,
+    /// Where Kubernetes keeps its objects below `/registry`, which its errors show. `None`: under the resource's name.
+    pub kept_at: Option<Name>,
 }
 
 /// Paths of fields: `["metadata", "labels"]`.
@@ -196,6 +198,7 @@ impl Resource {
             kind,
             resets: Vec::new(),
             unowned: Vec::new(),
+            kept_at: None,
         }
     }
 
@@ -410,8 +413,7 @@ impl Resource {
         self
     }
 
-    /// Names the fields that a write to the object (`""`) or to a view of it leaves alone, where they are not those of
-    /// most rows.
+    /// Names the fields that a write to the object (`""`) or to a view of it leaves alone, where most rows' are others.
     #[must_use]
     pub fn resets(mut self, view: &'static str, paths: Paths) -> Self {
         self.resets.push((view, paths));
@@ -423,6 +425,13 @@ impl Resource {
     #[must_use]
     pub fn unowned(mut self, view: &'static str, paths: Paths) -> Self {
         self.unowned.push((view, paths));
+        self
+    }
+
+    /// See [`Resource::kept_at`].
+    #[must_use]
+    pub fn kept_at(mut self, place: &'static str) -> Self {
+        self.kept_at = Some(place.into());
         self
     }
 

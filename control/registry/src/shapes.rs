@@ -134,6 +134,13 @@ pub fn restore_metadata(object: &mut Object, old: &Object) {
     RESET_METADATA.iter().for_each(|name| restore(object, old, &["metadata", name]));
 }
 
+/// Puts back all of the metadata but who owns what, and what the write was based on.
+pub fn restore_all_metadata(object: &mut Object, old: &Object) {
+    let names: BTreeSet<String> = object.metadata().keys().chain(old.metadata().keys()).cloned().collect();
+    let written = |name: &&String| !matches!(name.as_str(), "managedFields" | "resourceVersion");
+    names.iter().filter(written).for_each(|name| restore(object, old, &["metadata", name]));
+}
+
 /// Makes the object have at a path what the old one has there, or nothing.
 pub fn restore(object: &mut Object, old: &Object, path: &[&str]) {
     match old.get(path) {

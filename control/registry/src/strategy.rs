@@ -219,6 +219,11 @@ pub trait Strategy: Send + Sync + 'static {
     fn finalizing(&self, _object: &Object) -> bool {
         false
     }
+    /// Whether objects of the kind may be [`Self::finalizing`]: Kubernetes looks at the preconditions of their deletion by
+    /// itself, and has words of its own for those that do not hold.
+    fn finalizes(&self) -> bool {
+        false
+    }
     /// Changes the object as its deletion begins (a Namespace's phase becomes Terminating).
     fn prepare_for_deletion(&self, _ctx: &Context<'_>, _object: &mut Object) {}
 

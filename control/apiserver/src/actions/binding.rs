@@ -25,7 +25,7 @@ impl Action for Bind {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
         let (binding, options) = ask.read_object(body).await?;
         let named = !ask.name().is_empty();
-        if named && !binding.name().is_empty() && binding.name() != ask.name() {
+        if named && binding.name() != ask.name() {
             return Err(Status::bad_request("name in URL does not match name in Binding object"));
         }
         let name = if named { ask.name() } else { binding.name() };

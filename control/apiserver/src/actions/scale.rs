@@ -12,7 +12,7 @@ use crate::verbs::patch;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::field::{FieldError, FieldErrors, Path};
-use sampan_api::{GroupKind, LabelSelector, Object, Status, time};
+use sampan_api::{GroupKind, GroupResource, LabelSelector, Object, Status, time};
 use sampan_registry::ScalePaths;
 use sampan_registry::options::{Face, FaceManagers, Managers, UpdateOptions};
 use sampan_registry::resource::Name;
@@ -97,6 +97,10 @@ async fn write(
         paths: &ask.row().scale,
         kind: ask.expected().gvk.group_kind(),
         api_version: ask.row().gvk().api_version(),
+        resource: (!ask.row().defined).then(|| {
+            let resource = format!("{}/{}", ask.row().resource, ask.subresource());
+            GroupResource::new(ask.row().group.to_string(), resource)
+        }),
     };
     let how = UpdateOptions {
         subresource: ask.subresource().to_owned(),
@@ -131,6 +135,8 @@ struct ScaleOf<'a> {
     kind: GroupKind,
     /// Of the object.
     api_version: String,
+    /// Of the scale, for conflicts; `None` where another UID is none, as Kubernetes has it for custom resources.
+    resource: Option<GroupResource>,
 }
 
 impl ScaleOf<'_> {
@@ -176,8 +182,10 @@ impl Face for ScaleOf<'_> {
         if !scale.resource_version().is_empty() {
             object.set_meta("resourceVersion", scale.resource_version());
         }
-        if !scale.uid().is_empty() {
-            object.set_meta("uid", scale.uid());
+        let (wanted, found) = (scale.uid(), current.uid());
+        if let Some(resource) = self.resource.as_ref().filter(|_| !wanted.is_empty() && wanted != found) {
+            let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+            return Err(Status::conflict(resource, current.name(), &why));
         }
         Ok(object)
     }

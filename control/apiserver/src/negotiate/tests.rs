@@ -57,6 +57,24 @@ fn refusals_have_the_texts_of_kubernetes() {
     assert_eq!((status.code(), encoded.format), (406, Format::Yaml));
 }
 
+/// As v1.35 answers them.
+#[test]
+fn an_error_has_the_form_of_a_clause_that_asks_for_no_more() {
+    let check = |accept: &str, expected: Format| {
+        assert_eq!(error_output(&headers(accept), None).format, expected, "{accept}");
+    };
+    for kind in ["Table", "PartialObjectMetadata"] {
+        let wanted = format!(";as={kind};v=v1;g=meta.k8s.io");
+        for base in ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"] {
+            check(&format!("{base}{wanted}"), Format::Json);
+            check(&format!("{base}{wanted},application/yaml"), Format::Yaml);
+        }
+    }
+    check("application/yaml", Format::Yaml);
+    check("application/vnd.kubernetes.protobuf", Format::Protobuf);
+    check("text/html", Format::Json);
+}
+
 /// As v1.35 answers them: the handler lists what it knows, whether a router would have known it or not.
 #[test]
 fn custom_resources_have_protobuf_of_their_metadata_alone() {

@@ -40,7 +40,7 @@ impl Strategy for Custom {
 
     fn prepare_for_update(&self, ctx: &Context<'_>, object: &mut Object, old: &Object) {
         if ctx.subresource == "status" {
-            shapes::restore_metadata(object, old);
+            shapes::restore_all_metadata(object, old);
         }
     }
 

@@ -237,6 +237,9 @@ impl Strategy for Rules {
     fn finalizing(&self, object: &Object) -> bool {
         self.finalizing.is_some_and(|finalizing| finalizing(object))
     }
+    fn finalizes(&self) -> bool {
+        self.finalizing.is_some()
+    }
     fn prepare_for_deletion(&self, ctx: &Context<'_>, object: &mut Object) {
         if let Some(prepare) = self.prepare_for_deletion {
             prepare(ctx, object);

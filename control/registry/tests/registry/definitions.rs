@@ -4,7 +4,9 @@ use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
-use sampan_registry::{Caller, Config, Error, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, crd};
+use sampan_registry::{
+    Caller, Config, Error, GetOptions, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, crd,
+};
 use sampan_schema::{ObjectType, json as decode};
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -143,6 +145,34 @@ async fn what_is_defined_is_served_by_its_schema() {
         wrong.expect_err("too large"),
         "Widget.example.com \"b\" is invalid: spec.size: Invalid value: 10: spec.size in body should be less than or equal to 9"
     );
+}
+
+/// As v1.35 does: with a definition's status its metadata is written, with a custom resource's nothing but the status.
+#[tokio::test]
+async fn the_metadata_of_a_write_to_the_status_counts_for_definitions_alone() {
+    let world = World::new().await;
+    let mut served = version("v1", true, sized(1));
+    served["subresources"] = json!({"status": {}});
+    world.define(json!([served])).await;
+    let marked = |definition: &mut Object| definition.set_meta("finalizers", json!(["a/b"]));
+    world.change("widgets.example.com", "status", marked).await.expect("changed");
+    let definitions = world.definitions();
+    let name = "widgets.example.com";
+    let definition = world.registry.get(&definitions, "", name, &GetOptions::default()).await.expect("there");
+    assert!(definition.object().finalizers().any(|one| one == "a/b"));
+
+    world.create("v1", json!({"metadata": {"name": "a"}})).await.expect("valid");
+    let row = world.row("example.com", "v1", "widgets").expect("served");
+    let options = UpdateOptions { subresource: "status".to_owned(), ..UpdateOptions::default() };
+    let transform = |current: Option<&Object>| {
+        let mut object = current.cloned().unwrap_or_default();
+        object.set_meta("uid", "x");
+        object.set_meta("labels", json!({"x": "y"}));
+        Ok(object)
+    };
+    let updated = world.registry.update(&world.caller(), &row, "default", "a", &options, &transform).await;
+    let object = updated.expect("taken").record.object();
+    assert!(object.uid() != "x" && object.label("x").is_none(), "{object:?}");
 }
 
 #[tokio::test]

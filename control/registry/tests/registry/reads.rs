@@ -29,6 +29,22 @@ async fn lists_select_and_page_at_one_revision() {
     let found = world.list("v2/widgets", &red).await.expect("lists");
     assert_eq!(names(&found), ["default/w2", "default/w4", "default/w6", "default/w8"]);
 
+    // A full page has another behind it where any object stands behind its last, selected or not; one of one name has none.
+    let page = async |labels: &str, fields: &str, limit: u64| {
+        let options = ListOptions {
+            labels: LabelSelector::parse(labels).expect("parses"),
+            fields: FieldSelector::parse(fields).expect("parses"),
+            limit,
+            ..ListOptions::default()
+        };
+        let page = world.list("v2/widgets", &options).await.expect("lists");
+        (page.items.len(), page.continue_token.is_some(), page.remaining)
+    };
+    assert_eq!(page("color=red", "", 5).await, (5, true, None), "w9 is blue");
+    assert_eq!(page("color=blue", "", 5).await, (5, false, None));
+    assert_eq!(page("color=red", "", 6).await, (5, false, None));
+    assert_eq!(page("", "metadata.name=w0,metadata.namespace=default", 1).await, (1, false, None));
+
     // Pages go on with the first one's state, out of memory and, once something has changed, out of the log.
     for changed in [false, true] {
         let mut page =
@@ -87,6 +103,14 @@ async fn revisions_are_read_as_asked() {
         "invalid resource version: resourceVersion: Invalid value: \"abc\": strconv.ParseUint: parsing \"abc\": invalid syntax",
     )
     .await;
+    // Of an older revision too the number behind a page is told, and goes on with its token.
+    let page = world.list("v2/widgets", &list(&old, "Exact", 4)).await.expect("lists");
+    assert_eq!((page.items.len(), page.remaining), (4, Some(6)));
+    let token = page.continue_token.expect("there is more");
+    let next = |version: &str| ListOptions { continue_token: token.clone(), ..list(version, "", 4) };
+    assert_eq!(world.list("v2/widgets", &next("")).await.expect("lists").remaining, Some(2));
+    let rest = world.list("v2/widgets", &next("0")).await.expect("lists");
+    assert_eq!((rest.items.len(), rest.remaining, rest.continue_token), (6, None, None), "what is left, whole");
     let head = "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: ";
     let text = format!("{head}Unsupported value: \"Bogus\": supported values: \"Exact\", \"NotOlderThan\", \"\"");
     refuse(list("1", "Bogus", 0), 422, &text).await;

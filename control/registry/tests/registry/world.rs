@@ -71,6 +71,9 @@ impl Strategy for Houses {
     fn finalizing(&self, object: &Object) -> bool {
         object.get(&["spec", "finalizers"]).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
     }
+    fn finalizes(&self) -> bool {
+        true
+    }
     fn prepare_for_deletion(&self, _: &Context<'_>, object: &mut Object) {
         object.set(&["status", "phase"], "Terminating");
     }

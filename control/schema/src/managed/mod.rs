@@ -70,7 +70,11 @@ pub fn update(
         return;
     }
     match track(schema, id, old, new, &mut list, &Update { writer, reset, versions }) {
-        Tracked::Noted => set_entries(new, list),
+        Tracked::Noted => {
+            // A client may have sent some that own nothing.
+            without_empty(&mut list);
+            set_entries(new, list);
+        }
         Tracked::Keyless => {}
     }
 }

@@ -4,12 +4,15 @@
 //! (`yes` is a boolean, `0x1f` a number, dates are strings). Aliases are expanded within [`crate::limits`].
 
 mod resolve;
+mod write;
 
 use std::collections::HashMap;
 
 use sampan_api::limits::NESTING_MAX;
 use serde_json::{Map, Value};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
+
+pub use self::write::encode;
 
 use self::resolve::{CORE_TAGS, Scalar, float_key, resolve, tagged};
 use crate::json::{self, TypeMeta};
@@ -297,167 +300,4 @@ fn key_text(key: Value) -> Result<String, String> {
             Err(format!("yaml: invalid map key: {shown}"))
         }
     }
-}
-
-/// A value as YAML, in block style, keys in their order.
-pub fn encode(value: &Value) -> String {
-    let mut out = String::new();
-    match value {
-        Value::Object(map) if !map.is_empty() => write_map(map, 0, &mut out),
-        Value::Array(list) if !list.is_empty() => write_list(list, 0, &mut out),
-        other => {
-            write_scalar(other, 2, &mut out);
-            out.push('\n');
-        }
-    }
-    out
-}
-
-/// Bytes of a key that is written before its colon; readers look for one only so far. A longer one is announced by `?`.
-const SIMPLE_KEY_BYTES_MAX: usize = 128;
-
-fn write_map(map: &Map<String, Value>, indent: usize, out: &mut String) {
-    for (at, (key, value)) in map.iter().enumerate() {
-        if at > 0 {
-            out.push_str(&" ".repeat(indent));
-        }
-        let explicit = key.len() > SIMPLE_KEY_BYTES_MAX;
-        if explicit {
-            out.push_str("? ");
-        }
-        write_key(key, out);
-        if explicit {
-            out.push('\n');
-            out.push_str(&" ".repeat(indent));
-        }
-        out.push(':');
-        match value {
-            Value::Object(inner) if explicit && !inner.is_empty() => {
-                out.push(' ');
-                write_map(inner, indent + 2, out);
-            }
-            Value::Array(list) if explicit && !list.is_empty() => {
-                out.push(' ');
-                write_list(list, indent + 2, out);
-            }
-            Value::Object(inner) if !inner.is_empty() => {
-                out.push('\n');
-                out.push_str(&" ".repeat(indent + 2));
-                write_map(inner, indent + 2, out);
-            }
-            Value::Array(list) if !list.is_empty() => {
-                out.push('\n');
-                out.push_str(&" ".repeat(indent));
-                write_list(list, indent, out);
-            }
-            other => {
-                out.push(' ');
-                write_scalar(other, indent + 2, out);
-                out.push('\n');
-            }
-        }
-    }
-}
-
-fn write_list(list: &[Value], indent: usize, out: &mut String) {
-    for (at, value) in list.iter().enumerate() {
-        if at > 0 {
-            out.push_str(&" ".repeat(indent));
-        }
-        out.push_str("- ");
-        match value {
-            Value::Object(inner) if !inner.is_empty() => write_map(inner, indent + 2, out),
-            Value::Array(inner) if !inner.is_empty() => write_list(inner, indent + 2, out),
-            other => {
-                write_scalar(other, indent + 2, out);
-                out.push('\n');
-            }
-        }
-    }
-}
-
-fn write_scalar(value: &Value, indent: usize, out: &mut String) {
-    match value {
-        Value::String(text) => write_text(text, indent, out),
-        Value::Array(_) => out.push_str("[]"),
-        Value::Object(_) => out.push_str("{}"),
-        other => out.push_str(&other.to_string()),
-    }
-}
-
-/// A key: as a value, but on one line.
-fn write_key(text: &str, out: &mut String) {
-    match style(text) {
-        Style::Plain => out.push_str(text),
-        Style::Single => write_single(text, out),
-        Style::Literal | Style::Double => out.push_str(&Value::from(text).to_string()),
-    }
-}
-
-fn write_text(text: &str, indent: usize, out: &mut String) {
-    match style(text) {
-        Style::Plain => out.push_str(text),
-        Style::Single => write_single(text, out),
-        Style::Double => out.push_str(&Value::from(text).to_string()),
-        Style::Literal => {
-            let body = text.trim_end_matches('\n');
-            out.push_str(match text.len() - body.len() {
-                0 => "|-",
-                1 => "|",
-                _ => "|+",
-            });
-            for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
-                out.push('\n');
-                if !line.is_empty() {
-                    out.push_str(&" ".repeat(indent));
-                    out.push_str(line);
-                }
-            }
-        }
-    }
-}
-
-fn write_single(text: &str, out: &mut String) {
-    out.push('\'');
-    out.push_str(&text.replace('\'', "''"));
-    out.push('\'');
-}
-
-enum Style {
-    Plain,
-    Single,
-    Double,
-    Literal,
-}
-
-/// The style that Go's library writes a string in: plain where no reader can take it for anything else.
-fn style(text: &str) -> Style {
-    let lines = text.contains('\n');
-    let special =
-        text.chars().any(|c| c != '\n' && (c.is_control() || matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}')));
-    if lines {
-        let awkward = special || text.starts_with([' ', '\n']) || text.contains(" \n") || text.ends_with(' ');
-        return if awkward { Style::Double } else { Style::Literal };
-    }
-    let looks_like_time = {
-        let bytes = text.as_bytes();
-        bytes.len() >= 8 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4] == b'-'
-    };
-    let base_sixty =
-        text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'_' | b'+' | b'-'));
-    let other = !matches!(resolve(text), Scalar::Text(_)) || text == "<<" || text == "=";
-    if special || other || looks_like_time || base_sixty || text.starts_with(['.', '+', '-']) && text.len() > 1 {
-        return Style::Double;
-    }
-    let starts = |c: char| "#,[]{}&*!|>'\"%@`".contains(c);
-    let bare = |c: char| text.starts_with(c) && text[1..].chars().next().is_none_or(|c| c == ' ');
-    let indicator = text.starts_with(starts)
-        || text.starts_with("---")
-        || text.starts_with([' ', '?'])
-        || text.ends_with([' ', ':'])
-        || bare('-')
-        || text.starts_with(':')
-        || text.contains(": ")
-        || text.contains(" #");
-    if indicator { Style::Single } else { Style::Plain }
 }

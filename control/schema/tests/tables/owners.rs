@@ -70,4 +70,13 @@ fn a_scale_that_changes_nothing_makes_an_entry_of_its_own_and_of_two_of_one_mana
     let once = scaled(value!([entry(value!({"f:spec": {"f:replicas": {}, "f:selector": {}}}), time)]));
     assert_eq!(once, value!([entry(value!({"f:spec": {"f:replicas": {}}}), None), rest.clone()]));
     assert_eq!(scaled(once), value!([rest]));
+    // Who applies the scale without its number keeps the number.
+    let applied = |api_version: &str, spec: Value| {
+        value!({"manager": "a", "operation": "Apply", "apiVersion": api_version, "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": spec}, "subresource": "scale"})
+    };
+    let owner = applied("v1", value!({"f:replicas": {}}));
+    let mut object = Map::from_iter([("metadata".to_owned(), value!({"managedFields": [owner.clone()]}))]);
+    set_from_scale(&mut object, &[applied("autoscaling/v1", value!({}))], &replicas);
+    assert_eq!(object["metadata"]["managedFields"], value!([owner]));
 }

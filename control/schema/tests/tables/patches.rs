@@ -385,6 +385,16 @@ fn managers_share_take_and_lose_fields() {
     let mut forget = object(value!({"y": "1"}));
     forget["metadata"]["managedFields"] = value!([{}]);
     assert_eq!(of(&write(Some(&two), forget, "m1", "2026-01-01T00:00:05Z")), []);
+    // Of the entries that a client sends those that own nothing go.
+    let mut sent = object(value!({"x": "2", "y": "1"}));
+    let entry = |manager: &str, fields: Value| {
+        value!({"manager": manager, "operation": "Update", "apiVersion": "v1", "time": "2026-01-01T00:00:06Z",
+            "fieldsType": "FieldsV1", "fieldsV1": fields})
+    };
+    let fields = value!({"f:data": {"f:x": {}}});
+    sent["metadata"]["managedFields"] = value!([entry("e", value!({})), entry("k", fields.clone())]);
+    let kept = write(Some(&two), sent, "m1", "2026-01-01T00:00:07Z");
+    assert_eq!(of(&kept), [("k".into(), fields, "2026-01-01T00:00:06Z".into())]);
     let mut many = one;
     for n in 0..20 {
         let mut data = many["data"].clone();

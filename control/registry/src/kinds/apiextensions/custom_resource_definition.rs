@@ -14,12 +14,14 @@ use serde_json::{Value, json};
 
 pub(super) fn row() -> Resource {
     Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+        .kept_at("apiextensions.k8s.io/customresourcedefinitions")
         .cluster_scoped()
         .short_names(["crd", "crds"])
         .categories(["api-extensions"])
         .view("status")
         .defines_resources()
-        .resets("status", &[&["metadata"], &["spec"]])
+        // Kubernetes means to put the metadata back, and puts the new one's in its place: it is written, and nobody owns it.
+        .unowned("status", &[&["metadata"]])
         .strategy(RULES)
         .table(&[])
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 pub(super) fn row() -> Resource {
     Resource::new("apiregistration.k8s.io", "v1", "apiservices", "APIService")
+        .kept_at("apiregistration.k8s.io/apiservices")
         .cluster_scoped()
         .categories(["api-extensions"])
         .view("status")

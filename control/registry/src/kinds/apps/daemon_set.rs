@@ -50,11 +50,9 @@ fn prepare_for_create(_: &Context<'_>, object: &mut Object) {
 }
 
 fn prepare_for_update(ctx: &Context<'_>, object: &mut Object, old: &Object) {
-    if !ctx.subresource.is_empty() {
-        return;
-    }
+    // A write to the status leaves the count as it was, whatever it sends.
     let template = |object: &Object| object.get(&["spec", "template"]).cloned();
-    let changed = i64::from(template(object) != template(old));
+    let changed = i64::from(ctx.subresource.is_empty() && template(object) != template(old));
     object.set_annotation(TEMPLATE_GENERATION, template_generation(old).saturating_add(changed).to_string());
 }
 

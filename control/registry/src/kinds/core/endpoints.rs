@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "endpoints", "Endpoints")
+        .kept_at("services/endpoints")
         .short_names(["ep"])
         .deprecated(DEPRECATED)
         .strategy(RULES)

@@ -22,6 +22,7 @@ const ROLE_LABEL: &str = "kubernetes.io/role";
 pub(super) fn row() -> Resource {
     let any = Verbs::CREATE.or(Verbs::DELETE).or(Verbs::GET).or(Verbs::PATCH).or(Verbs::UPDATE);
     Resource::new("", "v1", "nodes", "Node")
+        .kept_at("minions")
         .cluster_scoped()
         .short_names(["no"])
         .connect("proxy", connect_options("NodeProxyOptions"), any, "proxy")

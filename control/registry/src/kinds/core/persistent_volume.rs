@@ -10,6 +10,7 @@ use super::super::validation::sources::{self, Owner};
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::shapes;
 use crate::strategy::{Context, Warned};
 use sampan_api::field::BadValue;
 use sampan_api::names;
@@ -48,6 +49,7 @@ const RULES: Rules = Rules {
         let since = sampan_api::time::rfc3339(ctx.now);
         object.set(&["status"], serde_json::json!({"phase": "Pending", "lastPhaseTransitionTime": since}));
     }),
+    prepare_for_update: Some(keep_time_of_phase),
     validate_update: Some(|ctx, object, old| {
         let mut errors = FieldErrors::default();
         if ctx.subresource.is_empty() {
@@ -59,6 +61,21 @@ const RULES: Rules = Rules {
     }),
     ..Rules::NONE
 };
+
+/// Notes when the phase changed, unless the writer of the status says it.
+fn keep_time_of_phase(ctx: &Context<'_>, volume: &mut Object, old: &Object) {
+    const SINCE: [&str; 2] = ["status", "lastPhaseTransitionTime"];
+    if ctx.subresource != "status" {
+        return;
+    }
+    let phase = |volume: &Object| volume.get_str(&["status", "phase"]).unwrap_or("").to_owned();
+    let since = |volume: &Object| volume.get(&SINCE).filter(|since| !since.is_null()).cloned();
+    match (phase(volume) == phase(old), since(volume)) {
+        (true, None) => shapes::restore(volume, old, &SINCE),
+        (false, told) if told.is_none() || told == since(old) => volume.set(&SINCE, sampan_api::time::rfc3339(ctx.now)),
+        _ => {}
+    }
+}
 
 /// What may not change of a volume (ValidatePersistentVolumeUpdate).
 fn changes(ctx: &Context<'_>, at: At<'_>, old_at: At<'_>, errors: &mut FieldErrors) {

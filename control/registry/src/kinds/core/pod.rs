@@ -17,7 +17,7 @@ use sampan_api::meta::GroupVersionKind;
 use sampan_api::object::Object;
 use sampan_api::time;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::SystemTime;
 
 pub(super) fn row() -> Resource {
@@ -146,6 +146,7 @@ fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
             if pod.get(&["status", "qosClass"]).is_none() {
                 shapes::restore(pod, old, &["status", "qosClass"]);
             }
+            keep_observed(pod, old);
         }
         "ephemeralcontainers" => {
             let list = pod.get(&["spec", "ephemeralContainers"]).cloned();
@@ -177,6 +178,34 @@ fn prepare_for_update(ctx: &Context<'_>, pod: &mut Object, old: &Object) {
         // `binding` and `eviction` are written by the server's own actions, which change spec, metadata and conditions together.
         _ => {}
     }
+}
+
+/// What the status and its conditions were of, where the new ones do not say it: conditions of one type in their order
+/// (preserveOldObservedGeneration).
+fn keep_observed(pod: &mut Object, old: &Object) {
+    const OBSERVED: &str = "observedGeneration";
+    let told = |value: Option<&Value>| value.and_then(Value::as_i64).filter(|observed| *observed != 0);
+    if told(pod.get(&["status", OBSERVED])).is_none() {
+        shapes::restore(pod, old, &["status", OBSERVED]);
+    }
+    let Some(conditions) = pod.get(&["status", "conditions"]).and_then(Value::as_array) else { return };
+    let before = old.get(&["status", "conditions"]).and_then(Value::as_array);
+    let mut of_type: HashMap<&str, VecDeque<Option<i64>>> = HashMap::new();
+    for condition in before.into_iter().flatten() {
+        let observed = told(condition.get(OBSERVED));
+        of_type.entry(condition["type"].as_str().unwrap_or("")).or_default().push_back(observed);
+    }
+    let mut kept = conditions.clone();
+    for condition in &mut kept {
+        let type_ = condition["type"].as_str().unwrap_or("");
+        let observed = of_type.get_mut(type_).and_then(VecDeque::pop_front).flatten();
+        if let (None, Some(observed), Some(condition)) =
+            (told(condition.get(OBSERVED)), observed, condition.as_object_mut())
+        {
+            condition.insert(OBSERVED.to_owned(), observed.into());
+        }
+    }
+    pod.set(&["status", "conditions"], kept);
 }
 
 /// The single address wins over the list: old clients know only it.

@@ -16,6 +16,7 @@ use sampan_api::object::Object;
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "replicationcontrollers", "ReplicationController")
+        .kept_at("controllers")
         .short_names(["rc"])
         .categories(["all"])
         .sub_action("scale", scale_kind(), Verbs::VIEW, "scale")

@@ -24,6 +24,7 @@ use std::collections::{BTreeSet, HashSet};
 pub(super) fn row() -> Resource {
     let any = Verbs::CREATE.or(Verbs::DELETE).or(Verbs::GET).or(Verbs::PATCH).or(Verbs::UPDATE);
     Resource::new("", "v1", "services", "Service")
+        .kept_at("services/specs")
         .short_names(["svc"])
         .categories(["all"])
         .verbs(Verbs::ALL)

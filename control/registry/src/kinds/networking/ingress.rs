@@ -14,6 +14,7 @@ use serde_json::Value;
 
 pub(super) fn row() -> Resource {
     Resource::new("networking.k8s.io", "v1", "ingresses", "Ingress")
+        .kept_at("ingress")
         .short_names(["ing"])
         .view("status")
         .strategy(RULES)

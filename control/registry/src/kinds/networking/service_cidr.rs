@@ -6,6 +6,7 @@ use super::super::validation::addresses::{BAD_CIDR, strict_cidr};
 use super::super::validation::checks::{IMMUTABLE, ordered, parse_cidr};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::shapes;
 use std::net::IpAddr;
 
 pub(super) fn row() -> Resource {
@@ -17,6 +18,12 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    // None of Kubernetes' reset fields: who sends it comes to own it all the same.
+    prepare_for_update: Some(|ctx, object, old| {
+        if ctx.subresource == "status" {
+            shapes::restore_metadata(object, old);
+        }
+    }),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         ranges(At::object(object).get("spec"), &mut errors);
