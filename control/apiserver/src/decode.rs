@@ -305,12 +305,16 @@ pub fn patched(
     let value = match &expected.ty {
         None => value,
         Some(ty) => {
+            // Of what the patch itself is shown for, the outcome is converted and not read.
+            let converts = own.shown.is_some() && own.target.is_some();
+            if converts && let Err(why) = json::restore(ty.schema(), ty.id(), &mut value) {
+                return Err(invalid(&value, why));
+            }
             let decoded = json::from_value(ty.schema(), ty.id(), &value);
-            let decoded = decoded.map_err(|error| {
-                // Of what the patch itself is shown for, the outcome is converted and not read.
-                let why = own.shown.and_then(|_| json::unrestorable(ty.schema(), ty.id(), &value));
-                invalid(&value, why.unwrap_or_else(|| error.to_string()))
-            })?;
+            let mut decoded = decoded.map_err(|error| invalid(&value, error.to_string()))?;
+            if converts {
+                decoded.problems.sort_by(|a, b| a.path.cmp(&b.path));
+            }
             let texts: Vec<String> =
                 own.problems.iter().cloned().chain(decoded.problems.iter().map(ToString::to_string)).collect();
             if !texts.is_empty() {

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 pub(crate) use self::kind::type_meta_of;
 pub use self::kind::{TypeMeta, name_of, type_meta};
 use self::kind::{bad_type_meta, not_an_object, unrecognized};
-pub use self::restore::unrestorable;
+pub use self::restore::restore;
 use self::source::{Parsed, Source, Stop, Text, Tree};
 use crate::limits::{PROBLEM_BYTES_MAX, PROBLEMS_MAX};
 use crate::problems::{DecodeError, Decoded, Problem, ProblemKind};

@@ -1,61 +1,151 @@
-//! The words in which Go's converter of trees into structs refuses one (apimachinery's `runtime.DefaultUnstructuredConverter`):
-//! by it the outcome of a strategic merge becomes an object, and not by the reader of JSON.
+//! Trees into the form of Go's structs by the rules of Go's converter (apimachinery's `runtime.DefaultUnstructuredConverter`): by
+//! it what a strategic merge or an apply makes becomes an object, and not by the reader of JSON.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
-use crate::go_print;
+use super::Decoder;
+use super::source::{Stop, Tree};
 use crate::schema::Schema;
-use crate::table::{Field, Shape, Type, TypeId};
+use crate::table::{Field, Origin, Shape, Type, TypeId};
+use crate::{go_print, scalar};
 
-/// Why a tree cannot be converted; of several reasons the first by the names of fields. `None`: it can be, or what is wrong is
-/// told by the reader of a field's own type.
-pub fn unrestorable(schema: &Schema, id: TypeId, value: &Value) -> Option<String> {
-    let Value::Object(map) = value else { return Some(format!("cannot restore struct from: {}", kind(value))) };
+/// Makes of the numbers in a tree what the converter makes of them, so that the reader of JSON takes it as the converter does:
+/// a float that is whole is an integer, and an integer that is too large for its field is cut. Nothing is done with types that no Go
+/// struct stands behind.
+///
+/// # Errors
+/// Why the tree cannot be converted, in the converter's words; of several reasons the first by the names of fields.
+pub fn restore(schema: &Schema, id: TypeId, value: &mut Value) -> Result<(), String> {
+    match schema.get(id).origin {
+        Origin::GoStruct => of_struct(schema, id, value),
+        Origin::Structural => Ok(()),
+    }
+}
+
+fn of_struct(schema: &Schema, id: TypeId, value: &mut Value) -> Result<(), String> {
     let ty = schema.get(id);
-    map.iter().find_map(|(name, inner)| of_field(schema, ty.field(name)?, inner))
+    match value {
+        Value::Object(map) => map.iter_mut().try_for_each(|(name, inner)| match ty.field(name) {
+            Some(field) => of_field(schema, field, inner),
+            None => Ok(()),
+        }),
+        other => Err(format!("cannot restore struct from: {}", kind(other))),
+    }
 }
 
-fn of_field(schema: &Schema, field: &Field, value: &Value) -> Option<String> {
+fn of_field(schema: &Schema, field: &Field, value: &mut Value) -> Result<(), String> {
     match (field.shape, value) {
-        (_, Value::Null) => None,
+        (_, Value::Null) => Ok(()),
         (Shape::One, value) => of_element(schema, field, value),
-        (Shape::List, Value::Array(list)) => list.iter().find_map(|inner| of_element(schema, field, inner)),
-        (Shape::Map, Value::Object(map)) => map.values().find_map(|inner| of_element(schema, field, inner)),
-        (Shape::List, other) => Some(no_slice(other)),
-        (Shape::Map, other) => Some(format!("cannot restore map from {}", kind(other))),
+        (Shape::List, Value::Array(list)) => list.iter_mut().try_for_each(|inner| of_element(schema, field, inner)),
+        (Shape::Map, Value::Object(map)) => map.values_mut().try_for_each(|inner| of_element(schema, field, inner)),
+        (Shape::List, other) => Err(no_slice(other)),
+        (Shape::Map, other) => Err(format!("cannot restore map from {}", kind(other))),
     }
 }
 
-fn of_element(schema: &Schema, field: &Field, value: &Value) -> Option<String> {
-    let scalar = |wanted: &str| of_scalar(wanted, &schema.go_element_type(field), value);
+fn of_element(schema: &Schema, field: &Field, value: &mut Value) -> Result<(), String> {
     match (field.ty, value) {
-        (_, Value::Null) => None,
-        (Type::Struct(id), value) => unrestorable(schema, id, value),
-        (Type::Strings, Value::Array(list)) => list.iter().find_map(|one| of_scalar("string", "string", one)),
-        (Type::Bytes, Value::String(_) | Value::Array(_)) => None,
-        (Type::Strings | Type::Bytes, other) => Some(no_slice(other)),
-        (Type::String, _) => scalar("string"),
-        (Type::Bool, _) => scalar("bool"),
-        (Type::Int32, _) => scalar("int32"),
-        (Type::Int64, _) => scalar("int64"),
-        (Type::Double, _) => scalar("float64"),
-        _ => None,
+        (_, Value::Null) => Ok(()),
+        (Type::Struct(id), value) => of_struct(schema, id, value),
+        (Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double, value) => {
+            of_scalar(field.ty, &|| schema.go_element_type(field), value)
+        }
+        (Type::Strings, Value::Array(list)) => {
+            list.iter_mut().try_for_each(|one| of_scalar(Type::String, &|| "string".to_owned(), one))
+        }
+        (Type::Bytes, Value::String(text)) => {
+            scalar::base64_text(text).map(drop).map_err(|error| format!("error decoding from json: {error}"))
+        }
+        (Type::Bytes, Value::Array(list)) => list.iter_mut().try_for_each(of_byte),
+        (Type::Strings | Type::Bytes, other) => Err(no_slice(other)),
+        (Type::Nested(_), _) => Ok(()),
+        (Type::FieldsV1 | Type::Raw | Type::Json, value) => {
+            marshal(value);
+            Ok(())
+        }
+        // What is wrong with the text of a time or quantity the reader says in the same words.
+        (Type::Quantity | Type::Time | Type::MicroTime | Type::Duration | Type::IntOrString, Value::String(_)) => Ok(()),
+        (_, value) => {
+            marshal(value);
+            unmarshal(schema, field, value)
+        }
     }
 }
 
-/// `wanted`: the kind of the Go type, whose name is `go_type`.
-fn of_scalar(wanted: &str, go_type: &str, value: &Value) -> Option<String> {
-    let number = value.as_number();
-    let whole = number.is_some_and(|number| !number.is_f64());
-    match (wanted, value) {
-        (_, Value::Null) | ("string", Value::String(_)) | ("bool", Value::Bool(_)) | ("float64", Value::Number(_)) => {
-            None
+/// `ty`: the kind of the Go type, whose name `go_type` tells.
+fn of_scalar(ty: Type, go_type: &dyn Fn() -> String, value: &mut Value) -> Result<(), String> {
+    let made = match (ty, &*value) {
+        (_, Value::Null)
+        | (Type::String, Value::String(_))
+        | (Type::Bool, Value::Bool(_))
+        | (Type::Double, Value::Number(_)) => return Ok(()),
+        (Type::Int32 | Type::Int64, Value::Number(number)) => match integer(number) {
+            Some(whole) if ty == Type::Int32 => Value::from(whole as i32),
+            Some(whole) => Value::from(whole),
+            None => return Err(format!("cannot convert float64 to {}", go_type())),
+        },
+        (Type::String, Value::Number(number)) if number.is_i64() => {
+            return Err(format!("cannot convert int64 to {}", go_type()));
         }
-        ("int32" | "int64", Value::Number(_)) if whole => None,
-        ("int32" | "int64", Value::Number(number)) if number.as_f64().is_some_and(|float| float.fract() == 0.0) => None,
-        ("int32" | "int64", Value::Number(_)) => Some(format!("cannot convert float64 to {go_type}")),
-        ("string", Value::Number(_)) if whole => Some(format!("cannot convert int64 to {go_type}")),
-        _ => Some(format!("unrecognized type: {wanted}")),
+        _ => {
+            let wanted = match ty {
+                Type::Bool => "bool",
+                Type::Int32 => "int32",
+                Type::Int64 => "int64",
+                Type::Double => "float64",
+                _ => "string",
+            };
+            return Err(format!("unrecognized type: {wanted}"));
+        }
+    };
+    *value = made;
+    Ok(())
+}
+
+fn of_byte(value: &mut Value) -> Result<(), String> {
+    let made = match &*value {
+        Value::Null => return Ok(()),
+        Value::Number(number) => integer(number).ok_or("cannot convert float64 to uint8")?,
+        _ => return Err("unrecognized type: uint8".to_owned()),
+    };
+    *value = Value::from(made as u8);
+    Ok(())
+}
+
+/// The integer that Go makes of a number; `None`: it has a fraction.
+fn integer(number: &Number) -> Option<i64> {
+    // The first float above every integer.
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if let Some(whole) = number.as_i64() {
+        return Some(whole);
+    }
+    let float = number.as_f64().filter(|float| float.fract() == 0.0)?;
+    // Of what has no place in 64 bits x86 makes the least integer.
+    Some(if (-END..END).contains(&float) { float as i64 } else { i64::MIN })
+}
+
+/// What types that read their own JSON are given: a whole float is written without its point.
+fn marshal(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            if let Some(written) = number.as_f64().and_then(scalar::number) {
+                *number = written;
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(marshal),
+        Value::Object(map) => map.values_mut().for_each(marshal),
+        _ => {}
+    }
+}
+
+/// Whether a type that reads its own JSON takes the value: its words know of no field that it stands in.
+fn unmarshal(schema: &Schema, field: &Field, value: &Value) -> Result<(), String> {
+    let mut decoder = Decoder::new(schema, Tree::new(value));
+    match decoder.element(field) {
+        Ok(_) => decoder.mismatch.map_or(Ok(()), Err),
+        Err(Stop::Invalid(text) | Stop::NoKind(text)) => Err(text),
+        Err(Stop::Syntax) => Err("invalid JSON".to_owned()),
     }
 }
 
