@@ -195,6 +195,9 @@ fn other_version(api_version: &str, expected: &GroupVersionKind) -> Status {
     ))
 }
 
+/// The name of the scheme of all kinds: where Kubernetes' sources make it.
+pub(crate) const SCHEME: &str = "pkg/runtime/scheme.go:111";
+
 /// Whether a body of `api_version` and `kind` can be handled as `expected`, and why not.
 fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), Status> {
     let expected = &wanted.gvk;
@@ -211,7 +214,7 @@ fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), St
     let shown = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let known = wanted.knows(group, version, kind);
     let why = if !known {
-        format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"<scheme>\"")
+        format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"{SCHEME}\"")
     } else if kind == expected.kind {
         // Another version or group of the same kind converts, and is then not what the path says.
         return Err(other_version(&shown, expected));

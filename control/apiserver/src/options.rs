@@ -1,5 +1,6 @@
 //! The options of a request: query parameters (and a DELETE's body) read and checked as `k8s.io/apimachinery` does.
 
+use crate::decode::SCHEME;
 use crate::negotiate::{self, Format};
 use crate::query::Query;
 use crate::request_info::truthy;
@@ -123,16 +124,7 @@ pub fn patch(query: &Query<'_>, apply: bool) -> Result<PatchOptions, Status> {
 
 fn read_write(query: &Query<'_>, errors: &mut FieldErrors) -> WriteOptions {
     let manager = query.get("fieldManager").unwrap_or("");
-    let path = Path::new("fieldManager");
-    if manager.len() > FIELD_MANAGER_MAX {
-        errors.push(FieldError::too_long(&path, FIELD_MANAGER_MAX));
-    }
-    // As Go's unicode.IsPrint has it: of the spaces, ASCII's alone.
-    let unprintable = |one: &(usize, char)| one.1.is_control() || (one.1.is_whitespace() && one.1 != ' ');
-    for (at, one) in manager.char_indices().filter(unprintable) {
-        let text = format!("invalid character U+{:04X} (at position {at})", u32::from(one));
-        errors.push(FieldError::invalid(&path, manager, text));
-    }
+    errors.extend(sampan_registry::manager(manager, &Path::new("fieldManager")));
     let dry_run = dry_run(query.all("dryRun"), errors);
     let validation = query.get("fieldValidation").unwrap_or("");
     let field_validation = match validation {
@@ -242,7 +234,7 @@ fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
         }
         let version = api_version.rsplit('/').next().unwrap_or("");
         Err(Status::bad_request(format!(
-            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"<scheme>\"",
+            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"{SCHEME}\"",
             if version.is_empty() { "meta.k8s.io/v1" } else { api_version }
         )))
     };
@@ -326,11 +318,11 @@ mod tests {
         assert_eq!(options.uid.as_deref(), Some("u"));
         assert_eq!(
             from_body(r#"{"kind":"Pod","apiVersion":"v1"}"#).expect_err("no DeleteOptions").message,
-            "no kind \"Pod\" is registered for version \"v1\" in scheme \"<scheme>\""
+            "no kind \"Pod\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\""
         );
         assert_eq!(
             from_body(r#"{"kind":"Zork"}"#).expect_err("no DeleteOptions").message,
-            "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"<scheme>\""
+            "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"pkg/runtime/scheme.go:111\""
         );
         assert_eq!(
             from_body("xx").expect_err("no JSON").message,

@@ -52,7 +52,7 @@ impl Registry {
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
         let key = place.key(name);
-        let revision = parse_revision(&options.resource_version)?;
+        let revision = revision_of(&options.resource_version).map_err(Error::Plain)?;
         let found = match (revision, options.version_match.as_str()) {
             (revision, "Exact") if revision > 0 => {
                 self.inner.watch.wait_until(revision).await?;
@@ -84,7 +84,7 @@ impl Registry {
 
     /// The revision that a get waits for before it is answered, if it names one.
     pub fn awaited_by_get(&self, options: &GetOptions) -> Option<u64> {
-        parse_revision(&options.resource_version).ok().filter(|revision| *revision > self.revision())
+        revision_of(&options.resource_version).ok().filter(|revision| *revision > self.revision())
     }
 
     /// The revision that a list waits for before it is answered, if it names one that has not come. `None` too where the
@@ -311,14 +311,14 @@ fn gone(error: sampan_store::Error, revision: u64) -> Error {
     }
 }
 
-pub(crate) fn parse_revision(text: &str) -> Result<u64, Error> {
+/// The revision that a read names, 0 where it names none. The error is that of a get and of a watch, for which Kubernetes has
+/// these words alone; a list is a bad request.
+pub(crate) fn revision_of(text: &str) -> Result<u64, String> {
     if text.is_empty() {
         return Ok(0);
     }
-    parse_uint(text).map_err(|why| {
-        let text = sampan_api::field::go_quote(text);
-        Error::BadRequest(format!("invalid resource version: resourceVersion: Invalid value: {text}: {why}"))
-    })
+    parse_uint(text)
+        .map_err(|why| format!("resourceVersion: Invalid value: {}: {why}", sampan_api::field::go_quote(text)))
 }
 
 /// The error is Go's `strconv.ParseUint`'s.
@@ -332,11 +332,14 @@ pub(crate) fn parse_uint(text: &str) -> Result<u64, String> {
 
 /// apiserver's reading of resourceVersion, resourceVersionMatch and limit for lists without a token.
 fn wanted(options: &ListOptions) -> Result<Wanted, Error> {
-    let revision = parse_revision(&options.resource_version)?;
+    let revision = revision_of(&options.resource_version)
+        .map_err(|why| Error::BadRequest(format!("invalid resource version: {why}")))?;
     Ok(match (options.resource_version.as_str(), options.version_match.as_str()) {
         ("", _) => Wanted::Latest,
+        // Another way to write 0: no revision, and no word about pages.
+        _ if revision == 0 => Wanted::NotOlder(0),
         (_, "Exact") => Wanted::Exact(revision),
-        ("0", _) | (_, "NotOlderThan") => Wanted::NotOlder(revision),
+        (_, "NotOlderThan") => Wanted::NotOlder(revision),
         // Without a match, a limited list of a revision is of exactly that one.
         _ if options.limit > 0 => Wanted::Exact(revision),
         _ => Wanted::NotOlder(revision),
