@@ -2,6 +2,7 @@
 
 use crate::metadata;
 use crate::negotiate::MetaVersion;
+use sampan_api::field::go_quote;
 use sampan_api::{Object, Record, Status};
 use sampan_registry::{Column, Resource};
 use serde_json::{Value, json};
@@ -26,7 +27,11 @@ impl Include {
             "" | "Metadata" => Ok(Self::Metadata),
             "None" => Ok(Self::Nothing),
             "Object" => Ok(Self::Object),
-            other => Err(Status::bad_request(format!("unrecognized includeObject value: \"{other}\""))),
+            other => Err(Status::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', \
+                 'None', or empty",
+                go_quote(other)
+            ))),
         }
     }
 }

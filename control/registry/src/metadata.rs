@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::limits::CONTROLLER_ERRORS_MAX;
 use crate::resource::Resource;
 use sampan_api::admission::Warnings;
-use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
+use sampan_api::field::{BadValue, FieldError, FieldErrors, Path, is_printable};
 use sampan_api::limits::{ANNOTATIONS_MAX, FIELD_MANAGER_MAX, MANAGED_SUBRESOURCE_MAX};
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -303,9 +303,7 @@ pub fn manager(name: &str, path: &Path) -> FieldErrors {
     if name.len() > FIELD_MANAGER_MAX {
         errors.push(FieldError::too_long(path, FIELD_MANAGER_MAX));
     }
-    // As Go's unicode.IsPrint has it: of the spaces, ASCII's alone.
-    let unprintable = |one: &(usize, char)| one.1.is_control() || (one.1.is_whitespace() && one.1 != ' ');
-    for (at, one) in name.char_indices().filter(unprintable) {
+    for (at, one) in name.char_indices().filter(|(_, one)| !is_printable(*one)) {
         let text = format!("invalid character U+{:04X} (at position {at})", u32::from(one));
         errors.push(FieldError::invalid(path, name, text));
     }

@@ -348,8 +348,7 @@ fn wanted(options: &ListOptions) -> Result<Wanted, Error> {
 
 /// The most objects of a page; 0: all. As kube-apiserver's cache does, what is asked for in any state is given whole.
 fn limit(options: &ListOptions) -> u64 {
-    let whole = options.resource_version == "0" && options.continue_token.is_empty();
-    if whole { 0 } else { options.limit }
+    if options.resource_version == "0" { 0 } else { options.limit }
 }
 
 /// The revision that a list asks for, and the token where it goes on.

@@ -137,8 +137,13 @@ pub(crate) fn track(
                 None => entry["fieldsV1"] = Value::Object(Map::new()),
             }
         }
-        without_empty(list);
+    } else if old.is_some() {
+        list.retain(|entry| {
+            let version = text(entry, "apiVersion");
+            version == api_version || versions(new, version).is_some()
+        });
     }
+    without_empty(list);
     if !changes.taken.has_no_children() {
         match list.iter_mut().find(|entry| is_own(entry)) {
             Some(entry) => {
