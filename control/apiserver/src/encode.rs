@@ -6,7 +6,7 @@ use crate::metadata;
 use crate::negotiate::{Format, MetaVersion, Output, Shape};
 use crate::table::{Include, Tables};
 use bytes::Bytes;
-use sampan_api::{Record, RecordEvent, Status};
+use sampan_api::{Object, Record, RecordEvent, Status};
 use sampan_registry::{Resource, Selection};
 use sampan_schema::{ObjectType, meta, protobuf, yaml};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -198,8 +198,11 @@ impl Encoder {
                 out.push(b'}');
             }
             Shape::Table(version) => {
-                self.tables(version).begin(out, &revision_metadata(revision), first);
-                out.extend_from_slice(b"{\"cells\":[],\"object\":");
+                let tables = self.tables(version);
+                tables.begin(out, &revision_metadata(revision), first);
+                // Those of an object in which nothing is set.
+                tables.cells(out, &Object::default());
+                out.extend_from_slice(b",\"object\":");
                 partial(out, version.api_version(), "PartialObjectMetadata");
                 out.extend_from_slice(b"}}");
                 Tables::end(out);

@@ -69,15 +69,20 @@ impl Tables<'_> {
         out.extend_from_slice(b",\"rows\":[");
     }
 
-    /// One row. The object is parsed: a table is computed, not copied.
-    pub fn row(&self, out: &mut Vec<u8>, record: &Record) {
-        let object = record.object();
+    /// Begins a row: `{"cells":...`.
+    pub fn cells(&self, out: &mut Vec<u8>, object: &Object) {
         let cells = match &self.row.columns {
-            Some(columns) => (columns.cells)(&object, self.now),
-            None => default_cells(&object),
+            Some(columns) => (columns.cells)(object, self.now),
+            None => default_cells(object),
         };
         out.extend_from_slice(b"{\"cells\":");
         write(out, &Value::Array(cells));
+    }
+
+    /// One row. The object is parsed: a table is computed, not copied.
+    pub fn row(&self, out: &mut Vec<u8>, record: &Record) {
+        let object = record.object();
+        self.cells(out, &object);
         let conditions = self.row.columns.as_ref().and_then(|columns| columns.conditions);
         let conditions = conditions.map_or_else(Vec::new, |conditions| conditions(&object));
         if !conditions.is_empty() {
@@ -153,4 +158,23 @@ pub const CREATED_DESCRIPTION: &str = "CreationTimestamp is a timestamp represen
 
 fn default_cells(object: &Object) -> Vec<Value> {
     vec![object.name().into(), object.creation_timestamp().into()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_stand_beside_the_cells_is_told() {
+        let check = |text: Option<&str>, include: Include| assert_eq!(Include::parse(text).expect("known"), include);
+        check(None, Include::Metadata);
+        check(Some(""), Include::Metadata);
+        check(Some("None"), Include::Nothing);
+        check(Some("Object"), Include::Object);
+        assert_eq!(
+            Include::parse(Some("x")).expect_err("unknown").message,
+            "Unable to convert to Table as requested: includeObject: Invalid value: \"x\": must be 'Metadata', 'Object', \
+             'None', or empty"
+        );
+    }
 }

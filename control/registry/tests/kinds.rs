@@ -1,5 +1,6 @@
 //! The registry over the built-in rows and the real schema.
 
+use sampan_api::FieldSelector;
 use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
@@ -598,4 +599,46 @@ async fn an_event_goes_an_hour_after_its_last_write() {
     assert_eq!(names().await, ["told"]);
     env.sleep(Duration::from_secs(60 * 60)).await;
     assert!(names().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_old_name_of_a_field_selects_as_the_new_one() {
+    let registry = registry().await;
+    let table = registry.table();
+    let pods = table.lookup("", "v1", "pods").expect("a row");
+    let client = Client::new();
+    for (name, node) in [("a", "n1"), ("b", "n2")] {
+        registry.create(&client.caller(), pods, "default", pod(name, Some(node))).await.expect("created");
+    }
+    let check = async |selector: &str, names: &[&str]| {
+        let fields = FieldSelector::parse(selector).expect("a selector");
+        let found = registry.list(pods, "default", &ListOptions { fields, ..ListOptions::default() }).await;
+        let found = found.expect("a list").items;
+        assert_eq!(found.iter().map(|record| &*record.key.name).collect::<Vec<_>>(), names, "{selector}");
+    };
+    check("spec.host=n1", &["a"]).await;
+    check("spec.nodeName=n1", &["a"]).await;
+    check("spec.host!=n1", &["b"]).await;
+    check("spec.host=n3", &[]).await;
+}
+
+#[tokio::test]
+async fn namespaces_and_definitions_tell_of_preconditions_in_words_of_their_own() {
+    let registry = registry().await;
+    let table = registry.table();
+    let namespaces = table.lookup("", "v1", "namespaces").expect("a row");
+    let client = Client::new();
+    let sent = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}});
+    let made = registry.create(&client.caller(), namespaces, "", decode("", "v1", "Namespace", sent)).await;
+    let made = made.expect("created");
+    let check = async |options: DeleteOptions, told: String| {
+        let error = registry.delete(&client.caller(), namespaces, "", "a", &options).await.expect_err("another one");
+        let told = format!("Operation cannot be fulfilled on namespaces \"a\": Precondition failed: {told}");
+        assert_eq!((error.status().code(), error.status().message), (409, told));
+    };
+    let uid = DeleteOptions { uid: Some("z".into()), ..DeleteOptions::default() };
+    check(uid, format!("UID in precondition: z, UID in object meta: {}", made.uid)).await;
+    let version = DeleteOptions { resource_version: Some("x".into()), ..DeleteOptions::default() };
+    let revision = made.mod_revision;
+    check(version, format!("ResourceVersion in precondition: x, ResourceVersion in object meta: {revision}")).await;
 }
