@@ -195,9 +195,6 @@ fn other_version(api_version: &str, expected: &GroupVersionKind) -> Status {
     ))
 }
 
-/// The name of the scheme of all kinds: where Kubernetes' sources make it.
-pub(crate) const SCHEME: &str = "pkg/runtime/scheme.go:111";
-
 /// Whether a body of `api_version` and `kind` can be handled as `expected`, and why not.
 fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), Status> {
     let expected = &wanted.gvk;
@@ -214,7 +211,7 @@ fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), St
     let shown = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let known = wanted.knows(group, version, kind);
     let why = if !known {
-        format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"{SCHEME}\"")
+        format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"pkg/runtime/scheme.go:111\"")
     } else if kind == expected.kind {
         // Another version or group of the same kind converts, and is then not what the path says.
         return Err(other_version(&shown, expected));
@@ -308,16 +305,12 @@ pub fn patched(
     let value = match &expected.ty {
         None => value,
         Some(ty) => {
-            // Of what the patch itself is shown for, the outcome is converted and not read.
-            let converts = own.shown.is_some() && own.target.is_some();
-            if converts && let Err(why) = json::restore(ty.schema(), ty.id(), &mut value) {
-                return Err(invalid(&value, why));
-            }
-            let decoded = json::from_value(ty.schema(), ty.id(), &value);
-            let mut decoded = decoded.map_err(|error| invalid(&value, error.to_string()))?;
-            if converts {
-                decoded.problems.sort_by(|a, b| a.path.cmp(&b.path));
-            }
+            let decoded = match own.shown {
+                // Of what the patch itself is shown for, the outcome is converted and not read.
+                Some(_) => json::restore(ty.schema(), ty.id(), &value),
+                None => json::from_value(ty.schema(), ty.id(), &value).map_err(|error| error.to_string()),
+            };
+            let decoded = decoded.map_err(|why| invalid(&value, why))?;
             let texts: Vec<String> =
                 own.problems.iter().cloned().chain(decoded.problems.iter().map(ToString::to_string)).collect();
             if !texts.is_empty() {

@@ -1,6 +1,5 @@
 //! The options of a request: query parameters (and a DELETE's body) read and checked as `k8s.io/apimachinery` does.
 
-use crate::decode::SCHEME;
 use crate::negotiate::{self, Format};
 use crate::query::Query;
 use crate::request_info::truthy;
@@ -229,12 +228,15 @@ fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
     let (schema, type_id) = (ty.schema(), ty.id());
     let bad = |error: sampan_schema::DecodeError| Status::bad_request(error.to_string());
     let check = |api_version: &str, kind: &str| {
+        if api_version.matches('/').count() > 1 {
+            return Err(Status::bad_request(format!("unexpected GroupVersion string: {api_version}")));
+        }
         if kind.is_empty() || kind == "DeleteOptions" {
             return Ok(());
         }
         let version = api_version.rsplit('/').next().unwrap_or("");
         Err(Status::bad_request(format!(
-            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"{SCHEME}\"",
+            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"pkg/runtime/scheme.go:111\"",
             if version.is_empty() { "meta.k8s.io/v1" } else { api_version }
         )))
     };
@@ -323,6 +325,10 @@ mod tests {
         assert_eq!(
             from_body(r#"{"kind":"Zork"}"#).expect_err("no DeleteOptions").message,
             "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"pkg/runtime/scheme.go:111\""
+        );
+        assert_eq!(
+            from_body(r#"{"kind":"DeleteOptions","apiVersion":"a/b/c"}"#).expect_err("no version").message,
+            "unexpected GroupVersion string: a/b/c"
         );
         assert_eq!(
             from_body("xx").expect_err("no JSON").message,

@@ -52,7 +52,7 @@ impl Registry {
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
         let key = place.key(name);
-        let revision = revision_of(&options.resource_version).map_err(Error::Plain)?;
+        let revision = parse_watched(&options.resource_version)?;
         let found = match (revision, options.version_match.as_str()) {
             (revision, "Exact") if revision > 0 => {
                 self.inner.watch.wait_until(revision).await?;
@@ -84,7 +84,7 @@ impl Registry {
 
     /// The revision that a get waits for before it is answered, if it names one.
     pub fn awaited_by_get(&self, options: &GetOptions) -> Option<u64> {
-        revision_of(&options.resource_version).ok().filter(|revision| *revision > self.revision())
+        parse_revision(&options.resource_version).ok().filter(|revision| *revision > self.revision())
     }
 
     /// The revision that a list waits for before it is answered, if it names one that has not come. `None` too where the
@@ -311,14 +311,21 @@ fn gone(error: sampan_store::Error, revision: u64) -> Error {
     }
 }
 
-/// The revision that a read names, 0 where it names none. The error is that of a get and of a watch, for which Kubernetes has
-/// these words alone; a list is a bad request.
-pub(crate) fn revision_of(text: &str) -> Result<u64, String> {
+fn parse_revision(text: &str) -> Result<u64, Error> {
+    read_revision(text).map_err(|why| Error::BadRequest(format!("invalid resource version: {why}")))
+}
+
+/// As a get and a watch read a revision: what is none is told plainly, as of a failure.
+pub(crate) fn parse_watched(text: &str) -> Result<u64, Error> {
+    read_revision(text).map_err(Error::Plain)
+}
+
+fn read_revision(text: &str) -> Result<u64, String> {
     if text.is_empty() {
         return Ok(0);
     }
-    parse_uint(text)
-        .map_err(|why| format!("resourceVersion: Invalid value: {}: {why}", sampan_api::field::go_quote(text)))
+    let quoted = || sampan_api::field::go_quote(text);
+    parse_uint(text).map_err(|why| format!("resourceVersion: Invalid value: {}: {why}", quoted()))
 }
 
 /// The error is Go's `strconv.ParseUint`'s.
@@ -332,8 +339,7 @@ pub(crate) fn parse_uint(text: &str) -> Result<u64, String> {
 
 /// apiserver's reading of resourceVersion, resourceVersionMatch and limit for lists without a token.
 fn wanted(options: &ListOptions) -> Result<Wanted, Error> {
-    let revision = revision_of(&options.resource_version)
-        .map_err(|why| Error::BadRequest(format!("invalid resource version: {why}")))?;
+    let revision = parse_revision(&options.resource_version)?;
     Ok(match (options.resource_version.as_str(), options.version_match.as_str()) {
         ("", _) => Wanted::Latest,
         // Another way to write 0: no revision, and no word about pages.

@@ -372,11 +372,8 @@ fn applied(ty: &ObjectType, live: Option<&Value>, input: &Value, step: &Value) -
     let applier = Applier { writer: writer(step), conflicts, reset: &[] };
     let applied = apply::apply(ty, live.and_then(Value::as_object), config, &applier, &|_, _| None);
     let applied = applied.map_err(|error: ApplyError| error.to_string())?;
-    let mut value = Value::Object(applied);
-    let restored = codec::restore(ty.schema(), ty.id(), &mut value);
-    let decoded = restored
-        .and_then(|()| codec::from_value(ty.schema(), ty.id(), &value).map_err(|error| error.to_string()));
-    decoded.map(|decoded| decoded.value).map_err(|why| format!("failed to convert new object: {why}"))
+    let decoded = codec::restore(ty.schema(), ty.id(), &Value::Object(applied));
+    decoded.map(|decoded| decoded.value).map_err(|error| format!("failed to convert new object: {error}"))
 }
 
 fn updated(ty: &ObjectType, live: Option<&Value>, step: &Value) -> Result<Value, String> {

@@ -35,20 +35,15 @@ impl Configuration<'_> {
         let table = ask.core.registry.table();
         let versions = versions::of_row_with(&table, &ask.row, &ask.conversions);
         let applied = apply::apply(ty, current.map(Object::fields), &config, &applier, &*versions).map_err(refused)?;
-        let mut value = Value::Object(applied);
-        let restored = json::restore(ty.schema(), ty.id(), &mut value);
-        let decoded = restored.and_then(|()| {
-            json::from_value(ty.schema(), ty.id(), &value).map_err(|error| error.to_string())
-        });
-        let decoded = decoded.map_err(|why| {
-            let gvk = &self.expected.gvk;
-            let slash = if gvk.group.is_empty() { "/" } else { "" };
+        let value = Value::Object(applied);
+        let decoded = json::restore(ty.schema(), ty.id(), &value).map_err(|error| {
+            let version = self.expected.gvk.api_version();
+            let named = apply::named(&config);
+            let slash = if version.contains('/') { "" } else { "/" };
             plain(format!(
-                "failed to convert new object ({}) to proper version: unable to convert unstructured object to \
-                 {slash}{}, Kind={}: {why}",
-                apply::named(&config),
-                gvk.api_version(),
-                gvk.kind
+                "failed to convert new object ({named}) to proper version: unable to convert unstructured object to \
+                 {slash}{version}, Kind={}: {error}",
+                self.expected.gvk.kind
             ))
         })?;
         self.tell_duplicates(ask, options.write.field_validation, &duplicates)?;

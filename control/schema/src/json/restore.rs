@@ -1,25 +1,34 @@
-//! Trees into the form of Go's structs by the rules of Go's converter (apimachinery's `runtime.DefaultUnstructuredConverter`): by
-//! it what a strategic merge or an apply makes becomes an object, and not by the reader of JSON.
+//! Trees as Go's converter makes structs of them (apimachinery's `runtime.DefaultUnstructuredConverter`): by it the outcomes of
+//! applies and of strategic merges become objects, and not by the reader of JSON. It has words of its own for wrong types, and
+//! cuts numbers to what their fields hold.
 
+use sampan_api::limits::NESTING_MAX;
 use serde_json::{Number, Value};
 
-use super::Decoder;
 use super::source::{Stop, Tree};
+use super::{Decoder, from_value};
+use crate::problems::Decoded;
 use crate::schema::Schema;
 use crate::table::{Field, Origin, Shape, Type, TypeId};
-use crate::{go_print, scalar};
+use crate::{go_print, nesting, scalar};
 
-/// Makes of the numbers in a tree what the converter makes of them, so that the reader of JSON takes it as the converter does:
-/// a float that is whole is an integer, and an integer that is too large for its field is cut. Nothing is done with types that no Go
-/// struct stands behind.
+/// As [`from_value`], of what Go converts: all but custom resources.
 ///
 /// # Errors
-/// Why the tree cannot be converted, in the converter's words; of several reasons the first by the names of fields.
-pub fn restore(schema: &Schema, id: TypeId, value: &mut Value) -> Result<(), String> {
-    match schema.get(id).origin {
-        Origin::GoStruct => of_struct(schema, id, value),
-        Origin::Structural => Ok(()),
+/// Why the tree cannot be converted; of several reasons the first by the names of fields.
+pub fn restore(schema: &Schema, id: TypeId, value: &Value) -> Result<Decoded, String> {
+    let error = match from_value(schema, id, value) {
+        Ok(decoded) => return Ok(decoded),
+        Err(error) => error,
+    };
+    // What was too deep to be read is too deep to be walked.
+    if schema.get(id).origin == Origin::Structural || nesting::exceeds(value, NESTING_MAX) {
+        return Err(error.to_string());
     }
+    // What the reader does not take is taken with its numbers as the converter makes them.
+    let mut value = value.clone();
+    of_struct(schema, id, &mut value)?;
+    from_value(schema, id, &value).map_err(|error| error.to_string())
 }
 
 fn of_struct(schema: &Schema, id: TypeId, value: &mut Value) -> Result<(), String> {

@@ -120,53 +120,52 @@ fn what_cannot_be_merged_is_said_as_kubernetes_says_it() {
 }
 
 #[test]
-fn what_a_merge_makes_is_converted_as_go_s_converter_does() {
+fn what_a_merge_makes_is_refused_in_the_converter_s_words() {
     let schema = Schema::builtin();
     let id = schema.find("apps", "v1", "Deployment").expect("Deployment");
-    let check = |mut value: Value, expected: Result<Value, &str>| {
-        let sent = value.clone();
-        let restored = json::restore(schema, id, &mut value);
-        assert_eq!(restored.map(|()| value), expected.map_err(ToOwned::to_owned), "{sent}");
+    let check = |value: Value, expected: Option<&str>| {
+        assert_eq!(json::restore(schema, id, &value).err().as_deref(), expected, "{value}");
     };
-    let refused = |value: Value, why: &str| check(value, Err(why));
     let pod = |spec: Value| value!({"spec": {"template": {"spec": spec}}});
-    let update = |value: Value| value!({"spec": {"strategy": {"rollingUpdate": {"maxUnavailable": value}}}});
-    refused(value!({"spec": 5}), "cannot restore struct from: int64");
-    refused(value!({"spec": "x"}), "cannot restore struct from: string");
-    refused(value!({"spec": []}), "cannot restore struct from: slice");
-    refused(value!({"kind": 5}), "cannot convert int64 to string");
-    refused(value!({"metadata": {"labels": []}}), "cannot restore map from slice");
-    refused(value!({"metadata": {"labels": {"a": {}}}}), "unrecognized type: string");
-    refused(value!({"metadata": {"labels": {"a": 1.5}}}), "unrecognized type: string");
-    refused(pod(value!({"containers": {}})), "cannot restore slice from map");
-    refused(pod(value!({"containers": 5})), "cannot restore slice from int64");
-    refused(pod(value!({"containers": [{"name": true}]})), "unrecognized type: string");
-    refused(pod(value!({"containers": [{"ports": [{"containerPort": "x"}]}]})), "unrecognized type: int32");
-    refused(pod(value!({"containers": [{"resources": {"limits": []}}]})), "cannot restore map from slice");
-    refused(pod(value!({"hostNetwork": 1})), "unrecognized type: bool");
-    refused(value!({"spec": {"replicas": 3.5}}), "cannot convert float64 to int32");
-    refused(
-        value!({"metadata": {"creationTimestamp": 5}}),
-        "json: cannot unmarshal number into Go value of type string",
-    );
-    refused(update(value!(true)), "json: cannot unmarshal bool into Go value of type int32");
-    refused(update(value!(2.5)), "json: cannot unmarshal number 2.5 into Go value of type int32");
-    check(pod(value!({"containers": [{"name": "c", "image": null}]})), Ok(pod(value!({"containers": [{"name": "c", "image": null}]}))));
-    check(update(value!(2.0)), Ok(update(value!(2))));
-    for (sent, made) in [
-        (value!(3.0), 3),
-        (value!(1e1), 10),
-        (value!(99_999_999_999_i64), 1_215_752_191),
-        (value!(1e20), 0),
-        (value!(u64::MAX), 0),
-        (value!(-2_147_483_649_i64), 2_147_483_647),
-    ] {
-        check(value!({"spec": {"replicas": sent}}), Ok(value!({"spec": {"replicas": made}})));
-    }
-    let secret = schema.find("", "v1", "Secret").expect("Secret");
-    let mut value = value!({"data": {"a": "!!"}});
-    let why = json::restore(schema, secret, &mut value).expect_err("is no base64");
-    assert_eq!(why, "error decoding from json: illegal base64 data at input byte 0");
+    check(value!({"spec": 5}), Some("cannot restore struct from: int64"));
+    check(value!({"spec": "x"}), Some("cannot restore struct from: string"));
+    check(value!({"spec": []}), Some("cannot restore struct from: slice"));
+    check(value!({"kind": 5}), Some("cannot convert int64 to string"));
+    check(value!({"metadata": {"labels": []}}), Some("cannot restore map from slice"));
+    check(value!({"metadata": {"labels": {"a": {}}}}), Some("unrecognized type: string"));
+    check(pod(value!({"containers": {}})), Some("cannot restore slice from map"));
+    check(pod(value!({"containers": 5})), Some("cannot restore slice from int64"));
+    check(pod(value!({"containers": [{"name": true}]})), Some("unrecognized type: string"));
+    check(pod(value!({"containers": [{"ports": [{"containerPort": "x"}]}]})), Some("unrecognized type: int32"));
+    check(pod(value!({"containers": [{"resources": {"limits": []}}]})), Some("cannot restore map from slice"));
+    check(pod(value!({"containers": [{"name": "c", "image": null}]})), None);
+    check(value!({"spec": {"replicas": 1.5}}), Some("cannot convert float64 to int32"));
+    let number = "json: cannot unmarshal number into Go value of type string";
+    check(value!({"metadata": {"creationTimestamp": 5}}), Some(number));
+    let rolling = |surge: Value| value!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": surge}}}});
+    check(rolling(value!([{}])), Some("json: cannot unmarshal array into Go value of type int32"));
+    let beyond = "json: cannot unmarshal number 99999999999 into Go value of type int32";
+    check(rolling(value!(99_999_999_999_i64)), Some(beyond));
+    check(rolling(value!(1.0)), None);
+}
+
+#[test]
+fn numbers_are_cut_to_their_fields_as_by_the_converter() {
+    let schema = Schema::builtin();
+    let id = schema.find("apps", "v1", "Deployment").expect("Deployment");
+    let check = |sent: Value, replicas: i64| {
+        let decoded = json::restore(schema, id, &value!({"spec": {"replicas": sent}})).expect("restored");
+        assert_eq!(decoded.value["spec"]["replicas"], replicas, "{sent}");
+    };
+    check(value!(3), 3);
+    check(value!(1.0), 1);
+    check(value!(4_294_967_298_i64), 2);
+    check(value!(4_294_967_298.0), 2);
+    check(value!(-2_147_483_649_i64), 2_147_483_647);
+    check(value!(i64::MAX), -1);
+    check(value!(1e10), 1_410_065_408);
+    check(value!(u64::MAX), 0);
+    check(value!(-1e30), 0);
 }
 
 #[test]
@@ -381,4 +380,35 @@ fn managers_share_take_and_lose_fields() {
     let entries = of(&many);
     assert_eq!(entries.len(), 10);
     assert_eq!(entries[0].0, "ancient-changes");
+}
+
+#[test]
+fn what_the_converter_takes_and_refuses_beside_numbers() {
+    let schema = Schema::builtin();
+    let find = |group: &str, kind: &str| schema.find(group, "v1", kind).expect("a kind");
+    let (secret, deployment) = (find("", "Secret"), find("apps", "Deployment"));
+    let refused = |id, value: Value, why: &str| {
+        assert_eq!(json::restore(schema, id, &value).err().as_deref(), Some(why), "{value}");
+    };
+    let data = |value: Value| value!({"data": {"a": value}});
+    refused(secret, data(value!("!!")), "error decoding from json: illegal base64 data at input byte 0");
+    refused(secret, data(value!(5)), "cannot restore slice from int64");
+    refused(secret, data(value!(true)), "cannot restore slice from bool");
+    refused(secret, data(value!({})), "cannot restore slice from map");
+    refused(secret, data(value!(["x"])), "unrecognized type: uint8");
+    refused(secret, data(value!([1.5])), "cannot convert float64 to uint8");
+    let spec = |name: &str, value: Value| value!({"spec": {"template": {"spec": {name: value}}}});
+    refused(deployment, spec("hostNetwork", value!("x")), "unrecognized type: bool");
+    refused(deployment, spec("restartPolicy", value!(5)), "cannot convert int64 to v1.RestartPolicy");
+    refused(deployment, spec("terminationGracePeriodSeconds", value!(1.5)), "cannot convert float64 to int64");
+    refused(deployment, value!({"metadata": {"labels": {"a": 1.5}}}), "unrecognized type: string");
+    let update = |value: Value| value!({"spec": {"strategy": {"rollingUpdate": {"maxUnavailable": value}}}});
+    refused(deployment, update(value!(true)), "json: cannot unmarshal bool into Go value of type int32");
+    refused(deployment, update(value!(2.5)), "json: cannot unmarshal number 2.5 into Go value of type int32");
+    for (sent, made) in [(value!([1, 2]), "AQI="), (value!([300, -1]), "LP8="), (value!([1.0]), "AQ==")] {
+        let decoded = json::restore(schema, secret, &data(sent.clone())).expect("bytes");
+        assert_eq!(decoded.value["data"]["a"], made, "{sent}");
+    }
+    let decoded = json::restore(schema, deployment, &update(value!(2.0))).expect("a number");
+    assert_eq!(decoded.value["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 2);
 }
