@@ -25,7 +25,7 @@ async fn the_answer_of_a_dry_run_has_no_revision() {
     let check = async |accept: &str, metadata: &[&str]| {
         let headers = [("accept", accept), ("content-type", "application/json")];
         let path = format!("{CONFIG_MAPS}?dryRun=All");
-        let answer = server.call_with("POST", &path, &headers, &config_map("a").to_string()).await;
+        let answer = server.call_with("POST", &path, &headers, config_map("a").to_string()).await;
         assert_eq!(answer.code, 201, "{accept}: {}", answer.text());
         let answer = answer.json();
         let metadata = metadata.iter().fold(&answer, |value, name| match name.parse::<usize>() {
