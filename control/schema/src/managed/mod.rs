@@ -138,10 +138,8 @@ pub(crate) fn track(
             }
         }
     } else if old.is_some() {
-        list.retain(|entry| {
-            let version = text(entry, "apiVersion");
-            version == api_version || versions(new, version).is_some()
-        });
+        let is_there = |version: &str| version == api_version || versions(new, version).is_some();
+        list.retain(|entry| is_there(text(entry, "apiVersion")));
     }
     without_empty(list);
     if !changes.taken.has_no_children() {
