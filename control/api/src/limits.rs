@@ -17,9 +17,6 @@ const READERS_NESTING_MAX: usize = 127;
 pub const SELECTOR_MAX: usize = 64 * 1024;
 /// Characters of a field manager's name, and of a subresource's in managedFields (apimachinery's limits).
 pub const FIELD_MANAGER_MAX: usize = 128;
-
-/// Bytes of the name of a subresource in an entry of `managedFields` (apimachinery's `MaxSubresourceNameLength`).
-pub const MANAGED_SUBRESOURCE_MAX: usize = 256;
 /// Field errors that are kept of one object; later ones are dropped.
 pub const FIELD_ERRORS_MAX: usize = 1_000;
 /// Bytes of text in the field errors that are kept of one object: those that show a whole list stand there once an item.

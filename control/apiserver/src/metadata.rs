@@ -13,15 +13,11 @@ pub fn write_json(out: &mut Vec<u8>, record: &Record, version: MetaVersion, row:
     let rest = &record.json[start..];
     let rest = shown(&rest[..object_end(rest)], row.fields_as_annotations);
     begin(out, version);
-    out.push(b'{');
-    // The answer of a dry run is in no store.
-    if record.mod_revision != 0 {
-        out.extend_from_slice(b"\"resourceVersion\":\"");
-        out.extend_from_slice(itoa::Buffer::new().format(record.mod_revision).as_bytes());
-        out.push(b'"');
-        if rest.first() != Some(&b'}') {
-            out.push(b',');
-        }
+    out.extend_from_slice(b"{\"resourceVersion\":\"");
+    out.extend_from_slice(itoa::Buffer::new().format(record.mod_revision).as_bytes());
+    out.push(b'"');
+    if rest.first() != Some(&b'}') {
+        out.push(b',');
     }
     out.extend_from_slice(&rest);
     out.push(b'}');

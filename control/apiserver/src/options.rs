@@ -123,7 +123,16 @@ pub fn patch(query: &Query<'_>, apply: bool) -> Result<PatchOptions, Status> {
 
 fn read_write(query: &Query<'_>, errors: &mut FieldErrors) -> WriteOptions {
     let manager = query.get("fieldManager").unwrap_or("");
-    errors.extend(sampan_registry::manager(manager, &Path::new("fieldManager")));
+    let path = Path::new("fieldManager");
+    if manager.len() > FIELD_MANAGER_MAX {
+        errors.push(FieldError::too_long(&path, FIELD_MANAGER_MAX));
+    }
+    // As Go's unicode.IsPrint has it: of the spaces, ASCII's alone.
+    let unprintable = |one: &(usize, char)| one.1.is_control() || (one.1.is_whitespace() && one.1 != ' ');
+    for (at, one) in manager.char_indices().filter(unprintable) {
+        let text = format!("invalid character U+{:04X} (at position {at})", u32::from(one));
+        errors.push(FieldError::invalid(&path, manager, text));
+    }
     let dry_run = dry_run(query.all("dryRun"), errors);
     let validation = query.get("fieldValidation").unwrap_or("");
     let field_validation = match validation {
@@ -236,7 +245,7 @@ fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
         }
         let version = api_version.rsplit('/').next().unwrap_or("");
         Err(Status::bad_request(format!(
-            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"pkg/runtime/scheme.go:111\"",
+            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"<scheme>\"",
             if version.is_empty() { "meta.k8s.io/v1" } else { api_version }
         )))
     };
@@ -320,11 +329,11 @@ mod tests {
         assert_eq!(options.uid.as_deref(), Some("u"));
         assert_eq!(
             from_body(r#"{"kind":"Pod","apiVersion":"v1"}"#).expect_err("no DeleteOptions").message,
-            "no kind \"Pod\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\""
+            "no kind \"Pod\" is registered for version \"v1\" in scheme \"<scheme>\""
         );
         assert_eq!(
             from_body(r#"{"kind":"Zork"}"#).expect_err("no DeleteOptions").message,
-            "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"pkg/runtime/scheme.go:111\""
+            "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"<scheme>\""
         );
         assert_eq!(
             from_body(r#"{"kind":"DeleteOptions","apiVersion":"a/b/c"}"#).expect_err("no version").message,

@@ -37,7 +37,7 @@ async fn bodies_that_cannot_be_read() {
         "",
         r#"{"apiVersion":"v1","kind":"Nope","metadata":{"name":"a"}}"#,
         400,
-        "Nope in version \"v1\" cannot be handled as a ConfigMap: no kind \"Nope\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\"",
+        "Nope in version \"v1\" cannot be handled as a ConfigMap: no kind \"Nope\" is registered for version \"v1\" in scheme \"<scheme>\"",
     )
     .await;
     check(
@@ -339,11 +339,6 @@ async fn refusals_that_random_requests_showed() {
     check("POST", &format!("{CONFIG_MAPS}?fieldManager=a%0A"), "{}", 422, manager).await;
     let matching = "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided, resourceVersionMatch: Unsupported value: \"x\": supported values: \"Exact\", \"NotOlderThan\", \"\"]";
     check("GET", &format!("{CONFIG_MAPS}?resourceVersionMatch=x"), "", 422, matching).await;
-    let number = "resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax";
-    check("GET", &format!("{CONFIG_MAPS}/a?resourceVersion=x"), "", 500, number).await;
-    check("GET", &format!("{CONFIG_MAPS}?watch=1&resourceVersion=x"), "", 500, number).await;
-    let listed = format!("invalid resource version: {number}");
-    check("GET", &format!("{CONFIG_MAPS}?resourceVersion=x"), "", 400, &listed).await;
     let token = "invalid continue token: continue key is not valid: illegal base64 data at input byte 0";
     check("GET", &format!("{CONFIG_MAPS}?continue=x"), "", 400, token).await;
     let eviction = r#"{"apiVersion":"policy/v1","kind":"Eviction","metadata":{}}"#;

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::history::Replay;
 use crate::limits::WATCH_TIMEOUT_MIN;
 use crate::options::ListOptions;
-use crate::read::{ListVerb, check_list_options, filter, parse_watched};
+use crate::read::{ListVerb, check_list_options, filter, parse_revision};
 use crate::registry::Registry;
 use crate::resource::Resource;
 use futures::StreamExt;
@@ -40,7 +40,7 @@ impl Registry {
         let place = self.place(&table, row, namespace)?;
         check_list_options(options, ListVerb::Watch)?;
         let filter = filter(row, namespace, options)?;
-        let revision = parse_watched(&options.resource_version)?;
+        let revision = parse_revision(&options.resource_version)?;
         let start = match options.send_initial_events {
             Some(true) => {
                 self.catch_up().await?;

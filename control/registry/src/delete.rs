@@ -295,9 +295,6 @@ fn count_deletion(object: &mut Object) {
 }
 
 fn check_preconditions(row: &Resource, current: &Record, options: &DeleteOptions) -> Result<(), Error> {
-    if row.strategy.checks_preconditions() {
-        return check_as_update(row, current, options);
-    }
     // Go puts the kind where the resource belongs.
     let conflict = |message: String| Error::Conflict {
         resource: GroupResource { group: row.group.to_string(), resource: row.kind.to_string() },
@@ -317,20 +314,6 @@ fn check_preconditions(row: &Resource, current: &Record, options: &DeleteOptions
             "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). \
              The object might have been modified"
         )));
-    }
-    Ok(())
-}
-
-/// As [`check_preconditions`], in the words of the store's own check (storage.Preconditions).
-fn check_as_update(row: &Resource, current: &Record, options: &DeleteOptions) -> Result<(), Error> {
-    let version = current.mod_revision.to_string();
-    for (what, wanted, found) in
-        [("UID", &options.uid, &*current.uid), ("ResourceVersion", &options.resource_version, version.as_str())]
-    {
-        if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
-            let text = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
-            return Err(Error::conflict(row, &current.key.name, text));
-        }
     }
     Ok(())
 }

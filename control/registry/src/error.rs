@@ -66,10 +66,10 @@ impl Error {
     /// Kubernetes' storage tells of another object's UID in these words, under its own key.
     pub(crate) fn other_uid(row: &Resource, namespace: &str, name: &str, wanted: &str, found: &str) -> Self {
         let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
-        let folder = folder(row);
         let message = format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{folder}/{namespace}{name}, ResourceVersion: 0, \
-             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{namespace}{name}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}",
+            row.resource
         );
         Self::conflict(row, name, message)
     }
@@ -129,28 +129,6 @@ fn store_status(error: &sampan_store::Error) -> Status {
         Store::Closed => Status::service_unavailable("the server is shutting down"),
         Store::Conflict { .. } => Status::failure(Reason::Conflict, error.to_string()),
         other => Status::internal(&other.to_string()),
-    }
-}
-
-/// Resources that Kubernetes' store keeps under another name (kube-apiserver's SpecialDefaultResourcePrefixes): group, resource,
-/// folder.
-const FOLDERS: [(&str, &str, &str); 5] = [
-    ("", "endpoints", "services/endpoints"),
-    ("", "nodes", "minions"),
-    ("", "replicationcontrollers", "controllers"),
-    ("", "services", "services/specs"),
-    ("networking.k8s.io", "ingresses", "ingress"),
-];
-/// Groups whose objects other servers in kube-apiserver's process keep: they stand under their group, as custom resources do.
-const APART: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
-
-/// The folder in which Kubernetes' store would keep the objects of a row.
-fn folder(row: &Resource) -> String {
-    let special = FOLDERS.iter().find(|(group, resource, _)| *group == row.group && *resource == row.resource);
-    match special {
-        Some((_, _, folder)) => (*folder).to_owned(),
-        None if row.defined || APART.contains(&&*row.group) => format!("{}/{}", row.group, row.resource),
-        None => row.resource.to_string(),
     }
 }
 

@@ -65,7 +65,7 @@ pub use conversion::{Conversion, Conversions};
 pub use delete::Deleted;
 pub use error::Error;
 pub use log::{Change, Changes, Span};
-pub use metadata::{OwnersFrom, check_name, dedup_owners, manager, settle_namespace};
+pub use metadata::{OwnersFrom, check_name, dedup_owners, settle_namespace};
 pub use options::{
     Caller, CreateValidation, Creation, DeleteOptions, Face, FaceManagers, GetOptions, HistoryRight, ListOptions,
     Managers, OfferedRight, Past, Propagation, UpdateOptions,

@@ -5,8 +5,8 @@ use crate::error::Error;
 use crate::limits::CONTROLLER_ERRORS_MAX;
 use crate::resource::Resource;
 use sampan_api::admission::Warnings;
-use sampan_api::field::{BadValue, FieldError, FieldErrors, Path, is_printable};
-use sampan_api::limits::{ANNOTATIONS_MAX, FIELD_MANAGER_MAX, MANAGED_SUBRESOURCE_MAX};
+use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
+use sampan_api::limits::{ANNOTATIONS_MAX, FIELD_MANAGER_MAX};
 use sampan_api::names;
 use sampan_api::object::Object;
 use sampan_schema::gates::Gates;
@@ -255,9 +255,8 @@ fn owners(metadata: &Map<String, Value>, path: &Path, errors: &mut FieldErrors) 
     for reference in list.into_iter().flatten() {
         let text = |name: &str| reference.get(name).and_then(Value::as_str).unwrap_or("");
         let (api_version, kind) = (text("apiVersion"), text("kind"));
-        // A group and a version at the most: what has more parts names none.
-        let version = api_version.split_once('/').map_or(api_version, |(_, version)| version);
-        if version.is_empty() || version.contains('/') {
+        let version = api_version.rsplit('/').next().unwrap_or("");
+        if version.is_empty() {
             errors.push(FieldError::invalid(&path.child("apiVersion"), api_version, "version must not be empty"));
         }
         for name in ["kind", "name", "uid"] {
@@ -297,19 +296,6 @@ fn owner_in_go_order(reference: &Value) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// What is wrong with the name of a manager (ValidateFieldManager).
-pub fn manager(name: &str, path: &Path) -> FieldErrors {
-    let mut errors = FieldErrors::default();
-    if name.len() > FIELD_MANAGER_MAX {
-        errors.push(FieldError::too_long(path, FIELD_MANAGER_MAX));
-    }
-    for (at, one) in name.char_indices().filter(|(_, one)| !is_printable(*one)) {
-        let text = format!("invalid character U+{:04X} (at position {at})", u32::from(one));
-        errors.push(FieldError::invalid(path, name, text));
-    }
-    errors
-}
-
 fn managers(object: &Object, path: &Path) -> FieldErrors {
     let (mut errors, path) = (FieldErrors::default(), path.child("managedFields"));
     let list = object.metadata().get("managedFields").and_then(Value::as_array);
@@ -324,9 +310,10 @@ fn managers(object: &Object, path: &Path) -> FieldErrors {
             let detail = "must be `FieldsV1`";
             errors.push(FieldError::invalid(&path.child("fieldsType"), text("fieldsType"), detail));
         }
-        errors.extend(manager(text("manager"), &path.child("manager")));
-        if text("subresource").len() > MANAGED_SUBRESOURCE_MAX {
-            errors.push(FieldError::too_long(&path.child("subresource"), MANAGED_SUBRESOURCE_MAX));
+        for name in ["manager", "subresource"] {
+            if text(name).chars().count() > FIELD_MANAGER_MAX {
+                errors.push(FieldError::too_long(&path.child(name), FIELD_MANAGER_MAX));
+            }
         }
     }
     errors

@@ -52,7 +52,7 @@ impl Registry {
         let table = self.inner.table.load();
         let place = self.place(&table, row, namespace)?;
         let key = place.key(name);
-        let revision = parse_watched(&options.resource_version)?;
+        let revision = parse_revision(&options.resource_version)?;
         let found = match (revision, options.version_match.as_str()) {
             (revision, "Exact") if revision > 0 => {
                 self.inner.watch.wait_until(revision).await?;
@@ -311,21 +311,14 @@ fn gone(error: sampan_store::Error, revision: u64) -> Error {
     }
 }
 
-fn parse_revision(text: &str) -> Result<u64, Error> {
-    read_revision(text).map_err(|why| Error::BadRequest(format!("invalid resource version: {why}")))
-}
-
-/// As a get and a watch read a revision: what is none is told plainly, as of a failure.
-pub(crate) fn parse_watched(text: &str) -> Result<u64, Error> {
-    read_revision(text).map_err(Error::Plain)
-}
-
-fn read_revision(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_revision(text: &str) -> Result<u64, Error> {
     if text.is_empty() {
         return Ok(0);
     }
-    let quoted = || sampan_api::field::go_quote(text);
-    parse_uint(text).map_err(|why| format!("resourceVersion: Invalid value: {}: {why}", quoted()))
+    parse_uint(text).map_err(|why| {
+        let text = sampan_api::field::go_quote(text);
+        Error::BadRequest(format!("invalid resource version: resourceVersion: Invalid value: {text}: {why}"))
+    })
 }
 
 /// The error is Go's `strconv.ParseUint`'s.

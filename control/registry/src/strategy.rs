@@ -193,12 +193,6 @@ pub trait Strategy: Send + Sync + 'static {
         None
     }
 
-    /// Whether the kind's own storage compares a deletion's preconditions, before the store that all kinds share: it tells of them in
-    /// the words of an update's.
-    fn checks_preconditions(&self) -> bool {
-        false
-    }
-
     /// What a deletion is warned of that does not say what becomes of the dependents.
     fn warning_on_delete(&self) -> Option<&'static str> {
         None

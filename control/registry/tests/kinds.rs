@@ -621,24 +621,3 @@ async fn the_old_name_of_a_field_selects_as_the_new_one() {
     check("spec.host!=n1", &["b"]).await;
     check("spec.host=n3", &[]).await;
 }
-
-#[tokio::test]
-async fn namespaces_and_definitions_tell_of_preconditions_in_words_of_their_own() {
-    let registry = registry().await;
-    let table = registry.table();
-    let namespaces = table.lookup("", "v1", "namespaces").expect("a row");
-    let client = Client::new();
-    let sent = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}});
-    let made = registry.create(&client.caller(), namespaces, "", decode("", "v1", "Namespace", sent)).await;
-    let made = made.expect("created");
-    let check = async |options: DeleteOptions, told: String| {
-        let error = registry.delete(&client.caller(), namespaces, "", "a", &options).await.expect_err("another one");
-        let told = format!("Operation cannot be fulfilled on namespaces \"a\": Precondition failed: {told}");
-        assert_eq!((error.status().code(), error.status().message), (409, told));
-    };
-    let uid = DeleteOptions { uid: Some("z".into()), ..DeleteOptions::default() };
-    check(uid, format!("UID in precondition: z, UID in object meta: {}", made.uid)).await;
-    let version = DeleteOptions { resource_version: Some("x".into()), ..DeleteOptions::default() };
-    let revision = made.mod_revision;
-    check(version, format!("ResourceVersion in precondition: x, ResourceVersion in object meta: {revision}")).await;
-}

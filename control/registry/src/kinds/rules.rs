@@ -60,8 +60,6 @@ pub(super) struct Rules {
     pub graceful_deletion: Option<Grace>,
     /// As [`Strategy::refuses_deletion`].
     pub refuses_deletion: Option<fn(&str) -> Option<&'static str>>,
-    /// As [`Strategy::checks_preconditions`].
-    pub checks_preconditions: bool,
     pub orphan_by_default: bool,
     /// As [`Strategy::warning_on_delete`].
     pub warning_on_delete: Option<&'static str>,
@@ -102,7 +100,6 @@ impl Rules {
         gated: &[],
         graceful_deletion: None,
         refuses_deletion: None,
-        checks_preconditions: false,
         orphan_by_default: false,
         warning_on_delete: None,
         returns_deleted_object: false,
@@ -232,9 +229,6 @@ impl Strategy for Rules {
     }
     fn default_propagation(&self) -> Propagation {
         if self.orphan_by_default { Propagation::Orphan } else { Propagation::Background }
-    }
-    fn checks_preconditions(&self) -> bool {
-        self.checks_preconditions
     }
     fn returns_deleted_object(&self) -> bool {
         self.returns_deleted_object

@@ -28,7 +28,6 @@ const RULES: Rules = Rules {
     finalizers_without_domain: true,
     unconditional_update: false,
     generation: Generation::Spec,
-    checks_preconditions: true,
     finalizing: Some(|definition| definition.deletion_timestamp().is_none()),
     prepare_for_create: Some(|_, definition| {
         // The storage asks for it even where nothing is stored yet.

@@ -48,7 +48,6 @@ const RULES: Rules = Rules {
     name: names::dns1123_label,
     prepare_for_create: Some(prepare_for_create),
     prepare_for_update: Some(prepare_for_update),
-    checks_preconditions: true,
     finalizing: Some(|namespace| {
         namespace.get(&["spec", "finalizers"]).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
     }),
