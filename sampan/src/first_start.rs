@@ -10,7 +10,7 @@ use sampan_api::{GroupVersionKind, Object};
 use sampan_apiserver::flow::objects::{API_VERSION as FLOW_CONTROL, revise};
 use sampan_auth::bootstrap::{Reconciled, reconcile};
 use sampan_auth::pki::FRONT_PROXY_NAME;
-use sampan_client::{Api, Client, DeleteParams, InformerSpec, Informers, Patch};
+use sampan_client::{Api, Client, DeleteParams, InformerSpec, Informers, Patch, WriteParams};
 use sampan_env::{Env, Tasks};
 use sampan_registry::ResourceTable;
 use sampan_schema::gates::Gates;
@@ -35,6 +35,10 @@ const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
 const SINCE: &str = "since";
 /// Wait after a change of what is kept, before all of it is looked at.
 const SETTLE: Duration = Duration::from_secs(1);
+/// The manager of levels and schemas; of everything else it is the API server (pkg/registry/flowcontrol/ensurer).
+const FLOW_CONTROL_MANAGER: &str = "api-priority-and-fairness-config-producer-v1";
+/// The manager of what the default range of Services' status says (pkg/controlplane/controller/defaultservicecidr).
+const RANGE_MANAGER: &str = "kubernetes-service-cidr-controller";
 /// Attempts at an object that somebody else keeps writing.
 const TRIES: usize = 5;
 
@@ -201,13 +205,23 @@ async fn make(client: &Client, table: &ResourceTable, object: &Object) -> anyhow
     let Some(row) = table.of_kind(&gvk) else { bail!("no resource of kind {gvk}") };
     let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty());
     let api = client.dynamic(&row.gvr(), namespace);
+    let manager = (object.api_version() == FLOW_CONTROL).then(|| FLOW_CONTROL_MANAGER.to_owned());
+    let params = WriteParams { field_manager: manager, ..WriteParams::default() };
     let what = || format!("{} {:?}", gvk.kind, object.name());
     for _ in 0..TRIES {
         let outcome = match api.get_opt(object.name()).await? {
-            None => api.create(object).await.map(drop),
+            None => {
+                let created = api.create_with(object, &params).await;
+                // Another server has made it meanwhile, and its address is refused before its name.
+                let refused = created.as_ref().is_err_and(|error| error.is_invalid());
+                if refused && api.get_opt(object.name()).await?.is_some() {
+                    continue;
+                }
+                created.map(drop)
+            }
             Some(live) => match mend(&live, object) {
                 Reconciled::Kept => Ok(()),
-                Reconciled::Update(mended) => api.update(object.name(), &mended).await.map(drop),
+                Reconciled::Update(mended) => api.update_with(object.name(), None, &mended, &params).await.map(drop),
                 Reconciled::Recreate => {
                     api.delete(object.name(), &DeleteParams::uid(live.uid())).await.with_context(what)?;
                     continue;
@@ -234,23 +248,26 @@ async fn settle_status(api: &Api<Object>, wanted: &Object) -> sampan_client::Res
     }
     let live = api.get(wanted.name()).await?;
     let now = sampan_api::time::rfc3339(api.client().env().now());
-    match ready_condition(&live, wanted, &now) {
-        Some(status) => api.patch_status(wanted.name(), &Patch::Merge(json!({"status": status}))).await.map(drop),
-        None => Ok(()),
-    }
+    let Some(condition) = ready_condition(&live, wanted, &now) else { return Ok(()) };
+    let patch = Patch::Apply(json!({
+        "apiVersion": wanted.api_version(),
+        "kind": wanted.kind(),
+        "metadata": {"name": wanted.name()},
+        "status": {"conditions": [condition]},
+    }));
+    let params = WriteParams { field_manager: Some(RANGE_MANAGER.to_owned()), force: true, ..WriteParams::default() };
+    api.patch_with(wanted.name(), Some("status"), &patch, &params).await.map(drop)
 }
 
-/// The status to write; `None`: somebody has said whether it is ready, or it is another range.
+/// The condition to write; `None`: somebody has said whether it is ready, or it is another range.
 fn ready_condition(live: &Object, wanted: &Object, now: &str) -> Option<Value> {
-    let mut conditions = live.get(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let conditions = live.get(&["status", "conditions"]).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let told = conditions.iter().any(|one| one["type"] == "Ready" && one["status"] != "Unknown");
     if told || live.deletion_timestamp().is_some() || live.get(&["spec", "cidrs"]) != wanted.get(&["spec", "cidrs"]) {
         return None;
     }
-    conditions.retain(|one| one["type"] != "Ready");
-    conditions.push(json!({"type": "Ready", "status": "True", "reason": "", "lastTransitionTime": now,
-        "message": "Kubernetes default Service CIDR is ready"}));
-    Some(json!({"conditions": conditions}))
+    Some(json!({"type": "Ready", "status": "True", "lastTransitionTime": now,
+        "message": "Kubernetes default Service CIDR is ready"}))
 }
 
 /// The fields that follow this start, by kind; the rest of an object is its owner's once it is made.
@@ -383,20 +400,19 @@ mod tests {
     #[test]
     fn the_range_of_services_is_ready_unless_somebody_says_otherwise() {
         let wanted = own("127.0.0.1:6443").into_iter().find(|one| one.kind() == "ServiceCIDR").expect("it");
-        let check = |cidr: &str, ready: Option<&str>, expected: Option<usize>| {
+        let check = |cidr: &str, ready: Option<&str>, expected: bool| {
             let mut live = wanted.clone();
             live.set(&["spec", "cidrs"], json!([cidr]));
             let mut conditions = vec![json!({"type": "Other", "status": "True"})];
             conditions.extend(ready.map(|status| json!({"type": "Ready", "status": status})));
             live.set(&["status", "conditions"], conditions);
-            let got = ready_condition(&live, &wanted, "now")
-                .map(|status| status["conditions"].as_array().map_or(0, Vec::len));
+            let got = ready_condition(&live, &wanted, "now").is_some_and(|condition| condition["status"] == "True");
             assert_eq!(got, expected, "{cidr} {ready:?}");
         };
-        check("127.96.0.0/18", None, Some(2));
-        check("127.96.0.0/18", Some("Unknown"), Some(2));
-        check("127.96.0.0/18", Some("True"), None);
-        check("127.96.0.0/18", Some("False"), None);
-        check("127.96.64.0/18", None, None);
+        check("127.96.0.0/18", None, true);
+        check("127.96.0.0/18", Some("Unknown"), true);
+        check("127.96.0.0/18", Some("True"), false);
+        check("127.96.0.0/18", Some("False"), false);
+        check("127.96.64.0/18", None, false);
     }
 }

@@ -339,3 +339,20 @@ async fn the_configuration_says_what_pods_of_unlabelled_namespaces_may() {
         .expect("an account");
     world.post("/api/v1/namespaces/own/pods", pod("a", host())).await.expect("its labels come before the default");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_default_class_is_refused_before_its_name() {
+    const CLASSES: &str = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    let world = world(&[], json!([])).await;
+    let class = |name: &str| json!({"metadata": {"name": name}, "value": 5, "globalDefault": true});
+    world.post(CLASSES, class("a")).await.expect("the first");
+    // Until the plugin's copy has it.
+    while world.post(&format!("{CLASSES}?dryRun=All"), class("b")).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    for name in ["b", "a"] {
+        let text = "PriorityClass a is already marked as default. Only one default can exist";
+        world.refused(CLASSES, class(name), text).await;
+    }
+    send(&world.admin, "PUT", &format!("{CLASSES}/a"), &class("a")).await.expect("it is the default as it was");
+}

@@ -291,6 +291,13 @@ pub fn patched(
         Status::invalid(&GroupKind::default(), "", &FieldErrors::from_iter([error]))
     };
     let mut value = value;
+    if own.target.is_some()
+        && !expected.is_custom()
+        && value.is_array()
+        && let Err(error) = json::type_meta(value.to_string().as_bytes())
+    {
+        return Err(invalid(&value, error.to_string()));
+    }
     let of = (value["apiVersion"].as_str().unwrap_or(""), value["kind"].as_str().unwrap_or(""));
     match own.target {
         Some(target) if expected.is_custom() => settle_type(expected, &target, &mut value, &invalid)?,

@@ -242,9 +242,13 @@ impl Encoder {
     }
 }
 
-/// The package in which Go keeps a group's internal types.
+/// The package in which Go keeps a group's internal types: by the group's first part, but for two.
 fn package(group: &str) -> &str {
-    group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core")
+    match group.split('.').next().unwrap_or_default() {
+        "" | "events" => "core",
+        "internal" => "apiserverinternal",
+        first => first,
+    }
 }
 
 /// The refusal of the metadata of a list, where the answer is one object.

@@ -162,7 +162,7 @@ fn dispatch<'a>(served: &'a Served, ask: &'a Ask, body: Body) -> Answer<'a> {
     if verbs.without(there) == verbs {
         return refuse(respond::no_such_resource());
     }
-    if let Err(status) = check(verbs, ask).and_then(|()| ask.routed()) {
+    if let Err(status) = check(verbs, ask).and_then(|()| check(there, ask)).and_then(|()| ask.routed()) {
         return refuse(status);
     }
     warn_of_age(ask);

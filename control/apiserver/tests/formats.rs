@@ -194,6 +194,12 @@ async fn answers_of_calls_are_shown_as_metadata() {
     let text = "you requested PartialObjectMetadataList, but the requested object is not a list (*authorization.SelfSubjectAccessReview)";
     assert_eq!((refused.code, refused.message().as_str()), (406, text));
     assert_eq!(ask(TABLE).await.code, 406);
+
+    // Go keeps the types of this group with the core's.
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let refused = server.call_with("GET", events, &[("accept", METADATA)], "").await;
+    let text = "you requested PartialObjectMetadata, but the requested object is a list (*core.EventList)";
+    assert_eq!((refused.code, refused.message().as_str()), (406, text));
 }
 
 #[tokio::test]

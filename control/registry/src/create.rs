@@ -55,33 +55,27 @@ impl Registry {
         validation: Option<&dyn CreateValidation>,
     ) -> Result<Arc<Record>, Error> {
         refuse_closing(place.row, object.name())?;
-        let version = object.resource_version();
-        // The store refuses it, which a dry run does not ask.
-        if !caller.dry_run && !version.is_empty() && parse_uint(version).map_err(Error::Plain)? != 0 {
-            return Err(Error::Plain("resourceVersion should not be set on objects to be created".into()));
-        }
+        // What is no number is as none (apiserver, storage/etcd3: store.Create).
+        let versioned = parse_uint(object.resource_version()).is_ok_and(|version| version != 0);
         self.admit(caller, place, &mut object, managers).await?;
         let generated = object.name().is_empty() && !object.generate_name().is_empty();
         if object.name().is_empty() && !generated && place.storage.strategy.names_nameless() {
             object.set_meta("name", self.inner.env.uuid());
         }
         if !generated {
-            return self.create_named(caller, place, object, validation).await;
+            return self.create_named(caller, place, object, versioned, validation).await;
         }
         let base = object.generate_name();
         let base = base[..base.floor_char_boundary(GENERATED_NAME_BASE_MAX)].to_owned();
-        for _ in 0..GENERATE_NAME_ATTEMPTS_MAX {
+        let mut attempts = 1;
+        loop {
             let mut named = object.clone();
             named.set_meta("name", format!("{base}{}", self.inner.env.name_suffix(GENERATED_NAME_SUFFIX)));
-            match self.create_named(caller, place, named, validation).await {
-                Err(Error::AlreadyExists { .. }) => {}
+            match self.create_named(caller, place, named, versioned, validation).await {
+                Err(Error::AlreadyExists { .. }) if attempts < GENERATE_NAME_ATTEMPTS_MAX => attempts += 1,
                 other => return other,
             }
         }
-        Err(Error::GeneratedNamesTaken {
-            resource: place.row.group_resource(),
-            name: object.generate_name().to_owned(),
-        })
     }
 
     /// From the request's body to what mutating admission made of it, in the row's version.
@@ -112,12 +106,14 @@ impl Registry {
         metadata::settle_namespace(row, object, place.namespace)
     }
 
-    /// The object has its name: prepared, validated, written.
+    /// The object has its name: prepared, validated, written. `versioned`: a version was sent with it, which the store, that a
+    /// dry run does not ask, refuses.
     async fn create_named(
         &self,
         caller: &Caller<'_>,
         place: &Place<'_>,
         object: Object,
+        versioned: bool,
         validation: Option<&dyn CreateValidation>,
     ) -> Result<Arc<Record>, Error> {
         let name = object.name().to_owned();
@@ -135,15 +131,19 @@ impl Registry {
             if caller.dry_run {
                 self.chargeable(caller, &admitted).await?;
                 if let Some(current) = self.inner.watch.get(&place.prefix, &key)? {
-                    return Err(already_exists(place.row, &name, Some(&current)));
+                    return Err(already_exists(place.row, &prepared, Some(&current)));
                 }
                 return self.unwritten(place, &prepared, &writer, Revisions::default()).await;
+            }
+            if versioned {
+                self.chargeable(caller, &admitted).await?;
+                return Err(Error::Plain("resourceVersion should not be set on objects to be created".into()));
             }
             match self.put_charged(caller, place, &admitted, &key, 0, claims).await? {
                 Commit::Done(record) => return self.serve(place.row, record).await,
                 Commit::Lost(_) | Commit::Uncharged => {
                     let current = self.inner.watch.get(&place.prefix, &key)?;
-                    return Err(already_exists(place.row, &name, current.as_deref()));
+                    return Err(already_exists(place.row, &prepared, current.as_deref()));
                 }
                 Commit::Taken(item) => refused.push(item),
             }
@@ -184,7 +184,7 @@ impl Registry {
             object.fields_mut().insert("status".into(), Value::Object(serde_json::Map::new()));
         }
         // Before validation, which looks at what was drawn.
-        let claims = self.claims(place, &mut object, None, refused).await?;
+        let claims = self.claims(caller, place, &mut object, None, refused).await?;
         let home = self.home(place, &object)?;
         let ctx = Context { home: home.as_ref(), ..ctx };
         let mut errors = metadata::validate(storage, &object, ctx.gates);
@@ -241,7 +241,7 @@ impl Registry {
             let writer = writer(caller);
             let key: Arc<str> = place.key(object.name()).into();
             if !keys.insert(key.clone()) {
-                return Err(already_exists(row, object.name(), None));
+                return Err(already_exists(row, &object, None));
             }
             if caller.dry_run {
                 prepared.push(self.unwritten(&place, &object, &writer, Revisions::default()).await?);
@@ -259,7 +259,8 @@ impl Registry {
         }
         let committed = self.inner.store.txn(txn).await.map_err(|error| match error {
             sampan_store::Error::Conflict { key, .. } => {
-                already_exists(row, key.rsplit('/').next().unwrap_or_default(), None)
+                let name = key.rsplit('/').next().unwrap_or_default().to_owned();
+                Error::AlreadyExists { resource: row.group_resource(), name, being_deleted: false, with_base: false }
             }
             other => other.into(),
         })?;
@@ -304,8 +305,9 @@ fn attributes<'a>(
     }
 }
 
-fn already_exists(row: &Resource, name: &str, current: Option<&Record>) -> Error {
+fn already_exists(row: &Resource, object: &Object, current: Option<&Record>) -> Error {
     // Rare enough to parse: only creations that fail come here.
     let being_deleted = current.is_some_and(|record| record.object().deletion_timestamp().is_some());
-    Error::AlreadyExists { resource: row.group_resource(), name: name.to_owned(), being_deleted }
+    let with_base = !object.generate_name().is_empty();
+    Error::AlreadyExists { resource: row.group_resource(), name: object.name().to_owned(), being_deleted, with_base }
 }

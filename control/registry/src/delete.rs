@@ -196,9 +196,8 @@ impl Registry {
             }
             set_finalizers(place.storage, &mut object, options);
             object.set_meta("deletionTimestamp", time::rfc3339(now));
-            // Whoever waits for others knows no grace.
+            // Whoever waits for others knows no grace, and the deletion is not counted (in Go these kinds delete by themselves).
             object.metadata_mut().remove("deletionGracePeriodSeconds");
-            count_deletion(&mut object);
             strategy.prepare_for_deletion(&ctx, &mut object);
             return Plan::Mark { object: Box::new(object), then_delete: false };
         }
@@ -322,13 +321,15 @@ fn check_preconditions(row: &Resource, current: &Record, options: &DeleteOptions
 /// (registry.deletionFinalizersForGarbageCollection). Answers whether anything changed.
 fn set_finalizers(storage: &Resource, object: &mut Object, options: &DeleteOptions) -> bool {
     let has = |object: &Object, finalizer: &str| object.finalizers().any(|found| found == finalizer);
+    let default = storage.strategy.default_propagation();
     let propagation = match (options.orphan_dependents, options.propagation) {
+        _ if default.is_none() => Propagation::Background,
         (Some(true), _) => Propagation::Orphan,
         (Some(false), _) => Propagation::Background,
         (None, Some(propagation)) => propagation,
         (None, None) if has(object, FINALIZER_ORPHAN) => Propagation::Orphan,
         (None, None) if has(object, FINALIZER_FOREGROUND) => Propagation::Foreground,
-        (None, None) => storage.strategy.default_propagation(),
+        (None, None) => default.unwrap_or(Propagation::Background),
     };
     let wanted = match propagation {
         Propagation::Orphan => Some(FINALIZER_ORPHAN),

@@ -13,12 +13,10 @@ pub(crate) const MODIFIED: &str =
 pub enum Error {
     #[error("{resource} {name:?} not found")]
     NotFound { resource: GroupResource, name: String },
-    /// `being_deleted`: the one that is in the way only waits for its finalizers.
+    /// `being_deleted`: the one that is in the way only waits for its finalizers. `with_base`: the new one has a
+    /// `generateName`, and may be given another name.
     #[error("{resource} {name:?} already exists")]
-    AlreadyExists { resource: GroupResource, name: String, being_deleted: bool },
-    /// Every generated name was taken.
-    #[error("no free name was found for {resource} {name:?}")]
-    GeneratedNamesTaken { resource: GroupResource, name: String },
+    AlreadyExists { resource: GroupResource, name: String, being_deleted: bool, with_base: bool },
     #[error("conflict on {resource} {name:?}: {message}")]
     Conflict { resource: GroupResource, name: String, message: String },
     #[error("{kind} {name:?} is invalid: {errors}")]
@@ -78,14 +76,16 @@ impl Error {
     pub fn status(&self) -> Status {
         match self {
             Self::NotFound { resource, name } => Status::not_found(resource, name),
-            Self::AlreadyExists { resource, name, being_deleted } => {
-                let mut status = Status::already_exists(resource, name);
+            Self::AlreadyExists { resource, name, being_deleted, with_base } => {
+                let mut status = match *with_base {
+                    true => Status::generate_name_conflict(resource, name, 1),
+                    false => Status::already_exists(resource, name),
+                };
                 if *being_deleted {
                     status.message = format!("object is being deleted: {}", status.message);
                 }
                 status
             }
-            Self::GeneratedNamesTaken { resource, name } => Status::generate_name_conflict(resource, name, 1),
             Self::Conflict { resource, name, message } => Status::conflict(resource, name, message),
             Self::Invalid { kind, name, errors } => Status::invalid(kind, name, errors),
             Self::BadRequest(message) => Status::bad_request(message.clone()),

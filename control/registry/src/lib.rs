@@ -70,7 +70,7 @@ pub use options::{
     Caller, CreateValidation, Creation, DeleteOptions, Face, FaceManagers, GetOptions, HistoryRight, ListOptions,
     Managers, OfferedRight, Past, Propagation, UpdateOptions,
 };
-pub use read::{List, ListVerb, check_list_options};
+pub use read::{List, ListVerb, check_fields, check_list_options};
 pub use registry::{Config, Registry};
 pub use resource::{
     Body, Column, Columns, Extract, HistoryClass, OldValues, Resource, ScalePaths, SelectableField, Subresource,

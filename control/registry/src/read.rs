@@ -355,10 +355,10 @@ fn asked(options: &ListOptions) -> Result<(Wanted, Option<Token>), Error> {
     if options.continue_token.is_empty() {
         return Ok((wanted(options)?, None));
     }
+    let token = Token::decode(&options.continue_token)?;
     if !matches!(options.resource_version.as_str(), "" | "0") {
         return Err(Error::BadRequest("specifying resource version is not allowed when using continue".into()));
     }
-    let token = Token::decode(&options.continue_token)?;
     Ok((token.revision().map_or(Wanted::Latest, Wanted::Exact), Some(token)))
 }
 
@@ -417,11 +417,21 @@ pub fn check_list_options(options: &ListOptions, verb: ListVerb) -> Result<(), E
     Err(Error::Invalid { kind, name: String::new(), errors })
 }
 
+/// Refuses a selection by fields that objects of the row are not selected by.
+///
+/// # Errors
+/// BadRequest.
+pub fn check_fields(row: &Resource, options: &ListOptions) -> Result<(), Error> {
+    filter(row, "", options).map(drop)
+}
+
 /// The selection in the labels under which the stored row indexes its fields.
 pub(crate) fn filter(row: &Resource, namespace: &str, options: &ListOptions) -> Result<Filter, Error> {
     let mut fields = FieldSelector::clone(&options.fields);
     for requirement in &mut fields.requirements {
-        if matches!(requirement.field.as_str(), "metadata.name" | "metadata.namespace") {
+        // Conversion functions of kinds outside namespaces know no label of theirs.
+        let placed = row.namespaced || (row.selectable.is_empty() && !row.defined);
+        if requirement.field == "metadata.name" || (requirement.field == "metadata.namespace" && placed) {
             continue;
         }
         match row.selectable.iter().find(|field| field.label == requirement.field) {
@@ -437,7 +447,7 @@ pub(crate) fn filter(row: &Resource, namespace: &str, options: &ListOptions) -> 
                     "{label} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
                 )));
             }
-            None => return Err(Error::BadRequest(format!("field label not supported: {}", requirement.field))),
+            None => return Err(Error::BadRequest((row.refused_label)(row, &requirement.field))),
         }
     }
     let namespace = if row.namespaced { namespace } else { "" };

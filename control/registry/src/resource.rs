@@ -56,6 +56,8 @@ pub struct Resource {
     pub defined: bool,
     /// Field selectors served beside `metadata.name` and (where namespaced) `metadata.namespace`, which every row has.
     pub selectable: Vec<SelectableField>,
+    /// What is said of another label: the words of the kind's own conversion function in Go.
+    pub refused_label: fn(&Self, &str) -> String,
     /// `None`: this row's own version is the stored one. Otherwise where it is stored, and how to get there and back.
     pub stored_as: Option<StoredAs>,
     /// The version whose hash discovery tells as that of the storage, where Kubernetes stores another than the row's.
@@ -180,6 +182,7 @@ impl Resource {
             names_servers: false,
             defined: false,
             selectable: Vec::new(),
+            refused_label: |_, label| format!("field label not supported: {label}"),
             stored_as: None,
             storage_version: None,
             converted_by: None,
@@ -325,6 +328,11 @@ impl Resource {
     pub fn selectable_fn(mut self, label: &'static str, extract: fn(&Object) -> String) -> Self {
         let extract = Extract::Function(extract);
         self.selectable.push(SelectableField { label: label.into(), indexed_as: None, extract, dispatch: false });
+        self
+    }
+    #[must_use]
+    pub fn refuses_labels(mut self, words: fn(&Self, &str) -> String) -> Self {
+        self.refused_label = words;
         self
     }
     /// A selector that the row of the stored version, or the row itself, knows by another label.

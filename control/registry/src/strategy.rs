@@ -209,9 +209,10 @@ pub trait Strategy: Send + Sync + 'static {
     fn returns_deleted_object(&self) -> bool {
         false
     }
-    /// Propagation when neither the options nor the object's finalizers say (Orphan for batch/v1 Jobs).
-    fn default_propagation(&self) -> Propagation {
-        Propagation::Background
+    /// Propagation when neither the options nor the object's finalizers say (Orphan for batch/v1 Jobs). `None`: the kind has
+    /// no dependents, whatever they say (Events, of which Go's policy is `Unsupported`).
+    fn default_propagation(&self) -> Option<Propagation> {
+        Some(Propagation::Background)
     }
     /// Whether a deletion must be kept from taking effect although `metadata.finalizers` is empty
     /// (a Namespace's `spec.finalizers`). Such an object gets `deletionTimestamp` and stays.

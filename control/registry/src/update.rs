@@ -115,7 +115,8 @@ impl Registry {
         }
         metadata::settle_namespace(place.row, &mut object, place.namespace)?;
         metadata::check_name(&object, name)?;
-        // Go's storage would compare it with nothing: it is not the client's to say.
+        // Go's storage would compare it with nothing: it is not the client's to say, if it is a number.
+        version_of(&object)?;
         object.metadata_mut().remove("resourceVersion");
         let record = self.create_at(caller, place, object, options.managers, Some(validation)).await?;
         Ok(Updated { record, created: true })
@@ -187,7 +188,7 @@ impl Registry {
         shapes::drop_disabled(storage, &mut object, Some(old), ctx.gates);
         strategy.prepare_for_update(&ctx, &mut object, old);
         // Before validation, which looks at what was drawn.
-        let claims = self.claims(place, &mut object, Some(old), refused).await?;
+        let claims = self.claims(caller, place, &mut object, Some(old), refused).await?;
         count_update(storage, &mut object, old, &options.subresource);
         let home = self.home(place, &object)?;
         let ctx = Context { home: home.as_ref(), ..ctx };
@@ -294,13 +295,18 @@ impl Registry {
     }
 }
 
+/// The version that a writer sent with the object; 0 for none. Errors: the text is no number.
+fn version_of(object: &Object) -> Result<u64, Error> {
+    match object.resource_version() {
+        "" => Ok(0),
+        text => parse_uint(text).map_err(Error::Plain),
+    }
+}
+
 /// Whether the object is made of the version that is stored. Asked once admission has changed it, as Go's storage does, which
 /// sees the object only then.
 fn check_version(place: &Place<'_>, name: &str, current: &Record, object: &Object) -> Result<(), Error> {
-    let version = match object.resource_version() {
-        "" => 0,
-        text => parse_uint(text).map_err(Error::Plain)?,
-    };
+    let version = version_of(object)?;
     if version == 0 {
         if !place.storage.strategy.allow_unconditional_update() {
             let path = Path::new("metadata").child("resourceVersion");

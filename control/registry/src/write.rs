@@ -148,9 +148,10 @@ impl Registry {
     }
 
     /// The items that the object's allocator takes and gives back with this write; free choices are drawn, and set in
-    /// the object.
+    /// the object. One that is taken is refused here, before anything else of the object is looked at, and again by the write.
     pub(crate) async fn claims(
         &self,
+        caller: &Caller<'_>,
         place: &Place<'_>,
         object: &mut Object,
         old: Option<&Object>,
@@ -168,10 +169,14 @@ impl Registry {
             match claim {
                 Claim::Release { pool, item } => taken.push(Taken::release(pool, &item)),
                 Claim::Take { pool, item, path, shown } => {
-                    let claim = Taken::item(&self.pool(pool)?, pool, &item, &path, shown);
+                    let kind = self.pool(pool)?;
+                    let claim = Taken::item(&kind, pool, &item, &path, shown);
                     let claim = claim.map_err(|error| Error::invalid(place.storage, object.name(), error))?;
+                    let asked = !caller.dry_run || kind.tells_dry_runs();
                     if let Taken::Take { key, refusal: Some(refusal) } = &claim
-                        && (!draws.insert(key.clone()) || refused.iter().any(|refused| **refused == **key))
+                        && (!draws.insert(key.clone())
+                            || refused.iter().any(|refused| **refused == **key)
+                            || (asked && self.inner.store.get(key, None).await?.is_some()))
                     {
                         let errors = [refusal.clone()].into_iter().collect();
                         return Err(Error::invalid(place.storage, object.name(), errors));

@@ -3,11 +3,13 @@
 use sampan_api::FieldSelector;
 use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
+use sampan_api::selector::FieldSelector;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::versions;
 use sampan_registry::{
-    Caller, Config, DeleteOptions, ListOptions, ManagedWrite, Registry, ResourceTable, SubresourceBody, UpdateOptions,
+    Caller, Config, DeleteOptions, ListOptions, ManagedWrite, Propagation, Registry, ResourceTable, SubresourceBody,
+    UpdateOptions,
 };
 use sampan_schema::Schema;
 use sampan_store::memory::MemoryStore;
@@ -461,6 +463,45 @@ async fn annotations_that_a_pod_is_made_with_stay() {
 }
 
 /// A node writes the slices of its own devices, by name of the node: they stay there.
+/// As recorded of kube-apiserver v1.35.0.
+#[tokio::test]
+async fn events_have_no_dependents_and_go_at_once() {
+    let registry = registry().await;
+    let table = registry.table();
+    let client = Client::new();
+    let row = table.lookup("", "v1", "events").expect("a row");
+    let foreground = DeleteOptions { propagation: Some(Propagation::Foreground), ..DeleteOptions::default() };
+    let orphan = DeleteOptions { orphan_dependents: Some(true), ..DeleteOptions::default() };
+    for how in [foreground, orphan] {
+        let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "a", "namespace": "default"},
+            "involvedObject": {"namespace": "default"}});
+        let event = decode("", "v1", "Event", event);
+        registry.create(&client.caller(), row, "default", event).await.expect("created");
+        let deleted = registry.delete(&client.caller(), row, "default", "a", &how).await.expect("deleted");
+        assert!(deleted.gone, "{how:?}");
+    }
+}
+
+/// As recorded of kube-apiserver v1.35.0.
+#[tokio::test]
+async fn kinds_refuse_labels_of_fields_in_their_own_words() {
+    let registry = registry().await;
+    let table = registry.table();
+    let check = async |group: &str, resource: &str, text: &str| {
+        let row = table.lookup(group, "v1", resource).expect("a row");
+        let fields = FieldSelector::parse("foo=x").expect("parses");
+        let options = ListOptions { fields, ..ListOptions::default() };
+        let refused = registry.list(row, "", &options).await.expect_err(resource);
+        assert_eq!(refused.status().message, text, "{resource}");
+    };
+    check("", "pods", "field label not supported: foo").await;
+    check("batch", "jobs", "field label \"foo\" not supported for Job").await;
+    let slices = "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: foo";
+    check("resource.k8s.io", "resourceslices", slices).await;
+    let others = "\"foo\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
+    check("batch", "cronjobs", others).await;
+}
+
 #[tokio::test]
 async fn a_slice_of_devices_stays_where_it_is() {
     let registry = registry().await;

@@ -50,6 +50,7 @@ impl Writer {
         self.string(&field.json);
         self.string(&field.doc);
         self.string(&field.go_type);
+        self.string(&field.inlined_from);
         self.number(field.ty as usize);
         self.number(field.target as usize);
         self.number(match field.shape {

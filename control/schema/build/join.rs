@@ -50,6 +50,8 @@ pub struct Field {
     pub json: String,
     pub doc: String,
     pub go_type: String,
+    /// The Go structs through which it is the type's, from the outermost: `VolumeSource`.
+    pub inlined_from: String,
     pub ty: u32,
     pub target: u32,
     pub shape: Shape,
@@ -173,7 +175,7 @@ impl Join<'_> {
             fields: Vec::new(),
             messages: Vec::new(),
         };
-        self.flatten(&message, twin, go, &mut ty);
+        self.flatten(&message, twin, go, "", &mut ty);
         let unread = |ty: &Type, json: &str| !ty.fields.iter().any(|f| f.json == json);
         let type_meta = |ty: &mut Type, json: &str, doc: &str| {
             if unread(ty, json) {
@@ -183,6 +185,7 @@ impl Join<'_> {
                     json,
                     doc,
                     go_type: String::new(),
+                    inlined_from: "TypeMeta".to_string(),
                     ty: 0,
                     target: 0,
                     shape: Shape::One,
@@ -230,15 +233,27 @@ impl Join<'_> {
         ty
     }
 
-    fn flatten(&mut self, message: &Message, twin: Option<&Struct>, go: Option<&GoType>, ty: &mut Type) -> usize {
+    fn flatten(
+        &mut self,
+        message: &Message,
+        twin: Option<&Struct>,
+        go: Option<&GoType>,
+        from: &str,
+        ty: &mut Type,
+    ) -> usize {
         let at = ty.messages.len();
         ty.messages.push(Vec::new());
         for field in &message.fields {
             let known = twin.and_then(|t| t.fields.get(&twin_name(&field.name)));
             if known.is_none()
-                && let (Some(_), Some(inner)) = (twin, self.inlined(field, twin))
+                && let (Some(_), Some(inner), Wire::Message(module, name)) =
+                    (twin, self.inlined(field, twin), &field.wire)
             {
-                let inner = self.flatten(&inner, twin, go, ty);
+                // Go calls what it embeds as its type.
+                let key = (module.clone(), name.to_ascii_lowercase());
+                let name = self.forms.get(&key).map_or(name, |go| &go.name);
+                let from = if from.is_empty() { name.clone() } else { format!("{from}.{name}") };
+                let inner = self.flatten(&inner, twin, go, &from, ty);
                 ty.messages[at].push((field.tag, Entry::Inline(inner)));
                 continue;
             }
@@ -253,6 +268,7 @@ impl Join<'_> {
                     && !field.markers.iter().any(|(name, _)| name == "optional"),
                 doc: known.map(|k| k.doc.clone()).filter(|d| !d.is_empty()).unwrap_or(field.doc.clone()),
                 go_type: form.go_type.clone(),
+                inlined_from: from.to_string(),
                 ty: code,
                 target,
                 shape: field.shape,

@@ -32,7 +32,8 @@ impl Words {
     }
 
     fn field(&mut self) -> Field {
-        let (json_name, description, go_type) = (self.text(), self.text(), self.text());
+        let (json_name, description) = (self.text(), self.text());
+        let (go_type, inlined_from) = (self.text(), self.text());
         let (code, target) = (self.number(), TypeId(self.number()));
         let ty = match code {
             0 => Type::String,
@@ -77,6 +78,7 @@ impl Words {
             shape,
             required: flag(0),
             go_type,
+            inlined_from,
             pointer: flag(1),
             emit_empty: flag(2),
             omit_zero: flag(3),

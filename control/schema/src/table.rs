@@ -84,6 +84,9 @@ pub struct Field {
     pub required: bool,
     /// The field's Go type where its schema does not tell it, as in `v1.RestartPolicy`; else empty.
     pub go_type: Text,
+    /// The Go structs, each embedded in the one before and the first in the type's own, that the field is one of:
+    /// `VolumeSource`; else empty.
+    pub inlined_from: Text,
     /// A scalar behind a pointer in Go: its zero value is not the same as its absence.
     pub pointer: bool,
     /// Written even when empty (no `omitempty`).

@@ -5,7 +5,7 @@ use anyhow::Context;
 use sampan_api::{GroupVersionResource, Object};
 use sampan_apiserver::flow::objects::{API_VERSION, classifier};
 use sampan_apiserver::flow::seats::Seats;
-use sampan_client::{Client, Informer, InformerSpec, Informers, Patch};
+use sampan_client::{Client, Informer, InformerSpec, Informers, Patch, WriteParams};
 use sampan_env::{Env, Tasks};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -16,6 +16,8 @@ use tokio::sync::watch;
 const SETTLE: Duration = Duration::from_millis(100);
 /// Before a status that could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// The manager of what the statuses say.
+const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 
 /// Keeps `seats` as the objects want them, for ever. `client` speaks as `system:apiserver`.
@@ -70,11 +72,17 @@ async fn tell(client: &Client, all: &[Object], now: SystemTime) -> bool {
     let levels: BTreeSet<&str> =
         all.iter().filter(|object| object.kind() == "PriorityLevelConfiguration").map(Object::name).collect();
     let api = client.dynamic(&GroupVersionResource::new(GROUP, "v1", "flowschemas"), None);
+    let params = WriteParams { field_manager: Some(MANAGER.to_owned()), force: true, ..WriteParams::default() };
     let mut written = true;
     for schema in all.iter().filter(|object| object.kind() == "FlowSchema") {
-        let Some(conditions) = dangling(schema, &levels, now) else { continue };
-        let patch = Patch::Merge(json!({"status": {"conditions": conditions}}));
-        match api.patch_status(schema.name(), &patch).await {
+        let Some(condition) = dangling(schema, &levels, now) else { continue };
+        let patch = Patch::Apply(json!({
+            "apiVersion": schema.api_version(),
+            "kind": schema.kind(),
+            "metadata": {"name": schema.name()},
+            "status": {"conditions": [condition]},
+        }));
+        match api.patch_with(schema.name(), Some("status"), &patch, &params).await {
             Err(error) if !error.is_not_found() => {
                 tracing::warn!(schema = schema.name(), %error, "the status of a flow schema could not be written");
                 written = false;
@@ -85,34 +93,30 @@ async fn tell(client: &Client, all: &[Object], now: SystemTime) -> bool {
     written
 }
 
-/// The schema's conditions with the one that says whether its level is there; `None`: they are as they should be.
-fn dangling(schema: &Object, levels: &BTreeSet<&str>, now: SystemTime) -> Option<Vec<Value>> {
+/// The condition that says whether the schema's level is there; `None`: it stands there as it should be.
+fn dangling(schema: &Object, levels: &BTreeSet<&str>, now: SystemTime) -> Option<Value> {
     debug_assert_eq!(schema.api_version(), API_VERSION);
     let level = schema.get_str(&["spec", "priorityLevelConfiguration", "name"]).unwrap_or_default();
     let found = levels.contains(level);
     let rest = if found { "and it exists" } else { "but there is no such object" };
-    let wanted = json!({
+    let mut wanted = json!({
         "type": "Dangling",
         "status": if found { "False" } else { "True" },
         "reason": if found { "Found" } else { "NotFound" },
         "message": format!("This FlowSchema references the PriorityLevelConfiguration object named {level:?} {rest}"),
     });
-    let mut conditions = schema.get(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
-    let known = conditions.iter_mut().find(|one| one["type"] == "Dangling");
-    let same = |one: &Value, fields: &[&str]| fields.iter().all(|field| one[field] == wanted[field]);
-    let mut new = wanted.clone();
-    new["lastTransitionTime"] = sampan_api::time::rfc3339(now).into();
-    match known {
-        Some(known) if same(known, &["status", "reason", "message"]) => return None,
-        Some(known) => {
-            if same(known, &["status"]) {
-                new["lastTransitionTime"] = known["lastTransitionTime"].clone();
-            }
-            *known = new;
-        }
-        None => conditions.push(new),
+    let conditions = schema.get(&["status", "conditions"]).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let known = conditions.iter().find(|one| one["type"] == "Dangling").unwrap_or(&Value::Null);
+    let same = |fields: &[&str]| fields.iter().all(|field| known[*field] == wanted[*field]);
+    if same(&["status", "reason", "message"]) {
+        return None;
     }
-    Some(conditions)
+    let since = match same(&["status"]) {
+        true => known["lastTransitionTime"].clone(),
+        false => sampan_api::time::rfc3339(now).into(),
+    };
+    wanted["lastTransitionTime"] = since;
+    Some(wanted)
 }
 
 #[cfg(test)]
@@ -130,14 +134,12 @@ mod tests {
         let missing = dangling(&schema(json!([])), &BTreeSet::new(), now).expect("to be written");
         assert_eq!(
             missing,
-            [
-                json!({"type": "Dangling", "status": "True", "reason": "NotFound", "lastTransitionTime": "1970-01-01T00:00:00Z",
+            json!({"type": "Dangling", "status": "True", "reason": "NotFound", "lastTransitionTime": "1970-01-01T00:00:00Z",
                 "message": "This FlowSchema references the PriorityLevelConfiguration object named \"l\" but there is no such object"})
-            ]
         );
-        assert_eq!(dangling(&schema(missing.clone().into()), &BTreeSet::new(), now), None);
-        let found = dangling(&schema(missing.into()), &BTreeSet::from(["l"]), now).expect("to be written");
-        assert_eq!((&found[0]["status"], &found[0]["reason"]), (&json!("False"), &json!("Found")));
-        assert_eq!(found.len(), 1);
+        let other = json!({"type": "Other", "status": "True"});
+        assert_eq!(dangling(&schema(json!([other, missing])), &BTreeSet::new(), now), None);
+        let found = dangling(&schema(json!([other, missing])), &BTreeSet::from(["l"]), now).expect("to be written");
+        assert_eq!((&found["status"], &found["reason"]), (&json!("False"), &json!("Found")));
     }
 }

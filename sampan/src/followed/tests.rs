@@ -140,6 +140,12 @@ async fn requests_go_where_objects_send_them() {
         conditions.iter().any(|one| one["type"] == "Dangling" && one["status"] == wanted)
     };
     world.becomes("its level is missed", async || dangling("True").await).await;
+    let told = schemas.get("mine").await.expect("there");
+    let entries = told.get(&["metadata", "managedFields"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    let consumer = "api-priority-and-fairness-config-consumer-v1";
+    let applied =
+        |one: &Value| one["manager"] == consumer && one["operation"] == "Apply" && one["subresource"] == "status";
+    assert!(entries.iter().any(applied), "{entries:?}");
     let level = json!({"apiVersion": api, "kind": "PriorityLevelConfiguration", "metadata": {"name": "mine"},
         "spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 5, "limitResponse": {"type": "Reject"}}}});
     let level = levels.create(&object(level)).await.expect("a level");

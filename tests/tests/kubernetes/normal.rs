@@ -27,6 +27,16 @@ static REVISION: LazyLock<Regex> = LazyLock::new(|| {
 /// A source file of the server.
 static SCHEME: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(in scheme ")[^"]+"#));
 static GENERATED: LazyLock<Regex> = LazyLock::new(|| pattern(r"(kube-api-access-)[bcdfghjklmnpqrstvwxz2456789]{5}\b"));
+/// A base that names are made of, as JSON has it.
+static BASE: LazyLock<Regex> = LazyLock::new(|| pattern(r#""generateName":("(?:[^"\\]|\\.)*")"#));
+/// Bytes of a base that a server takes.
+const BASE_MAX: usize = 58;
+/// What a server appends to a base.
+const SUFFIX: &str = "[bcdfghjklmnpqrstvwxz2456789]{5}";
+/// A port of a Service in a table, with the one that was allotted to it on nodes.
+static NODE_PORT: LazyLock<Regex> = LazyLock::new(|| pattern(r"(\d+):(\d+)/"));
+/// A port in a refusal.
+static PORT: LazyLock<Regex> = LazyLock::new(|| pattern(r"odePort: (?:Duplicate|Invalid) value: (\d+)"));
 static AGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(\d+(y|d|h|m|s))+$"));
 /// Columns of tables with ages.
 const AGES: [&str; 5] = ["Age", "Last Seen", "First Seen", "Duration", "Last Schedule"];
@@ -41,18 +51,27 @@ pub struct Normal {
     revisions: BTreeMap<String, Vec<String>>,
     /// Names and addresses that the server chose, and what stands for them.
     chosen: Vec<(String, String)>,
+    /// Names that are made of what was sent; the first group is the base.
+    bases: Vec<Regex>,
     columns: Vec<String>,
 }
 
 impl Normal {
     pub fn new(namespace: &str) -> Self {
-        let (sent, uids, revisions, chosen, columns) = Default::default();
-        Self { namespace: namespace.to_owned(), sent, uids, revisions, chosen, columns }
+        let (sent, uids, revisions, chosen, bases, columns) = Default::default();
+        Self { namespace: namespace.to_owned(), sent, uids, revisions, chosen, bases, columns }
     }
 
     pub fn sends(&mut self, text: &str) {
         self.sent.push_str(text);
         self.sent.push('\n');
+        for found in BASE.captures_iter(text) {
+            let base: String = serde_json::from_str(&found[1]).unwrap_or_default();
+            let base = base[..base.floor_char_boundary(BASE_MAX)].replace(&self.namespace, NAMESPACE);
+            if !base.is_empty() {
+                self.bases.push(pattern(&format!(r"({}){SUFFIX}\b", regex::escape(&base))));
+            }
+        }
     }
 
     fn was_sent(&self, value: &str) -> bool {
@@ -78,7 +97,10 @@ impl Normal {
         };
         let text = TIME.replace_all(&text, time).into_owned();
         let text = TOKEN.replace_all(&text, "<token>").into_owned();
-        let text = GENERATED.replace_all(&text, "${1}<generated>").into_owned();
+        let mut text = GENERATED.replace_all(&text, "${1}<generated>").into_owned();
+        for base in &self.bases {
+            text = base.replace_all(&text, "${1}<generated>").into_owned();
+        }
         let text = REVISION.replace_all(&text, "${1}<revision>").into_owned();
         SCHEME.replace_all(&text, "${1}<scheme>").into_owned()
     }
@@ -100,6 +122,7 @@ impl Normal {
                 {
                     self.choose(name, format!("{prefix}<generated>"));
                 }
+                self.learn_of_refusal(value);
                 let addresses = value["spec"]["clusterIPs"].as_array().into_iter().flatten();
                 let addresses = addresses.chain([&value["spec"]["clusterIP"]]).filter_map(Value::as_str);
                 for address in
@@ -112,6 +135,19 @@ impl Normal {
                 map.values().for_each(|value| self.learn(value));
             }
             _ => {}
+        }
+    }
+
+    /// Finds the ports that the server chose for what it then refused.
+    fn learn_of_refusal(&mut self, status: &Value) {
+        if status["kind"] != "Status" {
+            return;
+        }
+        let ports = PORT.captures_iter(status["message"].as_str().unwrap_or_default());
+        for port in ports.map(|found| found[1].to_owned()).filter(|port| port != "0") {
+            if !self.was_sent(&port) {
+                self.choose(port, "<port>".to_owned());
+            }
         }
     }
 
@@ -180,9 +216,25 @@ impl Normal {
             (Some(column), Value::String(text)) if AGES.contains(&column.as_str()) && AGE.is_match(text) => {
                 json!("<age>")
             }
+            (Some(column), Value::String(text))
+                if column == "Cluster-IP" && is_allotted(text) && !self.was_sent(text) =>
+            {
+                json!("<address>")
+            }
+            (Some(column), Value::String(text)) if column == "Port(s)" => {
+                let port = |found: &Captures<'_>| match self.was_sent(&found[2]) {
+                    true => found[0].to_owned(),
+                    false => format!("{}:<port>/", &found[1]),
+                };
+                NODE_PORT.replace_all(text, port).into_owned().into()
+            }
             _ => self.walk(cell),
         }
     }
+}
+
+fn is_allotted(address: &str) -> bool {
+    address.parse::<std::net::IpAddr>().is_ok()
 }
 
 fn is_number(text: &str) -> bool {
@@ -193,18 +245,30 @@ fn is_number(text: &str) -> bool {
 fn only_what_is_a_servers_own_goes() {
     let mut normal = Normal::new("k1");
     normal.sends(r#"{"nodePort":30001}"#);
+    normal.sends(r#"{"metadata":{"generateName":"G_"}}"#);
     let uid = "01234567-89ab-cdef-0123-456789abcdef";
     let value = normal.value(&json!({
         "metadata": {"name": "g-abcde", "generateName": "g-", "namespace": "k1", "uid": uid, "resourceVersion": "7",
             "creationTimestamp": "2026-01-02T03:04:05Z", "managedFields": [{"manager": "b"}, {"manager": "a"}]},
         "spec": {"clusterIP": "10.96.1.2", "ports": [{"nodePort": 30001}, {"nodePort": 30002}], "at": "2020-01-01T00:00:00Z"},
-        "message": format!("uid {uid} of g-abcde at 10.96.1.2 (12)"),
+        "message": format!("uid {uid} of g-abcde at 10.96.1.2 (12), not \"G_bcdfg\""),
     }));
     let expected = json!({
         "metadata": {"name": "g-<generated>", "generateName": "g-", "namespace": NAMESPACE, "uid": "<uid:1>",
             "resourceVersion": "<revision:1>", "creationTimestamp": "<time>", "managedFields": [{"manager": "a"}, {"manager": "b"}]},
         "spec": {"clusterIP": "<address>", "ports": [{"nodePort": 30001}, {"nodePort": "<port>"}], "at": "2020-01-01T00:00:00Z"},
-        "message": "uid <uid:1> of g-<generated> at <address> (<revision>)",
+        "message": "uid <uid:1> of g-<generated> at <address> (<revision>), not \"G_<generated>\"",
     });
     assert_eq!(value, expected);
+    normal.sends(r#"{"metadata":{"generateName":"G_"}}"#);
+    let refused = json!({"kind": "Status", "details": {"name": "G_bcdfg"},
+        "message": "\"G_bcdfg\": spec.ports[0].nodePort: Duplicate value: 31555, spec.ports[1].nodePort: Invalid value: 30001"});
+    let expected = json!({"kind": "Status", "details": {"name": "G_<generated>"},
+        "message": "\"G_<generated>\": spec.ports[0].nodePort: Duplicate value: <port>, spec.ports[1].nodePort: Invalid value: 30001"});
+    assert_eq!(normal.value(&refused), expected);
+    let table = normal.value(&json!({"kind": "Table",
+        "columnDefinitions": [{"name": "Name"}, {"name": "Cluster-IP"}, {"name": "Port(s)"}, {"name": "Age"}],
+        "rows": [{"cells": ["a", "10.96.1.3", "80:30001/TCP,81:30003/TCP,82/UDP", "5s"]}]}));
+    let cells = json!(["a", "<address>", "80:30001/TCP,81:<port>/TCP,82/UDP", "<age>"]);
+    assert_eq!(table["rows"][0]["cells"], cells);
 }

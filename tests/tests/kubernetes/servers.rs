@@ -150,7 +150,7 @@ fn kube_apiserver(programs: &Path, folder: &Path, etcd: u16) -> (Process, u16) {
         "--endpoint-reconciler-type=none",
         "--service-cluster-ip-range=10.96.0.0/16",
         "--authorization-mode=Node,RBAC",
-        "--service-account-issuer=https://kubernetes.default.svc",
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         "--allow-privileged=false",
         "--enable-admission-plugins=NodeRestriction",
     ]);

@@ -169,32 +169,16 @@ pub const JSON: Compared = Compared {
     ..Compared::NOTHING
 };
 
-const KNOWN: &[Known] = &[
-    Known {
-        why: "an empty managedFields asks for the field to be cleared: it is kept until then (apimachinery, meta/v1/types.go: omitempty)",
-        is: |_, ours, theirs| {
-            let mut ours = ours.clone();
-            if let Ok(ours) = &mut ours {
-                without_empty_managed_fields(ours);
-            }
-            ours == *theirs
-        },
+const KNOWN: &[Known] = &[Known {
+    why: "an empty managedFields asks for the field to be cleared: it is kept until then (apimachinery, meta/v1/types.go: omitempty)",
+    is: |_, ours, theirs| {
+        let mut ours = ours.clone();
+        if let Ok(ours) = &mut ours {
+            without_empty_managed_fields(ours);
+        }
+        ours == *theirs
     },
-    Known {
-        why: "Go names the embedded structs that a field of a wrong type is in (encoding/json, decode.go: object, FieldStack)",
-        is: |_, ours, theirs| {
-            let path = |answer: &Answer| {
-                let text = answer.as_ref().err()?;
-                let (head, rest) = text.split_once("Go struct field ")?;
-                let (path, end) = rest.split_once(" of type ")?;
-                let (owner, path) = path.split_once('.')?;
-                let fields = path.split('.').filter(|part| !part.starts_with(|c: char| c.is_ascii_uppercase()));
-                Some((head.to_owned(), owner.to_owned(), fields.collect::<Vec<_>>().join("."), end.to_owned()))
-            };
-            path(ours).is_some() && path(ours) == path(theirs)
-        },
-    },
-];
+}];
 
 fn without_empty_managed_fields(value: &mut Value) {
     match value {

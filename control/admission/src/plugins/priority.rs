@@ -107,7 +107,8 @@ impl Plugin for Priority {
             return Ok(());
         }
         match self.default_class().and_then(|class| class.metadata.name.clone()) {
-            Some(other) if other != attributes.name => Err(attributes
+            // One that is there already is refused as such only after this.
+            Some(other) if attributes.operation == Operation::Create || other != attributes.name => Err(attributes
                 .forbidden(&format!("PriorityClass {other} is already marked as default. Only one default can exist"))),
             _ => Ok(()),
         }

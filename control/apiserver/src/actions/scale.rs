@@ -26,6 +26,8 @@ pub(super) struct Scale;
 #[async_trait]
 impl Action for Scale {
     async fn call(&self, ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
+        // A form of the answer that there is none of is refused before anything is looked at.
+        ask.output(Endpoint::Resource)?;
         match ask.verb() {
             "get" => {
                 let options = options::get(&ask.query());

@@ -7,6 +7,7 @@ use crate::negotiate::Endpoint;
 use crate::options;
 use http::Response;
 use sampan_api::Status;
+use sampan_registry::check_fields;
 
 /// Deletes the objects that are selected and answers with them.
 ///
@@ -15,6 +16,7 @@ use sampan_api::Status;
 pub async fn delete_collection(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Resource)?;
     let selection = selection(ask)?;
+    check_fields(&ask.row, &selection).map_err(Status::from)?;
     let bytes = ask.read(body).await?;
     let (options, write) = options::delete(&ask.query(), &ask.parts.headers, &bytes)?;
     let caller = ask.caller(&write);

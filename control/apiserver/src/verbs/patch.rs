@@ -133,6 +133,9 @@ impl Patch<'_> {
             _ => Ok(patches::merge(current, &patch)),
         };
         let mut value = patched.map_err(|error| self.refused(&error))?;
+        if self.media_type == JSON_PATCH && !value.is_object() && !value.is_array() {
+            return Err(unprocessable());
+        }
         if self.media_type == STRATEGIC_PATCH {
             self.keep_type(&mut value);
         }

@@ -169,6 +169,11 @@ impl Pool {
         }
     }
 
+    /// Whether a dry run is told that an item is taken: of addresses only a real write is.
+    pub(crate) fn tells_dry_runs(&self) -> bool {
+        matches!(self, Self::Ports { .. })
+    }
+
     fn taken(&self, item: &str) -> String {
         match self {
             Self::Addresses { .. } | Self::All(_) => {

@@ -60,7 +60,8 @@ pub(super) struct Rules {
     pub graceful_deletion: Option<Grace>,
     /// As [`Strategy::refuses_deletion`].
     pub refuses_deletion: Option<fn(&str) -> Option<&'static str>>,
-    pub orphan_by_default: bool,
+    /// As [`Strategy::default_propagation`].
+    pub propagation: Option<Propagation>,
     /// As [`Strategy::warning_on_delete`].
     pub warning_on_delete: Option<&'static str>,
     pub returns_deleted_object: bool,
@@ -100,7 +101,7 @@ impl Rules {
         gated: &[],
         graceful_deletion: None,
         refuses_deletion: None,
-        orphan_by_default: false,
+        propagation: Some(Propagation::Background),
         warning_on_delete: None,
         returns_deleted_object: false,
         finalizing: None,
@@ -227,8 +228,8 @@ impl Strategy for Rules {
     fn graceful_deletion(&self, ctx: &Context<'_>, object: &Object, options: &DeleteOptions) -> Option<i64> {
         self.graceful_deletion.and_then(|grace| grace(ctx, object, options))
     }
-    fn default_propagation(&self) -> Propagation {
-        if self.orphan_by_default { Propagation::Orphan } else { Propagation::Background }
+    fn default_propagation(&self) -> Option<Propagation> {
+        self.propagation
     }
     fn returns_deleted_object(&self) -> bool {
         self.returns_deleted_object

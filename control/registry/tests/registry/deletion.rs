@@ -32,6 +32,11 @@ async fn finalizers_hold_an_object_until_the_last_is_gone() {
     assert_eq!(again.record.mod_revision, deleted.record.mod_revision, "nothing more is written");
     let text = "object is being deleted: plains \"a\" already exists";
     assert_eq!(told(world.create("plains", plain("a", json!([]))).await), (409, text.into()));
+    // What has a base for other names is told that it may be tried again, though it has a name.
+    let based = world.create("plains", json!({"metadata": {"name": "a", "generateName": "a-"}})).await;
+    let status = based.expect_err("taken").status();
+    assert_eq!(status.message, format!("{text}, the server was not able to generate a unique name for the object"));
+    assert_eq!(status.details.and_then(|details| details.retry_after_seconds), Some(1));
     let added = world.patch("plains", "a", |object| {
         object.set_meta("finalizers", json!(["example.com/x", "example.com/y"]));
     });
@@ -130,13 +135,14 @@ async fn grace_of_any_length_can_be_written_and_hastened() {
 async fn spec_finalizers_hold_it_until_the_finalize_view_takes_them() {
     let world = World::new().await;
     world
-        .create("houses", json!({"metadata": {"name": "h"}, "spec": {"finalizers": ["kubernetes"]}}))
+        .create("houses", json!({"metadata": {"name": "h", "generation": 1}, "spec": {"finalizers": ["kubernetes"]}}))
         .await
         .expect("created");
     let marked = world.delete("houses", "h", DeleteOptions::default()).await.expect("marked");
     let object = marked.record.object();
     assert_eq!((object.deletion_timestamp(), object.deletion_grace_period_seconds()), (Some(NOW), None));
     assert_eq!(object.get_str(&["status", "phase"]), Some("Terminating"));
+    assert_eq!(object.generation(), 1, "as Go's own deletions of such kinds leave it");
     let again = world.delete("houses", "h", DeleteOptions::default()).await.expect("pending");
     assert_eq!(again.record.mod_revision, marked.record.mod_revision);
     let version = marked.record.mod_revision.to_string();

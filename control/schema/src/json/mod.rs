@@ -61,7 +61,7 @@ pub fn from_value(schema: &Schema, id: TypeId, value: &Value) -> Result<Decoded,
 }
 
 enum Step<'a> {
-    Field(&'a str),
+    Field(&'a Field),
     Key(Cow<'a, str>),
     Index(usize),
 }
@@ -160,7 +160,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 self.problem(&key, ProblemKind::DuplicateField);
             }
             seen |= bit;
-            self.path.push(Step::Field(&field.json_name));
+            self.path.push(Step::Field(field));
             let value = match ty.origin {
                 Origin::GoStruct => self.field(field)?,
                 Origin::Structural => self.lenient(field)?,
@@ -398,11 +398,10 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
     /// Notes a wrong type and passes over it.
     fn mismatched(&mut self, go_type: impl FnOnce(&Schema) -> String) -> Parsed<()> {
         let seen = self.source.seen()?;
-        let stands_at_top = self.path.len() == 1;
-        if let [Step::Field(name @ ("apiVersion" | "kind"))] = self.path[..]
-            && stands_at_top
+        if let [Step::Field(field)] = self.path[..]
+            && matches!(&*field.json_name, "apiVersion" | "kind")
         {
-            let text = bad_type_meta(seen, name);
+            let text = bad_type_meta(seen, &field.json_name);
             self.source.skip()?;
             return Err(Stop::NoKind(text));
         }
@@ -423,14 +422,18 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         }
     }
 
-    /// Go's `UnmarshalTypeError` at the field that is being read: its struct, and its path without indexes and keys.
+    /// Go's `UnmarshalTypeError` at the field that is being read: its struct, and its path without indexes and keys, with what
+    /// is embedded on the way.
     fn unmarshal_error(&self, seen: &str, go_type: &str) -> String {
-        let outside = self.apart && matches!(self.path.first(), Some(Step::Field("metadata")));
-        let names = self.path.iter().skip(usize::from(outside)).filter_map(|step| match step {
-            Step::Field(name) => Some(*name),
-            _ => None,
-        });
-        let names = names.collect::<Vec<_>>().join(".");
+        let outside = self.apart && matches!(self.path.first(), Some(Step::Field(at)) if at.json_name == "metadata");
+        let mut names = String::new();
+        for step in self.path.iter().skip(usize::from(outside)) {
+            let Step::Field(field) = step else { continue };
+            if !field.inlined_from.is_empty() {
+                join(&mut names, &field.inlined_from);
+            }
+            join(&mut names, &field.json_name);
+        }
         if names.is_empty() {
             return format!("json: cannot unmarshal {seen} into Go value of type {go_type}");
         }
@@ -448,7 +451,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             let above = self.hashes.last().copied().unwrap_or_default();
             self.hashes.push(match step {
                 Step::Index(index) => self.hasher.hash_one((above, index)),
-                Step::Field(name) => self.hasher.hash_one((above, name)),
+                Step::Field(field) => self.hasher.hash_one((above, &*field.json_name)),
                 Step::Key(name) => self.hasher.hash_one((above, &**name)),
             });
         }
@@ -469,7 +472,7 @@ impl<S> Decoder<'_, S> {
         for step in &self.path {
             match step {
                 Step::Index(index) => path.push_str(&format!("[{index}]")),
-                Step::Field(name) => join(path, name),
+                Step::Field(field) => join(path, &field.json_name),
                 Step::Key(name) => join(path, name),
             }
         }

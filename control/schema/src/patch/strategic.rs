@@ -35,7 +35,7 @@ pub fn strategic(schema: &Schema, id: TypeId, current: Value, patch: Value) -> M
     };
     let size = current.values().chain(patch.values()).map(weight).sum::<usize>();
     let left = Cell::new(size.saturating_add(1).saturating_mul(STRATEGIC_MERGE_PASSES_MAX));
-    Merge { schema, left }.map(current, patch, Some(id)).map(Value::Object)
+    Merge { schema, left }.map(current, patch, Scope::Struct(id)).map(Value::Object)
 }
 
 /// The size of a value: about the bytes of its JSON.
@@ -61,34 +61,53 @@ struct Merge<'a> {
     left: Cell<usize>,
 }
 
+fn unknown_field<T>(of: &str, name: &str) -> Merged<T> {
+    fail(format!("unable to find api field in struct {of} for the json field {name:?}"))
+}
+
+/// What names the fields of an object.
+#[derive(Clone, Copy)]
+enum Scope {
+    Struct(TypeId),
+    /// A Go struct of this name that has no fields in JSON, whatever stands in its place.
+    Opaque(&'static str),
+    /// Nothing: any field is merged as it is.
+    Free,
+}
+
 /// The rules by which one field is merged.
 struct How<'a> {
-    /// The struct of the field, or of its elements.
-    inner: Option<TypeId>,
+    /// Of the field, or of its elements.
+    inner: Scope,
     merges: bool,
     replaces: bool,
     key: &'a str,
 }
 
 impl<'a> Merge<'a> {
-    fn how(&self, scope: Option<TypeId>, name: &str) -> Merged<How<'a>> {
-        let Some(id) = scope else { return Ok(How { inner: None, merges: false, replaces: false, key: "" }) };
+    fn how(&self, scope: Scope, name: &str) -> Merged<How<'a>> {
+        let id = match scope {
+            Scope::Struct(id) => id,
+            Scope::Opaque(of) => return unknown_field(of, name),
+            Scope::Free => return Ok(How { inner: Scope::Free, merges: false, replaces: false, key: "" }),
+        };
         let ty = self.schema.get(id);
         let field: &Field = match ty.field(name) {
             Some(field) => field,
-            None => {
-                let text = format!("unable to find api field in struct {} for the json field {name:?}", ty.name);
-                return fail(text);
-            }
+            None => return unknown_field(&ty.name, name),
         };
         let inner = match (field.ty, field.shape) {
-            (Type::Struct(id), Shape::One | Shape::List) => Some(id),
-            _ => None,
+            (_, Shape::Map) => Scope::Free,
+            (Type::Struct(id), _) => Scope::Struct(id),
+            (Type::Raw, _) => Scope::Opaque("RawExtension"),
+            (Type::Json, _) => Scope::Opaque("JSON"),
+            (Type::FieldsV1, _) => Scope::Opaque("FieldsV1"),
+            _ => Scope::Free,
         };
         Ok(How { inner, merges: field.patch.merge, replaces: field.patch.replace, key: &field.merge_key })
     }
 
-    fn map(&self, mut original: Object, mut patch: Object, scope: Option<TypeId>) -> Merged<Object> {
+    fn map(&self, mut original: Object, mut patch: Object, scope: Scope) -> Merged<Object> {
         if let Some(directive) = patch.get(DIRECTIVE) {
             return match directive.as_str() {
                 Some("replace") => {
@@ -137,7 +156,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Lists whose order the patch sets: merged here, and taken out of the patch.
-    fn ordered_lists(&self, original: &mut Object, patch: &mut Object, scope: Option<TypeId>) -> Merged<()> {
+    fn ordered_lists(&self, original: &mut Object, patch: &mut Object, scope: Scope) -> Merged<()> {
         let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ORDER)).cloned().collect();
         for directive in directives {
             let Some(order) = patch.remove(&directive) else { continue };
@@ -196,7 +215,11 @@ impl<'a> Merge<'a> {
             return Ok(in_order(ours, theirs, &in_patch, &on_server));
         }
         if how.key.is_empty() {
-            let name = how.inner.map(|id| self.schema.get(id).name.to_string()).unwrap_or_default();
+            let name = match how.inner {
+                Scope::Struct(id) => &*self.schema.get(id).name,
+                Scope::Opaque(name) => name,
+                Scope::Free => "",
+            };
             return fail(format!("cannot merge lists without merge key for {name}"));
         }
         let (original, patch) = special_elements(original, patch, how.key)?;

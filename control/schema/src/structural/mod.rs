@@ -228,6 +228,7 @@ fn field(json_name: &str, ty: Type, property: &Value) -> Field {
         shape: Shape::One,
         required: false,
         go_type: Cow::Borrowed(""),
+        inlined_from: Cow::Borrowed(""),
         pointer: true,
         emit_empty: false,
         omit_zero: false,

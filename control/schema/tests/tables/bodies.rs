@@ -106,6 +106,34 @@ fn what_is_wrong_is_said_as_go_says_it() {
             format!("{field}bool into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
         ),
         (
+            "Pod",
+            r#"{"spec":{"volumes":[{"name":"v","hostPath":{"path":1}}]}}"#,
+            format!(
+                "{field}number into Go struct field HostPathVolumeSource.spec.volumes.VolumeSource.hostPath.path of type string"
+            ),
+        ),
+        (
+            "Pod",
+            r#"{"spec":{"volumes":[{"name":"v","hostPath":1}]}}"#,
+            format!(
+                "{field}number into Go struct field Volume.spec.volumes.VolumeSource.hostPath of type v1.HostPathVolumeSource"
+            ),
+        ),
+        (
+            "Pod",
+            r#"{"spec":{"containers":[{"livenessProbe":{"exec":{"command":1}}}]}}"#,
+            format!(
+                "{field}number into Go struct field ExecAction.spec.containers.livenessProbe.ProbeHandler.exec.command of type []string"
+            ),
+        ),
+        (
+            "Pod",
+            r#"{"spec":{"ephemeralContainers":[{"env":[{"valueFrom":{"secretKeyRef":{"name":1}}}]}]}}"#,
+            format!(
+                "{field}number into Go struct field SecretKeySelector.spec.ephemeralContainers.EphemeralContainerCommon.env.valueFrom.secretKeyRef.LocalObjectReference.name of type string"
+            ),
+        ),
+        (
             "Deployment",
             r#"{"spec":{"replicas":"3"}}"#,
             format!("{field}string into Go struct field DeploymentSpec.spec.replicas of type int32"),

@@ -169,6 +169,20 @@ fn numbers_are_cut_to_their_fields_as_by_the_converter() {
 }
 
 #[test]
+fn in_what_is_of_any_kind_no_field_is_merged() {
+    let schema = Schema::builtin();
+    let id = schema.find("apps", "v1", "ControllerRevision").expect("ControllerRevision");
+    let current = value!({"data": {"any": ["thing", 1], "other": "x"}});
+    let merge = |change: Value| patch::strategic(schema, id, current.clone(), value!({"data": change}));
+    for change in [value!({"any": ["thing", 1]}), value!({"$setElementOrder/any": [1]})] {
+        let text = "unable to find api field in struct RawExtension for the json field \"any\"";
+        assert_eq!(merge(change), Err(PatchError::Internal(text.into())));
+    }
+    let merged = merge(value!({"other": "y", "new": {"a": 1}})).expect("applies");
+    assert_eq!(merged, value!({"data": {"any": ["thing", 1], "other": "y", "new": {"a": 1}}}));
+}
+
+#[test]
 fn primitive_lists_merge_and_shrink() {
     let schema = Schema::builtin();
     let id = schema.find("", "v1", "ConfigMap").expect("ConfigMap");

@@ -13,9 +13,10 @@ use super::super::validation::workload::{fixed, selector_immutable, template_bef
 use super::super::validation::{At, FieldErrors};
 use super::indexes::INDEXED;
 use super::{indexes, job_status, job_template};
+use crate::options::Propagation;
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::{Context, Generation, Warned};
-use sampan_api::field::{BadValue, FieldError};
+use sampan_api::field::{BadValue, FieldError, go_quote};
 use sampan_api::names;
 use sampan_api::object::Object;
 use sampan_api::time;
@@ -28,6 +29,7 @@ pub(super) fn row() -> Resource {
         .categories(["all"])
         .view("status")
         .selectable_fn("status.successful", |job| number(job, &["status", "succeeded"]).to_string())
+        .refuses_labels(|row, label| format!("field label {} not supported for {}", go_quote(label), row.kind))
         .history(HistoryClass::Ample)
         .strategy(RULES)
         .table(CELLS)
@@ -52,7 +54,13 @@ const RULES: Rules = Rules {
     })],
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),
-    orphan_by_default: true,
+    canonicalize: Some(|job| {
+        let labels = job.get(&["spec", "template", "metadata", "labels"]).filter(|_| job.labels().next().is_none());
+        if let Some(labels) = labels.cloned() {
+            job.set(&["metadata", "labels"], labels);
+        }
+    }),
+    propagation: Some(Propagation::Orphan),
     warning_on_delete: Some(super::PODS_PRESERVED),
     ..Rules::NONE
 };
@@ -88,9 +96,9 @@ fn prepare_for_create(_: &Context<'_>, job: &mut Object) {
     }
     let labels = |job: &Object, path: &[&str]| job.get(path).and_then(Value::as_object).cloned().unwrap_or_default();
     const TEMPLATE: [&str; 4] = ["spec", "template", "metadata", "labels"];
-    // Labels that the Job has from its template go on following it.
+    // Labels that the Job has from its template go on following it; of a template without any it has them once it is stored.
     let own = labels(job, &["metadata", "labels"]);
-    let follows = own.is_empty() || own == labels(job, &TEMPLATE);
+    let follows = !own.is_empty() && own == labels(job, &TEMPLATE);
     let (uid, name) = (job.uid().to_owned(), job.name().to_owned());
     for (label, value) in [(UID_LABEL, &uid), (OLD_UID_LABEL, &uid), (NAME_LABEL, &name), (OLD_NAME_LABEL, &name)] {
         let path = ["spec", "template", "metadata", "labels", label];

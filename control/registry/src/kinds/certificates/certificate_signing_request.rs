@@ -146,13 +146,9 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
         }
     }
     let signer = at.get("signerName");
-    match signer.text().split_once('/') {
-        _ if signer.text() == LEGACY => {
-            signer.invalid(errors, "the legacy signerName is not allowed via this API version");
-        }
-        _ if signer.is_empty() => signer.required(errors, ""),
-        Some((domain, path)) if !path.is_empty() && domain.contains('.') => {}
-        _ => signer.invalid(errors, "must be a fully qualified domain and path of the form 'example.com/signer-name'"),
+    match signer.text() {
+        LEGACY => signer.invalid(errors, "the legacy signerName is not allowed via this API version"),
+        _ => super::signer::name(signer, errors),
     }
     let seconds = at.get("expirationSeconds");
     if seconds.opt_number().is_some_and(|seconds| seconds < SECONDS_MIN) {

@@ -31,12 +31,15 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    // Kubernetes asks no more of it.
+    name: names::path_segment,
     validate: Some(|_, event| {
         let mut errors = FieldErrors::default();
         common(event, "reportingComponent", &mut errors);
         errors
     }),
     create_on_update: true,
+    propagation: None,
     ..Rules::NONE
 };
 

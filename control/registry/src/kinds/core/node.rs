@@ -41,20 +41,8 @@ const RULES: Rules = Rules {
         pod_ranges(ctx, at, &mut errors);
         errors
     }),
-    validate_update: Some(|_, node, old| {
-        let mut errors = FieldErrors::default();
-        let (at, old) = (At::object(node), At::object(old));
-        amounts(at, &mut errors);
-        addresses(at, &mut errors);
-        assigned_once(at, old, &mut errors);
-        let (spec, old) = (at.get("spec"), old.get("spec"));
-        let outside = spec.get("externalID");
-        if outside.text() != old.get("externalID").text() {
-            outside.forbidden(&mut errors, "may not be updated");
-        }
-        taints(at, &mut errors);
-        errors
-    }),
+    validate_change: Some(|_, node, old| changes(node, old)),
+    validate_status: Some(|_, node, old| changes(node, old)),
     // A node says how it is as it joins.
     keeps_created_status: true,
     prepare_for_create: Some(prepare_for_create),
@@ -67,6 +55,22 @@ const RULES: Rules = Rules {
     })],
     ..Rules::NONE
 };
+
+/// What is asked of a change of the node, and of its status alone (ValidateNodeUpdate).
+fn changes(node: &Object, old: &Object) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    let (at, old) = (At::object(node), At::object(old));
+    amounts(at, &mut errors);
+    addresses(at, &mut errors);
+    assigned_once(at, old, &mut errors);
+    let (spec, old) = (at.get("spec"), old.get("spec"));
+    taints(at, &mut errors);
+    let outside = spec.get("externalID");
+    if outside.text() != old.get("externalID").text() {
+        outside.forbidden(&mut errors, "may not be updated");
+    }
+    errors
+}
 
 /// Fields that are always written of a node, known or not.
 fn prepare_for_create(_: &Context<'_>, node: &mut Object) {
@@ -188,9 +192,23 @@ fn pod_ranges(ctx: &Context<'_>, at: At<'_>, errors: &mut FieldErrors) {
     for range in list.items() {
         legacy.cidr(range, errors);
     }
-    let families: Vec<bool> =
-        list.texts().into_iter().filter_map(parse_cidr).map(|(network, _)| network.is_ipv4()).collect();
-    if list.len() > 2 || (list.len() == 2 && families.first() == families.get(1)) {
+    if list.len() < 2 {
+        return;
+    }
+    let (mut wrong, mut fourth, mut sixth) = (None, false, false);
+    for (index, range) in list.texts().into_iter().enumerate() {
+        match parse_cidr(range) {
+            Some((network, _)) if network.is_ipv4() => fourth = true,
+            Some(_) => sixth = true,
+            None => wrong = wrong.or(Some((index, range))),
+        }
+    }
+    if let Some((index, range)) = wrong {
+        let why = format!("invalid CIDR[{index}]: <nil> (invalid CIDR address: {range})");
+        let detail = format!("invalid PodCIDRs. failed to check with dual stack with error:{why}");
+        errors.push(FieldError::internal(&list.path(), detail));
+    }
+    if wrong.is_some() || !(fourth && sixth) || list.len() > 2 {
         list.invalid(errors, "may specify no more than one CIDR for each IP family");
     }
 }

@@ -72,12 +72,12 @@ fn sources(ctx: &Context<'_>, claim: &mut Object, old: Option<&Object>) {
         "" => text(claim, "kind") == "PersistentVolumeClaim",
         group => group == "snapshot.storage.k8s.io" && text(claim, "kind") == "VolumeSnapshot",
     };
-    // The old field knows two kinds of sources: clients of its time send others, and mean nothing by it.
-    if !known && !old_has(&OLD) && !old_has(&NEW) {
-        claim.remove(&OLD);
-    }
     if far(claim) && !old.is_some_and(far) && !ctx.gates.enabled("CrossNamespaceVolumeDataSource") {
         claim.remove(&NEW);
+    }
+    // The old field knows two kinds of sources: clients of its time send others, and mean nothing by it.
+    if !known && !old_has(&OLD) && !old_has(&NEW) && claim.get(&NEW).is_none_or(serde_json::Value::is_null) {
+        claim.remove(&OLD);
     }
     match (claim.get(&OLD).cloned(), claim.get(&NEW).cloned()) {
         (Some(source), None) => claim.set(&NEW, source),

@@ -8,6 +8,7 @@ use super::super::validation::pod_spec;
 use super::super::validation::warnings;
 use super::super::validation::workload::{Workload, always_restarting, template_before};
 use super::super::validation::{At, FieldErrors};
+use crate::options::Propagation;
 use crate::resource::{HistoryClass, Resource, Verbs};
 use crate::strategy::Generation;
 use crate::strategy::{Context, Warned};
@@ -30,7 +31,7 @@ const RULES: Rules = Rules {
     pods: Some(&["spec", "template"]),
     warnings: &[(Warned::Object, warnings::new_pods_name)],
     generation: Generation::Spec,
-    orphan_by_default: true,
+    propagation: Some(Propagation::Orphan),
     prepare_for_create: Some(|_, object| object.set(&["status"], serde_json::json!({"replicas": 0}))),
     ..Rules::NONE
 };

@@ -7,8 +7,10 @@ use super::super::validation::resources::{
 };
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use sampan_api::field::BadValue;
 use sampan_api::object::Object;
 use serde_json::Value;
+use std::collections::HashSet;
 
 pub(super) fn row() -> Resource {
     Resource::new("", "v1", "resourcequotas", "ResourceQuota")
@@ -107,17 +109,19 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     let uncovered = |scope: &str| {
         hard.entries().filter(|(resource, _)| is_standard_quota(resource) && !scope_covers(scope, resource)).count()
     };
-    let (best_effort, volumes, others) = (uncovered(BEST_EFFORT), uncovered(VOLUMES), uncovered(""));
-    for scope in &listed {
-        if !SCOPES.contains(scope) {
+    let (best_effort, volumes, others) = (uncovered(BEST_EFFORT), uncovered(VOLUMES), uncovered(SCOPES[0]));
+    let left_out = |scope: &str| match scope {
+        BEST_EFFORT => best_effort,
+        VOLUMES => volumes,
+        _ if SCOPES.contains(&scope) => others,
+        // One that is none is told as such.
+        _ => 0,
+    };
+    for &scope in &listed {
+        if !SCOPES.contains(&scope) {
             scopes.invalid(errors, "unsupported scope");
         }
-        let count = match *scope {
-            BEST_EFFORT => best_effort,
-            VOLUMES => volumes,
-            _ => others,
-        };
-        for _ in 0..count {
+        for _ in 0..left_out(scope) {
             if errors.is_full() {
                 break;
             }
@@ -132,25 +136,57 @@ fn spec(at: At<'_>, errors: &mut FieldErrors) {
     let selector = at.get("scopeSelector");
     let expressions = selector.get("matchExpressions");
     for expression in expressions.items() {
-        let (scope, operator) = (expression.get("scopeName").text(), expression.get("operator").text());
+        let scope = expression.get("scopeName").text();
         if !SCOPES.contains(&scope) {
             expressions.get("scopeName").invalid_as(errors, scope, "unsupported scope");
         }
-        if SCOPES[..4].contains(&scope) && operator != "Exists" {
-            expressions.get("operator").invalid_as(errors, operator, "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity");
+        for _ in 0..left_out(scope) {
+            if errors.is_full() {
+                break;
+            }
+            let shown = BadValue::Raw(selector_in_go_order(expressions));
+            expressions.invalid_as(errors, shown, "unsupported scope applied to resource");
         }
-        let values = expression.get("values");
-        match operator {
-            "In" | "NotIn" if values.is_empty() => expressions
-                .get("values")
-                .required(errors, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"),
-            "Exists" | "DoesNotExist" if !values.is_empty() => expressions.get("values").invalid_as(
-                errors,
-                values.value(),
-                "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
-            ),
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            _ => expressions.get("operator").invalid_as(errors, operator, "not a valid selector operator"),
+        requirement(expressions, expression, errors);
+    }
+    let selected: HashSet<&str> =
+        expressions.value().as_array().into_iter().flatten().filter_map(|one| one.get("scopeName")?.as_str()).collect();
+    for pair in CONFLICTING {
+        if pair.iter().all(|scope| selected.contains(scope)) {
+            expressions.invalid_as(errors, scopes.value(), "conflicting scopes");
         }
     }
+}
+
+/// The operator of an expression, and how many values it has. Told of the list, as in Kubernetes.
+fn requirement(expressions: At<'_>, expression: At<'_>, errors: &mut FieldErrors) {
+    let (scope, operator) = (expression.get("scopeName").text(), expression.get("operator").text());
+    let (told, values) = (expressions.get("operator"), expression.get("values"));
+    if SCOPES.contains(&scope) && !matches!(scope, "PriorityClass" | VOLUMES) && operator != "Exists" {
+        told.invalid_as(errors, operator, "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity");
+    }
+    let counted = expressions.get("values");
+    match operator {
+        "In" | "NotIn" if values.is_empty() => {
+            counted.required(errors, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector")
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => counted.invalid_as(
+            errors,
+            values.value(),
+            "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
+        ),
+        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        _ => told.invalid_as(errors, operator, "not a valid selector operator"),
+    }
+}
+
+/// Go prints the struct, in its own order.
+fn selector_in_go_order(expressions: At<'_>) -> String {
+    let one = |expression: At<'_>| {
+        let text = |name: &str| Value::from(expression.get(name).text());
+        let values = expression.get("values").value();
+        format!("{{\"ScopeName\":{},\"Operator\":{},\"Values\":{values}}}", text("scopeName"), text("operator"))
+    };
+    let all: Vec<String> = expressions.items().map(one).collect();
+    format!("{{\"MatchExpressions\":[{}]}}", all.join(","))
 }

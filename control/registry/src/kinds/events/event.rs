@@ -3,9 +3,11 @@
 use super::super::columns::Tabled;
 use super::super::core::event::{self, CELLS};
 use super::super::rules::Rules;
+use super::super::validation::checks::named;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
 use sampan_api::meta::GroupVersionResource;
+use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
 
@@ -60,6 +62,7 @@ const RULES: Rules = Rules {
     validate: Some(|_, event| {
         let mut errors = FieldErrors::default();
         event::common(event, "reportingController", &mut errors);
+        names_of(At::object(event).get("metadata"), &mut errors);
         strict(At::object(event), &mut errors);
         errors
     }),
@@ -77,6 +80,19 @@ const RULES: Rules = Rules {
     }),
     ..Rules::NONE
 };
+
+/// Names as most kinds have them, which the core group does not ask for.
+fn names_of(metadata: At<'_>, errors: &mut FieldErrors) {
+    let (prefix, name) = (metadata.get("generateName"), metadata.get("name"));
+    if !prefix.is_empty() {
+        // It may end in a dash.
+        let whole = prefix.text().strip_suffix('-').map(|rest| format!("{rest}-a"));
+        prefix.invalid_each(errors, names::dns1123_subdomain(whole.as_deref().unwrap_or(prefix.text())));
+    }
+    if !name.is_empty() {
+        named(name, errors, names::dns1123_subdomain);
+    }
+}
 
 /// Fields of an event that cannot change in this version, by the core group's names.
 const FIXED: [&str; 13] = [

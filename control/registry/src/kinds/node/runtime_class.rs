@@ -4,7 +4,7 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::validation::affinity::{Comparing, tolerations};
 use super::super::validation::checks::{immutable, labels};
-use super::super::validation::resources::{container_resource_name, resource_quantity};
+use super::super::validation::resources::overhead;
 use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
@@ -21,14 +21,8 @@ const RULES: Rules = Rules {
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);
-        let overhead = at.get("overhead");
-        let fixed = overhead.get("podFixed");
-        // Kubernetes checks them as a container's limits, and calls them so.
-        let limits = At::within(fixed.value(), &overhead, "limits");
-        for (name, amount) in limits.entries() {
-            container_resource_name(amount, name, &mut errors);
-            resource_quantity(amount, name, &mut errors);
-        }
+        let beside = at.get("overhead");
+        overhead(beside, beside.get("podFixed").value(), &mut errors);
         let scheduling = at.get("scheduling");
         labels(scheduling.get("nodeSelector"), &mut errors);
         let list = scheduling.get("tolerations");

@@ -6,6 +6,7 @@ use super::super::validation::checks::{at_most_all, label_selector, number_or_pe
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Generation;
+use sampan_api::names;
 
 pub(super) fn row() -> Resource {
     Resource::new("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
@@ -16,6 +17,8 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    // Kubernetes asks no more of it.
+    name: names::path_segment,
     prepare_for_create: Some(|_, object| {
         let zero = serde_json::json!({
             "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0,

@@ -17,6 +17,7 @@ pub(super) fn row() -> Resource {
         .cluster_scoped()
         .selectable("spec.nodeName")
         .selectable("spec.driver")
+        .refuses_labels(|row, label| format!("field label not supported for {}: {label}", row.gvk()))
         .strategy(RULES)
         .table(&[])
 }
@@ -53,8 +54,10 @@ const RULES: Rules = Rules {
 fn place(spec: At<'_>, errors: &mut FieldErrors) {
     const ONE: &str = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
     let node = spec.get("nodeName");
-    if node.is_set() && node.is_empty() {
-        node.invalid(errors, "must be either unset or set to a non-empty string");
+    match node.text() {
+        "" if node.is_set() => node.invalid(errors, "must be either unset or set to a non-empty string"),
+        "" => {}
+        _ => named(node, errors, names::dns1123_subdomain),
     }
     let selector = spec.get("nodeSelector");
     let terms = selector.get("nodeSelectorTerms");

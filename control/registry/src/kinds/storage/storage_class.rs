@@ -6,7 +6,7 @@ use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::strategy::Warned;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(super) fn row() -> Resource {
     Resource::new("storage.k8s.io", "v1", "storageclasses", "StorageClass")
@@ -20,10 +20,20 @@ const RULES: Rules = Rules {
     returns_deleted_object: true,
     validate: Some(|_, class| {
         let mut errors = FieldErrors::default();
-        let mut seen: HashSet<String> = HashSet::new();
-        for term in At::object(class).get("allowedTopologies").items() {
-            if !seen.insert(choice(term)) {
-                term.get("matchLabelExpressions").duplicate_as(&mut errors, "");
+        let at = At::object(class);
+        let terms = at.get("allowedTopologies");
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for term in terms.items() {
+            let expressions = term.get("matchLabelExpressions");
+            // Kubernetes compares each with all before it, and with as many empty ones as there are terms.
+            let before = seen.entry(choice(term)).or_default();
+            let same = *before + if expressions.is_empty() { terms.len() } else { 0 };
+            *before += 1;
+            for _ in 0..same {
+                if errors.is_full() {
+                    break;
+                }
+                expressions.duplicate_as(&mut errors, "");
             }
         }
         errors

@@ -30,23 +30,42 @@ pub(in crate::kinds) fn claim_spec(at: At<'_>, errors: &mut FieldErrors) {
         named(class, errors, names::dns1123_subdomain);
     }
     one_of(at.get("volumeMode"), errors, &["Block", "Filesystem"]);
-    for source in ["dataSource", "dataSourceRef"] {
-        let source = at.get(source);
+    data_sources(at, errors);
+    if at.get("volumeAttributesClassName").is_set() && !at.get("volumeAttributesClassName").is_empty() {
+        named(at.get("volumeAttributesClassName"), errors, names::dns1123_subdomain);
+    }
+}
+
+/// Where the data of a new volume comes from, by the old field and the new one, which say the same if both are there.
+fn data_sources(at: At<'_>, errors: &mut FieldErrors) {
+    let (old, new) = (at.get("dataSource"), at.get("dataSourceRef"));
+    for source in [old, new] {
         if !source.is_set() {
             continue;
         }
         required_text(source.get("name"), errors);
         required_text(source.get("kind"), errors);
-        let group = source.get("apiGroup");
-        if group.is_empty() && source.get("kind").text() != "PersistentVolumeClaim" {
-            source.invalid(errors, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+        let (group, kind) = (source.get("apiGroup"), source.get("kind").text());
+        if group.is_empty() && kind != "PersistentVolumeClaim" {
+            source.invalid_as(errors, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
         }
         if !group.is_empty() {
             named(group, errors, names::dns1123_subdomain);
         }
+        if !source.get("namespace").is_empty() {
+            named(source.get("namespace"), errors, names::dns1123_label);
+        }
     }
-    if at.get("volumeAttributesClassName").is_set() && !at.get("volumeAttributesClassName").is_empty() {
-        named(at.get("volumeAttributesClassName"), errors, names::dns1123_subdomain);
+    if !old.is_set() || !new.is_set() {
+        return;
+    }
+    let same = ["apiGroup", "kind", "name"].into_iter().all(|name| old.get(name).value() == new.get(name).value());
+    // The value that Kubernetes shows is a path, of which nothing is seen.
+    let shown = serde_json::json!({});
+    if !new.get("namespace").is_empty() {
+        at.invalid_as(errors, shown, "may not be specified when dataSourceRef.namespace is specified");
+    } else if !same {
+        at.invalid_as(errors, shown, "must match dataSourceRef");
     }
 }
 

@@ -78,7 +78,7 @@ pub(in crate::kinds) fn init_containers(list: At<'_>, regular: At<'_>, pod: &Pod
     let mut seen: HashSet<String> = regular.items().map(|container| container.get("name").text().to_owned()).collect();
     for container in list.items() {
         any_container(container, pod, errors);
-        restart_rules(container, errors);
+        init_restart_rules(container, errors);
         unique_name(container, &mut seen, errors);
         unique_host_ports(container, &mut HashSet::new(), errors);
         if container.get("restartPolicy").text() == "Always" {
@@ -95,9 +95,18 @@ pub(in crate::kinds) fn init_containers(list: At<'_>, regular: At<'_>, pod: &Pod
     }
 }
 
-/// Fields that an ephemeral container may not have.
-const NOT_FOR_EPHEMERAL: [&str; 7] =
-    ["lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "startupProbe", "resources"];
+/// Fields that an ephemeral container may not have, in the order of Go's struct.
+const NOT_FOR_EPHEMERAL: [&str; 9] = [
+    "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+];
 
 pub(in crate::kinds) fn ephemeral_containers(spec: At<'_>, pod: &Pod<'_>, errors: &mut FieldErrors) {
     let list = spec.get("ephemeralContainers");
@@ -117,7 +126,8 @@ pub(in crate::kinds) fn ephemeral_containers(spec: At<'_>, pod: &Pod<'_>, errors
         }
         for field in NOT_FOR_EPHEMERAL {
             let value = container.get(field);
-            if value.is_set() && value.value() != &Value::Object(serde_json::Map::new()) {
+            // Held by value: empty ones are as none.
+            if value.is_set() && !(field == "resources" && value.is_empty()) {
                 value.forbidden(errors, "cannot be set for an Ephemeral Container");
             }
         }
@@ -425,6 +435,21 @@ fn resize_policy(list: At<'_>, restart_policy: &str, errors: &mut FieldErrors) {
         if restart_policy == "Never" && restart.text() != "NotRequired" {
             list.invalid_as(errors, restart.text(), "must be 'NotRequired' when `restartPolicy` is 'Never'");
         }
+    }
+}
+
+/// As [`restart_rules`], of an init container: one that always restarts has none, and those of one without a policy are not
+/// looked at (validateInitContainerRestartPolicy).
+fn init_restart_rules(container: At<'_>, errors: &mut FieldErrors) {
+    let (policy, rules) = (container.get("restartPolicy"), container.get("restartPolicyRules"));
+    match (policy.is_set(), policy.text()) {
+        (false, _) if rules.is_empty() => {}
+        (false, _) => policy.required(errors, "must specify restartPolicy when restart rules are used"),
+        (true, "Always") if rules.is_empty() => {}
+        (true, "Always") => {
+            rules.forbidden(errors, "restartPolicyRules are not allowed for init containers with restart policy Always")
+        }
+        (true, _) => restart_rules(container, errors),
     }
 }
 

@@ -4,11 +4,11 @@ use super::At;
 use super::addresses::Legacy;
 use super::affinity::{Comparing, affinity, spread, tolerations};
 use super::change::MIRROR;
-use super::checks::{annotations, labels, named, named_if_set, one_of, required_one_of, required_text};
+use super::checks::{annotations, labels, named, named_if_set, required_one_of, required_text};
 use super::container::{LISTS, Pod, containers, ephemeral_containers, file_volumes, init_containers, only_for_pods};
 use super::host_process;
 use super::options::Options;
-use super::resources::{ClaimNames, container_resource_name, pod_requirements, resource_quantity};
+use super::resources::{ClaimNames, overhead, pod_requirements};
 use super::security;
 use super::volumes::volumes;
 use crate::strategy::Context;
@@ -100,12 +100,11 @@ fn spec(ctx: &Context<'_>, at: At<'_>, old: Option<&Value>, pod_name: &str, erro
     if at.get("runtimeClassName").is_set() {
         named(at.get("runtimeClassName"), errors, names::dns1123_subdomain);
     }
-    one_of(at.get("preemptionPolicy"), errors, &["PreemptLowerPriority", "Never"]);
-    let overhead = at.get("overhead");
-    for (name, amount) in overhead.entries() {
-        container_resource_name(amount, name, errors);
-        resource_quantity(amount, name, errors);
+    if at.get("preemptionPolicy").is_set() {
+        required_one_of(at.get("preemptionPolicy"), errors, &["PreemptLowerPriority", "Never"]);
     }
+    let beside = at.get("overhead");
+    overhead(beside, beside.value(), errors);
     match os_name {
         None if os.is_set() => required_text(os.get("name"), errors),
         None => {}

@@ -241,12 +241,26 @@ fn requirements_of(
             _ => {}
         }
     }
-    let any =
-        |wanted: fn(&str) -> bool| [&limits, &requests].iter().any(|list| list.entries().any(|(name, _)| wanted(name)));
+    huge_pages_alone(at, &[&limits, &requests], errors);
+    claim_names(at.get("claims"), claims, errors);
+}
+
+fn huge_pages_alone(at: At<'_>, lists: &[&At<'_>], errors: &mut FieldErrors) {
+    let any = |wanted: fn(&str) -> bool| lists.iter().any(|list| list.entries().any(|(name, _)| wanted(name)));
     if any(|name| name.starts_with(HUGE_PAGES)) && !any(|name| matches!(name, "cpu" | "memory")) {
         at.forbidden(errors, "HugePages require cpu or memory");
     }
-    claim_names(at.get("claims"), claims, errors);
+}
+
+/// What it takes to run a pod beside its containers. Kubernetes checks the amounts as a container's limits, and calls them so
+/// (validateOverhead).
+pub(in crate::kinds) fn overhead(at: At<'_>, amounts: &Value, errors: &mut FieldErrors) {
+    let limits = At::within(amounts, &at, "limits");
+    for (name, amount) in limits.entries() {
+        container_resource_name(amount, name, errors);
+        resource_quantity(amount, name, errors);
+    }
+    huge_pages_alone(at, &[&limits], errors);
 }
 
 /// The names of a pod's claims, which its containers may ask for.

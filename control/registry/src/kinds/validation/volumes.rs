@@ -302,10 +302,19 @@ pub(in crate::kinds) fn mounts(container: At<'_>, volumes: &Volumes<'_>, errors:
 
 /// Checks the volumes that a container sees as block devices.
 fn block_devices(devices: At<'_>, mounts: At<'_>, volumes: &Volumes<'_>, errors: &mut FieldErrors) {
-    let mounted: HashSet<String> = mounts.items().map(|mount| mount.get("name").text().to_owned()).collect();
+    // As in Kubernetes, the last path of a name counts.
+    let mut mounted: HashMap<String, String> = HashMap::new();
+    for mount in mounts.items() {
+        mounted.insert(mount.get("name").text().to_owned(), mount.get("mountPath").text().to_owned());
+    }
+    let taken_by_mounts: HashSet<&str> = mounted.values().map(String::as_str).collect();
+    let (mut names, mut paths) = (HashSet::new(), HashSet::new());
     for device in devices.items() {
         let (name, path) = (device.get("name"), device.get("devicePath"));
         required_text(name, errors);
+        if !name.is_empty() && !names.insert(name.text().to_owned()) {
+            name.invalid(errors, "must be unique");
+        }
         match volumes.get(name.text()) {
             None => name.not_found(errors),
             Some(volume) if !volume.is_claim => name.invalid(
@@ -315,11 +324,19 @@ fn block_devices(devices: At<'_>, mounts: At<'_>, volumes: &Volumes<'_>, errors:
             Some(_) => {}
         }
         required_text(path, errors);
-        if path.text().split('/').any(|part| part == "..") {
+        let climbs = path.text().split('/').any(|part| part == "..");
+        // One that climbs is not noted, and so never met again.
+        if !climbs && !paths.insert(path.text().to_owned()) {
+            path.invalid_as(errors, path.text(), "must be unique");
+        }
+        if climbs {
             path.invalid(errors, "can not contain backsteps ('..')");
         }
-        if mounted.contains(name.text()) {
+        if mounted.contains_key(name.text()) {
             name.invalid(errors, "must not already exist in volumeMounts");
+        }
+        if taken_by_mounts.contains(path.text()) {
+            path.invalid_as(errors, path.text(), "must not already exist as a path in volumeMounts");
         }
     }
 }
@@ -342,7 +359,7 @@ fn propagation(container: At<'_>, mounts: At<'_>, mount: At<'_>, errors: &mut Fi
         return;
     }
     if !matches!(recursive.text(), "Enabled" | "IfPossible") {
-        shown.not_supported_as(errors, recursive.text(), &["Disabled", "IfPossible", "Enabled"]);
+        shown.not_supported_as(errors, recursive.text(), &["Disabled", "Enabled", "IfPossible"]);
         return;
     }
     if !mount.get("readOnly").flag() {
