@@ -184,14 +184,21 @@ pub(crate) fn pick(headers: &HeaderMap, served: &[&'static str]) -> Option<&'sta
     clauses(&accept).into_iter().find_map(|clause| served.iter().find(|one| clause.matches(one)).copied())
 }
 
-/// The encoding of an error: as asked where that can be, else JSON. It is no table and has no metadata: a clause that wants one
-/// does not count.
+/// The encoding of an error: as asked where that can be, else JSON.
 pub fn error_output(headers: &HeaderMap, query: Option<&str>) -> Output {
     let pretty = wants_pretty(headers, query);
     let format = accept(headers)
-        .and_then(|accept| choose(&accept, Endpoint::Plain, Forms::All, &SERVED))
+        .and_then(|accept| choose(&accept, Endpoint::Discovery, Forms::All, &SERVED).or_else(|| base_format(&accept)))
         .map_or(Format::Json, |(format, _)| format);
     Output { format, shape: Shape::Whole, pretty }
+}
+
+/// The format of the first clause that names a served type, whatever it wants made of it.
+fn base_format(accept: &str) -> Option<(Format, Shape)> {
+    clauses(accept).into_iter().find_map(|clause| {
+        let at = SERVED.iter().position(|served| clause.matches(served))?;
+        Some((FORMATS[at], Shape::Whole))
+    })
 }
 
 const FORMATS: [Format; 3] = [Format::Json, Format::Yaml, Format::Protobuf];

@@ -42,25 +42,6 @@ fn accept_is_weighed_as_kubernetes_weighs_it() {
 }
 
 #[test]
-fn errors_are_encoded_as_what_wants_nothing_made_of_them() {
-    let check = |accept: &str, format: Format| {
-        let found = error_output(&headers(accept), None);
-        assert_eq!((found.format, found.shape), (format, Shape::Whole), "{accept}");
-    };
-    check("", Format::Json);
-    check("text/html", Format::Json);
-    check("application/yaml", Format::Yaml);
-    check("application/vnd.kubernetes.protobuf", Format::Protobuf);
-    for base in ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"] {
-        for kind in ["Table", "PartialObjectMetadata", "PartialObjectMetadataList"] {
-            let made = format!("{base};as={kind};v=v1;g=meta.k8s.io");
-            check(&made, Format::Json);
-            check(&format!("{made},application/yaml"), Format::Yaml);
-        }
-    }
-}
-
-#[test]
 fn refusals_have_the_texts_of_kubernetes() {
     let text =
         |accept: &str, endpoint| output(&headers(accept), None, endpoint, Forms::All).expect_err("refused").message;
