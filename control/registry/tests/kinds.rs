@@ -1,6 +1,5 @@
 //! The registry over the built-in rows and the real schema.
 
-use sampan_api::FieldSelector;
 use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
 use sampan_api::selector::FieldSelector;
