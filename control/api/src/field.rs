@@ -398,17 +398,47 @@ pub fn go_quote(text: &str) -> String {
                 // Writing to a String cannot fail.
                 write!(out, "\\x{:02x}", u32::from(c)).unwrap_or_default();
             }
-            c if c.is_control() || c == '\u{feff}' => write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default(),
-            c => out.push(c),
+            c if is_printable(c) => out.push(c),
+            c if u32::from(c) > 0xffff => write!(out, "\\U{:08x}", u32::from(c)).unwrap_or_default(),
+            c => write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default(),
         }
     }
     out.push('"');
     out
 }
 
+/// Go's `unicode.IsPrint`: letters, marks, digits, punctuation, symbols, and of the spaces ASCII's alone.
+pub fn is_printable(c: char) -> bool {
+    if c.is_ascii() {
+        return matches!(c, ' '..='~');
+    }
+    // What Rust escapes when it prints a text for a programmer are the same characters, and a mark that has none to stand on.
+    ['a', c].iter().collect::<String>().escape_debug().count() == 2
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_printed_is_what_go_prints() {
+        let check = |c: char, printed: bool, quoted: &str| {
+            assert_eq!((is_printable(c), go_quote(&c.to_string()).as_str()), (printed, quoted));
+        };
+        check('a', true, "\"a\"");
+        check(' ', true, "\" \"");
+        check('\u{fc}', true, "\"\u{fc}\"");
+        check('\u{301}', true, "\"\u{301}\"");
+        check('\u{1f600}', true, "\"\u{1f600}\"");
+        check('\u{fffd}', true, "\"\u{fffd}\"");
+        check('\t', false, "\"\\t\"");
+        check('\u{1}', false, "\"\\x01\"");
+        check('\u{a0}', false, "\"\\u00a0\"");
+        check('\u{ad}', false, "\"\\u00ad\"");
+        check('\u{200b}', false, "\"\\u200b\"");
+        check('\u{2028}', false, "\"\\u2028\"");
+        check('\u{e0001}', false, "\"\\U000e0001\"");
+    }
 
     #[test]
     fn errors_read_as_kubernetes_words_them() {

@@ -11,7 +11,7 @@ use crate::ledger::Charge;
 use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, COMPUTED_WRITE_BYTES_MIN, GZIP_MIN_BYTES};
 use crate::listing::Listing;
 use crate::negotiate::{self, Endpoint, Forms, Output};
-use crate::options::{WriteOptions, manager_or_agent};
+use crate::options::{WriteOptions, manager_of_agent};
 use crate::pieces::{Pieces, Source};
 use crate::query::Query;
 use crate::respond::{self, Coding};
@@ -27,7 +27,7 @@ use sampan_api::{Reason, Record, Records, Status, UserInfo, WantRecords};
 use sampan_env::Env;
 use sampan_registry::options::{Caller, ListOptions};
 use sampan_registry::{Conversions, Registry, Resource, Selection};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A request about a row of the table, its body apart.
 pub struct Ask {
@@ -38,6 +38,8 @@ pub struct Ask {
     pub(crate) row: Arc<Resource>,
     /// Objects of the request in other versions, which webhooks make.
     pub(crate) conversions: Conversions,
+    /// The manager that the user agent stands for, once somebody asked.
+    pub(crate) manager: OnceLock<String>,
 }
 
 impl Ask {
@@ -87,6 +89,15 @@ impl Ask {
         sent.and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).unwrap_or("")
     }
 
+    /// The manager of the fields that the request writes.
+    fn manager<'a>(&'a self, options: &'a WriteOptions) -> &'a str {
+        if !options.field_manager.is_empty() {
+            return &options.field_manager;
+        }
+        let agent = || self.parts.headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
+        self.manager.get_or_init(|| manager_of_agent(agent()))
+    }
+
     /// The writer, as the registry wants to know it.
     pub fn caller<'a>(&'a self, options: &'a WriteOptions) -> Caller<'a> {
         Caller {
@@ -94,7 +105,7 @@ impl Ask {
             verb: self.verb(),
             user_agent: self.user_agent(),
             request_id: &self.exchange.audit_id,
-            field_manager: manager_or_agent(&options.field_manager, self.user_agent()),
+            field_manager: self.manager(options),
             dry_run: options.dry_run,
             options: &options.shown,
             admission: self,

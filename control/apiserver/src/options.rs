@@ -5,7 +5,7 @@ use crate::negotiate::{self, Format};
 use crate::query::Query;
 use crate::request_info::truthy;
 use http::HeaderMap;
-use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::field::{FieldError, FieldErrors, Path, is_printable};
 use sampan_api::limits::FIELD_MANAGER_MAX;
 use sampan_api::{FieldSelector, GroupKind, LabelSelector, Status, names};
 use sampan_registry::options::{DeleteOptions, GetOptions, ListOptions, Propagation};
@@ -238,6 +238,9 @@ fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
     let (schema, type_id) = (ty.schema(), ty.id());
     let bad = |error: sampan_schema::DecodeError| Status::bad_request(error.to_string());
     let check = |api_version: &str, kind: &str| {
+        if api_version.matches('/').count() > 1 {
+            return Err(Status::bad_request(format!("unexpected GroupVersion string: {api_version}")));
+        }
         if kind.is_empty() || kind == "DeleteOptions" {
             return Ok(());
         }
@@ -267,18 +270,18 @@ fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
     decoded.map(|decoded| decoded.value).map_err(bad)
 }
 
-/// The manager of the fields that a request writes: as given, else the first part of the user agent
-/// (k8s.io/apiserver's managerOrUserAgent).
-pub fn manager_or_agent<'a>(manager: &'a str, user_agent: &'a str) -> &'a str {
-    if !manager.is_empty() {
-        return manager;
+/// The manager of the fields that a request writes which names none: the first part of the user agent, as far as it can be printed
+/// and has room (k8s.io/apiserver's prefixFromUserAgent).
+pub fn manager_of_agent(user_agent: &[u8]) -> String {
+    let name = user_agent.split(|byte| *byte == b'/').next().unwrap_or_default();
+    let mut manager = String::new();
+    for c in String::from_utf8_lossy(name).chars().filter(|c| is_printable(*c)) {
+        if manager.len() + c.len_utf8() > FIELD_MANAGER_MAX {
+            break;
+        }
+        manager.push(c);
     }
-    let name = user_agent.split('/').next().unwrap_or("");
-    let mut end = name.len().min(FIELD_MANAGER_MAX);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    &name[..end]
+    manager
 }
 
 #[cfg(test)]
@@ -339,15 +342,25 @@ mod tests {
             "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"pkg/runtime/scheme.go:111\""
         );
         assert_eq!(
+            from_body(r#"{"kind":"DeleteOptions","apiVersion":"a/b/c"}"#).expect_err("no version").message,
+            "unexpected GroupVersion string: a/b/c"
+        );
+        assert_eq!(
             from_body("xx").expect_err("no JSON").message,
             "couldn't get version/kind; json parse error: invalid character 'x' looking for beginning of value"
         );
     }
 
     #[test]
-    fn the_manager_is_the_given_one_or_the_agent() {
-        assert_eq!(manager_or_agent("", "kubectl/v1.35 (linux)"), "kubectl");
-        assert_eq!(manager_or_agent("me", "kubectl/v1.35"), "me");
-        assert_eq!(manager_or_agent("", ""), "");
+    fn who_names_no_manager_is_called_as_its_agent() {
+        let check = |agent: &[u8], manager: &str| assert_eq!(manager_of_agent(agent), manager, "{agent:?}");
+        check(b"kubectl/v1.35 (linux)", "kubectl");
+        check(b"", "");
+        check("\u{fc}/1".as_bytes(), "\u{fc}");
+        check(b"a\tb/1", "ab");
+        check(b"a\xff/1", "a\u{fffd}");
+        check("a\u{ad}b".as_bytes(), "ab");
+        let long = "x".repeat(FIELD_MANAGER_MAX - 1);
+        check(format!("{long}\u{fc}y/1").as_bytes(), &long);
     }
 }

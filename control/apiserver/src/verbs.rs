@@ -32,7 +32,7 @@ use sampan_api::{Attributes, Status};
 use sampan_registry::options::ListOptions;
 use sampan_registry::resource::{Body as RowBody, Subresource, SubresourceBody};
 use sampan_registry::{Conversions, ListVerb, Resource, Verbs, check_list_options};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The innermost service: answers a request that was let through.
 pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Response<Body> {
@@ -60,7 +60,7 @@ pub(crate) async fn serve(served: Arc<Served>, request: Request<Body>) -> Respon
         }
         Err(status) => return respond::status(&status, output),
     };
-    let ask = Ask { core, parts, exchange, user, row, conversions: Conversions::default() };
+    let ask = Ask { core, parts, exchange, user, row, conversions: Conversions::default(), manager: OnceLock::new() };
     let (heavy, flow, compute) = (is_heavy(&ask, &body), ask.exchange.flow(), ask.core.compute.clone());
     let work = outside::working_on(ask.exchange.clone(), async move {
         match dispatch(&served, &ask, body).await {

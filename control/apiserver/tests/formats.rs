@@ -20,6 +20,26 @@ const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 #[tokio::test]
+async fn the_answer_of_a_dry_run_has_no_revision() {
+    let server = server().await;
+    let check = async |accept: &str, metadata: &[&str]| {
+        let headers = [("accept", accept), ("content-type", "application/json")];
+        let path = format!("{CONFIG_MAPS}?dryRun=All");
+        let answer = server.call_with("POST", &path, &headers, config_map("a").to_string()).await;
+        assert_eq!(answer.code, 201, "{accept}: {}", answer.text());
+        let answer = answer.json();
+        let metadata = metadata.iter().fold(&answer, |value, name| match name.parse::<usize>() {
+            Ok(at) => &value[at],
+            Err(_) => &value[*name],
+        });
+        assert_eq!((&metadata["name"], &metadata["resourceVersion"]), (&json!("a"), &Value::Null), "{accept}");
+    };
+    check("application/json", &["metadata"]).await;
+    check(METADATA, &["metadata"]).await;
+    check(TABLE, &["rows", "0", "object", "metadata"]).await;
+}
+
+#[tokio::test]
 async fn a_list_names_its_kind_once() {
     let server = server().await;
     for name in ["b", "a"] {

@@ -6,7 +6,9 @@ use crate::limits::CONTINUE_TOKEN_MAX;
 use crate::seal::Seal;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sampan_schema::json;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// As apiserver writes it, with two members more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,11 +76,10 @@ impl Token {
         if text.len() > CONTINUE_TOKEN_MAX {
             return Err(bad("it is too long"));
         }
-        let text = text.trim_end_matches('=');
         let bytes = URL_SAFE_NO_PAD
             .decode(text)
             .map_err(|error| bad(&format!("illegal base64 data at input byte {}", go_position(&error, text.len()))))?;
-        let token: Self = serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
+        let token = Self::read(&bytes).map_err(|why| bad(&why))?;
         if token.version != VERSION {
             return Err(bad(&format!("server does not recognize this encoded version {}", token.version)));
         }
@@ -93,6 +94,36 @@ impl Token {
         }
         Ok(token)
     }
+}
+
+impl Token {
+    /// The token that JSON says. The error is that of Go's decoder.
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| syntax(bytes, &error))?;
+        let mut members = match value {
+            Value::Object(members) => members,
+            Value::Null => Map::new(),
+            other => {
+                let seen = json::name_of(&other);
+                return Err(format!("json: cannot unmarshal {seen} into Go value of type storage.continueToken"));
+            }
+        };
+        members.retain(|_, value| !value.is_null());
+        for (name, ty) in [("v", "string"), ("rv", "int64"), ("start", "string")] {
+            let wrong = |value: &&Value| if ty == "string" { !value.is_string() } else { !value.is_number() };
+            if let Some(value) = members.get(name).filter(wrong) {
+                let seen = json::name_of(value);
+                return Err(format!("json: cannot unmarshal {seen} into Go struct field continueToken.{name} of type {ty}"));
+            }
+        }
+        serde_json::from_value(Value::Object(members)).map_err(|error| error.to_string())
+    }
+}
+
+/// Go's words for what is wrong with JSON that `error` was found in.
+fn syntax(bytes: &[u8], error: &serde_json::Error) -> String {
+    let text = json::type_meta(bytes).err().map_or_else(|| error.to_string(), |error| error.to_string());
+    text.strip_prefix("couldn't get version/kind; json parse error: ").unwrap_or(&text).to_owned()
 }
 
 /// Where Go's decoder says that a text of so many characters is no Base64: where it stops, of one that breaks off at the last group
@@ -133,6 +164,12 @@ mod tests {
         check("x", "illegal base64 data at input byte 0");
         check("AAAA*", "illegal base64 data at input byte 4");
         check("e30", "server does not recognize this encoded version ");
+        check("e30=", "illegal base64 data at input byte 3");
+        check("eyJ9", "unexpected end of JSON input");
+        check("eA", "invalid character 'x' looking for beginning of value");
+        check("W10", "json: cannot unmarshal array into Go value of type storage.continueToken");
+        check("bnVsbA", "server does not recognize this encoded version ");
+        check("eyJ2Ijo1fQ", "json: cannot unmarshal number into Go struct field continueToken.v of type string");
         check(
             &URL_SAFE_NO_PAD.encode(r#"{"v":"meta.k8s.io/v1"}"#),
             "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",

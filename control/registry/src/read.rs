@@ -361,8 +361,10 @@ fn wanted(options: &ListOptions) -> Result<Wanted, Error> {
     let revision = parse_revision(&options.resource_version)?;
     Ok(match (options.resource_version.as_str(), options.version_match.as_str()) {
         ("", _) => Wanted::Latest,
+        // Another way to write 0: no revision, and no word about pages.
+        _ if revision == 0 => Wanted::NotOlder(0),
         (_, "Exact") => Wanted::Exact(revision),
-        ("0", _) | (_, "NotOlderThan") => Wanted::NotOlder(revision),
+        (_, "NotOlderThan") => Wanted::NotOlder(revision),
         // Without a match, a limited list of a revision is of exactly that one.
         _ if options.limit > 0 => Wanted::Exact(revision),
         _ => Wanted::NotOlder(revision),

@@ -338,7 +338,7 @@ impl Resource {
         self.refused_label = words;
         self
     }
-    /// A selector of a row with [`StoredAs`] that the stored version's row knows by another label.
+    /// A selector that the row of the stored version, or the row itself, knows by another label.
     #[must_use]
     pub fn selectable_as(mut self, label: &'static str, indexed_as: &'static str) -> Self {
         self = self.selectable(indexed_as);

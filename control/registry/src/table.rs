@@ -1,7 +1,7 @@
 //! All rows, found by what a URL names and by what a body names.
 
 use crate::encode::First;
-use crate::resource::{Body, Convert, Extract, Resource};
+use crate::resource::{Body, Convert, Extract, Name, Resource};
 use arc_swap::{ArcSwap, Guard};
 use sampan_api::meta::{GroupVersion, GroupVersionKind, GroupVersionResource};
 use sampan_api::object::Object;
@@ -258,7 +258,9 @@ impl Index {
     pub(crate) fn of(row: &Resource) -> Self {
         let mut fields = Vec::with_capacity(row.selectable.len());
         let mut dispatch = Vec::new();
-        for field in &row.selectable {
+        // Another name of a field that the row has is looked up under that one.
+        let is_indexed = |name: &Name| row.selectable.iter().any(|one| one.label == *name && one.indexed_as.is_none());
+        for field in row.selectable.iter().filter(|field| !field.indexed_as.as_ref().is_some_and(is_indexed)) {
             let label = intern(&field.label);
             fields.push((label, field.extract.clone()));
             if field.dispatch {

@@ -640,3 +640,24 @@ async fn an_event_goes_an_hour_after_its_last_write() {
     env.sleep(Duration::from_secs(60 * 60)).await;
     assert!(names().await.is_empty());
 }
+
+#[tokio::test]
+async fn the_old_name_of_a_field_selects_as_the_new_one() {
+    let registry = registry().await;
+    let table = registry.table();
+    let pods = table.lookup("", "v1", "pods").expect("a row");
+    let client = Client::new();
+    for (name, node) in [("a", "n1"), ("b", "n2")] {
+        registry.create(&client.caller(), pods, "default", pod(name, Some(node))).await.expect("created");
+    }
+    let check = async |selector: &str, names: &[&str]| {
+        let fields = FieldSelector::parse(selector).expect("a selector");
+        let found = registry.list(pods, "default", &ListOptions { fields, ..ListOptions::default() }).await;
+        let found = found.expect("a list").items;
+        assert_eq!(found.iter().map(|record| &*record.key.name).collect::<Vec<_>>(), names, "{selector}");
+    };
+    check("spec.host=n1", &["a"]).await;
+    check("spec.nodeName=n1", &["a"]).await;
+    check("spec.host!=n1", &["b"]).await;
+    check("spec.host=n3", &[]).await;
+}

@@ -307,8 +307,12 @@ pub(crate) fn canonical_fields(fields: Map<String, Value>) -> Option<Map<String,
             other if other.ends_with(':') => continue,
             _ => return None,
         };
-        let Value::Object(inner) = inner else { return None };
-        out.insert(element, Value::Object(canonical_fields(inner)?));
+        let inner = match inner {
+            Value::Object(inner) => canonical_fields(inner)?,
+            Value::Null => Map::new(),
+            _ => return None,
+        };
+        out.insert(element, Value::Object(inner));
     }
     if out.len() == 1 && out.contains_key(DOT) {
         out.clear();

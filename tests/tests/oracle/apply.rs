@@ -30,7 +30,7 @@ pub const APPLY: Compared = Compared {
         "invalid object type",
     ],
     known: &[Known {
-        why: "runtime/converter.go words a value that does not fit its Go type otherwise than the decoder of JSON",
+        why: "runtime/converter.go tells of several values that do not fit the first in the order of a struct's fields",
         is: |_, ours, theirs| {
             let convert = "failed to convert new object";
             matches!((ours, theirs), (Err(a), Err(b)) if a.contains(convert) && b.contains(convert))
@@ -372,7 +372,7 @@ fn applied(ty: &ObjectType, live: Option<&Value>, input: &Value, step: &Value) -
     let applier = Applier { writer: writer(step), conflicts, reset: &[] };
     let applied = apply::apply(ty, live.and_then(Value::as_object), config, &applier, &|_, _| None);
     let applied = applied.map_err(|error: ApplyError| error.to_string())?;
-    let decoded = codec::from_value(ty.schema(), ty.id(), &Value::Object(applied));
+    let decoded = codec::restore(ty.schema(), ty.id(), &Value::Object(applied));
     decoded.map(|decoded| decoded.value).map_err(|error| format!("failed to convert new object: {error}"))
 }
 

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use http::Response;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::{GroupKind, GroupResource, LabelSelector, Object, Status, time};
-use sampan_registry::ScalePaths;
+use sampan_registry::{Error, ScalePaths};
 use sampan_registry::options::{Face, FaceManagers, Managers, UpdateOptions};
 use sampan_registry::resource::Name;
 use sampan_schema::managed::scale::{Replicas, set_from_scale, to_scale};
@@ -97,10 +97,6 @@ async fn write(
         paths: &ask.row().scale,
         kind: ask.expected().gvk.group_kind(),
         api_version: ask.row().gvk().api_version(),
-        resource: (!ask.row().defined).then(|| {
-            let resource = format!("{}/{}", ask.row().resource, ask.subresource());
-            GroupResource::new(ask.row().group.to_string(), resource)
-        }),
     };
     let how = UpdateOptions {
         subresource: ask.subresource().to_owned(),
@@ -116,12 +112,26 @@ async fn write(
         let mut scale = make(&face.of(current, FaceManagers::Shown))?;
         sampan_registry::check_name(&scale, ask.name()).map_err(Status::from)?;
         sampan_registry::settle_namespace(ask.row(), &mut scale, ask.namespace()).map_err(Status::from)?;
+        check_uid(ask, &scale, current)?;
         Ok(scale)
     };
     let caller = ask.caller(options);
     let updated = ask.registry().update(&caller, ask.row(), ask.namespace(), ask.name(), &how, &transform).await;
     let updated = updated.map_err(Status::from)?;
     answer(ask, &scale_of(&updated.record.object(), &ask.row().scale))
+}
+
+/// Refuses a scale that names the UID of another object. Of kinds that are defined it is not looked at.
+fn check_uid(ask: &Ask, scale: &Object, current: &Object) -> Result<(), Status> {
+    let row = ask.row();
+    let (wanted, found) = (scale.uid(), current.uid());
+    if wanted.is_empty() || wanted == found || row.defined {
+        return Ok(());
+    }
+    let resource =
+        GroupResource { group: row.group.to_string(), resource: format!("{}/{}", row.resource, ask.subresource()) };
+    let message = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+    Err(Error::Conflict { resource, name: ask.name().to_owned(), message }.status())
 }
 
 /// The number of replicas of an object that needs one and has none, in the scale that a write starts from
@@ -135,8 +145,6 @@ struct ScaleOf<'a> {
     kind: GroupKind,
     /// Of the object.
     api_version: String,
-    /// Of the scale, for conflicts; `None` where another UID is none, as Kubernetes has it for custom resources.
-    resource: Option<GroupResource>,
 }
 
 impl ScaleOf<'_> {
@@ -178,14 +186,9 @@ impl Face for ScaleOf<'_> {
         object.set(&spec, replicas);
         let replicas_of = Replicas { api_version: &self.api_version, path: &spec };
         set_from_scale(object.fields_mut(), managers_of(scale), &replicas_of);
-        // Preconditions of the scale (version and UID) hold for the object too.
+        // The version that the scale names is to be the object's too.
         if !scale.resource_version().is_empty() {
             object.set_meta("resourceVersion", scale.resource_version());
-        }
-        let (wanted, found) = (scale.uid(), current.uid());
-        if let Some(resource) = self.resource.as_ref().filter(|_| !wanted.is_empty() && wanted != found) {
-            let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
-            return Err(Status::conflict(resource, current.name(), &why));
         }
         Ok(object)
     }

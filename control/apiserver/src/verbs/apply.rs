@@ -39,9 +39,10 @@ impl Configuration<'_> {
         let decoded = json::restore(ty.schema(), ty.id(), &value).map_err(|error| {
             let version = self.expected.gvk.api_version();
             let named = apply::named(&config);
+            let slash = if version.contains('/') { "" } else { "/" };
             plain(format!(
-                "failed to convert new object ({named}) to proper version: unable to convert unstructured object to {version}, \
-                 Kind={}: {error}",
+                "failed to convert new object ({named}) to proper version: unable to convert unstructured object to \
+                 {slash}{version}, Kind={}: {error}",
                 self.expected.gvk.kind
             ))
         })?;

@@ -93,6 +93,9 @@ async fn revisions_are_read_as_asked() {
     check(list(&old, "NotOlderThan", 0), 9, now).await;
     check(list(&old, "Exact", 0), 10, revision).await;
     check(list(&old, "", 100), 10, revision).await;
+    // Another way to write 0 names no revision either, and begins a page.
+    check(list("00", "", 4), 4, now).await;
+    check(list("00", "Exact", 4), 4, now).await;
     check(list("1", "Exact", 0), 1, 1).await;
     let refuse = async |options: ListOptions, code: u16, text: &str| {
         assert_eq!(told(world.list("v2/widgets", &options).await), (code, text.to_owned()));

@@ -141,8 +141,11 @@ pub(crate) fn track(
                 None => entry["fieldsV1"] = Value::Object(Map::new()),
             }
         }
-        without_empty(list);
+    } else if old.is_some() {
+        let is_there = |version: &str| version == api_version || versions(new, version).is_some();
+        list.retain(|entry| is_there(text(entry, "apiVersion")));
     }
+    without_empty(list);
     if !changes.taken.has_no_children() {
         match list.iter_mut().find(|entry| is_own(entry)) {
             Some(entry) => {

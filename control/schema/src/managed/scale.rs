@@ -41,8 +41,8 @@ pub fn to_scale(list: &[Value], replicas: &Replicas<'_>) -> Vec<Value> {
     .collect()
 }
 
-/// Sets the entries of an object after a write to its scale left these there: who owns nothing of it any more loses the
-/// replicas, and who came to own them is noted, without a time, as the real server has it. It tells updaters apart by the version too, in
+/// Sets the entries of an object after a write to its scale left these there: who has none there loses the replicas, and
+/// who came to own them is noted, without a time, as the real server has it. It tells updaters apart by the version too, in
 /// which a scale's entry never is the object's own: an updater's replicas always go to an entry of their own.
 pub fn set_from_scale(object: &mut Map<String, Value>, scale: &[Value], replicas: &Replicas<'_>) {
     let list = match object.get_mut("metadata").and_then(Value::as_object_mut).map(|m| m.remove("managedFields")) {
@@ -51,6 +51,7 @@ pub fn set_from_scale(object: &mut Map<String, Value>, scale: &[Value], replicas
     };
     let elements = replicas.elements();
     let path = FieldSet::of_path(elements.iter().map(String::as_str));
+    // Whoever has an entry there keeps its own here, also where it owns the replicas no more: so does the real server.
     let mut owners: Vec<(&Value, [&str; 4])> = scale.iter().map(|entry| (entry, identity(entry))).collect();
     let mut out = Vec::with_capacity(list.len() + owners.len());
     for mut entry in list.into_iter().filter(|entry| text(entry, "apiVersion") == replicas.api_version) {
@@ -63,8 +64,8 @@ pub fn set_from_scale(object: &mut Map<String, Value>, scale: &[Value], replicas
         }
         out.push(entry);
     }
-    let came = owners.into_iter().filter(|(owner, _)| fields_of(owner).has(SCALE_REPLICAS));
-    out.extend(came.map(|(owner, _)| of(owner, replicas.api_version, None, path.clone())));
+    let owners = owners.into_iter().filter(|(owner, _)| fields_of(owner).has(SCALE_REPLICAS));
+    out.extend(owners.map(|(owner, _)| of(owner, replicas.api_version, None, path.clone())));
     without_empty(&mut out);
     set_entries(object, out);
 }

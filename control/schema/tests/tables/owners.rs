@@ -80,3 +80,47 @@ fn a_scale_that_changes_nothing_makes_an_entry_of_its_own_and_of_two_of_one_mana
     set_from_scale(&mut object, &[applied("autoscaling/v1", value!({}))], &replicas);
     assert_eq!(object["metadata"]["managedFields"], value!([owner]));
 }
+
+#[test]
+fn who_has_an_entry_of_the_scale_keeps_its_own() {
+    let applied = |api_version: &str, fields: Value| {
+        value!({
+            "manager": "m", "operation": "Apply", "apiVersion": api_version, "fieldsType": "FieldsV1",
+            "fieldsV1": fields, "subresource": "scale",
+        })
+    };
+    let replicas = Replicas { api_version: "v1", path: &["spec", "replicas"] };
+    let owner = applied("v1", value!({"f:spec": {"f:replicas": {}}}));
+    let check = |scale: &[Value], left: Option<&[Value]>| {
+        let mut object = Map::from_iter([("metadata".to_owned(), value!({"managedFields": [owner]}))]);
+        set_from_scale(&mut object, scale, &replicas);
+        let list = object["metadata"].get("managedFields").and_then(Value::as_array);
+        assert_eq!(list.map(Vec::as_slice), left);
+    };
+    // It applied an empty spec, and owns no replicas there any more.
+    check(&[applied("autoscaling/v1", value!({"f:spec": {}}))], Some(&[owner.clone()]));
+    check(&[], None);
+}
+
+#[test]
+fn what_a_client_says_of_nobody_s_fields_or_of_no_version_is_dropped() {
+    let ty = ObjectType::find(Schema::builtin(), "", "v1", "ConfigMap").expect("a type");
+    let map = |entries: Value| {
+        value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "managedFields": entries}, "data": {"a": "b"}})
+    };
+    let entry = |version: &str, fields: Value| {
+        value!({"manager": "q", "operation": "Update", "apiVersion": version, "fieldsType": "FieldsV1", "fieldsV1": fields})
+    };
+    let old = write(&ty, None, &map(value!([])));
+    let check = |entries: Value, left: &[Value]| {
+        assert_eq!(owned(&write(&ty, Some(&old), &map(entries.clone()))), left, "{entries}");
+    };
+    let named = value!({"f:data": {"f:a": {}}});
+    check(value!([entry("v1", named.clone())]), &[named.clone()]);
+    check(value!([entry("v1", value!({"f:data": {"f:a": null}}))]), &[named.clone()]);
+    for nothing in [value!(null), value!({}), value!({"x:y": {}}), value!({".": {}})] {
+        check(value!([entry("v1", nothing)]), &[]);
+    }
+    check(value!([entry("v9", named.clone())]), &[]);
+    check(value!([entry("apps/v1", named.clone()), entry("v1", named.clone())]), &[named]);
+}

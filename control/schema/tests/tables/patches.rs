@@ -405,3 +405,34 @@ fn managers_share_take_and_lose_fields() {
     assert_eq!(entries.len(), 10);
     assert_eq!(entries[0].0, "ancient-changes");
 }
+
+#[test]
+fn what_the_converter_takes_and_refuses_beside_numbers() {
+    let schema = Schema::builtin();
+    let find = |group: &str, kind: &str| schema.find(group, "v1", kind).expect("a kind");
+    let (secret, deployment) = (find("", "Secret"), find("apps", "Deployment"));
+    let refused = |id, value: Value, why: &str| {
+        assert_eq!(json::restore(schema, id, &value).err().as_deref(), Some(why), "{value}");
+    };
+    let data = |value: Value| value!({"data": {"a": value}});
+    refused(secret, data(value!("!!")), "error decoding from json: illegal base64 data at input byte 0");
+    refused(secret, data(value!(5)), "cannot restore slice from int64");
+    refused(secret, data(value!(true)), "cannot restore slice from bool");
+    refused(secret, data(value!({})), "cannot restore slice from map");
+    refused(secret, data(value!(["x"])), "unrecognized type: uint8");
+    refused(secret, data(value!([1.5])), "cannot convert float64 to uint8");
+    let spec = |name: &str, value: Value| value!({"spec": {"template": {"spec": {name: value}}}});
+    refused(deployment, spec("hostNetwork", value!("x")), "unrecognized type: bool");
+    refused(deployment, spec("restartPolicy", value!(5)), "cannot convert int64 to v1.RestartPolicy");
+    refused(deployment, spec("terminationGracePeriodSeconds", value!(1.5)), "cannot convert float64 to int64");
+    refused(deployment, value!({"metadata": {"labels": {"a": 1.5}}}), "unrecognized type: string");
+    let update = |value: Value| value!({"spec": {"strategy": {"rollingUpdate": {"maxUnavailable": value}}}});
+    refused(deployment, update(value!(true)), "json: cannot unmarshal bool into Go value of type int32");
+    refused(deployment, update(value!(2.5)), "json: cannot unmarshal number 2.5 into Go value of type int32");
+    for (sent, made) in [(value!([1, 2]), "AQI="), (value!([300, -1]), "LP8="), (value!([1.0]), "AQ==")] {
+        let decoded = json::restore(schema, secret, &data(sent.clone())).expect("bytes");
+        assert_eq!(decoded.value["data"]["a"], made, "{sent}");
+    }
+    let decoded = json::restore(schema, deployment, &update(value!(2.0))).expect("a number");
+    assert_eq!(decoded.value["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 2);
+}

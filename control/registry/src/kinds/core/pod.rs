@@ -42,6 +42,8 @@ pub(super) fn row() -> Resource {
         .resets("status", &[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
         .selectable("spec.nodeName")
         .dispatched()
+        // Its name of old.
+        .selectable_as("spec.host", "spec.nodeName")
         .selectable("spec.restartPolicy")
         .selectable("spec.schedulerName")
         .selectable("spec.serviceAccountName")
