@@ -9,9 +9,6 @@ use sampan_api::status::{Reason, Status};
 pub(crate) const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
-/// What Kubernetes tells of an object that its storage does not take for its length: etcd's words, and nothing else.
-pub(crate) const TOO_LARGE: &str = "etcdserver: request is too large";
-
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("{resource} {name:?} not found")]
@@ -130,7 +127,7 @@ fn store_status(error: &sampan_store::Error) -> Status {
             Status::expired(format!("the history before revision {floor} has been compacted"))
         }
         Store::Future { current } => Status::timeout(&format!("the server is at revision {current}"), 1),
-        Store::TooLarge { .. } => plain(TOO_LARGE),
+        Store::TooLarge { .. } => Status::request_entity_too_large(&error.to_string()),
         Store::DiskFull => {
             Status::service_unavailable("the disk is full: reads go on, writes are refused until there is room")
         }

@@ -3,7 +3,7 @@
 use crate::allocate::Pools;
 use crate::codec::{Codec, Plain};
 use crate::encode::{self, Refusal, Revisions, StoredDecoder};
-use crate::error::{Error, TOO_LARGE};
+use crate::error::Error;
 use crate::lifetime::Lifetimes;
 use crate::options::Caller;
 use crate::resource::Resource;
@@ -13,7 +13,7 @@ use crate::strategy::{Capabilities, Context};
 use crate::table::{Current, Index, ResourceTable, TableChanges, storage_prefix};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use sampan_api::limits::NESTING_MAX;
+use sampan_api::limits::{NESTING_MAX, OBJECT_MAX};
 use sampan_api::object::Object;
 use sampan_api::record::{Record, RecordKey, Writer};
 use sampan_api::status::Status;
@@ -236,7 +236,10 @@ impl Registry {
                 place.row.kind,
                 object.name()
             ))),
-            Some(Refusal::TooLarge) => Err(Error::Plain(TOO_LARGE.to_owned())),
+            // Kubernetes has etcd's 500 here; what a client sends is no fault of the server.
+            Some(Refusal::TooLarge) => {
+                Err(Error::Status(Box::new(Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))))
+            }
         }
     }
 

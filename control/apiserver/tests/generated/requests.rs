@@ -21,8 +21,6 @@ use std::time::Duration;
 const SENT_MAX: usize = 256 << 20;
 /// How often other tasks are let on after a request: what they do of it is its cost too.
 const YIELDS: usize = 8;
-/// What is told of an object that is longer than one may be.
-const TOO_LARGE: &str = "etcdserver: request is too large";
 const REPLACED: &str = "application/json";
 
 /// What one request cost.
@@ -145,9 +143,7 @@ impl Run<'_> {
             // What is created is as long as what is answered.
             Ok(answer) => (200, if creates { stored.max(answer.len()) } else { stored }),
             // Its defaults alone were as long as they may be.
-            Err(Error::Api(status)) if creates && (status.code == 413 || status.message == TOO_LARGE) => {
-                (413, stored.max(DEFAULTS_BYTES_MAX))
-            }
+            Err(Error::Api(status)) if status.code == 413 && creates => (413, stored.max(DEFAULTS_BYTES_MAX)),
             // It is looked at with its defaults, as it would be stored.
             Err(Error::Api(status)) if status.code == 422 && creates => {
                 (422, stored.max(defaulted(&self.case.target, &body)))
