@@ -101,9 +101,6 @@ impl Shared {
         row.categories = self.categories.clone();
         row.namespaced = self.namespaced;
         row.closing = self.closing;
-        if self.closing {
-            row.verbs = Verbs::ALL.without(Verbs::CREATE).without(Verbs::UPDATE).without(Verbs::PATCH);
-        }
         row.served = version["served"] == true;
         row.deprecated = (version["deprecated"] == true).then(|| self.warning(version, all).into());
         let subresources = &version["subresources"];

@@ -4,7 +4,7 @@ use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
-use sampan_registry::{Caller, Config, Error, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, crd};
+use sampan_registry::{Caller, Config, Error, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, Verbs, crd};
 use sampan_schema::{ObjectType, json as decode};
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -199,6 +199,8 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
         .expect("established");
     assert!(world.registry.is_established(&early, &row), "at once, whatever the table shows");
     while !is_shown(changes.changed().await) {}
+    let kept = json!({"metadata": {"name": "kept", "finalizers": ["example.com/mine"]}});
+    world.create("v1", kept).await.expect("valid");
     let before = changes.table();
     let row = world.definitions();
     let gone = world.registry.delete(&world.caller(), &row, "", "widgets.example.com", &Default::default()).await;
@@ -206,6 +208,19 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
     while changes.changed().await.generation() == before.generation() {}
     let refused = world.create("v1", json!({"metadata": {"name": "a"}})).await.expect_err("it is going");
     assert!(refused.ends_with("create not allowed while custom resource definition is terminating"), "{refused}");
+    let row = world.row("example.com", "v1", "widgets").expect("it is served to the last");
+    assert_eq!(row.verb_names(), ["delete", "deletecollection", "get", "list", "watch"]);
+    for verb in [Verbs::CREATE, Verbs::UPDATE, Verbs::PATCH] {
+        assert!(row.verbs.contains(verb), "requests come through, and creations are refused with the reason");
+    }
+    let let_go = |current: Option<&Object>| {
+        let mut object = current.cloned().unwrap_or_default();
+        object.set_meta("finalizers", json!([]));
+        Ok(object)
+    };
+    let updated =
+        world.registry.update(&world.caller(), &row, "default", "kept", &UpdateOptions::default(), &let_go).await;
+    updated.expect("whoever put a finalizer takes it off");
     world
         .change("widgets.example.com", "", |definition| definition.set_meta("finalizers", json!([])))
         .await
