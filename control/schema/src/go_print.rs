@@ -82,17 +82,7 @@ pub(crate) fn text(value: &Value) -> String {
 
 /// JSON as Go's encoder writes it, which escapes what means something in HTML or ends a line in JavaScript.
 pub fn json(value: &Value) -> String {
-    let mut out = String::new();
-    for one in value.to_string().chars() {
-        match one {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                // Writing to a String cannot fail.
-                write!(out, "\\u{:04x}", u32::from(one)).expect("a String takes all writes");
-            }
-            one => out.push(one),
-        }
-    }
-    out
+    sampan_api::field::go_json(&value.to_string()).into_owned()
 }
 
 /// `%#v`: `map[string]interface {}{"a":1}`, of numbers that are all `float64`.

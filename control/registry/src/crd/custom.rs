@@ -7,7 +7,7 @@ use crate::strategy::{Context, Generation, Strategy, Warned};
 use sampan_api::field::{FieldError, FieldErrorKind, FieldErrors, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
-use sampan_cel::rules::Rules;
+use sampan_cel::rules::{Outcome, Rules};
 use sampan_schema::{ObjectType, default, json, values};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -65,17 +65,18 @@ impl Strategy for Custom {
         errors
     }
 
-    fn validate_rules(&self, object: &Object, old: Option<&Object>, found: &FieldErrors) -> FieldErrors {
-        let Some(rules) = &self.rules else { return FieldErrors::new() };
+    fn validate_rules(&self, object: &Object, old: Option<&Object>, found: &FieldErrors) -> Outcome {
+        let Some(rules) = &self.rules else { return Outcome::default() };
         use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
         // What is of another form than an expression expects is not shown to it.
         if found.iter().any(|one| matches!(one.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)) {
             let why = "some validation rules were not checked because the object was invalid; correct the existing errors to \
                        complete validation";
-            return [FieldError::invalid(&Path::root(), Value::Null, why)].into_iter().collect();
+            let errors = [FieldError::invalid(&Path::root(), Value::Null, why)].into_iter().collect();
+            return Outcome { errors, warnings: Vec::new() };
         }
         let whole = |object: &Object| Value::Object(object.fields().clone());
-        rules.validate(&whole(object), old.map(whole).as_ref()).errors
+        rules.validate(&whole(object), old.map(whole).as_ref())
     }
 
     fn warnings(&self, of: Warned, _: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {

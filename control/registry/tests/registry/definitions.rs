@@ -231,6 +231,40 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
 }
 
 #[tokio::test]
+async fn a_new_rule_that_what_is_there_breaks_is_told_and_lets_other_changes_be() {
+    let world = World::new().await;
+    let ruled = |rules: Value| json!({"type": "object", "properties": {
+        "a": {"type": "string", "x-kubernetes-validations": rules}, "b": {"type": "string"}}});
+    world.define(json!([version("v1", true, ruled(json!([])))])).await;
+    world.create("v1", json!({"metadata": {"name": "w"}, "spec": {"a": "long"}})).await.expect("valid");
+    let mut changes = world.registry.table_changes();
+    let before = changes.table();
+    let later = json!([version("v1", true, ruled(json!([{"rule": "self.startsWith('q')"}])))]);
+    world
+        .change("widgets.example.com", "", |definition| definition.set(&["spec", "versions"], later.clone()))
+        .await
+        .expect("valid");
+    while changes.changed().await.generation() == before.generation() {}
+    let row = world.row("example.com", "v1", "widgets").expect("served");
+    let set = async |path: &[&str], value: &str| {
+        let transform = |current: Option<&Object>| {
+            let mut object = current.cloned().unwrap_or_default();
+            object.set(path, value);
+            Ok(object)
+        };
+        world.warnings.take();
+        let options = UpdateOptions::default();
+        let updated = world.registry.update(&world.caller(), &row, "default", "w", &options, &transform).await;
+        (updated.is_ok(), world.warnings.take())
+    };
+    let told = "spec.a: Invalid value: \"long\": failed rule: self.startsWith('q')".to_owned();
+    assert_eq!(set(&["spec", "b"], "x").await, (true, vec![told.clone()]));
+    assert_eq!(set(&["metadata", "labels", "l"], "x").await, (true, vec![told]));
+    assert_eq!(set(&["spec", "a"], "longer").await, (false, Vec::new()));
+    assert_eq!(set(&["spec", "a"], "quick").await, (true, Vec::new()));
+}
+
+#[tokio::test]
 async fn what_is_no_structural_schema_is_refused_and_leaves_nothing_behind() {
     let world = World::new().await;
     let row = world.definitions();
