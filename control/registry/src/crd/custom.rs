@@ -167,18 +167,23 @@ fn finalizer_warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
     warnings
 }
 
-/// Brings an object that was stored, or that is of another version, into the form of a type: prunes and defaults it.
-pub(super) fn settle(ty: &ObjectType, object: &mut Object) {
+/// Takes off what a type does not have: an object of another version has it, and no defaults of this one.
+pub(super) fn prune(ty: &ObjectType, object: &mut Object) {
     let value = Value::Object(std::mem::take(object.fields_mut()));
-    let settled = match json::from_value(ty.schema(), ty.id(), &value) {
+    let pruned = match json::from_value(ty.schema(), ty.id(), &value) {
         Ok(decoded) => decoded.value,
         // Of what no version ever was: as it is.
         Err(_) => value,
     };
-    let mut map = match settled {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    };
+    if let Value::Object(map) = pruned {
+        *object = Object::from_map(map);
+    }
+}
+
+/// Brings an object that was stored, or is about to be, into the form of a type: prunes and defaults it.
+pub(super) fn settle(ty: &ObjectType, object: &mut Object) {
+    prune(ty, object);
+    let mut map = std::mem::take(object.fields_mut());
     // What is too long with its defaults is defaulted in part.
     if default::apply(ty.schema(), ty.id(), &mut map).is_err() {
         tracing::warn!("the defaults of a stored object are too long");

@@ -177,6 +177,26 @@ async fn another_schema_is_in_force_for_what_is_stored_too() {
 }
 
 #[tokio::test]
+async fn what_is_sent_has_the_defaults_of_its_version_and_what_is_read_those_of_the_stored_one() {
+    let world = World::new().await;
+    let with = |name: &str, default: &str| {
+        let mut properties = json!({"a": {"type": "string"}, "of": {"type": "string", "default": default}});
+        properties[name] = json!({"type": "string", "default": default});
+        json!({"type": "object", "properties": properties})
+    };
+    world.define(json!([version("v1", true, with("one", "1")), version("v2", false, with("two", "2"))])).await;
+    let spec = async |version: &str, name: &str| {
+        let sent = json!({"metadata": {"name": name}, "spec": {"a": "x"}});
+        world.create(version, sent).await.expect("valid")["spec"].clone()
+    };
+    // Whoever wrote in a version reads what is stored, without what is the other's alone.
+    assert_eq!(spec("v2", "a").await, json!({"a": "x", "of": "2"}));
+    assert_eq!(spec("v1", "b").await, json!({"a": "x", "of": "1", "one": "1"}));
+    assert_eq!(world.list("v1").await, [json!({"a": "x", "of": "2", "one": "1"}), json!({"a": "x", "of": "1", "one": "1"})]);
+    assert_eq!(world.list("v2").await, [json!({"a": "x", "of": "2"}), json!({"a": "x", "of": "1"})]);
+}
+
+#[tokio::test]
 async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are_gone() {
     let world = World::new().await;
     world.define(json!([version("v1", true, sized(1))])).await;
