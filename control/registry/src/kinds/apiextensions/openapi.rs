@@ -3,7 +3,7 @@
 use super::structural;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_schema::values;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 /// What a place in a schema may not have.
@@ -53,7 +53,10 @@ pub(super) fn check(schema: &Value, status: bool, path: &Path, errors: &mut Fiel
     let convertible = structural::is_convertible(schema);
     let unstructured = if convertible { structural::check(schema, path) } else { FieldErrors::new() };
     if convertible && unstructured.is_empty() {
-        defaults(schema, path, &mut found);
+        // The type and metadata of the whole are there whatever its schema says.
+        let mut whole = schema.clone();
+        whole["x-kubernetes-embedded-resource"] = true.into();
+        defaults(&whole, Part::Other, path, &mut found);
     }
     found.extend(unstructured);
     let structural = found.is_empty();
@@ -87,21 +90,43 @@ fn at_root(schema: &Value, path: &Path, errors: &mut FieldErrors) {
     }
 }
 
+/// The part of a resource that a schema is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Its type or metadata, or something in them.
+    Meta,
+    Other,
+}
+
 /// Defaults that are no values of their schema.
-fn defaults(schema: &Value, path: &Path, errors: &mut FieldErrors) {
+fn defaults(schema: &Value, part: Part, path: &Path, errors: &mut FieldErrors) {
     let at = path.child("default");
     let given = &schema["default"];
+    let resource = schema["x-kubernetes-embedded-resource"] == true;
+    let part = if resource { Part::Other } else { part };
     if !given.is_null() {
-        if structural::has_unknown(given, schema) {
-            errors.push(FieldError::invalid(&at, given, "must not have unknown fields"));
+        let mut found = FieldErrors::new();
+        // Metadata has fields that its schema does not list.
+        if part == Part::Other {
+            if structural::has_unknown(given, schema) {
+                errors.push(FieldError::invalid(&at, given, "must not have unknown fields"));
+            }
+            let metadata =
+                |metadata: &Map<String, Value>, path: &Path| crate::metadata::validate_embedded(metadata, path);
+            found.extend(values::embedded_by(schema, given, &at, &metadata));
         }
-        errors.extend(values::validate_by(schema, given, &at));
+        if found.is_empty() {
+            found = values::validate_by(schema, given, &at);
+        }
+        errors.extend(found);
     }
     if schema["items"].is_object() {
-        defaults(&schema["items"], &path.child("items"), errors);
+        defaults(&schema["items"], part, &path.child("items"), errors);
     }
     for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
-        defaults(inner, &path.child("properties").key(name), errors);
+        let meta = resource && matches!(name.as_str(), "metadata" | "kind" | "apiVersion");
+        let below = if meta { Part::Meta } else { part };
+        defaults(inner, below, &path.child("properties").key(name), errors);
     }
 }
 
