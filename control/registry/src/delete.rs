@@ -196,9 +196,9 @@ impl Registry {
             }
             set_finalizers(place.storage, &mut object, options);
             object.set_meta("deletionTimestamp", time::rfc3339(now));
-            // Whoever waits for others knows no grace.
+            // Whoever waits for others knows no grace, and its end counts as no change (their deletions are not those of
+            // Kubernetes' generic registry, which counts them).
             object.metadata_mut().remove("deletionGracePeriodSeconds");
-            count_deletion(&mut object);
             strategy.prepare_for_deletion(&ctx, &mut object);
             return Plan::Mark { object: Box::new(object), then_delete: false };
         }

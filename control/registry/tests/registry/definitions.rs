@@ -224,7 +224,9 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
     let before = changes.table();
     let row = world.definitions();
     let gone = world.registry.delete(&world.caller(), &row, "", "widgets.example.com", &Default::default()).await;
-    assert!(!gone.expect("deleted").gone, "it waits for its instances");
+    let gone = gone.expect("deleted");
+    assert!(!gone.gone, "it waits for its instances");
+    assert_eq!(gone.record.object().generation(), 1);
     while changes.changed().await.generation() == before.generation() {}
     let refused = world.create("v1", json!({"metadata": {"name": "a"}})).await.expect_err("it is going");
     assert!(refused.ends_with("create not allowed while custom resource definition is terminating"), "{refused}");

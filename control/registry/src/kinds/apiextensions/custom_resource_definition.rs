@@ -162,7 +162,9 @@ fn stored_versions(definition: &Object, errors: &mut FieldErrors) {
             let name = version["name"].as_str().unwrap_or_default();
             errors.push(FieldError::invalid(&path, &stored, format!("must have the storage version {name}")));
         }
-        found.map(|at| left.swap_remove(at));
+        if let Some(at) = found {
+            left.swap_remove(at);
+        }
     }
     for (at, name) in list.iter().enumerate() {
         if !versions.iter().any(|version| version["name"] == *name) {
