@@ -66,6 +66,32 @@ fn shown(admin: &Asker, group: &str) {
     until("in OpenAPI", admin, &version, "application/json", |answer| answer.text().contains("\"Boat\""));
 }
 
+/// Who writes a status that the kind does not have is told that the object is not there, and of methods which they are for, in
+/// the words of the handler of all defined kinds (recorded from kube-apiserver v1.35.0).
+fn what_a_kind_does_not_have_is_told(_: &Sampan, admin: &Asker) {
+    let group = "plain.example.com";
+    taken(&admin.post(DEFINITIONS, &definition(group, &json!({"type": "object"}))));
+    shown(admin, group);
+    taken(&admin.post(&boats(group), &boat(group, "a", &json!({}))));
+    let path = |below: &str| format!("{}/a{below}", boats(group));
+    for below in ["/status", "/scale", "/other", "/status/more"] {
+        let answer = admin.get(&path(below), &[]).json();
+        assert_eq!(answer["message"], "boats.plain.example.com \"a\" not found", "{below}");
+        let details = json!({"name": "a", "group": group, "kind": "boats"});
+        assert_eq!((&answer["code"], &answer["details"]), (&json!(404), &details), "{below}");
+    }
+    let with_status = "status.example.com";
+    let mut defined = definition(with_status, &json!({"type": "object"}));
+    defined["spec"]["versions"][0]["subresources"] = json!({"status": {}});
+    taken(&admin.post(DEFINITIONS, &defined));
+    shown(admin, with_status);
+    taken(&admin.post(&boats(with_status), &boat(with_status, "a", &json!({}))));
+    let answer = admin.post(&format!("{}/a/status", boats(with_status)), &json!({})).json();
+    assert_eq!(answer["message"], "create is not supported on resources of kind \"boats.status.example.com\"");
+    let details = json!({"group": with_status, "kind": "boats"});
+    assert_eq!((&answer["code"], &answer["details"]), (&json!(405), &details));
+}
+
 /// Who has read that a kind is established has it served, and who finds it in discovery finds it in OpenAPI, at the first question.
 fn a_kind_comes_in_order(_: &Sampan, admin: &Asker) {
     for n in 0..TIMED {
@@ -298,9 +324,10 @@ fn definitions() {
     let folder = tempfile::tempdir().expect("a folder");
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver,controllers"]);
     let admin = Asker::admin(&sampan);
-    let checks: [(&'static str, Check); 9] = [
+    let checks: [(&'static str, Check); 10] = [
         ("in order", a_kind_comes_in_order),
         ("at once", a_kind_is_there_at_once),
+        ("absent", what_a_kind_does_not_have_is_told),
         ("typed", a_custom_resource_names_its_type),
         ("large", a_definition_may_be_as_large_as_an_object),
         ("budget", a_rule_ends),

@@ -211,7 +211,7 @@ fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), St
     let shown = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let known = wanted.knows(group, version, kind);
     let why = if !known {
-        format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"<scheme>\"")
+        format!("no kind \"{kind}\" is registered for version \"{shown}\" in scheme \"pkg/runtime/scheme.go:111\"")
     } else if kind == expected.kind {
         // Another version or group of the same kind converts, and is then not what the path says.
         return Err(other_version(&shown, expected));

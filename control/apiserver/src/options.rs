@@ -242,7 +242,7 @@ fn delete_of_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Status> {
         }
         let version = api_version.rsplit('/').next().unwrap_or("");
         Err(Status::bad_request(format!(
-            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"<scheme>\"",
+            "no kind \"{kind}\" is registered for version \"{}\" in scheme \"pkg/runtime/scheme.go:111\"",
             if version.is_empty() { "meta.k8s.io/v1" } else { api_version }
         )))
     };
@@ -326,11 +326,11 @@ mod tests {
         assert_eq!(options.uid.as_deref(), Some("u"));
         assert_eq!(
             from_body(r#"{"kind":"Pod","apiVersion":"v1"}"#).expect_err("no DeleteOptions").message,
-            "no kind \"Pod\" is registered for version \"v1\" in scheme \"<scheme>\""
+            "no kind \"Pod\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\""
         );
         assert_eq!(
             from_body(r#"{"kind":"Zork"}"#).expect_err("no DeleteOptions").message,
-            "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"<scheme>\""
+            "no kind \"Zork\" is registered for version \"meta.k8s.io/v1\" in scheme \"pkg/runtime/scheme.go:111\""
         );
         assert_eq!(
             from_body("xx").expect_err("no JSON").message,

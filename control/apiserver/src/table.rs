@@ -2,6 +2,7 @@
 
 use crate::metadata;
 use crate::negotiate::MetaVersion;
+use sampan_api::field::{FieldError, Path};
 use sampan_api::{Object, Record, Status};
 use sampan_registry::{Column, Resource};
 use serde_json::{Value, json};
@@ -26,7 +27,11 @@ impl Include {
             "" | "Metadata" => Ok(Self::Metadata),
             "None" => Ok(Self::Nothing),
             "Object" => Ok(Self::Object),
-            other => Err(Status::bad_request(format!("unrecognized includeObject value: \"{other}\""))),
+            other => {
+                let why = "must be 'Metadata', 'Object', 'None', or empty";
+                let error = FieldError::invalid(&Path::new("includeObject"), other, why);
+                Err(Status::bad_request(format!("Unable to convert to Table as requested: {error}")))
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ async fn bodies_that_cannot_be_read() {
         "",
         r#"{"apiVersion":"v1","kind":"Nope","metadata":{"name":"a"}}"#,
         400,
-        "Nope in version \"v1\" cannot be handled as a ConfigMap: no kind \"Nope\" is registered for version \"v1\" in scheme \"<scheme>\"",
+        "Nope in version \"v1\" cannot be handled as a ConfigMap: no kind \"Nope\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\"",
     )
     .await;
     check(
