@@ -250,7 +250,7 @@ impl FieldError {
             out.push_str(": ");
             match value {
                 BadValue::Json(Value::String(text)) => out.push_str(&go_quote(text)),
-                BadValue::Json(Value::Number(number)) => match number.as_f64().filter(|_| number.is_f64()) {
+                BadValue::Json(Value::Number(number)) => match number.as_f64().filter(|_| !number.is_i64()) {
                     Some(float) => out.push_str(&go_float(float)),
                     None => out.push_str(&number.to_string()),
                 },
@@ -445,6 +445,9 @@ mod tests {
         check(FieldError::too_long(&path, 63), "spec.containers[0].image: Too long: may not be more than 63 bytes");
         check(FieldError::too_many(&path, 3, 1), "spec.containers[0].image: Too many: 3: must have at most 1 item");
         check(FieldError::forbidden(&Path::new("a").key("b/c"), "no"), "a[b/c]: Forbidden: no");
+        // What is no `int64` is a `float64` of Go's.
+        let large = FieldError::duplicate(&path, serde_json::json!(9_223_372_036_854_775_808_u64));
+        check(large, "spec.containers[0].image: Duplicate value: 9.223372036854776e+18");
         // Texts alone are quoted, all else is Go's JSON.
         check(FieldError::duplicate(&path, "<&>"), r#"spec.containers[0].image: Duplicate value: "<&>""#);
         let escaped = r#"spec.containers[0].image: Duplicate value: {"a":"\u003c\u0026\u003e\u2028"}"#;

@@ -27,7 +27,8 @@ fn write_plain(value: &Value, numbers: Numbers, out: &mut String) {
 
 fn write_scalar(value: &Value, numbers: Numbers, out: &mut String) {
     match value {
-        Value::Number(number) if number.is_f64() || matches!(numbers, Numbers::Floats) => out.push_str(&float(number)),
+        // What is no `int64` has become a `float64` in any case.
+        Value::Number(number) if !number.is_i64() || matches!(numbers, Numbers::Floats) => out.push_str(&float(number)),
         Value::Number(number) => out.push_str(&number.to_string()),
         Value::Bool(on) => out.push_str(if *on { "true" } else { "false" }),
         Value::String(text) => out.push_str(text),

@@ -8,7 +8,7 @@ use sampan_api::field::{FieldError, FieldErrorKind, FieldErrors, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
 use sampan_cel::rules::{Outcome, Rules};
-use sampan_schema::{ObjectType, default, json, values};
+use sampan_schema::{ObjectType, default, go_print, json, values};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -107,46 +107,64 @@ impl Custom {
         let counts = [&scale.spec, &scale.status];
         for path in &counts[usize::from(status)..] {
             let shown = Path::from_rendered(format!(".{}", path.join(".")));
-            let value = find(object, path);
-            match value.map(|value| (value, value.as_i64())) {
-                None => {}
-                Some((value, None)) => errors.push(FieldError::invalid(&shown, 0, accessor(path, value, "int64"))),
-                Some((_, Some(number))) if number < 0 => {
+            let found = find(object, path).and_then(|value| match value {
+                Some(value) => value.as_i64().map(Some).ok_or_else(|| accessor(path, value, "int64")),
+                None => Ok(None),
+            });
+            match found {
+                Err(why) => errors.push(FieldError::invalid(&shown, 0, why)),
+                Ok(Some(number)) if number < 0 => {
                     errors.push(FieldError::invalid(&shown, number, "should be a non-negative integer"));
                 }
-                Some((_, Some(number))) if number > i64::from(i32::MAX) => {
+                Ok(Some(number)) if number > i64::from(i32::MAX) => {
                     let why = format!("should be less than or equal to {}", i32::MAX);
                     errors.push(FieldError::invalid(&shown, number, why));
                 }
-                Some(_) => {}
+                Ok(_) => {}
             }
         }
-        if let Some(path) = &scale.selector
-            && let Some(value) = find(object, path).filter(|value| !value.is_string())
-        {
+        if let Some(path) = &scale.selector {
+            let found = find(object, path).and_then(|value| match value.filter(|value| !value.is_string()) {
+                Some(value) => Err(accessor(path, value, "string")),
+                None => Ok(()),
+            });
             let shown = Path::from_rendered(format!(".{}", path.join(".")));
-            errors.push(FieldError::invalid(&shown, "", accessor(path, value, "string")));
+            errors.extend(found.err().map(|why| FieldError::invalid(&shown, "", why)));
         }
         errors
     }
 }
 
-fn find<'o>(object: &'o Object, path: &[crate::resource::Name]) -> Option<&'o Value> {
-    let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
-    object.get(&path)
+/// The value at a path, if there is one.
+///
+/// # Errors
+/// What stands on the way and has no fields.
+fn find<'o>(object: &'o Object, path: &[crate::resource::Name]) -> Result<Option<&'o Value>, String> {
+    let mut map = object.fields();
+    for (at, name) in path.iter().enumerate() {
+        match map.get(&**name) {
+            None => return Ok(None),
+            Some(value) if at + 1 == path.len() => return Ok(Some(value)),
+            Some(Value::Object(inner)) => map = inner,
+            Some(Value::Null) => return Ok(None),
+            Some(other) => return Err(accessor(&path[..at + 2], other, "map[string]interface{}")),
+        }
+    }
+    Ok(None)
 }
 
 /// As apimachinery's accessors of nested fields say that a value is of another type.
 fn accessor(path: &[crate::resource::Name], value: &Value, wanted: &str) -> String {
-    let (shown, is) = match value {
-        Value::Null => ("<nil>".to_owned(), "<nil>"),
-        Value::Bool(_) => (value.to_string(), "bool"),
-        Value::Number(number) if number.is_i64() => (value.to_string(), "int64"),
-        Value::Number(_) => (value.to_string(), "float64"),
-        Value::String(text) => (text.clone(), "string"),
-        Value::Array(_) => (value.to_string(), "[]interface {}"),
-        Value::Object(_) => (value.to_string(), "map[string]interface {}"),
+    let is = match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
     };
+    let shown = go_print::plain(value, go_print::Numbers::Kept);
     format!(".{} accessor error: {shown} is of the type {is}, expected {wanted}", path.join("."))
 }
 

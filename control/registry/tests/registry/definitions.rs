@@ -197,6 +197,28 @@ async fn what_is_sent_has_the_defaults_of_its_version_and_what_is_read_those_of_
 }
 
 #[tokio::test]
+async fn what_a_scale_shows_is_told_in_the_words_of_gos_accessors() {
+    let world = World::new().await;
+    let mut v1 = version("v1", true, json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
+    v1["subresources"] = json!({"scale": {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"}});
+    world.define(json!([v1])).await;
+    let check = async |spec: Value, expected: &str| {
+        let refused = world.create("v1", json!({"metadata": {"name": "w"}, "spec": spec})).await.expect_err(expected);
+        let told = refused.split_once(".spec.n: Invalid value: ").expect("an error of the field").1;
+        assert_eq!(told.trim_end_matches(']'), expected.trim_end_matches(']'), "{spec}");
+    };
+    let accessor = |what: &str| format!("0: .spec.n accessor error: {what}");
+    check(json!({"n": 1.0}), &accessor("1 is of the type float64, expected int64")).await;
+    check(json!({"n": 1e3}), &accessor("1000 is of the type float64, expected int64")).await;
+    let large = json!({"n": 9_223_372_036_854_775_808_u64});
+    check(large, &accessor("9.223372036854776e+18 is of the type float64, expected int64")).await;
+    check(json!({"n": {"a": 1}}), &accessor("map[a:1] is of the type map[string]interface {}, expected int64")).await;
+    check(json!(5), &accessor("5 is of the type int64, expected map[string]interface{}")).await;
+    check(json!([]), &accessor("[] is of the type []interface {}, expected map[string]interface{}")).await;
+    check(json!({"n": -1}), "-1: should be a non-negative integer").await;
+}
+
+#[tokio::test]
 async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are_gone() {
     let world = World::new().await;
     world.define(json!([version("v1", true, sized(1))])).await;
