@@ -237,8 +237,21 @@ fn its_documents_are_found(_: &Sampan, admin: &Asker) {
     let mut sent = definition(group, &json!({"type": "object"}));
     let paths = json!({"specReplicasPath": ".spec.crew", "statusReplicasPath": ".status.crew"});
     sent["spec"]["versions"][0]["subresources"] = json!({"status": {}, "scale": paths});
+    sent["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"] =
+        json!({"name": {"type": "string"}});
+    sent["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".spec.name"}]);
     taken(&admin.post(DEFINITIONS, &sent));
     shown(admin, group);
+    let document = admin.get(&format!("/openapi/v3/apis/{group}/v1"), &[]).json();
+    let schemas = &document["components"]["schemas"];
+    let (boat, list) = (&schemas["com.example.documents.v1.Boat"], &schemas["com.example.documents.v1.BoatList"]);
+    for kind in [boat, list] {
+        assert_eq!(kind["x-kubernetes-selectable-fields"], json!([{"fieldPath": "spec.name"}]));
+    }
+    assert_eq!(list["description"], "BoatList is a list of Boat");
+    let items = list["properties"]["items"]["description"].as_str().unwrap_or_default();
+    assert!(items.starts_with("List of boats. More info: "), "{items}");
+    assert_eq!(list["properties"]["items"]["type"], "array");
     let found = admin.get(&format!("/apis/{group}/v1"), &[]);
     let json = found.json();
     let names: Vec<&Value> = json["resources"].as_array().into_iter().flatten().map(|one| &one["name"]).collect();

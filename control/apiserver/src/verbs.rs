@@ -239,9 +239,7 @@ fn check(verbs: Verbs, ask: &Ask) -> Result<(), Status> {
     let head = ask.parts.method == Method::HEAD;
     match Verbs::of_name(ask.verb()) {
         Some(verb) if verbs.contains(verb) && !head => Ok(()),
-        _ if ask.row.defined && !head => {
-            Err(Status::method_not_supported(&ask.row.group_resource(), ask.verb()))
-        }
+        _ if ask.row.defined && !head => Err(Status::method_not_supported(&ask.row.group_resource(), ask.verb())),
         _ => Err(respond::method_not_allowed()),
     }
 }

@@ -197,7 +197,8 @@ fn ignored(review: &Object) -> String {
             "fieldSelector" => usize::from(FieldSelector::parse(raw).is_err()),
             _ => usize::from(LabelSelector::parse(raw).is_err()),
         };
-        let requirements = selector.get("requirements").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let requirements =
+            selector.get("requirements").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let is_read = |one: &&Value| {
             let values = one.get("values").and_then(Value::as_array).map_or(0, Vec::len);
             match one.get("operator").and_then(Value::as_str).unwrap_or("") {
@@ -334,9 +335,11 @@ mod tests {
         );
         let newer = json!({"labelSelector": {"requirements": [requirement("Foo", &["x"])]}});
         check(newer, &format!("{label} ignored due to parse error"));
-        let both = json!({"labelSelector": {"requirements": [requirement("Foo", &["x"]), requirement("In", &["x", "y"])]}});
+        let both =
+            json!({"labelSelector": {"requirements": [requirement("Foo", &["x"]), requirement("In", &["x", "y"])]}});
         check(both, &format!("{label} partially ignored due to parse error"));
-        let both = json!({"fieldSelector": {"requirements": [requirement("In", &["x", "y"]), requirement("In", &["x"])]}});
+        let both =
+            json!({"fieldSelector": {"requirements": [requirement("In", &["x", "y"]), requirement("In", &["x"])]}});
         check(both, &format!("{field} partially ignored due to parse error"));
         check(
             json!({"fieldSelector": {"requirements": [requirement("Exists", &[])]}}),

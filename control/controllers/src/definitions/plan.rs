@@ -238,7 +238,11 @@ mod tests {
         };
         check("shortNames", json!(["wd", "w"]), "no conflicts found");
         check("shortNames", json!(["widgets"]), "\"widgets\" is already in use");
-        check("shortNames", json!(["widgets", "widget"]), "[\"widgets\" is already in use, \"widget\" is already in use]");
+        check(
+            "shortNames",
+            json!(["widgets", "widget"]),
+            "[\"widgets\" is already in use, \"widget\" is already in use]",
+        );
         check("singular", json!("wd"), "\"wd\" is already in use");
         check("kind", json!("WidgetList"), "\"WidgetList\" is already in use");
         // What is wanted first nobody has yet.

@@ -4,7 +4,9 @@ use sampan_api::admission::{AdmitAll, Warnings};
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
-use sampan_registry::{Caller, Config, Error, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, Verbs, crd};
+use sampan_registry::{
+    Caller, Config, Error, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, Verbs, crd,
+};
 use sampan_schema::{ObjectType, json as decode};
 use sampan_store::memory::MemoryStore;
 use serde_json::{Value, json};
@@ -192,7 +194,10 @@ async fn what_is_sent_has_the_defaults_of_its_version_and_what_is_read_those_of_
     // Whoever wrote in a version reads what is stored, without what is the other's alone.
     assert_eq!(spec("v2", "a").await, json!({"a": "x", "of": "2"}));
     assert_eq!(spec("v1", "b").await, json!({"a": "x", "of": "1", "one": "1"}));
-    assert_eq!(world.list("v1").await, [json!({"a": "x", "of": "2", "one": "1"}), json!({"a": "x", "of": "1", "one": "1"})]);
+    assert_eq!(
+        world.list("v1").await,
+        [json!({"a": "x", "of": "2", "one": "1"}), json!({"a": "x", "of": "1", "one": "1"})]
+    );
     assert_eq!(world.list("v2").await, [json!({"a": "x", "of": "2"}), json!({"a": "x", "of": "1"})]);
 }
 
@@ -277,8 +282,10 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
 #[tokio::test]
 async fn a_new_rule_that_what_is_there_breaks_is_told_and_lets_other_changes_be() {
     let world = World::new().await;
-    let ruled = |rules: Value| json!({"type": "object", "properties": {
-        "a": {"type": "string", "x-kubernetes-validations": rules}, "b": {"type": "string"}}});
+    let ruled = |rules: Value| {
+        json!({"type": "object", "properties": {
+        "a": {"type": "string", "x-kubernetes-validations": rules}, "b": {"type": "string"}}})
+    };
     world.define(json!([version("v1", true, ruled(json!([])))])).await;
     world.create("v1", json!({"metadata": {"name": "w"}, "spec": {"a": "long"}})).await.expect("valid");
     let mut changes = world.registry.table_changes();

@@ -142,7 +142,10 @@ fn validate_update(ctx: &Context<'_>, request: &Object, old: &Object) -> FieldEr
     let (certificate, held) = (status.get("certificate"), before.get("certificate"));
     let replaced = certificate.text() != held.text();
     // What was none before may become another that is none.
-    if replaced && fault(held).is_none() && let Some(why) = fault(certificate) {
+    if replaced
+        && fault(held).is_none()
+        && let Some(why) = fault(certificate)
+    {
         certificate.invalid_as(&mut errors, "<certificate data>", why);
     }
     let changed = |type_: &str| count(list, type_).cmp(&count(old_list, type_));
