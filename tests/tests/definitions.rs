@@ -1,6 +1,7 @@
 //! Kinds that clients define: how soon they are served and shown, how large a definition may be, what its rules may cost, and
 //! what is left when definitions have come and gone.
 
+use http::Method;
 use sampan_tests::exchange::{AGGREGATED, Answer, Asker};
 use sampan_tests::measure::resident_kib;
 use sampan_tests::{Sampan, check_all, eventually, is_nightly, now};
@@ -82,7 +83,8 @@ fn what_a_kind_does_not_have_is_told(_: &Sampan, admin: &Asker) {
     }
     let with_status = "status.example.com";
     let mut defined = definition(with_status, &json!({"type": "object"}));
-    defined["spec"]["versions"][0]["subresources"] = json!({"status": {}});
+    defined["spec"]["versions"][0]["subresources"] =
+        json!({"status": {}, "scale": {"specReplicasPath": ".spec.crew", "statusReplicasPath": ".status.crew"}});
     taken(&admin.post(DEFINITIONS, &defined));
     shown(admin, with_status);
     taken(&admin.post(&boats(with_status), &boat(with_status, "a", &json!({}))));
@@ -90,6 +92,9 @@ fn what_a_kind_does_not_have_is_told(_: &Sampan, admin: &Asker) {
     assert_eq!(answer["message"], "create is not supported on resources of kind \"boats.status.example.com\"");
     let details = json!({"group": with_status, "kind": "boats"});
     assert_eq!((&answer["code"], &answer["details"]), (&json!(405), &details));
+    let strategic = [("content-type", "application/strategic-merge-patch+json")];
+    let answer = admin.send(Method::PATCH, &format!("{}/a/scale", boats(with_status)), &strategic, "{}");
+    assert_eq!(answer.code, 415, "{}", answer.text());
 }
 
 /// Who has read that a kind is established has it served, and who finds it in discovery finds it in OpenAPI, at the first question.
