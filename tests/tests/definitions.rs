@@ -257,6 +257,14 @@ fn its_documents_are_found(_: &Sampan, admin: &Asker) {
     let items = list["properties"]["items"]["description"].as_str().unwrap_or_default();
     assert!(items.starts_with("List of boats. More info: "), "{items}");
     assert_eq!(list["properties"]["items"]["type"], "array");
+    let paths = document["paths"].as_object().expect("paths");
+    assert!(!paths.contains_key(&format!("/apis/{group}/v1/")), "of built-in groups alone");
+    let scale = &paths[&format!("/apis/{group}/v1/namespaces/{{namespace}}/boats/{{name}}/scale")]["get"];
+    assert_eq!(scale["x-kubernetes-group-version-kind"]["kind"], "Boat");
+    let index = admin.get("/openapi/v3", &[]).json();
+    assert!(
+        index["paths"][format!("apis/{group}/v1")].is_object() && index["paths"].get(format!("apis/{group}")).is_none()
+    );
     let found = admin.get(&format!("/apis/{group}/v1"), &[]);
     let json = found.json();
     let names: Vec<&Value> = json["resources"].as_array().into_iter().flatten().map(|one| &one["name"]).collect();

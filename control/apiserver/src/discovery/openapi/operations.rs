@@ -433,7 +433,7 @@ impl<'a> Row<'a> {
         let mut operations = Vec::new();
         for (_, method, verb, text) in all.into_iter().filter(|(verb, ..)| one.verbs.contains(*verb)) {
             let mut operation = self.operation(method, method, id(verb), text);
-            operation.kind = Some(gvk.clone());
+            operation.kind = Some(if self.row.defined { self.row.gvk() } else { gvk.clone() });
             operation.answer = Answer::Definition(body.clone());
             operations.push(if method == "get" { operation } else { self.write(operation, &body) });
         }
