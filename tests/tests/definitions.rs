@@ -1,6 +1,7 @@
 //! Kinds that clients define: how soon they are served and shown, how large a definition may be, what its rules may cost, and
 //! what is left when definitions have come and gone.
 
+use http::Method;
 use sampan_tests::exchange::{AGGREGATED, Answer, Asker};
 use sampan_tests::measure::resident_kib;
 use sampan_tests::{Sampan, check_all, eventually, is_nightly, now};
@@ -64,6 +65,36 @@ fn shown(admin: &Asker, group: &str) {
     until("served", admin, &boats(group), "application/json", |answer| answer.code == 200);
     until("in discovery", admin, "/apis", AGGREGATED, |answer| answer.text().contains(group));
     until("in OpenAPI", admin, &version, "application/json", |answer| answer.text().contains("\"Boat\""));
+}
+
+/// Who writes a status that the kind does not have is told that the object is not there, and of methods which they are for, in
+/// the words of the handler of all defined kinds (recorded from kube-apiserver v1.35.0).
+fn what_a_kind_does_not_have_is_told(_: &Sampan, admin: &Asker) {
+    let group = "plain.example.com";
+    taken(&admin.post(DEFINITIONS, &definition(group, &json!({"type": "object"}))));
+    shown(admin, group);
+    taken(&admin.post(&boats(group), &boat(group, "a", &json!({}))));
+    let path = |below: &str| format!("{}/a{below}", boats(group));
+    for below in ["/status", "/scale", "/other", "/status/more"] {
+        let answer = admin.get(&path(below), &[]).json();
+        assert_eq!(answer["message"], "boats.plain.example.com \"a\" not found", "{below}");
+        let details = json!({"name": "a", "group": group, "kind": "boats"});
+        assert_eq!((&answer["code"], &answer["details"]), (&json!(404), &details), "{below}");
+    }
+    let with_status = "status.example.com";
+    let mut defined = definition(with_status, &json!({"type": "object"}));
+    defined["spec"]["versions"][0]["subresources"] =
+        json!({"status": {}, "scale": {"specReplicasPath": ".spec.crew", "statusReplicasPath": ".status.crew"}});
+    taken(&admin.post(DEFINITIONS, &defined));
+    shown(admin, with_status);
+    taken(&admin.post(&boats(with_status), &boat(with_status, "a", &json!({}))));
+    let answer = admin.post(&format!("{}/a/status", boats(with_status)), &json!({})).json();
+    assert_eq!(answer["message"], "create is not supported on resources of kind \"boats.status.example.com\"");
+    let details = json!({"group": with_status, "kind": "boats"});
+    assert_eq!((&answer["code"], &answer["details"]), (&json!(405), &details));
+    let strategic = [("content-type", "application/strategic-merge-patch+json")];
+    let answer = admin.send(Method::PATCH, &format!("{}/a/scale", boats(with_status)), &strategic, "{}");
+    assert_eq!(answer.code, 415, "{}", answer.text());
 }
 
 /// Who has read that a kind is established has it served, and who finds it in discovery finds it in OpenAPI, at the first question.
@@ -211,8 +242,29 @@ fn its_documents_are_found(_: &Sampan, admin: &Asker) {
     let mut sent = definition(group, &json!({"type": "object"}));
     let paths = json!({"specReplicasPath": ".spec.crew", "statusReplicasPath": ".status.crew"});
     sent["spec"]["versions"][0]["subresources"] = json!({"status": {}, "scale": paths});
+    sent["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"] =
+        json!({"name": {"type": "string"}});
+    sent["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".spec.name"}]);
     taken(&admin.post(DEFINITIONS, &sent));
     shown(admin, group);
+    let document = admin.get(&format!("/openapi/v3/apis/{group}/v1"), &[]).json();
+    let schemas = &document["components"]["schemas"];
+    let (boat, list) = (&schemas["com.example.documents.v1.Boat"], &schemas["com.example.documents.v1.BoatList"]);
+    for kind in [boat, list] {
+        assert_eq!(kind["x-kubernetes-selectable-fields"], json!([{"fieldPath": "spec.name"}]));
+    }
+    assert_eq!(list["description"], "BoatList is a list of Boat");
+    let items = list["properties"]["items"]["description"].as_str().unwrap_or_default();
+    assert!(items.starts_with("List of boats. More info: "), "{items}");
+    assert_eq!(list["properties"]["items"]["type"], "array");
+    let paths = document["paths"].as_object().expect("paths");
+    assert!(!paths.contains_key(&format!("/apis/{group}/v1/")), "of built-in groups alone");
+    let scale = &paths[&format!("/apis/{group}/v1/namespaces/{{namespace}}/boats/{{name}}/scale")]["get"];
+    assert_eq!(scale["x-kubernetes-group-version-kind"]["kind"], "Boat");
+    let index = admin.get("/openapi/v3", &[]).json();
+    assert!(
+        index["paths"][format!("apis/{group}/v1")].is_object() && index["paths"].get(format!("apis/{group}")).is_none()
+    );
     let found = admin.get(&format!("/apis/{group}/v1"), &[]);
     let json = found.json();
     let names: Vec<&Value> = json["resources"].as_array().into_iter().flatten().map(|one| &one["name"]).collect();
@@ -298,9 +350,10 @@ fn definitions() {
     let folder = tempfile::tempdir().expect("a folder");
     let sampan = Sampan::up(folder.path(), &["--components", "apiserver,controllers"]);
     let admin = Asker::admin(&sampan);
-    let checks: [(&'static str, Check); 9] = [
+    let checks: [(&'static str, Check); 10] = [
         ("in order", a_kind_comes_in_order),
         ("at once", a_kind_is_there_at_once),
+        ("absent", what_a_kind_does_not_have_is_told),
         ("typed", a_custom_resource_names_its_type),
         ("large", a_definition_may_be_as_large_as_an_object),
         ("budget", a_rule_ends),

@@ -2,6 +2,7 @@
 
 use crate::limits::{FIELD_ERRORS_BYTES_MAX, FIELD_ERRORS_MAX};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
@@ -51,7 +52,7 @@ impl Path {
 pub enum BadValue {
     /// Shown as JSON, strings as Go's `%q`.
     Json(Value),
-    /// Shown as it is: where Go prints a struct in an order that a sorted map has lost.
+    /// JSON in its own order: where Go prints a struct in an order that a sorted map has lost.
     Raw(String),
 }
 
@@ -249,12 +250,12 @@ impl FieldError {
             out.push_str(": ");
             match value {
                 BadValue::Json(Value::String(text)) => out.push_str(&go_quote(text)),
-                BadValue::Json(Value::Number(number)) => match number.as_f64().filter(|_| number.is_f64()) {
+                BadValue::Json(Value::Number(number)) => match number.as_f64().filter(|_| !number.is_i64()) {
                     Some(float) => out.push_str(&go_float(float)),
                     None => out.push_str(&number.to_string()),
                 },
-                BadValue::Json(other) => out.push_str(&other.to_string()),
-                BadValue::Raw(text) => out.push_str(text),
+                BadValue::Json(other) => out.push_str(&go_json(&other.to_string())),
+                BadValue::Raw(text) => out.push_str(&go_json(text)),
             }
         }
         if !self.detail.is_empty() {
@@ -362,6 +363,24 @@ impl fmt::Display for FieldErrors {
     }
 }
 
+/// JSON as Go's encoder writes it: letters that mean something to HTML or JavaScript are escaped.
+pub fn go_json(json: &str) -> Cow<'_, str> {
+    const ESCAPED: [char; 5] = ['<', '>', '&', '\u{2028}', '\u{2029}'];
+    if !json.contains(ESCAPED) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if ESCAPED.contains(&letter) {
+            // Writing to a String cannot fail.
+            write!(text, "\\u{:04x}", u32::from(letter)).unwrap_or_default();
+        } else {
+            text.push(letter);
+        }
+    }
+    Cow::Owned(text)
+}
+
 /// A float as Go's `%v` prints it.
 pub fn go_float(value: f64) -> String {
     go_shortest(&value.to_string(), &format!("{value:e}"))
@@ -456,6 +475,14 @@ mod tests {
         check(FieldError::too_long(&path, 63), "spec.containers[0].image: Too long: may not be more than 63 bytes");
         check(FieldError::too_many(&path, 3, 1), "spec.containers[0].image: Too many: 3: must have at most 1 item");
         check(FieldError::forbidden(&Path::new("a").key("b/c"), "no"), "a[b/c]: Forbidden: no");
+        // What is no `int64` is a `float64` of Go's.
+        let large = FieldError::duplicate(&path, serde_json::json!(9_223_372_036_854_775_808_u64));
+        check(large, "spec.containers[0].image: Duplicate value: 9.223372036854776e+18");
+        // Texts alone are quoted, all else is Go's JSON.
+        check(FieldError::duplicate(&path, "<&>"), r#"spec.containers[0].image: Duplicate value: "<&>""#);
+        let escaped = r#"spec.containers[0].image: Duplicate value: {"a":"\u003c\u0026\u003e\u2028"}"#;
+        check(FieldError::duplicate(&path, serde_json::json!({"a": "<&>\u{2028}"})), escaped);
+        check(FieldError::duplicate(&path, BadValue::Raw("{\"a\":\"<&>\u{2028}\"}".to_owned())), escaped);
     }
 
     #[test]

@@ -150,7 +150,7 @@ fn dispatch<'a>(served: &'a Served, ask: &'a Ask, body: Body) -> Answer<'a> {
     if !ask.subresource().is_empty() {
         return match ask.row.find_subresource(ask.subresource()) {
             Some(subresource) => below(served, ask, subresource, body),
-            None => refuse(respond::no_such_resource()),
+            None => refuse(no_subresource(ask)),
         };
     }
     let verbs = match &ask.row.body {
@@ -201,7 +201,8 @@ fn call<'a>(served: &'a Served, ask: &'a Ask, name: &str, body: Body) -> Answer<
 /// Answers a request to a subresource.
 fn below<'a>(served: &'a Served, ask: &'a Ask, subresource: &'a Subresource, body: Body) -> Answer<'a> {
     let streams = matches!(subresource.body, SubresourceBody::Connect(_));
-    if !streams && !ask.exchange.info.rest().is_empty() {
+    // The handler of all defined kinds looks no further than to the subresource's name.
+    if !streams && !ask.row.defined && !ask.exchange.info.rest().is_empty() {
         return refuse(respond::no_such_resource());
     }
     // Streams have forms of their own.
@@ -224,6 +225,14 @@ fn below<'a>(served: &'a Served, ask: &'a Ask, subresource: &'a Subresource, bod
     }
 }
 
+/// That there is no such subresource; of a defined kind, whose handler knows the object's name alone, that there is no object.
+fn no_subresource(ask: &Ask) -> Status {
+    match ask.row.defined {
+        true => Status::not_found(&ask.row.group_resource(), ask.name()),
+        false => respond::no_such_resource(),
+    }
+}
+
 /// Whether the path has the method.
 fn check(verbs: Verbs, ask: &Ask) -> Result<(), Status> {
     let method = &ask.parts.method;
@@ -231,6 +240,7 @@ fn check(verbs: Verbs, ask: &Ask) -> Result<(), Status> {
     let none = *method == Method::HEAD || (ask.exchange.info.has_watch_prefix() && *method != Method::GET);
     match Verbs::of_name(ask.verb()) {
         Some(verb) if verbs.contains(verb) && !none => Ok(()),
+        _ if ask.row.defined && !none => Err(Status::method_not_supported(&ask.row.group_resource(), ask.verb())),
         _ => Err(respond::method_not_allowed()),
     }
 }

@@ -76,6 +76,15 @@ async fn objects_are_shown_as_asked() {
     assert!(table["rows"][0]["object"].get("data").is_none());
     let whole = get(&format!("{CONFIG_MAPS}?includeObject=Object"), TABLE).await.json();
     assert_eq!(whole["rows"][0]["object"]["data"], json!({"k": "v"}));
+    let refused = get(&format!("{CONFIG_MAPS}?includeObject=Foo"), TABLE).await;
+    assert_eq!(
+        (refused.code, refused.message().as_str()),
+        (
+            400,
+            "Unable to convert to Table as requested: includeObject: Invalid value: \"Foo\": must be 'Metadata', 'Object', 'None', \
+             or empty"
+        )
+    );
 
     let metadata = get(&path, METADATA).await.json();
     assert_eq!((&metadata["kind"], &metadata["metadata"]["name"]), (&json!("PartialObjectMetadata"), &json!("a")));

@@ -115,7 +115,7 @@ fn what_is_wrong_with_a_rule_is_told_when_it_is_written() {
     check(
         int(),
         json!({"rule": "self.b > 1"}),
-        "rule: Invalid value: {\"Rule\":\"self.b > 1\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":null,\"FieldPath\":\"\",\"OptionalOldSelf\":null}: compilation failed: ERROR: <input>:1:5: undefined field 'b'",
+        "rule: Invalid value: {\"Rule\":\"self.b \\u003e 1\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":null,\"FieldPath\":\"\",\"OptionalOldSelf\":null}: compilation failed: ERROR: <input>:1:5: undefined field 'b'",
     );
     check(int(), json!({"rule": "true", "messageExpression": "self.a"}), "messageExpression: Invalid value: ");
     let costly = json!({"l": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}}});

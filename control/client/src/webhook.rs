@@ -35,8 +35,18 @@ type RemoteKey = (String, Option<String>, Vec<u8>);
 /// Where a webhook is.
 struct Endpoint {
     server: String,
+    /// The server as errors name it: of a Service not where it is, but its name.
+    shown: String,
     tls_server_name: Option<String>,
+    /// With the query.
     path: String,
+}
+
+impl Endpoint {
+    /// An error of the question, as Go's client names its method and URL.
+    fn told(&self, why: &str) -> String {
+        format!("Post \"{}{}\": {why}", self.shown, self.path)
+    }
 }
 
 const DEFAULT_PORT: u64 = 443;
@@ -60,16 +70,15 @@ impl WebhookClient {
     /// # Errors
     /// What kept it from answering with success in time, as the reference says it where it can be told.
     pub async fn post(&self, config: &Value, body: Bytes, timeout: Duration) -> Result<Bytes, String> {
-        let endpoint = self.endpoint(config).await?;
-        let path = format!("{}{}timeout={}s", endpoint.path, separator(&endpoint.path), timeout.as_secs());
-        let told = |why: String| format!("Post \"{}{path}\": {why}", endpoint.server);
+        let endpoint = self.endpoint(config, timeout).await?;
+        let told = |why: String| endpoint.told(&why);
         if config["caBundle"].as_str().is_none_or(str::is_empty) {
             roots::ready().await.map_err(|error| error.to_string())?;
         }
         let remote = self.remote(&endpoint, config)?;
         let request = Request::builder()
             .method(Method::POST)
-            .uri(&path)
+            .uri(endpoint.path.as_str())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, */*")
             .body(body)
@@ -91,7 +100,8 @@ impl WebhookClient {
         }
     }
 
-    async fn endpoint(&self, config: &Value) -> Result<Endpoint, String> {
+    async fn endpoint(&self, config: &Value, timeout: Duration) -> Result<Endpoint, String> {
+        let timed = |path: &str| format!("{path}{}timeout={}s", separator(path), timeout.as_secs());
         if let Some(url) = config["url"].as_str() {
             let uri: Uri = url.parse().map_err(|error| format!("Unparsable webhook URL: {error}"))?;
             let authority = uri.authority().ok_or("Unparsable webhook URL: it names no host")?;
@@ -103,7 +113,8 @@ impl WebhookClient {
                 path.push('?');
                 path.push_str(query);
             }
-            return Ok(Endpoint { server: format!("https://{authority}"), tls_server_name: None, path });
+            let server = format!("https://{authority}");
+            return Ok(Endpoint { shown: server.clone(), server, tls_server_name: None, path: timed(&path) });
         }
         let service = &config["service"];
         let text = |name: &str| service[name].as_str().unwrap_or_default();
@@ -112,13 +123,13 @@ impl WebhookClient {
             return Err("webhook configuration must have either service or URL".into());
         }
         let port = service["port"].as_u64().unwrap_or(DEFAULT_PORT);
-        let host = service::host(&self.client, namespace, name).await?;
-        let path = clean(text("path"));
-        Ok(Endpoint {
-            server: format!("https://{host}:{port}"),
-            tls_server_name: Some(format!("{name}.{namespace}.svc")),
-            path,
-        })
+        let known_as = format!("{name}.{namespace}.svc");
+        let shown = format!("https://{known_as}:{port}");
+        let path = timed(&clean(text("path")));
+        let mut endpoint = Endpoint { server: shown.clone(), shown, tls_server_name: Some(known_as), path };
+        let host = service::host(&self.client, namespace, name).await.map_err(|why| endpoint.told(&why))?;
+        endpoint.server = format!("https://{host}:{port}");
+        Ok(endpoint)
     }
 
     /// The connections to a webhook; made where there are none yet.
@@ -204,6 +215,18 @@ fn refusal(code: StatusCode, is_text: bool, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_name_the_service_that_was_asked_for() {
+        let endpoint = Endpoint {
+            server: "https://10.0.0.1:443".into(),
+            shown: "https://hook.default.svc:443".into(),
+            tls_server_name: Some("hook.default.svc".into()),
+            path: "/c?timeout=10s".into(),
+        };
+        let told = "Post \"https://hook.default.svc:443/c?timeout=10s\": service \"hook\" not found";
+        assert_eq!(endpoint.told("service \"hook\" not found"), told);
+    }
 
     #[test]
     fn paths_are_cleaned() {

@@ -192,7 +192,7 @@ impl Registry {
         errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.
         errors.extend(row.strategy.validate(&ctx, &object));
-        errors.extend(row.strategy.validate_rules(&object, None, &errors));
+        errors.extend(row.strategy.validate_rules(&object, None, &errors).errors);
         if !errors.is_empty() {
             return Err(Error::invalid(storage, object.name(), errors));
         }

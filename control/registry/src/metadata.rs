@@ -175,10 +175,11 @@ fn identity(row: &Resource, object: &Object, path: &Path, name_errors: impl Fn(&
     let mut errors = FieldErrors::default();
     let generate_name = object.generate_name();
     if !generate_name.is_empty() {
-        // A prefix may end in a dash: Go checks it with one letter more.
-        let masked = match generate_name.strip_suffix('-') {
-            Some(rest) => format!("{rest}-a"),
-            None => generate_name.to_owned(),
+        // A prefix may end in a dash. Go looks at one without it (`maskTrailingDash`), and without what stands before it.
+        let mut kept = generate_name.chars();
+        let masked = match (kept.next_back(), kept.next_back()) {
+            (Some('-'), Some(_)) => format!("{}a", kept.as_str()),
+            _ => generate_name.to_owned(),
         };
         for text in name_errors(&masked) {
             errors.push(FieldError::invalid(&path.child("generateName"), generate_name, text));
@@ -462,6 +463,15 @@ mod tests {
         };
         check(json!({"name": "a", "namespace": "b"}), &[]);
         check(json!({"namespace": "b"}), &["metadata.name: Required value: name or generateName is required"]);
+        check(json!({"name": "a", "namespace": "b", "generateName": "a_-"}), &[]);
+        check(
+            json!({"name": "a", "namespace": "b", "generateName": "_a-"}),
+            &["metadata.generateName: Invalid value: \"_a-\": a lowercase RFC 1123 subdomain"],
+        );
+        check(
+            json!({"name": "a", "namespace": "b", "generateName": "-"}),
+            &["metadata.generateName: Invalid value: \"-\": a lowercase RFC 1123 subdomain"],
+        );
         check(
             json!({"name": "A", "labels": {"a b": "c d"}, "annotations": {"x y": "z"}}),
             &[

@@ -457,9 +457,12 @@ impl Resource {
         self.stored_as.is_some() && self.converted_by.is_none()
     }
 
-    /// The names of the row's verbs, as discovery has them.
+    /// The names of the row's verbs, as discovery has them: of a kind that is going those that lead to its end, though
+    /// whoever has put a finalizer may update its objects to the last.
     pub fn verb_names(&self) -> Vec<&'static str> {
-        let mut names: Vec<&str> = self.verbs.names().collect();
+        let making = Verbs::CREATE.or(Verbs::UPDATE).or(Verbs::PATCH);
+        let told = if self.closing { self.verbs.without(making) } else { self.verbs };
+        let mut names: Vec<&str> = told.names().collect();
         if self.defined {
             const ORDER: [&str; 8] =
                 ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];

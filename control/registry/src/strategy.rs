@@ -5,6 +5,7 @@ use crate::options::{DeleteOptions, Propagation};
 use sampan_api::field::FieldErrors;
 use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
+use sampan_cel::rules::Outcome;
 use sampan_schema::gates::Gates;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
@@ -153,9 +154,9 @@ pub trait Strategy: Send + Sync + 'static {
         FieldErrors::default()
     }
     /// What the expressions of the kind's schema say of an object that is written over `old`, or new. `found`: what is wrong
-    /// with it otherwise.
-    fn validate_rules(&self, _object: &Object, _old: Option<&Object>, _found: &FieldErrors) -> FieldErrors {
-        FieldErrors::default()
+    /// with it otherwise. Of what is as it was a rule that is broken is told alone.
+    fn validate_rules(&self, _object: &Object, _old: Option<&Object>, _found: &FieldErrors) -> Outcome {
+        Outcome::default()
     }
     /// Whether [`Self::validate_update`] asks all of a change that is asked of a creation, its metadata with it.
     fn revalidates(&self) -> bool {

@@ -201,7 +201,9 @@ impl Registry {
         errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.
         errors.extend(row.strategy.validate_update(&ctx, &object, old));
-        errors.extend(row.strategy.validate_rules(&object, Some(old), &errors));
+        let judged = row.strategy.validate_rules(&object, Some(old), &errors);
+        errors.extend(judged.errors);
+        judged.warnings.into_iter().for_each(|warning| caller.warnings.add(warning));
         if !errors.is_empty() {
             return Err(Error::invalid(storage, name, errors));
         }

@@ -115,6 +115,7 @@ impl Words {
             description,
             atomic,
             preserve_unknown: false,
+            closed: false,
             embedded: false,
             facts: None,
             metadata: None,

@@ -355,6 +355,7 @@ impl<'a> Node<'a> {
     /// One element of a list or map field, or the field itself.
     pub(crate) fn of_element(schema: &'a Schema, field: &'a Field) -> Node<'a> {
         match field.ty {
+            _ if field.element.as_deref().is_some_and(|element| element.open) => Node::Deduced,
             Type::Struct(_) if field.atomic && field.shape == Shape::One => Node::Leaf,
             Type::Struct(id) if schema.get(id).atomic => Node::Leaf,
             Type::Struct(id) => Node::Struct(id),

@@ -27,7 +27,8 @@ fn write_plain(value: &Value, numbers: Numbers, out: &mut String) {
 
 fn write_scalar(value: &Value, numbers: Numbers, out: &mut String) {
     match value {
-        Value::Number(number) if number.is_f64() || matches!(numbers, Numbers::Floats) => out.push_str(&float(number)),
+        // What is no `int64` has become a `float64` in any case.
+        Value::Number(number) if !number.is_i64() || matches!(numbers, Numbers::Floats) => out.push_str(&float(number)),
         Value::Number(number) => out.push_str(&number.to_string()),
         Value::Bool(on) => out.push_str(if *on { "true" } else { "false" }),
         Value::String(text) => out.push_str(text),
@@ -82,17 +83,7 @@ pub(crate) fn text(value: &Value) -> String {
 
 /// JSON as Go's encoder writes it, which escapes what means something in HTML or ends a line in JavaScript.
 pub fn json(value: &Value) -> String {
-    let mut out = String::new();
-    for one in value.to_string().chars() {
-        match one {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                // Writing to a String cannot fail.
-                write!(out, "\\u{:04x}", u32::from(one)).expect("a String takes all writes");
-            }
-            one => out.push(one),
-        }
-    }
-    out
+    sampan_api::field::go_json(&value.to_string()).into_owned()
 }
 
 /// `%#v`: `map[string]interface {}{"a":1}`, of numbers that are all `float64`.

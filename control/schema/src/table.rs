@@ -305,6 +305,8 @@ pub struct TypeDef {
     pub atomic: bool,
     /// Fields that are not listed are kept as they are.
     pub preserve_unknown: bool,
+    /// Fields that are not listed are refused in what is applied (`additionalProperties: false`); elsewhere they are dropped.
+    pub closed: bool,
     /// An object of some kind, with the type and metadata of one.
     pub embedded: bool,
     /// What a structural schema says of the whole value, where it is an object of its own: of others their field says it.

@@ -7,6 +7,7 @@ use crate::respond;
 use async_trait::async_trait;
 use http::Response;
 use sampan_api::field::{FieldError, FieldErrors, Path};
+use sampan_api::selector::{FieldSelector, LabelSelector};
 use sampan_api::{Attributes, GroupKind, Object, Status, UserInfo, Verdict, names};
 use serde_json::{Map, Value, json};
 
@@ -44,6 +45,10 @@ impl Action for AccessReview {
         }
         if !decision.reason.is_empty() {
             status.insert("reason".into(), decision.reason.into());
+        }
+        let ignored = ignored(&review);
+        if !ignored.is_empty() {
+            status.insert("evaluationError".into(), ignored.into());
         }
         review.set(&["status"], Value::Object(status));
         review.metadata_mut();
@@ -181,6 +186,37 @@ fn raw_selector(of: &Value) -> String {
     all.filter_map(requirement).collect::<Vec<_>>().join(",")
 }
 
+/// What is told of selectors that cannot be read (BuildEvaluationError, pkg/registry/authorization/util).
+fn ignored(review: &Object) -> String {
+    let mut told = Vec::new();
+    for name in ["fieldSelector", "labelSelector"] {
+        let Some(selector) = review.get(&["spec", "resourceAttributes", name]) else { continue };
+        let raw = selector.get("rawSelector").and_then(Value::as_str).unwrap_or("");
+        let mut unread = match name {
+            _ if raw.is_empty() => 0,
+            "fieldSelector" => usize::from(FieldSelector::parse(raw).is_err()),
+            _ => usize::from(LabelSelector::parse(raw).is_err()),
+        };
+        let requirements =
+            selector.get("requirements").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let is_read = |one: &&Value| {
+            let values = one.get("values").and_then(Value::as_array).map_or(0, Vec::len);
+            match one.get("operator").and_then(Value::as_str).unwrap_or("") {
+                "In" | "NotIn" => name == "labelSelector" || values == 1,
+                "Exists" | "DoesNotExist" => name == "labelSelector",
+                _ => false,
+            }
+        };
+        let read = requirements.iter().filter(is_read).count();
+        unread += requirements.len() - read;
+        if unread > 0 {
+            let partially = if read > 0 { "partially " } else { "" };
+            told.push(format!("spec.resourceAttributes.{name} {partially}ignored due to parse error"));
+        }
+    }
+    told.join("; ")
+}
+
 /// The user of `spec`, with exactly the groups that it names.
 fn subject(review: &Object) -> UserInfo {
     let list = |value: Option<&Value>| -> Vec<String> {
@@ -282,6 +318,34 @@ impl Action for RulesReview {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn selectors_that_cannot_be_read_are_told() {
+        let check = |resource: Value, expected: &str| {
+            let review = Object::from_value(json!({"spec": {"resourceAttributes": resource}})).expect("an object");
+            assert_eq!(ignored(&review), expected, "{resource}");
+        };
+        let requirement = |operator: &str, values: &[&str]| json!({"key": "a", "operator": operator, "values": values});
+        let field = "spec.resourceAttributes.fieldSelector";
+        let label = "spec.resourceAttributes.labelSelector";
+        check(json!({"fieldSelector": {"rawSelector": "a=b"}, "labelSelector": {"rawSelector": "a in (b)"}}), "");
+        check(
+            json!({"fieldSelector": {"rawSelector": "a"}, "labelSelector": {"rawSelector": "!!"}}),
+            &format!("{field} ignored due to parse error; {label} ignored due to parse error"),
+        );
+        let newer = json!({"labelSelector": {"requirements": [requirement("Foo", &["x"])]}});
+        check(newer, &format!("{label} ignored due to parse error"));
+        let both =
+            json!({"labelSelector": {"requirements": [requirement("Foo", &["x"]), requirement("In", &["x", "y"])]}});
+        check(both, &format!("{label} partially ignored due to parse error"));
+        let both =
+            json!({"fieldSelector": {"requirements": [requirement("In", &["x", "y"]), requirement("In", &["x"])]}});
+        check(both, &format!("{field} partially ignored due to parse error"));
+        check(
+            json!({"fieldSelector": {"requirements": [requirement("Exists", &[])]}}),
+            &format!("{field} ignored due to parse error"),
+        );
+    }
 
     #[test]
     fn selectors_of_reviews_are_checked_and_read() {

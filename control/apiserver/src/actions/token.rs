@@ -6,8 +6,8 @@ use crate::ask::Ask;
 use crate::body::Body;
 use async_trait::async_trait;
 use http::Response;
-use sampan_api::field::{FieldError, FieldErrors, Path};
-use sampan_api::{GroupKind, GroupResource, Object, Record, Status};
+use sampan_api::field::{FieldError, FieldErrors, Path, go_quote};
+use sampan_api::{GroupKind, GroupResource, Object, Record, Status, names};
 use sampan_auth::service_account::{Bound, Ref, ServiceAccountTokens, TokenOrder};
 use sampan_auth::union::BearerTokens;
 use sampan_registry::options::GetOptions;
@@ -144,6 +144,9 @@ async fn bound(ask: &Ask, request: &Object, account: &Record) -> Result<Bound, S
         None => ("", text("apiVersion")),
     };
     let (kind, name) = (text("kind"), text("name"));
+    if group.is_empty() && matches!(kind, "Pod" | "Node" | "Secret") {
+        check_key(name)?;
+    }
     let found = match (group, kind) {
         ("", "Pod") => {
             let pod = lookup(ask, "pods", &bound.namespace, name).await?;
@@ -169,6 +172,17 @@ async fn bound(ask: &Ask, request: &Object, account: &Record) -> Result<Bound, S
         return Err(Status::conflict(&GroupResource::new(group, kind), name, &text));
     }
     Ok(bound)
+}
+
+/// Whether a name can be that of an object at all, as Go's storage asks before it looks (`NamespaceKeyFunc`).
+fn check_key(name: &str) -> Result<(), Status> {
+    if name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
+    match names::path_segment(name).as_slice() {
+        [] => Ok(()),
+        wrong => Err(Status::bad_request(format!("Name parameter invalid: {}: {}", go_quote(name), wrong.join(";")))),
+    }
 }
 
 /// The node that the pod is on: by name alone where there is no such Node. Error: the pod is of another account.
@@ -218,5 +232,24 @@ impl Action for Review {
         review.set(&["status"], Value::Object(status));
         review.metadata_mut();
         ask.answer(201, &review.into_value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_object_can_have_are_not_looked_up() {
+        let check = |name: &str, expected: &str| {
+            let told = check_key(name).err().map(|status| (status.code, status.message));
+            let expected = (!expected.is_empty()).then(|| (400, expected.to_owned()));
+            assert_eq!(told, expected, "{name:?}");
+        };
+        check("a", "");
+        check("A B", "");
+        check("", "Name parameter required.");
+        check("a/b", "Name parameter invalid: \"a/b\": may not contain '/'");
+        check("..", "Name parameter invalid: \"..\": may not be '..'");
     }
 }

@@ -55,12 +55,12 @@ pub async fn patch(ask: &Ask, body: Body) -> Result<Response<Body>, Status> {
 }
 
 /// The form of the patch that is sent. Kinds whose schema is structural, like custom ones, have no merge keys to go by:
-/// strategic merge patches are for the others.
+/// strategic merge patches are for the others. Of a defined kind nothing has them, its scale neither.
 fn media_type(ask: &Ask, expected: &Expected) -> Result<&'static str, Status> {
-    let merges = expected.ty.as_ref().is_some_and(|ty| ty.def().origin == Origin::GoStruct);
     if ask.row.defined {
-        return negotiate::custom_patch_type(&ask.parts.headers, if merges { &PATCHES[..] } else { &CUSTOM_PATCHES });
+        return negotiate::custom_patch_type(&ask.parts.headers, &CUSTOM_PATCHES);
     }
+    let merges = expected.ty.as_ref().is_some_and(|ty| ty.def().origin == Origin::GoStruct);
     negotiate::patch_type(&ask.parts.headers, if merges { &PATCHES[..] } else { &CUSTOM_PATCHES })
 }
 

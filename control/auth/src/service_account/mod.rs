@@ -18,6 +18,7 @@ use crate::authenticator::{Authenticated, Refused, TokenAuthenticator};
 use claims::{Claims, LegacyClaims};
 use futures::future::{BoxFuture, FutureExt};
 use live::Live;
+use sampan_api::field::go_quote;
 use sampan_client::{Client, Error, Informers};
 use sampan_env::Env;
 use std::sync::{Arc, OnceLock};
@@ -167,8 +168,13 @@ impl ServiceAccountTokens {
         let own = if claims.aud.is_empty() { &self.audiences } else { &claims.aud };
         let common: Vec<String> = own.iter().filter(|one| audiences.contains(one)).cloned().collect();
         if common.is_empty() {
-            let text = format!("token audiences {own:?} is invalid for the target audiences {audiences:?}");
-            return Err(Refused(text));
+            // Go's `%q` of lists.
+            let quoted = |all: &[String]| all.iter().map(|one| go_quote(one)).collect::<Vec<_>>().join(" ");
+            return Err(Refused(format!(
+                "token audiences [{}] is invalid for the target audiences [{}]",
+                quoted(own),
+                quoted(audiences)
+            )));
         }
         let Some(live) = self.live.get() else { return Err(Refused("the server is starting".into())) };
         let now = self.env.now();

@@ -84,7 +84,7 @@ async fn a_token_proves_its_account_to_those_whom_it_names() {
     let refused = world.review(&token, &["other"]).await.expect_err("another audience");
     assert_eq!(
         refused,
-        "token audiences [\"https://issuer\", \"vault\"] is invalid for the target audiences [\"other\"]"
+        "token audiences [\"https://issuer\" \"vault\"] is invalid for the target audiences [\"other\"]"
     );
     assert_eq!(world.review("nope", &[]).await.expect_err("no token"), "invalid bearer token");
     let stranger = World::new().await;

@@ -30,6 +30,12 @@ fn has(request: &CertificateSigningRequest, kind: &str) -> bool {
     conditions.iter().any(|condition| condition.type_ == kind)
 }
 
+/// Whether somebody said that it is approved: a condition that is not true says nothing.
+fn is_approved(request: &CertificateSigningRequest) -> bool {
+    let conditions = request.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "Approved" && condition.status == "True")
+}
+
 fn certificate(request: &CertificateSigningRequest) -> &[u8] {
     let certificate = request.status.as_ref().and_then(|status| status.certificate.as_ref());
     certificate.map_or(&[], |bytes| bytes.0.as_slice())
@@ -38,7 +44,7 @@ fn certificate(request: &CertificateSigningRequest) -> &[u8] {
 impl Signer {
     /// The signer that is to sign this request now: it is approved, and neither signed, nor denied, nor failed.
     pub fn of(request: &CertificateSigningRequest) -> Option<Self> {
-        let due = has(request, "Approved") && !has(request, "Denied") && !has(request, "Failed");
+        let due = is_approved(request) && !has(request, "Denied") && !has(request, "Failed");
         if !due || !certificate(request).is_empty() {
             return None;
         }

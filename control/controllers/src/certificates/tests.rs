@@ -108,6 +108,10 @@ fn what_is_approved_is_signed_once() {
     check(&["Approved", "Denied"], "", None);
     let approved = json!({"conditions": [{"type": "Approved", "status": "True"}]});
     assert_eq!(Signer::of(&request("example.com/own", approved)), None);
+    for status in ["False", "Unknown", "true", ""] {
+        let told = json!({"conditions": [{"type": "Approved", "status": status}]});
+        assert_eq!(Signer::of(&request("kubernetes.io/kube-apiserver-client", told)), None, "{status:?}");
+    }
     assert_eq!(lifetime(None), Duration::from_secs(365 * 86_400));
     assert_eq!(lifetime(Some(5)), Duration::from_secs(600));
     assert_eq!(lifetime(Some(3_600)), Duration::from_secs(3_600));

@@ -34,7 +34,7 @@ impl Names {
 }
 
 /// The names that are taken in a group.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Taken {
     resources: BTreeSet<String>,
     kinds: BTreeSet<String>,
@@ -81,6 +81,9 @@ pub(super) fn names(definition: &mut Object, taken: &Taken, now: &str) {
     if wanted.0 == had.0 {
         return;
     }
+    // A definition's own names are as taken as those of others, but for the field that has them.
+    let mut taken = taken.clone();
+    taken.add(&had);
     let mut accepted = had.0.clone();
     let mut refused: Option<(&str, String)> = None;
     let in_use = |name: &str| format!("{name:?} is already in use");
@@ -220,6 +223,33 @@ mod tests {
         check(json!({"shortNames": ["widgets"]}), "PluralConflict", "NotAccepted", "kind,listKind,shortNames,singular");
         check(json!({"plural": "wd"}), "ShortNamesConflict", "NotAccepted", "kind,listKind,plural,singular");
         check(json!({"kind": "WidgetList"}), "ListKindConflict", "NotAccepted", "kind,plural,shortNames,singular");
+    }
+
+    #[test]
+    fn names_that_a_definition_has_elsewhere_are_taken_as_well() {
+        let own = json!({"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList",
+            "shortNames": ["wd"]});
+        let check = |field: &str, value: Value, expected: &str| {
+            let mut object = definition(json!({"acceptedNames": own}));
+            object.set(&["spec", "names", field], value.clone());
+            names(&mut object, &Taken::default(), "now");
+            let found = condition(&object, "NamesAccepted").expect("a condition");
+            assert_eq!(found["message"], expected, "{field} {value}");
+        };
+        check("shortNames", json!(["wd", "w"]), "no conflicts found");
+        check("shortNames", json!(["widgets"]), "\"widgets\" is already in use");
+        check(
+            "shortNames",
+            json!(["widgets", "widget"]),
+            "[\"widgets\" is already in use, \"widget\" is already in use]",
+        );
+        check("singular", json!("wd"), "\"wd\" is already in use");
+        check("kind", json!("WidgetList"), "\"WidgetList\" is already in use");
+        // What is wanted first nobody has yet.
+        let mut object = definition(json!({}));
+        object.set(&["spec", "names", "shortNames"], json!(["widgets"]));
+        names(&mut object, &Taken::default(), "now");
+        assert!(is_true(&object, "NamesAccepted"));
     }
 
     #[test]

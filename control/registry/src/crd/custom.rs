@@ -7,8 +7,8 @@ use crate::strategy::{Context, Generation, Strategy, Warned};
 use sampan_api::field::{FieldError, FieldErrorKind, FieldErrors, Path};
 use sampan_api::names;
 use sampan_api::object::Object;
-use sampan_cel::rules::Rules;
-use sampan_schema::{ObjectType, default, json, values};
+use sampan_cel::rules::{Outcome, Rules};
+use sampan_schema::{ObjectType, default, go_print, json, values};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -65,17 +65,18 @@ impl Strategy for Custom {
         errors
     }
 
-    fn validate_rules(&self, object: &Object, old: Option<&Object>, found: &FieldErrors) -> FieldErrors {
-        let Some(rules) = &self.rules else { return FieldErrors::new() };
+    fn validate_rules(&self, object: &Object, old: Option<&Object>, found: &FieldErrors) -> Outcome {
+        let Some(rules) = &self.rules else { return Outcome::default() };
         use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
         // What is of another form than an expression expects is not shown to it.
         if found.iter().any(|one| matches!(one.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)) {
             let why = "some validation rules were not checked because the object was invalid; correct the existing errors to \
                        complete validation";
-            return [FieldError::invalid(&Path::root(), Value::Null, why)].into_iter().collect();
+            let errors = [FieldError::invalid(&Path::root(), Value::Null, why)].into_iter().collect();
+            return Outcome { errors, warnings: Vec::new() };
         }
         let whole = |object: &Object| Value::Object(object.fields().clone());
-        rules.validate(&whole(object), old.map(whole).as_ref()).errors
+        rules.validate(&whole(object), old.map(whole).as_ref())
     }
 
     fn warnings(&self, of: Warned, _: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
@@ -106,46 +107,64 @@ impl Custom {
         let counts = [&scale.spec, &scale.status];
         for path in &counts[usize::from(status)..] {
             let shown = Path::from_rendered(format!(".{}", path.join(".")));
-            let value = find(object, path);
-            match value.map(|value| (value, value.as_i64())) {
-                None => {}
-                Some((value, None)) => errors.push(FieldError::invalid(&shown, 0, accessor(path, value, "int64"))),
-                Some((_, Some(number))) if number < 0 => {
+            let found = find(object, path).and_then(|value| match value {
+                Some(value) => value.as_i64().map(Some).ok_or_else(|| accessor(path, value, "int64")),
+                None => Ok(None),
+            });
+            match found {
+                Err(why) => errors.push(FieldError::invalid(&shown, 0, why)),
+                Ok(Some(number)) if number < 0 => {
                     errors.push(FieldError::invalid(&shown, number, "should be a non-negative integer"));
                 }
-                Some((_, Some(number))) if number > i64::from(i32::MAX) => {
+                Ok(Some(number)) if number > i64::from(i32::MAX) => {
                     let why = format!("should be less than or equal to {}", i32::MAX);
                     errors.push(FieldError::invalid(&shown, number, why));
                 }
-                Some(_) => {}
+                Ok(_) => {}
             }
         }
-        if let Some(path) = &scale.selector
-            && let Some(value) = find(object, path).filter(|value| !value.is_string())
-        {
+        if let Some(path) = &scale.selector {
+            let found = find(object, path).and_then(|value| match value.filter(|value| !value.is_string()) {
+                Some(value) => Err(accessor(path, value, "string")),
+                None => Ok(()),
+            });
             let shown = Path::from_rendered(format!(".{}", path.join(".")));
-            errors.push(FieldError::invalid(&shown, "", accessor(path, value, "string")));
+            errors.extend(found.err().map(|why| FieldError::invalid(&shown, "", why)));
         }
         errors
     }
 }
 
-fn find<'o>(object: &'o Object, path: &[crate::resource::Name]) -> Option<&'o Value> {
-    let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
-    object.get(&path)
+/// The value at a path, if there is one.
+///
+/// # Errors
+/// What stands on the way and has no fields.
+fn find<'o>(object: &'o Object, path: &[crate::resource::Name]) -> Result<Option<&'o Value>, String> {
+    let mut map = object.fields();
+    for (at, name) in path.iter().enumerate() {
+        match map.get(&**name) {
+            None => return Ok(None),
+            Some(value) if at + 1 == path.len() => return Ok(Some(value)),
+            Some(Value::Object(inner)) => map = inner,
+            Some(Value::Null) => return Ok(None),
+            Some(other) => return Err(accessor(&path[..at + 2], other, "map[string]interface{}")),
+        }
+    }
+    Ok(None)
 }
 
 /// As apimachinery's accessors of nested fields say that a value is of another type.
 fn accessor(path: &[crate::resource::Name], value: &Value, wanted: &str) -> String {
-    let (shown, is) = match value {
-        Value::Null => ("<nil>".to_owned(), "<nil>"),
-        Value::Bool(_) => (value.to_string(), "bool"),
-        Value::Number(number) if number.is_i64() => (value.to_string(), "int64"),
-        Value::Number(_) => (value.to_string(), "float64"),
-        Value::String(text) => (text.clone(), "string"),
-        Value::Array(_) => (value.to_string(), "[]interface {}"),
-        Value::Object(_) => (value.to_string(), "map[string]interface {}"),
+    let is = match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
     };
+    let shown = go_print::plain(value, go_print::Numbers::Kept);
     format!(".{} accessor error: {shown} is of the type {is}, expected {wanted}", path.join("."))
 }
 
@@ -166,18 +185,23 @@ fn finalizer_warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
     warnings
 }
 
-/// Brings an object that was stored, or that is of another version, into the form of a type: prunes and defaults it.
-pub(super) fn settle(ty: &ObjectType, object: &mut Object) {
+/// Takes off what a type does not have: an object of another version has it, and no defaults of this one.
+pub(super) fn prune(ty: &ObjectType, object: &mut Object) {
     let value = Value::Object(std::mem::take(object.fields_mut()));
-    let settled = match json::from_value(ty.schema(), ty.id(), &value) {
+    let pruned = match json::from_value(ty.schema(), ty.id(), &value) {
         Ok(decoded) => decoded.value,
         // Of what no version ever was: as it is.
         Err(_) => value,
     };
-    let mut map = match settled {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    };
+    if let Value::Object(map) = pruned {
+        *object = Object::from_map(map);
+    }
+}
+
+/// Brings an object that was stored, or is about to be, into the form of a type: prunes and defaults it.
+pub(super) fn settle(ty: &ObjectType, object: &mut Object) {
+    prune(ty, object);
+    let mut map = std::mem::take(object.fields_mut());
     // What is too long with its defaults is defaulted in part.
     if default::apply(ty.schema(), ty.id(), &mut map).is_err() {
         tracing::warn!("the defaults of a stored object are too long");

@@ -1,7 +1,7 @@
 //! One definition's rows: a row a version.
 
 use super::columns;
-use super::custom::{Custom, settle};
+use super::custom::{Custom, prune, settle};
 use super::versions::compare_versions;
 use crate::conversion::Conversion;
 use crate::resource::{Extract, Name, Resource, ScalePaths, SelectableField, StoredAs, Subresource, SubresourceBody};
@@ -101,9 +101,6 @@ impl Shared {
         row.categories = self.categories.clone();
         row.namespaced = self.namespaced;
         row.closing = self.closing;
-        if self.closing {
-            row.verbs = Verbs::ALL.without(Verbs::CREATE).without(Verbs::UPDATE).without(Verbs::PATCH);
-        }
         row.served = version["served"] == true;
         row.deprecated = (version["deprecated"] == true).then(|| self.warning(version, all).into());
         let subresources = &version["subresources"];
@@ -181,7 +178,8 @@ fn scale_subresource() -> Subresource {
     Subresource { name: "scale".into(), kind: Some(kind), also: &[], ty, verbs: Verbs::VIEW, body }
 }
 
-/// Lets the versions share the storage of the one that is stored, each converted as the fields are called. Where that is.
+/// Lets the versions share the storage of the one that is stored, each converted as the fields are called: what is sent has the
+/// defaults of the version that it is sent in, what is stored those of the stored one. Where that is.
 fn share_storage(rows: &mut [Resource], versions: &[&Value]) -> Result<usize, String> {
     let stored = versions.iter().find(|version| version["storage"] == true).map(|version| name_of(version).to_owned());
     let at = rows.iter().position(|row| Some(row.version.as_ref()) == stored.as_deref());
@@ -198,7 +196,7 @@ fn share_storage(rows: &mut [Resource], versions: &[&Value]) -> Result<usize, St
         row.stored_as = Some(StoredAs {
             storage: storage.clone(),
             to_storage: Arc::new(move |object| settle(&to, object)),
-            from_storage: Arc::new(move |object| settle(&from, object)),
+            from_storage: Arc::new(move |object| prune(&from, object)),
             own_rules: true,
         });
     }

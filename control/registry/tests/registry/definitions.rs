@@ -5,7 +5,7 @@ use sampan_api::object::Object;
 use sampan_api::user::UserInfo;
 use sampan_env::{Env, Tasks};
 use sampan_registry::{
-    Caller, Config, Error, GetOptions, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, crd,
+    Caller, Config, Error, GetOptions, ListOptions, Registry, Resource, ResourceTable, UpdateOptions, Verbs, crd,
 };
 use sampan_schema::{ObjectType, json as decode};
 use sampan_store::memory::MemoryStore;
@@ -207,6 +207,51 @@ async fn another_schema_is_in_force_for_what_is_stored_too() {
 }
 
 #[tokio::test]
+async fn what_is_sent_has_the_defaults_of_its_version_and_what_is_read_those_of_the_stored_one() {
+    let world = World::new().await;
+    let with = |name: &str, default: &str| {
+        let mut properties = json!({"a": {"type": "string"}, "of": {"type": "string", "default": default}});
+        properties[name] = json!({"type": "string", "default": default});
+        json!({"type": "object", "properties": properties})
+    };
+    world.define(json!([version("v1", true, with("one", "1")), version("v2", false, with("two", "2"))])).await;
+    let spec = async |version: &str, name: &str| {
+        let sent = json!({"metadata": {"name": name}, "spec": {"a": "x"}});
+        world.create(version, sent).await.expect("valid")["spec"].clone()
+    };
+    // Whoever wrote in a version reads what is stored, without what is the other's alone.
+    assert_eq!(spec("v2", "a").await, json!({"a": "x", "of": "2"}));
+    assert_eq!(spec("v1", "b").await, json!({"a": "x", "of": "1", "one": "1"}));
+    assert_eq!(
+        world.list("v1").await,
+        [json!({"a": "x", "of": "2", "one": "1"}), json!({"a": "x", "of": "1", "one": "1"})]
+    );
+    assert_eq!(world.list("v2").await, [json!({"a": "x", "of": "2"}), json!({"a": "x", "of": "1"})]);
+}
+
+#[tokio::test]
+async fn what_a_scale_shows_is_told_in_the_words_of_gos_accessors() {
+    let world = World::new().await;
+    let mut v1 = version("v1", true, json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
+    v1["subresources"] = json!({"scale": {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"}});
+    world.define(json!([v1])).await;
+    let check = async |spec: Value, expected: &str| {
+        let refused = world.create("v1", json!({"metadata": {"name": "w"}, "spec": spec})).await.expect_err(expected);
+        let told = refused.split_once(".spec.n: Invalid value: ").expect("an error of the field").1;
+        assert_eq!(told.trim_end_matches(']'), expected.trim_end_matches(']'), "{spec}");
+    };
+    let accessor = |what: &str| format!("0: .spec.n accessor error: {what}");
+    check(json!({"n": 1.0}), &accessor("1 is of the type float64, expected int64")).await;
+    check(json!({"n": 1e3}), &accessor("1000 is of the type float64, expected int64")).await;
+    let large = json!({"n": 9_223_372_036_854_775_808_u64});
+    check(large, &accessor("9.223372036854776e+18 is of the type float64, expected int64")).await;
+    check(json!({"n": {"a": 1}}), &accessor("map[a:1] is of the type map[string]interface {}, expected int64")).await;
+    check(json!(5), &accessor("5 is of the type int64, expected map[string]interface{}")).await;
+    check(json!([]), &accessor("[] is of the type []interface {}, expected map[string]interface{}")).await;
+    check(json!({"n": -1}), "-1: should be a non-negative integer").await;
+}
+
+#[tokio::test]
 async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are_gone() {
     let world = World::new().await;
     world.define(json!([version("v1", true, sized(1))])).await;
@@ -229,13 +274,30 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
         .expect("established");
     assert!(world.registry.is_established(&early, &row), "at once, whatever the table shows");
     while !is_shown(changes.changed().await) {}
+    let kept = json!({"metadata": {"name": "kept", "finalizers": ["example.com/mine"]}});
+    world.create("v1", kept).await.expect("valid");
     let before = changes.table();
     let row = world.definitions();
     let gone = world.registry.delete(&world.caller(), &row, "", "widgets.example.com", &Default::default()).await;
-    assert!(!gone.expect("deleted").gone, "it waits for its instances");
+    let gone = gone.expect("deleted");
+    assert!(!gone.gone, "it waits for its instances");
+    assert_eq!(gone.record.object().generation(), 1);
     while changes.changed().await.generation() == before.generation() {}
     let refused = world.create("v1", json!({"metadata": {"name": "a"}})).await.expect_err("it is going");
     assert!(refused.ends_with("create not allowed while custom resource definition is terminating"), "{refused}");
+    let row = world.row("example.com", "v1", "widgets").expect("it is served to the last");
+    assert_eq!(row.verb_names(), ["delete", "deletecollection", "get", "list", "watch"]);
+    for verb in [Verbs::CREATE, Verbs::UPDATE, Verbs::PATCH] {
+        assert!(row.verbs.contains(verb), "requests come through, and creations are refused with the reason");
+    }
+    let let_go = |current: Option<&Object>| {
+        let mut object = current.cloned().unwrap_or_default();
+        object.set_meta("finalizers", json!([]));
+        Ok(object)
+    };
+    let updated =
+        world.registry.update(&world.caller(), &row, "default", "kept", &UpdateOptions::default(), &let_go).await;
+    updated.expect("whoever put a finalizer takes it off");
     world
         .change("widgets.example.com", "", |definition| definition.set_meta("finalizers", json!([])))
         .await
@@ -243,6 +305,42 @@ async fn a_definition_that_goes_takes_no_more_objects_and_is_kept_until_they_are
     while world.row("example.com", "v1", "widgets").is_some() {
         changes.changed().await;
     }
+}
+
+#[tokio::test]
+async fn a_new_rule_that_what_is_there_breaks_is_told_and_lets_other_changes_be() {
+    let world = World::new().await;
+    let ruled = |rules: Value| {
+        json!({"type": "object", "properties": {
+        "a": {"type": "string", "x-kubernetes-validations": rules}, "b": {"type": "string"}}})
+    };
+    world.define(json!([version("v1", true, ruled(json!([])))])).await;
+    world.create("v1", json!({"metadata": {"name": "w"}, "spec": {"a": "long"}})).await.expect("valid");
+    let mut changes = world.registry.table_changes();
+    let before = changes.table();
+    let later = json!([version("v1", true, ruled(json!([{"rule": "self.startsWith('q')"}])))]);
+    world
+        .change("widgets.example.com", "", |definition| definition.set(&["spec", "versions"], later.clone()))
+        .await
+        .expect("valid");
+    while changes.changed().await.generation() == before.generation() {}
+    let row = world.row("example.com", "v1", "widgets").expect("served");
+    let set = async |path: &[&str], value: &str| {
+        let transform = |current: Option<&Object>| {
+            let mut object = current.cloned().unwrap_or_default();
+            object.set(path, value);
+            Ok(object)
+        };
+        world.warnings.take();
+        let options = UpdateOptions::default();
+        let updated = world.registry.update(&world.caller(), &row, "default", "w", &options, &transform).await;
+        (updated.is_ok(), world.warnings.take())
+    };
+    let told = "spec.a: Invalid value: \"long\": failed rule: self.startsWith('q')".to_owned();
+    assert_eq!(set(&["spec", "b"], "x").await, (true, vec![told.clone()]));
+    assert_eq!(set(&["metadata", "labels", "l"], "x").await, (true, vec![told]));
+    assert_eq!(set(&["spec", "a"], "longer").await, (false, Vec::new()));
+    assert_eq!(set(&["spec", "a"], "quick").await, (true, Vec::new()));
 }
 
 #[tokio::test]

@@ -1,10 +1,9 @@
 //! The way from kubectl's client-side apply to server-side apply: the annotation with what was applied last.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value};
 
 use crate::fields::{FieldSet, Node};
+use crate::go_print;
 use crate::managed::compare::compare_objects;
 use crate::schema::ObjectType;
 
@@ -45,7 +44,7 @@ pub(super) fn refresh(object: &mut Map<String, Value>, config: &Map<String, Valu
             _ => drop(metadata.remove("annotations")),
         }
     }
-    let text = go_json(&Value::Object(config)) + "\n";
+    let text = go_print::json(&Value::Object(config)) + "\n";
     let Some(annotations) = object.get_mut("metadata").and_then(|m| m.get_mut("annotations")?.as_object_mut()) else {
         return;
     };
@@ -54,19 +53,4 @@ pub(super) fn refresh(object: &mut Map<String, Value>, config: &Map<String, Valu
     if size > sampan_api::limits::ANNOTATIONS_MAX {
         annotations.remove(ANNOTATION);
     }
-}
-
-/// JSON as Go's encoder writes it: letters that mean something to HTML or JavaScript are escaped.
-fn go_json(value: &Value) -> String {
-    let mut text = String::new();
-    for letter in value.to_string().chars() {
-        match letter {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                // Writing to a String cannot fail.
-                write!(text, "\\u{:04x}", u32::from(letter)).expect("a String takes all writes");
-            }
-            letter => text.push(letter),
-        }
-    }
-    text
 }

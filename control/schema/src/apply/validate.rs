@@ -9,7 +9,7 @@ use crate::fields::{KeyError, element_or_error, is_keyed};
 use crate::go_print::{Numbers, plain, syntax, type_name};
 use crate::limits::PROBLEMS_MAX;
 use crate::schema::Schema;
-use crate::table::{Field, Shape, Type, TypeId};
+use crate::table::{Facts, Field, Origin, Shape, Type, TypeId};
 
 /// # Errors
 /// All that is wrong, as one text: `.spec.replicas: expected numeric (int or float), got string`.
@@ -26,7 +26,7 @@ pub(super) fn validate_live(schema: &Schema, id: TypeId, object: &Map<String, Va
 }
 
 fn check(schema: &Schema, id: TypeId, object: &Map<String, Value>, duplicates: Duplicates) -> Result<(), String> {
-    let mut check = Check { schema, path: Vec::new(), errors: Vec::new(), duplicates };
+    let mut check = Check { schema, path: Vec::new(), errors: Vec::new(), duplicates, keeps: false };
     check.members(id, object);
     match check.errors.as_slice() {
         [] => Ok(()),
@@ -54,6 +54,9 @@ enum Duplicates {
 struct Check<'a> {
     schema: &'a Schema,
     duplicates: Duplicates,
+    /// Whether a type above keeps what it does not know: all below it takes what is not declared
+    /// (pkg/schemaconv of kube-openapi).
+    keeps: bool,
     /// Elements of the path, as errors show them.
     path: Vec<String>,
     errors: Vec<String>,
@@ -75,30 +78,46 @@ impl Check<'_> {
 
     fn members(&mut self, id: TypeId, object: &Map<String, Value>) {
         let ty = self.schema.get(id);
+        let (above, structural) = (self.keeps, ty.origin == Origin::Structural);
+        self.keeps = structural && (above || ty.preserve_unknown);
+        // An object of which nothing is said has any fields.
+        let open = !ty.closed && (self.keeps || structural && ty.fields.is_empty());
         for (name, value) in object {
             match ty.field(name) {
                 Some(field) => self.at(format!(".{name}"), |check| check.field(field, value)),
-                None if ty.preserve_unknown => {}
+                None if open => {}
                 None => {
                     self.at(format!(".{name}"), |check| check.error("field not declared in schema"));
-                    return;
+                    break;
                 }
             }
         }
+        self.keeps = above;
     }
 
     fn field(&mut self, field: &Field, value: &Value) {
+        let (above, facts) = (self.keeps, field.facts.as_deref());
+        self.keeps |= facts.is_some_and(|facts| facts.preserve_unknown);
         match (field.shape, value) {
-            (Shape::One, value) => self.element(field.ty, value),
+            (Shape::One, value) => self.element(field.ty, facts, value),
             (Shape::List | Shape::Map, Value::Null) => {}
             (Shape::List, Value::Array(list)) => self.list(field, list),
             (Shape::Map, Value::Object(map)) => {
                 for (key, inner) in map {
-                    self.at(format!(".{key}"), |check| check.element(field.ty, inner));
+                    self.at(format!(".{key}"), |check| check.item(field, inner));
                 }
             }
             (Shape::List, other) => self.error(&format!("expected list, got &{{{}}}", plain(other, Numbers::Floats))),
             (Shape::Map, other) => self.error(&format!("expected map, got &{{{}}}", plain(other, Numbers::Floats))),
+        }
+        self.keeps = above;
+    }
+
+    /// An element of a list or map.
+    fn item(&mut self, field: &Field, value: &Value) {
+        match field.element.as_deref() {
+            Some(element) if element.open => {}
+            element => self.element(field.ty, element.map(|element| &element.facts), value),
         }
     }
 
@@ -106,7 +125,7 @@ impl Check<'_> {
         let mut seen = HashSet::with_capacity(list.len());
         for (at, inner) in list.iter().enumerate() {
             if !is_keyed(field) {
-                self.at(format!("[{at}]"), |check| check.element(field.ty, inner));
+                self.at(format!("[{at}]"), |check| check.item(field, inner));
                 continue;
             }
             let element = match element_or_error(self.schema, field, inner) {
@@ -117,12 +136,14 @@ impl Check<'_> {
             if !seen.insert(element) && self.duplicates == Duplicates::Refused {
                 self.error(&format!("duplicate entries for key {place}"));
             }
-            self.at(place, |check| check.element(field.ty, inner));
+            self.at(place, |check| check.item(field, inner));
         }
     }
 
-    fn element(&mut self, ty: Type, value: &Value) {
-        if value.is_null() {
+    /// `facts`: what a structural schema says of the value.
+    fn element(&mut self, ty: Type, facts: Option<&Facts>, value: &Value) {
+        // An integer or a text has no type in a structural schema, and what has none may be anything.
+        if value.is_null() || facts.is_some_and(|facts| facts.int_or_string) {
             return;
         }
         match ty {
@@ -139,6 +160,9 @@ impl Check<'_> {
                 other => self.error(&format!("expected list, got &{{{}}}", plain(other, Numbers::Floats))),
             },
             Type::FieldsV1 if !value.is_object() => {
+                self.error(&format!("expected map, got &{{{}}}", plain(value, Numbers::Floats)))
+            }
+            Type::Json if !value.is_object() && facts.is_some_and(|facts| facts.json_type == "object") => {
                 self.error(&format!("expected map, got &{{{}}}", plain(value, Numbers::Floats)))
             }
             Type::FieldsV1 | Type::Raw | Type::Json => {}

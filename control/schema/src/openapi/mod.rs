@@ -57,6 +57,8 @@ pub struct Definitions {
     dialect: Dialect,
     facts: Facts,
     all: BTreeMap<String, Definition>,
+    /// What is said of a definition beside its type, by its name.
+    beside: BTreeMap<String, Value>,
     /// Groups and versions in which the kinds of [`EVERYWHERE`] are known: the built-in ones.
     group_versions: BTreeSet<(String, String)>,
 }
@@ -66,7 +68,7 @@ impl Definitions {
     pub fn new(dialect: Dialect) -> Self {
         let kinds = Schema::builtin().kinds().iter();
         let group_versions = kinds.map(|kind| (kind.group.to_string(), kind.version.to_string())).collect();
-        Self { dialect, facts: Facts::read(), all: BTreeMap::new(), group_versions }
+        Self { dialect, facts: Facts::read(), all: BTreeMap::new(), beside: BTreeMap::new(), group_versions }
     }
 
     /// Adds a type, with all that it refers to; its name.
@@ -86,6 +88,11 @@ impl Definitions {
         let kind = [group, version, kind].map(str::to_owned);
         self.all.entry(name.clone()).or_insert(Definition::Untyped(kind));
         name
+    }
+
+    /// Says more of a definition than its type does: members that come to those that it has, or in their place.
+    pub fn say(&mut self, name: &str, more: Value) {
+        self.beside.insert(name.to_owned(), more);
     }
 
     fn add_scalar(&mut self, name: &'static str) {
@@ -126,7 +133,7 @@ impl Definitions {
     /// Makes each definition, in the order of their names, and hands it over.
     pub fn each(&self, mut take: impl FnMut(&str, Value)) {
         for (name, definition) in &self.all {
-            let value = match definition {
+            let mut value = match definition {
                 Definition::Struct(schema, id) => self.definition(name, schema, *id),
                 Definition::Scalar(name) => property::scalar(name, self.dialect, self.facts.text(name)),
                 Definition::Untyped([group, version, kind]) => json!({
@@ -134,6 +141,9 @@ impl Definitions {
                     "x-kubernetes-group-version-kind": [{"group": group, "version": version, "kind": kind}],
                 }),
             };
+            if let Some(more) = self.beside.get(name) {
+                put_into(&mut value, more);
+            }
             take(name, value);
         }
     }
@@ -185,6 +195,18 @@ impl Definitions {
             value.insert("x-kubernetes-map-type".into(), "atomic".into());
         }
         value
+    }
+}
+
+/// Puts the members of an object into another, those that both have into each other.
+fn put_into(value: &mut Value, more: &Value) {
+    match (value, more) {
+        (Value::Object(value), Value::Object(more)) => {
+            for (name, more) in more {
+                put_into(value.entry(name.as_str()).or_insert(Value::Null), more);
+            }
+        }
+        (value, more) => *value = more.clone(),
     }
 }
 

@@ -23,6 +23,18 @@ const META: [(&str, &str); 3] = [
     ),
 ];
 
+/// The type of an embedded resource, whatever its schema says of it (`addEmbeddedProperties`).
+const EMBEDDED: [(&str, &str); 2] = [
+    (
+        "kind",
+        "kind is a string value representing the type of this object. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+    ),
+    (
+        "apiVersion",
+        "apiVersion defines the versioned schema of this representation of an object. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+    ),
+];
+
 /// Of a value of which nothing is said.
 static NOTHING: Facts = Facts::NONE;
 
@@ -237,15 +249,18 @@ impl Definitions {
                 node.remove("required");
             }
         }
+        if def.embedded && !(self.dialect == Dialect::V2 && def.preserve_unknown) {
+            embed(node);
+        }
     }
 
-    /// The node in the dialect: v2 knows no alternatives and no null, and kubectl takes what it does not find in the
+    /// The node in the dialect: v2 knows no alternatives, no defaults and no null, and kubectl takes what it does not find in the
     /// properties of such an object for unknown.
     fn settled(&self, mut node: Map<String, Value>) -> Value {
         if self.dialect == Dialect::V3 {
             return self.referring(node);
         }
-        for name in ["allOf", "anyOf", "oneOf", "not"] {
+        for name in ["allOf", "anyOf", "oneOf", "not", "default"] {
             node.remove(name);
         }
         let is_true = |node: &Map<String, Value>, name: &str| node.get(name) == Some(&Value::Bool(true));
@@ -262,6 +277,22 @@ impl Definitions {
             node.remove("type");
         }
         Value::Object(node)
+    }
+}
+
+/// Says of an embedded resource's type what it is, and that it must be there.
+fn embed(node: &mut Map<String, Value>) {
+    if let Some(Value::Object(properties)) = node.get_mut("properties") {
+        for (name, text) in EMBEDDED {
+            properties.insert(name.to_owned(), json!({"description": text, "type": "string"}));
+        }
+    }
+    if let Value::Array(required) = node.entry("required").or_insert_with(|| json!([])) {
+        for (name, _) in EMBEDDED {
+            if !required.iter().any(|one| one == name) {
+                required.push(name.into());
+            }
+        }
     }
 }
 

@@ -198,6 +198,7 @@ fn type_def(package: &str, name: &str, definition: &Value, mut fields: Vec<Field
         description: description(definition),
         atomic: definition["x-kubernetes-map-type"] == "atomic",
         preserve_unknown: false,
+        closed: definition["additionalProperties"] == false,
         embedded: false,
         facts: None,
         metadata: None,

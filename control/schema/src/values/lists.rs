@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::node::{Inside, Node};
 use crate::json;
 use crate::schema::Schema;
-use crate::table::{Field, ListType, TypeDef};
+use crate::table::{Field, ListType, Type, TypeDef};
 
 /// Checks the metadata of an embedded resource: the generic rules of objects, which are not this room's.
 pub type CheckMetadata<'a> = &'a dyn Fn(&Map<String, Value>, &Path) -> FieldErrors;
@@ -117,7 +117,8 @@ fn embedded_in(
     if let Inside::Object(ty) = node.inside
         && ty.embedded
     {
-        resource(schema, ty, map, path, metadata, errors);
+        let meta = ty.field("metadata").map(|field| field.ty);
+        resource(schema, meta, map, path, metadata, errors);
     }
     for (name, value) in map {
         if errors.is_full() {
@@ -149,9 +150,43 @@ fn embedded_at(
     }
 }
 
+/// As [`embedded`], of a value by a schema that is none of a type.
+pub(super) fn embedded_by(
+    definition: &Value,
+    value: &Value,
+    path: &Path,
+    metadata: CheckMetadata<'_>,
+    errors: &mut FieldErrors,
+) {
+    match value {
+        Value::Object(map) => {
+            if definition["x-kubernetes-embedded-resource"] == true {
+                let schema = Schema::builtin();
+                let is_meta = |ty: &TypeDef| ty.package == "apimachinery/pkg/apis/meta/v1" && ty.name == "ObjectMeta";
+                let meta = schema.types().find(|(_, ty)| is_meta(ty)).map(|(id, _)| Type::Struct(id));
+                resource(schema, meta, map, path, metadata, errors);
+            }
+            for (name, inner) in map {
+                match (definition["properties"].get(name), &definition["additionalProperties"]) {
+                    (Some(known), _) => embedded_by(known, inner, &path.child(name), metadata, errors),
+                    (None, Value::Null | Value::Bool(_)) => {}
+                    (None, additional) => embedded_by(additional, inner, &path.key(name), metadata, errors),
+                }
+            }
+        }
+        Value::Array(list) => {
+            for (at, one) in list.iter().enumerate() {
+                embedded_by(&definition["items"], one, &path.index(at), metadata, errors);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `meta`: the type of metadata.
 fn resource(
     schema: &Schema,
-    ty: &TypeDef,
+    meta: Option<Type>,
     map: &Map<String, Value>,
     path: &Path,
     metadata: CheckMetadata<'_>,
@@ -181,8 +216,8 @@ fn resource(
     });
     let Some(value) = map.get("metadata") else { return };
     let path = path.child("metadata");
-    match (value.as_object(), ty.field("metadata").map(|field| field.ty)) {
-        (Some(object), Some(crate::table::Type::Struct(id))) => match json::from_value(schema, id, value) {
+    match (value.as_object(), meta) {
+        (Some(object), Some(Type::Struct(id))) => match json::from_value(schema, id, value) {
             Ok(_) => errors.extend(metadata(object, &path)),
             Err(error) => errors.push(FieldError::invalid(&path, value, error.to_string())),
         },

@@ -15,7 +15,7 @@ pub use self::lists::CheckMetadata;
 use self::node::Node;
 use crate::schema::Schema;
 use crate::structural;
-use crate::table::TypeId;
+use crate::table::{TypeId, ValueSchema};
 
 /// The errors of an object of the type. What is as it was in `old` is no error.
 pub fn validate(
@@ -51,8 +51,26 @@ pub fn embedded(schema: &Schema, id: TypeId, object: &Map<String, Value>, metada
     lists::embedded(schema, schema.get(id), object, metadata)
 }
 
+/// What is wrong with the type and metadata of resources in a value by a schema that is none of a type: a default, where it is
+/// declared. `at`: the path of the value.
+pub fn embedded_by(definition: &Value, value: &Value, at: &Path, metadata: CheckMetadata<'_>) -> FieldErrors {
+    let mut errors = FieldErrors::new();
+    lists::embedded_by(definition, value, at, metadata, &mut errors);
+    errors
+}
+
+/// Kubernetes looks at a default by a schema in which an integer or a text has no type.
+fn forget_either(schema: &mut ValueSchema) {
+    schema.facts.int_or_string = false;
+    schema.properties.iter_mut().for_each(|(_, inner)| forget_either(inner));
+    for inner in [&mut schema.items, &mut schema.additional].into_iter().flatten() {
+        forget_either(inner);
+    }
+}
+
 /// The errors of a value by a schema that is none of a type: a default, where it is declared. `at`: the path of the value.
 pub fn validate_by(definition: &Value, value: &Value, at: &Path) -> FieldErrors {
-    let schema = structural::value_schema(definition);
+    let mut schema = structural::value_schema(definition);
+    forget_either(&mut schema);
     walk::validate(&Schema::default(), Node::of_value(&schema), value, None, at).collect()
 }

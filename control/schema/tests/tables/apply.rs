@@ -268,3 +268,71 @@ fn what_is_there_fits_the_version_that_is_applied_in() {
     let why = r#"(/w; example.com/v1, Kind=Widget): .spec.l[="x"]: expected numeric (int or float), got string"#;
     assert_eq!(refused.to_string(), format!("failed to create typed live object {why}"));
 }
+
+/// What pkg/schemaconv of kube-openapi makes of schemas that leave something open (recorded from kube-apiserver v1.35.0).
+#[test]
+fn what_a_schema_leaves_open_may_be_applied_and_is_owned_by_its_keys() {
+    let keeps = "x-kubernetes-preserve-unknown-fields";
+    let named = |properties: Value| json!({"type": "object", "properties": properties});
+    let deep = json!({"r": {"type": "string"},
+        "l": {"type": "array", "items": named(json!({"q": {"type": "string"}}))},
+        "m": {"type": "object", "additionalProperties": named(json!({"z": {"type": "string"}}))}});
+    let spec = named(json!({
+        "keeps": {"type": "object", keeps: true, "properties": {"in": named(deep)}},
+        "any": {"type": "object", "additionalProperties": true},
+        "anys": {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": true}},
+        "plain": {"type": "object"},
+        "plains": {"type": "object", "additionalProperties": {"type": "object"}},
+        "list": {"type": "array", "items": {"type": "object"}},
+        "closed": {"type": "object", "additionalProperties": false},
+        "free": {"type": "object", keeps: true},
+        "number": {"x-kubernetes-int-or-string": true},
+        "template": {"type": "object", "x-kubernetes-embedded-resource": true, keeps: true,
+            "properties": {"spec": named(json!({"a": {"type": "string"}}))}},
+    }));
+    let kinds = json!({"Widget": named(json!({"spec": spec}))});
+    let kinds = kinds.as_object().expect("kinds by name");
+    let schema = Schema::extend(Schema::builtin(), "example.com", "v1", kinds, |kind| format!("{kind}List"));
+    let schema = Arc::new(schema.expect("a structural schema"));
+    let ty = ObjectType::find(&schema, "example.com", "v1", "Widget").expect("the kind");
+    let widget = |spec: &Value| json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec});
+    let taken = |spec: Value, fields: Value| {
+        let mut world = World { ty: ty.clone(), live: None, time: 0 };
+        world.apply("m", &widget(&spec));
+        let expected = [("m Apply".to_owned(), json!({"f:spec": fields}))];
+        assert_eq!(world.owners(), BTreeMap::from(expected), "{spec}");
+    };
+    taken(json!({"keeps": {"in": {"s": 1}}}), json!({"f:keeps": {"f:in": {"f:s": {}}}}));
+    taken(json!({"keeps": {"in": {"s": {"a": 1}}}}), json!({"f:keeps": {"f:in": {"f:s": {".": {}, "f:a": {}}}}}));
+    taken(json!({"keeps": {"in": {"l": [{"w": 1}]}}}), json!({"f:keeps": {"f:in": {"f:l": {}}}}));
+    let inner = json!({"f:keeps": {"f:in": {"f:m": {"f:a": {".": {}, "f:w": {}}}}}});
+    taken(json!({"keeps": {"in": {"m": {"a": {"w": 1}}}}}), inner);
+    taken(json!({"any": {"a": 1}}), json!({"f:any": {"f:a": {}}}));
+    taken(json!({"any": {"a": [1]}}), json!({"f:any": {"f:a": {}}}));
+    taken(json!({"any": {"a": {"b": 1}}}), json!({"f:any": {"f:a": {".": {}, "f:b": {}}}}));
+    let inner = json!({"f:anys": {"f:a": {".": {}, "f:b": {".": {}, "f:c": {}}, "f:d": {}}}});
+    taken(json!({"anys": {"a": {"b": {"c": 1}, "d": 2}}}), inner);
+    taken(json!({"plain": {"a": {"b": [1]}}}), json!({"f:plain": {"f:a": {".": {}, "f:b": {}}}}));
+    taken(json!({"plains": {"k": {"a": 1}}}), json!({"f:plains": {"f:k": {".": {}, "f:a": {}}}}));
+    taken(json!({"list": [{"a": 1}]}), json!({"f:list": {}}));
+    let refused = |spec: Value, errors: &str| {
+        let mut world = World { ty: ty.clone(), live: None, time: 0 };
+        let refused = world.try_apply("m", OnConflict::Refuse, &widget(&spec)).expect_err(errors);
+        let expected = format!("failed to create typed patch object (/w; example.com/v1, Kind=Widget): {errors}");
+        assert_eq!(refused.to_string(), expected);
+    };
+    refused(json!({"keeps": {"in": {"m": {"a": 3}}}}), ".spec.keeps.in.m.a: expected map, got &{3}");
+    refused(json!({"closed": {"a": 1}}), ".spec.closed.a: field not declared in schema");
+    refused(json!({"free": 5}), ".spec.free: expected map, got &{5}");
+    refused(json!({"x": 1}), ".spec.x: field not declared in schema");
+    // Metadata is described elsewhere, which nothing above changes.
+    let embedded = json!({"template": {"spec": {"b": 1}, "foo": 1, "metadata": {"name": "x", "foo": 1}}});
+    refused(embedded, ".spec.template.metadata.foo: field not declared in schema");
+    // What stands in no form is taken, for validation to refuse.
+    let mut world = World { ty: ty.clone(), live: None, time: 0 };
+    world.apply("m", &widget(&json!({"number": {}})));
+    // A value of another form takes the place of what is there.
+    world.apply("m", &widget(&json!({"any": {"a": {"b": 1}}})));
+    world.apply("m", &widget(&json!({"any": {"a": 1}})));
+    assert_eq!(world.live.expect("an object")["spec"]["any"], json!({"a": 1}));
+}

@@ -34,7 +34,6 @@ fn what_a_schema_says_is_published() {
         "description": "A text.",
         "title": "t",
         "example": 1,
-        "default": "x",
         "format": "date",
         "pattern": "^x$",
         "minLength": 1,
@@ -87,6 +86,49 @@ fn what_v2_cannot_say_is_left_out_of_it() {
         "oneOf": [{"required": ["x"]}, {"not": {"required": ["x"]}}],
     }});
     check(one_of.clone(), one_of, json!({"p": {"type": "object", "properties": {"x": {"type": "string"}}}}));
+}
+
+#[test]
+fn an_embedded_resource_has_a_type_of_its_own_words() {
+    let template = |more: Value| {
+        let mut template = json!({"type": "object", "x-kubernetes-embedded-resource": true});
+        template.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"t": template}}}})
+    };
+    let of = |dialect: Dialect, more: Value| {
+        published(dialect, template(more))["com.example.v1.Widget"]["properties"]["spec"]["properties"]["t"].clone()
+    };
+    for dialect in [Dialect::V2, Dialect::V3] {
+        let found = of(
+            dialect,
+            json!({"required": ["kind", "spec"], "properties": {
+                "spec": {"type": "object"}, "kind": {"type": "string", "description": "mine", "pattern": "x"}}}),
+        );
+        assert_eq!(found["required"], json!(["kind", "spec", "apiVersion"]), "{dialect:?}");
+        let kind = found["properties"]["kind"].as_object().expect("an object");
+        assert_eq!(kind.len(), 2);
+        assert!(
+            kind["description"].as_str().is_some_and(|text| text.starts_with("kind is a string value representing"))
+        );
+    }
+    let keeps = || json!({"x-kubernetes-preserve-unknown-fields": true});
+    assert_eq!(of(Dialect::V3, keeps())["required"], json!(["kind", "apiVersion"]));
+    assert!(of(Dialect::V2, keeps()).get("required").is_none(), "kubectl would refuse what is unknown");
+}
+
+#[test]
+fn v2_tells_no_defaults() {
+    let with = |default: bool| {
+        let mut text = json!({"type": "string"});
+        let mut of = json!({"type": "object", "properties": {}});
+        if default {
+            text["default"] = "x".into();
+            of["default"] = json!({});
+        }
+        of["properties"]["t"] = text;
+        json!({"o": of})
+    };
+    check(with(true), with(true), with(false));
 }
 
 #[test]

@@ -58,7 +58,8 @@ pub(super) fn parts(table: &ResourceTable) -> BTreeMap<String, Part> {
     let fixed = FIXED.iter().map(|(path, ..)| *path).chain(ISSUER.iter().map(|(path, ..)| *path)).chain([VERSION]);
     let mut parts: BTreeMap<String, Part> = fixed.map(|path| (path.to_owned(), Part::Fixed(path))).collect();
     for row in table.iter() {
-        if !row.group.is_empty() {
+        // Of a group that is defined its versions' resources are told alone.
+        if !row.group.is_empty() && !row.defined {
             let path = format!("apis/{}", row.group);
             parts.entry(path).or_insert_with(|| Part::Group(row.group.to_string()));
         }
@@ -106,8 +107,10 @@ impl Part {
             }
             Self::Rows(rows) => {
                 let Some(first) = rows.first() else { return };
-                let (base, definition) = (first.gvr().base_path(), meta(definitions, "APIResourceList"));
-                take(operations::of_group_version(&first.group, &first.version, &base, definition));
+                if !first.defined {
+                    let (base, definition) = (first.gvr().base_path(), meta(definitions, "APIResourceList"));
+                    take(operations::of_group_version(&first.group, &first.version, &base, definition));
+                }
                 for row in rows {
                     Row::new(row, definitions).items().into_iter().for_each(&mut *take);
                 }

@@ -7,6 +7,7 @@ use sampan_registry::resource::{Subresource, SubresourceBody};
 use sampan_registry::{Resource, Verbs};
 use sampan_schema::ObjectType;
 use sampan_schema::openapi::Definitions;
+use serde_json::{Value, json};
 
 /// One method at one path.
 #[derive(Debug)]
@@ -200,6 +201,27 @@ fn define(definitions: &mut Definitions, ty: Option<&ObjectType>, kind: &GroupVe
     }
 }
 
+/// What apiextensions-apiserver says of a defined kind and of its list beside their schemas.
+fn describe_defined(row: &Resource, kind: &str, list: &str, definitions: &mut Definitions) {
+    const CONVENTIONS: &str = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
+    let (plural, kinds) = (&row.resource, &row.list_kind);
+    let mut of_list = json!({
+        "description": format!("{kinds} is a list of {}", row.kind),
+        "properties": {
+            "items": {"description": format!("List of {plural}. More info: {CONVENTIONS}")},
+            "metadata": {"description": format!("Standard list metadata. More info: {CONVENTIONS}#types-kinds")},
+        },
+    });
+    // Those of other versions, which the stored one's row has too, are nobody's to select by: they hold a slash.
+    let labels = row.selectable.iter().map(|field| &*field.label).filter(|label| !label.contains('/'));
+    let selectable: Vec<Value> = labels.map(|label| json!({"fieldPath": label})).collect();
+    if !selectable.is_empty() {
+        of_list["x-kubernetes-selectable-fields"] = selectable.clone().into();
+        definitions.say(kind, json!({"x-kubernetes-selectable-fields": selectable}));
+    }
+    definitions.say(list, of_list);
+}
+
 impl<'a> Row<'a> {
     /// Adds what the row's operations refer to.
     pub fn new(row: &'a Resource, definitions: &'a mut Definitions) -> Self {
@@ -208,11 +230,16 @@ impl<'a> Row<'a> {
         let list_type =
             row.ty.as_ref().and_then(|ty| ObjectType::find(ty.schema(), &gvk.group, &gvk.version, &list_kind.kind));
         let lists = row.verbs.contains(Verbs::LIST) || row.verbs.contains(Verbs::WATCH);
+        let kind = define(definitions, row.ty.as_ref(), &gvk);
+        let list = if lists { define(definitions, list_type.as_ref(), &list_kind) } else { String::new() };
+        if row.defined {
+            describe_defined(row, &kind, &list, definitions);
+        }
         Self {
             base: row.gvr().base_path(),
             word: group_word(&row.group, &row.version),
-            kind: define(definitions, row.ty.as_ref(), &gvk),
-            list: if lists { define(definitions, list_type.as_ref(), &list_kind) } else { String::new() },
+            kind,
+            list,
             status: meta(definitions, "Status"),
             delete_options: meta(definitions, "DeleteOptions"),
             event: meta(definitions, "WatchEvent"),
@@ -406,7 +433,7 @@ impl<'a> Row<'a> {
         let mut operations = Vec::new();
         for (_, method, verb, text) in all.into_iter().filter(|(verb, ..)| one.verbs.contains(*verb)) {
             let mut operation = self.operation(method, method, id(verb), text);
-            operation.kind = Some(gvk.clone());
+            operation.kind = Some(if self.row.defined { self.row.gvk() } else { gvk.clone() });
             operation.answer = Answer::Definition(body.clone());
             operations.push(if method == "get" { operation } else { self.write(operation, &body) });
         }

@@ -5,6 +5,7 @@ use super::super::validation::{At, FieldErrors};
 use sampan_api::names;
 use sampan_cel::admission::{Authorizer, Params, compile, declare_variable, declare_variables, environment};
 use sampan_cel::{Environment, Type};
+use serde_json::{Value, json};
 use std::collections::HashSet;
 
 /// Audit annotations of a policy.
@@ -25,15 +26,16 @@ pub(super) struct Expressions {
 impl Expressions {
     /// Without variables yet.
     pub(super) fn new(params: Params) -> Self {
-        let (mut whole, mut messages) =
-            (environment(params, Authorizer::Declared), environment(params, Authorizer::None));
-        declare_variables(&mut whole);
-        declare_variables(&mut messages);
+        let (whole, messages) = (environment(params, Authorizer::Declared), environment(params, Authorizer::None));
         Self { whole, messages }
     }
 
-    /// Checks the variables, and declares each for those after it.
+    /// Checks the variables, and declares each for those after it. Where there are none `variables` is no word.
     pub(super) fn variables(&mut self, list: At<'_>, errors: &mut FieldErrors) {
+        if !list.is_empty() {
+            declare_variables(&mut self.whole);
+            declare_variables(&mut self.messages);
+        }
         for one in list.items() {
             let (name, expression) = (one.get("name"), one.get("expression"));
             if name.text().trim().is_empty() {
@@ -96,7 +98,14 @@ impl Expressions {
 
     pub(super) fn annotations(&self, list: At<'_>, policy: &str, errors: &mut FieldErrors) {
         if list.len() > ANNOTATIONS_MAX {
-            list.invalid(errors, format!("must not have more than {ANNOTATIONS_MAX} auditAnnotations"));
+            // As Go shows its own struct.
+            let one = |one: At<'_>| json!({"Key": one.get("key").text(), "ValueExpression": one.get("valueExpression").text()});
+            let shown: Vec<Value> = list.items().map(one).collect();
+            list.invalid_as(
+                errors,
+                Value::Array(shown),
+                format!("must not have more than {ANNOTATIONS_MAX} auditAnnotations"),
+            );
         }
         let mut seen = HashSet::new();
         for one in list.items() {

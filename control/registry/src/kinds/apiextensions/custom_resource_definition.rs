@@ -50,9 +50,11 @@ const RULES: Rules = Rules {
         let names = at.get("spec");
         let wanted = format!("{}.{}", names.get("names").get("plural").text(), names.get("group").text());
         // Of no name nothing is said but that there is none.
-        if !definition.name().is_empty() && definition.name() != wanted {
-            let path = Path::new("metadata").child("name");
-            errors.push(FieldError::invalid(&path, definition.name(), "must be spec.names.plural+\".\"+spec.group"));
+        for (field, given) in [("generateName", definition.generate_name()), ("name", definition.name())] {
+            if !given.is_empty() && given != wanted {
+                let path = Path::new("metadata").child(field);
+                errors.push(FieldError::invalid(&path, given, "must be spec.names.plural+\".\"+spec.group"));
+            }
         }
         whole(definition, None, &mut errors);
         errors
@@ -154,10 +156,16 @@ fn stored_versions(definition: &Object, errors: &mut FieldErrors) {
     };
     let versions = definition.get(&["spec", "versions"]).and_then(Value::as_array);
     let versions: Vec<&Value> = versions.into_iter().flatten().collect();
+    // Of versions of one name the first is found, and no other.
+    let mut left: Vec<&Value> = list.iter().collect();
     for version in &versions {
-        if version["storage"] == true && !list.contains(&version["name"]) {
+        let found = left.iter().position(|name| **name == version["name"]);
+        if version["storage"] == true && found.is_none() {
             let name = version["name"].as_str().unwrap_or_default();
             errors.push(FieldError::invalid(&path, &stored, format!("must have the storage version {name}")));
+        }
+        if let Some(at) = found {
+            left.swap_remove(at);
         }
     }
     for (at, name) in list.iter().enumerate() {

@@ -3,7 +3,7 @@
 use super::structural;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_schema::values;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 /// What a place in a schema may not have.
@@ -53,7 +53,10 @@ pub(super) fn check(schema: &Value, status: bool, path: &Path, errors: &mut Fiel
     let convertible = structural::is_convertible(schema);
     let unstructured = if convertible { structural::check(schema, path) } else { FieldErrors::new() };
     if convertible && unstructured.is_empty() {
-        defaults(schema, path, &mut found);
+        // The type and metadata of the whole are there whatever its schema says.
+        let mut whole = schema.clone();
+        whole["x-kubernetes-embedded-resource"] = true.into();
+        defaults(&whole, Part::Other, path, &mut found);
     }
     found.extend(unstructured);
     let structural = found.is_empty();
@@ -87,21 +90,91 @@ fn at_root(schema: &Value, path: &Path, errors: &mut FieldErrors) {
     }
 }
 
-/// Defaults that are no values of their schema.
-fn defaults(schema: &Value, path: &Path, errors: &mut FieldErrors) {
+/// The part of a resource that a schema is of.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    /// Its type or metadata, or something in them: the resource's schema, and the way from there.
+    Meta(&'a Value, &'a Way<'a>),
+    Other,
+}
+
+/// The last step of a way into a resource.
+struct Way<'a> {
+    above: Option<&'a Way<'a>>,
+    /// A field; `None`: an element of a list.
+    step: Option<&'a str>,
+}
+
+impl Way<'_> {
+    /// A resource in which nothing but its type and the value stands.
+    fn around(&self, value: &Value) -> Value {
+        let mut inner = value.clone();
+        let mut at = Some(self);
+        while let Some(way) = at {
+            inner = match way.step {
+                Some(name) => Value::Object(Map::from_iter([(name.to_owned(), inner)])),
+                None => Value::Array(vec![inner]),
+            };
+            at = way.above;
+        }
+        let mut object = Map::from_iter(
+            [("apiVersion", "validation/v1"), ("kind", "Validation")].map(|(k, v)| (k.to_owned(), Value::from(v))),
+        );
+        object.extend(inner.as_object().cloned().unwrap_or_default());
+        Value::Object(object)
+    }
+}
+
+/// Defaults that are no values of their schema (`ValidateDefaults` of apiextensions' defaulting).
+fn defaults(schema: &Value, part: Part<'_>, path: &Path, errors: &mut FieldErrors) {
     let at = path.child("default");
     let given = &schema["default"];
+    let resource = schema["x-kubernetes-embedded-resource"] == true;
+    let part = if resource { Part::Other } else { part };
     if !given.is_null() {
-        if structural::has_unknown(given, schema) {
-            errors.push(FieldError::invalid(&at, given, "must not have unknown fields"));
+        let metadata = |metadata: &Map<String, Value>, path: &Path| crate::metadata::validate_embedded(metadata, path);
+        let mut found = FieldErrors::new();
+        match part {
+            Part::Meta(of, way) => {
+                let wrong = values::embedded_by(of, &way.around(given), &Path::root(), &metadata);
+                if !wrong.is_empty() {
+                    found.push(FieldError::invalid(&at, given, format!("must result in valid metadata: {wrong}")));
+                }
+            }
+            Part::Other => {
+                if structural::has_unknown(given, schema) {
+                    errors.push(FieldError::invalid(&at, given, "must not have unknown fields"));
+                }
+                found.extend(values::embedded_by(schema, given, &at, &metadata));
+            }
         }
-        errors.extend(values::validate_by(schema, given, &at));
+        if found.is_empty() {
+            found = values::validate_by(schema, given, &at);
+        }
+        errors.extend(found);
     }
+    let above = match part {
+        Part::Meta(_, way) => Some(way),
+        Part::Other => None,
+    };
     if schema["items"].is_object() {
-        defaults(&schema["items"], &path.child("items"), errors);
+        let way = Way { above, step: None };
+        let below = match part {
+            Part::Meta(of, _) => Part::Meta(of, &way),
+            Part::Other => Part::Other,
+        };
+        defaults(&schema["items"], below, &path.child("items"), errors);
     }
     for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
-        defaults(inner, &path.child("properties").key(name), errors);
+        let way = Way { above, step: Some(name.as_str()) };
+        let below = match part {
+            Part::Meta(of, _) => Part::Meta(of, &way),
+            Part::Other if resource && matches!(name.as_str(), "metadata" | "kind" | "apiVersion") => {
+                Part::Meta(schema, &way)
+            }
+            Part::Other => Part::Other,
+        };
+        defaults(inner, below, &path.child("properties").key(name), errors);
     }
 }
 
