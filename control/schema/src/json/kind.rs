@@ -28,7 +28,10 @@ pub fn type_meta(body: &[u8]) -> Result<TypeMeta, DecodeError> {
         kind: Option<Cow<'a, str>>,
     }
     let text = |field: Option<Cow<'_, str>>| field.map(Cow::into_owned).unwrap_or_default();
-    if let Ok(peek) = serde_json::from_slice::<Peek<'_>>(body) {
+    // The derived reader takes a list for the fields in their order.
+    if body.trim_ascii_start().starts_with(b"{")
+        && let Ok(peek) = serde_json::from_slice::<Peek<'_>>(body)
+    {
         return Ok(TypeMeta { api_version: text(peek.api_version), kind: text(peek.kind) });
     }
     syntax::check(body).map_err(|error| unrecognized(&error))?;

@@ -453,8 +453,8 @@ mod tests {
         check(json!({"d": {"a\nb": 1}}), "d:\n  ? |-\n    a\n    b\n  : 1\n");
         let k = "k".repeat(20);
         let line = [k.as_str(); 4].join(" ");
-        let key = format!("{line} {k} {k} m");
-        check(json!({"d": {(key): ["a b"]}}), &format!("d:\n  ? {line}\n    {k} {k} m\n  : - a b\n"));
+        let key = format!("{line} {k} {k} mmm");
+        check(json!({"d": {(key): ["a b"]}}), &format!("d:\n  ? {line}\n    {k} {k} mmm\n  : - a b\n"));
         let key = "long: ".repeat(20);
         let expected = format!("'{key}': 1\n");
         check(json!({(key): 1}), &expected);
