@@ -82,9 +82,7 @@ impl Cluster {
     /// Starts everything that the configuration names and returns once `/readyz` says so.
     pub async fn start(config: &Config, env: &Env, progress: Progress<'_>) -> anyhow::Result<Self> {
         // The port first: it is what most often stands in the way, and nothing has been touched yet.
-        let listener = bind(config.bind, config.port).map_err(|error| database::if_in_use(config, error))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+        let (listener, address) = bind(config.bind, config.port).map_err(|error| database::if_in_use(config, error))?;
         let data_dir = DataDir::open(&config.data_dir)?;
         let (parts, api, store_tasks) = (Tasks::new("parts"), Tasks::new("api"), Tasks::new("store"));
         let (store, opened) = database::open(&data_dir, env, &store_tasks).await?;
@@ -301,7 +299,7 @@ fn server_url(address: SocketAddr) -> String {
 }
 
 /// `port`: as [`Config::port`] has it.
-fn bind(ip: IpAddr, port: Option<u16>) -> anyhow::Result<std::net::TcpListener> {
+fn bind(ip: IpAddr, port: Option<u16>) -> anyhow::Result<(std::net::TcpListener, SocketAddr)> {
     let wanted = SocketAddr::new(ip, port.unwrap_or(PORT_DEFAULT));
     let bound = match std::net::TcpListener::bind(wanted) {
         Err(error) if port.is_none() && error.kind() == std::io::ErrorKind::AddrInUse => {
@@ -309,7 +307,11 @@ fn bind(ip: IpAddr, port: Option<u16>) -> anyhow::Result<std::net::TcpListener> 
         }
         other => other,
     };
-    bound.with_context(|| format!("cannot listen on {wanted}: choose another port with --port, or 0 for a free one"))
+    let listener = bound
+        .with_context(|| format!("cannot listen on {wanted}: choose another port with --port, or 0 for a free one"))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// The part of this host that the cluster's pods may reach: each other and the cluster's Services. Other clusters of the host have

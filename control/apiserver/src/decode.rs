@@ -1,7 +1,7 @@
 //! Bodies into objects: which kind they are of, and what is said when they are not what the request's resource takes.
 
 use crate::negotiate::Format;
-use crate::options::FieldValidation;
+use crate::options::{FieldValidation, GO_SCHEME};
 use sampan_api::admission::Warnings;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::{GroupKind, GroupVersionKind, Object, Status};
@@ -10,9 +10,6 @@ use sampan_schema::{
     DecodeError, Decoded, ObjectType, Origin, Problem, Schema, TypeId, json, problems, protobuf, yaml,
 };
 use serde_json::Value;
-
-/// The name that kube-apiserver's scheme of types has in its errors.
-pub(crate) const GO_SCHEME: &str = "pkg/runtime/scheme.go:111";
 
 /// The kind and type that a body is read as.
 #[derive(Clone, Debug)]

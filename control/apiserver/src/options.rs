@@ -1,6 +1,5 @@
 //! The options of a request: query parameters (and a DELETE's body) read and checked as `k8s.io/apimachinery` does.
 
-use crate::decode::GO_SCHEME;
 use crate::negotiate::{self, Format};
 use crate::query::Query;
 use crate::request_info::truthy;
@@ -11,6 +10,9 @@ use sampan_api::{FieldSelector, GroupKind, LabelSelector, Status, names};
 use sampan_registry::options::{DeleteOptions, GetOptions, ListOptions, Propagation};
 use sampan_schema::meta;
 use serde_json::Value;
+
+/// The name that kube-apiserver's scheme of types has in its errors.
+pub(crate) const GO_SCHEME: &str = "pkg/runtime/scheme.go:111";
 
 /// The treatment of fields that a kind does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

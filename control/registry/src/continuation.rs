@@ -113,7 +113,9 @@ impl Token {
             let wrong = |value: &&Value| if ty == "string" { !value.is_string() } else { !value.is_number() };
             if let Some(value) = members.get(name).filter(wrong) {
                 let seen = json::name_of(value);
-                return Err(format!("json: cannot unmarshal {seen} into Go struct field continueToken.{name} of type {ty}"));
+                return Err(format!(
+                    "json: cannot unmarshal {seen} into Go struct field continueToken.{name} of type {ty}"
+                ));
             }
         }
         serde_json::from_value(Value::Object(members)).map_err(|error| error.to_string())

@@ -50,6 +50,7 @@ mod selection;
 pub mod shapes;
 mod stage;
 pub mod strategy;
+mod subresource;
 mod table;
 mod update;
 mod verbs;

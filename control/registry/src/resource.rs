@@ -14,6 +14,7 @@ pub use crate::cells::{Column, Columns};
 pub use crate::retention::HistoryClass;
 pub use crate::scale::ScalePaths;
 pub use crate::selectable::{Extract, SelectableField};
+pub use crate::subresource::{Subresource, SubresourceBody};
 pub use crate::verbs::Verbs;
 
 pub use crate::word::Name;
@@ -100,31 +101,6 @@ pub enum Body {
     /// A call by name whose body is not stored (reviews, bindings). The API server binds names at start; one that is
     /// unbound stops the start.
     Action(Name),
-}
-
-/// A path below an object: `/pods/NAME/<name>`.
-#[derive(Clone, Debug)]
-pub struct Subresource {
-    pub name: Name,
-    /// The kind of its bodies where it is not the row's own: `autoscaling/v1 Scale`, `policy/v1 Eviction`.
-    pub kind: Option<GroupVersionKind>,
-    /// Other API versions in which bodies of `kind` have the same form, and are taken.
-    pub also: &'static [&'static str],
-    /// The type of `kind`, where there is one and a schema describes it.
-    pub ty: Option<ObjectType>,
-    pub verbs: Verbs,
-    pub body: SubresourceBody,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SubresourceBody {
-    /// A part of the stored object (status, finalize, approval, resize, ephemeralcontainers): get, update and patch on
-    /// the same key, with [`crate::Context::subresource`] telling the strategy which part may change.
-    View,
-    /// A call by name: scale, binding, eviction, token.
-    Action(Name),
-    /// A stream by name: log, exec, attach, portforward, proxy.
-    Connect(Name),
 }
 
 /// Whether what an object was can be read by its revision. Pages of a list and resumed watches show it in any case.

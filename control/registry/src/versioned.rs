@@ -1,8 +1,7 @@
-//! Rows of versions that are not generally available, and of kinds' further versions; bodies of subresources in several.
+//! Rows of versions that are not generally available, and of kinds' further versions.
 
-use crate::resource::{Resource, Subresource, SubresourceBody, Verbs};
+use crate::resource::Resource;
 use crate::stage::Stage;
-use sampan_api::meta::GroupVersionKind;
 
 impl Resource {
     /// As [`Resource::deprecated`], since one minor version of Kubernetes until another; `replacement`: the version to use.
@@ -37,19 +36,5 @@ impl Resource {
         row.version = version.into();
         row.by_default = Stage::of(version) == Stage::Stable;
         row.stored_as(self.gvr(), |_| {}, |_| {})
-    }
-}
-
-impl Subresource {
-    /// A path below an object that has bodies of `kind`; `None`: of the row's own.
-    pub fn new(name: &'static str, kind: Option<GroupVersionKind>, verbs: Verbs, body: SubresourceBody) -> Self {
-        Self { name: name.into(), kind, also: &[], ty: None, verbs, body }
-    }
-
-    /// It also takes bodies of these API versions.
-    #[must_use]
-    pub fn taking_also(mut self, api_versions: &'static [&'static str]) -> Self {
-        self.also = api_versions;
-        self
     }
 }

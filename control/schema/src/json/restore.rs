@@ -74,7 +74,9 @@ fn of_element(schema: &Schema, field: &Field, value: &mut Value) -> Result<(), S
             Ok(())
         }
         // What is wrong with the text of a time or quantity the reader says in the same words.
-        (Type::Quantity | Type::Time | Type::MicroTime | Type::Duration | Type::IntOrString, Value::String(_)) => Ok(()),
+        (Type::Quantity | Type::Time | Type::MicroTime | Type::Duration | Type::IntOrString, Value::String(_)) => {
+            Ok(())
+        }
         (_, value) => {
             marshal(value);
             unmarshal(schema, field, value)

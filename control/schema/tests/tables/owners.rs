@@ -105,12 +105,8 @@ fn who_has_an_entry_of_the_scale_keeps_its_own() {
 #[test]
 fn what_a_client_says_of_nobody_s_fields_or_of_no_version_is_dropped() {
     let ty = ObjectType::find(Schema::builtin(), "", "v1", "ConfigMap").expect("a type");
-    let map = |entries: Value| {
-        value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "managedFields": entries}, "data": {"a": "b"}})
-    };
-    let entry = |version: &str, fields: Value| {
-        value!({"manager": "q", "operation": "Update", "apiVersion": version, "fieldsType": "FieldsV1", "fieldsV1": fields})
-    };
+    let map = |entries: Value| value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "managedFields": entries}, "data": {"a": "b"}});
+    let entry = |version: &str, fields: Value| value!({"manager": "q", "operation": "Update", "apiVersion": version, "fieldsType": "FieldsV1", "fieldsV1": fields});
     let old = write(&ty, None, &map(value!([])));
     let check = |entries: Value, left: &[Value]| {
         assert_eq!(owned(&write(&ty, Some(&old), &map(entries.clone()))), left, "{entries}");
