@@ -78,7 +78,7 @@ impl Token {
         }
         let bytes = URL_SAFE_NO_PAD
             .decode(text)
-            .map_err(|error| bad(&format!("illegal base64 data at input byte {}", go_position(&error, text.len()))))?;
+            .map_err(|error| bad(&format!("illegal base64 data at input byte {}", go_position(&error, text))))?;
         let token = Self::read(&bytes).map_err(|why| bad(&why))?;
         if token.version != VERSION {
             return Err(bad(&format!("server does not recognize this encoded version {}", token.version)));
@@ -128,12 +128,13 @@ fn syntax(bytes: &[u8], error: &serde_json::Error) -> String {
     text.strip_prefix("couldn't get version/kind; json parse error: ").unwrap_or(&text).to_owned()
 }
 
-/// Where Go's decoder says that a text of so many characters is no Base64: where it stops, of one that breaks off at the last group
-/// of four.
-fn go_position(error: &base64::DecodeError, length: usize) -> usize {
+/// Where Go's decoder says that a text is no Base64 without padding: where it stops, of one that breaks off at the last group of
+/// four.
+fn go_position(error: &base64::DecodeError, text: &str) -> usize {
     match error {
         base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
-        _ => length - length % 4,
+        base64::DecodeError::InvalidPadding => text.find('=').unwrap_or(text.len()),
+        base64::DecodeError::InvalidLength(_) => text.len() - text.len() % 4,
     }
 }
 
