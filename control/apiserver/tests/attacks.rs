@@ -405,13 +405,10 @@ async fn what_follows_in_a_refused_body_is_dropped_within_a_bound() {
         for _ in 0..=REQUEST_BODY_MAX / PIECE {
             pieces.send(Bytes::from_static(&[b' '; PIECE])).await.expect("it is read");
         }
-        let began = tokio::time::Instant::now();
-        pieces.closed().await;
-        began.elapsed()
+        tokio::time::timeout(2 * REFUSED_BODY_TIME, pieces.closed()).await.expect("it is given up");
     };
-    let (answer, took) = tokio::join!(answer, too_much);
+    let (answer, ()) = tokio::join!(answer, too_much);
     assert_eq!(answer.status(), 413);
-    assert!(took <= 2 * REFUSED_BODY_TIME, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,7 +98,7 @@ fn who_has_an_entry_of_the_scale_keeps_its_own() {
         assert_eq!(list.map(Vec::as_slice), left);
     };
     // It applied an empty spec, and owns no replicas there any more.
-    check(&[applied("autoscaling/v1", value!({"f:spec": {}}))], Some(&[owner.clone()]));
+    check(&[applied("autoscaling/v1", value!({"f:spec": {}}))], Some(std::slice::from_ref(&owner)));
     check(&[], None);
 }
 
@@ -112,8 +112,8 @@ fn what_a_client_says_of_nobody_s_fields_or_of_no_version_is_dropped() {
         assert_eq!(owned(&write(&ty, Some(&old), &map(entries.clone()))), left, "{entries}");
     };
     let named = value!({"f:data": {"f:a": {}}});
-    check(value!([entry("v1", named.clone())]), &[named.clone()]);
-    check(value!([entry("v1", value!({"f:data": {"f:a": null}}))]), &[named.clone()]);
+    check(value!([entry("v1", named.clone())]), std::slice::from_ref(&named));
+    check(value!([entry("v1", value!({"f:data": {"f:a": null}}))]), std::slice::from_ref(&named));
     for nothing in [value!(null), value!({}), value!({"x:y": {}}), value!({".": {}})] {
         check(value!([entry("v1", nothing)]), &[]);
     }
