@@ -218,7 +218,7 @@ impl Registry {
         after: Option<&str>,
         left: Option<u64>,
     ) -> Selection {
-        let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
+        let (key_prefix, one) = sought(&filter, place);
         let revision = snapshot.revision;
         let start = after.map(Arc::from);
         if limit == 0 {
@@ -238,7 +238,7 @@ impl Registry {
         }
         // As in Kubernetes' storage, a full page has another behind it where any object has: whether one is selected is not
         // looked at.
-        let full = last.filter(|_| count == limit && !is_of_one_key(&filter, place, &key_prefix));
+        let full = last.filter(|_| count == limit && !one);
         let more = full.filter(|last| snapshot.range(&key_prefix, Some(last.as_ref())).next().is_some());
         let (token, remaining) = match more {
             Some(last) => {
@@ -273,8 +273,7 @@ impl Registry {
         revision: u64,
         view: &View,
     ) -> Result<List, Error> {
-        let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
-        let one = is_of_one_key(filter, place, &key_prefix);
+        let (key_prefix, one) = sought(filter, place);
         let mut items = Vec::new();
         // What stands behind the page; the first page counts it to its end, where Kubernetes tells the number.
         let mut behind = 0;
@@ -322,10 +321,14 @@ fn selects(filter: &Filter) -> bool {
     !filter.labels.is_everything() || !filter.fields.is_everything()
 }
 
-/// Whether there can be no more than one such object: Kubernetes reads it by its key, and not as a list.
-fn is_of_one_key(filter: &Filter, place: &Place<'_>, key_prefix: &str) -> bool {
-    let named = filter.fields.required_value("metadata.name").is_some();
-    named && (!place.row.namespaced || key_prefix != place.prefix)
+/// The prefix of the keys among which the filter selects, and whether there can be no more than one such object: Kubernetes reads
+/// that by its key, and not as a list. Here those whose keys begin with its own are looked at.
+fn sought(filter: &Filter, place: &Place<'_>) -> (String, bool) {
+    let key_prefix = filter.key_prefix(&place.prefix, place.row.namespaced);
+    match filter.fields.required_value("metadata.name") {
+        Some(name) if !place.row.namespaced || key_prefix != place.prefix => (key_prefix + name, true),
+        _ => (key_prefix, false),
+    }
 }
 
 fn gone(error: sampan_store::Error, revision: u64) -> Error {
