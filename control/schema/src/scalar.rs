@@ -153,6 +153,8 @@ pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, String> {
         let at = match error {
             base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
             base64::DecodeError::InvalidLength(len) => len / 4 * 4,
+            // Without padding it breaks off in the last group of four.
+            base64::DecodeError::InvalidPadding if !text.contains('=') => text.len() / 4 * 4,
             base64::DecodeError::InvalidPadding => text.len(),
         };
         format!("illegal base64 data at input byte {at}")

@@ -154,6 +154,7 @@ fn what_is_wrong_is_said_as_go_says_it() {
             r#"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#.to_string(),
         ),
         ("Secret", r#"{"data":{"k":"*"}}"#, "illegal base64 data at input byte 0".to_string()),
+        ("Secret", r#"{"data":{"k":"YWJjZGU"}}"#, "illegal base64 data at input byte 4".to_string()),
         (
             "Pod",
             r#"{"spec":{"overhead":{"cpu":"1x"}}}"#,
