@@ -49,6 +49,11 @@ fn node_port(port: &Value) -> Option<u64> {
     port.get("nodePort").and_then(Value::as_u64).filter(|port| *port > 0)
 }
 
+/// Whether ports of nodes that are asked for are taken; those of other types are refused by their rules.
+fn may_have_node_ports(object: &Object) -> bool {
+    matches!(type_of(object), "NodePort" | "LoadBalancer")
+}
+
 fn wants_node_ports(object: &Object) -> bool {
     match type_of(object) {
         "NodePort" => true,
@@ -142,7 +147,7 @@ fn plan_ports(new: &Object, had: &BTreeSet<u64>, shared: bool, claims: &mut Vec<
     let mut drawn = BTreeSet::new();
     for (index, port) in ports(new).iter().enumerate() {
         match node_port(port) {
-            Some(wanted) if !had.contains(&wanted) => {
+            Some(wanted) if may_have_node_ports(new) && !had.contains(&wanted) => {
                 let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
                 // The same port may stand twice, for TCP and for UDP: it is one allocation.
                 let protocols = named.entry(wanted).or_default();
@@ -227,5 +232,21 @@ mod tests {
         };
         check(None, [30100, 30101, 30100, 30001]);
         check(Some(json!({"spec": {"clusterIP": "10.96.0.9"}})), [30100, 30101, 30102, 30001]);
+    }
+
+    /// What a type may not have is for its rules to refuse, whoever has it.
+    #[test]
+    fn node_ports_are_taken_for_types_that_have_them() {
+        let check = |kind: &str, expected: usize| {
+            let spec = json!({"type": kind, "clusterIP": "10.96.0.9", "ports": [{"port": 80, "nodePort": 30001}]});
+            let service = Object::from_value(json!({"spec": spec})).expect("an object");
+            let plan = ServiceAllocator.plan(Some(&service), None);
+            let taken = plan.iter().filter(|claim| matches!(claim, Claim::Take { pool: NODE_PORTS, .. }));
+            assert_eq!(taken.count(), expected, "{kind}");
+        };
+        check("NodePort", 1);
+        check("LoadBalancer", 1);
+        check("ClusterIP", 0);
+        check("ExternalName", 0);
     }
 }
