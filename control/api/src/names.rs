@@ -1,7 +1,7 @@
 //! Rules for names, labels and qualified keys, in the words of
 //! `k8s.io/apimachinery/pkg/util/validation` and `pkg/api/validation`. Each function returns what is wrong, nothing if fine.
 
-use crate::field::{FieldError, FieldErrors, Path, go_quote};
+use crate::field::{FieldError, FieldErrors, Path, go_quote, is_printable};
 use crate::limits::FIELD_MANAGER_MAX;
 
 const DNS1123_LABEL_FMT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
@@ -24,9 +24,11 @@ pub fn field_manager(path: &Path, manager: &str) -> FieldErrors {
     if manager.len() > FIELD_MANAGER_MAX {
         errors.push(FieldError::too_long(path, FIELD_MANAGER_MAX));
     }
-    // As Go's unicode.IsPrint has it: of the spaces, ASCII's alone.
-    let unprintable = |one: &(usize, char)| one.1.is_control() || (one.1.is_whitespace() && one.1 != ' ');
-    for (at, one) in manager.char_indices().filter(unprintable) {
+    for (at, one) in manager.char_indices().filter(|(_, one)| !is_printable(*one)) {
+        // Each shows the whole manager.
+        if errors.is_full() {
+            break;
+        }
         let text = format!("invalid character U+{:04X} (at position {at})", u32::from(one));
         errors.push(FieldError::invalid(path, manager, text));
     }

@@ -306,6 +306,9 @@ fn managers(object: &Object, path: &Path) -> FieldErrors {
     let (mut errors, path) = (FieldErrors::default(), path.child("managedFields"));
     let list = object.metadata().get("managedFields").and_then(Value::as_array);
     for (index, entry) in list.into_iter().flatten().enumerate() {
+        if errors.is_full() {
+            break;
+        }
         let path = path.index(index);
         let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("");
         if !matches!(text("operation"), "Apply" | "Update") {

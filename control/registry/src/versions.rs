@@ -65,6 +65,8 @@ fn held(
     version: &str,
     conversions: Option<&Conversions>,
 ) -> Option<(ObjectType, Map<String, Value>)> {
+    // Who has written in versions that there are not says so of as many as fit into an object.
+    row_of(table, row, version)?;
     let object = Object::from_map(object.clone());
     let (ty, object) = in_version(table, row, &object, version, conversions)?;
     Some((ty, object.fields().clone()))

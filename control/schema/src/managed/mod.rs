@@ -10,6 +10,7 @@ pub mod scale;
 pub use entries::problem;
 
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 use self::compare::{Changes, compare_objects};
 use self::entries::{Operation, cap, is_of, set_entries, text, without_empty};
@@ -142,8 +143,12 @@ pub(crate) fn track(
             }
         }
     } else if old.is_some() {
-        let is_there = |version: &str| version == api_version || versions(new, version).is_some();
-        list.retain(|entry| is_there(text(entry, "apiVersion")));
+        // By version, for each is a copy of the object.
+        let mut known = HashMap::from([(api_version.to_owned(), true)]);
+        list.retain(|entry| {
+            let version = text(entry, "apiVersion");
+            *known.entry(version.to_owned()).or_insert_with(|| versions(new, version).is_some())
+        });
     }
     without_empty(list);
     if !changes.taken.has_no_children() {
