@@ -96,6 +96,16 @@ pub(crate) struct Update<'a> {
     pub(crate) versions: &'a Versions<'a>,
 }
 
+/// Drops the entries of versions that the kind does not have.
+fn keep_known_versions(list: &mut Vec<Value>, new: &Map<String, Value>, api_version: &str, versions: &Versions<'_>) {
+    // By version, for each is a copy of the object.
+    let mut known = HashMap::from([(api_version.to_owned(), true)]);
+    list.retain(|entry| {
+        let version = text(entry, "apiVersion");
+        *known.entry(version.to_owned()).or_insert_with(|| versions(new, version).is_some())
+    });
+}
+
 /// Notes in a list of entries what an update changed.
 pub(crate) fn track(
     schema: &Schema,
@@ -143,12 +153,7 @@ pub(crate) fn track(
             }
         }
     } else if old.is_some() {
-        // By version, for each is a copy of the object.
-        let mut known = HashMap::from([(api_version.to_owned(), true)]);
-        list.retain(|entry| {
-            let version = text(entry, "apiVersion");
-            *known.entry(version.to_owned()).or_insert_with(|| versions(new, version).is_some())
-        });
+        keep_known_versions(list, new, api_version, versions);
     }
     without_empty(list);
     if !changes.taken.has_no_children() {
