@@ -170,18 +170,22 @@ pub(crate) fn validate_embedded(metadata: &Map<String, Value>, path: &Path) -> F
     errors
 }
 
+/// A prefix of names as a name is looked at. It may end in a dash: Go looks at one without it (`maskTrailingDash`), and without
+/// what stands before it.
+pub(crate) fn masked(prefix: &str) -> String {
+    let mut kept = prefix.chars();
+    match (kept.next_back(), kept.next_back()) {
+        (Some('-'), Some(_)) => format!("{}a", kept.as_str()),
+        _ => prefix.to_owned(),
+    }
+}
+
 /// Names, namespace and generation. `name_errors` checks names.
 fn identity(row: &Resource, object: &Object, path: &Path, name_errors: impl Fn(&str) -> Vec<String>) -> FieldErrors {
     let mut errors = FieldErrors::default();
     let generate_name = object.generate_name();
     if !generate_name.is_empty() {
-        // A prefix may end in a dash. Go looks at one without it (`maskTrailingDash`), and without what stands before it.
-        let mut kept = generate_name.chars();
-        let masked = match (kept.next_back(), kept.next_back()) {
-            (Some('-'), Some(_)) => format!("{}a", kept.as_str()),
-            _ => generate_name.to_owned(),
-        };
-        for text in name_errors(&masked) {
+        for text in name_errors(&masked(generate_name)) {
             errors.push(FieldError::invalid(&path.child("generateName"), generate_name, text));
         }
     }

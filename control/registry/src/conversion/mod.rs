@@ -4,6 +4,7 @@ mod asked;
 mod review;
 
 pub use asked::Conversions;
+pub(crate) use review::go_type;
 
 use crate::limits::{CONVERSION_TIMEOUT, CONVERSIONS_MAX, CONVERSIONS_WAITING_MAX};
 use review::{Review, ReviewVersion};

@@ -225,7 +225,7 @@ fn aggregate(errors: &FieldErrors) -> Result<(), String> {
 }
 
 /// The type that Go's decoder makes of a value.
-fn go_type(value: &Value) -> &'static str {
+pub(crate) fn go_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "<nil>",
         Value::Bool(_) => "bool",

@@ -1,5 +1,6 @@
 //! The rules of custom resources: what their schema says, and what holds for all of them.
 
+use crate::conversion::go_type;
 use crate::metadata::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use crate::resource::ScalePaths;
 use crate::shapes;
@@ -155,15 +156,7 @@ fn find<'o>(object: &'o Object, path: &[crate::resource::Name]) -> Result<Option
 
 /// As apimachinery's accessors of nested fields say that a value is of another type.
 fn accessor(path: &[crate::resource::Name], value: &Value, wanted: &str) -> String {
-    let is = match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    };
+    let is = go_type(value);
     let shown = go_print::plain(value, go_print::Numbers::Kept);
     format!(".{} accessor error: {shown} is of the type {is}, expected {wanted}", path.join("."))
 }

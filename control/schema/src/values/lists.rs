@@ -2,6 +2,7 @@
 //! and metadata of whole objects.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::names;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 use super::node::{Inside, Node};
 use crate::json;
 use crate::schema::Schema;
-use crate::table::{Field, ListType, Type, TypeDef};
+use crate::table::{Field, ListType, Type, TypeDef, TypeId};
 
 /// Checks the metadata of an embedded resource: the generic rules of objects, which are not this room's.
 pub type CheckMetadata<'a> = &'a dyn Fn(&Map<String, Value>, &Path) -> FieldErrors;
@@ -150,6 +151,12 @@ fn embedded_at(
     }
 }
 
+/// The type of metadata.
+static OBJECT_META: LazyLock<Option<TypeId>> = LazyLock::new(|| {
+    let is_meta = |ty: &TypeDef| ty.package == "apimachinery/pkg/apis/meta/v1" && ty.name == "ObjectMeta";
+    Schema::builtin().types().find(|(_, ty)| is_meta(ty)).map(|(id, _)| id)
+});
+
 /// As [`embedded`], of a value by a schema that is none of a type.
 pub(super) fn embedded_by(
     definition: &Value,
@@ -158,13 +165,13 @@ pub(super) fn embedded_by(
     metadata: CheckMetadata<'_>,
     errors: &mut FieldErrors,
 ) {
+    if errors.is_full() {
+        return;
+    }
     match value {
         Value::Object(map) => {
             if definition["x-kubernetes-embedded-resource"] == true {
-                let schema = Schema::builtin();
-                let is_meta = |ty: &TypeDef| ty.package == "apimachinery/pkg/apis/meta/v1" && ty.name == "ObjectMeta";
-                let meta = schema.types().find(|(_, ty)| is_meta(ty)).map(|(id, _)| Type::Struct(id));
-                resource(schema, meta, map, path, metadata, errors);
+                resource(Schema::builtin(), OBJECT_META.map(Type::Struct), map, path, metadata, errors);
             }
             for (name, inner) in map {
                 match (definition["properties"].get(name), &definition["additionalProperties"]) {

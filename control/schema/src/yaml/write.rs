@@ -1,5 +1,6 @@
 //! Values as YAML, as Go's library writes them (go.yaml.in/yaml/v2: encode.go, emitterc.go): the styles of scalars, and where
-//! long ones are folded. One difference: the breaks of lines that only Unicode has are escaped, where Go's come back as others.
+//! long ones are folded. The breaks of lines that only Unicode has are escaped, where Go's come back as others, and keys stand in the
+//! order of their bytes.
 
 use super::resolve::{Scalar, resolve};
 use serde_json::{Map, Value};
@@ -164,7 +165,7 @@ impl<'a> Folded<'a> {
         true
     }
 
-    /// Spaces that stand alone may be the ends of lines. A quote is written twice.
+    /// Spaces that stand alone may be the ends of lines.
     fn words(&mut self, text: &str) {
         let mut before: Option<char> = None;
         let mut rest = text.chars().peekable();
@@ -178,6 +179,7 @@ impl<'a> Folded<'a> {
         }
     }
 
+    /// A quote is written twice.
     fn single(&mut self, text: &str) {
         self.put('\'');
         self.words(&text.replace('\'', "''"));

@@ -11,6 +11,7 @@ use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::object::Object;
 use sampan_api::time;
 use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
 
 pub(super) fn row() -> Resource {
     Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
@@ -157,19 +158,26 @@ fn stored_versions(definition: &Object, errors: &mut FieldErrors) {
     let versions = definition.get(&["spec", "versions"]).and_then(Value::as_array);
     let versions: Vec<&Value> = versions.into_iter().flatten().collect();
     // Of versions of one name the first is found, and no other.
-    let mut left: Vec<&Value> = list.iter().collect();
+    let mut left: HashMap<Option<&str>, usize> = HashMap::new();
+    for name in list {
+        *left.entry(name.as_str()).or_default() += 1;
+    }
     for version in &versions {
-        let found = left.iter().position(|name| **name == version["name"]);
-        if version["storage"] == true && found.is_none() {
-            let name = version["name"].as_str().unwrap_or_default();
-            errors.push(FieldError::invalid(&path, &stored, format!("must have the storage version {name}")));
+        if errors.is_full() {
+            break;
         }
-        if let Some(at) = found {
-            left.swap_remove(at);
+        match left.get_mut(&version["name"].as_str()).filter(|count| **count > 0) {
+            Some(count) => *count -= 1,
+            None if version["storage"] == true => {
+                let name = version["name"].as_str().unwrap_or_default();
+                errors.push(FieldError::invalid(&path, &stored, format!("must have the storage version {name}")));
+            }
+            None => {}
         }
     }
+    let known: HashSet<Option<&str>> = versions.iter().map(|version| version["name"].as_str()).collect();
     for (at, name) in list.iter().enumerate() {
-        if !versions.iter().any(|version| version["name"] == *name) {
+        if !known.contains(&name.as_str()) {
             let name = name.as_str().unwrap_or_default();
             let why = format!(
                 "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until \

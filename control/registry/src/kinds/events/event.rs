@@ -5,6 +5,7 @@ use super::super::core::event::{self, CELLS};
 use super::super::rules::Rules;
 use super::super::validation::checks::named;
 use super::super::validation::{At, FieldErrors};
+use crate::metadata::masked;
 use crate::resource::{HistoryClass, Resource};
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::names;
@@ -85,9 +86,7 @@ const RULES: Rules = Rules {
 fn names_of(metadata: At<'_>, errors: &mut FieldErrors) {
     let (prefix, name) = (metadata.get("generateName"), metadata.get("name"));
     if !prefix.is_empty() {
-        // It may end in a dash.
-        let whole = prefix.text().strip_suffix('-').map(|rest| format!("{rest}-a"));
-        prefix.invalid_each(errors, names::dns1123_subdomain(whole.as_deref().unwrap_or(prefix.text())));
+        prefix.invalid_each(errors, names::dns1123_subdomain(&masked(prefix.text())));
     }
     if !name.is_empty() {
         named(name, errors, names::dns1123_subdomain);
