@@ -27,9 +27,34 @@ pub fn connections(sampan: &Sampan, tasks: &Tasks, count: usize) -> anyhow::Resu
 
 /// Memory that a process holds now.
 pub fn resident_kib(pid: u32) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+    Ok(Memory::of(pid)?.resident_kib)
+}
+
+/// Memory that a process holds, by who pays for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// All pages, those of files that other processes map too among them.
+    pub resident_kib: u64,
+    /// Its own pages, and of each that is shared its part: those of several processes add up to what the machine has lost.
+    pub proportional_kib: u64,
+    /// Pages that stand in no file.
+    pub own_kib: u64,
+}
+
+impl Memory {
+    /// Of a process that runs. Errors: where it does not.
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let field = |name: &str| -> anyhow::Result<u64> {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| name.to_owned())?;
+            Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+        };
+        Ok(Self {
+            resident_kib: field("Rss:")?,
+            proportional_kib: field("Pss:")?,
+            own_kib: field("Pss_Anon:")?,
+        })
+    }
 }
 
 /// User and system time of a process. Linux counts it in hundredths of a second.

@@ -1,6 +1,7 @@
 //! A record: an object at rest, as it was written in one revision, with its encoding made once.
 
 use crate::object::{Object, OwnerReference};
+use crate::outline::Outline;
 use crate::status::Status;
 use crate::typed;
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A record's place within its resource. Cluster-scoped objects have an empty namespace.
@@ -118,6 +120,8 @@ pub struct RecordParts {
 #[derive(Debug)]
 pub struct Record {
     parts: RecordParts,
+    /// 0: not looked for.
+    metadata_end: AtomicU32,
     protobuf: OnceLock<Bytes>,
     typed: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -135,7 +139,7 @@ impl Record {
         let begin: [&[u8]; 2] = [b"{\"kind\":\"", b"{\"apiVersion\":\""];
         debug_assert!(begin.iter().any(|one| parts.json.starts_with(one)), "the encoding begins with its type");
         debug_assert!(parts.json[..parts.rv_offset as usize].ends_with(b"\"metadata\":{"));
-        Self { parts, protobuf: OnceLock::new(), typed: OnceLock::new() }
+        Self { parts, metadata_end: AtomicU32::new(0), protobuf: OnceLock::new(), typed: OnceLock::new() }
     }
 
     /// The object under another revision: a DELETED event carries it. Bytes are shared, nothing is copied.
@@ -144,7 +148,8 @@ impl Record {
         parts.mod_revision = mod_revision;
         parts.writer = writer;
         // The protobuf form carries the revision, and so does a typed decode: both are made anew if asked for.
-        Self { parts, protobuf: OnceLock::new(), typed: OnceLock::new() }
+        let metadata_end = AtomicU32::new(self.metadata_end.load(Ordering::Relaxed));
+        Self { parts, metadata_end, protobuf: OnceLock::new(), typed: OnceLock::new() }
     }
 
     /// Bytes that [`Record::write_json`] will append, at the most.
@@ -219,6 +224,32 @@ impl Record {
         serde_json::from_slice(&self.json)
     }
 
+    /// That part of [`Record::object`].
+    pub fn outline(&self, part: &Outline) -> Object {
+        if part.is_whole() {
+            return self.object();
+        }
+        let read = part.read(&self.json).ok().and_then(Object::from_value);
+        let mut object = read.expect("a record's bytes were encoded from an object");
+        if self.mod_revision > 0 && part.has(&["metadata", "resourceVersion"]) {
+            object.set_meta("resourceVersion", self.mod_revision.to_string());
+        }
+        object
+    }
+
+    /// Offset just past the closing brace of the metadata, looked for at most once.
+    pub fn metadata_end(&self) -> usize {
+        let known = self.metadata_end.load(Ordering::Relaxed);
+        if known != 0 {
+            return known as usize;
+        }
+        let start = self.rv_offset as usize;
+        let end = start + object_end(&self.json[start..]);
+        // An object is far smaller than what 32 bits count.
+        self.metadata_end.store(u32::try_from(end).unwrap_or_default(), Ordering::Relaxed);
+        end
+    }
+
     /// The typed form, decoded at most once as long as everyone asks for the same type, and shared. That of a record over
     /// [`TYPED_KEPT_MAX`] is decoded for each that asks: a record lives as long as its event is remembered, and the typed
     /// form of a list of short texts is ten times as large as the record.
@@ -240,6 +271,11 @@ impl Record {
         self.protobuf.get_or_init(|| encode(self)).clone()
     }
 
+    /// Whether the protobuf payload has been made.
+    pub fn has_protobuf(&self) -> bool {
+        self.protobuf.get().is_some()
+    }
+
     /// The value of a selectable field.
     pub fn field(&self, name: &str) -> Option<&str> {
         match name {
@@ -248,6 +284,29 @@ impl Record {
             _ => self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str()),
         }
     }
+}
+
+/// Offset just past the closing brace of the object whose inside `json` begins with.
+fn object_end(json: &[u8]) -> usize {
+    let (mut depth, mut quoted, mut escaped) = (1_u32, false, false);
+    for (at, byte) in json.iter().enumerate() {
+        match (quoted, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (true, b'"') => quoted = false,
+            (true, _) => {}
+            (false, b'"') => quoted = true,
+            (false, b'{') => depth += 1,
+            (false, b'}') => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            (false, _) => {}
+        }
+    }
+    json.len()
 }
 
 /// Bytes up to which a record keeps its typed form.
@@ -386,6 +445,31 @@ mod tests {
             r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"17"}}"#,
             r#"{"metadata":{"resourceVersion":"17"}}"#,
         );
+    }
+
+    #[test]
+    fn the_end_is_found_past_strings_that_hold_braces() {
+        let check = |json: &str, end: usize| assert_eq!(object_end(json.as_bytes()), end, "{json}");
+        check(r#"}"#, 1);
+        check(r#""a":{"b":"}\"}"}},"c""#, 17);
+        check(r#""name":"a"},"data":{}}"#, 11);
+    }
+
+    #[test]
+    fn the_metadata_and_parts_of_an_object_are_found() {
+        let whole = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a}"},"data":{"a":"1"}}"#;
+        let record = record(whole);
+        for _ in 0..2 {
+            assert_eq!(&record.json[record.metadata_end()..], br#","data":{"a":"1"}}"#);
+        }
+        assert_eq!(record.at_revision(20, Arc::default()).metadata_end(), record.metadata_end());
+        let mut part = Outline::default();
+        part.add(["data"], Outline::Names);
+        assert_eq!(record.outline(&part).into_value(), json!({"data": {"a": null}}));
+        part.add(["metadata"], Outline::Whole);
+        let expected = json!({"data": {"a": null}, "metadata": {"name": "a}", "resourceVersion": "17"}});
+        assert_eq!(record.outline(&part).into_value(), expected);
+        assert_eq!(record.outline(&Outline::Whole), record.object());
     }
 
     #[test]

@@ -64,8 +64,6 @@ pub const ANSWER_PIECE_BYTES: usize = 64 * 1024;
 pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(30);
 /// An answer that has an end is taken whole by the peer within this, or it is broken off.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Objects that are looked at for one piece of a list.
-pub const LIST_EXAMINED_MAX: usize = 1024;
 /// Rows that a table of a kind with an order of its own puts in order; longer lists stay in the order of names.
 pub const TABLE_SORTED_MAX: usize = 1024;
 /// Selectors longer than this, bytes, are work for the compute threads.

@@ -2,12 +2,13 @@
 
 use crate::encode::{Encoder, list_metadata, unencodable};
 use crate::indent::Indent;
-use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, LIST_EXAMINED_MAX, TABLE_SORTED_MAX};
+use crate::limits::{ANSWER_PIECE_BYTES, COMPUTED_BYTES_MIN, TABLE_SORTED_MAX};
 use crate::metadata;
 use crate::negotiate::{Format, Shape};
 use crate::table::Tables;
 use bytes::Bytes;
 use sampan_api::{Record, Status};
+use sampan_registry::limits::LIST_EXAMINED_MAX;
 use sampan_registry::{List, Selection};
 use sampan_schema::{Schema, protobuf, yaml};
 use serde_json::{Map, Value};
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 /// An object with more JSON than this is not copied into a piece: its bytes are sent as they are.
 const COPIED_OBJECT_MAX: usize = ANSWER_PIECE_BYTES / 2;
+/// Bytes of objects that are encoded at once to be measured, about.
+const MEASURED_BYTES: usize = 2 * COMPUTED_BYTES_MIN;
 /// Objects that are taken out of the state at once.
 const BATCH: usize = 64;
 
@@ -146,18 +149,27 @@ impl Listing {
     /// # Errors
     /// When an object has no protobuf form.
     pub fn measure(&mut self, measured: &mut Selection) -> Result<(), Status> {
-        let whole = self.is_whole();
-        for record in measured.next(BATCH).map_err(Status::from)? {
-            let payload = self.encoder.payload(&record)?;
-            let length = if whole { payload.len() } else { metadata::of_protobuf(&payload, &self.encoder.row).len() };
-            self.items_bytes += protobuf::list_item_len(length);
+        let (whole, examined) = (self.is_whole(), measured.examined);
+        let batch = if measured.is_converted() { 1 } else { BATCH };
+        let mut read = 0;
+        while !measured.is_over()
+            && !measured.waits()
+            && read < MEASURED_BYTES
+            && measured.examined - examined < LIST_EXAMINED_MAX
+        {
+            for record in measured.next(batch).map_err(Status::from)? {
+                read += self.work(&record);
+                let payload = self.encoder.payload(&record)?;
+                let length = if whole { payload.len() } else { metadata::of_protobuf(&payload, &self.encoder.row).len() };
+                self.items_bytes += protobuf::list_item_len(length);
+            }
         }
         Ok(())
     }
 
     /// The selection, where it is to be measured before the first piece.
     pub fn to_measure(&self) -> Option<Selection> {
-        (self.encoder.output.format == Format::Protobuf).then(|| self.selection.clone())
+        self.has_protobuf().then(|| self.selection.clone())
     }
 
     fn is_whole(&self) -> bool {
@@ -176,11 +188,10 @@ impl Listing {
             self.head(&mut out.buffer)?;
             self.stage = Stage::Items;
         }
-        let batch = if self.selection.is_converted() { 1 } else { BATCH };
-        let (mut examined, mut read) = (0, 0_usize);
+        let (examined, mut read) = (self.selection.examined, 0_usize);
         while self.stage == Stage::Items && out.len() < least && read < read_max {
-            if let Some(length) = self.pending.as_slice().first().map(|record| record.json.len()) {
-                read = read.saturating_add(length);
+            if let Some(record) = self.pending.as_slice().first() {
+                read = read.saturating_add(self.work(record));
                 if read > read_max {
                     break;
                 }
@@ -191,15 +202,39 @@ impl Listing {
             } else if self.selection.is_over() {
                 self.tail(&mut out.buffer);
                 self.stage = Stage::Over;
-            } else if examined >= LIST_EXAMINED_MAX || self.selection.waits() {
+            } else if self.selection.examined - examined >= LIST_EXAMINED_MAX || self.selection.waits() {
                 break;
             } else {
-                examined += batch;
-                self.pending = self.selection.next(batch).map_err(Status::from)?.into_iter();
+                self.take()?;
             }
+        }
+        // It is known of the next objects whether they are at hand.
+        if self.pending.len() == 0 && self.has_protobuf() && !self.selection.is_over() && !self.selection.waits() {
+            self.take()?;
         }
         out.flush();
         Ok(out.parts)
+    }
+
+    /// Takes the next objects out of the selection.
+    fn take(&mut self) -> Result<(), Status> {
+        let batch = if self.selection.is_converted() { 1 } else { BATCH };
+        self.pending = self.selection.next(batch).map_err(Status::from)?.into_iter();
+        Ok(())
+    }
+
+    /// Bytes of an object that are to be read for its item.
+    fn work(&self, record: &Record) -> usize {
+        if self.has_protobuf() && record.has_protobuf() { 0 } else { record.json.len() }
+    }
+
+    fn has_protobuf(&self) -> bool {
+        self.encoder.output.format == Format::Protobuf
+    }
+
+    /// Whether the next item is there, and needs to be copied alone.
+    pub fn is_at_hand(&self) -> bool {
+        self.pending.as_slice().first().is_some_and(|record| self.work(record) == 0)
     }
 
     fn kind(&self) -> (String, String) {

@@ -9,9 +9,8 @@ use std::borrow::Cow;
 
 /// `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{...}}`: alone, and as an item of a list.
 pub fn write_json(out: &mut Vec<u8>, record: &Record, version: MetaVersion, row: &Resource) {
-    let start = record.rv_offset as usize;
-    let rest = &record.json[start..];
-    let rest = shown(&rest[..object_end(rest)], row.fields_as_annotations);
+    let rest = &record.json[record.rv_offset as usize..record.metadata_end()];
+    let rest = shown(rest, row.fields_as_annotations);
     begin(out, version);
     out.push(b'{');
     // What a dry run has made is of no revision.
@@ -55,29 +54,6 @@ fn begin(out: &mut Vec<u8>, version: MetaVersion) {
 pub fn of_value(value: &Value, version: MetaVersion) -> Value {
     let metadata = value.get("metadata").cloned().unwrap_or_else(|| json!({}));
     json!({"kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata})
-}
-
-/// Offset just past the closing brace of the object whose inside `json` begins with.
-fn object_end(json: &[u8]) -> usize {
-    let (mut depth, mut quoted, mut escaped) = (1_u32, false, false);
-    for (at, byte) in json.iter().enumerate() {
-        match (quoted, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (true, b'"') => quoted = false,
-            (true, _) => {}
-            (false, b'"') => quoted = true,
-            (false, b'{') => depth += 1,
-            (false, b'}') => {
-                depth -= 1;
-                if depth == 0 {
-                    return at + 1;
-                }
-            }
-            (false, _) => {}
-        }
-    }
-    json.len()
 }
 
 /// Key of the field that holds an object's metadata, and of an annotation in these: bytes.
@@ -150,14 +126,6 @@ fn first_field(payload: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_end_is_found_past_strings_that_hold_braces() {
-        let check = |json: &str, end: usize| assert_eq!(object_end(json.as_bytes()), end, "{json}");
-        check(r#"}"#, 1);
-        check(r#""a":{"b":"}\"}"}},"c""#, 17);
-        check(r#""name":"a"},"data":{}}"#, 11);
-    }
 
     #[test]
     fn protobuf_metadata_is_the_first_field() {

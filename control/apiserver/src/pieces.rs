@@ -61,7 +61,8 @@ impl Source {
 
     /// Whether the next piece is work for the compute threads.
     fn is_heavy(&self) -> bool {
-        !matches!(self.packed, Packed::No) || (self.listing.is_computed() && self.first.is_empty())
+        let computed = self.listing.is_computed() && !self.listing.is_at_hand();
+        !matches!(self.packed, Packed::No) || (computed && self.first.is_empty())
     }
 
     /// Whether objects are to be converted by others first.
@@ -71,8 +72,9 @@ impl Source {
 
     /// The next parts; none where little was selected of what was looked at.
     fn next(&mut self) -> Result<Vec<Bytes>, BoxError> {
+        let read_max = if self.is_heavy() { usize::MAX } else { self.listing.briefly() };
         let plain = if self.first.is_empty() {
-            self.listing.piece(ANSWER_PIECE_BYTES, usize::MAX).map_err(|status: Status| status.message)?
+            self.listing.piece(ANSWER_PIECE_BYTES, read_max).map_err(|status: Status| status.message)?
         } else {
             std::mem::take(&mut self.first)
         };

@@ -2,9 +2,10 @@
 
 use crate::metadata;
 use crate::negotiate::MetaVersion;
-use sampan_api::{Object, Record, Status};
+use sampan_api::{Object, Outline, Record, Status};
 use sampan_registry::{Column, Resource};
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 /// `includeObject=`: what of the object stands in each row of a table.
@@ -78,11 +79,17 @@ impl Tables<'_> {
         write(out, &Value::Array(cells));
     }
 
-    /// One row. The object is parsed: a table is computed, not copied.
+    /// One row. What its cells are made of is parsed: a table is computed, not copied.
     pub fn row(&self, out: &mut Vec<u8>, record: &Record) {
-        let object = record.object();
+        let columns = self.row.columns.as_ref();
+        let conditions = columns.and_then(|columns| columns.conditions);
+        let part = match columns {
+            Some(_) if conditions.is_some() => &Outline::Whole,
+            Some(columns) => &columns.reads,
+            None => default_part(),
+        };
+        let object = record.outline(part);
         self.begin_row(out, &object);
-        let conditions = self.row.columns.as_ref().and_then(|columns| columns.conditions);
         let conditions = conditions.map_or_else(Vec::new, |conditions| conditions(&object));
         if !conditions.is_empty() {
             out.extend_from_slice(b",\"conditions\":");
@@ -154,6 +161,18 @@ fn default_columns() -> Vec<Value> {
 pub const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
 /// What the metadata's `creationTimestamp` is described as.
 pub const CREATED_DESCRIPTION: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
+/// What [`default_cells`] reads.
+fn default_part() -> &'static Outline {
+    static PART: LazyLock<Outline> = LazyLock::new(|| {
+        let mut part = Outline::default();
+        for field in ["name", "creationTimestamp"] {
+            part.add(["metadata", field], Outline::Whole);
+        }
+        part
+    });
+    &PART
+}
 
 fn default_cells(object: &Object) -> Vec<Value> {
     vec![object.name().into(), object.creation_timestamp().into()]

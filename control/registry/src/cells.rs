@@ -2,6 +2,7 @@
 
 use crate::word::Name;
 use sampan_api::object::Object;
+use sampan_api::outline::Outline;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,6 +16,8 @@ pub struct Columns {
     pub definitions: Arc<[Column]>,
     /// One value a column, in order, for an object of the row's own version.
     pub cells: Cells,
+    /// The part of the object that `cells` read.
+    pub reads: Outline,
     /// `TableRow.conditions`, where rows have any.
     pub conditions: Option<fn(&Object) -> Vec<Value>>,
     /// The number of an object by which rows stand in a table; `None`: they stand by their names.
@@ -22,12 +25,19 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Rows without conditions, in the order of their names.
+    /// Rows without conditions, in the order of their names; their cells read everything.
     pub fn new(
         definitions: impl Into<Arc<[Column]>>,
         cells: impl Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync + 'static,
     ) -> Self {
-        Self { definitions: definitions.into(), cells: Arc::new(cells), conditions: None, order: None }
+        Self { definitions: definitions.into(), cells: Arc::new(cells), reads: Outline::Whole, conditions: None, order: None }
+    }
+
+    /// Says what part of the object the cells read, where it is not everything.
+    #[must_use]
+    pub fn reading(mut self, part: Outline) -> Self {
+        self.reads = part;
+        self
     }
 }
 

@@ -222,7 +222,8 @@ impl Registry {
         let revision = snapshot.revision;
         let start = after.map(Arc::from);
         if limit == 0 {
-            return Selection::current(Current { snapshot, filter, key_prefix, after: start, left: u64::MAX });
+            let sieve = filter.sieve();
+            return Selection::current(Current { snapshot, filter, sieve, key_prefix, after: start, left: u64::MAX });
         }
         let mut rest = snapshot.select(&filter, &key_prefix, after);
         // The token stands before the items: where the page ends is looked up first.
@@ -257,7 +258,8 @@ impl Registry {
         if limit <= LIST_HELD_MAX {
             return Selection::held(List { items, revision, continue_token: token, remaining });
         }
-        let mut walk = Selection::current(Current { snapshot, filter, key_prefix, after: start, left: count });
+        let sieve = filter.sieve();
+        let mut walk = Selection::current(Current { snapshot, filter, sieve, key_prefix, after: start, left: count });
         (walk.continue_token, walk.remaining) = (token, remaining);
         walk
     }

@@ -355,12 +355,8 @@ impl Resource {
         self
     }
     #[must_use]
-    pub fn columns(
-        mut self,
-        definitions: impl Into<Arc<[Column]>>,
-        cells: impl Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync + 'static,
-    ) -> Self {
-        self.columns = Some(Columns::new(definitions, cells));
+    pub fn columns(mut self, columns: Columns) -> Self {
+        self.columns = Some(columns);
         self
     }
 

@@ -1,12 +1,12 @@
 //! A list that is read as it is sent: the objects of one revision, a few at a time.
 
 use crate::error::Error;
-use crate::limits::CONVERSION_BATCH_MAX;
+use crate::limits::{CONVERSION_BATCH_MAX, LIST_EXAMINED_MAX};
 use crate::read::List;
 use crate::registry::Registry;
 use crate::resource::Resource;
 use sampan_api::record::Record;
-use sampan_watch::{Filter, Snapshot};
+use sampan_watch::{Filter, Sieve, Snapshot};
 use std::sync::Arc;
 
 /// The objects that a list selects, all of one revision. It holds the state that it reads, not the objects one by one.
@@ -18,6 +18,8 @@ pub struct Selection {
     pub continue_token: Option<String>,
     /// Number of items behind this page, where it is known.
     pub remaining: Option<u64>,
+    /// Objects that were looked at so far, in memory.
+    pub examined: usize,
     rest: Rest,
     convert: Convert,
 }
@@ -55,6 +57,8 @@ pub(crate) struct Current {
     pub snapshot: Snapshot,
     /// The selection.
     pub filter: Filter,
+    /// What passes over objects that the filter does not select.
+    pub sieve: Sieve,
     /// Keys that do not begin so are none of the list's.
     pub key_prefix: String,
     /// The last key that was looked at.
@@ -66,13 +70,15 @@ pub(crate) struct Current {
 impl Selection {
     pub(crate) fn held(list: List) -> Self {
         let List { items, revision, continue_token, remaining } = list;
-        Self { revision, continue_token, remaining, rest: Rest::Held(items.into_iter()), convert: Convert::No }
+        let rest = Rest::Held(items.into_iter());
+        Self { revision, continue_token, remaining, examined: 0, rest, convert: Convert::No }
     }
 
     /// Everything that `current` selects.
     pub(crate) fn current(current: Current) -> Self {
         let revision = current.snapshot.revision;
-        Self { revision, continue_token: None, remaining: None, rest: Rest::Current(current), convert: Convert::No }
+        let (rest, convert) = (Rest::Current(current), Convert::No);
+        Self { revision, continue_token: None, remaining: None, examined: 0, rest, convert }
     }
 
     pub(crate) fn converted(self, registry: &Registry, row: &Resource) -> Self {
@@ -131,34 +137,40 @@ impl Selection {
         }
     }
 
-    /// The next objects: what is selected of the next `examined` ones, which may be none.
+    /// The next objects, `wanted` at the most; fewer, or none, where little is selected of the next [`LIST_EXAMINED_MAX`].
     ///
     /// # Errors
     /// When an object cannot be converted to the row's version.
-    pub fn next(&mut self, examined: usize) -> Result<Vec<Arc<Record>>, Error> {
+    pub fn next(&mut self, wanted: usize) -> Result<Vec<Arc<Record>>, Error> {
         match &mut self.convert {
-            Convert::No => Ok(self.stored(examined)),
+            Convert::No => Ok(self.stored(wanted)),
             Convert::Here(with) => {
                 let with = with.clone();
-                self.stored(examined).into_iter().map(|item| with.0.serve_here(&with.1, item)).collect()
+                self.stored(wanted).into_iter().map(|item| with.0.serve_here(&with.1, item)).collect()
             }
-            Convert::Elsewhere(elsewhere) => Ok(elsewhere.fetched.by_ref().take(examined).collect()),
+            Convert::Elsewhere(elsewhere) => {
+                let items: Vec<_> = elsewhere.fetched.by_ref().take(wanted).collect();
+                self.examined += items.len();
+                Ok(items)
+            }
         }
     }
 
     /// As [`Self::next`], with each object as it is stored.
-    fn stored(&mut self, examined: usize) -> Vec<Arc<Record>> {
+    fn stored(&mut self, wanted: usize) -> Vec<Arc<Record>> {
         match &mut self.rest {
             Rest::Over => Vec::new(),
             Rest::Held(items) => {
-                let items: Vec<_> = items.by_ref().take(examined).collect();
-                if items.len() < examined {
+                let items: Vec<_> = items.by_ref().take(wanted).collect();
+                self.examined += items.len();
+                if items.len() < wanted {
                     self.rest = Rest::Over;
                 }
                 items
             }
             Rest::Current(current) => {
-                let (items, over) = current.next(examined);
+                let (items, examined, over) = current.next(wanted);
+                self.examined += examined;
                 if over {
                     self.rest = Rest::Over;
                 }
@@ -175,7 +187,7 @@ impl Selection {
         let mut items = Vec::new();
         while !self.is_over() {
             self.fetch().await?;
-            items.extend(self.next(usize::MAX)?);
+            items.extend(self.next(LIST_EXAMINED_MAX)?);
         }
         Ok(List { items, revision: self.revision, continue_token: self.continue_token, remaining: self.remaining })
     }
@@ -188,26 +200,24 @@ impl From<List> for Selection {
 }
 
 impl Current {
-    /// The selected ones of the next `examined`, and whether nothing is behind them.
-    fn next(&mut self, examined: usize) -> (Vec<Arc<Record>>, bool) {
+    /// The next selected ones, how many were looked at, and whether nothing is behind them.
+    fn next(&mut self, wanted: usize) -> (Vec<Arc<Record>>, usize, bool) {
+        let wanted = wanted.min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let mut items = Vec::new();
         let mut last = None;
-        let mut looked_at = 0;
-        for (key, record) in self.snapshot.range(&self.key_prefix, self.after.as_deref()) {
-            if looked_at == examined || self.left == 0 {
-                break;
-            }
-            looked_at += 1;
-            last = Some(key.clone());
-            if self.filter.matches(record) {
-                items.push(record.clone());
-                self.left -= 1;
-            }
+        let mut examined = 0;
+        let mut walk = self.snapshot.walk(&self.sieve, &self.key_prefix, self.after.as_deref());
+        while items.len() < wanted && examined < LIST_EXAMINED_MAX {
+            let Some((key, record)) = walk.next() else { break };
+            examined += 1;
+            last = Some(key);
+            items.extend(record.filter(|record| self.filter.matches(record)).cloned());
         }
-        let over = looked_at < examined || self.left == 0;
-        if last.is_some() {
-            self.after = last;
+        let over = items.len() < wanted && examined < LIST_EXAMINED_MAX;
+        self.left -= items.len() as u64;
+        if let Some(last) = last.cloned() {
+            self.after = Some(last);
         }
-        (items, over)
+        (items, examined, over || self.left == 0)
     }
 }

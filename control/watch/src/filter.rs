@@ -1,5 +1,6 @@
 //! A reader's selection of records, and the bucket of the dispatch index that holds them.
 
+use crate::marks::Sieve;
 use crate::ring::{Change, Item};
 use sampan_api::record::{Record, RecordEvent};
 use sampan_api::selector::{FieldSelector, LabelSelector};
@@ -31,6 +32,11 @@ impl Filter {
         (self.namespace.is_empty() || *record.key.namespace == *self.namespace)
             && (self.fields.is_everything() || self.fields.matches(|field| record.field(field)))
             && (self.labels.is_everything() || self.labels.matches_map(&record.labels))
+    }
+
+    /// What passes over most records that the filter does not select.
+    pub fn sieve(&self) -> Sieve {
+        Sieve::of(self)
     }
 
     /// Whether an object can enter or leave the selection while it exists.

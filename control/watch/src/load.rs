@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::draft::{Decoder, Texts};
 use crate::limits::{DECODE_HERE_MAX, LOAD_PAGE_MAX};
-use crate::state::{Map, ResourceState};
+use crate::state::{Held, Map, ResourceState};
 use sampan_api::record::Record;
 use sampan_env::blocking;
 use sampan_store::{Entry, Range, RangeResult, Store};
@@ -19,7 +19,7 @@ pub(crate) const ROOT: &str = "/registry/";
 type Places = HashMap<Arc<str>, (usize, Arc<ResourceState>)>;
 
 /// Records, each with the place of its resource and its key.
-type Decoded = Vec<(usize, Arc<str>, Arc<Record>)>;
+type Decoded = Vec<(usize, Arc<str>, Held)>;
 
 /// The entries under a prefix at one revision, a page at a time.
 enum Pages<'a> {
@@ -114,7 +114,7 @@ fn decode(page: Vec<Entry>, places: &Places, decoder: &dyn Decoder) -> Decoded {
     let record = |entry: Entry| {
         let (at, state) = prefix_of(&entry.key).and_then(|prefix| places.get(prefix))?;
         let record = state.record_or_log(&entry, decoder, &mut texts)?;
-        Some((*at, entry.key, record))
+        Some((*at, entry.key, Held::new(record)))
     };
     page.into_iter().filter_map(record).collect()
 }

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::draft::{Decoder, Draft, Texts};
 use crate::filter::Filter;
+use crate::marks::{Marks, Sieve};
 use crate::ring::{Change, Item, Position, Ring};
 use arc_swap::ArcSwap;
 use imbl::OrdMap;
@@ -14,7 +15,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, watch};
 
-pub(crate) type Map = OrdMap<Arc<str>, Arc<Record>>;
+pub(crate) type Map = OrdMap<Arc<str>, Held>;
+
+/// A record in the map, and what tells without a look at it that a selection has no use for it.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) record: Arc<Record>,
+    marks: Marks,
+}
+
+impl Held {
+    pub(crate) fn new(record: Arc<Record>) -> Self {
+        let marks = Marks::of(&record);
+        Self { record, marks }
+    }
+}
 
 /// One resource's records, whole as of a revision. Cheap to clone.
 #[derive(Clone)]
@@ -37,7 +52,7 @@ impl Snapshot {
 
     /// By the store's key.
     pub fn get(&self, key: &str) -> Option<&Arc<Record>> {
-        self.map.get(key)
+        self.map.get(key).map(|held| &held.record)
     }
 
     /// In key order, those with the key prefix that come after `start_after` (exclusive; a whole key).
@@ -46,13 +61,36 @@ impl Snapshot {
         key_prefix: &'a str,
         start_after: Option<&'a str>,
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Record>)> {
+        self.held(key_prefix, start_after).map(|(key, held)| (key, &held.record))
+    }
+
+    /// As [`Snapshot::range`]; records that the sieve holds back are not shown.
+    pub fn walk<'a>(
+        &'a self,
+        sieve: &'a Sieve,
+        key_prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, Option<&'a Arc<Record>>)> {
+        let shown = |held: &'a Held| sieve.passes(held.marks).then_some(&held.record);
+        self.held(key_prefix, start_after).map(move |(key, held)| (key, shown(held)))
+    }
+
+    /// The end of the range is looked up once: neither keys nor records are looked at on the way to it.
+    fn held<'a>(
+        &'a self,
+        key_prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Held)> {
         let start = match start_after {
             Some(after) if after >= key_prefix => Bound::Excluded(after),
             _ => Bound::Included(key_prefix),
         };
-        self.map
-            .range::<(Bound<&str>, Bound<&str>), str>((start, Bound::Unbounded))
-            .take_while(move |(key, _)| key.starts_with(key_prefix))
+        let behind = behind(key_prefix);
+        let end = behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        // What is looked for after the last of its keys.
+        let empty = matches!((start, end), (Bound::Excluded(after), Bound::Excluded(end)) if after >= end);
+        let range = (!empty).then(|| self.map.range::<(Bound<&str>, Bound<&str>), str>((start, end)));
+        range.into_iter().flatten()
     }
 
     /// In key order, those that the filter selects, after `start_after`.
@@ -62,8 +100,19 @@ impl Snapshot {
         key_prefix: &'a str,
         start_after: Option<&'a str>,
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Record>)> {
-        self.range(key_prefix, start_after).filter(move |(_, record)| filter.matches(record))
+        let sieve = filter.sieve();
+        let passed = self.held(key_prefix, start_after).filter(move |(_, held)| sieve.passes(held.marks));
+        passed.map(|(key, held)| (key, &held.record)).filter(move |(_, record)| filter.matches(record))
     }
+}
+
+/// The first text behind all that begin with the prefix; `None`: there is none.
+fn behind(prefix: &str) -> Option<String> {
+    let (at, next) = prefix.char_indices().rev().find_map(|(at, last)| {
+        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32)?;
+        Some((at, next))
+    })?;
+    Some(format!("{}{next}", &prefix[..at]))
 }
 
 struct Published {
@@ -174,11 +223,12 @@ impl ResourceState {
         let item = match event.kind {
             EventKind::Put => {
                 let Some(record) = self.record_or_log(entry, decoder, &mut inner.texts) else { return };
-                let previous = inner.map.insert(entry.key.clone(), record.clone());
+                let held = Held::new(record.clone());
+                let previous = inner.map.insert(entry.key.clone(), held).map(|held| held.record);
                 Item { change: Change::Put, record, previous, at }
             }
             EventKind::Delete => {
-                let Some(last) = inner.map.remove(&*entry.key) else { return };
+                let Some(Held { record: last, .. }) = inner.map.remove(&*entry.key) else { return };
                 let writer = entry.payload.clone().and_then(|payload| payload.downcast::<Writer>().ok());
                 let writer = writer.unwrap_or_else(|| inner.texts.writer_of(entry));
                 let record = Arc::new(last.at_revision(entry.mod_revision, writer));
@@ -217,10 +267,26 @@ impl ResourceState {
 
     /// One current record.
     pub(crate) fn get(&self, key: &str) -> Option<Arc<Record>> {
-        self.published.load().map.get(key).cloned()
+        self.published.load().map.get(key).map(|held| held.record.clone())
     }
 
     pub(crate) fn with_ring<T>(&self, f: impl FnOnce(&mut Ring) -> T) -> T {
         f(&mut self.inner.lock().ring)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_with_a_prefix_stands_before_what_is_behind_it() {
+        let check = |prefix: &str, expected: Option<&str>| assert_eq!(behind(prefix).as_deref(), expected, "{prefix:?}");
+        check("", None);
+        check("a/", Some("a0"));
+        check("a\u{7f}", Some("a\u{80}"));
+        check("\u{d7ff}", Some("\u{e000}"));
+        check("a\u{10ffff}", Some("b"));
+        check("\u{10ffff}", None);
     }
 }

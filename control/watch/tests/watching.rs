@@ -257,6 +257,46 @@ proptest! {
 }
 
 #[tokio::test]
+async fn a_selection_shows_what_it_matches_and_nothing_else() {
+    let world = World::new().await;
+    for at in 0..600 {
+        let (namespace, name) = (format!("n{}", at % 3), format!("{at:03}"));
+        let (app, node) = (format!("a{}", at % 40), if at % 5 == 0 { String::new() } else { format!("node{}", at % 70) });
+        world.put(&key(&namespace, &name), value(&name, &app, &node)).await;
+    }
+    let snapshot = world.watch.snapshot(PREFIX).expect("loaded");
+    let check = |namespace: &str, labels: &str, fields: &str| {
+        let filter = filter(namespace, labels, fields);
+        let key_prefix = filter.key_prefix(PREFIX, true);
+        let all = snapshot.range(PREFIX, None).map(|(_, record)| record);
+        let expected: Vec<_> = all.filter(|record| filter.matches(record)).map(|record| &record.key).collect();
+        let selected = snapshot.select(&filter, &key_prefix, None).map(|(_, record)| &record.key).collect::<Vec<_>>();
+        assert_eq!(selected, expected, "{namespace} {labels} {fields}");
+        let sieve = filter.sieve();
+        let walked: Vec<_> = snapshot.walk(&sieve, &key_prefix, None).filter_map(|(_, record)| record).collect();
+        let looked_at = walked.len();
+        let matched = walked.into_iter().filter(|record| filter.matches(record)).map(|record| &record.key);
+        assert_eq!(matched.collect::<Vec<_>>(), expected, "{namespace} {labels} {fields}");
+        (expected.len(), looked_at)
+    };
+    for namespace in ["", "n1"] {
+        let all = check(namespace, "", "");
+        assert_eq!(all.0, all.1);
+        for labels in ["app=a7", "app==a1,app!=a2", "app in (a1,a2,a3)"] {
+            let (selected, looked_at) = check(namespace, labels, "");
+            assert!(selected > 0 && looked_at < all.1 / 3, "{labels}: {looked_at} of {}", all.1);
+        }
+        for labels in ["app=none", "app!=a1", "app", "!app", "app notin (a1)", "app in (a1,a2),app in (a2,a3)"] {
+            check(namespace, labels, "");
+        }
+        for fields in ["spec.nodeName=node3", "spec.nodeName=", "spec.nodeName!=node3", "metadata.name=007"] {
+            check(namespace, "", fields);
+        }
+        check(namespace, "app=a7", "spec.nodeName=node47");
+    }
+}
+
+#[tokio::test]
 async fn an_event_wakes_only_whom_it_concerns() {
     let world = World::new().await;
     let tasks = Tasks::new("watchers");

@@ -218,6 +218,9 @@ impl Frames {
                 Poll::Ready(Some(Ok(event))) => {
                     self.watching.sent();
                     read += bytes(&event) + WATCH_EVENT_OVERHEAD;
+                    if !computed && out.capacity() == 0 {
+                        out.reserve_exact(read);
+                    }
                     if computed {
                         events.push(event);
                     } else if let Err(status) = self.framer.frame(out, event, !std::mem::replace(&mut self.sent, true))

@@ -4,6 +4,7 @@ use crate::kinds::age;
 use crate::resource::{Column, Columns, Name};
 use sampan_api::jsonpath::JsonPath;
 use sampan_api::object::Object;
+use sampan_api::outline::Outline;
 use sampan_api::time::{Fraction, UnixTime};
 use sampan_schema::{Schema, go_print};
 use serde_json::{Number, Value};
@@ -36,12 +37,26 @@ pub(super) fn of_version(version: &Value) -> Columns {
         definitions.push(column("Age", "date", "", described("creationTimestamp"), 0));
         cells.push(Cell { path, type_: "date".into() });
     }
+    let reads = part(&cells);
     let cells = move |object: &Object, now: SystemTime| {
-        let whole = Value::Object(object.fields().clone());
+        let whole = object.to_value();
         let name = Value::from(object.name());
         std::iter::once(name).chain(cells.iter().map(|cell| cell.of(&whole, now))).collect()
     };
-    Columns::new(definitions, cells)
+    Columns::new(definitions, cells).reading(reads)
+}
+
+/// The part of an object that the cells are made of: everything, where a path does more than to name fields.
+fn part(cells: &[Cell]) -> Outline {
+    let mut part = Outline::default();
+    part.add(["metadata", "name"], Outline::Whole);
+    for cell in cells {
+        match cell.path.fields() {
+            Some(fields) => part.add(fields, Outline::Whole),
+            None => return Outline::Whole,
+        }
+    }
+    part
 }
 
 fn column(name: &str, type_: &str, format: &str, description: Name, priority: i32) -> Column {

@@ -10,8 +10,9 @@
 //! - `ratio .a .b`: two numbers as `a/b`;
 //! - `fn name`: the function of that name that the row was given.
 
-use crate::resource::{Column, Name, Resource};
+use crate::resource::{Column, Columns, Name, Resource};
 use sampan_api::object::Object;
+use sampan_api::outline::Outline;
 use sampan_api::time;
 use serde_json::Value;
 use std::sync::Arc;
@@ -35,10 +36,26 @@ impl Tabled for Resource {
     fn table(self, functions: &'static [(&'static str, Cell)]) -> Self {
         let loaded = load(&self, functions);
         let (columns, plan) = loaded.unwrap_or_else(|| panic!("{self:?} has no columns that can be read"));
-        self.columns(columns, move |object, now| {
+        let reads = part(&plan);
+        let cells = move |object: &Object, now: SystemTime| {
             plan.iter().map(|(source, absent)| source.cell(object, now, absent)).collect()
-        })
+        };
+        self.columns(Columns::new(columns, cells).reading(reads))
     }
+}
+
+/// The part of an object that its cells are made of. Functions read everything.
+fn part(plan: &Plan) -> Outline {
+    let mut part = Outline::default();
+    for (source, _) in plan {
+        match source {
+            Source::Value(way) | Source::Text(way) | Source::Age(way) | Source::Join(way) | Source::Each(way, _) | Source::Labels(way) | Source::Selector(way) => part.add(way.steps(), Outline::Whole),
+            Source::Count(ways) => ways.iter().for_each(|way| part.add(way.steps(), Outline::Names)),
+            Source::Ratio(first, second) => [first, second].into_iter().for_each(|way| part.add(way.steps(), Outline::Whole)),
+            Source::Function(_) => return Outline::Whole,
+        }
+    }
+    part
 }
 
 /// The source of each cell, and the text where it has nothing.
@@ -63,6 +80,11 @@ impl Way {
     fn parse(text: &str) -> Self {
         Self(text.split('.').skip(1).map(str::to_owned).collect())
     }
+
+    fn steps(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     fn find<'a>(&self, object: &'a Object) -> Option<&'a Value> {
         let mut value = object.get(&[self.0.first()?.as_str()])?;
         for step in &self.0[1..] {
