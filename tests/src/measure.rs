@@ -49,11 +49,7 @@ impl Memory {
             let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| name.to_owned())?;
             Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
         };
-        Ok(Self {
-            resident_kib: field("Rss:")?,
-            proportional_kib: field("Pss:")?,
-            own_kib: field("Pss_Anon:")?,
-        })
+        Ok(Self { resident_kib: field("Rss:")?, proportional_kib: field("Pss:")?, own_kib: field("Pss_Anon:")? })
     }
 }
 

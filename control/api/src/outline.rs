@@ -172,12 +172,21 @@ mod tests {
         check(&[], json!({}));
         check(&[(&[], whole())], serde_json::from_str(JSON).expect("JSON"));
         check(&[(&["data"], names())], json!({"data": {"one": null, "two": null}}));
-        check(&[(&["list"], names()), (&["data"], names())], json!({"data": {"one": null, "two": null}, "list": [null, null]}));
-        check(&[(&["metadata", "name"], whole()), (&["kind"], whole())], json!({"kind": "A", "metadata": {"name": "x"}}));
+        check(
+            &[(&["list"], names()), (&["data"], names())],
+            json!({"data": {"one": null, "two": null}, "list": [null, null]}),
+        );
+        check(
+            &[(&["metadata", "name"], whole()), (&["kind"], whole())],
+            json!({"kind": "A", "metadata": {"name": "x"}}),
+        );
         // Two parts of one thing are the whole of it; a part of a text is nothing, and so is what is not there.
         check(&[(&["data"], names()), (&["data", "one"], whole())], json!({"data": {"one": "1", "two": "2"}}));
         check(&[(&["data", "one"], whole()), (&["data"], names())], json!({"data": {"one": "1", "two": "2"}}));
-        check(&[(&["text", "a"], whole()), (&["list", "a"], whole()), (&["none"], whole())], json!({"list": [], "text": null}));
+        check(
+            &[(&["text", "a"], whole()), (&["list", "a"], whole()), (&["none"], whole())],
+            json!({"list": [], "text": null}),
+        );
         check(&[(&["metadata", "labels"], whole())], json!({"metadata": {"labels": {"a\n": "b"}}}));
     }
 

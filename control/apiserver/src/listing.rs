@@ -160,7 +160,8 @@ impl Listing {
             for record in measured.next(batch).map_err(Status::from)? {
                 read += self.work(&record);
                 let payload = self.encoder.payload(&record)?;
-                let length = if whole { payload.len() } else { metadata::of_protobuf(&payload, &self.encoder.row).len() };
+                let length =
+                    if whole { payload.len() } else { metadata::of_protobuf(&payload, &self.encoder.row).len() };
                 self.items_bytes += protobuf::list_item_len(length);
             }
         }

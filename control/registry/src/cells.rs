@@ -30,7 +30,13 @@ impl Columns {
         definitions: impl Into<Arc<[Column]>>,
         cells: impl Fn(&Object, SystemTime) -> Vec<Value> + Send + Sync + 'static,
     ) -> Self {
-        Self { definitions: definitions.into(), cells: Arc::new(cells), reads: Outline::Whole, conditions: None, order: None }
+        Self {
+            definitions: definitions.into(),
+            cells: Arc::new(cells),
+            reads: Outline::Whole,
+            conditions: None,
+            order: None,
+        }
     }
 
     /// Says what part of the object the cells read, where it is not everything.

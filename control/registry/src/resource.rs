@@ -8,7 +8,7 @@ use sampan_api::object::Object;
 use sampan_schema::{ObjectType, Schema};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 pub use crate::cells::{Column, Columns};
 pub use crate::retention::HistoryClass;

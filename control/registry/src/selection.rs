@@ -213,9 +213,11 @@ impl Current {
             last = Some(key);
             items.extend(record.filter(|record| self.filter.matches(record)).cloned());
         }
+        let last = last.cloned();
+        drop(walk);
         let over = items.len() < wanted && examined < LIST_EXAMINED_MAX;
         self.left -= items.len() as u64;
-        if let Some(last) = last.cloned() {
+        if let Some(last) = last {
             self.after = Some(last);
         }
         (items, examined, over || self.left == 0)

@@ -4,7 +4,6 @@ use crate::Error;
 use crate::draft::{Decoder, Texts};
 use crate::limits::{DECODE_HERE_MAX, LOAD_PAGE_MAX};
 use crate::state::{Held, Map, ResourceState};
-use sampan_api::record::Record;
 use sampan_env::blocking;
 use sampan_store::{Entry, Range, RangeResult, Store};
 use std::collections::{HashMap, VecDeque};

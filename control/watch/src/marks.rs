@@ -47,12 +47,17 @@ impl Marks {
 
 impl Sieve {
     pub(crate) fn of(filter: &Filter) -> Self {
-        let demanded = filter.labels.requirements.iter().filter(|one| {
-            matches!(one.operator, Operator::In | Operator::Equals) && one.values.len() <= VALUES_MAX
-        });
+        let demanded =
+            filter.labels.requirements.iter().filter(|one| {
+                matches!(one.operator, Operator::In | Operator::Equals) && one.values.len() <= VALUES_MAX
+            });
         let labels = demanded.map(|one| one.values.iter().map(|value| bits(LABEL, &one.key, value)).collect());
         // A record indexes no field whose value stands for none: an empty one is met by its absence.
-        let fields = filter.fields.requirements.iter().filter(|one| is_indexed(&one.field) && !one.value.is_empty() && one.equal);
+        let fields = filter
+            .fields
+            .requirements
+            .iter()
+            .filter(|one| is_indexed(&one.field) && !one.value.is_empty() && one.equal);
         let fields = fields.map(|one| vec![bits(FIELD, &one.field, &one.value)]);
         Self(labels.chain(fields).take(REQUIREMENTS_MAX).collect())
     }

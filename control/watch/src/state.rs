@@ -281,7 +281,8 @@ mod tests {
 
     #[test]
     fn what_begins_with_a_prefix_stands_before_what_is_behind_it() {
-        let check = |prefix: &str, expected: Option<&str>| assert_eq!(behind(prefix).as_deref(), expected, "{prefix:?}");
+        let check =
+            |prefix: &str, expected: Option<&str>| assert_eq!(behind(prefix).as_deref(), expected, "{prefix:?}");
         check("", None);
         check("a/", Some("a0"));
         check("a\u{7f}", Some("a\u{80}"));

@@ -261,7 +261,8 @@ async fn a_selection_shows_what_it_matches_and_nothing_else() {
     let world = World::new().await;
     for at in 0..600 {
         let (namespace, name) = (format!("n{}", at % 3), format!("{at:03}"));
-        let (app, node) = (format!("a{}", at % 40), if at % 5 == 0 { String::new() } else { format!("node{}", at % 70) });
+        let (app, node) =
+            (format!("a{}", at % 40), if at % 5 == 0 { String::new() } else { format!("node{}", at % 70) });
         world.put(&key(&namespace, &name), value(&name, &app, &node)).await;
     }
     let snapshot = world.watch.snapshot(PREFIX).expect("loaded");

@@ -49,9 +49,17 @@ fn part(plan: &Plan) -> Outline {
     let mut part = Outline::default();
     for (source, _) in plan {
         match source {
-            Source::Value(way) | Source::Text(way) | Source::Age(way) | Source::Join(way) | Source::Each(way, _) | Source::Labels(way) | Source::Selector(way) => part.add(way.steps(), Outline::Whole),
+            Source::Value(way)
+            | Source::Text(way)
+            | Source::Age(way)
+            | Source::Join(way)
+            | Source::Each(way, _)
+            | Source::Labels(way)
+            | Source::Selector(way) => part.add(way.steps(), Outline::Whole),
             Source::Count(ways) => ways.iter().for_each(|way| part.add(way.steps(), Outline::Names)),
-            Source::Ratio(first, second) => [first, second].into_iter().for_each(|way| part.add(way.steps(), Outline::Whole)),
+            Source::Ratio(first, second) => {
+                [first, second].into_iter().for_each(|way| part.add(way.steps(), Outline::Whole))
+            }
             Source::Function(_) => return Outline::Whole,
         }
     }
