@@ -73,6 +73,11 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// Whether nothing is left out.
+    pub(crate) fn is_all(&self) -> bool {
+        self.only.is_none()
+    }
+
     pub(crate) fn shows(&self, key: &RecordKey) -> bool {
         self.only.as_ref().is_none_or(|tenancies| tenancies.cover(key, self.revision))
     }

@@ -275,28 +275,22 @@ impl Registry {
     ) -> Result<List, Error> {
         let (key_prefix, one) = sought(filter, place);
         let mut items = Vec::new();
-        // What stands behind the page; the first page counts it to its end, where Kubernetes tells the number.
-        let mut behind = 0;
-        let counts = left.is_none() && !selects(filter);
+        // What is left out is known only once it was read; where nothing is, no more is read than the page takes.
+        let all = view.is_all() && !selects(filter);
         let mut last = String::new();
         'pages: loop {
-            let range = Range { prefix: key_prefix.clone(), start_after: after.take(), limit: Some(HISTORY_PAGE_MAX) };
+            let room = if limit == 0 { u64::MAX } else { limit - items.len() as u64 };
+            let page = if all { room.min(HISTORY_PAGE_MAX as u64) as usize } else { HISTORY_PAGE_MAX };
+            let range = Range { prefix: key_prefix.clone(), start_after: after.take(), limit: Some(page) };
             let found = self.inner.store.range(range, Some(revision)).await.map_err(|error| gone(error, revision))?;
             for entry in &found.entries {
                 let record = self.inner.watch.record(&place.prefix, entry)?;
-                if !view.shows(&record.key) {
-                    continue;
-                }
-                if limit > 0 && items.len() as u64 == limit {
-                    behind += u64::from(!one);
-                    if one || !counts {
-                        break 'pages;
-                    }
-                    continue;
-                }
-                if filter.matches(&record) {
+                if view.shows(&record.key) && filter.matches(&record) {
                     last = entry.key.to_string();
                     items.push(Arc::new(record));
+                    if items.len() as u64 == limit {
+                        break 'pages;
+                    }
                 }
             }
             match found.entries.last() {
@@ -304,6 +298,10 @@ impl Registry {
                 _ => break,
             }
         }
+        let full = limit > 0 && items.len() as u64 == limit && !one;
+        // The first page counts what is behind it to its end, where Kubernetes tells the number.
+        let most = if left.is_none() && !selects(filter) { u64::MAX } else { 1 };
+        let behind = if full { self.behind(place, &key_prefix, &last, revision, view, most).await? } else { 0 };
         let more = behind > 0;
         let remaining = match left {
             _ if !more || selects(filter) => None,
@@ -313,6 +311,31 @@ impl Registry {
         let token = || Token::new(revision, &last[place.prefix.len()..], remaining);
         let token = more.then(|| token().sealed(&self.inner.seal, &key_prefix).encode());
         Ok(List { items, revision, continue_token: token, remaining })
+    }
+
+    /// The number of objects that an old revision shows behind a key, counted by keys alone: at least `most` where there are
+    /// so many.
+    async fn behind(
+        &self,
+        place: &Place<'_>,
+        key_prefix: &str,
+        key: &str,
+        revision: u64,
+        view: &View,
+        most: u64,
+    ) -> Result<u64, Error> {
+        let shown = |key: &Arc<str>| view.is_all() || view.shows(&place.record_key(key));
+        let page = if view.is_all() { most.min(HISTORY_PAGE_MAX as u64) as usize } else { HISTORY_PAGE_MAX };
+        let (mut behind, mut after) = (0, key.to_owned());
+        loop {
+            let range = Range { prefix: key_prefix.to_owned(), start_after: Some(after), limit: Some(page) };
+            let found = self.inner.store.keys(range, Some(revision)).await.map_err(|error| gone(error, revision))?;
+            behind += found.keys.iter().filter(|key| shown(key)).count() as u64;
+            match found.keys.last() {
+                Some(last) if found.more && behind < most => after = last.to_string(),
+                _ => return Ok(behind),
+            }
+        }
     }
 }
 
