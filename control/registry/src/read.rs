@@ -2,7 +2,7 @@
 
 use crate::continuation::Token;
 use crate::error::Error;
-use crate::history::{Asked, View};
+use crate::history::{Asked, View, gone};
 use crate::limits::{HISTORY_PAGE_MAX, LIST_HELD_MAX};
 use crate::options::{GetOptions, ListOptions};
 use crate::registry::{Place, Registry};
@@ -301,7 +301,7 @@ impl Registry {
         let full = limit > 0 && items.len() as u64 == limit && !one;
         // The first page counts what is behind it to its end, where Kubernetes tells the number.
         let most = if left.is_none() && !selects(filter) { u64::MAX } else { 1 };
-        let behind = if full { self.behind(place, &key_prefix, &last, revision, view, most).await? } else { 0 };
+        let behind = if full { self.behind(place, &key_prefix, &last, view, most).await? } else { 0 };
         let more = behind > 0;
         let remaining = match left {
             _ if !more || selects(filter) => None,
@@ -311,31 +311,6 @@ impl Registry {
         let token = || Token::new(revision, &last[place.prefix.len()..], remaining);
         let token = more.then(|| token().sealed(&self.inner.seal, &key_prefix).encode());
         Ok(List { items, revision, continue_token: token, remaining })
-    }
-
-    /// The number of objects that an old revision shows behind a key, counted by keys alone: at least `most` where there are
-    /// so many.
-    async fn behind(
-        &self,
-        place: &Place<'_>,
-        key_prefix: &str,
-        key: &str,
-        revision: u64,
-        view: &View,
-        most: u64,
-    ) -> Result<u64, Error> {
-        let shown = |key: &Arc<str>| view.is_all() || view.shows(&place.record_key(key));
-        let page = if view.is_all() { most.min(HISTORY_PAGE_MAX as u64) as usize } else { HISTORY_PAGE_MAX };
-        let (mut behind, mut after) = (0, key.to_owned());
-        loop {
-            let range = Range { prefix: key_prefix.to_owned(), start_after: Some(after), limit: Some(page) };
-            let found = self.inner.store.keys(range, Some(revision)).await.map_err(|error| gone(error, revision))?;
-            behind += found.keys.iter().filter(|key| shown(key)).count() as u64;
-            match found.keys.last() {
-                Some(last) if found.more && behind < most => after = last.to_string(),
-                _ => return Ok(behind),
-            }
-        }
     }
 }
 
@@ -351,15 +326,6 @@ fn sought(filter: &Filter, place: &Place<'_>) -> (String, bool) {
     match filter.fields.required_value("metadata.name") {
         Some(name) if !place.row.namespaced || key_prefix != place.prefix => (key_prefix + name, true),
         _ => (key_prefix, false),
-    }
-}
-
-fn gone(error: sampan_store::Error, revision: u64) -> Error {
-    match error {
-        sampan_store::Error::Compacted { floor } => {
-            Error::Expired(format!("The resourceVersion for the provided list is too old: {revision} ({floor})."))
-        }
-        other => other.into(),
     }
 }
 

@@ -43,6 +43,7 @@ pub struct RangeResult {
 /// The keys of a range, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
+    /// All of one revision.
     pub keys: Vec<Arc<str>>,
     /// Whether the limit left keys out.
     pub more: bool,
