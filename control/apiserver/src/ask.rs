@@ -182,7 +182,13 @@ impl Ask {
         let received = arriving::receive(&self.exchange, &self.core.ledgers, &self.core.env, &mut body).await;
         let too_large = received.as_ref().is_err_and(|status| status.is(Reason::RequestEntityTooLarge));
         if too_large && !self.exchange.in_process() && !self.sends_when_told() {
-            drop(self.core.tasks.spawn_until_cancelled(discard(body)));
+            // What follows goes on arriving at its sender's cost; where that has no room the stream is reset.
+            if let Some(arriving) = arriving::one_more(&self.exchange, &self.core.ledgers) {
+                drop(self.core.tasks.spawn_until_cancelled(async move {
+                    let _arriving = arriving;
+                    discard(body).await;
+                }));
+            }
         }
         let bytes = received?;
         let size = bytes.len().max(self.changed_bytes());
