@@ -417,7 +417,7 @@ async fn what_follows_in_a_refused_body_arrives_at_its_senders_cost() {
     let server = server_in(world(), Arc::new(All)).await;
     let line = Line::new(&world());
     let (pieces, body) = tokio::sync::mpsc::channel(1);
-    let answer = server.raw(request("big", "POST", CONFIG_MAPS, Some(&line), fed(body)));
+    let answer = server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), fed(body)));
     let too_much = async {
         for _ in 0..=REQUEST_BODY_MAX / PIECE {
             pieces.send(Bytes::from_static(&[b' '; PIECE])).await.expect("it is read");
@@ -430,11 +430,11 @@ async fn what_follows_in_a_refused_body_arrives_at_its_senders_cost() {
 
     // As many arrive as may: of one more that is refused nothing is read.
     let asked = (0..=BODIES_ARRIVING.connection)
-        .map(|_| server.raw(request("big", "POST", CONFIG_MAPS, Some(&line), half())));
+        .map(|_| server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), half())));
     let mut asked: FuturesUnordered<_> = asked.collect();
     assert_eq!(asked.next().await.expect("the last").status(), 429);
     let known = sampan_apiserver::body::full(vec![b' '; REQUEST_BODY_MAX + 1]);
-    let answer = server.raw(request("big", "POST", CONFIG_MAPS, Some(&line), known)).await;
+    let answer = server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), known)).await;
     assert_eq!((answer.status().as_u16(), server.ledgers.arriving.held()), (413, BODIES_ARRIVING.connection));
 }
 
