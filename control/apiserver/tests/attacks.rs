@@ -429,8 +429,8 @@ async fn what_follows_in_a_refused_body_arrives_at_its_senders_cost() {
     assert_eq!(server.ledgers.arriving.held(), 0, "it is given up");
 
     // As many arrive as may: of one more that is refused nothing is read.
-    let asked = (0..=BODIES_ARRIVING.connection)
-        .map(|_| server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), half())));
+    let asked =
+        (0..=BODIES_ARRIVING.connection).map(|_| server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), half())));
     let mut asked: FuturesUnordered<_> = asked.collect();
     assert_eq!(asked.next().await.expect("the last").status(), 429);
     let known = sampan_apiserver::body::full(vec![b' '; REQUEST_BODY_MAX + 1]);
