@@ -176,7 +176,7 @@ impl Readers {
     /// The keys of these entries.
     pub(super) async fn keys(&self, range: &Range, revision: u64) -> Result<(Vec<Arc<str>>, bool), Error> {
         let (rows, more) = self.in_order(KEYS, range, revision).await?;
-        let key = |row: &SqliteRow| row.try_get::<String, _>(0).map(Arc::from);
+        let key = |row: &SqliteRow| row.try_get::<String, _>(0).map(Arc::<str>::from);
         let keys: Result<Vec<Arc<str>>, sqlx::Error> = rows.iter().map(key).collect();
         Ok((keys.map_err(|error| fault::error("table log", &error))?, more))
     }
