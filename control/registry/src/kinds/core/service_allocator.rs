@@ -1,6 +1,7 @@
 //! The allocator of Services: `spec.clusterIP`, `spec.clusterIPs` and node ports in `spec.ports`.
 
 use super::super::validation::At;
+use super::service_fields::ported;
 use crate::allocate::{Allocator, Claim, Pool};
 use sampan_api::field::{FieldErrors, Path};
 use sampan_api::object::Object;
@@ -49,7 +50,7 @@ fn ports(object: &Object) -> &[Value] {
 /// hold: its rules refuse it, or nobody looks at it.
 fn node_port(object: &Object, port: &Value) -> Option<u64> {
     let named = port.get("nodePort").and_then(Value::as_u64).filter(|port| *port > 0);
-    named.filter(|_| matches!(type_of(object), "NodePort" | "LoadBalancer"))
+    named.filter(|_| ported(object))
 }
 
 fn wants_node_ports(object: &Object) -> bool {
