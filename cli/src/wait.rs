@@ -31,6 +31,7 @@ pub enum Heard<'a> {
 
 /// Follows objects, all at the same time, until each is Current or has failed, or the deadline is over. `tell` hears of each,
 /// by its index. What is not ready is returned, in the order of the objects.
+/// A watch that cannot be begun for now is tried again until then.
 ///
 /// # Errors
 /// An object's kind is not served, or the server refuses a watch.
@@ -48,9 +49,9 @@ pub async fn until_current(
         let mut next = client.env().instant() + EVENTS_EVERY;
         while waits.open > 0 {
             tokio::select! {
-                event = events.next() => {
-                    let (group, event) = event.context("the watches have ended")??;
-                    waits.hear(&groups[group], &event, client.env().now());
+                news = events.next() => {
+                    let (group, news) = news.context("the watches have ended")??;
+                    waits.hear(&groups[group], &news, client.env().now());
                 }
                 () = client.env().sleep(next.saturating_duration_since(client.env().instant())) => {
                     waits.explain(client).await;
@@ -89,8 +90,17 @@ fn groups(client: &Client, discovery: &Discovery, objects: &[Object]) -> anyhow:
     Ok(groups.into_values().collect())
 }
 
-/// What is heard of groups, each event with the index of its group.
-type Followed = SelectAll<BoxStream<'static, anyhow::Result<(usize, WatchEvent)>>>;
+/// News of a watch.
+enum News {
+    /// It has begun: what there is comes first.
+    Begun,
+    Event(WatchEvent),
+    /// It could not be begun, and will be tried again; why.
+    Broken(String),
+}
+
+/// What is heard of groups, each with the index of its group.
+type Followed = SelectAll<BoxStream<'static, anyhow::Result<(usize, News)>>>;
 
 fn followed(groups: &[Group]) -> Followed {
     let follow = |(index, group): (usize, &Group)| {
@@ -100,37 +110,63 @@ fn followed(groups: &[Group]) -> Followed {
             send_initial_events: true,
             ..WatchParams::default()
         };
-        watches(group.api.clone(), params).map_ok(move |event| (index, event)).boxed()
+        watches(group.api.clone(), params).map_ok(move |news| (index, news)).boxed()
     };
     select_all(groups.iter().enumerate().map(follow))
 }
 
-/// The events of watches, one after the other. Where one ends the next is begun after a pause, which doubles until something
-/// was seen: a server that ends every watch at once is not asked without one.
-fn watches(api: Api<Object>, params: WatchParams) -> BoxStream<'static, anyhow::Result<WatchEvent>> {
-    struct State {
-        api: Api<Object>,
-        params: WatchParams,
-        open: Option<WatchStream>,
-        pause: Duration,
+/// Watches, one after the other.
+struct Watches {
+    api: Api<Object>,
+    params: WatchParams,
+    open: Option<WatchStream>,
+    /// The time before the next one is begun.
+    rest: Duration,
+    /// The least of these that comes next.
+    pause: Duration,
+}
+
+impl Watches {
+    /// One has ended, or could not be begun: the next is begun after `asked`, and no sooner than after a pause, which doubles
+    /// until something was seen. A server that ends every watch at once is not asked without one.
+    fn rest(&mut self, asked: Duration) {
+        self.rest = self.pause.max(asked);
+        self.pause = (self.pause * 2).min(WATCH_PAUSE_MAX);
     }
-    let state = State { api, params, open: None, pause: WATCH_PAUSE_MIN };
+}
+
+/// The news of watches, one after the other. An error is that of a watch that the server refuses for good.
+fn watches(api: Api<Object>, params: WatchParams) -> BoxStream<'static, anyhow::Result<News>> {
+    let state = Watches { api, params, open: None, rest: Duration::ZERO, pause: WATCH_PAUSE_MIN };
     try_unfold(state, |mut state| async move {
         loop {
-            let mut open = match state.open.take() {
-                Some(open) => open,
-                None => state.api.watch(&state.params).await.with_context(|| state.api.resource().resource.clone())?,
+            let Some(mut open) = state.open.take() else {
+                state.api.client().env().sleep(state.rest).await;
+                let begun = state.api.watch(&state.params).await;
+                match begun {
+                    Ok(open) => {
+                        state.open = Some(open);
+                        return anyhow::Ok(Some((News::Begun, state)));
+                    }
+                    Err(error) if error.is_retriable() => {
+                        state.rest(error.retry_after().unwrap_or_default());
+                        return anyhow::Ok(Some((News::Broken(error.to_string()), state)));
+                    }
+                    Err(error) => return Err(error).with_context(|| state.api.resource().resource.clone()),
+                }
             };
             // An error is the end of a watch too.
-            if let Some(Ok(event)) = open.next().await {
-                if !matches!(event, WatchEvent::Bookmark { .. }) {
-                    state.pause = WATCH_PAUSE_MIN;
+            match open.next().await {
+                Some(Ok(event)) => {
+                    if !matches!(event, WatchEvent::Bookmark { .. }) {
+                        state.pause = WATCH_PAUSE_MIN;
+                    }
+                    state.open = Some(open);
+                    return anyhow::Ok(Some((News::Event(event), state)));
                 }
-                state.open = Some(open);
-                return anyhow::Ok(Some((event, state)));
+                Some(Err(error)) => state.rest(error.retry_after().unwrap_or_default()),
+                None => state.rest(Duration::ZERO),
             }
-            state.api.client().env().sleep(state.pause).await;
-            state.pause = (state.pause * 2).min(WATCH_PAUSE_MAX);
         }
     })
     .boxed()
@@ -145,6 +181,10 @@ struct Wait {
     explained: Option<String>,
     /// The object as it was seen last.
     seen: Option<Object>,
+    /// Whether the watch that is under way has shown it.
+    shown: bool,
+    /// Why no watch of it could be begun last.
+    broken: Option<String>,
     /// What has become of it; `None`: it is waited for.
     outcome: Option<Result<(), NotReady>>,
 }
@@ -156,6 +196,12 @@ impl Wait {
             Some(explained) => format!("{}{EXPLAINED}{explained}", self.missing),
             None => self.missing.clone(),
         }
+    }
+
+    /// All that is known of why it is not there when the time is over.
+    fn last_words(&self) -> String {
+        let known = [self.text(), self.broken.clone().unwrap_or_default()];
+        known.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(EXPLAINED)
     }
 }
 
@@ -173,14 +219,35 @@ impl<'a, T: FnMut(usize, Heard<'_>)> Waits<'a, T> {
         Self { objects, all: objects.iter().map(|_| Wait::default()).collect(), open: objects.len(), tell }
     }
 
+    /// Takes in the news of a group's watch.
+    fn hear(&mut self, group: &Group, news: &News, now: SystemTime) {
+        let members = group.members.values().flatten().copied();
+        match news {
+            News::Begun => members.for_each(|index| {
+                self.all[index].shown = false;
+                self.all[index].broken = None;
+            }),
+            News::Broken(why) => members.for_each(|index| self.all[index].broken = Some(why.clone())),
+            // What was there and is not among what there is went while nobody watched.
+            News::Event(WatchEvent::Bookmark { initial_events_end: true, .. }) => members.for_each(|index| {
+                let wait = &self.all[index];
+                if wait.outcome.is_none() && wait.seen.is_some() && !wait.shown {
+                    self.fail(index, "was deleted");
+                }
+            }),
+            News::Event(event) => self.take(group, event, now),
+        }
+    }
+
     /// Takes in an event of a group's watch.
-    fn hear(&mut self, group: &Group, event: &WatchEvent, now: SystemTime) {
+    fn take(&mut self, group: &Group, event: &WatchEvent, now: SystemTime) {
         let Some(record) = event.record() else { return };
         let gone = matches!(event, WatchEvent::Deleted(_));
         for &index in group.members.get(&*record.key.name).into_iter().flatten() {
             if self.all[index].outcome.is_some() {
                 continue;
             }
+            self.all[index].shown = true;
             if gone {
                 self.fail(index, "was deleted");
             } else {
@@ -242,8 +309,11 @@ impl<'a, T: FnMut(usize, Heard<'_>)> Waits<'a, T> {
     fn give_up(&mut self, deadline: Duration) {
         for index in 0..self.all.len() {
             if self.all[index].outcome.is_none() {
-                let missing = self.all[index].text();
-                self.fail(index, &format!("was not ready after {} s: {missing}", deadline.as_secs()));
+                let why = match self.all[index].last_words() {
+                    known if known.is_empty() => known,
+                    known => format!(": {known}"),
+                };
+                self.fail(index, &format!("was not ready after {} s{why}", deadline.as_secs()));
             }
         }
     }
@@ -320,14 +390,31 @@ mod tests {
 
     /// A server whose watches show these pods, and end; and how often it was asked for one.
     fn server(pods: &[serde_json::Value]) -> (Client, Arc<AtomicUsize>) {
-        let shown: String = pods.iter().map(|pod| format!("{}\n", json!({"type": "ADDED", "object": pod}))).collect();
+        scripted(vec![(200, shown(pods))])
+    }
+
+    /// The events that show these pods.
+    fn shown(pods: &[serde_json::Value]) -> String {
+        pods.iter().map(|pod| format!("{}\n", json!({"type": "ADDED", "object": pod}))).collect()
+    }
+
+    /// The end of what there is at the beginning of a watch.
+    fn whole() -> String {
+        let metadata = json!({"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}});
+        format!("{}\n", json!({"type": "BOOKMARK", "object": {"metadata": metadata}}))
+    }
+
+    /// A server that answers one watch after the other so, and all that follow as the last; and how often it was asked.
+    fn scripted(answers: Vec<(u16, String)>) -> (Client, Arc<AtomicUsize>) {
         let watches = Arc::new(AtomicUsize::new(0));
         let counted = watches.clone();
         let service = tower::service_fn(move |request: http::Request<Body>| {
+            let mut code = 200;
             let body = match request.uri().path() {
                 "/api/v1/namespaces/default/pods" => {
-                    counted.fetch_add(1, Ordering::Relaxed);
-                    shown.clone()
+                    let at = counted.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
+                    code = answers[at].0;
+                    answers[at].1.clone()
                 }
                 "/api" => json!({
                     "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": [{
@@ -342,6 +429,7 @@ mod tests {
                     .to_string(),
             };
             let response = http::Response::builder()
+                .status(code)
                 .header("content-type", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
             std::future::ready(Ok(response.body(full(body)).expect("an answer")))
         });
@@ -386,6 +474,55 @@ mod tests {
         assert!(found.len() == 1 && found[0].to_string().contains("60 s"), "{found:?}");
         let asked = watches.load(Ordering::Relaxed);
         assert!((10..40).contains(&asked), "{asked}");
+    }
+
+    /// What is told of the pod `a` by a server of these answers, and after how many seconds; an error as its text.
+    async fn waited(answers: Vec<(u16, String)>) -> (String, u64) {
+        let (client, _) = scripted(answers);
+        let discovery = client.discover().await.expect("discovery");
+        let began = client.env().instant();
+        let pods = objects(&[pod("a", json!({}))]);
+        let found = until_current(&client, &discovery, &pods, Duration::from_secs(60), |_, _| ()).await;
+        let told = match found {
+            Ok(unready) => unready.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            Err(error) => format!("error: {error:#}"),
+        };
+        (told, client.env().instant().duration_since(began).as_secs())
+    }
+
+    fn refusal(code: u16, reason: &str, retry_after: Option<u32>) -> (u16, String) {
+        let details = json!({"retryAfterSeconds": retry_after});
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
+            "message": "come back later", "details": details});
+        (code, status.to_string())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_cannot_be_begun_for_now_is_tried_again() {
+        let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+        let ready = (200, shown(&[pod("a", ready)]));
+        let check = async |answers: &[(u16, String)], expected: &str, seconds: u64| {
+            assert_eq!(waited(answers.to_vec()).await, (expected.to_owned(), seconds), "{answers:?}");
+        };
+        let unavailable = refusal(503, "ServiceUnavailable", None);
+        check(&[unavailable.clone(), ready.clone()], "", 0).await;
+        check(&[refusal(503, "ServiceUnavailable", Some(7)), ready.clone()], "", 7).await;
+        check(&[refusal(429, "TooManyRequests", Some(3)), unavailable.clone(), ready.clone()], "", 3).await;
+        check(&[unavailable], "Pod \"a\" was not ready after 60 s: come back later", 60).await;
+        // What was refused for good is told at once.
+        check(&[refusal(403, "Forbidden", None), ready], "error: pods: come back later", 0).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_between_two_watches_is_not_waited_for() {
+        let pending = shown(&[pod("a", json!({"phase": "Pending"}))]);
+        let (told, seconds) = waited(vec![(200, pending.clone() + &whole()), (200, whole())]).await;
+        assert_eq!((told.as_str(), seconds), ("Pod \"a\" was deleted", 0));
+        // Nothing is concluded from a list that broke off, nor of what was never seen.
+        let late = "Pod \"a\" was not ready after 60 s";
+        let (told, _) = waited(vec![(200, pending + &whole()), (200, String::new())]).await;
+        assert_eq!(told, format!("{late}: phase Pending"));
+        assert_eq!(waited(vec![(200, whole())]).await.0, late);
     }
 
     #[tokio::test(start_paused = true)]

@@ -121,6 +121,12 @@ pub fn path_segment(text: &str) -> Vec<String> {
     ["/", "%"].iter().filter(|part| text.contains(**part)).map(|part| format!("may not contain '{part}'")).collect()
 }
 
+/// What no name may hold, whatever its kind leaves free: the store's keys, of which it is a part, take none.
+pub fn control_characters(text: &str) -> Vec<String> {
+    let wrong = text.chars().any(char::is_control).then(|| "may not contain control characters".to_owned());
+    wrong.into_iter().collect()
+}
+
 /// `[prefix/]name`: label and annotation keys, taints, resources.
 pub fn qualified_name(text: &str) -> Vec<String> {
     const MESSAGE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
@@ -293,6 +299,7 @@ mod tests {
         check(dns1123_subdomain, &["a", "a.b-c.d", &long], &["", "A", "a..b", ".a", "a_b"]);
         check(dns1035_label, &["a", "a-1"], &["", "1a", "a."]);
         check(path_segment, &["system:x", "A b"], &[".", "..", "a/b", "a%b"]);
+        check(control_characters, &["", "system:x", "A b", "a\u{a0}ü"], &["a\nb", "\0", "a\u{7f}", "\u{85}"]);
         check(qualified_name, &["a", "A_b.c", "x.io/a"], &["", "/a", "a/", "a/b/c", "-a", "X.io/a", &long]);
         check(label_value, &["", "a", "A_1"], &["-", "a b", &long]);
         check(config_map_key, &["a", "A_b-c.d"], &["", "..", "..a", "a b"]);

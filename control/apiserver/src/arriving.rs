@@ -3,6 +3,7 @@
 use crate::body::{Body, collect_from, late, too_large};
 use crate::exchange::Exchange;
 use crate::flow::seats::too_many_requests;
+use crate::ledger::Charge;
 use crate::limits::{BODY_BYTES_PER_SECOND_MIN, BODY_GRACE, BODY_TIMEOUT, CHARGE_STEP_BYTES};
 use crate::line::Ledgers;
 use bytes::Bytes;
@@ -32,12 +33,16 @@ pub(crate) async fn receive(
     exchange.aside(arrive(exchange, ledgers, env, body)).await?
 }
 
+/// The charge of one body more that arrives; `None`: too many of the request's connection, its identity, or all do.
+pub(crate) fn one_more(exchange: &Exchange, ledgers: &Ledgers) -> Option<Charge> {
+    let share = exchange.line.as_ref().map(|line| line.shares(ledgers).arriving.clone());
+    ledgers.arriving.account(&exchange.payer(), share).try_charge(1)
+}
+
 async fn arrive(exchange: &Exchange, ledgers: &Ledgers, env: &Env, body: &mut Body) -> Result<Bytes, Status> {
-    let payer = exchange.payer();
-    let shares = exchange.line.as_ref().map(|line| line.shares(ledgers));
-    let arriving = ledgers.arriving.account(&payer, shares.map(|shares| shares.arriving.clone()));
-    let _arriving = arriving.try_charge(1).ok_or_else(too_many_requests)?;
-    let account = ledgers.bodies.account(&payer, shares.map(|shares| shares.bodies.clone()));
+    let _arriving = one_more(exchange, ledgers).ok_or_else(too_many_requests)?;
+    let share = exchange.line.as_ref().map(|line| line.shares(ledgers).bodies.clone());
+    let account = ledgers.bodies.account(&exchange.payer(), share);
     let (mut charges, mut charged) = (Vec::new(), 0);
     let began = env.instant();
     let received = AtomicUsize::new(0);

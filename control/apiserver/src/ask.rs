@@ -181,8 +181,16 @@ impl Ask {
     pub async fn read(&self, mut body: Body) -> Result<Bytes, Status> {
         let received = arriving::receive(&self.exchange, &self.core.ledgers, &self.core.env, &mut body).await;
         let too_large = received.as_ref().is_err_and(|status| status.is(Reason::RequestEntityTooLarge));
-        if too_large && !self.exchange.in_process() && !self.sends_when_told() {
-            drop(self.core.tasks.spawn_until_cancelled(discard(body)));
+        // What follows goes on arriving at its sender's cost; where there is no room for that the stream is reset.
+        if too_large
+            && !self.exchange.in_process()
+            && !self.sends_when_told()
+            && let Some(arriving) = arriving::one_more(&self.exchange, &self.core.ledgers)
+        {
+            drop(self.core.tasks.spawn_until_cancelled(async move {
+                let _arriving = arriving;
+                discard(body).await;
+            }));
         }
         let bytes = received?;
         let size = bytes.len().max(self.changed_bytes());

@@ -14,8 +14,8 @@ use sampan_api::user::{Attributes, Authorizer, Decision};
 use sampan_api::{Object, Status};
 use sampan_apiserver::Body;
 use sampan_apiserver::limits::{
-    ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWERS_UNSENT, BODY_GRACE, LEDGER_UNIT_BYTES, REFUSED_BODY_BYTES_MAX,
-    REFUSED_BODY_TIME, SEATS_MAX, WHOLE_ANSWERS_RESERVE,
+    ANSWER_PIECE_BYTES, ANSWER_STALL_MAX, ANSWERS_UNSENT, BODIES_ARRIVING, BODY_GRACE, LEDGER_UNIT_BYTES,
+    REFUSED_BODY_BYTES_MAX, REFUSED_BODY_TIME, SEATS_MAX, WHOLE_ANSWERS_RESERVE,
 };
 use sampan_apiserver::line::Line;
 use sampan_env::Env;
@@ -409,6 +409,33 @@ async fn what_follows_in_a_refused_body_is_dropped_within_a_bound() {
     };
     let (answer, ()) = tokio::join!(answer, too_much);
     assert_eq!(answer.status(), 413);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_in_a_refused_body_arrives_at_its_senders_cost() {
+    const PIECE: usize = 64 * 1024;
+    let server = server_in(world(), Arc::new(All)).await;
+    let line = Line::new(&world());
+    let (pieces, body) = tokio::sync::mpsc::channel(1);
+    let answer = server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), fed(body)));
+    let too_much = async {
+        for _ in 0..=REQUEST_BODY_MAX / PIECE {
+            pieces.send(Bytes::from_static(&[b' '; PIECE])).await.expect("it is read");
+        }
+    };
+    let (answer, ()) = tokio::join!(answer, too_much);
+    assert_eq!((answer.status().as_u16(), server.ledgers.arriving.held()), (413, 1));
+    pieces.closed().await;
+    assert_eq!(server.ledgers.arriving.held(), 0, "it is given up");
+
+    // As many arrive as may: of one more that is refused nothing is read.
+    let asked =
+        (0..=BODIES_ARRIVING.connection).map(|_| server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), half())));
+    let mut asked: FuturesUnordered<_> = asked.collect();
+    assert_eq!(asked.next().await.expect("the last").status(), 429);
+    let known = sampan_apiserver::body::full(vec![b' '; REQUEST_BODY_MAX + 1]);
+    let answer = server.raw(request("bad", "POST", CONFIG_MAPS, Some(&line), known)).await;
+    assert_eq!((answer.status().as_u16(), server.ledgers.arriving.held()), (413, BODIES_ARRIVING.connection));
 }
 
 #[tokio::test(start_paused = true)]

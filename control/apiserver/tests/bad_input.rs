@@ -533,3 +533,42 @@ async fn a_scale_that_names_another_object_changes_nothing() {
     assert_eq!((refused.code, refused.message()), (409, message));
     assert_eq!(server.get(&format!("{path}/d")).await.json()["spec"]["replicas"], 1);
 }
+
+#[tokio::test]
+async fn names_that_no_key_takes_are_the_clients_mistake() {
+    let server = server().await;
+    let (events, roles) = ("/api/v1/namespaces/default/events", "/apis/rbac.authorization.k8s.io/v1/clusterroles");
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let event = |metadata: &str| format!(r#"{{"metadata":{metadata},"involvedObject":{{"namespace":"default"}}}}"#);
+    let told = |field: &str| format!("metadata.{field}: Invalid value: \"a\\nb\": may not contain control characters");
+    let check = async |method: &str, path: &str, body: &str, code: u16, message: &str| {
+        let patch = if method == "PATCH" { "application/apply-patch+yaml" } else { "application/json" };
+        let answer = server.call_with(method, path, &[("content-type", patch)], body.to_owned()).await;
+        assert_eq!(answer.code, code, "{method} {path} {body}: {}", answer.text());
+        assert!(answer.message().contains(message), "{method} {path} {body}: {}", answer.text());
+    };
+    let named = r#"{"name":"a\nb"}"#;
+    check("POST", events, &event(named), 422, &told("name")).await;
+    check("POST", &format!("{events}?dryRun=All"), &event(named), 422, &told("name")).await;
+    check("POST", events, &event(r#"{"generateName":"a\nb"}"#), 422, &told("generateName")).await;
+    check("PUT", &format!("{events}/a%0Ab"), &event(named), 422, &told("name")).await;
+    check("POST", budgets, &format!(r#"{{"metadata":{named},"spec":{{}}}}"#), 422, &told("name")).await;
+    check("POST", roles, &format!(r#"{{"metadata":{named}}}"#), 422, &told("name")).await;
+    let role = r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"a\nb"}}"#;
+    check("PATCH", &format!("{roles}/a%0Ab?fieldManager=x"), role, 422, &told("name")).await;
+    check("POST", requests, &format!(r#"{{"metadata":{named},"spec":{{}}}}"#), 422, &told("name")).await;
+    // There is nothing of such a name.
+    let missing = r#"events "a\nb" not found"#;
+    for method in ["GET", "DELETE"] {
+        check(method, &format!("{events}/a%0Ab"), "", 404, missing).await;
+    }
+    let answer = server
+        .call_with("PATCH", &format!("{events}/a%0Ab"), &[("content-type", "application/merge-patch+json")], "{}")
+        .await;
+    assert_eq!((answer.code, answer.message().as_str()), (404, missing));
+    for path in [events.to_owned(), "/api/v1/namespaces/a%0Ab/events".to_owned()] {
+        let answer = server.get(&path).await;
+        assert_eq!((answer.code, answer.json()["items"].as_array().map(Vec::len)), (200, Some(0)), "{path}");
+    }
+}

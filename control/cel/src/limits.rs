@@ -31,5 +31,8 @@ pub const PATTERN_BYTES_PER_COST: usize = 64;
 pub const STATIC_COST_MAX: u64 = 10_000_000;
 /// Cost units that all rules of a definition may be estimated at: `StaticEstimatedCRDCostLimit`.
 pub const STATIC_TOTAL_COST_MAX: u64 = 100_000_000;
+/// Bytes of the patterns that one evaluation keeps, each with its text, its program and the states that it may take. Further
+/// ones are made, and billed, at each use.
+pub const PATTERNS_KEPT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a message that an expression makes: `MaxEvaluatedMessageExpressionSizeBytes`.
 pub const MESSAGE_BYTES_MAX: usize = 5 * 1024;

@@ -1,9 +1,10 @@
 //! What an evaluation has spent: cost units, bytes, patterns.
 
 use crate::error::EvalError;
-use crate::limits::{PATTERN_BYTES_FREE, PATTERN_BYTES_PER_COST, WORK_BYTES_MAX};
+use crate::limits::{PATTERN_BYTES_FREE, PATTERN_BYTES_PER_COST, PATTERNS_KEPT_BYTES_MAX, WORK_BYTES_MAX};
 use crate::value::Value;
 use regex::Regex;
+use sampan_schema::limits::PATTERN_STATES_BYTES_MAX;
 use sampan_schema::pattern::Budget;
 use std::collections::HashMap;
 
@@ -13,19 +14,18 @@ pub(crate) struct Meter {
     limit: u64,
     work: usize,
     patterns: HashMap<String, Regex>,
+    /// Bytes that these may take.
+    kept: usize,
     /// What may still be made of patterns.
     budget: Budget,
     /// Bytes of the programs that were made of patterns.
     programs: usize,
 }
 
-/// Distinct regular expressions that one evaluation keeps.
-const PATTERNS_MAX: usize = 64;
-
 impl Meter {
     /// Nothing was spent yet; `limit` in cost units.
     pub(crate) fn new(limit: u64) -> Self {
-        Self { cost: 0, limit, work: 0, patterns: HashMap::new(), budget: Budget::default(), programs: 0 }
+        Self { cost: 0, limit, work: 0, patterns: HashMap::new(), kept: 0, budget: Budget::default(), programs: 0 }
     }
 
     /// Counts cost units.
@@ -57,12 +57,15 @@ impl Meter {
         self.work(pattern.len())?;
         let left = self.budget.left();
         let made = self.budget.compile(pattern);
-        self.bill(left - self.budget.left())?;
+        let program = left - self.budget.left();
+        self.bill(program)?;
         if self.budget.left() == 0 {
             return Err(EvalError::CostExceeded);
         }
         let made = made.map_err(EvalError::failed)?;
-        if self.patterns.len() < PATTERNS_MAX {
+        let kept = self.kept.saturating_add(pattern.len() + program + PATTERN_STATES_BYTES_MAX);
+        if kept <= PATTERNS_KEPT_BYTES_MAX {
+            self.kept = kept;
             self.patterns.insert(pattern.to_owned(), made.clone());
         }
         Ok(made)

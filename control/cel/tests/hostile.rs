@@ -94,6 +94,9 @@ fn patterns_that_are_made_while_it_runs_are_bounded_in_sum() {
     assert_eq!(outcome(many("(b{1,99}){1,9}")), limit);
     assert_eq!(outcome(many("\\\\pL{1,5}")), limit);
     assert_eq!(outcome(many("^[a-z0-9]+-")), "fine");
+    // Each is made and billed once, however often it is used.
+    let again = "lists.range(100).all(i, lists.range(200).all(j, 'a'.matches('(b{1,9}){1,9}' + string(j)) || true))";
+    assert_eq!(outcome(again.to_owned()), "fine");
     // What is none, or too large by itself, is an error of its own.
     assert!(outcome("'a'.matches('(' + x.text.charAt(0))".into()).contains("missing closing )"));
 }

@@ -8,13 +8,14 @@
 
 use crate::encode::{self, Revisions};
 use crate::error::Error;
-use crate::limits::HISTORY_FREE;
+use crate::limits::{HISTORY_FREE, HISTORY_PAGE_MAX};
 use crate::options::{OfferedRight, Past};
 use crate::registry::{Place, Registry};
 use crate::resource::{OldValues, Resource};
 use crate::table::{ResourceTable, storage_prefix};
 use sampan_api::object::Object;
 use sampan_api::record::{Record, RecordEvent, RecordKey};
+use sampan_store::Range;
 use sampan_watch::Snapshot;
 use std::sync::Arc;
 
@@ -73,6 +74,11 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// Whether nothing is left out.
+    pub(crate) fn is_all(&self) -> bool {
+        self.only.is_none()
+    }
+
     pub(crate) fn shows(&self, key: &RecordKey) -> bool {
         self.only.as_ref().is_none_or(|tenancies| tenancies.cover(key, self.revision))
     }
@@ -216,6 +222,31 @@ impl Registry {
         Ok(Arc::new(encode::record(draft, Revisions::of(record), &object)))
     }
 
+    /// The number of objects that an old revision shows behind a key, counted by keys alone: at least `most` where there are
+    /// so many.
+    pub(crate) async fn behind(
+        &self,
+        place: &Place<'_>,
+        key_prefix: &str,
+        key: &str,
+        view: &View,
+        most: u64,
+    ) -> Result<u64, Error> {
+        let shown = |key: &Arc<str>| view.is_all() || view.shows(&place.record_key(key));
+        let page = if view.is_all() { most.min(HISTORY_PAGE_MAX as u64) as usize } else { HISTORY_PAGE_MAX };
+        let (mut behind, mut after) = (0, key.to_owned());
+        loop {
+            let range = Range { prefix: key_prefix.to_owned(), start_after: Some(after), limit: Some(page) };
+            let found = self.inner.store.keys(range, Some(view.revision)).await;
+            let found = found.map_err(|error| gone(error, view.revision))?;
+            behind += found.keys.iter().filter(|key| shown(key)).count() as u64;
+            match found.keys.last() {
+                Some(last) if found.more && behind < most => after = last.to_string(),
+                _ => return Ok(behind),
+            }
+        }
+    }
+
     fn refuse_hidden(&self, place: &Place<'_>) -> Result<(), Error> {
         match place.storage.old_values {
             OldValues::Shown => Ok(()),
@@ -226,6 +257,16 @@ impl Registry {
     async fn is_long_ago(&self, revision: u64) -> Result<bool, Error> {
         let Some(time) = self.now().checked_sub(HISTORY_FREE) else { return Ok(false) };
         Ok(revision < self.inner.store.revision_at(time).await?)
+    }
+}
+
+/// The error of a read of an old revision.
+pub(crate) fn gone(error: sampan_store::Error, revision: u64) -> Error {
+    match error {
+        sampan_store::Error::Compacted { floor } => {
+            Error::Expired(format!("The resourceVersion for the provided list is too old: {revision} ({floor})."))
+        }
+        other => other.into(),
     }
 }
 

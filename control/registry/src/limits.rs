@@ -12,7 +12,7 @@ pub const GENERATED_NAME_SUFFIX: usize = 5;
 pub const UPDATE_ATTEMPTS_MAX: usize = 100;
 /// Pause before a round when the winner's state has not shown up yet.
 pub const UPDATE_BACKOFF: Duration = Duration::from_millis(1);
-/// Objects of one page out of history that are read at once.
+/// Objects of one page out of history that are read, or keys that are counted, at once.
 pub const HISTORY_PAGE_MAX: usize = 500;
 /// Objects of a page up to which it is looked up whole before it is sent; a longer one is walked through twice.
 pub const LIST_HELD_MAX: u64 = 1_000;

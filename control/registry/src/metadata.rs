@@ -183,9 +183,14 @@ pub(crate) fn masked(prefix: &str) -> String {
 /// Names, namespace and generation. `name_errors` checks names.
 fn identity(row: &Resource, object: &Object, path: &Path, name_errors: impl Fn(&str) -> Vec<String>) -> FieldErrors {
     let mut errors = FieldErrors::default();
+    // `seen`: what of it the kind's rules look at.
+    let wrong = |sent: &str, seen: &str| match name_errors(seen) {
+        found if found.is_empty() => names::control_characters(sent),
+        found => found,
+    };
     let generate_name = object.generate_name();
     if !generate_name.is_empty() {
-        for text in name_errors(&masked(generate_name)) {
+        for text in wrong(generate_name, &masked(generate_name)) {
             errors.push(FieldError::invalid(&path.child("generateName"), generate_name, text));
         }
     }
@@ -193,7 +198,7 @@ fn identity(row: &Resource, object: &Object, path: &Path, name_errors: impl Fn(&
     if name.is_empty() {
         errors.push(FieldError::required(&path.child("name"), "name or generateName is required"));
     } else {
-        for text in name_errors(name) {
+        for text in wrong(name, name) {
             errors.push(FieldError::invalid(&path.child("name"), name, text));
         }
     }
@@ -478,6 +483,10 @@ mod tests {
         check(
             json!({"name": "a", "namespace": "b", "generateName": "-"}),
             &["metadata.generateName: Invalid value: \"-\": a lowercase RFC 1123 subdomain"],
+        );
+        check(
+            json!({"name": "a\nb", "namespace": "b"}),
+            &["metadata.name: Invalid value: \"a\\nb\": a lowercase RFC 1123 subdomain"],
         );
         check(
             json!({"name": "A", "labels": {"a b": "c d"}, "annotations": {"x y": "z"}}),

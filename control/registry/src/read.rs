@@ -2,7 +2,7 @@
 
 use crate::continuation::Token;
 use crate::error::Error;
-use crate::history::{Asked, View};
+use crate::history::{Asked, View, gone};
 use crate::limits::{HISTORY_PAGE_MAX, LIST_HELD_MAX};
 use crate::options::{GetOptions, ListOptions};
 use crate::registry::{Place, Registry};
@@ -277,28 +277,22 @@ impl Registry {
     ) -> Result<List, Error> {
         let (key_prefix, one) = sought(filter, place);
         let mut items = Vec::new();
-        // What stands behind the page; the first page counts it to its end, where Kubernetes tells the number.
-        let mut behind = 0;
-        let counts = left.is_none() && !selects(filter);
+        // What is left out is known only once it was read; where nothing is, no more is read than the page takes.
+        let all = view.is_all() && !selects(filter);
         let mut last = String::new();
         'pages: loop {
-            let range = Range { prefix: key_prefix.clone(), start_after: after.take(), limit: Some(HISTORY_PAGE_MAX) };
+            let room = if limit == 0 { u64::MAX } else { limit - items.len() as u64 };
+            let page = if all { room.min(HISTORY_PAGE_MAX as u64) as usize } else { HISTORY_PAGE_MAX };
+            let range = Range { prefix: key_prefix.clone(), start_after: after.take(), limit: Some(page) };
             let found = self.inner.store.range(range, Some(revision)).await.map_err(|error| gone(error, revision))?;
             for entry in &found.entries {
                 let record = self.inner.watch.record(&place.prefix, entry)?;
-                if !view.shows(&record.key) {
-                    continue;
-                }
-                if limit > 0 && items.len() as u64 == limit {
-                    behind += u64::from(!one);
-                    if one || !counts {
-                        break 'pages;
-                    }
-                    continue;
-                }
-                if filter.matches(&record) {
+                if view.shows(&record.key) && filter.matches(&record) {
                     last = entry.key.to_string();
                     items.push(Arc::new(record));
+                    if items.len() as u64 == limit {
+                        break 'pages;
+                    }
                 }
             }
             match found.entries.last() {
@@ -306,6 +300,10 @@ impl Registry {
                 _ => break,
             }
         }
+        let full = limit > 0 && items.len() as u64 == limit && !one;
+        // The first page counts what is behind it to its end, where Kubernetes tells the number.
+        let most = if left.is_none() && !selects(filter) { u64::MAX } else { 1 };
+        let behind = if full { self.behind(place, &key_prefix, &last, view, most).await? } else { 0 };
         let more = behind > 0;
         let remaining = match left {
             _ if !more || selects(filter) => None,
@@ -330,15 +328,6 @@ fn sought(filter: &Filter, place: &Place<'_>) -> (String, bool) {
     match filter.fields.required_value("metadata.name") {
         Some(name) if !place.row.namespaced || key_prefix != place.prefix => (key_prefix + name, true),
         _ => (key_prefix, false),
-    }
-}
-
-fn gone(error: sampan_store::Error, revision: u64) -> Error {
-    match error {
-        sampan_store::Error::Compacted { floor } => {
-            Error::Expired(format!("The resourceVersion for the provided list is too old: {revision} ({floor})."))
-        }
-        other => other.into(),
     }
 }
 

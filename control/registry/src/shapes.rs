@@ -34,6 +34,14 @@ pub fn defaults_of(ty: Option<&ObjectType>, object: &mut Object) -> Result<(), S
     applied.map_err(|_| Status::request_entity_too_large(&format!("limit is {OBJECT_MAX}")))
 }
 
+/// Fills in what follows from other parts of the object, each of which is defaulted: by the rules of the row's own type, whatever
+/// the object holds.
+pub fn apply_own_defaults(row: &Resource, object: &mut Object) {
+    if let Some(ty) = &row.ty {
+        sampan_schema::default::apply_own(ty.schema(), ty.id(), object.fields_mut());
+    }
+}
+
 /// Makes of an object as it was sent, whose writer is noted, what it is once it was stored. A new one is checked as it was sent;
 /// a changed one is compared with what is stored, and settled before.
 pub fn settle_sent(row: &Resource, object: &mut Object) {

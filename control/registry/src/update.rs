@@ -182,9 +182,9 @@ impl Registry {
         let stored_old = &old;
         let old = if std::ptr::eq(storage, row) { old_served } else { &old };
         shapes::restore_unwritten(storage, &mut object, old, &options.subresource);
-        if options.subresource == "status" && !storage.defined && object.metadata().get("labels").is_none() {
+        if options.subresource == "status" && object.metadata().get("labels").is_none() {
             // Labels may follow from the spec, which was not sent: the object is as Kubernetes would read it.
-            shapes::apply_defaults(storage, &mut object)?;
+            shapes::apply_own_defaults(storage, &mut object);
         }
         let strategy = &*storage.strategy;
         let ctx = self.context(caller, now, &options.subresource, place.namespace);

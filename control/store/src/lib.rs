@@ -32,5 +32,5 @@ pub use entry::{Entry, Event, EventKind, LeaseId, Payload, Writer};
 pub use error::Error;
 pub use lease::LeaseStatus;
 pub use statistics::Statistics;
-pub use store::{Range, RangeResult, Sink, Store};
+pub use store::{Keys, Range, RangeResult, Sink, Store};
 pub use txn::{Committed, Compare, Op, Txn};

@@ -9,7 +9,7 @@ use crate::lease::{self, LeaseStatus};
 use crate::limits::HISTORY_EVENTS_MAX;
 use crate::publish::Publisher;
 use crate::statistics::Statistics;
-use crate::store::{Range, RangeResult, Sink, Store};
+use crate::store::{Keys, Range, RangeResult, Sink, Store};
 use crate::txn::{Committed, Op, Txn};
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
@@ -248,6 +248,12 @@ impl Store for MemoryStore {
             }
         }
         Ok(result)
+    }
+
+    async fn keys(&self, range: Range, at: Option<u64>) -> Result<Keys, Error> {
+        // Entries share their values with the log: nothing is copied.
+        let found = self.range(range, at).await?;
+        Ok(Keys { keys: found.entries.into_iter().map(|entry| entry.key).collect(), more: found.more })
     }
 
     async fn history(&self, prefix: &str, after: u64, up_to: u64, limit: usize) -> Result<Vec<Event>, Error> {

@@ -40,6 +40,15 @@ pub struct RangeResult {
     pub more: bool,
 }
 
+/// The keys of a range, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// All of one revision.
+    pub keys: Vec<Arc<str>>,
+    /// Whether the limit left keys out.
+    pub more: bool,
+}
+
 /// The log. etcd's semantics, except that a floor is a prefix's and that a key stands once in a transaction.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -61,13 +70,16 @@ pub trait Store: Send + Sync + 'static {
     async fn wait_for(&self, revision: u64) -> Result<(), Error>;
 
     /// The key's state as of `at`, or the current one. `None`: there is no such key then. Nothing is found where nothing can
-    /// be written: a text that can be no key, or the beginning of none, is no error of `get`, `range` and `history`.
+    /// be written: a text that can be no key, or the beginning of none, is no error of `get`, `range`, `keys` and `history`.
     ///
     /// Errors: `Compacted` below the key's floor, `Future`, `Damaged`.
     async fn get(&self, key: &str, at: Option<u64>) -> Result<Option<Entry>, Error>;
 
     /// Errors: as for `get`, the floor being the highest of any that touches the prefix.
     async fn range(&self, range: Range, at: Option<u64>) -> Result<RangeResult, Error>;
+
+    /// The keys of what `range` finds. No value is read, and no checksum. Errors: as for `range`, `Damaged` aside.
+    async fn keys(&self, range: Range, at: Option<u64>) -> Result<Keys, Error>;
 
     /// Events of keys with the prefix, `after < revision <= up_to`, in order. No transaction is cut: the page ends behind
     /// the one in which `limit` was reached, and the next begins after its last event's revision. An empty page: there is nothing up to `up_to`.

@@ -55,6 +55,8 @@ pub(super) struct Rules {
     /// The way to the pod's template in the object, or to the pod itself: what its fields are warned of is told of a
     /// creation, and of a change of the template.
     pub pods: Option<&'static [&'static str]>,
+    /// As [`Strategy::tells_of_changes`].
+    pub tells_of_changes: bool,
     /// Fields of features, by their ways in the object: each goes where its feature is off and the object had none before.
     pub gated: &'static [(&'static str, &'static [&'static str])],
     pub graceful_deletion: Option<Grace>,
@@ -98,6 +100,7 @@ impl Rules {
         canonicalize: None,
         warnings: &[],
         pods: None,
+        tells_of_changes: true,
         gated: &[],
         graceful_deletion: None,
         refuses_deletion: None,
@@ -208,8 +211,7 @@ impl Strategy for Rules {
         }
     }
     fn tells_of_changes(&self) -> bool {
-        // Pods themselves are changed by programs, which are not warned.
-        self.pods.is_none_or(|way| !way.is_empty())
+        self.tells_of_changes
     }
     fn warnings(&self, of: Warned, ctx: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
         let own = self.warnings.iter().filter(|(what, _)| *what == of);

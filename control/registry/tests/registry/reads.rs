@@ -1,10 +1,14 @@
 use crate::world::{World, json_of, names, told, widget};
+use bytes::Bytes;
 use futures::StreamExt;
 use sampan_api::record::{EventKind, RecordEvent};
 use sampan_api::selector::{FieldSelector, LabelSelector};
+use sampan_registry::codec::{Codec, CodecError};
 use sampan_registry::{DeleteOptions, GetOptions, ListOptions};
 use sampan_store::Store;
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 async fn ten(world: &World) -> u64 {
     let mut last = 0;
@@ -134,6 +138,53 @@ async fn revisions_are_read_as_asked() {
     world.store.compact("/registry/toys/widgets/", revision + 1).await.expect("compacts");
     assert_eq!(told(get(&old, "Exact").await).0, 410);
     assert_eq!(told(world.list("v2/widgets", &list("1", "Exact", 0)).await).0, 410);
+}
+
+/// Counts the objects that are read.
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+impl Codec for Counted {
+    fn seal(&self, _prefix: &str, plain: Bytes) -> Result<Bytes, CodecError> {
+        Ok(plain)
+    }
+    fn open(&self, _prefix: &str, stored: Bytes) -> Result<Bytes, CodecError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(stored)
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_an_old_revision_reads_what_it_shows_and_counts_the_rest() {
+    let codec = Arc::new(Counted::default());
+    let world = World::sealed(codec.clone()).await;
+    let revision = ten(&world).await;
+    world.delete("v2/widgets", "w9", DeleteOptions::default()).await.expect("deleted");
+    let page = async |limit: u64, labels: &str, token: Option<String>| {
+        let exact = if token.is_some() { "" } else { "Exact" };
+        let options = ListOptions {
+            resource_version: if token.is_some() { String::new() } else { revision.to_string() },
+            version_match: exact.into(),
+            limit,
+            labels: LabelSelector::parse(labels).expect("parses"),
+            continue_token: token.unwrap_or_default(),
+            ..ListOptions::default()
+        };
+        let before = codec.0.load(Ordering::Relaxed);
+        let page = world.list("v2/widgets", &options).await.expect("lists");
+        (page.items.len(), page.remaining, codec.0.load(Ordering::Relaxed) - before, page.continue_token)
+    };
+    let (shown, remaining, read, token) = page(1, "", None).await;
+    assert_eq!((shown, remaining, read), (1, Some(9), 1), "nine are counted by their keys");
+    let (shown, remaining, read, token) = page(8, "", token).await;
+    assert_eq!((shown, remaining, read), (8, Some(1), 8));
+    let (shown, remaining, read, token) = page(1, "", token).await;
+    assert_eq!((shown, remaining, read, token), (1, None, 1, None));
+    // A full page of what is selected has another behind it, whatever stands there.
+    let (shown, remaining, _, token) = page(5, "color=red", None).await;
+    assert_eq!((shown, remaining, token.is_some()), (5, None, true), "w9 is blue");
+    let (shown, remaining, _, token) = page(5, "color=blue", None).await;
+    assert_eq!((shown, remaining, token), (5, None, None));
 }
 
 #[tokio::test]

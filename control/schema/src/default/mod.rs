@@ -37,6 +37,12 @@ pub fn apply(schema: &Schema, id: TypeId, object: &mut Map<String, Value>) -> Re
     walk.left.get().map(drop).ok_or(TooLong)
 }
 
+/// Sets what follows from other parts of an object of the type, by the type's own rules: nothing that it holds is walked through.
+pub fn apply_own(schema: &Schema, id: TypeId, object: &mut Map<String, Value>) {
+    // A rule is applied once: what is added needs no bound.
+    Walk { schema, left: Cell::new(Some(usize::MAX)) }.rules(schema.plan(id), object);
+}
+
 /// The rules of the data files, each for a type of the built-in schema.
 pub(crate) fn rules(schema: &Schema) -> Vec<(TypeId, Vec<Rule>)> {
     rules::load(schema)
@@ -73,20 +79,7 @@ impl Walk<'_> {
         }
         let plan = self.schema.plan(id);
         let ty = self.schema.get(id);
-        for rule in &plan.rules {
-            if !rule.conditions.iter().all(|condition| holds(condition, map)) {
-                continue;
-            }
-            match &rule.action {
-                Action::Call(function) => {
-                    let before = map.len();
-                    function(map);
-                    self.charge(map.len().saturating_sub(before) * ADDED_BY_FUNCTION);
-                }
-                Action::Set(target, value) => self.charge(set(self.schema, target, value, map)),
-                Action::Remove(path) => drop(parent(path, map).and_then(|(map, name)| map.remove(name))),
-            }
-        }
+        self.rules(plan, map);
         for (at, value) in &plan.declared {
             let field = &ty.fields[*at];
             if is_unset(field, map.get(&*field.json_name)) && !zero::omits(field, value) {
@@ -109,6 +102,23 @@ impl Walk<'_> {
             let field = &ty.fields[*at];
             if let Some(value) = map.get_mut(&*field.json_name) {
                 self.whole(field, *inner, value);
+            }
+        }
+    }
+
+    fn rules(&self, plan: &Plan, map: &mut Map<String, Value>) {
+        for rule in &plan.rules {
+            if !rule.conditions.iter().all(|condition| holds(condition, map)) {
+                continue;
+            }
+            match &rule.action {
+                Action::Call(function) => {
+                    let before = map.len();
+                    function(map);
+                    self.charge(map.len().saturating_sub(before) * ADDED_BY_FUNCTION);
+                }
+                Action::Set(target, value) => self.charge(set(self.schema, target, value, map)),
+                Action::Remove(path) => drop(parent(path, map).and_then(|(map, name)| map.remove(name))),
             }
         }
     }

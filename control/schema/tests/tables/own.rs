@@ -33,6 +33,28 @@ fn a_policy_is_pruned_and_defaulted() {
 }
 
 #[test]
+fn what_follows_from_other_parts_is_set_without_a_walk_through_them() {
+    let check = |group: &str, kind: &str, object: Value, expected: Value| {
+        let schema = Schema::builtin();
+        let id = schema.find(group, "v1", kind).expect("a built-in kind");
+        let mut found = object;
+        default::apply_own(schema, id, found.as_object_mut().expect("an object"));
+        assert_eq!(found["metadata"], expected["metadata"], "{kind}");
+        assert_eq!(found["spec"]["template"], expected["spec"]["template"], "{kind}");
+    };
+    let template = value!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    for (group, kind) in [("batch", "Job"), ("", "ReplicationController")] {
+        let object = |metadata: Value| value!({"metadata": metadata, "spec": {"template": template}});
+        check(group, kind, object(value!({"name": "x"})), object(value!({"name": "x", "labels": {"a": "b"}})));
+        check(group, kind, object(value!({"labels": {"c": "d"}})), object(value!({"labels": {"c": "d"}})));
+    }
+    let plain = value!({"metadata": {"name": "x"}, "spec": {"template": template}});
+    check("apps", "Deployment", plain.clone(), plain);
+    let named = value!({"name": "x", "labels": {"kubernetes.io/metadata.name": "x"}});
+    check("", "Namespace", value!({"metadata": {"name": "x"}}), value!({"metadata": named}));
+}
+
+#[test]
 fn options_and_events_are_found_in_every_group() {
     let schema = Schema::builtin();
     for kind in ["DeleteOptions", "CreateOptions", "PatchOptions", "WatchEvent"] {

@@ -25,7 +25,7 @@ use crate::limits::{
 };
 use crate::publish::Publisher;
 use crate::statistics::Statistics;
-use crate::store::{Range, RangeResult, Sink, Store};
+use crate::store::{Keys, Range, RangeResult, Sink, Store};
 use crate::txn::{Committed, Txn};
 use async_trait::async_trait;
 use fault::Fault;
@@ -400,6 +400,17 @@ impl Store for SqliteStore {
         let (entries, more) = self.shared.readers.range(&range, revision).await?;
         self.still(revision, self.floor_of(&range.prefix))?;
         Ok(RangeResult { entries, revision, more })
+    }
+
+    async fn keys(&self, range: Range, at: Option<u64>) -> Result<Keys, Error> {
+        self.open_still()?;
+        let revision = self.at(at, self.floor_of(&range.prefix))?;
+        if !key::is_prefix(&range.prefix) {
+            return Ok(Keys::default());
+        }
+        let (keys, more) = self.shared.readers.keys(&range, revision).await?;
+        self.still(revision, self.floor_of(&range.prefix))?;
+        Ok(Keys { keys, more })
     }
 
     async fn history(&self, prefix: &str, after: u64, up_to: u64, limit: usize) -> Result<Vec<Event>, Error> {

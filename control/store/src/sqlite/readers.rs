@@ -11,6 +11,7 @@ use crate::store::Range;
 use parking_lot::Mutex;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, ConnectOptions, Connection, Encode, Row, Sqlite, Type};
+use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::Semaphore;
 
@@ -27,19 +28,24 @@ const ROW: &str = concat!("SELECT ", columns!(), " FROM log WHERE id = ?1");
 
 const TIME: &str = "SELECT id, time FROM log NOT INDEXED WHERE id < ?1 ORDER BY id DESC LIMIT 1";
 
-/// Both joins go from the small result of the index alone to the rows, in the index's order (CROSS JOIN keeps it so).
-const RANGE: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM (SELECT max(id) AS last FROM log INDEXED BY log_key WHERE key >= ?1 AND key < ?2 AND id < ?3 GROUP BY key) \
-     CROSS JOIN log ON id = last WHERE op = 0 LIMIT ?4"
-);
-const RANGE_AFTER: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM (SELECT max(id) AS last FROM log INDEXED BY log_key WHERE key > ?1 AND key < ?2 AND id < ?3 GROUP BY key) \
-     CROSS JOIN log ON id = last WHERE op = 0 LIMIT ?4"
-);
+/// Columns of a range's rows in key order: of those from a key on (`>=`), or behind it (`>`). The join goes from the small
+/// result of the index alone to the rows, in the index's order (CROSS JOIN keeps it so).
+macro_rules! in_order {
+    ([$($columns:tt)*] $from:literal) => {
+        concat!(
+            "SELECT ",
+            $($columns)*,
+            " FROM (SELECT max(id) AS last FROM log INDEXED BY log_key WHERE key ",
+            $from,
+            " ?1 AND key < ?2 AND id < ?3 GROUP BY key) CROSS JOIN log ON id = last WHERE op = 0 LIMIT ?4"
+        )
+    };
+}
+
+/// From a key on, and behind it.
+const RANGE: [&str; 2] = [in_order!([columns!()] ">="), in_order!([columns!()] ">")];
+/// The column stands before the value: of a row with a long one only the beginning is read.
+const KEYS: [&str; 2] = [in_order!(["key"] ">="), in_order!(["key"] ">")];
 
 const HISTORY: &str = concat!(
     "SELECT ",
@@ -162,10 +168,30 @@ impl Readers {
 
     /// Entries in key order, and whether there are more than the limit.
     pub(super) async fn range(&self, range: &Range, revision: u64) -> Result<(Vec<Entry>, bool), Error> {
+        let (rows, more) = self.in_order(RANGE, range, revision).await?;
+        let entries: Result<Vec<Entry>, Error> = rows.iter().map(|row| decode(row).map(|event| event.entry)).collect();
+        Ok((entries?, more))
+    }
+
+    /// The keys of these entries.
+    pub(super) async fn keys(&self, range: &Range, revision: u64) -> Result<(Vec<Arc<str>>, bool), Error> {
+        let (rows, more) = self.in_order(KEYS, range, revision).await?;
+        let key = |row: &SqliteRow| row.try_get::<String, _>(0).map(Arc::<str>::from);
+        let keys: Result<Vec<Arc<str>>, sqlx::Error> = rows.iter().map(key).collect();
+        Ok((keys.map_err(|error| fault::error("table log", &error))?, more))
+    }
+
+    /// A range's rows in key order, and whether there are more than its limit. The statements: from a key on, and behind it.
+    async fn in_order(
+        &self,
+        [from, behind]: [&'static str; 2],
+        range: &Range,
+        revision: u64,
+    ) -> Result<(Vec<SqliteRow>, bool), Error> {
         let (sql, start) = match &range.start_after {
-            Some(after) if *after >= range.prefix => (RANGE_AFTER, after.as_str()),
+            Some(after) if *after >= range.prefix => (behind, after.as_str()),
             // A key begins with a slash; the empty prefix begins before all.
-            _ => (RANGE, range.prefix.as_str()),
+            _ => (from, range.prefix.as_str()),
         };
         let limit = range.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1);
         let parameters = Parameters::default()
@@ -173,13 +199,12 @@ impl Readers {
             .with(end_of_prefix(&range.prefix))
             .with(row_id(revision + 1, 0) as i64)
             .with(limit);
-        let mut entries: Vec<Entry> =
-            self.events(sql, parameters).await?.into_iter().map(|event| event.entry).collect();
-        let more = range.limit.is_some_and(|limit| entries.len() > limit);
+        let mut rows = self.rows(sql, parameters).await?;
+        let more = range.limit.is_some_and(|limit| rows.len() > limit);
         if let Some(limit) = range.limit {
-            entries.truncate(limit);
+            rows.truncate(limit);
         }
-        Ok((entries, more))
+        Ok((rows, more))
     }
 
     /// Events of whole transactions, at least `limit` of them if there are so many.

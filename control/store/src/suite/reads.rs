@@ -37,7 +37,10 @@ async fn get_at(w: World) {
 }
 
 async fn keys(w: &World, range: Range, at: Option<u64>) -> Vec<String> {
+    let alone = w.store.keys(range.clone(), at).await.expect("readable");
     let result = w.store.range(range, at).await.expect("readable");
+    let found: Vec<_> = result.entries.iter().map(|entry| entry.key.clone()).collect();
+    assert_eq!((alone.keys, alone.more), (found, result.more), "keys alone are those of the entries");
     result.entries.iter().map(|entry| format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value))).collect()
 }
 

@@ -73,6 +73,8 @@ const RULES: Rules = Rules {
     validate_update: Some(pod_spec::update),
     graceful_deletion: Some(grace),
     pods: Some(&[]),
+    // They are changed by programs, which are not warned.
+    tells_of_changes: false,
     warnings: &[
         (Warned::AsSent, warnings::as_sent),
         (Warned::Status, |_, pod, _| {

@@ -1,6 +1,7 @@
 //! The allocator of Services: `spec.clusterIP`, `spec.clusterIPs` and node ports in `spec.ports`.
 
 use super::super::validation::At;
+use super::service_fields::ported;
 use crate::allocate::{Allocator, Claim, Pool};
 use sampan_api::field::{FieldErrors, Path};
 use sampan_api::object::Object;
@@ -45,13 +46,11 @@ fn ports(object: &Object) -> &[Value] {
     object.get(&["spec", "ports"]).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn node_port(port: &Value) -> Option<u64> {
-    port.get("nodePort").and_then(Value::as_u64).filter(|port| *port > 0)
-}
-
-/// Whether ports of nodes that are asked for are taken; those of other types are refused by their rules.
-fn may_have_node_ports(object: &Object) -> bool {
-    matches!(type_of(object), "NodePort" | "LoadBalancer")
+/// The node port that the object holds, or asks for by name, for one of its ports. What one of another type names it does not
+/// hold: its rules refuse it, or nobody looks at it.
+fn node_port(object: &Object, port: &Value) -> Option<u64> {
+    let named = port.get("nodePort").and_then(Value::as_u64).filter(|port| *port > 0);
+    named.filter(|_| ported(object))
 }
 
 fn wants_node_ports(object: &Object) -> bool {
@@ -76,7 +75,7 @@ fn health_port(object: &Object) -> Option<u64> {
 
 /// All node ports that the object holds, the health check's among them.
 fn node_ports(object: &Object) -> BTreeSet<u64> {
-    ports(object).iter().filter_map(node_port).chain(health_port(object)).collect()
+    ports(object).iter().filter_map(|port| node_port(object, port)).chain(health_port(object)).collect()
 }
 
 impl Allocator for ServiceAllocator {
@@ -138,7 +137,7 @@ fn plan_ports(new: &Object, had: &BTreeSet<u64>, shared: bool, claims: &mut Vec<
     // The indexes of those that ask for a number without a node port, by that number.
     let mut unnamed: HashMap<u64, Vec<usize>> = HashMap::new();
     if shared {
-        for (index, port) in ports(new).iter().enumerate().filter(|(_, port)| node_port(port).is_none()) {
+        for (index, port) in ports(new).iter().enumerate().filter(|(_, port)| node_port(new, port).is_none()) {
             if let Some(number) = number(port) {
                 unnamed.entry(number).or_default().push(index);
             }
@@ -146,8 +145,8 @@ fn plan_ports(new: &Object, had: &BTreeSet<u64>, shared: bool, claims: &mut Vec<
     }
     let mut drawn = BTreeSet::new();
     for (index, port) in ports(new).iter().enumerate() {
-        match node_port(port) {
-            Some(wanted) if may_have_node_ports(new) && !had.contains(&wanted) => {
+        match node_port(new, port) {
+            Some(wanted) if !had.contains(&wanted) => {
                 let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
                 // The same port may stand twice, for TCP and for UDP: it is one allocation.
                 let protocols = named.entry(wanted).or_default();
@@ -227,26 +226,40 @@ mod tests {
                     item += 1;
                 }
             }
-            let found: Vec<u64> = super::ports(&service).iter().filter_map(node_port).collect();
+            let found: Vec<u64> = super::ports(&service).iter().filter_map(|port| node_port(&service, port)).collect();
             assert_eq!(found, expected);
         };
         check(None, [30100, 30101, 30100, 30001]);
         check(Some(json!({"spec": {"clusterIP": "10.96.0.9"}})), [30100, 30101, 30102, 30001]);
     }
 
-    /// What a type may not have is for its rules to refuse, whoever has it.
+    /// What a type may not have is for its rules to refuse, whoever has it: it is neither taken nor given back.
     #[test]
-    fn node_ports_are_taken_for_types_that_have_them() {
-        let check = |kind: &str, expected: usize| {
+    fn node_ports_are_held_by_the_types_that_have_them() {
+        let service = |kind: &str| {
             let spec = json!({"type": kind, "clusterIP": "10.96.0.9", "ports": [{"port": 80, "nodePort": 30001}]});
-            let service = Object::from_value(json!({"spec": spec})).expect("an object");
-            let plan = ServiceAllocator.plan(Some(&service), None);
-            let taken = plan.iter().filter(|claim| matches!(claim, Claim::Take { pool: NODE_PORTS, .. }));
-            assert_eq!(taken.count(), expected, "{kind}");
+            Object::from_value(json!({"spec": spec})).expect("an object")
         };
-        check("NodePort", 1);
-        check("LoadBalancer", 1);
-        check("ClusterIP", 0);
-        check("ExternalName", 0);
+        let check = |new: Option<&str>, old: Option<&str>, expected: &[&str]| {
+            let (made, was) = (new.map(service), old.map(service));
+            let told = |claim: Claim| match claim {
+                Claim::Take { pool: NODE_PORTS, item, .. } => Some(format!("+{item}")),
+                Claim::Release { pool: NODE_PORTS, item } => Some(format!("-{item}")),
+                _ => None,
+            };
+            let plan = ServiceAllocator.plan(made.as_ref(), was.as_ref());
+            assert_eq!(plan.into_iter().filter_map(told).collect::<Vec<_>>(), expected, "{old:?} to {new:?}");
+        };
+        for kind in ["NodePort", "LoadBalancer"] {
+            check(Some(kind), None, &["+30001"]);
+            check(Some(kind), Some("NodePort"), &[]);
+            check(Some(kind), Some("ExternalName"), &["+30001"]);
+            check(None, Some(kind), &["-30001"]);
+        }
+        for kind in ["ClusterIP", "ExternalName"] {
+            check(Some(kind), None, &[]);
+            check(Some(kind), Some("NodePort"), &["-30001"]);
+            check(None, Some(kind), &[]);
+        }
     }
 }

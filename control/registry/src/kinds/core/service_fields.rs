@@ -46,7 +46,8 @@ fn addressed(service: &Object) -> bool {
     kind(service) != "ExternalName"
 }
 
-fn ported(service: &Object) -> bool {
+/// Whether it is of a type that has ports of nodes.
+pub(super) fn ported(service: &Object) -> bool {
     matches!(kind(service), "NodePort" | "LoadBalancer")
 }
 
