@@ -225,12 +225,12 @@ impl Registry {
             let sieve = filter.sieve();
             return Selection::current(Current { snapshot, filter, sieve, key_prefix, after: start, left: u64::MAX });
         }
-        let mut rest = snapshot.select(&filter, &key_prefix, after);
+        let rest = snapshot.select(&filter, &key_prefix, after);
         // The token stands before the items: where the page ends is looked up first.
         let mut items = Vec::new();
         let mut count = 0;
         let mut last: Option<&Arc<str>> = None;
-        for (key, record) in rest.by_ref().take(limit.min(usize::MAX as u64) as usize) {
+        for (key, record) in rest.take(limit.min(usize::MAX as u64) as usize) {
             if limit <= LIST_HELD_MAX {
                 items.push(record.clone());
             }
@@ -247,14 +247,14 @@ impl Registry {
                 let remaining = match left {
                     _ if selects(&filter) => None,
                     Some(left) => Some(left.saturating_sub(count)),
-                    None => Some(rest.by_ref().count() as u64),
+                    // Neither keys nor objects are looked at.
+                    None => Some(snapshot.range(&key_prefix, Some(last.as_ref())).count() as u64),
                 };
                 let token = Token::new(revision, &last[place.prefix.len()..], remaining);
                 (Some(token.sealed(&self.inner.seal, &key_prefix).encode()), remaining)
             }
             None => (None, None),
         };
-        drop(rest);
         if limit <= LIST_HELD_MAX {
             return Selection::held(List { items, revision, continue_token: token, remaining });
         }
