@@ -1,7 +1,7 @@
 //! The words that every room shares: group, version and kind; objects in flight; records at rest; quantities, selectors,
 //! names, field paths; `Status`; who asks and whether they may; what admission is told.
 //!
-//! Allowed dependencies: serde, k8s-openapi, jiff, bytes, http, async-trait, parking_lot. Never tokio, a clock or I/O: everything here is a pure
+//! Allowed dependencies: serde, k8s-openapi, jiff, bytes, memchr, http, async-trait, parking_lot. Never tokio, a clock or I/O: everything here is a pure
 //! function of its arguments.
 //!
 //! Invariant: small. Every other crate is rebuilt when this one changes, so what only one room needs lives there.

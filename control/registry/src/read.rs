@@ -213,12 +213,16 @@ impl Registry {
         &self,
         snapshot: Snapshot,
         place: &Place<'_>,
-        filter: Filter,
+        mut filter: Filter,
         limit: u64,
         after: Option<&str>,
         left: Option<u64>,
     ) -> Selection {
         let (key_prefix, one) = sought(&filter, place);
+        if place.row.namespaced && !filter.namespace.is_empty() {
+            // The keys say so.
+            filter.namespace.clear();
+        }
         let revision = snapshot.revision;
         let start = after.map(Arc::from);
         if limit == 0 {
