@@ -138,7 +138,7 @@ pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Streams of one HTTP/2 connection (kube-apiserver's `--http2-max-streams-per-connection`).
 pub const H2_STREAMS_MAX: u32 = 250;
 /// Streams that the peer reset before they were answered, at one time: the defence against rapid reset.
-pub const H2_RESET_STREAMS_MAX: usize = 20;
+pub const H2_RESET_STREAMS_MAX: usize = 100;
 /// Flow-control window of a stream and of a connection, bytes: as much as a connection can make us hold of bodies that
 /// nobody has asked for yet.
 pub const H2_STREAM_WINDOW: u32 = 512 * 1024;

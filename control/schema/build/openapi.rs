@@ -65,18 +65,51 @@ fn file(text: &str, module: &str, structs: &mut Structs) {
             let Some((name, key)) = line.trim().split_once("\" => Field::Key_") else { continue };
             json.insert(fold(key.trim_end_matches(',')), name.trim_start_matches('"').to_string());
         }
+        let (own, mut described) = descriptions(rest);
         let mut fields = HashMap::new();
         for field in &item.fields {
             let Some(ident) = &field.ident else { continue };
             let key = fold(ident.to_string().trim_start_matches("r#"));
             let Some(json) = json.remove(&key) else { panic!("k8s-openapi {module} {}: {ident}", item.ident) };
-            fields.insert(key, Field { json, required: !is_option(&field.ty), doc: doc(&field.attrs) });
+            let doc = described.remove(&json).unwrap_or_else(|| doc(&field.attrs));
+            fields.insert(key, Field { json, required: !is_option(&field.ty), doc });
         }
         let name = item.ident.to_string();
-        let parsed = Struct { doc: doc(&item.attrs), kind: kind(rest, &name), name: name.clone(), fields };
+        let doc = own.unwrap_or_else(|| doc(&item.attrs));
+        let parsed = Struct { doc, kind: kind(rest, &name), name: name.clone(), fields };
         structs.insert((module.to_string(), name.to_ascii_lowercase()), parsed);
     }
 }
+
+/// The descriptions of the type and of its fields, letter by letter as they are published: those of the JSON schema. (The
+/// crate's own documentation has them with rustdoc's escapes, in other lines.)
+fn descriptions(text: &str) -> (Option<String>, HashMap<String, String>) {
+    let (mut own, mut fields, mut field) = (None, HashMap::new(), None);
+    let Some((_, schema)) = text.split_once("fn json_schema(") else { return (own, fields) };
+    for line in schema.lines().take_while(|line| *line != "}") {
+        let written = line.trim_start();
+        let indent = line.len() - written.len();
+        if indent == FIELD_INDENT
+            && let Some((name, _)) = written.trim_start_matches('"').split_once("\": ")
+        {
+            field = Some(name.to_owned());
+        }
+        let plain = written.strip_prefix("\"description\": ").and_then(|rest| rest.strip_suffix(','));
+        let inserted = written.strip_prefix("schema_obj.ensure_object().insert(\"description\".into(), ");
+        let inserted = inserted.and_then(|rest| rest.strip_suffix(".into());"));
+        let Some(literal) = plain.or(inserted) else { continue };
+        let Ok(literal) = syn::parse_str::<syn::LitStr>(literal) else { panic!("k8s-openapi: {line}") };
+        match &field {
+            None => own = Some(literal.value()),
+            // The first one is the field's, those behind it are of what is in it.
+            Some(field) => drop(fields.entry(field.clone()).or_insert(literal.value())),
+        }
+    }
+    (own, fields)
+}
+
+/// Spaces before a field's name in a JSON schema of k8s-openapi.
+const FIELD_INDENT: usize = 16;
 
 fn kind(text: &str, name: &str) -> Option<Kind> {
     let body = text.split_once(&format!("impl crate::Resource for {name} {{"))?.1;

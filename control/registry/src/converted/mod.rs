@@ -82,7 +82,8 @@ impl Registry {
             let end = batch_end(&records, at);
             let others: Vec<usize> = (at..end).filter(|at| *records[*at].api_version != *wanted).collect();
             let objects = others.iter().map(|at| records[*at].object()).collect();
-            for (at, object) in others.iter().zip(self.converted(conversion, row, objects).await?) {
+            for (at, mut object) in others.iter().zip(self.converted(conversion, row, objects).await?) {
+                settle(row, &mut object);
                 let made = encode::converted(&records[*at], &object, &index);
                 let made = made.map_err(|error| Error::Internal(format!("{row:?} cannot be encoded: {error}")))?;
                 records[*at] = Arc::new(made);
@@ -147,7 +148,17 @@ impl Registry {
         if object.api_version() == row.api_version() {
             return Ok(None);
         }
-        Ok(self.converted(conversion, row, vec![object.clone()]).await?.pop())
+        let mut converted = self.converted(conversion, row, vec![object.clone()]).await?.pop();
+        converted.iter_mut().for_each(|object| settle(row, object));
+        Ok(converted)
+    }
+}
+
+/// Gives a converted object the defaults of the stored version, where the row is that: Kubernetes stores it so, and reads what
+/// is stored with them.
+fn settle(row: &Resource, object: &mut Object) {
+    if let Some(settle) = &row.settle {
+        settle(object);
     }
 }
 

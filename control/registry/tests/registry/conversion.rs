@@ -131,6 +131,22 @@ async fn objects_are_read_and_written_in_each_version() {
 }
 
 #[tokio::test]
+async fn what_is_read_in_the_stored_version_has_its_defaults() {
+    let (world, _) = world(honest).await;
+    let mut versions = versions("v1");
+    versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["size"]["default"] = 7.into();
+    let conversion = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
+        "clientConfig": {"url": "https://hook.example.com/convert"}}});
+    world.define_with(versions, conversion).await;
+    world.create("v2", widget("a", json!({"colour": "red"}))).await.expect("made");
+    let stored = get(&world, "v1", "a").await.expect("there");
+    assert_eq!(stored["spec"], json!({"color": "red", "size": 7}));
+    update(&world, "v1", "a", |object| object.set(&["metadata", "annotations", "a"], "b")).await.expect("changed");
+    let changed = get(&world, "v1", "a").await.expect("there");
+    assert_eq!((&changed["spec"], &changed["metadata"]["generation"]), (&stored["spec"], &json!(1)));
+}
+
+#[tokio::test]
 async fn objects_are_selected_as_they_are_shown() {
     let (world, _) = world(honest).await;
     for (name, color) in [("a", "red"), ("b", "blue"), ("c", "red"), ("d", "red")] {
