@@ -77,12 +77,16 @@ fn versions(stored: &str) -> Value {
 
 /// A world with such a kind, stored as `v1`.
 async fn world(answer: Answer) -> (World, Arc<Webhook>) {
+    world_of(versions("v1"), answer).await
+}
+
+async fn world_of(versions: Value, answer: Answer) -> (World, Arc<Webhook>) {
     let world = World::new().await;
     let webhook = Arc::new(Webhook { answer: Mutex::new(answer), asked: Mutex::default() });
     world.registry.call_webhooks_by(webhook.clone());
     let conversion = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
         "clientConfig": {"url": "https://hook.example.com/convert"}}});
-    world.define_with(versions("v1"), conversion).await;
+    world.define_with(versions, conversion).await;
     (world, webhook)
 }
 
@@ -132,12 +136,9 @@ async fn objects_are_read_and_written_in_each_version() {
 
 #[tokio::test]
 async fn what_is_read_in_the_stored_version_has_its_defaults() {
-    let (world, _) = world(honest).await;
     let mut versions = versions("v1");
     versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["size"]["default"] = 7.into();
-    let conversion = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
-        "clientConfig": {"url": "https://hook.example.com/convert"}}});
-    world.define_with(versions, conversion).await;
+    let (world, _) = world_of(versions, honest).await;
     world.create("v2", widget("a", json!({"colour": "red"}))).await.expect("made");
     let stored = get(&world, "v1", "a").await.expect("there");
     assert_eq!(stored["spec"], json!({"color": "red", "size": 7}));
