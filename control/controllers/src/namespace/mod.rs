@@ -84,7 +84,10 @@ impl Reconcile for Namespaces {
             }
         }
         if remaining.is_empty() {
-            return self.finalize(&namespace, finalizers).await;
+            // A namespace that others hold says that its content is gone; another one goes with it.
+            let held = namespace.metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+            let told = if held { self.write_status(&namespace, &remaining).await? } else { None };
+            return self.finalize(told.as_ref().unwrap_or(&namespace), finalizers).await;
         }
         self.write_status(&namespace, &remaining).await?;
         match remaining.errors.is_empty() && remaining.discovery.is_none() {
@@ -150,7 +153,7 @@ impl Namespaces {
         list().await
     }
 
-    async fn write_status(&self, namespace: &Namespace, remaining: &Remaining) -> Result<(), Error> {
+    async fn write_status(&self, namespace: &Namespace, remaining: &Remaining) -> Result<Option<Namespace>, Error> {
         let change = |namespace: &mut Namespace| {
             let status = namespace.status.get_or_insert_default();
             let old = status.conditions.clone().unwrap_or_default();
@@ -161,7 +164,7 @@ impl Namespaces {
             differs
         };
         let api = self.client.all::<Namespace>();
-        update_status(&api, namespace, Conflict::Reread, change).await.map(drop)
+        update_status(&api, namespace, Conflict::Reread, change).await
     }
 
     async fn finalize(&self, namespace: &Namespace, finalizers: Vec<String>) -> Result<Requeue, Error> {

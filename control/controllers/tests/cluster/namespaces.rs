@@ -11,7 +11,12 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_is_furnished_and_emptied() {
     let world = world().await;
-    world.admin.all::<Namespace>().create(&of(json!({"metadata": {"name": "shop"}}))).await.expect("created");
+    world
+        .admin
+        .all::<Namespace>()
+        .create(&of(json!({"metadata": {"name": "shop", "finalizers": ["example.com/shut"]}})))
+        .await
+        .expect("created");
     let (accounts, maps) =
         (world.admin.namespaced::<ServiceAccount>("shop"), world.admin.namespaced::<ConfigMap>("shop"));
     world.becomes(true, async || accounts.get_opt("default").await.expect("answers").is_some()).await;
@@ -38,6 +43,15 @@ async fn a_namespace_is_furnished_and_emptied() {
         )
         .await;
     maps.patch("held", &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await.expect("let go");
+    // It is empty, says so, and stays for whoever holds it.
+    let told = async || {
+        let shop = namespaces.get("shop").await.expect("held");
+        let conditions = shop.status.and_then(|status| status.conditions).unwrap_or_default();
+        let finalizers = shop.spec.and_then(|spec| spec.finalizers).unwrap_or_default();
+        (conditions.iter().filter(|one| one.status == "False").count(), finalizers.len())
+    };
+    world.becomes((5, 0), told).await;
+    namespaces.patch("shop", &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await.expect("let go");
     world.becomes(true, async || namespaces.get_opt("shop").await.expect("answers").is_none()).await;
     assert!(world.running("shop").await.is_empty());
     world.end().await;
