@@ -44,7 +44,10 @@ impl Registry {
         let start = match options.send_initial_events {
             Some(true) => {
                 self.catch_up().await?;
-                self.inner.watch.wait_until(revision).await?;
+                // The stream begins before its state is there: that it does not come is an event.
+                if let Err(ahead) = self.inner.watch.wait_until(revision).await {
+                    return Ok(futures::stream::iter([Err(Status::from(Error::from(ahead)))]).boxed());
+                }
                 Start::Current { announce_end: options.allow_bookmarks }
             }
             Some(false) if revision == 0 => {

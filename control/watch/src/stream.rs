@@ -4,6 +4,7 @@ use crate::Error;
 use crate::cursor::Cursor;
 use crate::filter::Filter;
 use crate::limits::{BOOKMARK_PERIOD, SNAPSHOT_CHUNK, WATCH_TIMEOUT_MAX};
+use crate::marks::Sieve;
 use crate::state::Snapshot;
 use crate::watch::Watch;
 use sampan_api::record::RecordEvent;
@@ -47,6 +48,8 @@ pub struct EventStream {
 /// Initial events not yet made.
 struct Initial {
     snapshot: Snapshot,
+    /// What passes over objects that the filter does not select.
+    sieve: Sieve,
     key_prefix: String,
     after: Option<String>,
     announce_end: bool,
@@ -61,7 +64,8 @@ impl Watch {
             Start::Current { announce_end } => {
                 let snapshot = self.snapshot(prefix)?;
                 let key_prefix = filter.key_prefix(prefix, namespaced);
-                (snapshot.revision, Some(Initial { snapshot, key_prefix, after: None, announce_end }))
+                let sieve = filter.sieve();
+                (snapshot.revision, Some(Initial { snapshot, sieve, key_prefix, after: None, announce_end }))
             }
         };
         let now = self.env().instant();
@@ -130,16 +134,17 @@ impl EventStream {
 
     /// Makes some initial events; what is left of them, if any.
     fn initial_events(&mut self, mut initial: Initial) -> Option<Initial> {
-        let Initial { snapshot, key_prefix, after, announce_end } = &mut initial;
+        let Initial { snapshot, sieve, key_prefix, after, announce_end } = &mut initial;
         let mut last = None;
         let mut looked_at = 0;
-        for (key, record) in snapshot.range(key_prefix, after.as_deref()).take(SNAPSHOT_CHUNK) {
+        for (key, record) in snapshot.walk(sieve, key_prefix, after.as_deref()).take(SNAPSHOT_CHUNK) {
             looked_at += 1;
-            last = Some(key.to_string());
-            if self.filter.matches(record) {
+            last = Some(key);
+            if let Some(record) = record.filter(|record| self.filter.matches(record)) {
                 self.ready.push_back(RecordEvent::Added(record.clone()));
             }
         }
+        let last = last.map(|key| key.to_string());
         if looked_at == SNAPSHOT_CHUNK {
             *after = last;
             return Some(initial);
