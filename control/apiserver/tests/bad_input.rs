@@ -373,6 +373,11 @@ async fn refusals_that_random_requests_showed() {
     let binding = r#"{"apiVersion":"v1","kind":"Binding","metadata":{},"target":{"kind":"Node","name":"n"}}"#;
     let unnamed = "name in URL does not match name in Binding object";
     check("POST", "/api/v1/namespaces/default/pods/a/binding", binding, 400, unnamed).await;
+    let bindings = "/api/v1/namespaces/default/bindings";
+    check("POST", bindings, binding, 400, "Name parameter required.").await;
+    let of = |name: &str| binding.replace("{}", &format!(r#"{{"name":"{name}","uid":"u"}}"#));
+    check("POST", bindings, &of("a/b"), 400, "Name parameter invalid: \"a/b\": may not contain '/'").await;
+    check("POST", bindings, &of("a"), 404, "pods \"a\" not found").await;
     check("PUT", &format!("{CONFIG_MAPS}/a"), range, 404, "configmaps \"a\" not found").await;
     // Numbers are read before selectors.
     let query = "labelSelector=a%3D%3Db%3D%3Dc&limit=x&fieldSelector=a";

@@ -1,6 +1,7 @@
 //! `binding`: gives an object its node, once.
 
 use super::Action;
+use super::token::check_key;
 use crate::ask::Ask;
 use crate::body::Body;
 use async_trait::async_trait;
@@ -30,8 +31,10 @@ impl Action for Bind {
         }
         let name = if named { ask.name() } else { binding.name() };
         let node = target(&binding)?;
+        check_key(name)?;
         let row = bound_row(ask)?;
-        let uid = Some(binding.uid().to_owned()).filter(|uid| !uid.is_empty());
+        // Of what is sent to the collection the UID is the server's to say, and is left out.
+        let uid = Some(binding.uid().to_owned()).filter(|uid| named && !uid.is_empty());
         // Kubernetes' binding writes past the field managers: nobody comes to own what it sets.
         let how =
             UpdateOptions { subresource: ACTION.into(), uid, managers: Managers::Told, ..UpdateOptions::default() };
