@@ -17,6 +17,7 @@ use crate::strategy::{Context, Warned};
 use crate::update::{mutate, rules_in};
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Kinds, Operation};
+use sampan_api::field::FieldErrors;
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
 use sampan_api::record::Record;
@@ -187,11 +188,15 @@ impl Registry {
         let claims = self.claims(caller, place, &mut object, None, refused).await?;
         let home = self.home(place, &object)?;
         let ctx = Context { home: home.as_ref(), ..ctx };
-        let mut errors = metadata::validate(storage, &object, ctx.gates);
         let found = shapes::check_facts(storage, &object, None, "");
-        errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.
-        errors.extend(row.strategy.validate(&ctx, &object));
+        let mut own = found.errors;
+        own.extend(row.strategy.validate(&ctx, &object));
+        let mut errors = match row.strategy.bare_metadata() && !own.is_empty() {
+            true => FieldErrors::default(),
+            false => metadata::validate(row, &object, ctx.gates),
+        };
+        errors.extend(own);
         errors.extend(row.strategy.validate_rules(&object, None, &errors).errors);
         if !errors.is_empty() {
             return Err(Error::invalid(storage, object.name(), errors));

@@ -334,7 +334,7 @@ fn managers(object: &Object, path: &Path) -> FieldErrors {
 /// Those of Kubernetes' own kinds name a domain, or are known (pkg/apis/core/validation: validateKubeFinalizerName).
 fn finalizers(row: &Resource, object: &Object, path: &Path) -> FieldErrors {
     let path = path.child("finalizers");
-    let domains = !row.strategy.finalizers_without_domain();
+    let domains = !row.strategy.finalizers_without_domain() && !row.strategy.bare_metadata();
     qualified_finalizers(object, &path, |index, finalizer| {
         let known = matches!(finalizer, FINALIZER_ORPHAN | FINALIZER_FOREGROUND | "kubernetes");
         let text = "name is neither a standard finalizer name nor is it fully qualified";
@@ -373,8 +373,8 @@ pub(crate) const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
 
 /// Fills in what an update may leave out, and says what is wrong with the rest: all that a creation's metadata may not have
 /// either, and what may not change. Go asks three times (the generic code for the object and for the change, the kind's
-/// strategy for the change), and once more where the strategy asks of a change all that it asks of a creation: as often
-/// stands an error among the causes.
+/// strategy, if it asks anything of metadata, for the change), and once more where the strategy asks of a change all that it asks
+/// of a creation: as often stands an error among the causes.
 pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object, gates: &Gates) -> FieldErrors {
     let path = Path::new("metadata");
     let metadata = object.metadata_mut();
@@ -404,10 +404,12 @@ pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object, g
     let change = change(object, old, &path);
     // What is stored has such a name: it may be none that the kind's rules allow today.
     let mut errors = identity(row, object, &path, names::path_segment);
-    let mut all = vec![&shared, &finalizers, &managers, &change, &shared, &managers, &change, &shared, &managers];
-    let again = row
-        .strategy
-        .revalidates()
+    let mut all = vec![&shared, &finalizers, &managers, &change, &shared, &managers];
+    let asks = !row.strategy.bare_metadata();
+    if asks {
+        all.extend([&change, &shared, &managers]);
+    }
+    let again = (asks && row.strategy.revalidates())
         .then(|| identity(row, object, &path, |name| row.strategy.validate_name(name, gates)));
     if let Some(again) = &again {
         all.extend([again, &shared, &finalizers, &managers]);

@@ -167,6 +167,11 @@ pub trait Strategy: Send + Sync + 'static {
     fn finalizers_without_domain(&self) -> bool {
         false
     }
+    /// Whether the kind's own checks ask nothing of metadata: then only what is asked of every kind is, of a creation once nothing
+    /// else is wrong with it.
+    fn bare_metadata(&self) -> bool {
+        false
+    }
     /// Checks a name of this kind and returns the errors' texts. The default is a DNS-1123 subdomain.
     fn validate_name(&self, name: &str, _gates: &Gates) -> Vec<String> {
         sampan_api::names::dns1123_subdomain(name)

@@ -29,6 +29,8 @@ pub(super) struct Rules {
     pub status_starts_empty: bool,
     /// As [`Strategy::finalizers_without_domain`].
     pub finalizers_without_domain: bool,
+    /// As [`Strategy::bare_metadata`].
+    pub bare_metadata: bool,
     pub name: NameRule,
     /// As [`Strategy::names_nameless`].
     pub names_nameless: bool,
@@ -83,6 +85,7 @@ impl Rules {
         keeps_created_status: false,
         status_starts_empty: true,
         finalizers_without_domain: false,
+        bare_metadata: false,
         name: names::dns1123_subdomain,
         names_nameless: false,
         name_where: None,
@@ -192,6 +195,9 @@ impl Strategy for Rules {
     }
     fn finalizers_without_domain(&self) -> bool {
         self.finalizers_without_domain
+    }
+    fn bare_metadata(&self) -> bool {
+        self.bare_metadata
     }
     fn validate_name(&self, name: &str, gates: &Gates) -> Vec<String> {
         match self.name_where.filter(|(gate, _)| gates.enabled(gate)) {
