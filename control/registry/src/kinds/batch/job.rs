@@ -391,7 +391,7 @@ fn exit_codes(containers: &HashSet<String>, at: At<'_>, errors: &mut FieldErrors
     }
     let values = at.get("values");
     if values.is_empty() {
-        values.invalid_as(errors, Value::Array(Vec::new()), "at least one value is required");
+        values.invalid(errors, "at least one value is required");
     } else if values.len() > EXIT_CODES_MAX {
         values.too_many(errors, EXIT_CODES_MAX);
     }
