@@ -64,6 +64,10 @@ async fn bodies_that_cannot_be_read() {
         "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"bogus\"",
     )
     .await;
+    // What names another kind is read as that first.
+    let no_pod = "Pod in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field Pod.spec of type v1.PodSpec";
+    check(json, "", r#"{"apiVersion":"v1","kind":"Pod","spec":5}"#, 400, no_pod).await;
+    check(yaml, "", "apiVersion: v1\nkind: Pod\nspec: 5\ndata: 7\n", 400, no_pod).await;
     check(
         "text/plain",
         "",
