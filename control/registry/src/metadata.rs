@@ -140,7 +140,7 @@ fn take_repeated(object: &mut Object) -> Option<String> {
 /// Everything wrong with the metadata of a new object (ValidateObjectMeta).
 pub(crate) fn validate(row: &Resource, object: &Object, gates: &Gates) -> FieldErrors {
     let path = Path::new("metadata");
-    let mut errors = identity(row, object, &path, |name| row.strategy.validate_name(name, gates));
+    let mut errors = new_identity(row, object, &path, gates);
     common(object, &path, &mut errors);
     errors.extend(finalizers(row, object, &path));
     errors.extend(managers(object, &path));
@@ -180,12 +180,25 @@ pub(crate) fn masked(prefix: &str) -> String {
     }
 }
 
-/// Names, namespace and generation. `name_errors` checks names.
-fn identity(row: &Resource, object: &Object, path: &Path, name_errors: impl Fn(&str) -> Vec<String>) -> FieldErrors {
+/// Names, namespace and generation by the rules of the kind.
+fn new_identity(row: &Resource, object: &Object, path: &Path, gates: &Gates) -> FieldErrors {
+    let of_name = |name: &str| row.strategy.validate_name(name, gates);
+    let of_prefix = |prefix: &str| if row.strategy.prefix_unchecked() { Vec::new() } else { of_name(prefix) };
+    identity(row, object, path, of_prefix, of_name)
+}
+
+/// Names, namespace and generation. `prefix_errors` checks the prefix of names, `name_errors` names.
+fn identity(
+    row: &Resource,
+    object: &Object,
+    path: &Path,
+    prefix_errors: impl Fn(&str) -> Vec<String>,
+    name_errors: impl Fn(&str) -> Vec<String>,
+) -> FieldErrors {
     let mut errors = FieldErrors::default();
     let generate_name = object.generate_name();
     if !generate_name.is_empty() {
-        for text in name_errors(&masked(generate_name)) {
+        for text in prefix_errors(&masked(generate_name)) {
             errors.push(FieldError::invalid(&path.child("generateName"), generate_name, text));
         }
     }
@@ -403,14 +416,13 @@ pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object, g
     let (finalizers, managers) = (finalizers(row, object, &path), managers(object, &path));
     let change = change(object, old, &path);
     // What is stored has such a name: it may be none that the kind's rules allow today.
-    let mut errors = identity(row, object, &path, names::path_segment);
+    let mut errors = identity(row, object, &path, names::path_segment, names::path_segment);
     let mut all = vec![&shared, &finalizers, &managers, &change, &shared, &managers];
     let asks = !row.strategy.bare_metadata();
     if asks {
         all.extend([&change, &shared, &managers]);
     }
-    let again = (asks && row.strategy.revalidates())
-        .then(|| identity(row, object, &path, |name| row.strategy.validate_name(name, gates)));
+    let again = (asks && row.strategy.revalidates()).then(|| new_identity(row, object, &path, gates));
     if let Some(again) = &again {
         all.extend([again, &shared, &finalizers, &managers]);
     }

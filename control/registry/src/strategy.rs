@@ -177,6 +177,11 @@ pub trait Strategy: Send + Sync + 'static {
         sampan_api::names::dns1123_subdomain(name)
     }
 
+    /// Whether a `generateName` is not looked at, but the name alone that came of it (ValidateObjectMetaWithOpts).
+    fn prefix_unchecked(&self) -> bool {
+        false
+    }
+
     /// Whether a new object that has no name gets a UUID as its name.
     fn names_nameless(&self) -> bool {
         false

@@ -32,6 +32,8 @@ pub(super) struct Rules {
     /// As [`Strategy::bare_metadata`].
     pub bare_metadata: bool,
     pub name: NameRule,
+    /// As [`Strategy::prefix_unchecked`].
+    pub prefix_unchecked: bool,
     /// As [`Strategy::names_nameless`].
     pub names_nameless: bool,
     /// The rule of names while a feature is on, and the feature.
@@ -87,6 +89,7 @@ impl Rules {
         finalizers_without_domain: false,
         bare_metadata: false,
         name: names::dns1123_subdomain,
+        prefix_unchecked: false,
         names_nameless: false,
         name_where: None,
         asks_for_namespace: None,
@@ -204,6 +207,9 @@ impl Strategy for Rules {
             Some((_, rule)) => rule(name),
             None => (self.name)(name),
         }
+    }
+    fn prefix_unchecked(&self) -> bool {
+        self.prefix_unchecked
     }
     fn names_nameless(&self) -> bool {
         self.names_nameless
