@@ -101,6 +101,19 @@ impl Warned {
     }
 }
 
+/// What checks of a kind ask of the metadata of an update, beyond what is asked of every kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataOfUpdate {
+    /// Nothing.
+    Nothing,
+    /// That what may not change did not.
+    Change,
+    /// What is asked of a creation.
+    Creation,
+    /// What is asked of a change and of a creation.
+    Both,
+}
+
 /// A kind's rules. Objects are in the *stored* version, defaulted, with `metadata` already checked and filled in.
 ///
 /// The order (Kubernetes' `registry/rest/create.go`, `update.go`):
@@ -158,9 +171,9 @@ pub trait Strategy: Send + Sync + 'static {
     fn validate_rules(&self, _object: &Object, _old: Option<&Object>, _found: &FieldErrors) -> Outcome {
         Outcome::default()
     }
-    /// Whether [`Self::validate_update`] asks all of a change that is asked of a creation, its metadata with it.
-    fn revalidates(&self) -> bool {
-        false
+    /// What the kind's own checks ask of the metadata of an update of the object itself.
+    fn metadata_of_update(&self) -> MetadataOfUpdate {
+        MetadataOfUpdate::Change
     }
     /// Whether finalizers need no domain: kinds that are not validated by Kubernetes' core rules of metadata, but by those of
     /// apimachinery alone.

@@ -196,7 +196,7 @@ impl Registry {
         count_update(storage, &mut object, old, &options.subresource);
         let home = self.home(place, &object)?;
         let ctx = Context { home: home.as_ref(), ..ctx };
-        let mut errors = metadata::settle_update(row, &mut object, old, ctx.gates);
+        let mut errors = metadata::settle_update(row, &mut object, old, &options.subresource, ctx.gates);
         let found = shapes::check_facts(storage, &object, Some(old), &options.subresource);
         errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.

@@ -5,7 +5,7 @@ use super::validation::warnings;
 use super::validation::workload::Workload;
 use crate::allocate::Allocator;
 use crate::options::{DeleteOptions, Propagation};
-use crate::strategy::{Context, Generation, Strategy, Warned};
+use crate::strategy::{Context, Generation, MetadataOfUpdate, Strategy, Warned};
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -31,6 +31,9 @@ pub(super) struct Rules {
     pub finalizers_without_domain: bool,
     /// As [`Strategy::bare_metadata`].
     pub bare_metadata: bool,
+    /// As [`Strategy::metadata_of_update`]; `None`: both where an update is valid if the new object would be valid as a creation,
+    /// else what is asked of a change.
+    pub metadata_of_update: Option<MetadataOfUpdate>,
     pub name: NameRule,
     /// As [`Strategy::prefix_unchecked`].
     pub prefix_unchecked: bool,
@@ -88,6 +91,7 @@ impl Rules {
         status_starts_empty: true,
         finalizers_without_domain: false,
         bare_metadata: false,
+        metadata_of_update: None,
         name: names::dns1123_subdomain,
         prefix_unchecked: false,
         names_nameless: false,
@@ -193,8 +197,13 @@ impl Strategy for Rules {
             None => FieldErrors::default(),
         }
     }
-    fn revalidates(&self) -> bool {
-        self.workload.is_none() && self.validate_update.is_none()
+    fn metadata_of_update(&self) -> MetadataOfUpdate {
+        match self.metadata_of_update {
+            Some(asked) => asked,
+            None if self.bare_metadata => MetadataOfUpdate::Nothing,
+            None if self.workload.is_none() && self.validate_update.is_none() => MetadataOfUpdate::Both,
+            None => MetadataOfUpdate::Change,
+        }
     }
     fn finalizers_without_domain(&self) -> bool {
         self.finalizers_without_domain

@@ -15,7 +15,7 @@ use super::indexes::INDEXED;
 use super::{indexes, job_status, job_template};
 use crate::options::Propagation;
 use crate::resource::{HistoryClass, Resource};
-use crate::strategy::{Context, Generation, Warned};
+use crate::strategy::{Context, Generation, MetadataOfUpdate, Warned};
 use sampan_api::field::{BadValue, FieldError, go_quote};
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -36,6 +36,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     validate: Some(|ctx, job| {
         let mut errors = FieldErrors::default();
         generated_selector(job, None, &mut errors);
