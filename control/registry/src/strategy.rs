@@ -71,6 +71,8 @@ pub enum Generation {
     Uncounted,
     /// 1 at the creation, one more with each change of `spec`.
     Spec,
+    /// As the one before, but that `spec` is looked at before fields of features that are off are dropped from it.
+    AsSent,
     /// None at the creation, one more with each change of `spec`.
     Changes,
     /// 1 at the creation, and so for ever.

@@ -189,11 +189,17 @@ impl Registry {
         let strategy = &*storage.strategy;
         let ctx = self.context(caller, now, &options.subresource, place.namespace);
         keep_deletion(&mut object, old);
+        let counts_sent = matches!(strategy.generation(), Generation::AsSent);
+        if counts_sent {
+            count_update(storage, &mut object, old, &options.subresource);
+        }
         shapes::drop_disabled(storage, &mut object, Some(old), ctx.gates);
         strategy.prepare_for_update(&ctx, &mut object, old);
         // Before validation, which looks at what was drawn.
         let claims = self.claims(caller, place, &mut object, Some(old), refused).await?;
-        count_update(storage, &mut object, old, &options.subresource);
+        if !counts_sent {
+            count_update(storage, &mut object, old, &options.subresource);
+        }
         let home = self.home(place, &object)?;
         let ctx = Context { home: home.as_ref(), ..ctx };
         let mut errors = metadata::settle_update(row, &mut object, old, &options.subresource, ctx.gates);
