@@ -2,9 +2,11 @@ use crate::world::{World, json_of, names, told, widget};
 use futures::StreamExt;
 use sampan_api::record::{EventKind, RecordEvent};
 use sampan_api::selector::{FieldSelector, LabelSelector};
+use sampan_registry::resource::Resource;
 use sampan_registry::{DeleteOptions, GetOptions, ListOptions};
 use sampan_store::Store;
 use serde_json::json;
+use std::time::Duration;
 
 async fn ten(world: &World) -> u64 {
     let mut last = 0;
@@ -131,6 +133,13 @@ async fn revisions_are_read_as_asked() {
     assert_eq!(get(&old, "Exact").await.expect("as it was").mod_revision, 1);
     assert_eq!(told(get(&old, "").await).0, 404);
     assert_eq!(told(get("9999", "").await), (504, text));
+    // Of what has a lifetime nobody says when to try again.
+    let again = async |row: &Resource| {
+        let status = world.registry.wait_until(row, 9999).await.expect_err("it does not come").status();
+        status.details.and_then(|details| details.retry_after_seconds)
+    };
+    let plain = Resource::new("", "v1", "plains", "Plain");
+    assert_eq!((again(&plain).await, again(&plain.clone().lives_for(Duration::from_secs(1))).await), (Some(1), None));
     world.store.compact("/registry/toys/widgets/", revision + 1).await.expect("compacts");
     assert_eq!(told(get(&old, "Exact").await).0, 410);
     assert_eq!(told(world.list("v2/widgets", &list("1", "Exact", 0)).await).0, 410);
