@@ -255,7 +255,8 @@ fn lex(text: &str) -> Vec<Token> {
             tokens.push(Token::End);
             return tokens;
         } else {
-            let special = |c: char| matches!(c, '=' | '!' | '(' | ')' | ',' | '>' | '<' | ' ' | '\t' | '\r' | '\n' | END);
+            let special =
+                |c: char| matches!(c, '=' | '!' | '(' | ')' | ',' | '>' | '<' | ' ' | '\t' | '\r' | '\n' | END);
             let end = rest.find(special).unwrap_or(rest.len());
             tokens.push(Token::Word(rest[..end].to_owned()));
             rest = &rest[end..];

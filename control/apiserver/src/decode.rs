@@ -147,9 +147,9 @@ fn check_other(
     let Some(ty) = expected.other_type(api_version, kind) else { return Ok(()) };
     let gvk = &expected.gvk;
     let kind = if kind.is_empty() { gvk.kind.as_str() } else { kind };
-    decode(Some(&ty), body, decoder).map(drop).map_err(|error| {
-        Status::bad_request(error.message(&gvk.kind, kind, version_of(api_version, gvk), body))
-    })
+    decode(Some(&ty), body, decoder)
+        .map(drop)
+        .map_err(|error| Status::bad_request(error.message(&gvk.kind, kind, version_of(api_version, gvk), body)))
 }
 
 type Decoder = fn(&Schema, TypeId, &[u8]) -> Result<Decoded, DecodeError>;

@@ -85,12 +85,7 @@ fn takes(verb: u8) -> Option<&'static str> {
 fn fits(verb: u8, ty: &Type) -> bool {
     match ty {
         Type::Dyn | Type::Error => true,
-        Type::List(_)
-        | Type::Map(..)
-        | Type::Type(_)
-        | Type::Null
-        | Type::Duration
-        | Type::Timestamp => verb == b's',
+        Type::List(_) | Type::Map(..) | Type::Type(_) | Type::Null | Type::Duration | Type::Timestamp => verb == b's',
         Type::Int | Type::Uint => matches!(verb, b's' | b'd' | b'b' | b'x' | b'X' | b'o'),
         // Texts stand for what is no number.
         Type::String => matches!(verb, b's' | b'f' | b'e' | b'x' | b'X'),

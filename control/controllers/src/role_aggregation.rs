@@ -75,7 +75,8 @@ impl Aggregation {
     /// Applies the rules. `metadata`: of the state that they are for.
     async fn write(&self, name: &str, metadata: Value, rules: &[PolicyRule]) -> sampan_client::Result<()> {
         let roles = self.client.all::<ClusterRole>();
-        let mut wanted = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata});
+        let mut wanted =
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata});
         // As in Kubernetes, an empty list is none: nobody is to own it.
         if !rules.is_empty() {
             wanted["rules"] = json!(rules);

@@ -832,7 +832,8 @@ async fn an_aggregated_role_gets_the_rules_that_it_selects() {
     // The controller owns them as it does in Kubernetes, until there are none.
     let owners = async |name: &str| {
         let managed = roles.get(name).await.expect("there").metadata.managed_fields.unwrap_or_default();
-        let named = managed.into_iter().filter(|one| one.manager.as_deref() == Some("clusterrole-aggregation-controller"));
+        let named =
+            managed.into_iter().filter(|one| one.manager.as_deref() == Some("clusterrole-aggregation-controller"));
         named.map(|one| one.operation.unwrap_or_default()).collect::<Vec<_>>()
     };
     assert_eq!(owners("all").await, ["Apply"]);

@@ -569,8 +569,10 @@ mod tests {
         let mut new = object(json!({"name": "a", "namespace": "b", "deletionTimestamp": "d"}));
         assert!(!settle_update(&row(), &mut new, &alive, "", &Gates::default()).is_empty(), "nor to begin");
         let mut new = object(json!({"name": "a", "namespace": "b", "uid": "other", "finalizers": ["x/y", "x/z"]}));
-        let found: Vec<String> =
-            settle_update(&row(), &mut new, &old, "", &Gates::default()).iter().map(|error| error.to_string()).collect();
+        let found: Vec<String> = settle_update(&row(), &mut new, &old, "", &Gates::default())
+            .iter()
+            .map(|error| error.to_string())
+            .collect();
         let once = [
             "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x/z\"}",
             "metadata.uid: Invalid value: \"other\": field is immutable",
