@@ -59,7 +59,12 @@ impl Registry {
         // What is no number is as none (apiserver, storage/etcd3: store.Create).
         let versioned = parse_uint(object.resource_version()).is_ok_and(|version| version != 0);
         self.admit(caller, place, &mut object, managers).await?;
-        let generated = object.name().is_empty() && !object.generate_name().is_empty();
+        let mut generated = object.name().is_empty() && !object.generate_name().is_empty();
+        if generated && place.storage.strategy.named_by_prefix() {
+            let name = object.generate_name().to_owned();
+            object.set_meta("name", name);
+            generated = false;
+        }
         if object.name().is_empty() && !generated && place.storage.strategy.names_nameless() {
             object.set_meta("name", self.inner.env.uuid());
         }

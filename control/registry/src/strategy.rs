@@ -197,6 +197,11 @@ pub trait Strategy: Send + Sync + 'static {
         false
     }
 
+    /// Whether a `generateName` is the whole name, to which nothing is added.
+    fn named_by_prefix(&self) -> bool {
+        false
+    }
+
     /// Whether a new object that has no name gets a UUID as its name.
     fn names_nameless(&self) -> bool {
         false

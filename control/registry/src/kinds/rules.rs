@@ -37,6 +37,8 @@ pub(super) struct Rules {
     pub name: NameRule,
     /// As [`Strategy::prefix_unchecked`].
     pub prefix_unchecked: bool,
+    /// As [`Strategy::named_by_prefix`].
+    pub named_by_prefix: bool,
     /// As [`Strategy::names_nameless`].
     pub names_nameless: bool,
     /// The rule of names while a feature is on, and the feature.
@@ -94,6 +96,7 @@ impl Rules {
         metadata_of_update: None,
         name: names::dns1123_subdomain,
         prefix_unchecked: false,
+        named_by_prefix: false,
         names_nameless: false,
         name_where: None,
         asks_for_namespace: None,
@@ -219,6 +222,9 @@ impl Strategy for Rules {
     }
     fn prefix_unchecked(&self) -> bool {
         self.prefix_unchecked
+    }
+    fn named_by_prefix(&self) -> bool {
+        self.named_by_prefix
     }
     fn names_nameless(&self) -> bool {
         self.names_nameless
