@@ -205,6 +205,13 @@ async fn a_watch_tells_initial_events_changes_and_the_end() {
     assert!(matches!(last, RecordEvent::Bookmark { revision: 11, initial_events_end: false }), "{last:?}");
     assert!(events.next().await.is_none());
 
+    // A revision that does not come ends what has begun.
+    let ahead = ListOptions { resource_version: "9999".into(), ..options };
+    let mut events = world.registry.watch(world.row("v2/widgets"), "default", &ahead).await.expect("watches");
+    let status = events.next().await.expect("an event").expect_err("it does not come");
+    assert_eq!((status.code, status.reason.as_str()), (504, "Timeout"));
+    assert!(events.next().await.is_none());
+
     let refuse = async |options: ListOptions, text: &str| {
         let error = world.registry.watch(world.row("plains"), "", &options).await.err().expect("refused");
         assert_eq!(error.status().message, format!("ListOptions.meta.k8s.io \"\" is invalid: {text}"));
