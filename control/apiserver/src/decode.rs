@@ -6,6 +6,7 @@ use sampan_api::admission::Warnings;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::{GroupKind, GroupVersionKind, Object, Status};
 use sampan_registry::Resource;
+use sampan_schema::retired::is_retired;
 use sampan_schema::{
     DecodeError, Decoded, ObjectType, Origin, Problem, Schema, TypeId, json, problems, protobuf, yaml,
 };
@@ -33,9 +34,10 @@ impl Expected {
         self.ty.as_ref().is_some_and(|ty| ty.def().origin == Origin::Structural)
     }
 
-    /// Whether the schema of the expected type has a kind of that name.
+    /// Whether there is a kind of that name, or was one.
     fn knows(&self, group: &str, version: &str, kind: &str) -> bool {
         self.ty.as_ref().is_some_and(|ty| ty.schema().find(group, version, kind).is_some())
+            || is_retired(group, version, kind)
     }
 
     /// The type that a body names, where it is another one that Kubernetes has: it is decoded as what it says it is before it is
@@ -326,6 +328,9 @@ pub fn patched(
         Status::invalid(&GroupKind::default(), "", &FieldErrors::from_iter([error]))
     };
     let mut value = value;
+    if own.target.is_some() {
+        settle_retired(&expected.gvk, &mut value);
+    }
     if own.target.is_some()
         && !expected.is_custom()
         && value.is_array()
@@ -375,6 +380,15 @@ pub fn patched(
     match value {
         Value::Object(fields) => Ok(Object::from_map(fields)),
         other => Err(invalid(&other, "the patched object is no object".to_owned())),
+    }
+}
+
+/// A patched object that names a version of its kind which is no longer served is read as the path's version has it.
+fn settle_retired(wanted: &GroupVersionKind, value: &mut Value) {
+    let text = |name: &str| value[name].as_str().unwrap_or_default();
+    let (group, version) = group_and_version(text("apiVersion"), wanted);
+    if text("kind") == wanted.kind && is_retired(group, version, &wanted.kind) {
+        value["apiVersion"] = wanted.api_version().into();
     }
 }
 

@@ -542,3 +542,34 @@ async fn a_scale_that_names_another_object_changes_nothing() {
     assert_eq!((refused.code, refused.message()), (409, message));
     assert_eq!(server.get(&format!("{path}/d")).await.json()["spec"]["replicas"], 1);
 }
+
+#[tokio::test]
+async fn versions_that_were_served_once_are_told_from_those_that_never_were() {
+    let server = server().await;
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget = |version: &str| serde_json::json!({"apiVersion": version, "kind": "PodDisruptionBudget", "metadata": {"name": "a"}, "spec": {"minAvailable": 1}});
+    let check = async |version: &str, code: u16, message: &str| {
+        let answer = server.call("POST", budgets, &budget(version).to_string()).await;
+        assert_eq!((answer.code, answer.message().as_str()), (code, message), "{version}");
+    };
+    let old = "the API version in the data (policy/v1beta1) does not match the expected API version (policy/v1)";
+    check("policy/v1beta1", 400, old).await;
+    let never = "PodDisruptionBudget in version \"v9\" cannot be handled as a PodDisruptionBudget: no kind \"PodDisruptionBudget\" is registered for version \"policy/v9\" in scheme \"pkg/runtime/scheme.go:111\"";
+    check("policy/v9", 400, never).await;
+    check("policy/v1", 201, "").await;
+    let patched = async |form: &str, patch: &str, version: &str, code: u16| {
+        let headers = [("content-type", form)];
+        let answer =
+            server.call_with("PATCH", &format!("{budgets}/a"), &headers, patch.replace("VERSION", version)).await;
+        assert_eq!(answer.code, code, "{patch} {version}: {}", answer.text());
+        if code == 200 {
+            assert_eq!(answer.json()["apiVersion"], "policy/v1");
+        }
+    };
+    let merge = ("application/merge-patch+json", r#"{"apiVersion":"VERSION"}"#);
+    let replace = ("application/json-patch+json", r#"[{"op":"replace","path":"/apiVersion","value":"VERSION"}]"#);
+    for (form, patch) in [merge, replace] {
+        patched(form, patch, "policy/v1beta1", 200).await;
+        patched(form, patch, "policy/v9", 422).await;
+    }
+}
