@@ -62,13 +62,14 @@ impl Error {
         Self::Invalid { kind: row.group_kind(), name: name.to_owned(), errors }
     }
 
-    /// Kubernetes' storage tells of another object's UID in these words, under its own key; a dry run does not come to the storage,
-    /// whose prefix the key then lacks.
-    pub(crate) fn other_uid(
+    /// Kubernetes' storage tells in these words, under its own key, of an object that is another one than was wanted (`what`: `UID`), or
+    /// in another state (`ResourceVersion`); a dry run does not come to the storage, whose prefix the key then lacks.
+    pub(crate) fn unmet(
         caller: &Caller<'_>,
         row: &Resource,
         namespace: &str,
         name: &str,
+        what: &str,
         wanted: &str,
         found: &str,
     ) -> Self {
@@ -81,7 +82,7 @@ impl Error {
         };
         let message = format!(
             "StorageError: invalid object, Code: 4, Key: {prefix}/{place}/{namespace}{name}, ResourceVersion: 0, \
-             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+             AdditionalErrorMsg: Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
         );
         Self::conflict(row, name, message)
     }

@@ -103,7 +103,7 @@ impl Registry {
         };
         let Some(validation) = validation else { return Err(Error::not_found(place.row, name)) };
         if let Some(uid) = options.uid.as_deref() {
-            return Err(Error::other_uid(caller, place.row, place.namespace, name, uid, ""));
+            return Err(Error::unmet(caller, place.row, place.namespace, name, "UID", uid, ""));
         }
         let mut object = self.transformed(place, options, transform, None).await?;
         if matches!(options.create, Creation::Always(_)) && !object.uid().is_empty() {
@@ -136,7 +136,11 @@ impl Registry {
     ) -> Result<Round, Error> {
         let (row, storage) = (place.row, place.rules);
         if let Some(uid) = options.uid.as_deref().filter(|uid| **uid != *current.uid) {
-            return Err(Error::other_uid(caller, row, place.namespace, name, uid, &current.uid));
+            return Err(Error::unmet(caller, row, place.namespace, name, "UID", uid, &current.uid));
+        }
+        let version = current.mod_revision.to_string();
+        if let Some(wanted) = options.version.as_deref().filter(|wanted| *wanted != version) {
+            return Err(Error::unmet(caller, row, place.namespace, name, "ResourceVersion", wanted, &version));
         }
         let old = current.object();
         let served = self.object_in(row, &old).await?;

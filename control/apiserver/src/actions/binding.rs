@@ -35,9 +35,15 @@ impl Action for Bind {
         let row = bound_row(ask)?;
         // Of what is sent to the collection the UID is the server's to say, and is left out.
         let uid = Some(binding.uid().to_owned()).filter(|uid| named && !uid.is_empty());
+        let version = Some(binding.resource_version().to_owned()).filter(|version| !version.is_empty());
         // Kubernetes' binding writes past the field managers: nobody comes to own what it sets.
-        let how =
-            UpdateOptions { subresource: ACTION.into(), uid, managers: Managers::Told, ..UpdateOptions::default() };
+        let how = UpdateOptions {
+            subresource: ACTION.into(),
+            uid,
+            version,
+            managers: Managers::Told,
+            ..UpdateOptions::default()
+        };
         let now = ask.env().now();
         let transform = |current: Option<&Object>| match current {
             None => Err(Status::not_found(&row.group_resource(), name)),
@@ -103,9 +109,6 @@ fn bind(row: &Resource, current: &Object, binding: &Object, node: &str, now: Sys
         }
     }
     set_condition(&mut object, "PodScheduled", "True", None, now);
-    if !binding.resource_version().is_empty() {
-        object.set_meta("resourceVersion", binding.resource_version());
-    }
     Ok(object)
 }
 
