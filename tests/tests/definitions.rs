@@ -95,6 +95,13 @@ fn what_a_kind_does_not_have_is_told(_: &Sampan, admin: &Asker) {
     let strategic = [("content-type", "application/strategic-merge-patch+json")];
     let answer = admin.send(Method::PATCH, &format!("{}/a/scale", boats(with_status)), &strategic, "{}");
     assert_eq!(answer.code, 415, "{}", answer.text());
+    // A body that is no scale.
+    let json = [("content-type", "application/json")];
+    for body in [r#"{"metadata":{"name":"a"},"spec":{"replicas":"b"}}"#, r#"{"kind":"Boat"}"#, "{"] {
+        let answer = admin.send(Method::PUT, &format!("{}/a/scale", boats(with_status)), &json, body).json();
+        let message = "no kind is registered for the type v1.Scale in scheme \"pkg/runtime/scheme.go:111\"";
+        assert_eq!((&answer["code"], answer["message"].as_str()), (&json!(400), Some(message)), "{body}");
+    }
 }
 
 /// Who has read that a kind is established has it served, and who finds it in discovery finds it in OpenAPI, at the first question.

@@ -239,7 +239,10 @@ impl Token {
     }
 }
 
+/// As Kubernetes' lexer, to which a NUL is the end of the text: in the place of a token it ends the selector, and after one it is
+/// passed over.
 fn lex(text: &str) -> Vec<Token> {
+    const END: char = '\0';
     let mut tokens = Vec::new();
     let mut rest = text;
     loop {
@@ -248,15 +251,17 @@ fn lex(text: &str) -> Vec<Token> {
         if let Some(symbol) = symbol {
             tokens.push(Token::Symbol(symbol));
             rest = &rest[symbol.len()..];
-        } else if rest.is_empty() {
+        } else if rest.is_empty() || rest.starts_with(END) {
             tokens.push(Token::End);
             return tokens;
         } else {
-            let special = |c: char| matches!(c, '=' | '!' | '(' | ')' | ',' | '>' | '<' | ' ' | '\t' | '\r' | '\n');
+            let special =
+                |c: char| matches!(c, '=' | '!' | '(' | ')' | ',' | '>' | '<' | ' ' | '\t' | '\r' | '\n' | END);
             let end = rest.find(special).unwrap_or(rest.len());
             tokens.push(Token::Word(rest[..end].to_owned()));
             rest = &rest[end..];
         }
+        rest = rest.strip_prefix(END).unwrap_or(rest);
     }
 }
 
@@ -543,6 +548,13 @@ mod tests {
             "none notin (a)",
             "app=web,tier=1",
             "in!=a",
+            // A NUL ends it, or what stands before it.
+            "\0none",
+            "app \0none",
+            "app\0\0none",
+            "app=\0web",
+            "app in (a\0,\0web\0)",
+            "app,\0tier",
         ] {
             check(text, true);
         }
@@ -558,6 +570,9 @@ mod tests {
         check(",a", "found ',', expected: !, identifier, or 'end of string'");
         check("a=b=c", "found '=', expected: ',' or 'end of string'");
         check("a in b", "unable to parse requirement: found 'b' expected: '('");
+        check("a\0b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt");
+        check("a=b\0c", "found 'c', expected: ',' or 'end of string'");
+        check("a,\0", "found '', expected: identifier after ','");
         check("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt");
         assert!(LabelSelector::parse("a in (").is_err() && LabelSelector::parse("a>b").is_err());
     }

@@ -335,9 +335,10 @@ impl Status {
         .about(resource, "")
     }
 
-    /// 504: it was not done in time.
+    /// 504: it was not done in time. With 0 seconds it is not said when to try again.
     pub fn timeout(message: &str, retry_after_seconds: i32) -> Self {
-        Self::failure(Reason::Timeout, format!("Timeout: {message}")).with_retry_after(retry_after_seconds)
+        let status = Self::failure(Reason::Timeout, format!("Timeout: {message}"));
+        if retry_after_seconds == 0 { status } else { status.with_retry_after(retry_after_seconds) }
     }
 
     /// A `resourceVersion` that the server has not reached yet.

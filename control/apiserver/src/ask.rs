@@ -219,7 +219,7 @@ impl Ask {
     pub(crate) async fn until_readable(&self, options: &ListOptions) -> Result<(), Status> {
         let registry = &self.core.registry;
         let Some(revision) = registry.awaited_by_list(&self.row, self.namespace(), options) else { return Ok(()) };
-        self.exchange.aside(registry.wait_until(revision)).await?.map_err(Status::from)
+        self.exchange.aside(registry.wait_until(&self.row, revision)).await?.map_err(Status::from)
     }
 
     /// Does work that takes long by the compute threads, in the turn of the request's flow.

@@ -6,6 +6,7 @@ use sampan_api::admission::Warnings;
 use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::{GroupKind, GroupVersionKind, Object, Status};
 use sampan_registry::Resource;
+use sampan_schema::retired::is_retired;
 use sampan_schema::{
     DecodeError, Decoded, ObjectType, Origin, Problem, Schema, TypeId, json, problems, protobuf, yaml,
 };
@@ -33,9 +34,32 @@ impl Expected {
         self.ty.as_ref().is_some_and(|ty| ty.def().origin == Origin::Structural)
     }
 
-    /// Whether the schema of the expected type has a kind of that name.
+    /// Whether there is a kind of that name, or was one.
     fn knows(&self, group: &str, version: &str, kind: &str) -> bool {
         self.ty.as_ref().is_some_and(|ty| ty.schema().find(group, version, kind).is_some())
+            || is_retired(group, version, kind)
+    }
+
+    /// The type that a body names, where it is another one that Kubernetes has: it is decoded as what it says it is before it is
+    /// found not to be what is wanted.
+    fn other_type(&self, api_version: &str, kind: &str) -> Option<ObjectType> {
+        if self.is_custom() {
+            return None;
+        }
+        let kind = if kind.is_empty() { self.gvk.kind.as_str() } else { kind };
+        let (group, version) = group_and_version(api_version, &self.gvk);
+        let own = (group, version, kind) == (&*self.gvk.group, &*self.gvk.version, &*self.gvk.kind);
+        let schema = self.ty.as_ref().filter(|_| !own && !self.also.contains(&api_version))?.schema();
+        ObjectType::find(schema, group, version, kind)
+    }
+}
+
+/// The group and version that a body names, or those that are expected where it names none.
+fn group_and_version<'a>(api_version: &'a str, expected: &'a GroupVersionKind) -> (&'a str, &'a str) {
+    match api_version.split_once('/') {
+        _ if api_version.is_empty() => (expected.group.as_str(), expected.version.as_str()),
+        None => ("", api_version),
+        Some(named) => named,
     }
 }
 
@@ -54,15 +78,16 @@ pub struct Body {
 /// Reads a body as an object of `expected`. A body that names no kind or version is taken to be of the expected one, but
 /// where a definition defines the kind. `validation`: says with which of Go's decoders it is refused.
 pub fn object(expected: &Expected, format: Format, body: &[u8], validation: FieldValidation) -> Result<Body, Status> {
-    let decoded = match format {
-        Format::Json => decode(expected.ty.as_ref(), body, json::decode),
-        Format::Yaml => decode(expected.ty.as_ref(), body, yaml::decode),
+    let decoder: Decoder = match format {
+        Format::Json => json::decode,
+        Format::Yaml => yaml::decode,
         Format::Protobuf => return of_protobuf(expected, body),
     };
-    match decoded {
+    match decode(expected.ty.as_ref(), body, decoder) {
         Ok(decoded) => {
             let text = |name: &str| decoded.value.get(name).and_then(Value::as_str).unwrap_or_default();
             check_type(expected, format, body, validation, (text("apiVersion"), text("kind")))?;
+            check_other(expected, body, decoder, (text("apiVersion"), text("kind")))?;
             of_decoded(expected, decoded)
         }
         Err(error) => {
@@ -75,6 +100,7 @@ pub fn object(expected: &Expected, format: Format, body: &[u8], validation: Fiel
             }
             let (api_version, kind) = meta.map(|meta| (meta.api_version, meta.kind)).unwrap_or_default();
             if !expected.is_custom() {
+                check_other(expected, body, decoder, (&api_version, &kind))?;
                 check_kind(expected, &api_version, &kind)?;
             }
             let expected = &expected.gvk;
@@ -111,6 +137,21 @@ fn check_type(
         return Ok(());
     };
     Err(Status::bad_request(error.message(&gvk.kind, &gvk.kind, version_of(api_version, gvk), body)))
+}
+
+/// Refuses a body of another type, an API version and a kind, that is none of that type either.
+fn check_other(
+    expected: &Expected,
+    body: &[u8],
+    decoder: Decoder,
+    (api_version, kind): (&str, &str),
+) -> Result<(), Status> {
+    let Some(ty) = expected.other_type(api_version, kind) else { return Ok(()) };
+    let gvk = &expected.gvk;
+    let kind = if kind.is_empty() { gvk.kind.as_str() } else { kind };
+    decode(Some(&ty), body, decoder)
+        .map(drop)
+        .map_err(|error| Status::bad_request(error.message(&gvk.kind, kind, version_of(api_version, gvk), body)))
 }
 
 type Decoder = fn(&Schema, TypeId, &[u8]) -> Result<Decoded, DecodeError>;
@@ -199,11 +240,7 @@ fn other_version(api_version: &str, expected: &GroupVersionKind) -> Status {
 fn check_kind(wanted: &Expected, api_version: &str, kind: &str) -> Result<(), Status> {
     let expected = &wanted.gvk;
     let kind = if kind.is_empty() { expected.kind.as_str() } else { kind };
-    let (group, version) = match api_version.split_once('/') {
-        _ if api_version.is_empty() => (expected.group.as_str(), expected.version.as_str()),
-        None => ("", api_version),
-        Some((group, version)) => (group, version),
-    };
+    let (group, version) = group_and_version(api_version, expected);
     let is_expected = version == expected.version && group == expected.group;
     if kind == expected.kind && (is_expected || wanted.also.contains(&api_version)) {
         return Ok(());
@@ -291,6 +328,9 @@ pub fn patched(
         Status::invalid(&GroupKind::default(), "", &FieldErrors::from_iter([error]))
     };
     let mut value = value;
+    if own.target.is_some() {
+        settle_retired(&expected.gvk, &mut value);
+    }
     if own.target.is_some()
         && !expected.is_custom()
         && value.is_array()
@@ -304,10 +344,15 @@ pub fn patched(
         Some(target) if of.0.is_empty() && is_text_or_absent(&value["apiVersion"]) => {
             return Err(unversioned(&value, &target, validation, warnings, &invalid));
         }
-        _ => check_kind(expected, of.0, of.1).map_err(|status| {
-            let why = status.message.split_once(": ").map_or(status.message.as_str(), |(_, why)| why);
-            invalid(&value, why.to_owned())
-        })?,
+        _ => {
+            if let Some(ty) = expected.other_type(of.0, of.1) {
+                json::from_value(ty.schema(), ty.id(), &value).map_err(|error| invalid(&value, error.to_string()))?;
+            }
+            check_kind(expected, of.0, of.1).map_err(|status| {
+                let why = status.message.split_once(": ").map_or(status.message.as_str(), |(_, why)| why);
+                invalid(&value, why.to_owned())
+            })?;
+        }
     }
     let value = match &expected.ty {
         None => value,
@@ -335,6 +380,15 @@ pub fn patched(
     match value {
         Value::Object(fields) => Ok(Object::from_map(fields)),
         other => Err(invalid(&other, "the patched object is no object".to_owned())),
+    }
+}
+
+/// A patched object that names a version of its kind which is no longer served is read as the path's version has it.
+fn settle_retired(wanted: &GroupVersionKind, value: &mut Value) {
+    let text = |name: &str| value[name].as_str().unwrap_or_default();
+    let (group, version) = group_and_version(text("apiVersion"), wanted);
+    if text("kind") == wanted.kind && is_retired(group, version, &wanted.kind) {
+        value["apiVersion"] = wanted.api_version().into();
     }
 }
 

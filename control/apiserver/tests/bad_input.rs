@@ -64,6 +64,10 @@ async fn bodies_that_cannot_be_read() {
         "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"bogus\"",
     )
     .await;
+    // What names another kind is read as that first.
+    let no_pod = "Pod in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field Pod.spec of type v1.PodSpec";
+    check(json, "", r#"{"apiVersion":"v1","kind":"Pod","spec":5}"#, 400, no_pod).await;
+    check(yaml, "", "apiVersion: v1\nkind: Pod\nspec: 5\ndata: 7\n", 400, no_pod).await;
     check(
         "text/plain",
         "",
@@ -373,6 +377,11 @@ async fn refusals_that_random_requests_showed() {
     let binding = r#"{"apiVersion":"v1","kind":"Binding","metadata":{},"target":{"kind":"Node","name":"n"}}"#;
     let unnamed = "name in URL does not match name in Binding object";
     check("POST", "/api/v1/namespaces/default/pods/a/binding", binding, 400, unnamed).await;
+    let bindings = "/api/v1/namespaces/default/bindings";
+    check("POST", bindings, binding, 400, "Name parameter required.").await;
+    let of = |name: &str| binding.replace("{}", &format!(r#"{{"name":"{name}","uid":"u"}}"#));
+    check("POST", bindings, &of("a/b"), 400, "Name parameter invalid: \"a/b\": may not contain '/'").await;
+    check("POST", bindings, &of("a"), 404, "pods \"a\" not found").await;
     check("PUT", &format!("{CONFIG_MAPS}/a"), range, 404, "configmaps \"a\" not found").await;
     // Numbers are read before selectors.
     let query = "labelSelector=a%3D%3Db%3D%3Dc&limit=x&fieldSelector=a";
@@ -570,5 +579,36 @@ async fn names_that_no_key_takes_are_the_clients_mistake() {
     for path in [events.to_owned(), "/api/v1/namespaces/a%0Ab/events".to_owned()] {
         let answer = server.get(&path).await;
         assert_eq!((answer.code, answer.json()["items"].as_array().map(Vec::len)), (200, Some(0)), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn versions_that_were_served_once_are_told_from_those_that_never_were() {
+    let server = server().await;
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget = |version: &str| serde_json::json!({"apiVersion": version, "kind": "PodDisruptionBudget", "metadata": {"name": "a"}, "spec": {"minAvailable": 1}});
+    let check = async |version: &str, code: u16, message: &str| {
+        let answer = server.call("POST", budgets, &budget(version).to_string()).await;
+        assert_eq!((answer.code, answer.message().as_str()), (code, message), "{version}");
+    };
+    let old = "the API version in the data (policy/v1beta1) does not match the expected API version (policy/v1)";
+    check("policy/v1beta1", 400, old).await;
+    let never = "PodDisruptionBudget in version \"v9\" cannot be handled as a PodDisruptionBudget: no kind \"PodDisruptionBudget\" is registered for version \"policy/v9\" in scheme \"pkg/runtime/scheme.go:111\"";
+    check("policy/v9", 400, never).await;
+    check("policy/v1", 201, "").await;
+    let patched = async |form: &str, patch: &str, version: &str, code: u16| {
+        let headers = [("content-type", form)];
+        let answer =
+            server.call_with("PATCH", &format!("{budgets}/a"), &headers, patch.replace("VERSION", version)).await;
+        assert_eq!(answer.code, code, "{patch} {version}: {}", answer.text());
+        if code == 200 {
+            assert_eq!(answer.json()["apiVersion"], "policy/v1");
+        }
+    };
+    let merge = ("application/merge-patch+json", r#"{"apiVersion":"VERSION"}"#);
+    let replace = ("application/json-patch+json", r#"[{"op":"replace","path":"/apiVersion","value":"VERSION"}]"#);
+    for (form, patch) in [merge, replace] {
+        patched(form, patch, "policy/v1beta1", 200).await;
+        patched(form, patch, "policy/v9", 422).await;
     }
 }

@@ -22,6 +22,7 @@ mod error;
 mod escape;
 mod estimate;
 mod eval;
+mod formats;
 mod functions;
 mod inputs;
 mod json;

@@ -7,6 +7,7 @@ use crate::environment::Environment;
 use crate::error::{EvalError, Issues};
 use crate::estimate::{Range, estimate};
 use crate::eval::{constant, run};
+use crate::formats;
 use crate::inputs::Inputs;
 use crate::limits::PER_CALL_COST_MAX;
 use crate::syntax::ast::{Call, Expr, Kind, Literal};
@@ -78,7 +79,7 @@ fn literals(root: &Expr, checked: &Checked, problems: &mut Problems) {
             Kind::Call(call) => {
                 let mixed = mixed || &*call.function == "format";
                 pending.extend(call.operands().map(|one| (one, mixed)));
-                argument(expr.id, call, problems);
+                argument(expr.id, call, checked, problems);
             }
             Kind::List(all) => {
                 if !mixed {
@@ -118,11 +119,12 @@ fn homogeneous<'e>(all: impl Iterator<Item = (&'e Expr, bool)>, checked: &Checke
 }
 
 /// A literal that its function cannot take.
-fn argument(id: usize, call: &Call, problems: &mut Problems) {
+fn argument(id: usize, call: &Call, checked: &Checked, problems: &mut Problems) {
     if &*call.function == "format"
         && let (Some(target), [list]) = (&call.target, &call.args[..])
+        && let (Kind::Literal(Literal::String(pattern)), Kind::List(elements)) = (&target.kind, &list.kind)
     {
-        format_arguments(id, target, list, problems);
+        problems.extend(formats::check(id, pattern, elements, checked));
     }
     let Some(last) = call.args.last() else { return };
     let Kind::Literal(Literal::String(text)) = &last.kind else { return };
@@ -134,21 +136,6 @@ fn argument(id: usize, call: &Call, problems: &mut Problems) {
     };
     if !fine {
         problems.push((last.id, format!("invalid {} argument", call.function)));
-    }
-}
-
-fn format_arguments(id: usize, target: &Expr, list: &Expr, problems: &mut Problems) {
-    let (Kind::Literal(Literal::String(pattern)), Kind::List(elements)) = (&target.kind, &list.kind) else { return };
-    let values: Option<Vec<Value<'_>>> = elements
-        .iter()
-        .map(|one| match &one.value.kind {
-            Kind::Literal(value) => Some(crate::eval::literal(value)),
-            _ => None,
-        })
-        .collect();
-    if let Some(wrong) = values.and_then(|values| crate::functions::formatted(pattern, values)) {
-        let at = wrong.arg.and_then(|at| elements.get(at)).map_or(id, |element| element.value.id);
-        problems.push((at, wrong.message));
     }
 }
 

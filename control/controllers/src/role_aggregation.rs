@@ -4,12 +4,14 @@
 use crate::{Context, Error, limits, owner};
 use sampan_api::k8s::api::rbac::v1::{ClusterRole, PolicyRule};
 use sampan_api::{RecordKey, UserInfo};
-use sampan_client::{Client, Lister, Patch};
+use sampan_client::{Client, Lister, Patch, WriteParams};
 use sampan_reconcile::{Reconcile, Requeue, Runtime};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 const AGGREGATED: &str = "aggregated";
+/// Of the controller's account, and of the manager of the rules.
+const NAME: &str = "clusterrole-aggregation-controller";
 
 pub(crate) fn start(context: &Context) -> Result<(), Error> {
     let (env, tasks) = (&context.config.env, &context.config.tasks);
@@ -26,8 +28,7 @@ pub(crate) fn start(context: &Context) -> Result<(), Error> {
             queue.add(role.key.clone());
         }
     });
-    let name = "clusterrole-aggregation-controller";
-    let client = context.client(UserInfo::service_account("kube-system", name), name)?;
+    let client = context.client(UserInfo::service_account("kube-system", NAME), NAME)?;
     runtime.start(Aggregation { roles: roles.lister(), client }, limits::WORKERS);
     Ok(())
 }
@@ -61,19 +62,38 @@ impl Reconcile for Aggregation {
         let Some(role) = self.roles.get("", &key.name) else { return Ok(Requeue::Never) };
         let Some(rules) = plan(&role, &self.roles.list()) else { return Ok(Requeue::Never) };
         // Of this very state: whoever changes it meanwhile makes it a key again.
-        let metadata = json!({"uid": role.metadata.uid, "resourceVersion": role.metadata.resource_version});
-        let patch = Patch::Merge(json!({"metadata": metadata, "rules": rules}));
-        match self.client.all::<ClusterRole>().patch(&key.name, &patch).await {
+        let metadata =
+            json!({"name": &*key.name, "uid": role.metadata.uid, "resourceVersion": role.metadata.resource_version});
+        match self.write(&key.name, metadata, &rules).await {
             Err(error) if !(error.is_conflict() || error.is_not_found()) => Err(error.into()),
             _ => Ok(Requeue::Never),
         }
     }
 }
 
+impl Aggregation {
+    /// Applies the rules. `metadata`: of the state that they are for.
+    async fn write(&self, name: &str, metadata: Value, rules: &[PolicyRule]) -> sampan_client::Result<()> {
+        let roles = self.client.all::<ClusterRole>();
+        let mut wanted =
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata});
+        // As in Kubernetes, an empty list is none: nobody is to own it.
+        if !rules.is_empty() {
+            wanted["rules"] = json!(rules);
+        }
+        let params = WriteParams { field_manager: Some(NAME.to_owned()), force: true, ..WriteParams::default() };
+        let made = roles.patch_with(name, None, &Patch::Apply(wanted), &params).await?;
+        if made.rules.as_deref().unwrap_or_default() == rules {
+            return Ok(());
+        }
+        // Rules that somebody else set stay with an apply that wants none.
+        roles.patch(name, &Patch::Merge(json!({"rules": rules}))).await.map(drop)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     #[test]
     fn rules_are_gathered_once_each_in_the_order_of_names() {

@@ -44,9 +44,9 @@ impl Registry {
         let start = match options.send_initial_events {
             Some(true) => {
                 self.catch_up().await?;
-                // The stream begins before its state is there: that it does not come is an event.
-                if let Err(ahead) = self.inner.watch.wait_until(revision).await {
-                    return Ok(futures::stream::iter([Err(Status::from(Error::from(ahead)))]).boxed());
+                // As Kubernetes' cache, which is waited for once the watch has begun.
+                if let Err(ahead) = self.wait_until(row, revision).await {
+                    return Ok(ended_by(ahead));
                 }
                 Start::Current { announce_end: options.allow_bookmarks }
             }
@@ -64,9 +64,7 @@ impl Registry {
         let replay = match start {
             Start::After(revision) => match self.replay(&table, &place, revision, &options.history).await {
                 // As where the log itself no longer has it: an ERROR event, which tells clients to list again.
-                Err(expired @ Error::Expired(_)) => {
-                    return Ok(futures::stream::iter([Err(Status::from(expired))]).boxed());
-                }
+                Err(expired @ Error::Expired(_)) => return Ok(ended_by(expired)),
                 replay => replay?,
             },
             Start::Current { .. } => None,
@@ -103,6 +101,11 @@ impl Registry {
             bookmark @ RecordEvent::Bookmark { .. } => bookmark,
         })
     }
+}
+
+/// A watch that an error ends at once: an ERROR event, which tells clients what to begin anew.
+fn ended_by(error: Error) -> RecordStream {
+    futures::stream::iter([Err(Status::from(error))]).boxed()
 }
 
 /// The events of a watch which may not show all that came before it.

@@ -17,6 +17,7 @@ use crate::strategy::{Context, Warned};
 use crate::update::{mutate, rules_in};
 use crate::write::{Commit, count_creation, require_stored};
 use sampan_api::admission::{Attributes, Kinds, Operation};
+use sampan_api::field::FieldErrors;
 use sampan_api::meta::GroupVersionResource;
 use sampan_api::object::Object;
 use sampan_api::record::Record;
@@ -58,7 +59,12 @@ impl Registry {
         // What is no number is as none (apiserver, storage/etcd3: store.Create).
         let versioned = parse_uint(object.resource_version()).is_ok_and(|version| version != 0);
         self.admit(caller, place, &mut object, managers).await?;
-        let generated = object.name().is_empty() && !object.generate_name().is_empty();
+        let mut generated = object.name().is_empty() && !object.generate_name().is_empty();
+        if generated && place.storage.strategy.named_by_prefix() {
+            let name = object.generate_name().to_owned();
+            object.set_meta("name", name);
+            generated = false;
+        }
         if object.name().is_empty() && !generated && place.storage.strategy.names_nameless() {
             object.set_meta("name", self.inner.env.uuid());
         }
@@ -187,11 +193,15 @@ impl Registry {
         let claims = self.claims(caller, place, &mut object, None, refused).await?;
         let home = self.home(place, &object)?;
         let ctx = Context { home: home.as_ref(), ..ctx };
-        let mut errors = metadata::validate(storage, &object, ctx.gates);
         let found = shapes::check_facts(storage, &object, None, "");
-        errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.
-        errors.extend(row.strategy.validate(&ctx, &object));
+        let mut own = found.errors;
+        own.extend(row.strategy.validate(&ctx, &object));
+        let mut errors = match row.strategy.bare_metadata() && !own.is_empty() {
+            true => FieldErrors::default(),
+            false => metadata::validate(row, &object, ctx.gates),
+        };
+        errors.extend(own);
         errors.extend(row.strategy.validate_rules(&object, None, &errors).errors);
         if !errors.is_empty() {
             return Err(Error::invalid(storage, object.name(), errors));

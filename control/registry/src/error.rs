@@ -1,5 +1,6 @@
 //! Errors of calls, and the one place where they become a Kubernetes Status.
 
+use crate::options::Caller;
 use crate::resource::Resource;
 use sampan_api::field::FieldErrors;
 use sampan_api::meta::{GroupKind, GroupResource};
@@ -61,8 +62,18 @@ impl Error {
         Self::Invalid { kind: row.group_kind(), name: name.to_owned(), errors }
     }
 
-    /// Kubernetes' storage tells of another object's UID in these words, under its own key.
-    pub(crate) fn other_uid(row: &Resource, namespace: &str, name: &str, wanted: &str, found: &str) -> Self {
+    /// Kubernetes' storage tells in these words, under its own key, of an object that is another one than was wanted (`what`: `UID`), or
+    /// in another state (`ResourceVersion`); a dry run does not come to the storage, whose prefix the key then lacks.
+    pub(crate) fn unmet(
+        caller: &Caller<'_>,
+        row: &Resource,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        wanted: &str,
+        found: &str,
+    ) -> Self {
+        let prefix = if caller.dry_run { "" } else { "/registry" };
         let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
         let place = match &row.kept_at {
             Some(place) => place.to_string(),
@@ -70,8 +81,8 @@ impl Error {
             None => row.resource.to_string(),
         };
         let message = format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{place}/{namespace}{name}, ResourceVersion: 0, \
-             AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+            "StorageError: invalid object, Code: 4, Key: {prefix}/{place}/{namespace}{name}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
         );
         Self::conflict(row, name, message)
     }

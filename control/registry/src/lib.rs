@@ -80,6 +80,6 @@ pub use resource::{
 pub use runtime::RuntimeConfig;
 pub use selection::Selection;
 pub use shapes::{ManagedWrite, defaults_of};
-pub use strategy::{Capabilities, Context, Generation, OwnAddresses, Strategy, Warned};
+pub use strategy::{Capabilities, Context, Generation, MetadataOfUpdate, OwnAddresses, Strategy, Warned};
 pub use table::{ResourceTable, TableChanges, TableError};
 pub use update::{Transform, Updated};

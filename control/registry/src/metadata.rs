@@ -4,6 +4,7 @@
 use crate::error::Error;
 use crate::limits::CONTROLLER_ERRORS_MAX;
 use crate::resource::Resource;
+use crate::strategy::MetadataOfUpdate;
 use sampan_api::admission::Warnings;
 use sampan_api::field::{BadValue, FieldError, FieldErrors, Path};
 use sampan_api::limits::{ANNOTATIONS_MAX, SUBRESOURCE_NAME_MAX};
@@ -140,7 +141,7 @@ fn take_repeated(object: &mut Object) -> Option<String> {
 /// Everything wrong with the metadata of a new object (ValidateObjectMeta).
 pub(crate) fn validate(row: &Resource, object: &Object, gates: &Gates) -> FieldErrors {
     let path = Path::new("metadata");
-    let mut errors = identity(row, object, &path, |name| row.strategy.validate_name(name, gates));
+    let mut errors = new_identity(row, object, &path, gates);
     common(object, &path, &mut errors);
     errors.extend(finalizers(row, object, &path));
     errors.extend(managers(object, &path));
@@ -180,17 +181,26 @@ pub(crate) fn masked(prefix: &str) -> String {
     }
 }
 
-/// Names, namespace and generation. `name_errors` checks names.
-fn identity(row: &Resource, object: &Object, path: &Path, name_errors: impl Fn(&str) -> Vec<String>) -> FieldErrors {
+/// Names, namespace and generation by the rules of the kind.
+fn new_identity(row: &Resource, object: &Object, path: &Path, gates: &Gates) -> FieldErrors {
+    let of_name = |name: &str| row.strategy.validate_name(name, gates);
+    let of_prefix = |prefix: &str| if row.strategy.prefix_unchecked() { Vec::new() } else { of_name(prefix) };
+    identity(row, object, path, of_prefix, of_name)
+}
+
+/// Names, namespace and generation. `prefix_errors` checks the prefix of names, `name_errors` names.
+fn identity(
+    row: &Resource,
+    object: &Object,
+    path: &Path,
+    prefix_errors: impl Fn(&str) -> Vec<String>,
+    name_errors: impl Fn(&str) -> Vec<String>,
+) -> FieldErrors {
     let mut errors = FieldErrors::default();
-    // `seen`: what of it the kind's rules look at.
-    let wrong = |sent: &str, seen: &str| match name_errors(seen) {
-        found if found.is_empty() => names::control_characters(sent),
-        found => found,
-    };
+    let wrong = |found: Vec<String>, sent: &str| if found.is_empty() { names::control_characters(sent) } else { found };
     let generate_name = object.generate_name();
     if !generate_name.is_empty() {
-        for text in wrong(generate_name, &masked(generate_name)) {
+        for text in wrong(prefix_errors(&masked(generate_name)), generate_name) {
             errors.push(FieldError::invalid(&path.child("generateName"), generate_name, text));
         }
     }
@@ -198,7 +208,7 @@ fn identity(row: &Resource, object: &Object, path: &Path, name_errors: impl Fn(&
     if name.is_empty() {
         errors.push(FieldError::required(&path.child("name"), "name or generateName is required"));
     } else {
-        for text in wrong(name, name) {
+        for text in wrong(name_errors(name), name) {
             errors.push(FieldError::invalid(&path.child("name"), name, text));
         }
     }
@@ -339,13 +349,22 @@ fn managers(object: &Object, path: &Path) -> FieldErrors {
 /// Those of Kubernetes' own kinds name a domain, or are known (pkg/apis/core/validation: validateKubeFinalizerName).
 fn finalizers(row: &Resource, object: &Object, path: &Path) -> FieldErrors {
     let path = path.child("finalizers");
-    let domains = !row.strategy.finalizers_without_domain();
-    qualified_finalizers(object, &path, |index, finalizer| {
-        let known = matches!(finalizer, FINALIZER_ORPHAN | FINALIZER_FOREGROUND | "kubernetes");
-        let text = "name is neither a standard finalizer name nor is it fully qualified";
-        let wrong = domains && !finalizer.contains('/') && !known;
-        wrong.then(|| FieldError::invalid(&path.index(index), finalizer, text))
-    })
+    qualified_finalizers(object, &path, |index, finalizer| domain(row, &path, index, finalizer))
+}
+
+/// What is wrong with finalizers that name no domain, alone.
+fn domains(row: &Resource, object: &Object, path: &Path) -> FieldErrors {
+    let path = path.child("finalizers");
+    object.finalizers().enumerate().filter_map(|(index, finalizer)| domain(row, &path, index, finalizer)).collect()
+}
+
+/// `path`: of the finalizers.
+fn domain(row: &Resource, path: &Path, index: usize, finalizer: &str) -> Option<FieldError> {
+    let asked = !row.strategy.finalizers_without_domain() && !row.strategy.bare_metadata();
+    let known = matches!(finalizer, FINALIZER_ORPHAN | FINALIZER_FOREGROUND | "kubernetes");
+    let text = "name is neither a standard finalizer name nor is it fully qualified";
+    let wrong = asked && !finalizer.contains('/') && !known;
+    wrong.then(|| FieldError::invalid(&path.index(index), finalizer, text))
 }
 
 /// The rules of every kind (apimachinery, api/validation: ValidateFinalizers); `further` are more of a single one.
@@ -377,10 +396,16 @@ pub(crate) const FINALIZER_ORPHAN: &str = "orphan";
 pub(crate) const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
 
 /// Fills in what an update may leave out, and says what is wrong with the rest: all that a creation's metadata may not have
-/// either, and what may not change. Go asks three times (the generic code for the object and for the change, the kind's
-/// strategy for the change), and once more where the strategy asks of a change all that it asks of a creation: as often
-/// stands an error among the causes.
-pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object, gates: &Gates) -> FieldErrors {
+/// either, and what may not change. Go asks twice (the generic code for the object and for the change), and the kind's strategy for
+/// the change, for the object, for both or for neither: as often stands an error among the causes. `view`: the subresource that is
+/// written.
+pub(crate) fn settle_update(
+    row: &Resource,
+    object: &mut Object,
+    old: &Object,
+    view: &str,
+    gates: &Gates,
+) -> FieldErrors {
     let path = Path::new("metadata");
     let metadata = object.metadata_mut();
     let unset = |value: Option<&Value>| match value {
@@ -405,17 +430,24 @@ pub(crate) fn settle_update(row: &Resource, object: &mut Object, old: &Object, g
     metadata.remove("selfLink");
     let mut shared = FieldErrors::default();
     common(object, &path, &mut shared);
-    let (finalizers, managers) = (finalizers(row, object, &path), managers(object, &path));
+    let qualified = qualified_finalizers(object, &path.child("finalizers"), |_, _| None);
+    let (managers, domains) = (managers(object, &path), domains(row, object, &path));
     let change = change(object, old, &path);
     // What is stored has such a name: it may be none that the kind's rules allow today.
-    let mut errors = identity(row, object, &path, names::path_segment);
-    let mut all = vec![&shared, &finalizers, &managers, &change, &shared, &managers, &change, &shared, &managers];
-    let again = row
-        .strategy
-        .revalidates()
-        .then(|| identity(row, object, &path, |name| row.strategy.validate_name(name, gates)));
-    if let Some(again) = &again {
-        all.extend([again, &shared, &finalizers, &managers]);
+    let mut errors = identity(row, object, &path, names::path_segment, names::path_segment);
+    let asked = match row.strategy.metadata_of_update() {
+        // Of the writes to a view no more is asked than what may not change.
+        MetadataOfUpdate::Creation | MetadataOfUpdate::Both if !view.is_empty() => MetadataOfUpdate::Change,
+        asked => asked,
+    };
+    let mut all = vec![&shared, &qualified, &managers, &change, &shared, &managers];
+    if matches!(asked, MetadataOfUpdate::Change | MetadataOfUpdate::Both) {
+        all.extend([&change, &shared, &managers, &domains]);
+    }
+    let again = matches!(asked, MetadataOfUpdate::Creation | MetadataOfUpdate::Both)
+        .then(|| (new_identity(row, object, &path, gates), finalizers(row, object, &path)));
+    if let Some((identity, finalizers)) = &again {
+        all.extend([identity, &shared, finalizers, &managers]);
     }
     for part in all {
         errors.extend(part.iter().cloned());
@@ -533,17 +565,19 @@ mod tests {
             json!({"name": "a", "namespace": "b", "uid": "u", "creationTimestamp": "t", "deletionTimestamp": "d", "finalizers": ["x/y"]}),
         );
         let mut new = object(json!({"name": "a", "namespace": "b"}));
-        assert!(settle_update(&row(), &mut new, &old, &Gates::default()).is_empty());
+        assert!(settle_update(&row(), &mut new, &old, "", &Gates::default()).is_empty());
         assert_eq!((new.uid(), new.deletion_timestamp()), ("u", Some("d")));
         let mut new = object(json!({"name": "a", "namespace": "b", "deletionTimestamp": "later"}));
-        assert!(settle_update(&row(), &mut new, &old, &Gates::default()).is_empty());
+        assert!(settle_update(&row(), &mut new, &old, "", &Gates::default()).is_empty());
         assert_eq!(new.deletion_timestamp(), Some("d"), "a deletion's time is not the client's to change");
         let alive = object(json!({"name": "a", "namespace": "b"}));
         let mut new = object(json!({"name": "a", "namespace": "b", "deletionTimestamp": "d"}));
-        assert!(!settle_update(&row(), &mut new, &alive, &Gates::default()).is_empty(), "nor to begin");
+        assert!(!settle_update(&row(), &mut new, &alive, "", &Gates::default()).is_empty(), "nor to begin");
         let mut new = object(json!({"name": "a", "namespace": "b", "uid": "other", "finalizers": ["x/y", "x/z"]}));
-        let found: Vec<String> =
-            settle_update(&row(), &mut new, &old, &Gates::default()).iter().map(|error| error.to_string()).collect();
+        let found: Vec<String> = settle_update(&row(), &mut new, &old, "", &Gates::default())
+            .iter()
+            .map(|error| error.to_string())
+            .collect();
         let once = [
             "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x/z\"}",
             "metadata.uid: Invalid value: \"other\": field is immutable",
@@ -559,7 +593,7 @@ mod tests {
             metadata[name] = value;
             let created = validate(&row, &object(metadata.clone()), &Gates::default());
             assert!(!created.is_empty(), "{name} is refused at a creation");
-            let updated = settle_update(&row, &mut object(metadata), &object(good.clone()), &Gates::default());
+            let updated = settle_update(&row, &mut object(metadata), &object(good.clone()), "", &Gates::default());
             let texts = |errors: &FieldErrors| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
             for error in texts(&created) {
                 let found = texts(&updated).iter().filter(|other| **other == error).count();
@@ -567,7 +601,7 @@ mod tests {
             }
         };
         let mut new = object(json!({"name": "a", "namespace": "b", "generateName": "a/b"}));
-        let told = settle_update(&row, &mut new, &object(good.clone()), &Gates::default()).to_string();
+        let told = settle_update(&row, &mut new, &object(good.clone()), "", &Gates::default()).to_string();
         assert_eq!(told, "metadata.generateName: Invalid value: \"a/b\": may not contain '/'");
         check("labels", json!({"a b": "c"}), 3);
         check("annotations", json!({"a b": "c"}), 3);
@@ -590,7 +624,7 @@ mod tests {
         assert_eq!(new.metadata()["ownerReferences"].as_array().map(Vec::len), Some(LONG));
         let mut old = new.clone();
         old.set_meta("deletionTimestamp", "d");
-        let errors = settle_update(&row(), &mut new, &old, &Gates::default());
+        let errors = settle_update(&row(), &mut new, &old, "", &Gates::default());
         assert!((1..=2 * CONTROLLER_ERRORS_MAX).contains(&errors.len()), "{}", errors.len());
         let shown: usize = errors.iter().map(|error| error.to_string().len()).sum();
         assert!(errors.len() == 1 || shown <= FIELD_ERRORS_BYTES_MAX, "each shows all owners: {shown} bytes");

@@ -127,6 +127,9 @@ pub struct UpdateOptions<'a> {
     pub create: Creation<'a>,
     /// Fails with 409 unless the current object has this UID (a PUT's body's, a binding's).
     pub uid: Option<String>,
+    /// Fails with 409 unless the current object is of this revision, as it is written (a binding's). That of the object which is
+    /// written is looked at in any case.
+    pub version: Option<String>,
     /// The owners of what is changed.
     pub managers: Managers,
     /// Those that the transform asks for, where it needs objects in other versions.

@@ -12,6 +12,7 @@ use sampan_api::field::{FieldError, FieldErrors, Path};
 use sampan_api::meta::GroupKind;
 use sampan_api::record::{Record, RecordKey};
 use sampan_api::selector::FieldSelector;
+use sampan_api::status::Status;
 use sampan_store::Range;
 use sampan_watch::{Filter, Snapshot};
 use std::sync::Arc;
@@ -99,9 +100,16 @@ impl Registry {
         awaited.filter(|revision| *revision > self.revision())
     }
 
-    /// Waits until reads show that revision. Errors: Ahead, when it does not come.
-    pub async fn wait_until(&self, revision: u64) -> Result<(), Error> {
-        Ok(self.inner.watch.wait_until(revision).await?)
+    /// Waits until reads of a row show that revision. Errors: Ahead, when it does not come; of rows whose objects have a lifetime,
+    /// which Kubernetes keeps in no cache that could come to it, 504 without a time to try again.
+    pub async fn wait_until(&self, row: &Resource, revision: u64) -> Result<(), Error> {
+        let cached = self.inner.table.load().storage_of(row).lifetime.is_none();
+        match self.inner.watch.wait_until(revision).await {
+            Err(sampan_watch::Error::Ahead { wanted, current }) if !cached => {
+                Err(Status::too_large_resource_version(wanted, current, 0).into())
+            }
+            waited => Ok(waited?),
+        }
     }
 
     /// Several objects, to be read as they are sent. Errors: as [`Self::list`].

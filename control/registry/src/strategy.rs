@@ -71,6 +71,8 @@ pub enum Generation {
     Uncounted,
     /// 1 at the creation, one more with each change of `spec`.
     Spec,
+    /// As the one before, but that `spec` is looked at before fields of features that are off are dropped from it.
+    AsSent,
     /// None at the creation, one more with each change of `spec`.
     Changes,
     /// 1 at the creation, and so for ever.
@@ -99,6 +101,19 @@ impl Warned {
             _ => None,
         }
     }
+}
+
+/// What checks of a kind ask of the metadata of an update, beyond what is asked of every kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataOfUpdate {
+    /// Nothing.
+    Nothing,
+    /// That what may not change did not.
+    Change,
+    /// What is asked of a creation.
+    Creation,
+    /// What is asked of a change and of a creation.
+    Both,
 }
 
 /// A kind's rules. Objects are in the *stored* version, defaulted, with `metadata` already checked and filled in.
@@ -158,18 +173,33 @@ pub trait Strategy: Send + Sync + 'static {
     fn validate_rules(&self, _object: &Object, _old: Option<&Object>, _found: &FieldErrors) -> Outcome {
         Outcome::default()
     }
-    /// Whether [`Self::validate_update`] asks all of a change that is asked of a creation, its metadata with it.
-    fn revalidates(&self) -> bool {
-        false
+    /// What the kind's own checks ask of the metadata of an update of the object itself.
+    fn metadata_of_update(&self) -> MetadataOfUpdate {
+        MetadataOfUpdate::Change
     }
     /// Whether finalizers need no domain: kinds that are not validated by Kubernetes' core rules of metadata, but by those of
     /// apimachinery alone.
     fn finalizers_without_domain(&self) -> bool {
         false
     }
+    /// Whether the kind's own checks ask nothing of metadata: then only what is asked of every kind is, of a creation once nothing
+    /// else is wrong with it.
+    fn bare_metadata(&self) -> bool {
+        false
+    }
     /// Checks a name of this kind and returns the errors' texts. The default is a DNS-1123 subdomain.
     fn validate_name(&self, name: &str, _gates: &Gates) -> Vec<String> {
         sampan_api::names::dns1123_subdomain(name)
+    }
+
+    /// Whether a `generateName` is not looked at, but the name alone that came of it (ValidateObjectMetaWithOpts).
+    fn prefix_unchecked(&self) -> bool {
+        false
+    }
+
+    /// Whether a `generateName` is the whole name, to which nothing is added.
+    fn named_by_prefix(&self) -> bool {
+        false
     }
 
     /// Whether a new object that has no name gets a UUID as its name.

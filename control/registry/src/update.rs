@@ -103,7 +103,7 @@ impl Registry {
         };
         let Some(validation) = validation else { return Err(Error::not_found(place.row, name)) };
         if let Some(uid) = options.uid.as_deref() {
-            return Err(Error::other_uid(place.row, place.namespace, name, uid, ""));
+            return Err(Error::unmet(caller, place.row, place.namespace, name, "UID", uid, ""));
         }
         let mut object = self.transformed(place, options, transform, None).await?;
         if matches!(options.create, Creation::Always(_)) && !object.uid().is_empty() {
@@ -136,7 +136,11 @@ impl Registry {
     ) -> Result<Round, Error> {
         let (row, storage) = (place.row, place.rules);
         if let Some(uid) = options.uid.as_deref().filter(|uid| **uid != *current.uid) {
-            return Err(Error::other_uid(row, place.namespace, name, uid, &current.uid));
+            return Err(Error::unmet(caller, row, place.namespace, name, "UID", uid, &current.uid));
+        }
+        let version = current.mod_revision.to_string();
+        if let Some(wanted) = options.version.as_deref().filter(|wanted| *wanted != version) {
+            return Err(Error::unmet(caller, row, place.namespace, name, "ResourceVersion", wanted, &version));
         }
         let old = current.object();
         let served = self.object_in(row, &old).await?;
@@ -189,14 +193,20 @@ impl Registry {
         let strategy = &*storage.strategy;
         let ctx = self.context(caller, now, &options.subresource, place.namespace);
         keep_deletion(&mut object, old);
+        let counts_sent = matches!(strategy.generation(), Generation::AsSent);
+        if counts_sent {
+            count_update(storage, &mut object, old, &options.subresource);
+        }
         shapes::drop_disabled(storage, &mut object, Some(old), ctx.gates);
         strategy.prepare_for_update(&ctx, &mut object, old);
         // Before validation, which looks at what was drawn.
         let claims = self.claims(caller, place, &mut object, Some(old), refused).await?;
-        count_update(storage, &mut object, old, &options.subresource);
+        if !counts_sent {
+            count_update(storage, &mut object, old, &options.subresource);
+        }
         let home = self.home(place, &object)?;
         let ctx = Context { home: home.as_ref(), ..ctx };
-        let mut errors = metadata::settle_update(storage, &mut object, old, ctx.gates);
+        let mut errors = metadata::settle_update(row, &mut object, old, &options.subresource, ctx.gates);
         let found = shapes::check_facts(storage, &object, Some(old), &options.subresource);
         errors.extend(found.errors);
         // The rules are the version's own, in the fields of the stored one.

@@ -207,7 +207,7 @@ pub(crate) fn count_update(row: &Resource, object: &mut Object, old: &Object, su
     let counted = !matches!(subresource, "status" | "binding")
         && match row.strategy.generation() {
             Generation::Uncounted | Generation::Constant => false,
-            Generation::Spec | Generation::Changes => object.get(&["spec"]) != old.get(&["spec"]),
+            Generation::Spec | Generation::AsSent | Generation::Changes => object.get(&["spec"]) != old.get(&["spec"]),
             Generation::By(changed) => changed(object, old),
         };
     match (counted, old.metadata().get("generation")) {

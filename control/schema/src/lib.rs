@@ -29,6 +29,7 @@ pub mod pattern;
 mod plan;
 pub mod problems;
 pub mod protobuf;
+pub mod retired;
 mod scalar;
 mod schema;
 pub mod stored;

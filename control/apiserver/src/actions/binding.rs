@@ -1,6 +1,7 @@
 //! `binding`: gives an object its node, once.
 
 use super::Action;
+use super::token::check_key;
 use crate::ask::Ask;
 use crate::body::Body;
 use async_trait::async_trait;
@@ -30,11 +31,19 @@ impl Action for Bind {
         }
         let name = if named { ask.name() } else { binding.name() };
         let node = target(&binding)?;
+        check_key(name)?;
         let row = bound_row(ask)?;
-        let uid = Some(binding.uid().to_owned()).filter(|uid| !uid.is_empty());
+        // Of what is sent to the collection the UID is the server's to say, and is left out.
+        let uid = Some(binding.uid().to_owned()).filter(|uid| named && !uid.is_empty());
+        let version = Some(binding.resource_version().to_owned()).filter(|version| !version.is_empty());
         // Kubernetes' binding writes past the field managers: nobody comes to own what it sets.
-        let how =
-            UpdateOptions { subresource: ACTION.into(), uid, managers: Managers::Told, ..UpdateOptions::default() };
+        let how = UpdateOptions {
+            subresource: ACTION.into(),
+            uid,
+            version,
+            managers: Managers::Told,
+            ..UpdateOptions::default()
+        };
         let now = ask.env().now();
         let transform = |current: Option<&Object>| match current {
             None => Err(Status::not_found(&row.group_resource(), name)),
@@ -100,9 +109,6 @@ fn bind(row: &Resource, current: &Object, binding: &Object, node: &str, now: Sys
         }
     }
     set_condition(&mut object, "PodScheduled", "True", None, now);
-    if !binding.resource_version().is_empty() {
-        object.set_meta("resourceVersion", binding.resource_version());
-    }
     Ok(object)
 }
 

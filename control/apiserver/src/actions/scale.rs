@@ -41,8 +41,10 @@ impl Action for Scale {
                 let bytes = ask.read(body).await?;
                 let options = options::write(&ask.query(), "UpdateOptions")?;
                 let expected = ask.expected();
-                let decoded = decode::object(&expected, format, &bytes, options.field_validation)?;
-                let scale = decoded.check_fields(options.field_validation, &ask.exchange.warnings, &expected)?;
+                let (validation, warnings) = (options.field_validation, &ask.exchange.warnings);
+                let scale = decode::object(&expected, format, &bytes, validation)
+                    .and_then(|decoded| decoded.check_fields(validation, warnings, &expected))
+                    .map_err(|error| unread(ask, error))?;
                 // Whatever is there.
                 sampan_registry::check_name(&scale, ask.name()).map_err(Status::from)?;
                 let uid = Some(scale.uid().to_owned()).filter(|uid| !uid.is_empty());
@@ -67,6 +69,15 @@ impl Action for Scale {
             }
         }
     }
+}
+
+/// The answer to a body that is no scale: of a kind that is defined Kubernetes looks for the name of the type among those of another
+/// scheme, and says no more than that it is not there.
+fn unread(ask: &Ask, error: Status) -> Status {
+    if !ask.row().defined {
+        return error;
+    }
+    Status::bad_request(format!("no kind is registered for the type v1.Scale in scheme \"{}\"", options::GO_SCHEME))
 }
 
 /// Notes in a scale who changed it.

@@ -175,7 +175,7 @@ async fn bound(ask: &Ask, request: &Object, account: &Record) -> Result<Bound, S
 }
 
 /// Whether a name can be that of an object at all, as Go's storage asks before it looks (`NamespaceKeyFunc`).
-fn check_key(name: &str) -> Result<(), Status> {
+pub(super) fn check_key(name: &str) -> Result<(), Status> {
     if name.is_empty() {
         return Err(Status::bad_request("Name parameter required."));
     }

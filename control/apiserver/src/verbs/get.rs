@@ -23,7 +23,7 @@ pub async fn get(ask: &Ask) -> Result<Response<Body>, Status> {
     let mut options = options::get(&ask.query());
     options.history = history::right(ask, !options.resource_version.is_empty());
     if let Some(revision) = ask.core.registry.awaited_by_get(&options) {
-        ask.exchange.aside(ask.core.registry.wait_until(revision)).await?.map_err(Status::from)?;
+        ask.exchange.aside(ask.core.registry.wait_until(&ask.row, revision)).await?.map_err(Status::from)?;
     }
     let record = ask.core.registry.get(&ask.row, ask.namespace(), ask.name(), &options).await.map_err(Status::from)?;
     if wants_records {

@@ -59,7 +59,7 @@ fn put(
         ('d', Value::Double(value)) if !value.is_finite() => convert::double(*value),
         ('f', arg) => grouped(&format!("{:.*}", precision.unwrap_or(6), float(arg, "fixed-point")?)),
         ('e', Value::Double(value)) if !value.is_finite() => convert::double(*value),
-        ('e', arg) => scientific(float(arg, "scientific notation")?),
+        ('e', arg) => scientific(float(arg, "scientific")?),
         ('b', Value::Int(value)) => signed(*value, |value| format!("{value:b}")),
         ('b', Value::Uint(value)) => format!("{value:b}"),
         ('b', Value::Bool(value)) => u8::from(*value).to_string(),
@@ -221,33 +221,4 @@ fn shown(arg: &Value<'_>, out: &mut String, meter: &mut Meter) -> Result<(), Eva
         }
     };
     write!(out, "{text}").map_err(|_| EvalError::no_such_overload())
-}
-
-/// What is wrong with a format, and with which of its arguments, where it is with one.
-pub(crate) struct Wrong {
-    pub(crate) message: String,
-    pub(crate) arg: Option<usize>,
-}
-
-/// Tries a format with literal arguments.
-pub(super) fn check(pattern: &str, args: Vec<Value<'_>>) -> Option<Wrong> {
-    let mut meter = Meter::new(u64::MAX);
-    let list = List::Made(std::sync::Arc::new(args));
-    match format(pattern, &list, &mut meter) {
-        Err(EvalError::Failed(message)) => {
-            let arg = message.starts_with("error during formatting").then(|| first_wrong(pattern, &list)).flatten();
-            Some(Wrong { message, arg })
-        }
-        _ => None,
-    }
-}
-
-/// The first argument without which the format would not fail.
-fn first_wrong(pattern: &str, list: &List<'_>) -> Option<usize> {
-    let mut meter = Meter::new(u64::MAX);
-    (0..list.len()).find(|count| {
-        let head: Vec<Value<'_>> = list.iter().take(count + 1).filter_map(Result::ok).collect();
-        let outcome = format(pattern, &List::Made(std::sync::Arc::new(head)), &mut meter);
-        matches!(outcome, Err(EvalError::Failed(message)) if message.starts_with("error during"))
-    })
 }

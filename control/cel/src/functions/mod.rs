@@ -140,8 +140,3 @@ pub(crate) fn is_timestamp(text: &str) -> bool {
 pub(crate) fn converted<'a>(function: &str, value: &Value<'a>) -> Eval<'a> {
     convert::convert(function, value)
 }
-
-/// What is wrong with a format for these arguments.
-pub(crate) fn formatted(pattern: &str, args: Vec<Value<'_>>) -> Option<format::Wrong> {
-    format::check(pattern, args)
-}

@@ -114,7 +114,22 @@ async fn an_aggregated_role_gets_the_rules_that_it_selects() {
     roles.create(&role("one", json!({"to": "all"}), "get")).await.expect("made");
     roles.create(&role("two", json!({"to": "all"}), "list")).await.expect("made");
     world.becomes(vec!["get".to_owned(), "list".to_owned()], async || verbs("all").await).await;
+    // The controller owns them as it does in Kubernetes, until there are none.
+    let owners = async |name: &str| {
+        let managed = roles.get(name).await.expect("there").metadata.managed_fields.unwrap_or_default();
+        let named =
+            managed.into_iter().filter(|one| one.manager.as_deref() == Some("clusterrole-aggregation-controller"));
+        named.map(|one| one.operation.unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(owners("all").await, ["Apply"]);
     roles.delete("one", &DeleteParams::default()).await.expect("deleted");
     world.becomes(vec!["list".to_owned()], async || verbs("all").await).await;
+    roles.delete("two", &DeleteParams::default()).await.expect("deleted");
+    world.becomes(Vec::<String>::new(), async || verbs("all").await).await;
+    assert_eq!(owners("all").await, Vec::<String>::new());
+    // What somebody else set goes too.
+    let own = Patch::Merge(json!({"rules": [{"apiGroups": ["x.io"], "resources": ["things"], "verbs": ["own"]}]}));
+    roles.patch("all", &own).await.expect("patched");
+    world.becomes(Vec::<String>::new(), async || verbs("all").await).await;
     world.end().await;
 }

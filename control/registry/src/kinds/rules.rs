@@ -5,7 +5,7 @@ use super::validation::warnings;
 use super::validation::workload::Workload;
 use crate::allocate::Allocator;
 use crate::options::{DeleteOptions, Propagation};
-use crate::strategy::{Context, Generation, Strategy, Warned};
+use crate::strategy::{Context, Generation, MetadataOfUpdate, Strategy, Warned};
 use sampan_api::field::FieldErrors;
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -29,7 +29,16 @@ pub(super) struct Rules {
     pub status_starts_empty: bool,
     /// As [`Strategy::finalizers_without_domain`].
     pub finalizers_without_domain: bool,
+    /// As [`Strategy::bare_metadata`].
+    pub bare_metadata: bool,
+    /// As [`Strategy::metadata_of_update`]; `None`: both where an update is valid if the new object would be valid as a creation,
+    /// else what is asked of a change.
+    pub metadata_of_update: Option<MetadataOfUpdate>,
     pub name: NameRule,
+    /// As [`Strategy::prefix_unchecked`].
+    pub prefix_unchecked: bool,
+    /// As [`Strategy::named_by_prefix`].
+    pub named_by_prefix: bool,
     /// As [`Strategy::names_nameless`].
     pub names_nameless: bool,
     /// The rule of names while a feature is on, and the feature.
@@ -85,7 +94,11 @@ impl Rules {
         keeps_created_status: false,
         status_starts_empty: true,
         finalizers_without_domain: false,
+        bare_metadata: false,
+        metadata_of_update: None,
         name: names::dns1123_subdomain,
+        prefix_unchecked: false,
+        named_by_prefix: false,
         names_nameless: false,
         name_where: None,
         asks_for_namespace: None,
@@ -190,17 +203,31 @@ impl Strategy for Rules {
             None => FieldErrors::default(),
         }
     }
-    fn revalidates(&self) -> bool {
-        self.workload.is_none() && self.validate_update.is_none()
+    fn metadata_of_update(&self) -> MetadataOfUpdate {
+        match self.metadata_of_update {
+            Some(asked) => asked,
+            None if self.bare_metadata => MetadataOfUpdate::Nothing,
+            None if self.workload.is_none() && self.validate_update.is_none() => MetadataOfUpdate::Both,
+            None => MetadataOfUpdate::Change,
+        }
     }
     fn finalizers_without_domain(&self) -> bool {
         self.finalizers_without_domain
+    }
+    fn bare_metadata(&self) -> bool {
+        self.bare_metadata
     }
     fn validate_name(&self, name: &str, gates: &Gates) -> Vec<String> {
         match self.name_where.filter(|(gate, _)| gates.enabled(gate)) {
             Some((_, rule)) => rule(name),
             None => (self.name)(name),
         }
+    }
+    fn prefix_unchecked(&self) -> bool {
+        self.prefix_unchecked
+    }
+    fn named_by_prefix(&self) -> bool {
+        self.named_by_prefix
     }
     fn names_nameless(&self) -> bool {
         self.names_nameless

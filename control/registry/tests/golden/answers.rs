@@ -11,7 +11,7 @@ use super::replay::Replay;
 use sampan_testing::reference::Comparison;
 
 /// Writes that are compared.
-const WRITES: usize = 5108;
+const WRITES: usize = 5352;
 
 /// What stands here where the recording has a placeholder for what a server allots.
 fn allotted(found: &mut Value, wanted: &Value) {

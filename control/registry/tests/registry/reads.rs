@@ -4,11 +4,13 @@ use futures::StreamExt;
 use sampan_api::record::{EventKind, RecordEvent};
 use sampan_api::selector::{FieldSelector, LabelSelector};
 use sampan_registry::codec::{Codec, CodecError};
+use sampan_registry::resource::Resource;
 use sampan_registry::{DeleteOptions, GetOptions, ListOptions};
 use sampan_store::Store;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 async fn ten(world: &World) -> u64 {
     let mut last = 0;
@@ -135,6 +137,13 @@ async fn revisions_are_read_as_asked() {
     assert_eq!(get(&old, "Exact").await.expect("as it was").mod_revision, 1);
     assert_eq!(told(get(&old, "").await).0, 404);
     assert_eq!(told(get("9999", "").await), (504, text));
+    // Of what has a lifetime nobody says when to try again.
+    let again = async |row: &Resource| {
+        let status = world.registry.wait_until(row, 9999).await.expect_err("it does not come").status();
+        status.details.and_then(|details| details.retry_after_seconds)
+    };
+    let plain = Resource::new("", "v1", "plains", "Plain");
+    assert_eq!((again(&plain).await, again(&plain.clone().lives_for(Duration::from_secs(1))).await), (Some(1), None));
     world.store.compact("/registry/toys/widgets/", revision + 1).await.expect("compacts");
     assert_eq!(told(get(&old, "Exact").await).0, 410);
     assert_eq!(told(world.list("v2/widgets", &list("1", "Exact", 0)).await).0, 410);
@@ -245,6 +254,13 @@ async fn a_watch_tells_initial_events_changes_and_the_end() {
     assert_eq!(json_of(left.record().expect("one"))["spec"]["color"], "red", "the last state that was selected");
     let last = events.next().await.expect("an event").expect("no error");
     assert!(matches!(last, RecordEvent::Bookmark { revision: 11, initial_events_end: false }), "{last:?}");
+    assert!(events.next().await.is_none());
+
+    // A revision that does not come ends what has begun.
+    let ahead = ListOptions { resource_version: "9999".into(), ..options };
+    let mut events = world.registry.watch(world.row("v2/widgets"), "default", &ahead).await.expect("watches");
+    let status = events.next().await.expect("an event").expect_err("it does not come");
+    assert_eq!((status.code, status.reason.as_str()), (504, "Timeout"));
     assert!(events.next().await.is_none());
 
     let refuse = async |options: ListOptions, text: &str| {

@@ -146,7 +146,16 @@ async fn a_stale_or_foreign_object_is_a_conflict_in_kubernetes_words() {
          UID in object meta: {}",
         updated.uid
     );
-    assert_eq!(told(foreign), (409, text));
+    assert_eq!(told(foreign), (409, text.clone()));
+    let dry = Caller { dry_run: true, ..caller };
+    let foreign = world.registry.update(&dry, world.row("plains"), "default", "a", &options, &transform).await;
+    assert_eq!(told(foreign), (409, text.replace("/registry/", "/")));
+    let options = UpdateOptions { version: Some("1".into()), ..UpdateOptions::default() };
+    let stale = world.registry.update(&caller, world.row("plains"), "default", "a", &options, &transform).await;
+    let text = text.split("UID in").next().unwrap_or_default().to_owned();
+    let current = world.get("plains", "a").await.expect("there").mod_revision;
+    let rest = format!("ResourceVersion in precondition: 1, ResourceVersion in object meta: {current}");
+    assert_eq!(told(stale), (409, text + &rest));
     let patched = world.patch("plains", "a", |object| object.set_meta("resourceVersion", "1")).await;
     assert_eq!(told(patched), (409, modified.into()));
 }

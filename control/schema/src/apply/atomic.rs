@@ -65,6 +65,7 @@ impl Search<'_> {
             }
             (Type::Strings | Type::Json | Type::FieldsV1, Value::Array(_)) => self.found_if(true),
             (Type::Json | Type::FieldsV1, Value::Object(_)) => self.found_if(atomic),
+            (Type::IntOrString, Value::Array(_) | Value::Object(_)) => self.found_if(true),
             _ => {}
         }
     }

@@ -165,7 +165,8 @@ impl Check<'_> {
             Type::Json if !value.is_object() && facts.is_some_and(|facts| facts.json_type == "object") => {
                 self.error(&format!("expected map, got &{{{}}}", plain(value, Numbers::Floats)))
             }
-            Type::FieldsV1 | Type::Raw | Type::Json => {}
+            // A number or a text has no type in OpenAPI, so that it may be anything until it is converted.
+            Type::FieldsV1 | Type::Raw | Type::Json | Type::IntOrString => {}
             Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => {}
             Type::Nested(id) => {
                 if let Some(inner) = self.schema.get(id).nested() {
@@ -175,7 +176,7 @@ impl Check<'_> {
             Type::String | Type::Bytes | Type::Duration => self.scalar(Scalar::Text, value),
             Type::Bool => self.scalar(Scalar::Boolean, value),
             Type::Int32 | Type::Int64 | Type::Double => self.scalar(Scalar::Numeric, value),
-            Type::Quantity | Type::Time | Type::MicroTime | Type::IntOrString => self.scalar(Scalar::Any, value),
+            Type::Quantity | Type::Time | Type::MicroTime => self.scalar(Scalar::Any, value),
         }
     }
 

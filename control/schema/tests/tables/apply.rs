@@ -131,6 +131,29 @@ fn an_update_takes_fields_and_applying_them_again_conflicts_with_it() {
 }
 
 #[test]
+fn what_stands_for_a_number_or_a_text_is_owned_as_a_whole_whatever_it_is() {
+    let budget = |least: Value| {
+        let spec = json!({"minAvailable": least});
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": spec})
+    };
+    for odd in [json!([{}]), json!({}), json!({"a": {"b": 1}}), json!([null])] {
+        let mut world = World::new("policy", "PodDisruptionBudget");
+        world.apply("m1", &budget(json!(1)));
+        let refused = world.try_apply("m2", OnConflict::Refuse, &budget(odd.clone())).expect_err("m1 owns it");
+        assert_eq!(
+            refused.to_string(),
+            "Apply failed with 1 conflict: conflict with \"m1\": .spec.minAvailable",
+            "{odd}"
+        );
+        // That it is neither is found when it is converted.
+        world.try_apply("m2", OnConflict::Take, &budget(odd.clone())).expect("forced");
+        let wanted = "json: cannot unmarshal ";
+        let restored = sampan_schema::json::restore(world.ty.schema(), world.ty.id(), &world.at(""));
+        assert!(restored.is_err_and(|error| error.starts_with(wanted)), "{odd}");
+    }
+}
+
+#[test]
 fn nothing_that_changes_leaves_the_times() {
     let mut world = World::new("", "ConfigMap");
     world.apply("m1", &config_map(json!({"a": "1"})));

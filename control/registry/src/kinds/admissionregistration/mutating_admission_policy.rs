@@ -8,7 +8,7 @@ use super::expressions::Expressions;
 use super::matching;
 use super::validating_admission_policy::{CELLS, param_kind};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, MetadataOfUpdate};
 use sampan_cel::Type;
 use sampan_cel::admission::Params;
 
@@ -21,6 +21,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     finalizers_without_domain: true,
     validate: Some(|_, policy| {
         let mut errors = FieldErrors::default();

@@ -6,7 +6,7 @@ use super::super::validation::{At, FieldErrors};
 use super::matching;
 use super::validating_admission_policy_binding::{CELLS, scope};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, MetadataOfUpdate};
 
 pub(super) fn row() -> Resource {
     Resource::new(
@@ -22,6 +22,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     finalizers_without_domain: true,
     validate: Some(|_, binding| {
         let mut errors = FieldErrors::default();

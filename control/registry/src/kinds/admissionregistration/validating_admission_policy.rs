@@ -7,7 +7,7 @@ use super::super::validation::{At, FieldErrors};
 use super::expressions::Expressions;
 use super::matching;
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, MetadataOfUpdate};
 use sampan_api::jsonpath::JsonPath;
 use sampan_api::names;
 use sampan_cel::admission::Params;
@@ -23,6 +23,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     finalizers_without_domain: true,
     validate: Some(|_, policy| {
         let mut errors = FieldErrors::default();

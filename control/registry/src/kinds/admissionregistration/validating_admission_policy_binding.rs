@@ -6,7 +6,7 @@ use super::super::validation::checks::{label_selector, one_of};
 use super::super::validation::{At, FieldErrors};
 use super::matching;
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, MetadataOfUpdate};
 use sampan_api::names;
 use std::collections::HashSet;
 
@@ -24,6 +24,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     finalizers_without_domain: true,
     validate: Some(|_, binding| {
         let mut errors = FieldErrors::default();

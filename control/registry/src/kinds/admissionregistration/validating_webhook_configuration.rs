@@ -4,7 +4,7 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, MetadataOfUpdate};
 
 pub(super) fn row() -> Resource {
     Resource::new(
@@ -20,6 +20,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     finalizers_without_domain: true,
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();

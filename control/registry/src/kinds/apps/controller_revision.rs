@@ -5,6 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::checks::{immutable, not_negative};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
+use crate::strategy::MetadataOfUpdate;
 use sampan_api::meta::GroupVersion;
 use sampan_api::object::Object;
 
@@ -16,6 +17,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);

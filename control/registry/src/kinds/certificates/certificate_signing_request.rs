@@ -8,7 +8,7 @@ use super::super::validation::{At, FieldErrors};
 use super::public_key::bytes;
 use super::signer;
 use crate::resource::Resource;
-use crate::strategy::Context;
+use crate::strategy::{Context, MetadataOfUpdate};
 use sampan_api::condition::transition_time;
 use sampan_api::field::go_quote;
 use sampan_api::object::Object;
@@ -33,6 +33,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     name: sampan_api::names::path_segment,
     validate: Some(|_, request| {
         let mut errors = FieldErrors::default();

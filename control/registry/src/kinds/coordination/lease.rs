@@ -4,6 +4,7 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
+use crate::strategy::MetadataOfUpdate;
 
 pub(super) fn row() -> Resource {
     Resource::new("coordination.k8s.io", "v1", "leases", "Lease")
@@ -13,6 +14,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Change),
     finalizers_without_domain: true,
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();

@@ -4,6 +4,7 @@ use super::super::columns::Tabled;
 use super::super::rules::Rules;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource};
+use crate::strategy::MetadataOfUpdate;
 use sampan_api::field::{FieldError, Path};
 use sampan_api::names;
 
@@ -16,6 +17,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         data(At::object(object), &mut errors);

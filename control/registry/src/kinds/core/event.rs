@@ -39,6 +39,7 @@ const RULES: Rules = Rules {
         errors
     }),
     create_on_update: true,
+    bare_metadata: true,
     propagation: None,
     ..Rules::NONE
 };

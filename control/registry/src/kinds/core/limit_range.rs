@@ -5,6 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::resources::{container_resource_name, quantity, resource_name};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::strategy::MetadataOfUpdate;
 use sampan_api::names;
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,6 +14,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         limits(At::object(object), &mut errors);

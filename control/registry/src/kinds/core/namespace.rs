@@ -5,7 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::{HistoryClass, Resource, Subresource, SubresourceBody, Verbs};
 use crate::shapes::restore;
-use crate::strategy::Context;
+use crate::strategy::{Context, MetadataOfUpdate};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     returns_deleted_object: true,
     validate: Some(|_, namespace| {
         let mut errors = FieldErrors::default();

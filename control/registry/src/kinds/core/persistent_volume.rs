@@ -11,7 +11,7 @@ use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
 use crate::shapes;
-use crate::strategy::{Context, Warned};
+use crate::strategy::{Context, MetadataOfUpdate, Warned};
 use sampan_api::field::BadValue;
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -27,6 +27,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     gated: &[(CLASS_FEATURE, &["spec", "volumeAttributesClassName"])],
     returns_deleted_object: true,
     warnings: &[(Warned::Object, |_, volume, _| warned(volume))],

@@ -8,7 +8,7 @@ use super::super::validation::warnings;
 use super::super::validation::{At, FieldErrors};
 use super::persistent_volume::{CLASS_FEATURE, CLASS_FIXED};
 use crate::resource::Resource;
-use crate::strategy::{Context, Warned};
+use crate::strategy::{Context, MetadataOfUpdate, Warned};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::json;
@@ -22,6 +22,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     gated: &[
         (CLASS_FEATURE, &["spec", "volumeAttributesClassName"]),
         (CLASS_FEATURE, &["status", "currentVolumeAttributesClassName"]),

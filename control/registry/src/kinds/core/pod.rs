@@ -12,7 +12,7 @@ use super::super::validation::warnings;
 use super::{condition_is, connect_options};
 use crate::resource::{HistoryClass, Resource, Subresource, SubresourceBody, Verbs};
 use crate::shapes;
-use crate::strategy::{Context, Generation, Warned};
+use crate::strategy::{Context, Generation, MetadataOfUpdate, Warned};
 use sampan_api::meta::GroupVersionKind;
 use sampan_api::object::Object;
 use sampan_api::time;
@@ -65,6 +65,7 @@ fn eviction() -> Subresource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     returns_deleted_object: true,
     generation: Generation::Spec,
     prepare_for_create: Some(prepare_for_create),

@@ -28,6 +28,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    prefix_unchecked: true,
     workload: Some(&WORKLOAD),
     pods: Some(&["spec", "template"]),
     warnings: &[(Warned::Object, warnings::new_pods_name)],

@@ -6,7 +6,7 @@ use super::super::validation::checks::immutable;
 use super::super::validation::{At, FieldErrors};
 use super::config_map::{DATA_BYTES_MAX, decoded_len, frozen};
 use crate::resource::{HistoryClass, Resource};
-use crate::strategy::Warned;
+use crate::strategy::{MetadataOfUpdate, Warned};
 use sampan_api::names;
 use sampan_api::object::Object;
 
@@ -21,6 +21,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         secret(At::object(object), &mut errors);

@@ -6,7 +6,7 @@ use super::super::validation::addresses::{Legacy, canonical_ip, ip_warning};
 use super::super::validation::checks::{Facts, endpoint_ip, facts, named, parse_ip};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::{Context, Generation, OwnAddresses, Warned};
+use crate::strategy::{Context, Generation, MetadataOfUpdate, OwnAddresses, Warned};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -16,6 +16,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     validate: Some(|ctx, slice| {
         let mut errors = FieldErrors::default();
         check_slice(ctx, At::object(slice), &mut errors);

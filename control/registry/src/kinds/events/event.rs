@@ -59,6 +59,8 @@ fn from_core(event: &mut Object) {
 }
 
 const RULES: Rules = Rules {
+    // Those of the core group, and of a creation those of `names_of`.
+    name: names::path_segment,
     create_on_update: true,
     validate: Some(|_, event| {
         let mut errors = FieldErrors::default();

@@ -6,7 +6,7 @@ use super::super::rules::Rules;
 use super::super::validation::checks::{Facts, facts, ordered};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, MetadataOfUpdate};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     validate: Some(|_, schema| {
         let mut errors = FieldErrors::default();
         check(schema, &mut errors);

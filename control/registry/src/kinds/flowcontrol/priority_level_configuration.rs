@@ -5,7 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::checks::ordered;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::Generation;
+use crate::strategy::{Generation, MetadataOfUpdate};
 use sampan_api::object::Object;
 use serde_json::json;
 
@@ -19,6 +19,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     validate: Some(|_, level| {
         let mut errors = FieldErrors::default();
         check(level, &mut errors);

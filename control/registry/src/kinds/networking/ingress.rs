@@ -7,7 +7,7 @@ use super::super::validation::addresses::{Legacy, entries_before, entry_address,
 use super::super::validation::checks::{named, parse_ip, port_number, required_named};
 use super::super::validation::{At, FieldErrors, warnings};
 use crate::resource::Resource;
-use crate::strategy::{Context, Generation, Warned};
+use crate::strategy::{Context, Generation, MetadataOfUpdate, Warned};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -22,6 +22,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);

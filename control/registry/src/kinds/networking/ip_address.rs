@@ -14,7 +14,7 @@ pub(super) fn row() -> Resource {
         .table(CELLS)
 }
 
-const RULES: Rules = Rules { name: canonical_ip, ..Rules::NONE };
+const RULES: Rules = Rules { name: canonical_ip, named_by_prefix: true, ..Rules::NONE };
 
 const CELLS: &[(&str, Cell)] = &[("parent", |address, _| parent(address).into())];
 

@@ -6,7 +6,7 @@ use super::super::validation::addresses::{Legacy, cidr_warning};
 use super::super::validation::checks::{label_selector, network, parse_cidr, port_number};
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
-use crate::strategy::{Generation, Warned};
+use crate::strategy::{Generation, MetadataOfUpdate, Warned};
 use serde_json::Value;
 
 pub(super) fn row() -> Resource {
@@ -17,6 +17,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     validate: Some(|ctx, object| {
         let mut errors = FieldErrors::default();
         spec(At::object(object).get("spec"), &Legacy::new(ctx.gates), &mut errors);

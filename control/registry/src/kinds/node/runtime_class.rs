@@ -18,6 +18,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    finalizers_without_domain: true,
     validate: Some(|_, object| {
         let mut errors = FieldErrors::default();
         let at = At::object(object);

@@ -19,6 +19,7 @@ pub(super) fn row() -> Resource {
 const RULES: Rules = Rules {
     // Kubernetes asks no more of it.
     name: names::path_segment,
+    bare_metadata: true,
     prepare_for_create: Some(|_, object| {
         let zero = serde_json::json!({
             "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0,

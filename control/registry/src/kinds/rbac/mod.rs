@@ -10,6 +10,7 @@ use super::rules::Rules;
 use super::validation::checks::required_named;
 use super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::strategy::MetadataOfUpdate;
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -70,6 +71,7 @@ fn rules(at: At<'_>, namespaced: bool, errors: &mut FieldErrors) {
 /// The strategy of both sorts of bindings. Only one in a namespace may refer to a role of that namespace.
 const fn binding_rules<const NAMESPACED: bool>() -> Rules {
     Rules {
+        metadata_of_update: Some(MetadataOfUpdate::Both),
         validate: Some(|_, object| {
             let mut errors = FieldErrors::default();
             binding(At::object(object), roles(NAMESPACED), &mut errors);

@@ -13,6 +13,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    prefix_unchecked: true,
     returns_deleted_object: true,
     generation: Generation::Spec,
     validate: Some(|ctx, class| {

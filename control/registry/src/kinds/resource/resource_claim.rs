@@ -7,7 +7,7 @@ use super::super::validation::{At, FieldErrors};
 use super::requests::{CONFIGURATIONS_MAX, REQUESTS_MAX, Requests, fits, once};
 use super::{admin_access, claim_status, selectors};
 use crate::resource::Resource;
-use crate::strategy::Context;
+use crate::strategy::{Context, MetadataOfUpdate};
 use sampan_api::names;
 use sampan_api::object::Object;
 use serde_json::Value;
@@ -21,6 +21,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     returns_deleted_object: true,
     asks_for_namespace: Some(admin_access::of_claim),
     validate: Some(|ctx, claim| {

@@ -24,7 +24,7 @@ pub(super) fn row() -> Resource {
 
 const RULES: Rules = Rules {
     returns_deleted_object: true,
-    generation: Generation::Spec,
+    generation: Generation::AsSent,
     validate: Some(|_, slice| {
         let mut errors = FieldErrors::default();
         let at = At::object(slice);

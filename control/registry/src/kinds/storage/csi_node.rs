@@ -5,6 +5,7 @@ use super::super::rules::Rules;
 use super::super::validation::checks::IMMUTABLE;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::strategy::MetadataOfUpdate;
 use sampan_api::names;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -14,6 +15,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     returns_deleted_object: true,
     unconditional_update: false,
     validate: Some(|_, node| {

@@ -5,6 +5,7 @@ use super::super::core::persistent_volume::inline as inline_volume;
 use super::super::rules::Rules;
 use super::super::validation::{At, FieldErrors};
 use crate::resource::Resource;
+use crate::strategy::MetadataOfUpdate;
 
 pub(super) fn row() -> Resource {
     Resource::new("storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment")
@@ -16,6 +17,7 @@ pub(super) fn row() -> Resource {
 }
 
 const RULES: Rules = Rules {
+    metadata_of_update: Some(MetadataOfUpdate::Creation),
     returns_deleted_object: true,
     unconditional_update: false,
     prepare_for_create: Some(|_, attachment| attachment.set(&["status"], serde_json::json!({"attached": false}))),
