@@ -6,7 +6,7 @@ use sampan_api::k8s::api::certificates::v1::CertificateSigningRequest;
 use sampan_api::k8s::api::core::v1::{Secret, ServiceAccount};
 use sampan_api::k8s::api::rbac::v1::ClusterRole;
 use sampan_api::user::UserInfo;
-use sampan_client::{Client, DeleteParams};
+use sampan_client::{Client, DeleteParams, Patch};
 use sampan_env::Env;
 use serde_json::{Value, json};
 use std::time::Duration;
