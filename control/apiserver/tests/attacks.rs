@@ -392,7 +392,7 @@ async fn what_follows_in_a_refused_body_is_dropped_within_a_bound() {
         }
         sent
     };
-    let answer = server.raw(request("big", "POST", CONFIG_MAPS, None, fed(body)));
+    let answer = server.raw(request("bad", "POST", CONFIG_MAPS, None, fed(body)));
     let (answer, sent) = tokio::join!(answer, sent);
     assert_eq!(answer.status(), 413);
     let expected = REQUEST_BODY_MAX + REFUSED_BODY_BYTES_MAX;
@@ -400,7 +400,7 @@ async fn what_follows_in_a_refused_body_is_dropped_within_a_bound() {
 
     // Who sends nothing more is not waited for longer.
     let (pieces, body) = tokio::sync::mpsc::channel(1);
-    let answer = server.raw(request("big", "POST", CONFIG_MAPS, None, fed(body)));
+    let answer = server.raw(request("bad", "POST", CONFIG_MAPS, None, fed(body)));
     let too_much = async {
         for _ in 0..=REQUEST_BODY_MAX / PIECE {
             pieces.send(Bytes::from_static(&[b' '; PIECE])).await.expect("it is read");

@@ -5,6 +5,7 @@
 mod kind;
 mod lenient;
 mod restore;
+mod seen;
 mod source;
 pub mod strict;
 
@@ -19,6 +20,7 @@ pub(crate) use self::kind::type_meta_of;
 pub use self::kind::{TypeMeta, name_of, type_meta};
 use self::kind::{bad_type_meta, not_an_object, unrecognized};
 pub use self::restore::restore;
+use self::seen::Seen;
 use self::source::{Parsed, Source, Stop, Text, Tree};
 use crate::limits::{PROBLEM_BYTES_MAX, PROBLEMS_MAX};
 use crate::problems::{DecodeError, Decoded, Problem, ProblemKind};
@@ -139,7 +141,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         let schema = self.schema;
         let ty = schema.get(id);
         let outer = self.owner.replace(ty);
-        let mut seen: u128 = 0;
+        let mut seen = Seen::default();
         let mut map = Map::new();
         let mut first = true;
         self.source.enter()?;
@@ -155,11 +157,9 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 continue;
             };
             let field = &ty.fields[position];
-            let bit = 1u128 << (position & 127);
-            if seen & bit != 0 {
+            if !seen.insert(position) {
                 self.problem(&key, ProblemKind::DuplicateField);
             }
-            seen |= bit;
             self.path.push(Step::Field(field));
             let value = match ty.origin {
                 Origin::GoStruct => self.field(field)?,
