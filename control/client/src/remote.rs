@@ -145,6 +145,14 @@ fn innermost(error: hyper_util::client::legacy::Error) -> BoxError {
     while let Some(source) = cause.source() {
         cause = source;
     }
+    if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+        if error.kind() == std::io::ErrorKind::ConnectionRefused {
+            return Box::new(std::io::Error::from(error.kind()));
+        }
+        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Box::new(tls.clone());
+        }
+    }
     cause.to_string().into()
 }
 

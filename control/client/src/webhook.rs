@@ -10,7 +10,7 @@ use crate::{Client, limits, roots, service};
 use async_trait::async_trait;
 use base64::Engine as _;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use parking_lot::Mutex;
 use sampan_api::webhook::{CallError, WebhookCaller};
@@ -47,6 +47,21 @@ impl Endpoint {
     fn told(&self, why: &str) -> String {
         format!("Post \"{}{}\": {why}", self.shown, self.path)
     }
+
+    /// What happened, without the layers around it and in the words of Go's client where it has some.
+    fn cause(&self, error: Error) -> String {
+        let (Error::Connect { source, .. } | Error::Transport(source)) = error else { return error.to_string() };
+        let is_refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+        if source.downcast_ref::<std::io::Error>().is_some_and(is_refused) {
+            let address = self.server.trim_start_matches("https://");
+            let port = if address.contains(':') { String::new() } else { format!(":{DEFAULT_PORT}") };
+            return format!("dial tcp {address}{port}: connect: {source}");
+        }
+        if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) = source.downcast_ref() {
+            return "tls: failed to verify certificate: x509: certificate signed by unknown authority".into();
+        }
+        source.to_string()
+    }
 }
 
 const DEFAULT_PORT: u64 = 443;
@@ -81,16 +96,17 @@ impl WebhookClient {
             .uri(endpoint.path.as_str())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, */*")
+            .header(USER_AGENT, "kube-apiserver-admission")
             .body(body)
             .map_err(|error| told(error.to_string()))?;
         let answer = async {
-            let response = remote.send(request).await.map_err(|error| told(cause(error)))?;
+            let response = remote.send(request).await.map_err(|error| told(endpoint.cause(error)))?;
             let code = response.status();
             let max = if code.is_success() { limits::WEBHOOK_ANSWER_MAX } else { limits::WEBHOOK_REFUSAL_MAX };
             let (head, body) = response.into_parts();
             let body = collect(body, max).await.map_err(|error| match error {
                 Error::Transport(source) => unreadable(&*source),
-                other => told(cause(other)),
+                other => told(endpoint.cause(other)),
             })?;
             if code.is_success() { Ok(body) } else { Err(refusal(code, is_text(&head.headers), &body)) }
         };
@@ -176,14 +192,6 @@ fn clean(path: &str) -> String {
 
 fn separator(path: &str) -> char {
     if path.contains('?') { '&' } else { '?' }
-}
-
-/// What happened, without the layers around it.
-fn cause(error: Error) -> String {
-    match error {
-        Error::Connect { source, .. } | Error::Transport(source) => source.to_string(),
-        other => other.to_string(),
-    }
 }
 
 /// A body that broke off, in the words of the reference's client.
