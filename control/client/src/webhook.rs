@@ -57,7 +57,8 @@ impl Endpoint {
             let port = if address.contains(':') { String::new() } else { format!(":{DEFAULT_PORT}") };
             return format!("dial tcp {address}{port}: connect: {source}");
         }
-        if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) = source.downcast_ref() {
+        if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) = source.downcast_ref()
+        {
             return "tls: failed to verify certificate: x509: certificate signed by unknown authority".into();
         }
         source.to_string()

@@ -297,7 +297,7 @@ impl<'a> Row<'a> {
             description,
             kind: Some(self.row.gvk()),
             tag: tag(&self.row.group, &self.row.version),
-            parameters: parameters::query(parameters::GET),
+            parameters: parameters::query(if structural { parameters::GET_CUSTOM } else { parameters::GET }),
             body: None,
             answer: Answer::Definition(self.kind.clone()),
             codes: &[200],
@@ -379,7 +379,11 @@ impl<'a> Row<'a> {
         if verbs.contains(Verbs::DELETE) {
             let operation =
                 self.operation("delete", "delete", id("delete"), format!("delete {} {kind}", article(kind)));
-            operations.push(self.deletion(operation, parameters::DELETE, &[200, 202]));
+            let mut operation = self.deletion(operation, parameters::DELETE, &[200, 202]);
+            if self.row.strategy.returns_deleted_object() {
+                operation.answer = Answer::Definition(self.kind.clone());
+            }
+            operations.push(operation);
         }
         self.item(format!("{}/{{name}}", self.at("")), operations)
     }

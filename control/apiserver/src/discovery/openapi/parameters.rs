@@ -122,6 +122,8 @@ pub(super) const LIST: &[&str] = &[
 ];
 /// Those of a read.
 pub(super) const GET: &[&str] = &["pretty"];
+/// Those of a get of a custom resource.
+pub(super) const GET_CUSTOM: &[&str] = &["pretty", "resourceVersion"];
 /// Those of a create or an update.
 pub(super) const WRITE: &[&str] = &["dryRun", "fieldManager", "fieldValidation", "pretty"];
 /// Those of a patch.
