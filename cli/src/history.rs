@@ -75,7 +75,7 @@ pub(crate) async fn run(command: Command, env: &Env, tasks: &Tasks) -> anyhow::R
             let items = place.history(&session, since.as_deref()).await?;
             match (output, diff) {
                 (Form::Json, _) => say(&format!("{}\n", serde_json::to_string_pretty(&items)?)),
-                (Form::Text, _) if items.is_empty() => nothing(""),
+                (Form::Text, _) if items.is_empty() => nothing(&place.unchanged(&session).await?),
                 (Form::Text, false) => say(&rows(&items)),
                 (Form::Text, true) => {
                     let before = place.before(&session, &items).await?;
@@ -173,6 +173,14 @@ impl Place {
 
     async fn history(&self, session: &Session, since: Option<&str>) -> anyhow::Result<Vec<Value>> {
         pages(session, &self.path, &[("history", Some("true")), ("since", since)]).await
+    }
+
+    /// What there is to say of an object of which no change is kept: since when it is as it is.
+    async fn unchanged(&self, session: &Session) -> anyhow::Result<String> {
+        let namespace = self.resource.namespaced.then_some(session.namespace.as_str());
+        let current = session.client.dynamic(&self.resource.resource, namespace).get_opt(&self.name).await?;
+        Ok(current
+            .map_or_else(String::new, |object| format!(": unchanged since revision {}", object.resource_version())))
     }
 
     /// The state before the first of some changes; Null: none, or it is not kept or not shown.

@@ -3,6 +3,7 @@
 
 use crate::cluster::Cluster;
 use crate::context::ClusterContext;
+use sampan_api::k8s::api::apps::v1::Deployment;
 use sampan_api::k8s::api::core::v1::Pod;
 use sampan_api::{LabelSelector, Object, Path};
 use sampan_cli::apply::Applied;
@@ -75,6 +76,17 @@ async fn pods_of(admin: &Client, objects: &[Object]) -> anyhow::Result<Pods> {
     Ok(pods)
 }
 
+/// The name of a Deployment that was applied, and not refused.
+async fn deployment_of(admin: &Client, objects: &[Object]) -> anyhow::Result<Option<String>> {
+    for object in objects.iter().filter(|object| object.kind() == "Deployment").take(SHOWN_MAX) {
+        let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+        if admin.namespaced::<Deployment>(namespace).get_opt(object.name()).await?.is_some() {
+            return Ok(Some(object.name().to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 fn address_of(pod: &Pod) -> String {
     let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).unwrap_or_default();
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
@@ -134,8 +146,8 @@ pub async fn up(
         text.push_str(&format!("  curl {address}\n"));
     }
     text.push_str("  kubectl get pods -o wide\n");
-    if let Some(deployment) = objects.iter().find(|object| object.kind() == "Deployment") {
-        text.push_str(&format!("  kubectl scale deployment {} --replicas=20\n", deployment.name()));
+    if let Some(name) = deployment_of(admin, objects).await? {
+        text.push_str(&format!("  kubectl scale deployment {name} --replicas=20\n"));
     }
     if let Some(pod) = pods.shown.first().and_then(|pod| pod.metadata.name.as_deref()) {
         text.push_str(&format!("  sampan explain pod {pod}\n"));

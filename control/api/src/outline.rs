@@ -128,6 +128,16 @@ impl Outline {
     }
 }
 
+/// Offset just past the map that begins at `at`.
+///
+/// # Errors
+/// Where it has no end.
+pub(crate) fn end_of_map(json: &[u8], at: usize) -> Result<usize, OutlineError> {
+    let mut scan = Scan { json, at };
+    scan.nested()?;
+    Ok(scan.at)
+}
+
 /// Where in the bytes something else stands than JSON has there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no JSON at byte {0}")]
@@ -281,6 +291,15 @@ mod tests {
             json!({"list": [], "text": null}),
         );
         check(&[(&["metadata", "labels"], whole())], json!({"metadata": {"labels": {"a\n": "b"}}}));
+    }
+
+    #[test]
+    fn the_end_of_a_map_is_behind_texts_that_hold_braces() {
+        let check = |json: &str, end| assert_eq!(end_of_map(json.as_bytes(), 0), end, "{json}");
+        check("{}", Ok(2));
+        check(r#"{"a":{"b":"}\"}"}},"c""#, Ok(18));
+        check(r#"{"name":"a"},"data":{}}"#, Ok(12));
+        check(r#"{"a":{}"#, Err(OutlineError(7)));
     }
 
     #[test]

@@ -66,8 +66,6 @@ pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(30);
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rows that a table of a kind with an order of its own puts in order; longer lists stay in the order of names.
 pub const TABLE_SORTED_MAX: usize = 1024;
-/// Selectors longer than this, bytes, are work for the compute threads.
-pub const PLAIN_SELECTOR_MAX: usize = 256;
 /// Lists that are packed at one time; more are sent as they are. Each holds the packer's tables, about 300 KiB.
 pub const LISTS_PACKED: Bounds = Bounds { connection: 16, identity: 32, server: 64 };
 /// `Retry-After` of a request that is turned away, seconds.

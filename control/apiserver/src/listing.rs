@@ -8,7 +8,6 @@ use crate::negotiate::{Format, Shape};
 use crate::table::Tables;
 use bytes::Bytes;
 use sampan_api::{Record, Status};
-use sampan_registry::limits::LIST_EXAMINED_MAX;
 use sampan_registry::{List, Selection};
 use sampan_schema::{Schema, protobuf, yaml};
 use serde_json::{Map, Value};
@@ -155,7 +154,7 @@ impl Listing {
         while !measured.is_over()
             && !measured.waits()
             && read < MEASURED_BYTES
-            && measured.examined - examined < LIST_EXAMINED_MAX
+            && measured.examined - examined < measured.examined_max()
         {
             for record in measured.next(batch).map_err(Status::from)? {
                 read += self.work(&record);
@@ -203,7 +202,7 @@ impl Listing {
             } else if self.selection.is_over() {
                 self.tail(&mut out.buffer);
                 self.stage = Stage::Over;
-            } else if self.selection.examined - examined >= LIST_EXAMINED_MAX || self.selection.waits() {
+            } else if self.selection.examined - examined >= self.selection.examined_max() || self.selection.waits() {
                 break;
             } else {
                 self.take()?;
@@ -233,7 +232,7 @@ impl Listing {
         self.encoder.output.format == Format::Protobuf
     }
 
-    /// Whether the next item is there, and needs to be copied alone.
+    /// Whether the next item is there, and no more is to be done for it than to copy it.
     pub fn is_at_hand(&self) -> bool {
         self.pending.as_slice().first().is_some_and(|record| self.work(record) == 0)
     }

@@ -7,6 +7,7 @@ use sampan_api::user::{Attributes, Authorizer, Decision};
 use sampan_env::Env;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use support::{CONFIG_MAPS, Server, config_map, server, server_in};
 
 const CHANGES: &str = "/apis/history.sampan.dev/v1alpha1/namespaces/default/changes";
@@ -60,6 +61,29 @@ async fn an_object_shows_what_became_of_it_even_when_it_is_gone() {
     for bad in ["since=yesterday", "until=10", "limit=x", "continue=x"] {
         assert_eq!(server.get(&format!("{path}&{bad}")).await.code, 400, "{bad}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_was_there_has_a_history_though_nothing_of_it_is_shown() {
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    let server = server_in(Env::simulated(1, start), Arc::new(Only(|_| true))).await;
+    server.create(CONFIG_MAPS, &config_map("a")).await;
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(server.call("DELETE", &format!("{CONFIG_MAPS}/a"), "").await.code, 200);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let check = async |span: &str, code: u16| {
+        let answer = server.get(&format!("{CONFIG_MAPS}/a?history=true&{span}")).await;
+        assert_eq!(answer.code, code, "{span}: {}", answer.text());
+        answer.json()
+    };
+    let then = check("since=15s&until=15s", 200).await;
+    assert_eq!(each(&then, "/action"), [&Value::Null; 0]);
+    // The revision at which it can be read.
+    let revision = then["metadata"]["resourceVersion"].as_str().expect("a revision");
+    let path = format!("{CONFIG_MAPS}/a?resourceVersion={revision}&resourceVersionMatch=Exact");
+    assert_eq!(server.get(&path).await.json()["data"]["k"], "v");
+    check("since=5s&until=5s", 404).await;
+    check("since=1h&until=30m", 404).await;
 }
 
 #[tokio::test]

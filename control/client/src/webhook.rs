@@ -53,9 +53,12 @@ impl Endpoint {
         let (Error::Connect { source, .. } | Error::Transport(source)) = error else { return error.to_string() };
         let is_refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
         if source.downcast_ref::<std::io::Error>().is_some_and(is_refused) {
-            let address = self.server.trim_start_matches("https://");
-            let port = if address.contains(':') { String::new() } else { format!(":{DEFAULT_PORT}") };
-            return format!("dial tcp {address}{port}: connect: {source}");
+            // What was dialled, as Go's client tells it.
+            let address = self.server.parse::<Uri>().ok().and_then(|uri| {
+                let port = uri.port_u16().map_or(DEFAULT_PORT, u64::from);
+                Some(format!("{}:{port}", uri.host()?))
+            });
+            return format!("dial tcp {}: connect: {source}", address.unwrap_or_default());
         }
         if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) = source.downcast_ref()
         {

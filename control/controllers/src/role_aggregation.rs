@@ -87,7 +87,8 @@ impl Aggregation {
             return Ok(());
         }
         // Rules that somebody else set stay with an apply that wants none.
-        roles.patch(name, &Patch::Merge(json!({"rules": rules}))).await.map(drop)
+        let state = json!({"uid": made.metadata.uid, "resourceVersion": made.metadata.resource_version});
+        roles.patch(name, &Patch::Merge(json!({"metadata": state, "rules": rules}))).await.map(drop)
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Columns {
     /// One value a column, in order, for an object of the row's own version.
     pub cells: Cells,
     /// The part of the object that `cells` read.
-    pub reads: Outline,
+    pub reads: Arc<Outline>,
     /// `TableRow.conditions`, where rows have any.
     pub conditions: Option<fn(&Object) -> Vec<Value>>,
     /// The number of an object by which rows stand in a table; `None`: they stand by their names.
@@ -33,7 +33,7 @@ impl Columns {
         Self {
             definitions: definitions.into(),
             cells: Arc::new(cells),
-            reads: Outline::Whole,
+            reads: Arc::new(Outline::Whole),
             conditions: None,
             order: None,
         }
@@ -42,7 +42,7 @@ impl Columns {
     /// Says what part of the object the cells read, where it is not everything.
     #[must_use]
     pub fn reading(mut self, part: Outline) -> Self {
-        self.reads = part;
+        self.reads = Arc::new(part);
         self
     }
 }

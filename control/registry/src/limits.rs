@@ -16,7 +16,7 @@ pub const UPDATE_BACKOFF: Duration = Duration::from_millis(1);
 pub const HISTORY_PAGE_MAX: usize = 500;
 /// Objects of a page up to which it is looked up whole before it is sent; a longer one is walked through twice.
 pub const LIST_HELD_MAX: u64 = 1_000;
-/// Objects that are looked at at once, and for one piece of a list.
+/// Objects that are looked at at once. A piece of a list ends behind so many, and may have looked at thrice as many.
 pub const LIST_EXAMINED_MAX: usize = 1024;
 /// Bytes of a continue token.
 pub const CONTINUE_TOKEN_MAX: usize = 4096;

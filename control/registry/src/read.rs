@@ -259,7 +259,7 @@ impl Registry {
                 let remaining = match left {
                     _ if selects(&filter) => None,
                     Some(left) => Some(left.saturating_sub(count)),
-                    // Neither keys nor objects are looked at.
+                    // Counted in the map: no key and no object is read.
                     None => Some(snapshot.range(&key_prefix, Some(last.as_ref())).count() as u64),
                 };
                 let token = Token::new(revision, &last[place.prefix.len()..], remaining);

@@ -137,7 +137,15 @@ impl Selection {
         }
     }
 
-    /// The next objects, `wanted` at the most; fewer, or none, where little is selected of the next [`LIST_EXAMINED_MAX`].
+    /// Objects that are looked at before others have their turn.
+    pub fn examined_max(&self) -> usize {
+        match &self.rest {
+            Rest::Current(current) => current.examined_max(),
+            Rest::Held(_) | Rest::Over => LIST_EXAMINED_MAX,
+        }
+    }
+
+    /// The next objects, `wanted` at the most; fewer, or none, where little is selected of the next [`Self::examined_max`].
     ///
     /// # Errors
     /// When an object cannot be converted to the row's version.
@@ -200,14 +208,19 @@ impl From<List> for Selection {
 }
 
 impl Current {
+    fn examined_max(&self) -> usize {
+        self.filter.looked_at_once(LIST_EXAMINED_MAX)
+    }
+
     /// The next selected ones, how many were looked at, and whether nothing is behind them.
     fn next(&mut self, wanted: usize) -> (Vec<Arc<Record>>, usize, bool) {
         let wanted = wanted.min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let mut items = Vec::new();
         let mut last = None;
         let mut examined = 0;
+        let most = self.examined_max();
         let mut walk = self.snapshot.walk(&self.sieve, &self.key_prefix, self.after.as_deref());
-        while items.len() < wanted && examined < LIST_EXAMINED_MAX {
+        while items.len() < wanted && examined < most {
             let Some((key, record)) = walk.next() else { break };
             examined += 1;
             last = Some(key);
@@ -215,7 +228,7 @@ impl Current {
         }
         let last = last.cloned();
         drop(walk);
-        let over = items.len() < wanted && examined < LIST_EXAMINED_MAX;
+        let over = items.len() < wanted && examined < most;
         self.left -= items.len() as u64;
         if let Some(last) = last {
             self.after = Some(last);

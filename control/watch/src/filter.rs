@@ -16,6 +16,9 @@ pub struct Filter {
     pub fields: FieldSelector,
 }
 
+/// Requirements of a selection that a look at a record costs little for.
+const QUESTIONS_FREE: usize = 16;
+
 /// The condition under which an event falls into a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Interest {
@@ -32,6 +35,12 @@ impl Filter {
         (self.namespace.is_empty() || *record.key.namespace == *self.namespace)
             && (self.fields.is_everything() || self.fields.matches(|field| record.field(field)))
             && (self.labels.is_everything() || self.labels.matches_map(&record.labels))
+    }
+
+    /// How many records are looked at at once, of at most so many: fewer, where each look asks many questions.
+    pub fn looked_at_once(&self, most: usize) -> usize {
+        let questions = self.labels.requirements.len() + self.fields.requirements.len();
+        (most / (1 + questions / QUESTIONS_FREE)).max(1)
     }
 
     /// What passes over most records that the filter does not select.

@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hasher};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks(u64);
 
-/// The bits that a selection demands: of each requirement those of one of its values.
+/// The bits that a selection demands: for each requirement a list, of which a record has one entry at least.
 #[derive(Clone, Debug, Default)]
 pub struct Sieve(Vec<Vec<u64>>);
 

@@ -137,7 +137,8 @@ impl EventStream {
         let Initial { snapshot, sieve, key_prefix, after, announce_end } = &mut initial;
         let mut last = None;
         let mut looked_at = 0;
-        for (key, record) in snapshot.walk(sieve, key_prefix, after.as_deref()).take(SNAPSHOT_CHUNK) {
+        let chunk = self.filter.looked_at_once(SNAPSHOT_CHUNK);
+        for (key, record) in snapshot.walk(sieve, key_prefix, after.as_deref()).take(chunk) {
             looked_at += 1;
             last = Some(key);
             if let Some(record) = record.filter(|record| self.filter.matches(record)) {
@@ -145,7 +146,7 @@ impl EventStream {
             }
         }
         let last = last.map(|key| key.to_string());
-        if looked_at == SNAPSHOT_CHUNK {
+        if looked_at == chunk {
             *after = last;
             return Some(initial);
         }

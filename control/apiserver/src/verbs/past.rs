@@ -9,7 +9,7 @@ use crate::query::Query;
 use crate::respond;
 use http::Response;
 use sampan_api::{Attributes, Status, time};
-use sampan_registry::{Change, Changes, Registry, Resource, Span};
+use sampan_registry::{Change, Changes, GetOptions, Registry, Resource, Span};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,7 +19,8 @@ const API_VERSION: &str = "history.sampan.dev/v1alpha1";
 /// `GET .../NAME?history=true`: what became of an object, while its history is kept and as far as the reader may see it.
 ///
 /// # Errors
-/// 404, where there is neither the object nor a change of it that may be seen; 400 for bad options.
+/// 404, where there is neither the object, nor was it at the end of what is asked for, nor a change of it that may be seen;
+/// 400 for bad options.
 pub(super) async fn of_object(ask: &Ask) -> Result<Response<Body>, Status> {
     let output = ask.output(Endpoint::Plain)?;
     let query = ask.query();
@@ -28,8 +29,13 @@ pub(super) async fn of_object(ask: &Ask) -> Result<Response<Body>, Status> {
     let right = history::right(ask, true);
     let found = registry.changes(&ask.row, ask.namespace(), Some(ask.name()), &span, &right).await;
     let found = found.map_err(Status::from)?;
-    if found.items.is_empty() && registry.stored_bytes(&ask.row, ask.namespace(), ask.name()) == 0 {
-        return Err(Status::not_found(&ask.row.group_resource(), ask.name()));
+    let there = || registry.stored_bytes(&ask.row, ask.namespace(), ask.name()) > 0;
+    if found.items.is_empty() && !there() {
+        // Its last change may be older than what is kept of changes, and its state is kept.
+        let options =
+            GetOptions { resource_version: span.until.to_string(), version_match: "Exact".to_owned(), history: right };
+        let then = registry.get(&ask.row, ask.namespace(), ask.name(), &options).await;
+        then.map_err(|_| Status::not_found(&ask.row.group_resource(), ask.name()))?;
     }
     let value = ask.compute(move || list("History", &found, span.until, |change| item(change, None))).await;
     Ok(respond::object(200, output, None, &value))

@@ -85,9 +85,10 @@ impl Reconcile for Namespaces {
         }
         if remaining.is_empty() {
             // A namespace that others hold says that its content is gone; another one goes with it.
-            let held = namespace.metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+            let others = namespace.metadata.finalizers.iter().flatten().count();
+            let held = others > 0 || finalizers.len() > 1;
             let told = if held { self.write_status(&namespace, &remaining).await? } else { None };
-            return self.finalize(told.as_ref().unwrap_or(&namespace), finalizers).await;
+            return self.finalize(told.as_ref().unwrap_or(&namespace)).await;
         }
         self.write_status(&namespace, &remaining).await?;
         match remaining.errors.is_empty() && remaining.discovery.is_none() {
@@ -167,11 +168,10 @@ impl Namespaces {
         update_status(&api, namespace, Conflict::Reread, change).await
     }
 
-    async fn finalize(&self, namespace: &Namespace, finalizers: Vec<String>) -> Result<Requeue, Error> {
+    async fn finalize(&self, namespace: &Namespace) -> Result<Requeue, Error> {
         let name = owner::name(&namespace.metadata);
         let mut object = namespace.clone();
-        let left = finalizers.into_iter().filter(|one| one != FINALIZER).collect();
-        object.spec.get_or_insert_default().finalizers = Some(left);
+        object.spec.get_or_insert_default().finalizers.get_or_insert_default().retain(|one| one != FINALIZER);
         let api = self.client.all::<Namespace>();
         let body = serde_json::to_value(&object).map_err(|error| Error::Invalid(error.to_string()))?;
         match api.update_subresource::<_, serde_json::Value>(name, "finalize", &body).await {

@@ -5,6 +5,7 @@ use super::super::core::condition;
 use super::super::rules::Rules;
 use crate::resource::Resource;
 use crate::strategy::Context;
+use crate::strategy::MetadataOfUpdate;
 use sampan_api::field::{FieldError, FieldErrors, Path, go_quote};
 use sampan_api::names;
 use sampan_api::object::Object;
@@ -33,6 +34,7 @@ const RULES: Rules = Rules {
         "status" => conditions(object),
         _ => validate(ctx, object),
     }),
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     ..Rules::NONE
 };
 

@@ -6,6 +6,7 @@ use super::super::validation::checks::immutable;
 use super::super::validation::{At, FieldErrors};
 use super::signer;
 use crate::resource::Resource;
+use crate::strategy::MetadataOfUpdate;
 use sampan_api::names;
 use sampan_api::object::Object;
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ const RULES: Rules = Rules {
         errors
     }),
     unconditional_update: false,
+    metadata_of_update: Some(MetadataOfUpdate::Both),
     ..Rules::NONE
 };
 
