@@ -116,6 +116,21 @@ mod tests {
 
     /// The cells of kube-apiserver v1.35.0.
     #[test]
+    fn a_column_reads_what_it_names_and_no_more() {
+        let reads = |path: &str| {
+            let column = serde_json::json!({"name": "a", "type": "string", "jsonPath": path});
+            of_version(&serde_json::json!({"additionalPrinterColumns": [column]})).reads
+        };
+        let has = |path: &str, read: &[&str]| reads(path).has(read);
+        assert!(
+            has(".spec.a", &["spec", "a"]) && !has(".spec.a", &["spec", "b"]) && has(".spec.a", &["metadata", "name"])
+        );
+        assert!(has(".status.conditions[?(@.type==\"Ready\")].status", &["spec", "b"]));
+        // What no object can hold is not looked for, however long its path is.
+        assert!(!has(&".a".repeat(200_000), &["a"]));
+    }
+
+    #[test]
     fn cells_are_those_of_the_real_server() {
         let check = |type_: &'static str, value: Value, expected: Value| {
             let path = JsonPath::parse(".v").expect("a path");
