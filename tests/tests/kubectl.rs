@@ -145,6 +145,10 @@ fn explain(k: &Kubectl<'_>) {
     contains(&containers, &["imagePullPolicy", "enum: Always, IfNotPresent, Never", "-required-"]);
     contains(&k.run(&["explain", "deployment.spec.strategy", "--output=plaintext-openapiv2"]), &["rollingUpdate"]);
     contains(&k.run(&["explain", "schedulingpolicy"]), &["scheduling.sampan.dev", "takes part in scheduling"]);
+    for ours in ["schedulingpolicy.spec", "schedulingpolicy.status", "decision.inputs", "decision.outcome"] {
+        let told = k.run(&["explain", ours]);
+        assert!(!told.contains("<no description>"), "{ours}: {told}");
+    }
     let map = |name: &str| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}}}");
     let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}\n- {}\n", map("a"), map("b"));
     let create = ["-n", &k.namespace, "create", "-f", "-"];
