@@ -136,7 +136,8 @@ pub async fn up(
     pods.shown.iter().for_each(|pod| text.push_str(&line_of(pod)));
     if all.all > pods.shown.len() {
         let others = all.all - pods.shown.len();
-        text.push_str(&format!("  and {others} more pods: kubectl get pods -A\n"));
+        let pods = if others == 1 { "pod" } else { "pods" };
+        text.push_str(&format!("  and {others} more {pods}: kubectl get pods -A\n"));
     }
     text.push_str("\nTry next, in another terminal:\n");
     if !is_looked_at(&merged.file) {
