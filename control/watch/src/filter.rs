@@ -45,7 +45,7 @@ impl Filter {
 
     /// What passes over most records that the filter does not select.
     pub fn sieve(&self) -> Sieve {
-        Sieve::of(self)
+        Sieve::of(&self.labels, &self.fields)
     }
 
     /// Whether an object can enter or leave the selection while it exists.

@@ -4,9 +4,8 @@
 //! A Bloom filter of 64 bits: each label and each indexed field has two of them. A record that lacks a bit of what a selection
 //! demands is not selected; one that has them all is looked at.
 
-use crate::filter::Filter;
 use sampan_api::record::Record;
-use sampan_api::selector::Operator;
+use sampan_api::selector::{FieldSelector, LabelSelector, Operator};
 use std::hash::{DefaultHasher, Hasher};
 
 /// The bits of a record's labels and indexed fields.
@@ -46,18 +45,15 @@ impl Marks {
 }
 
 impl Sieve {
-    pub(crate) fn of(filter: &Filter) -> Self {
-        let demanded =
-            filter.labels.requirements.iter().filter(|one| {
-                matches!(one.operator, Operator::In | Operator::Equals) && one.values.len() <= VALUES_MAX
-            });
-        let labels = demanded.map(|one| one.values.iter().map(|value| bits(LABEL, &one.key, value)).collect());
-        // A record indexes no field whose value stands for none: an empty one is met by its absence.
-        let fields = filter
-            .fields
+    pub(crate) fn of(labels: &LabelSelector, fields: &FieldSelector) -> Self {
+        let demanded = labels
             .requirements
             .iter()
-            .filter(|one| is_indexed(&one.field) && !one.value.is_empty() && one.equal);
+            .filter(|one| matches!(one.operator, Operator::In | Operator::Equals) && one.values.len() <= VALUES_MAX);
+        let labels = demanded.map(|one| one.values.iter().map(|value| bits(LABEL, &one.key, value)).collect());
+        // A record indexes no field whose value stands for none: an empty one is met by its absence.
+        let fields =
+            fields.requirements.iter().filter(|one| is_indexed(&one.field) && !one.value.is_empty() && one.equal);
         let fields = fields.map(|one| vec![bits(FIELD, &one.field, &one.value)]);
         Self(labels.chain(fields).take(REQUIREMENTS_MAX).collect())
     }

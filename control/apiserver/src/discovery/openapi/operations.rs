@@ -379,11 +379,9 @@ impl<'a> Row<'a> {
         if verbs.contains(Verbs::DELETE) {
             let operation =
                 self.operation("delete", "delete", id("delete"), format!("delete {} {kind}", article(kind)));
-            let mut operation = self.deletion(operation, parameters::DELETE, &[200, 202]);
-            if self.row.strategy.returns_deleted_object() {
-                operation.answer = Answer::Definition(self.kind.clone());
-            }
-            operations.push(operation);
+            let answer = if self.row.strategy.returns_deleted_object() { &self.kind } else { &self.status };
+            let operation = self.deletion(operation, parameters::DELETE, &[200, 202]);
+            operations.push(Operation { answer: Answer::Definition(answer.clone()), ..operation });
         }
         self.item(format!("{}/{{name}}", self.at("")), operations)
     }

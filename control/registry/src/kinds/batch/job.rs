@@ -13,7 +13,6 @@ use super::super::validation::workload::{fixed, selector_immutable, template_bef
 use super::super::validation::{At, FieldErrors};
 use super::indexes::INDEXED;
 use super::{indexes, job_status, job_template};
-use crate::limits::{GENERATED_NAME_BASE_MAX, GENERATED_NAME_SUFFIX};
 use crate::options::Propagation;
 use crate::resource::{HistoryClass, Resource};
 use crate::strategy::{Context, Generation, MetadataOfUpdate, Warned};
@@ -100,7 +99,7 @@ fn prepare_for_create(_: &Context<'_>, job: &mut Object) {
     const TEMPLATE: [&str; 4] = ["spec", "template", "metadata", "labels"];
     // Labels that the Job has from its template go on following it; of a template without any it has them once it is stored.
     let own = labels(job, &["metadata", "labels"]);
-    let follows = !own.is_empty() && own == labels(job, &TEMPLATE) && !is_name_generated(job);
+    let follows = !own.is_empty() && own == labels(job, &TEMPLATE) && !super::is_name_generated(job);
     let (uid, name) = (job.uid().to_owned(), job.name().to_owned());
     for (label, value) in [(UID_LABEL, &uid), (OLD_UID_LABEL, &uid), (NAME_LABEL, &name), (OLD_NAME_LABEL, &name)] {
         let path = ["spec", "template", "metadata", "labels", label];
@@ -117,13 +116,6 @@ fn prepare_for_create(_: &Context<'_>, job: &mut Object) {
     if job.get(&path).is_none() {
         job.set(&path, uid);
     }
-}
-
-/// Whether the server made the name: of each name that it tries Go makes a copy of the Job, whose labels are then its own.
-fn is_name_generated(job: &Object) -> bool {
-    let base = job.generate_name();
-    let base = &base[..base.floor_char_boundary(GENERATED_NAME_BASE_MAX)];
-    !base.is_empty() && job.name().strip_prefix(base).is_some_and(|suffix| suffix.len() == GENERATED_NAME_SUFFIX)
 }
 
 fn number(job: &Object, path: &[&str]) -> i64 {
