@@ -118,13 +118,13 @@ impl Kind {
         let mut applied = self.object.clone();
         applied[self.text] = json!({"other": "applied"});
         let patch = |name, kind: &'static str, body| self.verb(name, prefix, "PATCH", kind, body);
-        let mut verbs = vec![
-            self.create(prefix),
-            self.verb("get", prefix, "GET", "application/json", Value::Null),
-            self.verb("update", prefix, "PUT", "application/json", self.object.clone()),
-            patch("merge patch", "application/merge-patch+json", merge.clone()),
-            patch("JSON patch", "application/json-patch+json", operations),
-        ];
+        let mut verbs = vec![self.create(prefix), self.verb("get", prefix, "GET", "application/json", Value::Null)];
+        if self.strategic {
+            // That of a custom resource names the revision which it changes: one body for all objects cannot.
+            verbs.push(self.verb("update", prefix, "PUT", "application/json", self.object.clone()));
+        }
+        verbs.push(patch("merge patch", "application/merge-patch+json", merge.clone()));
+        verbs.push(patch("JSON patch", "application/json-patch+json", operations));
         if self.strategic {
             verbs.push(patch(
                 "strategic patch",
